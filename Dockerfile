@@ -1,0 +1,14 @@
+# The image of the services `web` and `worker` in docker-compose.yml; the same one for both.
+FROM python:3.13-slim
+
+WORKDIR /opt/pacifica-dispatcher
+COPY requirements.lock ./
+RUN pip install --no-cache-dir -r requirements.lock
+COPY pyproject.toml setup.py README.md LICENSE COPYING ./
+COPY pacifica ./pacifica
+RUN pip install --no-cache-dir --no-deps --no-build-isolation .
+
+USER nobody
+WORKDIR /tmp
+EXPOSE 8050
+CMD ["pacifica-dispatcher", "-a", "0.0.0.0"]

@@ -1,0 +1,81 @@
+# Pacifica Dispatcher: `make` alone lists what there is. Needs Python 3.11 or newer, and a registry of Python packages.
+
+PYTHON ?= python3
+MINUTES ?= 30
+VENV := .venv
+BIN := $(VENV)/bin
+
+# A stamp is newer than the lock that it was installed from, so that a second run installs nothing.
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+PROJECT := pyproject.toml setup.py
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --custom-compile-command "make lock" --group build
+
+DOCUMENT_TESTS = $(wildcard tests/docs/*_test.py tests/docs_test.py tests/documents_test.py tests/readme_test.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check chaos format lock clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(RUN)  ## start web server and worker here, with nothing installed beside; Ctrl-C ends both
+	@exec $(BIN)/pacifica-dispatcher-cmd up
+
+# Tests of faults kill servers beside each other on few cores: what failed in company is tried once more alone, in full view.
+ALONE = { echo; echo "These failed beside others; once more, one after the other:"; \
+  $(BIN)/coverage run -m pytest --last-failed --last-failed-no-failures none $(TESTS); }
+
+test: $(DEV)  ## run all tests on all cores; fails below the bar of branch coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal --skips-to=.pytest_cache/skips $(TESTS) || $(ALONE)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report; status=$$?; echo; echo "Skipped tests:"; cat .pytest_cache/skips; exit $$status
+
+check: $(DEV)  ## format, lint, types, layers, documents: what CI asks beside the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(if $(DOCUMENT_TESTS),$(BIN)/python -m pytest -q $(DOCUMENT_TESTS))
+
+chaos: $(DEV)  ## kill workers, web servers and RabbitMQ at random for MINUTES (30), then count what was lost
+	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES)
+
+format: $(DEV)  ## format the code, and mend what the linter can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+# It needs no earlier lock, and what both locks hold has the same version in both.
+lock: $(BIN)/pip  ## lock the newest versions that pyproject.toml allows
+	@test -x $(BIN)/uv || $(PIP) uv
+	$(COMPILE) --upgrade pyproject.toml --extra dev -o requirements-dev.lock
+	$(COMPILE) --upgrade pyproject.toml --extra gunicorn --extra mysql --extra postgresql --extra redis \
+	  -c requirements-dev.lock -o requirements.lock
+
+clean:  ## remove all that was made here, but no database
+	rm -rf $(VENV) build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	  .pytest_cache .ruff_cache
+	find pacifica tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON); install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old; Python 3.11 or newer is needed. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { echo "$(PYTHON) cannot make virtual environments; install its venv module (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# The build tool is in the lock, too, so the project itself is installed without asking the registry for anything else.
+$(RUN): requirements.lock $(PROJECT) | $(BIN)/pip
+	@echo "Installing the locked versions ..."
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(PROJECT) | $(BIN)/pip
+	@echo "Installing the locked versions and the development extras ..."
+	@$(PIP) -r requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,98 @@
+"""The embedded server: ``python -m pacifica.dispatcher``, or ``pacifica-dispatcher``."""
+
+import argparse
+import configparser
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cherrypy
+
+from . import rest
+from .app import DispatcherApp
+from .errors import ConfigError, DatabaseUnavailable
+from .settings import load_settings
+
+DEFAULTS = {"server.socket_host": "127.0.0.1", "server.socket_port": 8050, "engine.autoreload.on": False}
+
+OPTIONS: Sequence[tuple[Sequence[str], Mapping[str, Any]]] = (
+    (
+        ("-c", "--config"),
+        {
+            "type": Path,
+            "metavar": "FILE",
+            "help": "the INI file (default: $DISPATCHER_CONFIG, ./config.ini, ~/.pacifica-dispatcher/config.ini)",
+        },
+    ),
+    (
+        ("--cp-config",),
+        {"type": Path, "metavar": "FILE", "help": "a CherryPy configuration file (default: $DISPATCHER_CPCONFIG)"},
+    ),
+    (("-a", "--address"), {"help": "the address to listen at (default: 127.0.0.1)"}),
+    (("-p", "--port"), {"type": int, "help": "the port to listen at (default: 8050)"}),
+)
+
+
+class UsageError(Exception):
+    """What the command line says cannot be done."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C or SIGTERM; returns the exit code: 0, or 1 with a sentence on standard error."""
+    given = _parse(arguments)
+    try:
+        app = DispatcherApp(lambda: load_settings(given.config))
+        app.prepare()
+        tree = rest.mount(app.service)
+        _configure(tree, given)
+    except (ConfigError, DatabaseUnavailable, UsageError) as error:
+        sys.stderr.write(f"pacifica-dispatcher: {error}\n")
+        return 1
+    cherrypy.tree.mount(tree, "")
+    engine = cherrypy.engine
+    engine.subscribe("start", app.relay.start)
+    engine.subscribe("start", app.upkeep.start)
+    engine.subscribe("stop", app.relay.stop)
+    engine.subscribe("stop", app.upkeep.stop)
+    engine.signals.subscribe()
+    engine.start()
+    engine.block()
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="pacifica-dispatcher",
+        description="Serve the HTTP API of Pacifica Dispatcher.",
+        epilog="Workers are started beside it: celery -A pacifica.dispatcher.tasks worker -l info",
+    )
+    for names, options in OPTIONS:
+        parser.add_argument(*names, **options)
+    parser.set_defaults(cp_config=_cp_config())
+    return parser.parse_args(arguments)
+
+
+def _cp_config() -> Path | None:
+    named = os.environ.get("DISPATCHER_CPCONFIG")
+    return Path(named) if named else None
+
+
+def _configure(tree: cherrypy.Application, given: argparse.Namespace) -> None:
+    """CherryPy's settings: our defaults, over them the file, over that the command line."""
+    cherrypy.config.update(DEFAULTS)
+    if given.cp_config is not None:
+        try:
+            cherrypy.config.update(str(given.cp_config))
+            tree.merge(str(given.cp_config))
+        except OSError as error:
+            raise UsageError(f"The CherryPy file {given.cp_config} cannot be read: {error.strerror}.") from error
+        except (ValueError, configparser.Error) as error:
+            raise UsageError(f"The CherryPy file {given.cp_config} has a fault: {error}") from error
+    own = {"server.socket_host": given.address, "server.socket_port": given.port}
+    cherrypy.config.update({key: value for key, value in own.items() if value is not None})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

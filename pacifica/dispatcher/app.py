@@ -1,0 +1,207 @@
+"""The Celery application: Celery's own, with the record and the service behind it."""
+
+import importlib.metadata
+import logging
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from celery import Celery, signals
+from celery.utils.imports import import_from_cwd
+from kombu.connection import Connection
+
+from . import failpoints
+from .broker import TRANSPORT_OPTIONS, Depth, Publisher
+from .celery_task import DispatcherTask
+from .config import Settings
+from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable
+from .job import Outgoing, new_uuid, now
+from .registry import Registry
+from .relay import Relay
+from .service import Service
+from .store.database import Database
+from .store.jobs import JobStore
+from .store.outbox import Outbox
+from .store.workers import WorkerStore
+from .transport import Transport
+from .upkeep import Upkeep
+from .worker import LeaseStep, RecordStep
+
+logger = logging.getLogger(__name__)
+
+TASK_ENTRY_POINTS = "pacifica.dispatcher.tasks"
+DEFAULTS: Mapping[str, Any] = {
+    "broker_connection_max_retries": None,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_timeout": 2,
+    "broker_pool_acquire_timeout": 5,
+    "task_default_queue": "dispatcher",
+    "task_publish_retry": False,
+    "task_queue_max_priority": 9,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_prefetch_multiplier": 4,
+}
+"""Where the dispatcher's default differs from Celery's; ``[celery]`` in the configuration may say otherwise."""
+FIXED: Mapping[str, Any] = {
+    "accept_content": ["json"],
+    "result_accept_content": ["json"],
+    "result_serializer": "json",
+    "task_acks_late": True,
+    "task_ignore_result": False,
+    "task_protocol": 2,
+    "task_serializer": "json",
+    "task_track_started": False,
+}
+"""What the design rests on: nothing is ever unpickled, and a worker's claim says that a job started."""
+
+
+class DispatcherApp(Celery):  # type: ignore[misc]
+    """Celery's application, which also assembles the dispatcher; reads its settings when first used.
+
+    Everything it holds is made once and kept: settings, database, registry, service.
+    """
+
+    def __init__(self, load: Callable[[], Settings]) -> None:
+        super().__init__(
+            "pacifica.dispatcher",
+            backend="pacifica.dispatcher.backend:PeeweeBackend",
+        )
+        self._load_settings = load
+        self.add_defaults(self._celery_settings)
+        signals.import_modules.connect(self._import_tasks, sender=self)
+        self.steps["worker"].update({RecordStep, LeaseStep})
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration; raises ``ConfigError``."""
+        return self._load_settings()
+
+    @cached_property
+    def database(self) -> Database:
+        """The record's database, not connected before it is used."""
+        return Database(self.settings.database.peewee_url, self.settings.database.busy_timeout)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The dispatchable tasks of all modules that the configuration names; raises ``ConfigError``."""
+        self.loader.import_default_modules()
+        self.finalize()
+        return Registry([task.spec() for task in self.tasks.values() if isinstance(task, DispatcherTask)])
+
+    @cached_property
+    def jobs(self) -> JobStore:
+        """The job rows."""
+        own = self.settings.dispatcher
+        return JobStore(
+            self.database,
+            durable=own.dispatch_synchronous == "full",
+            reports_durable=own.report_synchronous == "full",
+        )
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The jobs that wait to be published."""
+        return Outbox(self.database)
+
+    @cached_property
+    def workers(self) -> WorkerStore:
+        """The workers' leases."""
+        return WorkerStore(self.database)
+
+    @cached_property
+    def holder(self) -> str:
+        """The name of this worker's lease: no two processes that were ever started share one."""
+        return new_uuid()
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """Looks after lost, expired and forgotten jobs in a thread of its own, once it is started."""
+        own = self.settings.dispatcher
+        return Upkeep(
+            self.jobs,
+            self.outbox,
+            self.workers,
+            Depth(self),
+            lease=own.lease_seconds,
+            interval=own.lease_seconds / 6,
+            republish=own.republish_seconds,
+        )
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Sends messages from the thread that calls it."""
+        return Publisher(self)
+
+    @cached_property
+    def relay(self) -> Relay:
+        """Publishes the outbox in a thread of its own, once it is started."""
+        own = self.settings.dispatcher
+        return Relay(self.outbox, Publisher(self).publish, interval=own.relay_interval, batch=own.relay_batch)
+
+    @cached_property
+    def service(self) -> Service:
+        """The verbs, with accepted jobs handed to the relay."""
+        return self._service(self.relay.hand_over)
+
+    @cached_property
+    def quiet_service(self) -> Service:
+        """The verbs for Python callers, who send the message themselves."""
+        return self._service(lambda _: None)
+
+    def prepare(self, *, patient: bool = True) -> None:
+        """Create missing tables, waiting for a database that is not up yet; raises ``DatabaseUnavailable``."""
+        failpoints.arm(os.environ)
+        own = self.settings.database
+        self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)
+
+    def send_now(self, job: Outgoing) -> None:
+        """Publish in the calling thread; when the broker is away the job stays in the outbox, which is no error."""
+        try:
+            self.publisher.publish([job])
+            self.outbox.mark_published([job], at=now())
+        except (BrokerUnavailable, DatabaseUnavailable) as error:
+            logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
+
+    def _service(self, hand_over: Callable[[Outgoing], None]) -> Service:
+        return Service(
+            registry=self.registry,
+            jobs=self.jobs,
+            outbox=self.outbox,
+            max_attempts=self.settings.dispatcher.max_attempts,
+            keep_keys=self.settings.dispatcher.idempotency_seconds,
+            hand_over=hand_over,
+            broker_state=lambda: self.relay.broker_state,
+        )
+
+    def _celery_settings(self) -> Mapping[str, Any]:
+        return {**DEFAULTS, **self.settings.celery, **FIXED}
+
+    def _import_tasks(self, **_: Any) -> None:
+        import_from_cwd("pacifica.dispatcher.builtin")
+        for entry_point in importlib.metadata.entry_points(group=TASK_ENTRY_POINTS):
+            entry_point.load()
+        faults = []
+        for module in self.settings.dispatcher.tasks:
+            try:
+                import_from_cwd(module)
+            except ImportError as error:
+                faults.append(ConfigFault("dispatcher", "tasks", module, f"it cannot be imported: {error}"))
+        if faults:
+            raise ConfigError(faults)
+
+    def _connection(self, url: Any, *args: Any, transport_options: Any = None, **kwargs: Any) -> Connection:
+        """Every broker connection, with the options that its kind of broker needs and the user's over them."""
+        connection: Connection = super()._connection(url, *args, transport_options=transport_options, **kwargs)
+        driver = connection.get_transport_cls().driver_type
+        if connection.get_transport_cls() is Transport:
+            own: Mapping[str, Any] = {"database": self.database}
+        else:
+            own = TRANSPORT_OPTIONS.get(driver, {})
+        connection.transport_options = dict(own) | (connection.transport_options or {})
+        return connection
+
+    def _after_fork(self) -> None:
+        """A broker connection from before a fork doubles messages; the child opens its own."""
+        super()._after_fork()
+        self.__dict__.pop("publisher", None)

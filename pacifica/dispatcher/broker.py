@@ -1,0 +1,226 @@
+"""Sending a job's message: Celery's protocol 2, with the broker's confirmation.
+
+The message names task and job and carries no arguments: the worker reads them from the row when it
+claims the job. Source: https://docs.celeryq.dev/en/stable/internals/protocol.html#version-2
+"""
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from kombu.connection import Connection
+from kombu.exceptions import KombuError
+from kombu.exceptions import OperationalError as KombuOperationalError
+from kombu.messaging import Producer
+from kombu.utils.json import dumps as kombu_dumps
+from kombu.utils.json import loads as kombu_loads
+
+from .errors import BrokerUnavailable, DatabaseUnavailable
+from .job import Outgoing
+
+TRANSPORT_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "amqp": {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5},
+    "redis": {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True, "health_check_interval": 10},
+}
+"""By kombu's driver type: publishing is confirmed, and no socket waits for ever (seconds)."""
+CONFIRM_TIMEOUT = 5.0
+"""Seconds that the broker may take to confirm a round of messages."""
+MESSAGE_HEADERS = (
+    "link",
+    "link_error",
+    "chain",
+    "chord",
+    "group_id",
+    "group_index",
+    "root_id",
+    "parent_id",
+    "reply_to",
+    "shadow",
+    "time_limit",
+    "soft_time_limit",
+    "replaced_task_nesting",
+)
+"""What a Celery workflow says of a job in the message's headers; kept in the row until it is sent."""
+
+
+def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The JSON values of a workflow's headers; ``None`` when there are none, as for most jobs."""
+    headers = {key: options[key] for key in MESSAGE_HEADERS if options.get(key) not in (None, 0, [], ())}
+    return json.loads(kombu_dumps(headers)) if headers else None
+
+
+class Publisher:
+    """Sends messages over one connection of its own, opened when it is first needed.
+
+    For one thread at a time; it must not be used before a fork and after it.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+        self._confirms: Confirms | None = None
+        self._turn = threading.Lock()
+
+    def publish(self, jobs: Sequence[Outgoing]) -> None:
+        """Return when the broker has confirmed every message; raises ``BrokerUnavailable``.
+
+        RabbitMQ gets all of them before the first confirmation is waited for, Redis in one pipeline.
+        """
+        with self._turn:
+            try:
+                self._send_all(jobs)
+            except DatabaseUnavailable as error:
+                raise BrokerUnavailable(f"The broker, which is the database, is away. {error}") from error
+            except BrokerUnavailable:
+                self.close()
+                raise
+            except self._errors() as error:
+                self.close()
+                raise BrokerUnavailable(f"The broker cannot be reached ({type(error).__name__}).") from error
+
+    def close(self) -> None:
+        """Close the connection, whatever state it is in; the next message opens another."""
+        connection, self._connection, self._producer, self._confirms = self._connection, None, None, None
+        if connection is not None:
+            with suppress(*self._errors(connection)):
+                connection.collect(socket_timeout=1)
+
+    def _send_all(self, jobs: Sequence[Outgoing]) -> None:
+        producer = self._open()
+        with producer.batch():
+            for job in jobs:
+                send(self._app, producer, job)
+                if self._confirms is not None:
+                    self._confirms.expect()
+        if self._confirms is not None:
+            self._confirms.wait()
+
+    def _open(self) -> Producer:
+        if self._producer is None:
+            # One wait for many confirmations: pyamqp's own confirm_publish waits for each.
+            self._connection = self._app.connection_for_write(transport_options={"confirm_publish": False})
+            self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+            self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
+            if hasattr(self._producer.channel, "confirm_select"):
+                self._confirms = Confirms(self._connection, self._producer.channel)
+        return self._producer
+
+    def _errors(self, connection: Connection | None = None) -> tuple[type[Exception], ...]:
+        known = connection or self._connection
+        own = () if known is None else (*known.connection_errors, *known.channel_errors)
+        return (KombuError, KombuOperationalError, OSError, *own)
+
+
+class Confirms:
+    """Counts RabbitMQ's publisher confirms on a channel: many messages, then one wait for all of them.
+
+    Source: https://www.rabbitmq.com/docs/confirms#publisher-confirms
+    """
+
+    def __init__(self, connection: Connection, channel: Any) -> None:
+        self._connection = connection
+        self._sent = 0
+        self._open: set[int] = set()
+        self._refused: str | None = None
+        channel.confirm_select()
+        channel.events["basic_ack"].add(self._on_ack)
+        channel.events["basic_nack"].add(self._on_nack)
+        channel.events["basic_return"].add(self._on_return)
+
+    def expect(self) -> None:
+        """Note that one more message was published on the channel."""
+        self._sent += 1
+        self._open.add(self._sent)
+
+    def wait(self) -> None:
+        """Return when all messages are confirmed; raises ``BrokerUnavailable`` when one was refused or unroutable."""
+        end = time.monotonic() + CONFIRM_TIMEOUT
+        while self._open:
+            self._connection.drain_events(timeout=max(0.01, end - time.monotonic()))
+        if self._refused is not None:
+            raise BrokerUnavailable(self._refused)
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - pyamqp's signature
+        self._open = {one for one in self._open if one > tag} if multiple else self._open - {tag}
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - pyamqp's signature
+        self._refused = "The broker refused a message; its own limits or its disk may be full."
+        self._on_ack(tag, multiple)
+
+    def _on_return(self, _exception: Any, _exchange: str, routing_key: str, _message: Any) -> None:
+        self._refused = f"The broker has no queue {routing_key[:191]!r}; it is declared again."
+
+
+class Depth:
+    """How many messages wait in a queue, asked on a connection of its own for each question."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def queue_of(self, task: str, queue: str | None) -> str:
+        """The queue that jobs of this task, or those of them that name a ``queue``, are sent to."""
+        return str(_routed(self._app, task, {"queue": queue})["queue"].name)
+
+    def ready(self, name: str) -> int | None:
+        """The messages of a queue that no worker has yet; ``None`` when the broker does not say."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+                try:
+                    return int(connection.default_channel.queue_declare(name, passive=True).message_count)
+                except connection.channel_errors:
+                    return 0  # There is no such queue.
+        except (KombuError, OSError, DatabaseUnavailable):
+            return None
+
+
+def send(app: Celery, producer: Producer, job: Outgoing) -> None:
+    """Send the message of one job, and wait until the broker has confirmed it."""
+    options = _routed(app, job.task, {"queue": job.queue, "priority": job.priority})
+    headers = kombu_loads(json.dumps(job.headers)) if job.headers else {}
+    message = app.amqp.as_task_v2(
+        job.uuid,
+        job.task,
+        (),
+        {},
+        retries=job.retries,
+        expires=_moment(job.expires),
+        callbacks=_listed(headers.pop("link", None)),
+        errbacks=_listed(headers.pop("link_error", None)),
+        argsrepr="()",
+        kwargsrepr="{}",
+        ignore_result=False,
+        **headers,
+    )
+    app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
+
+
+OURS = frozenset({"expires", "time_limit", "soft_time_limit", "ignore_result", "mandatory", "immediate"})
+"""Options of a Celery task that are handled elsewhere, or are not its to choose."""
+
+
+def _routed(app: Celery, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """How a message is sent: the job's own options, over those of its task, over the routes of the configuration."""
+    task = app.tasks.get(name)
+    given = {
+        **(task._get_exec_options() if task is not None else {}),
+        **{k: v for k, v in own.items() if v is not None},
+    }
+    # What a task leaves open is None, and would stand over a route's own value, or over ours.
+    options = {key: value for key, value in given.items() if value is not None and key not in OURS}
+    routed: dict[str, Any] = app.amqp.router.route(options, name, (), {}, task)
+    return routed
+
+
+def _listed(value: Any) -> list[Any] | None:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

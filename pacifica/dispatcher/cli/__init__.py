@@ -1,0 +1,14 @@
+"""``pacifica-dispatcher-cmd``: the commands beside the server's own."""
+
+import click
+
+from .up import up
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pacifica-dispatcher", prog_name="pacifica-dispatcher-cmd")
+def main() -> None:
+    """Run and look after Pacifica Dispatcher."""
+
+
+main.add_command(up)

@@ -1,0 +1,225 @@
+"""The settings: one table of options, and ``parse``, which makes ``Settings`` of texts.
+
+A value comes from the first of these that has one: command line, environment, ``config.ini``, the
+option's default. Reading any of them is another module's work; nothing here touches the world.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from .config_ini import Given, Name, PlaceFault, read_ini
+from .config_values import MODULES, TEXT, Kind, choice, database_url, mask_passwords, seconds, whole_number
+from .errors import ConfigError, ConfigFault
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """Where the record is kept; times are in seconds."""
+
+    peewee_url: str = field(repr=False)
+    connect_attempts: int
+    connect_wait: float
+    busy_timeout: float
+
+
+@dataclass(frozen=True)
+class DispatcherSettings:
+    """What the service itself does; times are in seconds, sizes in bytes."""
+
+    tasks: tuple[str, ...]
+    max_attempts: int
+    result_limit: int
+    dispatch_synchronous: str
+    report_synchronous: str
+    relay_interval: float
+    relay_batch: int
+    lease_seconds: float
+    republish_seconds: float
+    report_patience: float
+    stop_seconds: float
+    idempotency_seconds: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration, valid; whatever may hold a password is left out of its ``repr``."""
+
+    database: DatabaseSettings
+    celery: Mapping[str, Any] = field(repr=False)
+    dispatcher: DispatcherSettings
+
+
+class Option(NamedTuple):
+    """One setting; ``default`` is written as ``config.ini`` would hold it, ``why`` is the comment above it."""
+
+    section: str
+    key: str
+    kind: Kind
+    default: str
+    why: str
+
+
+SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
+"""What may stand before the ``://`` of ``peewee_url``; the record layer has the same list."""
+
+_DURABILITY = choice("full", "normal")
+# fmt: off
+OPTIONS: tuple[Option, ...] = (
+    Option("database", "peewee_url", database_url(SCHEMES), "sqliteext:///db.sqlite3",
+           "Where the jobs are kept; a relative SQLite path is relative to the working directory."),
+    Option("database", "connect_attempts", whole_number(1, 10_000), "10",
+           "How often a starting process tries to connect."),
+    Option("database", "connect_wait", seconds(0, 3600), "1",
+           "The pause between two of those tries, in seconds."),
+    Option("database", "busy_timeout", seconds(0, 3600), "30",
+           "How long a write waits for another one to end, in seconds (SQLite only)."),
+    Option("celery", "broker_url", TEXT, "pyamqp://",
+           "The message broker as Celery names it; semicolons separate several for failover."),
+    Option("dispatcher", "tasks", MODULES, "",
+           "The modules that define your tasks; the server and its workers load them."),
+    Option("dispatcher", "max_attempts", whole_number(1, 1_000_000), "3",
+           "How often a job is started, when its worker dies each time, before it counts as failed."),
+    Option("dispatcher", "result_limit", whole_number(2, 1_000_000_000), "1048576",
+           "The largest result, in bytes of JSON; a larger one makes its job fail."),
+    Option("dispatcher", "dispatch_synchronous", _DURABILITY, "full",
+           "full: an accepted job survives a power cut; normal: faster, and it may not (SQLite only)."),
+    Option("dispatcher", "report_synchronous", _DURABILITY, "normal",
+           "The same for what a worker reports; with normal, a job may run again after a power cut (SQLite only)."),
+    Option("dispatcher", "relay_interval", seconds(0.01, 3600), "1",
+           "The pause between two sweeps of the outbox for what an earlier process left, in seconds."),
+    Option("dispatcher", "relay_batch", whole_number(1, 10_000), "100",
+           "How many jobs are published in one round."),
+    Option("dispatcher", "lease_seconds", seconds(0.3, 86_400), "30",
+           "How long a worker shows no sign of life before its jobs are put back, in seconds."),
+    Option("dispatcher", "republish_seconds", seconds(0.1, 86_400), "60",
+           "How long a sent job waits before its queue is looked at for a lost message, in seconds."),
+    Option("dispatcher", "report_patience", seconds(0, 86_400), "300",
+           "How long a worker tries to store what became of a job while the database is away, in seconds."),
+    Option("dispatcher", "stop_seconds", seconds(0, 604_800), "3600",
+           "How long running jobs may go on after a worker is told to stop (SIGTERM), in seconds."),
+    Option("dispatcher", "idempotency_seconds", seconds(1, 31_622_400), "86400",
+           "How long an Idempotency-Key stands for its job, in seconds."),
+)
+# fmt: on
+SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS))
+ENVIRONMENT: Mapping[str, Name] = MappingProxyType(
+    {
+        "BROKER_URL": Name("celery", "broker_url"),
+        "CELERY_BROKER_URL": Name("celery", "broker_url"),
+        "PEEWEE_URL": Name("database", "peewee_url"),
+    }
+)
+"""The later of two wins. Celery itself prefers the second to any setting, and its ``-b`` option sets it."""
+FORBIDDEN = "CELERY_RESULT_BACKEND"
+"""With this variable, Celery would write results past the record."""
+_KINDS = {Name(option.section, option.key): option.kind for option in OPTIONS}
+
+
+def parse(
+    text: str | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[tuple[str, str], str],
+    *,
+    celery_types: Mapping[str, Callable[[str], object]],
+    source: str = "config.ini",
+) -> Settings:
+    """The settings that these texts make; raises a ``ConfigError`` with every fault that they have.
+
+    ``celery_types`` converts the values of ``[celery]``; it refuses one with a ``ValueError`` that says
+    why and does not quote it. ``source`` is what messages call ``text``. A variable that is empty counts
+    as not set. A value that a later source replaces is not looked at.
+    """
+    ini = read_ini(text or "", source)
+    given = ini.values | _environment(environ)
+    given |= {Name(*name): Given(value, "command line") for name, value in overrides.items()}
+    strange = [_unknown_section(section, source) for section in ini.sections if section not in SECTIONS]
+    values, wrong = _convert(given, celery_types)
+    if faults := [*ini.faults, *strange, *wrong, *_forbidden(environ)]:
+        raise ConfigError(faults)
+    chosen = {
+        section: {name.key: value for name, value in values.items() if name.section == section} for section in SECTIONS
+    }
+    return Settings(
+        database=DatabaseSettings(**chosen["database"]),
+        celery=MappingProxyType(chosen["celery"]),
+        dispatcher=DispatcherSettings(**chosen["dispatcher"]),
+    )
+
+
+def example_ini() -> str:
+    """The text of a ``config.ini`` that sets every option to its default, and says what each is for."""
+    lines = [
+        "# Pacifica Dispatcher: every setting with its default. What is left out keeps its default.",
+        "# The environment (BROKER_URL, PEEWEE_URL) and the command line replace what stands here.",
+    ]
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"]
+        for option in OPTIONS:
+            if option.section == section:
+                lines += [f"# {option.why}", f"{option.key} = {option.default}".rstrip()]
+        if section == "celery":
+            lines += ["# Any other Celery setting by its own lower-case name, such as: worker_concurrency = 2"]
+    return "\n".join(lines) + "\n"
+
+
+def _environment(environ: Mapping[str, str]) -> dict[Name, Given]:
+    return {
+        name: Given(environ[variable], f"environment {variable}")
+        for variable, name in ENVIRONMENT.items()
+        if environ.get(variable)
+    }
+
+
+def _forbidden(environ: Mapping[str, str]) -> Iterable[PlaceFault]:
+    if environ.get(FORBIDDEN):
+        message = "Celery would write results there instead of [database]; unset it, and RESULT_BACKEND"
+        yield PlaceFault("", "", f"environment {FORBIDDEN}", message)
+
+
+def _convert(
+    given: Mapping[Name, Given], celery_types: Mapping[str, Callable[[str], object]]
+) -> tuple[dict[Name, Any], list[ConfigFault]]:
+    kinds: dict[Name, Callable[[str], object]] = {Name("celery", key): kind for key, kind in celery_types.items()}
+    kinds |= _KINDS
+    values: dict[Name, Any] = {Name(*option[:2]): option.kind(option.default) for option in OPTIONS}
+    faults: list[ConfigFault] = []
+    for name, (text, origin) in given.items():
+        if name not in kinds:
+            if name.section in SECTIONS or origin == "command line":
+                faults.append(_fault(name, text, origin, _unknown_key(name, kinds)))
+            continue
+        try:
+            values[name] = kinds[name](text)
+        except ValueError as error:
+            faults.append(_fault(name, text, origin, mask_passwords(str(error))))
+    return values, faults
+
+
+def _fault(name: Name, text: str, origin: str, message: str) -> ConfigFault:
+    """The value is shown on one line, shortened, and without what may be a password."""
+    hidden = mask_passwords(f"{name.key} = {text}").removeprefix(f"{name.key} = ")
+    shown = hidden.replace("\n", "\\n")
+    shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
+    return ConfigFault(name.section, name.key, shown, f"{message} (from {origin})")
+
+
+def _unknown_section(section: str, source: str) -> PlaceFault:
+    near = get_close_matches(section.lower(), SECTIONS, 1)
+    hint = f"did you mean [{near[0]}]?" if near else f"the sections are [{'], ['.join(SECTIONS)}]"
+    return PlaceFault(section, "", f"[{section}]", f"there is no such section; {hint} (from {source})")
+
+
+def _unknown_key(name: Name, known: Iterable[Name]) -> str:
+    """Why there is no such setting: a near name, else the section that has it, else all names of the section."""
+    keys = [key for section, key in known if section == name.section]
+    elsewhere = [section for section, key in known if key == name.key]
+    if near := get_close_matches(name.key, keys, 3, 0.7):
+        return f"there is no such setting; did you mean {' or '.join(near)}?"
+    if elsewhere:
+        return f"there is no such setting here; [{elsewhere[0]}] has it"
+    listed = [option.key for option in OPTIONS if option.section == name.section] or [f"[{each}]" for each in SECTIONS]
+    more = " and whatever Celery names" if name.section == "celery" else ""
+    return f"there is no such setting; there is {', '.join(listed)}{more}"

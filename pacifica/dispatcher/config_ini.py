@@ -1,0 +1,97 @@
+"""The text of ``config.ini`` as named values, each with the place that it came from."""
+
+from configparser import (
+    ConfigParser,
+    DuplicateOptionError,
+    DuplicateSectionError,
+    MissingSectionHeaderError,
+    ParsingError,
+)
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .config_values import mask_passwords
+from .errors import ConfigFault
+
+_MARK = "\0"
+"""What stands in for a bad line begins with it, or a repeated section ends with it."""
+
+
+class Name(NamedTuple):
+    """What identifies a setting."""
+
+    section: str
+    key: str
+
+
+class Given(NamedTuple):
+    """A value as it was written; ``origin`` is the file, the variable or the command line."""
+
+    text: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class PlaceFault(ConfigFault):
+    """Something wrong with a place, such as a line or a file, rather than with a setting; ``value`` is the place."""
+
+    def __str__(self) -> str:
+        return f"{self.value}: {self.message}"
+
+
+class IniText(NamedTuple):
+    """What a text holds: its sections, its values, and a fault for each line that could not be read."""
+
+    sections: tuple[str, ...]
+    values: dict[Name, Given]
+    faults: tuple[PlaceFault, ...]
+
+
+def read_ini(text: str, source: str) -> IniText:
+    """Every line that can be read is, whatever is wrong with others; ``source`` is the name of the text.
+
+    ``%``, ``#`` and ``;`` are literal within a value; ``[DEFAULT]`` is a section like any other.
+    """
+    if _MARK in text:
+        return IniText((), {}, (PlaceFault("", "", source, "it has a NUL character, so it is not a text file"),))
+    parser, faults = _parse(text.split("\n"), source)
+    named = [(section.partition(_MARK)[0], parser[section]) for section in parser.sections() if section[0] != _MARK]
+    values = {
+        Name(section, key): Given(value, source)
+        for section, items in named
+        for key, value in items.items()
+        if not key.startswith(_MARK)
+    }
+    return IniText(tuple(dict.fromkeys(section for section, _ in named)), values, tuple(faults))
+
+
+def _parse(lines: list[str], source: str) -> tuple[ConfigParser, list[PlaceFault]]:
+    """ConfigParser gives up at a bad line; it is replaced by a harmless one, until none is left."""
+    faults: list[PlaceFault] = []
+    while True:
+        parser = ConfigParser(interpolation=None, default_section="")
+        try:
+            parser.read_string("\n".join(lines))
+        except DuplicateSectionError as error:
+            message = f"the section [{error.section}] stands in the file twice"
+            bad = [(error.lineno or 1, f"[{error.section}{_MARK}{error.lineno}]", message)]
+        except DuplicateOptionError as error:
+            message = f"{error.option} stands in [{error.section.partition(_MARK)[0]}] twice"
+            bad = [(error.lineno or 1, _stand_in(error.lineno), message)]
+        except MissingSectionHeaderError as error:
+            bad = [(error.lineno, f"[{_MARK}]", "a [section] must come first")]
+        except ParsingError as error:
+            bad = [
+                (line, _stand_in(line), f"{mask_passwords(lines[line - 1].strip())} is not of the form key = value")
+                for line, _ in error.errors
+            ]
+        else:
+            return parser, sorted(faults, key=lambda fault: int(fault.key))
+        for line, replacement, message in bad:
+            written = lines[line - 1]
+            lines[line - 1] = written[: len(written) - len(written.lstrip())] + replacement
+            faults.append(PlaceFault("", str(line), f"{source}, line {line}", message))
+
+
+def _stand_in(line: int | None) -> str:
+    return f"{_MARK}{line} ="

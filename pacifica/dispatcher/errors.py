@@ -1,0 +1,214 @@
+"""Every error that leaves a layer of this package.
+
+DispatcherError
+├── ConfigError              the configuration has faults; all of them are listed
+├── BadRequest               the request cannot be read
+│   ├── BadId                what should be a UUID is none
+│   └── BadQuery             a query parameter is not one of the route's
+├── NotFound
+│   ├── UnknownTask          no task of that name is registered
+│   └── UnknownJob           no job has that UUID
+├── BadArguments             the arguments do not fit the task; each is named
+├── BadOptions               an option of the dispatch cannot be used; each is named
+├── KeyReused                an Idempotency-Key came again with another request
+├── AlreadyFinal             the job has ended; it cannot be cancelled
+├── NoResult                 the job ended without a result
+├── Unavailable              try again later
+│   ├── DatabaseUnavailable  the database cannot be reached, or cannot be written
+│   └── BrokerUnavailable    the broker cannot be reached, or does not answer
+└── Rejected                 what a worker reports cannot be stored
+    └── BadResult            the task's return value is not storable JSON
+
+A class's ``code`` is part of the HTTP contract: it ends the ``type`` of the problem document
+(RFC 9457) and does not change.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+class DispatcherError(Exception):
+    """The root; ``str()`` of any instance is a sentence for a person."""
+
+    code: ClassVar[str] = "error"
+
+    def details(self) -> Mapping[str, Any]:
+        """Members that the problem document carries beside its standard ones; JSON values."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a request: where it is, what was given is wrong how."""
+
+    where: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ConfigFault:
+    """One setting that cannot be used, with the value as it was written."""
+
+    section: str
+    key: str
+    value: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"[{self.section}] {self.key} = {self.value}: {self.message}"
+
+
+class ConfigError(DispatcherError):
+    """The configuration has faults; ``faults`` holds every one that was found."""
+
+    code = "configuration"
+
+    def __init__(self, faults: Sequence[ConfigFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in faults))
+
+
+class BadRequest(DispatcherError):
+    """The request cannot be read; nothing was stored."""
+
+    code = "bad-request"
+
+
+class BadId(BadRequest):
+    """What should be a UUID is none."""
+
+    code = "bad-id"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text[:80]!r} is not a UUID; one looks like 0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f.")
+
+
+class BadQuery(BadRequest):
+    """A query parameter is not one of the route's."""
+
+    code = "bad-query"
+
+
+class NotFound(DispatcherError):
+    """What was asked for does not exist."""
+
+    code = "not-found"
+
+
+class UnknownTask(NotFound):
+    """No task of that name is registered."""
+
+    code = "unknown-task"
+
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        hint = f" Did you mean {' or '.join(near)}?" if near else " GET /tasks lists those that are."
+        super().__init__(f"No task named {name[:191]!r} is registered.{hint}")
+
+
+class UnknownJob(NotFound):
+    """No job has that UUID."""
+
+    code = "unknown-job"
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"No job has the UUID {uuid}.")
+
+
+class BadArguments(DispatcherError):
+    """The arguments do not fit the task's signature; ``faults`` names each one."""
+
+    code = "bad-arguments"
+
+    def __init__(self, task: str, faults: Sequence[Fault]) -> None:
+        self.task = task
+        self.faults = tuple(faults)
+        told = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
+        super().__init__(f"The arguments do not fit task {task}: {told}.")
+
+    def details(self) -> Mapping[str, Any]:
+        return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults]}
+
+
+class BadOptions(DispatcherError):
+    """An option of the dispatch cannot be used; ``faults`` names each one."""
+
+    code = "bad-options"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        told = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
+        super().__init__(f"The options cannot be used: {told}.")
+
+    def details(self) -> Mapping[str, Any]:
+        return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults]}
+
+
+class KeyReused(DispatcherError):
+    """An ``Idempotency-Key`` came again with another request."""
+
+    code = "key-reused"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The Idempotency-Key {key[:80]!r} was used for another request; send a new key with this one."
+        )
+
+
+class AlreadyFinal(DispatcherError):
+    """The job has ended; it cannot be cancelled."""
+
+    code = "already-final"
+
+    def __init__(self, uuid: str, state: str) -> None:
+        self.state = state
+        super().__init__(f"Job {uuid} has ended as {state}; there is nothing to cancel.")
+
+    def details(self) -> Mapping[str, Any]:
+        return {"state": self.state}
+
+
+class NoResult(DispatcherError):
+    """The job ended without a result; ``state`` and ``error`` tell how."""
+
+    code = "no-result"
+
+    def __init__(self, uuid: str, state: str, error: Mapping[str, Any] | None) -> None:
+        self.state = state
+        self.error = error
+        told = f": {error['type']}: {error['message']}" if error else ""
+        super().__init__(f"Job {uuid} ended as {state}{told}.")
+
+    def details(self) -> Mapping[str, Any]:
+        return {"state": self.state, "error": self.error}
+
+
+class Unavailable(DispatcherError):
+    """The service cannot do it now; ``retry_after`` is in seconds."""
+
+    code = "unavailable"
+    retry_after: ClassVar[int] = 2
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached, is locked for too long, or cannot be written; nothing was accepted."""
+
+    code = "database-unavailable"
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker cannot be reached, or does not answer; what was accepted waits in the outbox."""
+
+    code = "broker-unavailable"
+
+
+class Rejected(DispatcherError):
+    """What a worker reports cannot be stored."""
+
+    code = "rejected"
+
+
+class BadResult(Rejected):
+    """The task's return value is not JSON, or larger than the limit."""
+
+    code = "bad-result"

@@ -1,0 +1,37 @@
+"""Named points at which a test can have this process killed; they do nothing in a process that is not a test's.
+
+``DISPATCHER_FAILPOINTS=before-finish`` in the environment of a process arms a point, and
+``before-finish@/path`` only while that file exists, which is removed first: so it kills once.
+"""
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+VARIABLE = "DISPATCHER_FAILPOINTS"
+POINTS = ("after-commit", "after-publish", "before-finish", "after-finish")
+
+_armed: dict[str, Path | None] = {}
+
+
+def arm(environ: Mapping[str, str]) -> None:
+    """Arm the points that the environment names; raises ``ValueError`` for one that is none."""
+    for entry in filter(None, environ.get(VARIABLE, "").split(",")):
+        point, _, once = entry.partition("@")
+        if point not in POINTS:
+            raise ValueError(f"{VARIABLE} names {point!r}; the points are {', '.join(POINTS)}")
+        _armed[point] = Path(once) if once else None
+
+
+def reach(point: str) -> None:
+    """Be killed with SIGKILL when this point is armed."""
+    if not _armed or point not in _armed:
+        return
+    once = _armed[point]
+    if once is not None:
+        try:
+            once.unlink()
+        except FileNotFoundError:
+            return
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,193 @@
+"""A job: its states, the moves between them, and its frozen value.
+
+A job is PENDING from the commit of its row until a worker claims it.
+
+    PENDING ──claim──▶ STARTED ──▶ SUCCESS | FAILURE
+       │                 │ ▲
+       │               retry claim
+       │                 ▼ │
+       └──cancel──▶ REVOKED ◀── RETRY
+
+SUCCESS, FAILURE and REVOKED are final: no move leads out of them. A STARTED job whose worker died
+is claimed again as the next attempt, so STARTED may follow STARTED.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from .errors import BadId
+
+
+class State(StrEnum):
+    """The state of a job, by Celery's names."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    RETRY = "RETRY"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    REVOKED = "REVOKED"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended: a final state is never left."""
+        return self in FINAL
+
+
+FINAL = frozenset({State.SUCCESS, State.FAILURE, State.REVOKED})
+WAITING = frozenset({State.PENDING, State.RETRY})
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why an attempt failed: the exception's class, its text, and the formatted traceback.
+
+    ``arguments`` are the exception's own, as JSON values, so that Celery can raise it again.
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    module: str = "builtins"
+    arguments: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One dispatched run of a task, as its row stood when it was read.
+
+    Times are microseconds since 1970 in UTC; ``None`` means that it has not happened. ``retries``
+    counts how often the task asked to be run again, ``attempt`` how often a worker started it.
+    ``holder`` is the lease of the worker that has it, ``cancel`` says that somebody wants it stopped.
+    ``headers`` are Celery's own (callbacks, chain, group …), for jobs that are part of a workflow.
+    """
+
+    uuid: str
+    task: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    state: State
+    created: int
+    attempt: int = 0
+    retries: int = 0
+    max_attempts: int = 1
+    queue: str | None = None
+    priority: int | None = None
+    eta: int | None = None
+    expires: int | None = None
+    due: int | None = None
+    published: int | None = None
+    started: int | None = None
+    finished: int | None = None
+    worker: str | None = None
+    holder: str | None = None
+    cancel: bool = False
+    replay_of: str | None = None
+    result: Any = None
+    error: JobError | None = None
+    headers: Mapping[str, Any] | None = None
+    version: int = 0
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended."""
+        return self.state.final
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry in a job's history: ``kind`` is the state it moved to, or what else happened."""
+
+    id: int
+    at: int
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to run a job: only a report with its ``token`` counts."""
+
+    job: str
+    token: str
+    attempt: int
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A job of the outbox: all that its message says, and the version of the row that it was made from."""
+
+    uuid: str
+    task: str
+    version: int = 0
+    retries: int = 0
+    queue: str | None = None
+    priority: int | None = None
+    expires: int | None = None
+    headers: Mapping[str, Any] | None = None
+
+
+_UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def now() -> int:
+    """The time as rows hold it: microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def iso(micros: int | None) -> str | None:
+    """A row's time as every edge shows it: ISO 8601, to the microsecond, with ``Z``."""
+    if micros is None:
+        return None
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def micros(moment: datetime) -> int:
+    """A datetime as rows hold it; a naive one is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def parse_uuid(text: str) -> str:
+    """The canonical form (lower case, with hyphens) of a UUID that a client wrote.
+
+    Raises ``BadId`` for anything else, also for the forms that only ``uuid.UUID`` takes
+    (braces, ``urn:uuid:``, hyphens anywhere, underscores, a sign).
+    """
+    if not _UUID.fullmatch(text):
+        raise BadId(text)
+    return str(UUID(text))
+
+
+class _Clock:
+    """A reading of the wall clock, in steps of a 4096th of a millisecond, that never repeats or goes back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def tick(self) -> int:
+        with self._lock:
+            self._last = max((time.time_ns() << 12) // 1_000_000, self._last + 1)
+            return self._last
+
+
+_clock = _Clock()
+
+
+def new_uuid() -> str:
+    """A UUID of version 7 (RFC 9562, section 6.2, method 3): it sorts by time, strictly so within a process."""
+    ticks = _clock.tick()
+    tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
+    return str(UUID(int=(ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | tail))

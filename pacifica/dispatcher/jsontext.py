@@ -1,0 +1,63 @@
+"""JSON text as the rows, the requests and the answers hold it: strict both ways.
+
+NaN and the infinities are not JSON (RFC 8259, section 6) and are refused, also when a number such
+as ``1e999`` would become one. Text is written as ASCII with escapes, which every database stores
+and returns unchanged, NUL and lone surrogates included.
+"""
+
+import json
+import math
+from typing import Any, NoReturn
+
+
+def dumps(value: Any) -> str:
+    """The shortest JSON text of a value; raises ``ValueError`` with a sentence when there is none."""
+    try:
+        return _encode(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"it is not JSON: {_sentence(error)}") from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def loads(text: str | bytes) -> Any:
+    """The value of a JSON text in UTF-8; raises ``ValueError`` with a sentence, never another error."""
+    try:
+        # Given bytes, json.loads would guess at UTF-16 and 32, and let the bytes of lone surrogates pass.
+        plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        return json.loads(plain, parse_constant=_refuse, parse_float=_finite)
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except ValueError as error:
+        raise ValueError(_sentence(error)) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def _sentence(error: Exception) -> str:
+    """An error's text without the advice that only a programmer of this process could follow."""
+    return str(error).partition("; use sys.")[0]
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"the number {digits[:40]} is too large for a float")
+    return number
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def pretty(value: Any) -> bytes:
+    """A line of JSON for people and programs: UTF-8, a blank after each comma and colon."""
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8; escaped, it is still JSON
+        return json.dumps(value, allow_nan=False).encode() + b"\n"

@@ -1,0 +1,97 @@
+"""A worker's lease: the thread that shows it alive, stops what is cancelled, and gives back what it lost.
+
+It runs in the worker's main process, beside whatever pool runs the jobs, so that a body that never
+lets go of a child process, or of the interpreter for long, does not look like death.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from .errors import DatabaseUnavailable
+from .job import now
+from .store.jobs import JobStore
+from .store.workers import WorkerStore
+
+logger = logging.getLogger(__name__)
+
+LOOK = 2.0
+"""Seconds between two looks at what is held and what is to be cancelled; reads only, a beat is rarer."""
+HELD = 10_000
+"""Jobs of one worker that are compared with what it runs, at most."""
+
+
+class Lease:
+    """Renews the lease of ``holder``, which lasts ``seconds``, until it is stopped.
+
+    ``running`` gives the UUIDs of the jobs that this worker has in hand, ``stop_job`` stops one of them.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a part that the worker gives
+        self,
+        workers: WorkerStore,
+        jobs: JobStore,
+        holder: str,
+        name: str,
+        *,
+        seconds: float,
+        running: Callable[[], Collection[str]],
+        stop_job: Callable[[str], None],
+    ) -> None:
+        self._workers = workers
+        self._jobs = jobs
+        self._holder = holder
+        self._name = name
+        self._beat_every = seconds / 3
+        self._look_every = min(LOOK, self._beat_every)
+        self._running = running
+        self._stop_job = stop_job
+        self._missing: set[str] = set()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Register the worker, then renew its lease in a thread; raises ``DatabaseUnavailable``."""
+        self._workers.beat(self._holder, self._name, at=now())
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, put back what is still held, and sign off; the worker runs nothing any more."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(self._look_every + 5)
+        try:
+            for uuid in self._workers.held(self._holder, limit=HELD):
+                self._jobs.lose(uuid, holder=self._holder, reason="its worker was stopped", at=now())
+            self._workers.forget([self._holder])
+        except DatabaseUnavailable as error:
+            logger.warning("This worker cannot sign off, and will be found dead: %s", error)
+
+    def _run(self) -> None:
+        beaten = time.monotonic()
+        while not self._stopping.wait(self._look_every):
+            try:
+                if time.monotonic() >= beaten + self._beat_every:
+                    self._workers.beat(self._holder, self._name, at=now())
+                    beaten = time.monotonic()
+                for uuid in self._workers.to_cancel(self._holder):
+                    self._stop_job(uuid)
+                self._reconcile()
+            except DatabaseUnavailable as error:
+                logger.warning("The lease is not renewed: %s", error)
+            except Exception:
+                # Without this thread a worker that lives would be taken for dead, over and over.
+                logger.exception("The lease is not renewed, for a reason that nobody has thought of.")
+
+    def _reconcile(self) -> None:
+        """Put back what the record says is running here and is not, in two looks.
+
+        A child that died, or that gave up reporting to a database that was away, leaves such a job.
+        """
+        running = set(self._running())
+        missing = set(self._workers.held(self._holder, limit=HELD)) - running
+        for uuid in missing & self._missing:
+            self._jobs.lose(uuid, holder=self._holder, reason="its process ended without a report", at=now())
+        self._missing = missing

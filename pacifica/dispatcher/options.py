@@ -1,0 +1,107 @@
+"""The options of a dispatch: when, where and how urgently a job is to run."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from . import jsontext
+from .errors import BadOptions, Fault
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Input should be between the years 1 and 9999, in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+QueueName = Annotated[str, StringConstraints(min_length=1, max_length=191, pattern=r"^[A-Za-z0-9._:-]+$")]
+Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
+
+
+class Options(BaseModel):
+    """What a client may say of a job beside its arguments; times are ISO 8601 with an offset, or seconds from now."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    queue: QueueName | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] | None = None
+    countdown: Seconds | None = None
+    eta: Moment | None = None
+    expires: Moment | Seconds | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "Options":
+        if self.countdown is not None and self.eta is not None:
+            raise ValueError("countdown and eta exclude each other")
+        return self
+
+    def start(self, now: datetime) -> datetime | None:
+        """When the job is to start at the earliest; ``None`` for at once."""
+        if self.countdown is not None:
+            return now + timedelta(seconds=self.countdown)
+        return self.eta
+
+    def end(self, now: datetime) -> datetime | None:
+        """When the job is not worth starting any more; ``None`` for never."""
+        if isinstance(self.expires, datetime):
+            return self.expires
+        return now + timedelta(seconds=self.expires) if self.expires is not None else None
+
+
+def parse_options(given: Mapping[str, Any]) -> Options:
+    """The options of a JSON object; raises ``BadOptions`` naming each that cannot be used."""
+    _refuse_digits(given)
+    text = _text(given)
+    return _named(lambda: Options.model_validate_json(text))
+
+
+def options_of(**given: Any) -> Options:
+    """The options that Python code gives; raises ``BadOptions`` naming each that cannot be used."""
+    return _named(lambda: Options(**given))
+
+
+def _named(make: Callable[[], Options]) -> Options:
+    try:
+        return make()
+    except ValidationError as error:
+        faults: dict[str, list[str]] = {}
+        for fault in error.errors(include_url=False, include_context=False):
+            where = str(fault["loc"][0]) if fault["loc"] else "options"
+            unknown = f"is not an option; they are {', '.join(Options.model_fields)}"
+            told = unknown if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+            faults.setdefault(where, []).append(told)
+        raise BadOptions([Fault(where, ", or ".join(texts)) for where, texts in faults.items()]) from None
+
+
+def _text(given: Mapping[str, Any]) -> str:
+    try:
+        return jsontext.dumps(given)
+    except ValueError as error:
+        raise BadOptions([Fault("options", str(error))]) from None
+
+
+def _refuse_digits(given: Mapping[str, Any]) -> None:
+    """A number in quotes is no time, though pydantic takes it for the seconds since 1970."""
+    faults = [
+        Fault(name, "should be ISO 8601, such as 2026-01-31T12:00:00Z")
+        for name in ("eta", "expires")
+        if isinstance(value := given.get(name), str) and not ISO_DATE.match(value)
+    ]
+    if faults:
+        raise BadOptions(faults)

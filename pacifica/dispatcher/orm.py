@@ -1,0 +1,266 @@
+"""The PeeWee models, and the database that a connection URL names.
+
+The models are bound to no database: a query is given one when it is executed, so that one process
+may hold several. Times are microseconds since 1970 in UTC, arguments and results are JSON text.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import peewee
+from playhouse import db_url
+from playhouse.pool import PooledDatabase, PooledSqliteDatabase
+
+from .job import WAITING, State
+
+SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
+SCHEMA_LOCK = 0x70616369
+"""The PostgreSQL advisory lock under which tables are created."""
+KEY_LENGTH = 191
+"""The longest indexed string, in characters: MySQL indexes 767 bytes, and utf8mb4 takes four each."""
+
+
+class LongTextField(peewee.TextField):
+    """Text without a limit that matters: MySQL's own TEXT ends at 65,535 bytes."""
+
+    field_type = "LONGTEXT"
+
+
+class Job(peewee.Model):
+    """One dispatched run of a task; the row that is committed before any message is sent."""
+
+    uuid = peewee.CharField(36, primary_key=True)
+    task = peewee.CharField(KEY_LENGTH)
+    args = LongTextField()
+    kwargs = LongTextField()
+    queue = peewee.CharField(KEY_LENGTH, null=True)
+    priority = peewee.IntegerField(null=True)
+    eta = peewee.BigIntegerField(null=True)
+    expires = peewee.BigIntegerField(null=True)
+    state = peewee.CharField(
+        16, constraints=[peewee.Check(f"state IN ({', '.join(repr(state.value) for state in State)})")]
+    )
+    attempt = peewee.IntegerField(default=0)
+    retries = peewee.IntegerField(default=0)
+    max_attempts = peewee.IntegerField()
+    result = LongTextField(null=True)
+    error = LongTextField(null=True)
+    headers = LongTextField(null=True)
+    worker = peewee.CharField(KEY_LENGTH, null=True)
+    holder = peewee.CharField(36, null=True)
+    cancel = peewee.BooleanField(default=False)
+    replay_of = peewee.CharField(36, null=True)
+    claim = peewee.CharField(36, null=True)
+    version = peewee.IntegerField(default=0)
+    created = peewee.BigIntegerField()
+    due = peewee.BigIntegerField(null=True)
+    published = peewee.BigIntegerField(null=True)
+    started = peewee.BigIntegerField(null=True)
+    finished = peewee.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "job"
+
+
+class Event(peewee.Model):
+    """One entry in a job's append-only history, written in the transaction of the change it tells of."""
+
+    id = peewee.BigAutoField()
+    job = peewee.CharField(36)
+    at = peewee.BigIntegerField()
+    kind = peewee.CharField(32)
+    data = LongTextField(null=True)
+
+    class Meta:
+        table_name = "event"
+        indexes = ((("job", "id"), False),)
+
+
+class SequenceField(peewee.BigAutoField):
+    """A key that is never given twice: plain SQLite gives the highest key again once its row is deleted."""
+
+    def ddl(self, ctx: peewee.Context) -> peewee.NodeList:
+        """The column's definition; only SQLite has to be told."""
+        column = super().ddl(ctx)
+        on_sqlite = ctx.state.param == peewee.SqliteDatabase.param
+        return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
+
+
+class Worker(peewee.Model):
+    """One worker's lease: it lives while its beat moves."""
+
+    id = peewee.CharField(36, primary_key=True)
+    name = peewee.CharField(KEY_LENGTH)
+    beat = peewee.BigIntegerField()
+    since = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "worker"
+
+
+class Idempotency(peewee.Model):
+    """Which job an ``Idempotency-Key`` of a caller stands for, and for which request."""
+
+    digest = peewee.CharField(64, primary_key=True)
+    fingerprint = peewee.CharField(64)
+    job = peewee.CharField(36)
+    created = peewee.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "idempotency"
+
+
+class Message(peewee.Model):
+    """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
+
+    ``visible`` is 0 while the message is free, and the end of its owner's lease while it is held.
+    ``precedence`` orders the free ones of a queue: the lower goes first, then the older. The index
+    holds them in exactly that order, so that a claim reads no row that it does not take.
+    """
+
+    id = SequenceField()
+    queue = peewee.CharField(KEY_LENGTH)
+    precedence = peewee.IntegerField(default=0)
+    visible = peewee.BigIntegerField(default=0)
+    owner = peewee.CharField(64, default="")
+    deliveries = peewee.IntegerField(default=0)
+    expires = peewee.BigIntegerField(null=True)
+    payload = LongTextField()
+
+    class Meta:
+        table_name = "message"
+        indexes = ((("queue", "visible", "precedence", "id"), False),)
+
+
+class Binding(peewee.Model):
+    """Which queue of the ``database://`` transport hears which exchange; each queue hears the exchange "".
+
+    A temporary queue has a ``lifetime`` (microseconds), and ends at ``expires`` unless its consumer
+    comes by before. ``message_ttl`` (milliseconds) is for messages that bring none.
+    """
+
+    exchange = peewee.CharField(KEY_LENGTH)
+    routing_key = peewee.CharField(KEY_LENGTH)
+    queue = peewee.CharField(KEY_LENGTH)
+    message_ttl = peewee.BigIntegerField(null=True)
+    lifetime = peewee.BigIntegerField(null=True)
+    expires = peewee.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "binding"
+        primary_key = peewee.CompositeKey("exchange", "routing_key", "queue")
+        indexes = ((("queue",), False),)
+
+
+MODELS = (Job, Event, Worker, Idempotency, Message, Binding)
+
+for _alias, _class in (("sqliteext", peewee.SqliteDatabase), ("sqliteext+pool", PooledSqliteDatabase)):
+    db_url.register_database(_class, _alias)
+
+
+def is_sqlite(database: peewee.Database) -> bool:
+    """Whether the database is an SQLite file (or memory)."""
+    return isinstance(database, peewee.SqliteDatabase)
+
+
+def is_mysql(database: peewee.Database) -> bool:
+    """Whether the database is MySQL or MariaDB."""
+    return isinstance(database, peewee.MySQLDatabase)
+
+
+def is_pooled(database: peewee.Database) -> bool:
+    """Whether connections go back to a pool after each use (a ``+pool`` URL)."""
+    return isinstance(database, PooledDatabase)
+
+
+def _sqlite_options(busy_timeout: float) -> Mapping[str, Any]:
+    return {
+        "lock_type": "IMMEDIATE",
+        "pragmas": {
+            "busy_timeout": int(busy_timeout * 1000),
+            "synchronous": "normal",
+            "foreign_keys": 1,
+        },
+    }
+
+
+def open_database(url: str, busy_timeout: float = 30.0) -> peewee.Database:
+    """The database that a PeeWee URL names, not connected yet.
+
+    ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, a relative
+    SQLite path is relative to the working directory. ``busy_timeout`` is in seconds, and SQLite's
+    alone. Raises ``ValueError`` with a sentence when the URL cannot be used.
+
+    Source: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#database-url
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise ValueError(f"the scheme is {scheme or 'missing'}; it must be one of {', '.join(SCHEMES)}")
+    options: dict[str, Any] = {"autoconnect": False, "field_types": {"LONGTEXT": "TEXT"}}
+    if scheme.startswith("sqlite"):
+        options |= _sqlite_options(busy_timeout)
+    elif scheme.startswith("mysql"):
+        from pymysql.constants import CLIENT
+
+        options |= {"client_flag": CLIENT.FOUND_ROWS, "connect_timeout": 5, "field_types": {"LONGTEXT": "LONGTEXT"}}
+    else:
+        options |= {"connect_timeout": 5, "prefer_psycopg3": True}
+    database: peewee.Database = db_url.connect(url, unquote_password=True, unquote_user=True, **options)
+    if "passwd" in database.connect_params:  # PeeWee's name for it, which PyMySQL is about to drop
+        database.connect_params["password"] = database.connect_params.pop("passwd")
+    if scheme.startswith("sqlite") and database.database == ":memory:":
+        raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
+    return database
+
+
+STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
+"""In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
+WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
+
+JOB_INDEXES: Mapping[str, tuple[str, peewee.SQL]] = {
+    "job_due": ("due", peewee.SQL("due IS NOT NULL")),
+    "job_holder": ("holder", STARTED),
+    "job_published": ("published", WAITING_STATES),
+    "job_expires": ("expires", WAITING_STATES),
+}
+"""The few jobs that are in motion, by what they are looked for; MySQL has no partial indexes, and indexes all."""
+
+
+def create_tables(database: peewee.Database) -> None:
+    """Create the tables that are missing; safe while other processes do the same.
+
+    The database must be connected.
+    """
+    if all(database.table_exists(model._meta.table_name) for model in MODELS):
+        return
+    if is_mysql(database):
+        _create_on_mysql(database)
+        return
+    with database.atomic(), database.bind_ctx(MODELS):
+        if not is_sqlite(database):
+            database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+        database.create_tables(MODELS, safe=True)
+        for name, (column, where) in JOB_INDEXES.items():
+            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({column}) WHERE {where.sql}")
+
+
+def _create_on_mysql(database: peewee.Database) -> None:
+    """One table at a time under a named lock: MySQL's DDL is not transactional."""
+    database.execute_sql("SELECT GET_LOCK('pacifica-dispatcher-schema', 60)")
+    try:
+        with database.bind_ctx(MODELS):
+            for model in MODELS:
+                table = model._meta.table_name
+                if database.table_exists(table):
+                    continue
+                database.create_tables([model], safe=True)
+                database.execute_sql(f"ALTER TABLE `{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        present = {index.name for index in database.get_indexes("job")}
+        for name, (column, _) in JOB_INDEXES.items():
+            if name not in present:  # MySQL itself knows no IF NOT EXISTS here.
+                database.execute_sql(f"CREATE INDEX {name} ON job (state, {column})")
+    finally:
+        with suppress(peewee.PeeweeException):
+            database.execute_sql("SELECT RELEASE_LOCK('pacifica-dispatcher-schema')")

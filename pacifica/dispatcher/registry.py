@@ -1,0 +1,330 @@
+"""The tasks that may be dispatched, and the binding of a request's arguments to their signatures.
+
+Binding happens before a row exists. Arguments are checked against the function's annotations by
+pydantic, in its strict JSON mode, and kept as the JSON values that came: a worker loads them again
+in the same way. Arguments from a URL are text, so each is tried as what it can be read as.
+"""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from . import jsontext
+from .errors import BadArguments, BadResult, Fault, UnknownTask
+
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
+MAX_DIGITS = 4300
+"""Longer whole numbers stay text: Python refuses to convert them (CVE-2020-10735)."""
+
+Parameter = inspect.Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A task and the arguments it is to be called with, as JSON values that fit its signature."""
+
+    task: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """One argument as it came: how to name it in a fault, the parameter it is for, and its value."""
+
+    where: str
+    parameter: Parameter
+    value: Any
+
+
+class TaskSpec:
+    """A task's name and typed signature, without the Celery task that carries it out.
+
+    ``check`` is called with the validated arguments and refuses them by a ``ValueError``. Raises
+    ``ValueError`` when an annotation cannot be used.
+    """
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], doc: str = "", check: Callable[..., object] | None = None
+    ) -> None:
+        self.name = name
+        self.doc = inspect.cleandoc(doc or "")
+        self._check = check
+        try:
+            self._signature = inspect.signature(function, eval_str=True)
+            self._adapters = {p.name: _adapter(p.annotation) for p in self._signature.parameters.values()}
+            self._returns = _adapter(self._signature.return_annotation)
+            self.arguments_schema()
+            self.result_schema()
+        except (*UNUSABLE, PydanticSchemaGenerationError, PydanticUserError) as error:
+            raise ValueError(f"the annotations of task {name} cannot be used: {error}") from error
+
+    def bind_text(self, args: Sequence[str]) -> Call:
+        """The call that the segments of a URL name; raises ``BadArguments``."""
+        given = self._assign(args, {})
+        values, faults = [], []
+        for argument in given:
+            read = [_validate(self._adapters[argument.parameter.name], value) for value in _readings(argument.value)]
+            good = next((value for value, fault in read if fault is None), None)
+            if all(fault is not None for _, fault in read):
+                faults.append(Fault(argument.where, _most_telling([fault for _, fault in read if fault is not None])))
+            values.append(good)
+        self._raise(faults)
+        return self.bind(values, {}) if self._check else Call(self.name, values, {})
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+        """The call with these JSON values; raises ``BadArguments``."""
+        self._load_all(args, kwargs)
+        return Call(self.name, list(args), dict(kwargs))
+
+    def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The Python values to call the function with, from the JSON values of a row; raises ``BadArguments``."""
+        return self._load_all(args, kwargs)
+
+    def dump(self, value: Any, limit: int) -> Any:
+        """A return value as JSON values of at most ``limit`` bytes; raises ``BadResult``."""
+        try:
+            plain = value if type(value) in PLAIN else to_jsonable_python(value)
+            text = jsontext.dumps(plain)
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            raise BadResult(f"The result of task {self.name} cannot be stored: {error}.") from error
+        if len(text) > limit:
+            raise BadResult(f"The result of task {self.name} has {len(text)} bytes of JSON; {limit} are allowed.")
+        return plain
+
+    def arguments_schema(self) -> dict[str, Any]:
+        """A JSON Schema (2020-12) of the arguments by name, in the order of the signature."""
+        properties: dict[str, Any] = {}
+        required = []
+        schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+        # Made together, as a reference of one of them is resolved from the root of the whole.
+        owns, shared = TypeAdapter.json_schemas([(name, "validation", one) for name, one in self._adapters.items()])
+        schema |= {"$defs": shared["$defs"]} if "$defs" in shared else {}
+        for parameter in self._signature.parameters.values():
+            own = owns[parameter.name, "validation"]
+            if parameter.kind is Parameter.VAR_KEYWORD:
+                schema["additionalProperties"] = own
+            elif parameter.kind is Parameter.VAR_POSITIONAL:
+                properties[parameter.name] = {"type": "array", "items": own}
+            else:
+                properties[parameter.name] = own
+                if parameter.default is Parameter.empty:
+                    required.append(parameter.name)
+                elif (default := _plain_default(parameter.default)) is not None:
+                    properties[parameter.name] = {**own, "default": default}
+        return {**schema, "required": required} if required else schema
+
+    def result_schema(self) -> dict[str, Any]:
+        """A JSON Schema (2020-12) of the result; empty when the function does not say."""
+        return self._returns.json_schema(mode="serialization")
+
+    def _load_all(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        positional, named, faults = [], {}, []
+        for index, argument in enumerate(self._assign(args, kwargs)):
+            value, fault = _load(self._adapters[argument.parameter.name], argument.value)
+            if fault is not None:
+                faults.append(Fault(argument.where, fault[1]))
+            elif index < len(args):
+                positional.append(value)
+            else:
+                named[argument.where] = value
+        self._raise(faults)
+        self._run_check(positional, named)
+        return positional, named
+
+    def _run_check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        if self._check is None:
+            return
+        try:
+            self._check(*args, **kwargs)
+        except ValueError as error:
+            self._raise([Fault("arguments", str(error))])
+
+    def _assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[_Given]:
+        """Each value with its parameter, positional ones first; raises ``BadArguments`` when they do not fit."""
+        parameters = self._signature.parameters
+        slots = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        rest = next((p for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+        extra = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
+        given, faults = [], []
+        for index, value in enumerate(args):
+            parameter = slots[index] if index < len(slots) else rest
+            if parameter is None:
+                faults.append(Fault(f"argument {index + 1}", f"is one too many; the task takes {_names(slots)}"))
+            else:
+                where = parameter.name if index < len(slots) else f"{parameter.name}[{index - len(slots)}]"
+                given.append(_Given(where, parameter, value))
+        taken = {p.name for p in slots[: len(args)]}
+        for name, value in kwargs.items():
+            parameter = parameters.get(name) if _by_name(parameters.get(name)) else extra
+            if name in taken and _by_name(parameters.get(name)):
+                faults.append(Fault(name, "is given twice, by position and by name"))
+            elif parameter is None:
+                faults.append(Fault(name, f"is not an argument of the task; it takes {_names(parameters.values())}"))
+            else:
+                given.append(_Given(name, parameter, value))
+        found = taken | {name for name in kwargs if _by_name(parameters.get(name))}
+        faults += [Fault(p.name, "is missing") for p in parameters.values() if _required(p) and p.name not in found]
+        self._raise(faults)
+        return given
+
+    def _raise(self, faults: Sequence[Fault]) -> None:
+        if faults:
+            raise BadArguments(self.name, faults)
+
+
+class Registry(Mapping[str, TaskSpec]):
+    """The tasks that may be dispatched, by name; nothing else ever is."""
+
+    def __init__(self, specs: Sequence[TaskSpec]) -> None:
+        self._specs = {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
+
+    def __getitem__(self, name: str) -> TaskSpec:
+        try:
+            return self._specs[name]
+        except KeyError:
+            raise UnknownTask(name, difflib.get_close_matches(name, self._specs, n=2)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
+UNUSABLE = (NameError, AttributeError, SyntaxError, TypeError)
+"""What an annotation that is text raises when it is evaluated."""
+PLAIN = frozenset({int, float, str, bool, type(None)})
+Loaded = tuple[Any, tuple[str, str] | None]
+
+
+def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments that Python code gave, as JSON values; raises ``ValueError`` with a sentence."""
+    try:
+        plain = to_jsonable_python([list(args), dict(kwargs)])
+        jsontext.dumps(plain)
+    except PydanticSerializationError as error:
+        raise ValueError(f"the arguments are not JSON: {error}") from error
+    return plain[0], plain[1]
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    """The reader and writer of an annotation; a whole number too large for a float must not become infinity."""
+    kind = Any if annotation is inspect.Signature.empty else annotation
+    try:
+        return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(kind)  # A model says so itself.
+
+
+def _load(adapter: TypeAdapter[Any], value: Any) -> Loaded:
+    """The Python value, or pydantic's kind and text of what is wrong with it."""
+    try:
+        return adapter.validate_json(jsontext.dumps(value), strict=True), None
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        return None, (faults[0]["type"], _told(faults, value))
+    except ValueError as error:
+        return None, ("json", str(error))
+
+
+def _told(faults: Sequence[Any], value: Any) -> str:
+    """What is wrong in each place of the value, for the first few places.
+
+    A union reports each of its members; together they say what is allowed.
+    """
+    places: dict[str, dict[str, None]] = {}
+    for fault in faults:
+        said = _SAID.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
+        places.setdefault(_place(fault, value), {}).setdefault(said)
+    told = [f"{place} {_either(list(said))}".strip() for place, said in list(places.items())[:MAX_PLACES]]
+    more = len(places) - len(told)
+    return ", ".join(told) + (f", and {more} more" if more else "")
+
+
+def _place(fault: Any, value: Any) -> str:
+    """Where in the value a fault is; pydantic also names the members of a union, which are no place."""
+    steps = []
+    for step in fault["loc"]:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            if fault["type"] != "missing" or step != fault["loc"][-1]:
+                continue
+        steps.append(f"[{step!r}]")
+    return "".join(steps)
+
+
+def _either(said: Sequence[str]) -> str:
+    kinds = [text.removeprefix(_SHOULD) for text in said if text.startswith(_SHOULD)]
+    others = [text[:1].lower() + text[1:] for text in said if not text.startswith(_SHOULD)]
+    return " or ".join(([f"should be {' or '.join(kinds)}"] if kinds else []) + others)
+
+
+_SHOULD = "Input should be "
+_SAID = {"missing": "is missing", "extra_forbidden": "is not allowed"}
+MAX_PLACES = 10
+"""How many places of one argument a fault tells of."""
+
+
+def _validate(adapter: TypeAdapter[Any], value: Any) -> Loaded:
+    """The same JSON value when it fits, or what is wrong with it."""
+    _, fault = _load(adapter, value)
+    return (value, None) if fault is None else (None, fault)
+
+
+def _readings(text: str) -> list[Any]:
+    """What a URL's text may mean, the likeliest first: a number, the text itself, another JSON value."""
+    readings: list[Any] = []
+    if WHOLE.match(text):
+        if len(text) <= MAX_DIGITS:
+            readings.append(int(text))
+    elif DECIMAL.match(text) and abs(float(text)) != float("inf"):
+        readings.append(float(text))
+    readings.append(text)
+    if text in ("true", "false", "null") or text[:1] in ("[", "{"):
+        try:
+            readings.append(jsontext.loads(text))
+        except ValueError:
+            return readings
+    return readings
+
+
+def _most_telling(faults: Sequence[tuple[str, str]]) -> str:
+    """Of several readings' faults, one about the value or a place in it, rather than its type, if there is one."""
+    telling = (text for kind, text in faults if text.startswith("[") or not kind.endswith(("_type", "_parsing")))
+    return next(telling, faults[0][1])
+
+
+def _by_name(parameter: Parameter | None) -> bool:
+    return parameter is not None and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+def _required(parameter: Parameter) -> bool:
+    variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not variable
+
+
+def _names(parameters: Any) -> str:
+    return ", ".join(parameter.name for parameter in parameters) or "none"
+
+
+def _plain_default(value: Any) -> Any:
+    try:
+        plain = to_jsonable_python(value)
+        jsontext.dumps(plain)
+    except (PydanticSerializationError, ValueError):
+        return None
+    return plain

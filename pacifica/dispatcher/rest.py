@@ -1,0 +1,226 @@
+"""The HTTP API's table of contents: each route parses, calls the service once, and renders."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import cherrypy
+
+from .errors import NoResult
+from .job import Job, State, parse_uuid
+from .options import parse_options
+from .service import Request, Service
+from .web import body, problem, render
+from .web.render import JSON, TEXT, as_json, as_text, wanted
+
+cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
+cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem.trim)
+cherrypy.tools.dispatcher_query = cherrypy.Tool("before_handler", body.declared_query)
+
+
+@cherrypy.expose
+class Dispatch:
+    """``/dispatch/<task>/…``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def GET(self, task: str, *args: str) -> bytes:
+        """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
+        media = wanted(TEXT, JSON)
+        job = self._service.dispatch(self._service.registry[task].bind_text(args))
+        _locate(job)
+        return as_text(job.uuid) if media == TEXT else as_json(render.job(job))
+
+    def HEAD(self, task: str, *args: str) -> bytes:
+        """Check the arguments as GET would, and dispatch nothing."""
+        wanted(TEXT, JSON)
+        self._service.registry[task].bind_text(args)
+        return as_text("")
+
+    def POST(self, task: str) -> bytes:
+        """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job."""
+        wanted(JSON)
+        given = body.read_dispatch(cherrypy.request.json)
+        call = self._service.registry[task].bind(given.args, given.kwargs)
+        job = self._service.dispatch(
+            call, parse_options(given.options), Request(idempotency_key=body.idempotency_key())
+        )
+        cherrypy.response.status = 202
+        _locate(job)
+        return as_json(render.job(job))
+
+
+@cherrypy.expose
+class Status:
+    """``/status/<uuid>``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._below = {"retry": Retry(service)}
+
+    def GET(self, uuid: str) -> bytes:
+        """The job; as ``text/plain`` its bare result once it succeeded, else its state."""
+        media = wanted(JSON, TEXT)
+        job = self._service.status(parse_uuid(uuid))
+        return as_json(render.job(job)) if media == JSON else as_text(render.job_text(job))
+
+    def DELETE(self, uuid: str) -> bytes:
+        """Cancel: 200 when it is revoked, 202 when its worker is asked to stop it, 409 when it has ended."""
+        wanted(JSON)
+        job = self._service.cancel(parse_uuid(uuid))
+        cherrypy.response.status = 200 if job.final else 202
+        return as_json(render.job(job))
+
+    def _cp_dispatch(self, vpath: list[str]) -> Any:
+        """``/status/<uuid>/<verb>`` is a resource of its own, so that each has its own methods."""
+        if len(vpath) == 2 and vpath[1] in self._below:
+            cherrypy.request.params["uuid"] = vpath.pop(0)
+            return self._below[vpath.pop(0)]
+        return None
+
+
+@cherrypy.expose
+class Retry:
+    """``/status/<uuid>/retry``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def POST(self, uuid: str) -> bytes:
+        """Dispatch the same task with the same arguments: 202 and the new job."""
+        wanted(JSON)
+        job = self._service.retry(parse_uuid(uuid))
+        cherrypy.response.status = 202
+        _locate(job)
+        return as_json(render.job(job))
+
+
+@cherrypy.expose
+class Result:
+    """``/result/<uuid>``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def GET(self, uuid: str) -> bytes:
+        """Just the result; 202 and the job while there is none, 409 when there will never be one."""
+        media = wanted(JSON, TEXT)
+        job = self._service.status(parse_uuid(uuid))
+        if not job.final:
+            cherrypy.response.status = 202
+            cherrypy.response.headers["Retry-After"] = "1"
+            _locate(job)
+            return as_json(render.job(job)) if media == JSON else as_text(job.state.value)
+        if job.state is not State.SUCCESS:
+            told = {"type": job.error.type, "message": job.error.message} if job.error else None
+            raise NoResult(job.uuid, job.state.value, told)
+        return as_json(job.result) if media == JSON else as_text(render.bare(job.result))
+
+
+@cherrypy.expose
+class Tasks:
+    """``/tasks`` and ``/tasks/<name>``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def GET(self, name: str | None = None) -> bytes:
+        """All tasks that can be dispatched, or one of them, with the schemas of arguments and result."""
+        wanted(JSON)
+        if name is not None:
+            return as_json(render.task(self._service.registry[name]))
+        return as_json({"tasks": [render.task(spec) for spec in self._service.registry.values()]})
+
+
+@cherrypy.expose
+class Live:
+    """``/health/live``"""
+
+    def GET(self) -> bytes:
+        """The process answers."""
+        return as_json({"status": "ok"})
+
+
+@cherrypy.expose
+class Ready:
+    """``/health/ready``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def GET(self) -> bytes:
+        """Whether jobs are accepted: 503 when not; with the broker's state and how many jobs wait for it."""
+        seen = self._service.readiness()
+        cherrypy.response.status = 200 if seen.ready else 503
+        verdict = "ok" if seen.ready and seen.broker == "ok" else "degraded" if seen.ready else "unavailable"
+        return as_json(
+            {"status": verdict, "database": seen.database, "broker": seen.broker, "outbox": {"waiting": seen.outbox}}
+        )
+
+
+@cherrypy.expose
+class Health:
+    """``/health``"""
+
+    def __init__(self, service: Service) -> None:
+        self.live = Live()
+        self.ready = Ready(service)
+
+
+@cherrypy.expose
+class Root:
+    """``/``: the service document, and all routes below it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.dispatch = Dispatch(service)
+        self.status = Status(service)
+        self.result = Result(service)
+        self.tasks = Tasks(service)
+        self.health = Health(service)
+
+    def GET(self) -> bytes:
+        """What this is, which tasks there are, and where to go on."""
+        wanted(JSON)
+        return as_json(
+            {
+                "name": "Pacifica Dispatcher",
+                "version": version("pacifica-dispatcher"),
+                "tasks": list(self._service.registry),
+                "links": {
+                    "dispatch": "/dispatch/{task}/{arg}…",
+                    "status": "/status/{uuid}",
+                    "result": "/result/{uuid}",
+                    "tasks": "/tasks",
+                    "live": "/health/live",
+                    "ready": "/health/ready",
+                },
+            }
+        )
+
+
+CONFIG: Mapping[str, Mapping[str, Any]] = {
+    "/": {
+        "request.dispatch": cherrypy.dispatch.MethodDispatcher(),
+        "request.error_response": problem.respond_to_exception,
+        "error_page.default": problem.page,
+        "request.show_tracebacks": False,
+        "tools.log_tracebacks.on": False,
+        "tools.log_headers.on": False,
+        "tools.trailing_slash.on": False,
+        "tools.dispatcher_json_body.on": True,
+        "tools.dispatcher_query.on": True,
+        "tools.dispatcher_trim.on": True,
+    }
+}
+"""How CherryPy is to treat the tree: by HTTP method, with one shape for every error."""
+
+
+def mount(service: Service) -> cherrypy.Application:
+    """The API as a CherryPy application, for the embedded server or any WSGI server."""
+    return cherrypy.Application(Root(service), "", {path: dict(own) for path, own in CONFIG.items()})
+
+
+def _locate(job: Job) -> None:
+    cherrypy.response.headers["Location"] = f"/status/{job.uuid}"

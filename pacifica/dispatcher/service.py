@@ -1,0 +1,154 @@
+"""What the service does, one method for each verb; the doors parse, call one of these, and render."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from . import failpoints, jsontext
+from .errors import AlreadyFinal, DatabaseUnavailable, UnknownJob
+from .job import Event, Job, Outgoing, State, micros, new_uuid, now
+from .options import Options
+from .registry import Call, Registry
+from .store.idempotency import Key
+from .store.jobs import JobStore
+from .store.outbox import Outbox
+
+HAND_OVER = 5_000_000
+"""Microseconds that a fresh job is left to the process that took it before any other relay may publish it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asked, and how: what a dispatch says beside task, arguments and options.
+
+    ``uuid`` and ``headers`` come from a Celery workflow that has named the job already.
+    ``idempotency_key`` makes of the same request by the same ``caller`` the same job.
+    """
+
+    uuid: str | None = None
+    headers: Mapping[str, Any] | None = None
+    caller: str = ""
+    idempotency_key: str | None = None
+    replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the parts that a dispatch needs answer: a word for each, ``ok`` when all is well."""
+
+    database: str
+    broker: str
+    outbox: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether the service accepts jobs: that takes the database alone."""
+        return self.database == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The verbs. ``hand_over`` gives an accepted job to the relay; it must neither block nor fail.
+
+    ``broker_state`` tells what the relay saw of the broker last: ``ok``, or a sentence.
+    """
+
+    registry: Registry
+    jobs: JobStore
+    outbox: Outbox
+    max_attempts: int
+    keep_keys: float = 86_400
+    hand_over: Callable[[Outgoing], None] = field(default=lambda _: None)
+    broker_state: Callable[[], str] = field(default=lambda: "ok")
+
+    def dispatch(self, call: Call, options: Options | None = None, request: Request | None = None) -> Job:
+        """Store the job, then hand it to the relay; the answer does not wait for the broker.
+
+        Raises ``DatabaseUnavailable``, and then nothing was accepted, and ``KeyReused``.
+        """
+        options, request = options or Options(), request or Request()
+        if request.uuid is not None and (known := self.jobs.get(request.uuid)) is not None:
+            return known  # A workflow's task that is run again names the next one by the same id.
+        job = self._new_job(call, options, request)
+        earlier = self.jobs.add([job], self._key(call, options, request, job.created))
+        if earlier is not None:
+            return self.status(earlier)
+        failpoints.reach("after-commit")
+        if job.eta is None:
+            self.hand_over(outgoing(job))
+        return job
+
+    def status(self, uuid: str) -> Job:
+        """The job as it stands; raises ``UnknownJob``."""
+        job = self.jobs.get(uuid)
+        if job is None:
+            raise UnknownJob(uuid)
+        return job
+
+    def events(self, uuid: str) -> Sequence[Event]:
+        """The job's history, oldest first; raises ``UnknownJob``."""
+        return self.jobs.events(self.status(uuid).uuid)
+
+    def cancel(self, uuid: str) -> Job:
+        """Revoke a job that waits, or ask the worker of one that runs to stop it; the job as it then stands.
+
+        Raises ``UnknownJob``, and ``AlreadyFinal`` when it has ended.
+        """
+        asked = False
+        # A job may start, or be put back, between the two: then neither holds, and it is looked at again.
+        while not (job := self.status(uuid)).final and not job.cancel:
+            if self.jobs.revoke(uuid, reason="cancelled", at=now()):
+                return self.status(uuid)
+            asked = self.jobs.ask_to_cancel(uuid, at=now())
+        if job.final and not (asked and job.state is State.REVOKED):
+            raise AlreadyFinal(uuid, job.state.value)
+        return job
+
+    def retry(self, uuid: str) -> Job:
+        """A new job with the same task, arguments and options, to start at once; raises ``UnknownJob``."""
+        old = self.status(uuid)
+        call = self.registry[old.task].bind(old.args, old.kwargs)
+        options = Options(queue=old.queue, priority=old.priority, max_attempts=old.max_attempts)
+        return self.dispatch(call, options, Request(replay_of=old.uuid))
+
+    def readiness(self) -> Readiness:
+        """How the database, the broker and the outbox are; never raises for a part that is away."""
+        try:
+            waiting = self.outbox.count(at=now(), limit=10_000)
+        except DatabaseUnavailable as error:
+            return Readiness(str(error), self.broker_state(), 0)
+        return Readiness("ok", self.broker_state(), waiting)
+
+    def _new_job(self, call: Call, options: Options, request: Request) -> Job:
+        moment = datetime.now(UTC)
+        at = micros(moment)
+        start, end = options.start(moment), options.end(moment)
+        eta = micros(start) if start is not None and micros(start) > at else None
+        return Job(
+            uuid=request.uuid or new_uuid(),
+            task=call.task,
+            args=call.args,
+            kwargs=call.kwargs,
+            state=State.PENDING,
+            created=at,
+            max_attempts=options.max_attempts or self.max_attempts,
+            queue=options.queue,
+            priority=options.priority,
+            eta=eta,
+            expires=micros(end) if end is not None else None,
+            due=at + HAND_OVER if eta is None else eta,
+            headers=request.headers,
+            replay_of=request.replay_of,
+        )
+
+    def _key(self, call: Call, options: Options, request: Request, at: int) -> Key | None:
+        if request.idempotency_key is None:
+            return None
+        asked = jsontext.dumps([call.task, call.args, call.kwargs, options.model_dump(mode="json")])
+        return Key(request.caller, request.idempotency_key, asked, at - int(self.keep_keys * 1_000_000))
+
+
+def outgoing(job: Job) -> Outgoing:
+    """What the message of a job says."""
+    return Outgoing(job.uuid, job.task, job.version, job.retries, job.queue, job.priority, job.expires, job.headers)

@@ -1,0 +1,200 @@
+"""Connections and transactions: every statement of the record layer runs inside ``read`` or ``write``."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
+
+import peewee
+from playhouse.pool import MaxConnectionsExceeded
+
+from ..errors import DatabaseUnavailable
+from ..orm import create_tables, is_mysql, is_pooled, is_sqlite, open_database
+from .forks import FORKS, FileConnection
+
+logger = logging.getLogger(__name__)
+Value = TypeVar("Value")
+
+UNREACHABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError, MaxConnectionsExceeded)
+"""What PeeWee raises when the server is gone, the file is locked, full or read-only, or the pool is empty."""
+SHORTEST_TURN = 1.0
+"""Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is."""
+
+
+class Database:
+    """The service's database: a connection for each thread, short transactions, one kind of error.
+
+    ``url`` is a PeeWee URL. Nothing is connected before the first statement, and never across a
+    fork. Raises ``DatabaseUnavailable`` from any statement that the database cannot carry out now.
+    """
+
+    def __init__(self, url: str, busy_timeout: float = 30.0) -> None:
+        self.peewee = open_database(url, busy_timeout)
+        self.sqlite = is_sqlite(self.peewee)
+        self.mysql = is_mysql(self.peewee)
+        self._pooled = is_pooled(self.peewee)
+        self._gate: AbstractContextManager[None] = FORKS if self.sqlite else nullcontext()
+        if self.sqlite:
+            self.peewee.connect_params |= {"factory": FileConnection, "check_same_thread": False}
+        # SQLite's busy handler sleeps and does not queue; a lock keeps this process's writers in turn.
+        self._writers = threading.RLock()
+        self._longest_turn = max(busy_timeout, SHORTEST_TURN)
+        os.register_at_fork(after_in_child=self._forget_parent)
+
+    def __repr__(self) -> str:
+        """Without the URL, as Celery prints its settings; with the address, as kombu tells its pools apart by it."""
+        return f"<Database {type(self.peewee).__name__} at {id(self):#x}>"
+
+    def __json__(self) -> str:
+        """What kombu sends of it when remote control asks a worker for its settings."""
+        return repr(self)
+
+    def read(self, query: Callable[[peewee.Database], Value]) -> Value:
+        """What ``query`` returns, outside any transaction of ours.
+
+        A held connection that the server has dropped is replaced once, and the query run again.
+        """
+        for attempt in (1, 2):
+            fresh = self.peewee.is_closed()
+            try:
+                with self._gate, self._connected():
+                    return query(self.peewee)
+            except DatabaseUnavailable:
+                if fresh or attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False) -> Value:
+        """What ``change`` returns, after its transaction has been committed.
+
+        ``durable`` waits until the disk has it (SQLite: ``synchronous=FULL`` for this commit; the
+        servers do so in any case). A held connection that the server has dropped is replaced once
+        when that shows before the first statement, so that no change is ever applied twice.
+        """
+        if self.sqlite:
+            with self._gate, self._turn(), self._connected(), self._synchronous(full=durable), self.peewee.atomic():
+                return change(self.peewee)
+        self._drop_stale()
+        with self._connected(), self.peewee.atomic():
+            return change(self.peewee)
+
+    def wait_until_up(self, attempts: int, wait: float) -> None:
+        """Connect and create missing tables, trying ``attempts`` times, ``wait`` seconds apart.
+
+        Raises ``DatabaseUnavailable`` when the last attempt fails, too.
+        """
+        for attempt in range(1, attempts + 1):
+            try:
+                with self._gate, self._connected():
+                    self._keep_log()
+                    create_tables(self.peewee)
+            except DatabaseUnavailable as error:
+                if attempt == attempts:
+                    raise
+                logger.warning("%s Attempt %d of %d; the next in %g s.", error, attempt, attempts, wait)
+                time.sleep(wait)
+            else:
+                return
+
+    def close(self) -> None:
+        """Close the calling thread's connection, if it has one."""
+        with self._gate:
+            if not self.peewee.is_closed():
+                self.peewee.close()
+
+    def _keep_log(self) -> None:
+        """Have the file keep a write-ahead log, which it remembers; SQLite's busy handler does not wait for that."""
+        end = time.monotonic() + self._longest_turn
+        while self.sqlite and self.peewee.execute_sql("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                self.peewee.execute_sql("PRAGMA journal_mode = wal")
+            except peewee.OperationalError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+
+    def _forget_parent(self) -> None:
+        """After a fork: a connection is never shared, and a lock that a thread of the parent held is free."""
+        self.peewee.dispose()
+        self._writers = threading.RLock()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for this process's other writers, and not for all that each of them waits for another process."""
+        writers = self._writers  # After a fork it is another one.
+        if not writers.acquire(timeout=self._longest_turn):
+            raise DatabaseUnavailable("The database cannot do that now (it is locked by another writer).")
+        try:
+            yield
+        finally:
+            writers.release()
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            self.peewee.connect(reuse_if_open=True)
+            yield
+        except UNREACHABLE as error:
+            self._discard()
+            logger.debug("database error", exc_info=True)
+            raise DatabaseUnavailable(f"The database cannot do that now ({_reason(error)}).") from error
+        finally:
+            if self._pooled:
+                self.close()
+
+    @contextmanager
+    def _synchronous(self, *, full: bool) -> Iterator[None]:
+        # A commit with FULL also syncs what earlier commits with NORMAL left in the log.
+        if not full:
+            yield
+            return
+        self.peewee.execute_sql("PRAGMA synchronous = 2")
+        try:
+            yield
+        finally:
+            if not self.peewee.is_closed():
+                self.peewee.execute_sql("PRAGMA synchronous = 1")
+
+    def _drop_stale(self) -> None:
+        """Probe a held connection, as one that the server dropped shows it only when it is used."""
+        if self._pooled or self.peewee.is_closed():
+            return
+        try:
+            if self.mysql:
+                self.peewee.connection().ping(reconnect=False)
+            else:
+                self.peewee.execute_sql("SELECT 1")
+        except (*UNREACHABLE, Exception):  # noqa: BLE001 - a driver's ping raises its own classes
+            self._discard()
+
+    def _discard(self) -> None:
+        try:
+            self.close()
+        except peewee.PeeweeException:
+            logger.debug("closing a broken connection failed", exc_info=True)
+
+
+def _reason(error: Exception) -> str:
+    """A short word for people that carries no path, no SQL and no address."""
+    text = _told(error).lower()
+    if isinstance(error, MaxConnectionsExceeded):
+        return "all its connections are in use"
+    for sign, reason in (
+        ("locked", "it is locked by another writer"),
+        ("readonly", "it is read-only"),
+        ("read-only", "it is read-only"),
+        ("full", "the disk is full"),
+        ("unable to open", "its file cannot be opened"),
+        ("connection", "it cannot be reached"),
+    ):
+        if sign in text:
+            return reason
+    return "it answered with an error"
+
+
+def _told(error: BaseException | None) -> str:
+    """The texts of an error and of those behind it: a full disk makes SQLite roll back, and PeeWee then cannot."""
+    return "" if error is None else f"{error} {_told(error.__cause__ or error.__context__)}"

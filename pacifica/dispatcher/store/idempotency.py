@@ -1,0 +1,58 @@
+"""``Idempotency-Key``: the same key of the same caller is the same job, for as long as it is kept.
+
+The key is taken in the transaction that stores the job, so that of two requests at the same moment
+one stores a job and the other finds it. Source: draft-ietf-httpapi-idempotency-key-header.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import peewee
+
+from .. import orm
+from ..errors import KeyReused
+from ..job import Job
+
+_I = orm.Idempotency
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as a caller sent it, what the request asks for, and the time from which the key counts."""
+
+    caller: str
+    key: str
+    request: str
+    since: int
+
+    def digest(self) -> str:
+        """The caller and the key, in a form of fixed length that can be indexed."""
+        return _hash(f"{len(self.caller)}:{self.caller}{self.key}")
+
+    def fingerprint(self) -> str:
+        """What the request asks for, in a form of fixed length."""
+        return _hash(self.request)
+
+
+class Keys:
+    """The keys in the table, inside the caller's transaction."""
+
+    def take(self, db: peewee.Database, key: Key, job: Job) -> str | None:
+        """Take the key for this job, or the UUID of the job that it stands for; raises ``KeyReused``."""
+        digest, fingerprint = key.digest(), key.fingerprint()
+        _I.delete().where(_I.digest == digest, _I.created < key.since).execute(db)
+        taken = (
+            _I.insert(digest=digest, fingerprint=fingerprint, job=job.uuid, created=job.created)
+            .on_conflict_ignore()
+            .execute(db)
+        )
+        del taken  # What it returns differs by database; the row tells.
+        query = _I.select(_I.job, _I.fingerprint).where(_I.digest == digest)
+        found, same = next(iter(query.tuples().execute(db)))
+        if same != fingerprint:
+            raise KeyReused(key.key)
+        return None if found == job.uuid else str(found)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,255 @@
+"""The job rows: how they come to be, how they move, how they are read.
+
+Every move is one guarded UPDATE, with its event in the same transaction. Where the guard does not
+hold, the report came too late: the row stays as it is and an event says so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import peewee
+
+from .. import orm
+from ..job import Claim, Event, Job, JobError, State
+from . import moves, rows
+from .database import Database
+from .idempotency import Key, Keys
+from .prepared import Prepared, insert, slot
+
+_J, _E = orm.Job, orm.Event
+LOST = "LOST"
+"""The kind of the event of a job that was put back, as its worker was gone."""
+
+
+class JobStore:
+    """The jobs of one database.
+
+    Raises ``DatabaseUnavailable`` when the database cannot be read or written now. Reads see what
+    is committed; writes are committed when they return, and may be asked for again when the answer
+    was lost on its way. ``durable`` and ``reports_durable`` say whether a commit waits for the disk
+    on SQLite: for accepted jobs, and for workers' reports.
+    """
+
+    def __init__(self, database: Database, *, durable: bool = True, reports_durable: bool = False) -> None:
+        self._database = database
+        self._durable = durable
+        self._reports_durable = reports_durable
+        self._keys = Keys()
+        db = database.peewee
+        self._insert_job = Prepared(db, insert(_J, rows.JOB_COLUMNS))
+        self._insert_event = Prepared(db, insert(_E, ("job", "at", "kind", "data")))
+        self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
+        self._select_state = Prepared(db, _select(("state", "claim", "cancel")).where(_J.uuid == slot("uuid")))
+        self._select_claim = Prepared(
+            db, _select(("attempt", "args", "kwargs")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
+        )
+        self._claim = Prepared(db, moves.claim(returning=not database.mysql))
+        self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
+        self._finish_cancelled = Prepared(db, moves.finish(moves.BY_TOKEN & _J.cancel))
+        self._finish_by_holder = Prepared(db, moves.finish(moves.BY_HOLDER))
+        self._finish_held = Prepared(db, moves.finish(moves.HELD))
+        self._finish_waiting = Prepared(db, moves.finish(moves.WAITING))
+        self._retry = Prepared(db, moves.retry())
+        self._put_back = Prepared(db, moves.put_back())
+        self._ask_to_cancel = Prepared(db, moves.ask_to_cancel())
+
+    def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
+        """Store new jobs and their first events in one commit; all of them or none.
+
+        With ``key``, which goes with one job: when the key stands for another job already, nothing is
+        stored and that job's UUID is the answer. Raises ``KeyReused`` when it stands for another request.
+        A single job that is there already is the answer, too: a workflow's step, asked for again as the
+        step before it was run again.
+        """
+        values = [rows.job_to_row(job) for job in jobs]
+
+        def change(db: peewee.Database) -> str | None:
+            if key is not None and (found := self._keys.take(db, key, jobs[0])) is not None:
+                return found
+            for row in values:
+                self._insert_job.run(row)
+                self._record(row["uuid"], row["created"], State.PENDING.value, {})
+            return None
+
+        try:
+            return self._database.write(change, durable=self._durable)
+        except peewee.IntegrityError:
+            there = self.get(jobs[0].uuid) if len(jobs) == 1 else None
+            if there is None or there.task != jobs[0].task:
+                raise
+            return there.uuid
+
+    def get(self, uuid: str) -> Job | None:
+        """The job as it stands now."""
+        row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
+        return None if row is None else rows.job_from_row(row)
+
+    def events(self, uuid: str) -> list[Event]:
+        """A job's history, oldest first."""
+        query = _E.select(_E.id, _E.at, _E.kind, _E.data).where(_E.job == uuid).order_by(_E.id)
+        found: Iterable[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
+        return [rows.event_from_row(row) for row in found]
+
+    def expired(self, *, at: int, limit: int) -> list[str]:
+        """Waiting jobs that are not worth starting any more, at most ``limit``."""
+        query = _J.select(_J.uuid).where(orm.WAITING_STATES, _J.expires <= at).limit(limit)
+        return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
+
+    def claim(self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int) -> Claim | None:  # noqa: PLR0913
+        """The right to run a waiting job as its next attempt; ``None`` when there is none to be had.
+
+        ``retries`` is the delivered message's own count: a message from before a retry claims nothing.
+        """
+        values = {"uuid": uuid, "token": token, "worker": worker, "holder": holder, "retries": retries, "at": at}
+
+        def change(_: peewee.Database) -> Claim | None:
+            cursor = self._claim.run(values)
+            moved = cursor.rowcount == 1 if self._database.mysql else (row := cursor.fetchone()) is not None
+            if self._database.mysql or not moved:
+                row = self._select_claim.run(values).fetchone()
+            if row is None:
+                self._record_late(uuid, at, "DROPPED", {"worker": worker})
+                return None
+            if moved:
+                self._record(uuid, at, State.STARTED.value, {"attempt": row[0], "worker": worker})
+            return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]))
+
+        return self._database.write(change, durable=self._reports_durable)
+
+    def succeed(self, uuid: str, *, token: str, result: Any, at: int) -> bool:
+        """STARTED → SUCCESS; false when the claim of that token is not the current one any more."""
+        values = {"state": State.SUCCESS.value, "result": rows.to_text(result), "error": None, "token": token}
+        return self._end(self._finish, uuid, at, values, {})
+
+    def fail(self, uuid: str, *, token: str, error: JobError, at: int) -> bool:
+        """STARTED → FAILURE; false when the claim of that token is not the current one any more."""
+        return self._end(self._finish, uuid, at, _ending(State.FAILURE, error) | {"token": token}, _told(error))
+
+    def fail_held(self, uuid: str, *, holder: str, retries: int, error: JobError, at: int) -> bool:
+        """STARTED → FAILURE, said by the worker that holds it, as its child process cannot."""
+        values = _ending(State.FAILURE, error) | {"holder": holder, "retries": retries}
+        return self._end(self._finish_by_holder, uuid, at, values, _told(error))
+
+    def revoke(self, uuid: str, *, reason: str, at: int) -> bool:
+        """PENDING or RETRY → REVOKED; false when the job is past that."""
+        return self._end(
+            self._finish_waiting, uuid, at, _ending(State.REVOKED, _revoked(reason)), {"reason": reason}, late=False
+        )
+
+    def revoke_held(self, uuid: str, *, holder: str, reason: str, at: int) -> bool:
+        """STARTED → REVOKED, said by the worker that has stopped it."""
+        values = _ending(State.REVOKED, _revoked(reason)) | {"holder": holder}
+        return self._end(self._finish_held, uuid, at, values, {"reason": reason})
+
+    def ask_to_cancel(self, uuid: str, *, at: int) -> bool:
+        """Have the worker of a STARTED job stop it; false when it is not STARTED, or was asked before."""
+
+        def change(_: peewee.Database) -> bool:
+            asked: bool = self._ask_to_cancel.run({"uuid": uuid}).rowcount == 1
+            if asked:
+                self._record(uuid, at, "CANCEL", {})
+            return asked
+
+        return self._database.write(change, durable=self._durable)
+
+    def lose(self, uuid: str, *, holder: str, reason: str, at: int) -> bool:
+        """STARTED → PENDING, as its worker is gone: into the outbox for the next attempt.
+
+        After the last attempt it is FAILURE with ``WorkerLostError``, and REVOKED when it was to be
+        cancelled. False when that worker does not hold it any more.
+        """
+        error = JobError("WorkerLostError", f"The job was lost in its last attempt: {reason}.", module=LOST_MODULE)
+        ends: tuple[tuple[Prepared, Mapping[str, Any]], ...] = (
+            (self._put_back, {"state": LOST}),
+            (self._finish_held, _ending(State.FAILURE, error)),
+        )
+        revoked = ((self._finish_held, _ending(State.REVOKED, _revoked("cancelled"))),)
+
+        def change(_: peewee.Database) -> bool:
+            row = self._select_state.run({"uuid": uuid}).fetchone()
+            for statement, values in revoked if row is not None and row[2] else ends:
+                if statement.run({**values, "uuid": uuid, "holder": holder, "at": at}).rowcount == 1:
+                    self._record(uuid, at, values["state"], {"reason": reason})
+                    return True
+            return False
+
+        return self._database.write(change, durable=self._reports_durable)
+
+    def retry(  # noqa: PLR0913 - each is a column of the row
+        self,
+        uuid: str,
+        *,
+        token: str,
+        eta: int,
+        retries: int,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        error: JobError,
+        at: int,
+    ) -> bool:
+        """STARTED → RETRY: back into the outbox, to be published at ``eta``; REVOKED when it was to be cancelled."""
+        values = {
+            "state": State.RETRY.value,
+            "token": token,
+            "eta": eta,
+            "retries": retries,
+            "args": rows.to_text(args),
+            "kwargs": rows.to_text(kwargs),
+            "error": rows.error_to_text(error),
+        }
+        stopped = _ending(State.REVOKED, _revoked("cancelled")) | {"token": token}
+        if self._end(self._finish_cancelled, uuid, at, stopped, {"reason": "cancelled"}, late=False):
+            return True
+        return self._end(self._retry, uuid, at, values, {**_told(error), "eta": eta, "retries": retries})
+
+    def _end(  # noqa: PLR0913, PLR0917 - what the statement, the event and the guard each need
+        self,
+        statement: Prepared,
+        uuid: str,
+        at: int,
+        values: Mapping[str, Any],
+        data: Mapping[str, Any],
+        late: bool = True,  # noqa: FBT001, FBT002
+    ) -> bool:
+        filled = {**values, "uuid": uuid, "at": at}
+
+        def change(_: peewee.Database) -> bool:
+            if statement.run(filled).rowcount == 1:
+                self._record(uuid, at, values["state"], data)
+                return True
+            row = self._select_state.run(filled).fetchone()
+            if row is not None and row[0] == values["state"] and row[1] == values.get("token", ""):
+                return True  # The same report again: the answer to the first was lost on its way.
+            if row is not None and late:
+                self._record(uuid, at, "LATE", {**data, "report": values["state"], "state": row[0]})
+            return False
+
+        return self._database.write(change, durable=self._reports_durable)
+
+    def _record(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
+        self._insert_event.run({"job": uuid, "at": at, "kind": kind, "data": rows.to_text(data) if data else None})
+
+    def _record_late(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
+        """Keep what came too late, if there is such a job at all."""
+        row = self._select_state.run({"uuid": uuid}).fetchone()
+        if row is not None:
+            self._record(uuid, at, kind, {**data, "state": row[0]})
+
+
+LOST_MODULE = "celery.exceptions"
+
+
+def _select(columns: Sequence[str]) -> peewee.Query:
+    return _J.select(*(getattr(_J, column) for column in columns))
+
+
+def _ending(state: State, error: JobError) -> dict[str, Any]:
+    return {"state": state.value, "result": None, "error": rows.error_to_text(error)}
+
+
+def _told(error: JobError) -> dict[str, Any]:
+    return {"type": error.type, "message": error.message}
+
+
+def _revoked(reason: str) -> JobError:
+    return JobError("TaskRevokedError", reason, module=LOST_MODULE, arguments=[reason])

@@ -1,0 +1,110 @@
+"""The outbox: jobs whose row is committed and whose message the broker has not confirmed.
+
+``due`` is the time from which any relay may publish a job; a relay that takes it moves ``due`` on
+by a lease, so that others leave it alone, and clears it once the broker has confirmed. A relay that
+dies loses nothing: the job comes due again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import peewee
+
+from .. import orm
+from ..job import Outgoing
+from . import rows
+from .database import Database
+
+_J = orm.Job
+
+
+class Outbox:
+    """The outbox of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def take(self, *, at: int, lease: int, limit: int) -> list[Outgoing]:
+        """The jobs that are due, at most ``limit``, oldest first; nobody else gets them for ``lease`` microseconds."""
+        columns = [getattr(_J, column) for column in rows.OUTGOING_COLUMNS]
+        due = _J.select(*columns).where(_J.due <= at).order_by(_J.due).limit(limit)
+        # A look without a write lock: an idle relay must not disturb SQLite's writers.
+        if not self._database.read(lambda db: list(due.tuples().execute(db))):
+            return []
+
+        def change(db: peewee.Database) -> list[Sequence[Any]]:
+            query = due if self._database.sqlite else due.for_update(skip_locked=True)
+            found = list(query.tuples().execute(db))
+            _J.update({_J.due: at + lease}).where(_J.uuid.in_([row[0] for row in found])).execute(db)
+            return found
+
+        return [rows.outgoing_from_row(row) for row in self._database.write(change)]
+
+    def mark_published(self, sent: Sequence[Outgoing], *, at: int) -> None:
+        """Note that the broker has confirmed these messages.
+
+        A job that has moved since stays as it is: it may be in the outbox again, with another message to send.
+        """
+
+        def change(db: peewee.Database) -> None:
+            for version, uuids in _by_version(sent).items():
+                mark = {_J.published: at, _J.due: None, _J.version: version + 1}
+                _J.update(mark).where(_J.uuid.in_(uuids), _J.version == version).execute(db)
+
+        if sent:
+            self._database.write(change)
+
+    def release(self, unsent: Sequence[Outgoing], *, at: int) -> None:
+        """Let any relay publish these jobs from now on; one that has moved since keeps its own time."""
+
+        def change(db: peewee.Database) -> None:
+            for version, uuids in _by_version(unsent).items():
+                same = (_J.uuid.in_(uuids), _J.version == version, _J.due.is_null(is_null=False))
+                _J.update({_J.due: at}).where(*same).execute(db)
+
+        if unsent:
+            self._database.write(change)
+
+    def recall(self, *, at: int, lease: int) -> None:
+        """Make due what no relay can have in hand: its time lies further ahead than a relay leases a job for.
+
+        A clock that went back leaves such jobs behind. What waits for its ``eta`` is not touched, and
+        what was published in the future counts as published now.
+        """
+        ahead = at + lease
+        in_hand = _J.eta.is_null() | (_J.due != _J.eta)
+        due = _J.update({_J.due: at}).where(_J.due > ahead, in_hand)
+        published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.published > ahead)
+        self._database.write(lambda db: (due.execute(db), published.execute(db)))
+
+    def overdue(self, *, at: int, limit: int) -> dict[tuple[str, str | None], list[str]]:
+        """Jobs published before ``at`` that nobody has claimed, by task and queue, longest first; at most ``limit``."""
+        query = (
+            _J.select(_J.task, _J.queue, _J.uuid)
+            .where(orm.WAITING_STATES, _J.published < at, _J.due.is_null())
+            .order_by(_J.published)
+            .limit(limit)
+        )
+        found: dict[tuple[str, str | None], list[str]] = {}
+        for task, queue, uuid in self._database.read(lambda db: list(query.tuples().execute(db))):
+            found.setdefault((task, queue), []).append(uuid)
+        return found
+
+    def send_again(self, uuids: Sequence[str], *, at: int) -> None:
+        """Put jobs back that were published and are still waiting."""
+        query = _J.update({_J.due: at}).where(_J.uuid.in_(uuids), orm.WAITING_STATES, _J.due.is_null())
+        self._database.write(query.execute)
+
+    def count(self, *, at: int, limit: int) -> int:
+        """How many jobs wait to be published, counted up to ``limit``; those for later than ``at`` do not count."""
+        start = _J.eta.is_null() | (_J.eta <= at)
+        few = _J.select(_J.uuid).where(_J.due.is_null(is_null=False), start).limit(limit)
+        return self._database.read(few.count)
+
+
+def _by_version(jobs: Sequence[Outgoing]) -> dict[int, list[str]]:
+    """The UUIDs by the version of the row that was sent; nearly all have the same one."""
+    versions: dict[int, list[str]] = {}
+    for job in jobs:
+        versions.setdefault(job.version, []).append(job.uuid)
+    return versions

@@ -1,0 +1,214 @@
+"""One half of a channel of the ``database://`` transport: publishing, queues and routes."""
+# ruff: noqa: ARG002, FBT001, FBT002 - these signatures are kombu's
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kombu.exceptions import ChannelError
+from kombu.transport import virtual
+from kombu.transport.base import to_rabbitmq_queue_arguments
+from kombu.utils.json import dumps
+from kombu.utils.uuid import uuid
+
+from ..store.messages import SECOND, Letter, MessageStore, Route
+
+TEMPORARY = 60_000
+"""Milliseconds that a temporary queue lives without its consumer, when it says nothing itself."""
+NAME_LENGTH = 191
+"""The longest name of a queue, exchange or routing key, in characters."""
+PERSISTENT = 2
+
+
+class Declared:
+    """What one connection has declared; ``shortest`` is the least lifetime of a temporary queue, in seconds."""
+
+    def __init__(self, shortest: float) -> None:
+        self._shortest = int(shortest * SECOND)
+        self._lifetimes: dict[str, int | None] = {}
+        self._routes: dict[str, dict[Route, None]] = {}
+        self.exclusive: set[str] = set()
+
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._lifetimes
+
+    def add_queue(self, queue: str, expires: int | None, *, exclusive: bool) -> None:
+        """``expires`` is in milliseconds, ``None`` for a queue that stays."""
+        self._lifetimes[queue] = None if expires is None else max(expires * 1000, self._shortest)
+        if exclusive:
+            self.exclusive.add(queue)
+
+    def lifetime(self, queue: str) -> int | None:
+        """Microseconds; ``None`` for a queue that stays, or that another connection has declared."""
+        return self._lifetimes.get(queue)
+
+    def add_route(self, route: Route) -> None:
+        """The route has been stored."""
+        self._routes.setdefault(route.queue, {})[route] = None
+
+    def drop_route(self, exchange: str, routing_key: str, queue: str) -> None:
+        """The route has been removed."""
+        routes = self._routes.get(queue, {})
+        for route in [one for one in routes if (one.exchange, one.routing_key) == (exchange, routing_key)]:
+            del routes[route]
+
+    def drop_queue(self, queue: str) -> None:
+        """The queue has been deleted, with all its routes."""
+        self._lifetimes.pop(queue, None)
+        self._routes.pop(queue, None)
+        self.exclusive.discard(queue)
+
+    def temporary_routes(self, queues: Iterable[str]) -> list[Route]:
+        """The routes of these queues that end unless they are renewed."""
+        routes = (route for queue in queues for route in self._routes.get(queue, ()))
+        return [route for route in routes if route.lifetime is not None]
+
+
+class PublishingChannel(virtual.Channel):
+    """Queues and routes are in the database; exchanges are known only where they were declared."""
+
+    supports_fanout = True
+
+    def __init__(self, connection: Any, **kwargs: Any) -> None:
+        super().__init__(connection, **kwargs)  # type: ignore[no-untyped-call]
+        self._store: MessageStore = connection.store
+        self._declared: Declared = connection.declared
+        self._durable: bool = connection.durable
+        self._letters: list[Letter] | None = None
+        self._message_ttls: dict[str, int | None] = {}
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is published inside is stored by one transaction at the end, or not at all if the block raises."""
+        letters, self._letters = [], []
+        try:
+            yield
+            letters = self._letters
+        finally:
+            self._letters = None
+        self._store.put(letters, durable=self._durable)
+
+    def _put(self, queue: str, message: Mapping[str, Any], **_: Any) -> None:
+        self._put_all([queue], message)
+
+    def _put_fanout(self, exchange: str, message: Mapping[str, Any], routing_key: str, **_: Any) -> None:
+        self._put_all([queue for _, _, queue in self.get_table(exchange)], message)
+
+    def _put_all(self, queues: Sequence[str], message: Mapping[str, Any]) -> None:
+        payload = dumps(message)
+        priority: int = self._get_message_priority(message)  # type: ignore[no-untyped-call]
+        letters = [Letter(_name(queue), payload, priority, self._ttl(queue, message)) for queue in queues]
+        if self._letters is not None:
+            self._letters.extend(letters)
+        elif letters:
+            persistent = message["properties"].get("delivery_mode") == PERSISTENT
+            self._store.put(letters, durable=self._durable and persistent)
+
+    def _ttl(self, queue: str, message: Mapping[str, Any]) -> int | None:
+        """Milliseconds; the shorter of the message's own time to live and its queue's."""
+        limits = (message["properties"].get("expiration"), self._message_ttls.get(queue))
+        return min((int(limit) for limit in limits if limit is not None), default=None)
+
+    def prepare_queue_arguments(self, arguments: Mapping[str, Any] | None, **kwargs: Any) -> Mapping[str, Any]:
+        """As RabbitMQ names them; ``x-expires`` and ``x-message-ttl`` are obeyed."""
+        prepared: Mapping[str, Any] = to_rabbitmq_queue_arguments(arguments or {}, **kwargs)
+        return prepared
+
+    def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
+        """An exclusive queue starts empty: what an earlier owner of its name was sent is deleted."""
+        name = _name(queue or f"amq.gen-{uuid()}")
+        return super().queue_declare(name, passive=passive, is_there=passive, **kwargs)  # type: ignore[no-untyped-call]
+
+    def queue_bind(
+        self,
+        queue: str,
+        exchange: str | None = None,
+        routing_key: str = "",
+        arguments: Any = None,
+        **_: Any,
+    ) -> None:
+        """Raises ``ChannelError`` for an exchange that this connection has not declared."""
+        exchange = exchange or "amq.direct"
+        if exchange not in self.state.exchanges:
+            raise ChannelError(f"NOT_FOUND - no exchange {exchange!r}", (50, 20), "Queue.bind", "404")
+        self._add_route(exchange, routing_key or "", queue)
+
+    def queue_unbind(
+        self,
+        queue: str,
+        exchange: str | None = None,
+        routing_key: str = "",
+        arguments: Any = None,
+        **_: Any,
+    ) -> None:
+        """Has no effect when there is no such route."""
+        place = (exchange or "amq.direct", routing_key or "", queue)
+        self._declared.drop_route(*place)
+        self._store.unbind(*place)
+
+    def queue_delete(
+        self,
+        queue: str,
+        if_unused: bool = False,
+        if_empty: bool = False,
+        **_: Any,
+    ) -> None:
+        """Also for a queue that another connection has declared; ``if_unused`` is not known across connections."""
+        if not (if_empty and self._size(queue)):
+            self._declared.drop_queue(queue)
+            self._store.forget_queue(queue)
+
+    def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
+        """Its queues stay, as they do on RabbitMQ."""
+        self.state.exchanges.pop(exchange, None)
+        self._store.forget_exchange(exchange)
+
+    def get_table(self, exchange: str) -> list[tuple[str, str | None, str]]:
+        """The routes of an exchange, whoever made them."""
+        routes = self._store.routes(exchange)
+        self._message_ttls.update((route.queue, route.message_ttl) for route in routes)
+        prepare = self.typeof(exchange).prepare_bind  # type: ignore[no-untyped-call]
+        return [prepare(route.queue, exchange, route.routing_key, {}) for route in routes]
+
+    def _new_queue(
+        self,
+        queue: str,
+        *,
+        auto_delete: bool = False,
+        exclusive: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        is_there: bool = False,
+        **_: Any,
+    ) -> None:
+        if is_there:
+            return
+        said = arguments or {}
+        expires = said.get("x-expires", TEMPORARY if auto_delete or exclusive else None)
+        if exclusive and queue not in self._declared:
+            self._store.forget_queue(queue)
+        self._message_ttls[queue] = said.get("x-message-ttl")
+        self._declared.add_queue(queue, expires, exclusive=exclusive)
+        self._add_route("", queue, queue)
+
+    def _add_route(self, exchange: str, routing_key: str, queue: str) -> None:
+        ttl, lifetime = self._message_ttls.get(queue), self._declared.lifetime(queue)
+        route = Route(_name(exchange), _name(routing_key), _name(queue), ttl, lifetime)
+        self._store.bind([route])
+        self._declared.add_route(route)
+
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        return self._store.is_declared(queue)
+
+    def _size(self, queue: str) -> int:
+        return self._store.size(queue)
+
+    def _purge(self, queue: str) -> int:
+        return self._store.purge(queue)
+
+
+def _name(name: str) -> str:
+    if len(name) > NAME_LENGTH:
+        raise ChannelError(
+            f"PRECONDITION_FAILED - a name has {len(name)} characters, not {NAME_LENGTH} at most: {name}"
+        )
+    return name

@@ -1,0 +1,273 @@
+"""What one connection of the ``database://`` transport holds, and the thread that keeps it.
+
+The thread renews leases while the connection's own threads are busy (a solo worker runs its task in
+the very thread that reads messages), stores acknowledgements that nobody took along, frees what dead
+owners held, and, for an event loop, looks for new messages.
+"""
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+from ..errors import DatabaseUnavailable
+from ..store.messages import Delivery, MessageStore, Route, Wanted
+
+logger = logging.getLogger(__name__)
+
+ACKNOWLEDGE_AFTER = 0.02
+"""Seconds that an acknowledgement waits for a claim to take it along; a crash meanwhile means a redelivery."""
+LOOK_ANYWAY = 0.5
+"""Seconds after which a look is taken although nothing was written: a lease may have run out."""
+RESTLESS = 0.25
+"""Seconds after a change to an SQLite file in which every look reads: the change shows when it is committed."""
+FILE_PAUSE = 0.015
+SERVER_PAUSE = 0.05
+"""Seconds between two looks where nothing has happened for a while: at an SQLite file, at a server's table."""
+SWEEP_EVERY = 2.0
+"""Leases between two looks for temporary queues without an owner."""
+STOP_WITHIN = 5.0
+"""Seconds that a closing connection waits for its thread, which a locked database may hold up."""
+LONGEST_WAIT = 3600.0
+
+
+class Watch:
+    """Tells whether there may be messages to claim, as cheaply as the database allows."""
+
+    def __init__(self, store: MessageStore, interval: float) -> None:
+        self._store = store
+        self._interval = interval
+        self._mark: tuple[int, int] | None = None
+        self._changed_at = 0.0
+        self._looked_at = 0.0
+        self.queues: Sequence[str] = ()
+        self.pause = interval
+        """Seconds to wait before the next look."""
+
+    def quiet(self) -> bool:
+        """Whether a look can be spared, as an SQLite file has not changed since the last one."""
+        mark, now = self._store.fingerprint(), time.monotonic()
+        if mark is None:
+            return False
+        if mark != self._mark:
+            self._mark, self._changed_at = mark, now
+        unchanged = now - self._changed_at > RESTLESS
+        self.pause = max(self._interval, FILE_PAUSE) if unchanged else self._interval
+        return unchanged and now - self._looked_at < LOOK_ANYWAY
+
+    def look(self) -> bool:
+        """Whether one of ``queues`` has a message."""
+        if self.quiet():
+            return False
+        self._looked_at = time.monotonic()
+        found = self._store.waiting(self.queues)
+        if self._mark is None:
+            slower = min(self.pause * 1.2, max(self._interval, SERVER_PAUSE))
+            self.pause = self._interval if found else slower
+        return found
+
+
+class Leases:
+    """The messages that one connection holds under an owner's name of its own.
+
+    For any thread. ``lease`` is in seconds. In a process forked from the one that made it, nothing
+    is ever written: what is held belongs to the parent.
+    """
+
+    def __init__(self, store: MessageStore, lease: float, watch: Watch) -> None:
+        self._store = store
+        self._lease = lease
+        self._watch = watch
+        self._owner = uuid.uuid4().hex
+        self._pid = os.getpid()
+        self._turn = threading.RLock()
+        self._held: set[int] = set()
+        self._done: set[int] = set()
+        self._routes: dict[Route, None] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self._is_away = False
+        self._thread: threading.Thread | None = None
+        self._alarm: Callable[[], None] | None = None
+        self._calm = threading.Event()
+        now = time.monotonic()
+        self._acknowledge_at = now + LONGEST_WAIT
+        self._renew_at = now + lease / 3
+        self._free_at = now + min(lease / 2, 5.0)
+        self._sweep_at = now + lease
+
+    @property
+    def ours(self) -> bool:
+        """Whether this is the process that made it, and not one forked from there."""
+        return os.getpid() == self._pid
+
+    def turn_over(self, wanted: Sequence[Wanted]) -> list[list[Delivery]]:
+        """Claim what is wanted; what was acknowledged until now goes with it, in one transaction."""
+        with self._turn:
+            done, self._done = self._done, set()
+            try:
+                claimed = self._store.turn_over(self._owner, self._lease, list(done), wanted)
+            except DatabaseUnavailable:
+                self._done |= done
+                raise
+            kept = [found for want, found in zip(wanted, claimed, strict=True) if want.keep]
+            self._held.update(delivery.id for found in kept for delivery in found)
+        if self._held:
+            self.start()
+        return claimed
+
+    def acknowledge(self, message: int) -> None:
+        """Delete this message soon: with the next claim, or after ``ACKNOWLEDGE_AFTER``."""
+        if not self.ours:
+            return
+        with self._turn:
+            self._held.discard(message)
+            first = not self._done
+            self._done.add(message)
+        if first:
+            self._acknowledge_at = time.monotonic() + ACKNOWLEDGE_AFTER
+            self._wake.set()
+
+    def release(self, messages: Iterable[int]) -> None:
+        """Make these messages free at once; if the database is away, they are when their lease ends."""
+        if not self.ours:
+            return
+        with self._turn:
+            ids = [message for message in messages if message in self._held]
+            self._held.difference_update(ids)
+        if not ids:
+            return
+        try:
+            self._store.release(self._owner, ids)
+        except DatabaseUnavailable as error:
+            logger.warning("%d messages come back when their lease ends: %s", len(ids), error)
+
+    def flush(self) -> None:
+        """Store the acknowledgements that wait."""
+        if not self.ours:
+            return
+        with self._turn:
+            done, self._done = self._done, set()
+            try:
+                if done:
+                    self._store.acknowledge(self._owner, list(done))
+            except DatabaseUnavailable:
+                self._done |= done
+                raise
+
+    def keep_routes(self, routes: Iterable[Route]) -> None:
+        """Renew exactly these temporary routes from now on; they are those of the queues that are consumed."""
+        self._routes = dict.fromkeys(routes)
+
+    def start(self) -> None:
+        """Start the thread, unless it runs already."""
+        with self._turn:
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._run, name="message-leases", daemon=True)
+                self._thread.start()
+
+    def watch(self, alarm: Callable[[], None]) -> None:
+        """Look for messages in the thread, too: it calls ``alarm`` for some, and not again before ``calm``."""
+        self._alarm = alarm
+        self._calm.set()
+        self.start()
+        self._wake.set()
+
+    def calm(self) -> None:
+        """All messages that the last alarm told of have been claimed."""
+        if not self._calm.is_set():
+            self._calm.set()
+            self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread, acknowledge what is done and free all else; a database that is away frees it later."""
+        self._stopping = True
+        self._wake.set()
+        if not self.ours:
+            return
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(STOP_WITHIN)
+        try:
+            self.flush()
+        except DatabaseUnavailable as error:
+            logger.warning("Acknowledged messages will be delivered again: %s", error)
+        self.release(list(self._held))
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._beat()
+            except DatabaseUnavailable as error:
+                self._away(error)
+            else:
+                self._back()
+                self._rest()
+            self._wake.clear()
+        with suppress(DatabaseUnavailable):
+            self._store.close()
+
+    def _away(self, error: DatabaseUnavailable) -> None:
+        """Wait a moment; an outage is told of once, when it begins."""
+        if not self._is_away:
+            logger.warning("Messages wait, and those held may be delivered again: %s", error)
+        self._is_away = True
+        self._wake.wait(min(1.0, self._lease / 10))
+
+    def _back(self) -> None:
+        if self._is_away:
+            logger.warning("The database can be used again.")
+        self._is_away = False
+
+    def _rest(self) -> None:
+        """Return when there is something to do."""
+        end = min(self._acknowledge_at, self._renew_at, self._free_at, self._sweep_at)
+        if not self._watching():
+            self._wake.wait(max(0.0, end - time.monotonic()))
+            return
+        # An idle worker spends its time here. Sleeping costs half of what waiting for an event does.
+        while time.monotonic() < end and not self._wake.is_set():
+            time.sleep(self._watch.pause)
+            if not self._watch.quiet():
+                return
+
+    def _watching(self) -> bool:
+        return self._alarm is not None and self._calm.is_set()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now >= self._acknowledge_at:
+            self._acknowledge_at = now + LONGEST_WAIT
+            self._flush_or_try_again()
+        if now >= self._renew_at:
+            self._renew()
+            self._renew_at = now + self._lease / 3
+        if now >= self._free_at:
+            self._store.free_lapsed(self._watch.queues)
+            self._free_at = now + min(self._lease / 2, 5.0)
+        if now >= self._sweep_at:
+            self._store.sweep()
+            self._sweep_at = now + SWEEP_EVERY * self._lease
+        if self._alarm is not None and self._calm.is_set() and self._watch.look():
+            self._calm.clear()
+            self._alarm()
+
+    def _flush_or_try_again(self) -> None:
+        try:
+            self.flush()
+        except DatabaseUnavailable:
+            self._acknowledge_at = time.monotonic() + 1.0
+            raise
+
+    def _renew(self) -> None:
+        with self._turn:
+            held = set(self._held)
+        renewed = self._store.renew(self._owner, self._lease, list(held)) if held else 0
+        with self._turn:
+            lost = len(held & self._held) - renewed
+        if lost > 0:
+            logger.warning("%d messages were held longer than their lease and may be delivered again.", lost)
+        if self._routes:
+            self._store.bind(list(self._routes))

@@ -1,0 +1,157 @@
+"""Upkeep: what somebody must look after while jobs come and go.
+
+Each worker and each web process has a thread of it. Every move is guarded by the row, so several of
+them do no harm, and one is enough.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from .errors import BrokerUnavailable, DatabaseUnavailable
+from .job import now
+from .store.jobs import JobStore
+from .store.outbox import Outbox
+from .store.workers import WorkerStore
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+"""Jobs that one round looks after, of each kind."""
+
+
+class Observer:
+    """Judges who is dead: whose beat has not moved for ``lease`` seconds of this process's monotonic clock.
+
+    It takes two looks behind that, and a look that failed starts all over, so that neither a pause of
+    this process nor an absent database makes a corpse of a worker that lives.
+    """
+
+    def __init__(self, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._seen: dict[str, tuple[int | None, float]] = {}
+        self._suspects: set[str] = set()
+
+    def look(self, beats: dict[str, int], holders: set[str]) -> set[str]:
+        """Who is dead, given the beats of the registered workers and who holds jobs."""
+        moment = self._clock()
+        known = set(beats) | holders
+        self._seen = {holder: seen for holder, seen in self._seen.items() if holder in known}
+        still = set()
+        for holder in known:
+            beat = beats.get(holder)
+            if holder not in self._seen or self._seen[holder][0] != beat:
+                self._seen[holder] = (beat, moment)
+            elif moment - self._seen[holder][1] >= self._lease:
+                still.add(holder)
+        dead, self._suspects = still & self._suspects, still
+        return dead
+
+    @property
+    def suspects(self) -> bool:
+        """Whether the last look found a beat that has stopped."""
+        return bool(self._suspects)
+
+    def forget(self) -> None:
+        """Start all over: nothing was seen for a while."""
+        self._seen.clear()
+        self._suspects.clear()
+
+
+class Queues(Protocol):
+    """What upkeep asks the broker."""
+
+    def queue_of(self, task: str, queue: str | None) -> str:
+        """The queue that jobs of this task are sent to, or those of them that name one."""
+
+    def ready(self, name: str) -> int | None:
+        """The messages of a queue that no worker has yet; ``None``: it cannot be told."""
+
+
+class Upkeep:
+    """Rescues lost jobs, ends expired ones, and sends again what the broker has lost, every ``interval`` seconds.
+
+    ``queues`` tells how many messages of a queue are ready.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a part that the process gives
+        self,
+        jobs: JobStore,
+        outbox: Outbox,
+        workers: WorkerStore,
+        queues: Queues,
+        *,
+        lease: float,
+        interval: float,
+        republish: float,
+    ) -> None:
+        self._jobs = jobs
+        self._outbox = outbox
+        self._workers = workers
+        self._queues = queues
+        self._interval = interval
+        self._republish = int(republish * 1_000_000)
+        self._observer = Observer(lease)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(self._interval + 5)
+
+    def round(self) -> None:
+        """Look after everything once; raises ``DatabaseUnavailable``."""
+        self._rescue()
+        for uuid in self._jobs.expired(at=now(), limit=BATCH):
+            self._jobs.revoke(uuid, reason="expired", at=now())
+        self._send_again()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval):
+            try:
+                self.round()
+            except (DatabaseUnavailable, BrokerUnavailable) as error:
+                self._observer.forget()
+                logger.debug("upkeep goes on later: %s", error)
+            except Exception:
+                self._observer.forget()
+                logger.exception("upkeep goes on later")
+
+    def _rescue(self) -> None:
+        dead = self._observer.look(self._workers.beats(), self._workers.holders())
+        if self._observer.suspects:
+            # Nobody's beat moves while the database takes no writes: before the second look it must have taken one.
+            self._workers.forget([])
+        for holder in dead:
+            held = self._workers.held(holder, limit=BATCH)
+            for uuid in held:
+                if self._jobs.lose(uuid, holder=holder, reason="its worker died", at=now()):
+                    logger.warning("Job %s was lost with its worker.", uuid)
+            if len(held) < BATCH:
+                self._workers.forget([holder])
+
+    def _send_again(self) -> None:
+        """Put back into the outbox what waits longer than its queue is long: the broker lost its message.
+
+        Which messages it lost cannot be seen in a queue. Those of the oldest jobs are the likeliest, as a
+        queue gives its messages in turn.
+        """
+        waiting: dict[str, list[str]] = {}
+        for (task, queue), uuids in self._outbox.overdue(at=now() - self._republish, limit=BATCH).items():
+            waiting.setdefault(self._queues.queue_of(task, queue), []).extend(uuids)
+        for name, uuids in waiting.items():
+            ready = self._queues.ready(name)
+            if ready is not None and ready < len(uuids):
+                lost = sorted(uuids)[: len(uuids) - ready]  # A UUID of version 7 begins with its time.
+                logger.warning("%d messages of queue %s are sent again.", len(lost), name)
+                self._outbox.send_again(lost, at=now())

@@ -1,0 +1,1 @@
+"""What every route of the HTTP door shares: the error shape, reading bodies, rendering jobs."""

@@ -1,0 +1,89 @@
+"""Reading requests: JSON bodies and declared query parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cherrypy
+from cherrypy.lib import httputil
+
+from .. import jsontext
+from ..errors import BadQuery, BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchBody:
+    """The body of ``POST /dispatch/<task>``."""
+
+    args: list[Any]
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+
+MEMBERS: Mapping[str, tuple[type, str]] = {
+    "args": (list, "an array"),
+    "kwargs": (dict, "an object"),
+    "options": (dict, "an object"),
+}
+
+
+def read_dispatch(value: Any) -> DispatchBody:
+    """The members of a dispatch; raises ``BadRequest`` naming the one that is wrong."""
+    if not isinstance(value, dict):
+        raise BadRequest(f"The body must be a JSON object with {', '.join(MEMBERS)}; it is not an object.")
+    for name in value:
+        if name not in MEMBERS:
+            raise BadRequest(f"The body has no member {name[:80]!r}; it may have {', '.join(MEMBERS)}.")
+    found = {name: value.get(name, kind()) for name, (kind, _) in MEMBERS.items()}
+    for name, (kind, told) in MEMBERS.items():
+        if not isinstance(found[name], kind):
+            raise BadRequest(f"The member {name} of the body must be {told}.")
+    return DispatchBody(**found)
+
+
+def idempotency_key() -> str | None:
+    """The request's ``Idempotency-Key``; raises ``BadRequest`` for one that is empty or longer than 255 characters."""
+    key: str | None = cherrypy.request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= 255:
+        raise BadRequest("The header Idempotency-Key must have 1 to 255 characters.")
+    return key
+
+
+def json_body() -> None:
+    """Have CherryPy read the request's body as JSON into ``request.json``; a tool, before the body is read.
+
+    A request that has no handler is answered without a look at its body, and one that announces no
+    body has none (RFC 9112, section 6.3).
+    """
+    request = cherrypy.request
+    request.json = {}
+    announced = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
+    if isinstance(request.handler, cherrypy.HTTPError) or not announced:
+        request.process_request_body = False
+        return
+    request.body.processors = {"application/json": _process}
+    request.body.default_proc = _refuse_type
+
+
+def declared_query() -> None:
+    """Refuse a query parameter that the handler does not take; a tool, before the handler."""
+    request = cherrypy.request
+    allowed = getattr(getattr(request.handler, "callable", None), "query", ())
+    for name in httputil.parse_query_string(request.query_string):
+        if name not in allowed:
+            told = f"allowed are {', '.join(allowed)}" if allowed else "this route takes none"
+            raise BadQuery(f"The query parameter {name[:80]!r} is not known here; {told}.")
+
+
+def _process(entity: Any) -> None:
+    raw = entity.fp.read()
+    try:
+        if raw:
+            cherrypy.request.json = jsontext.loads(raw)
+    except ValueError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from error
+
+
+def _refuse_type() -> None:
+    if cherrypy.request.headers.get("Content-Length") != "0":
+        raise cherrypy.HTTPError(415, "The body must be JSON; say so with the header Content-Type: application/json.")

@@ -1,0 +1,84 @@
+"""The one shape of every error answer: problem details for HTTP APIs (RFC 9457).
+
+Beside the standard members it carries ``message``, the same text as ``detail``, as its family of
+services has always done. No traceback, SQL or path is ever in it.
+"""
+
+import sys
+from http import HTTPStatus
+from typing import Any
+
+import cherrypy
+
+from .. import errors, jsontext
+
+STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
+    errors.BadRequest: HTTPStatus.BAD_REQUEST,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.BadArguments: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BadOptions: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.AlreadyFinal: HTTPStatus.CONFLICT,
+    errors.NoResult: HTTPStatus.CONFLICT,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""The status of each class of error; a class that is not here has that of its nearest base."""
+PROBLEM_JSON = "application/problem+json"
+TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
+
+
+def status_of(error: errors.DispatcherError) -> HTTPStatus:
+    """The HTTP status of an error: a class without one of its own is a fault of the server."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def respond_to_exception() -> None:
+    """Make the answer of the exception that is being handled; CherryPy's ``request.error_response``."""
+    error = sys.exc_info()[1]
+    if isinstance(error, errors.DispatcherError):
+        if isinstance(error, errors.Unavailable):
+            cherrypy.response.headers["Retry-After"] = str(error.retry_after)
+        _respond(status_of(error), error.code, str(error), dict(error.details()))
+    else:
+        cherrypy.log("A request failed in a way that nobody foresaw.", traceback=True)
+        _respond(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed; its log tells why.", {})
+
+
+def page(status: str, message: str, **_: Any) -> bytes:
+    """The body for an error that CherryPy itself raised; its ``error_page.default``."""
+    code = HTTPStatus(int(status.split(" ", 1)[0]))
+    request = cherrypy.request
+    details = {
+        HTTPStatus.NOT_FOUND: f"There is nothing at {request.path_info[:200]}; GET / lists what there is.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not allowed here; "
+        f"allowed are {cherrypy.response.headers.get('Allow', 'none')}.",
+    }
+    return _body(code, code.name.lower().replace("_", "-"), details.get(code, message), {})
+
+
+def trim() -> None:
+    """Take off the blanks that CherryPy appends to short error pages; a tool, before the answer is final."""
+    response = cherrypy.response
+    if response.headers.get("Content-Type") == PROBLEM_JSON:
+        response.body = [response.collapse_body().rstrip() + b"\n"]
+        response.headers.pop("Content-Length", None)
+
+
+def _respond(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> None:
+    response = cherrypy.response
+    response.status = f"{status.value} {status.phrase}"
+    response.body = [_body(status, code, detail, extra)]
+    response.headers.pop("Content-Length", None)
+
+
+def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> bytes:
+    cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
+    problem = {
+        "type": TYPE_PREFIX + code,
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "message": detail,
+        **extra,
+    }
+    return jsontext.pretty(problem)

@@ -1,0 +1,80 @@
+"""Values as representations: a job as JSON, or as the bare text that a shell wants."""
+
+from typing import Any
+
+import cherrypy
+from cherrypy.lib import cptools
+
+from .. import jsontext
+from ..job import Event, Job, State, iso
+from ..registry import TaskSpec
+
+JSON, TEXT = "application/json", "text/plain"
+TIMES = ("created", "eta", "expires", "published", "started", "finished")
+
+
+def wanted(*offered: str) -> str:
+    """Of the media types offered, the one that the client's ``Accept`` likes best; 406 when it likes none."""
+    cherrypy.response.headers["Vary"] = "Accept"
+    chosen: str = cptools.accept(list(offered))
+    return chosen
+
+
+def as_json(value: Any) -> bytes:
+    """The response body of a JSON value."""
+    cherrypy.response.headers["Content-Type"] = JSON
+    return jsontext.pretty(value)
+
+
+def as_text(text: str) -> bytes:
+    """The response body of a bare text, without a newline at its end."""
+    cherrypy.response.headers["Content-Type"] = f"{TEXT};charset=utf-8"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def bare(value: Any) -> str:
+    """A result as a shell wants it: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else jsontext.dumps(value)
+
+
+def job(value: Job) -> dict[str, Any]:
+    """A job as JSON shows it; the traceback of a failure stays in the record."""
+    error = value.error
+    return {
+        "uuid": value.uuid,
+        "task": value.task,
+        "state": value.state.value,
+        "result": value.result,
+        "error": None if error is None else {"type": error.type, "message": error.message},
+        "args": value.args,
+        "kwargs": value.kwargs,
+        "attempt": value.attempt,
+        "retries": value.retries,
+        "max_attempts": value.max_attempts,
+        "queue": value.queue,
+        "priority": value.priority,
+        "worker": value.worker,
+        "replay_of": value.replay_of,
+        **{name: iso(getattr(value, name)) for name in TIMES},
+    }
+
+
+def job_text(value: Job) -> str:
+    """The bare result once there is one, else the state."""
+    return bare(value.result) if value.state is State.SUCCESS else value.state.value
+
+
+def event(value: Event) -> dict[str, Any]:
+    """One entry of a job's history."""
+    data = {key: iso(item) if key == "eta" else item for key, item in value.data.items()}
+    return {"id": value.id, "at": iso(value.at), "kind": value.kind, **({"data": data} if data else {})}
+
+
+def task(spec: TaskSpec) -> dict[str, Any]:
+    """A task with the JSON Schemas of its arguments and result."""
+    return {
+        "name": spec.name,
+        "doc": spec.doc,
+        "arguments": spec.arguments_schema(),
+        "result": spec.result_schema(),
+    }

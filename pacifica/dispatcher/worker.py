@@ -1,0 +1,111 @@
+"""What a Celery worker starts beside its pool: the record, a lease, a relay and the upkeep."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Collection
+from typing import Any
+
+from billiard import active_children
+from celery import bootsteps, signals
+from celery.concurrency.base import BasePool
+from celery.worker import state
+
+from .lease import Lease
+
+logger = logging.getLogger(__name__)
+
+LAST_WORD = 5.0
+"""Seconds that the processes of a pool have to end after they were told to, before they are killed."""
+EX_FAILURE = 1
+
+
+class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Wait for the database and check every task's signature, before the first message is taken."""
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        worker.app.prepare()
+        _ = worker.app.service, worker.app.holder  # What children of a fork are to share is made before it.
+        worker.app.database.close()
+
+
+class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Show the worker alive while it runs, publish what is due, and sign off when the pool has ended."""
+
+    requires = (RecordStep, "celery.worker.components:Pool")
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        app = worker.app
+        self._lease = Lease(
+            app.workers,
+            app.jobs,
+            app.holder,
+            worker.hostname,
+            seconds=app.settings.dispatcher.lease_seconds,
+            running=_in_hand,
+            stop_job=lambda uuid: _stop_soon(worker, uuid),
+        )
+        stopped = worker.blueprint.on_stopped
+
+        def sign_off() -> None:
+            stopped()
+            app.relay.stop()
+            app.upkeep.stop()
+            self._lease.stop()
+
+        worker.blueprint.on_stopped = sign_off
+        self._end = threading.Timer(app.settings.dispatcher.stop_seconds, self._end_now, (worker,))
+        self._end.daemon = True
+        signals.worker_shutting_down.connect(self._limit_warm_shutdown)
+
+    def start(self, worker: Any) -> None:
+        """Start the threads."""
+        self._lease.start()
+        worker.app.relay.start()
+        worker.app.upkeep.start()
+
+    def _limit_warm_shutdown(self, how: str, **_: Any) -> None:
+        """After SIGTERM running jobs may finish for so long; a second SIGTERM changes nothing."""
+        if how == "Warm" and not self._end.is_alive():
+            self._end.start()
+
+    def _end_now(self, worker: Any) -> None:
+        """End with jobs in hand and put them back: by Celery's cold shutdown, or without it where that cannot end."""
+        if _stops_jobs(worker.pool):
+            os.kill(os.getpid(), signal.SIGQUIT)
+            threading.Event().wait(LAST_WORD)
+        logger.warning("Jobs that cannot be stopped are left behind; they are run again elsewhere.")
+        for child in active_children():
+            os.kill(child.pid, signal.SIGKILL)
+        self._lease.stop()
+        os._exit(EX_FAILURE)
+
+
+def _stops_jobs(pool: Any) -> bool:
+    """Whether this kind of pool can end a job; where it cannot, Celery's cold shutdown raises in the job's body."""
+    return getattr(pool.terminate_job, "__func__", None) is not BasePool.terminate_job
+
+
+def _in_hand() -> Collection[str]:
+    """The jobs whose messages this worker has; the sets belong to another thread and may change while they are read."""
+    while True:
+        try:
+            return {request.id for request in (*state.reserved_requests, *state.active_requests)}
+        except RuntimeError:
+            continue
+
+
+def _stop_soon(worker: Any, uuid: str) -> None:
+    """Terminate a job from the worker's own loop, which alone may speak to the broker."""
+    worker.consumer.call_soon(_stop, worker, uuid)
+
+
+def _stop(worker: Any, uuid: str) -> None:
+    for request in [request for request in state.active_requests if request.id == uuid]:
+        try:
+            request.terminate(worker.pool, signal="TERM")
+        except NotImplementedError:
+            logger.warning("Job %s cannot be stopped in this kind of pool; it runs to its end.", uuid)

@@ -1,0 +1,99 @@
+"""What the design promises of the package as a whole: imports go down only, and importing does nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pacifica.dispatcher
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(pacifica.dispatcher.__file__).parent
+
+# Installed in a process of its own: an audit hook cannot be taken out again.
+WATCH = """
+import importlib, os, re, sys
+
+OURS = re.compile(r"DISPATCHER_|(BROKER|PEEWEE)_URL$")
+real = type(os.environ).__getitem__
+done = []
+
+
+def look(environ, name):
+    if OURS.match(name):
+        done.append(f"read of the environment: {name}")
+    return real(environ, name)
+
+
+def hear(event, arguments):
+    if (event, arguments[1:]) == ("socket.bind", (("::1", 0),)):
+        return  # urllib3 asks whether there is IPv6
+    if event in {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "sqlite3.connect"}:
+        done.append(f"{event} {arguments[1:]}")
+    elif event in {"subprocess.Popen", "os.fork", "os.system", "os.exec", "os.posix_spawn"}:
+        done.append(event)
+    elif event in {"os.mkdir", "os.remove", "os.rename", "shutil.copyfile"}:
+        done.append(f"{event} {arguments}")
+    elif event == "open":
+        name, mode, flags = str(arguments[0]), arguments[1], arguments[2]
+        writes = set(mode or "") & set("wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
+        if (writes and name != os.devnull) or name.endswith((".ini", ".conf", ".sqlite3")):
+            done.append(f"open {name} {mode}")
+
+
+type(os.environ).__getitem__ = look
+sys.dont_write_bytecode = True
+sys.addaudithook(hear)
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+    if done:
+        sys.exit(f"importing {module} did: {'; '.join(done)}")
+"""
+
+
+def module_names() -> list[str]:
+    """Every module of the package, by its file."""
+    paths = (path.relative_to(PACKAGE.parent.parent).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
+
+
+def watched_import(cwd: Path, *names: str) -> "subprocess.CompletedProcess[str]":
+    """Import the modules in a process that tells what the first busy one of them did."""
+    command = [sys.executable, "-c", WATCH, *names]
+    return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False, timeout=60)
+
+
+def test_importing_any_module_does_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "config.ini").write_text("this is not read", encoding="utf-8")
+    told = watched_import(tmp_path, *module_names())
+    assert (told.stderr, told.returncode) == ("", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.ini"]
+
+
+def test_the_watch_sees_a_module_that_does_something(tmp_path: Path) -> None:
+    (tmp_path / "busy.py").write_text(
+        "import os, socket, sqlite3\n"
+        "os.environ.get('BROKER_URL'), 'DISPATCHER_CONFIG' in os.environ, os.getenv('PEEWEE_URL')\n"
+        "open('config.ini', 'w').close()\n"
+        "sqlite3.connect('x.db').close()\n"
+        "socket.socket().bind(('127.0.0.1', 0))\n",
+        encoding="utf-8",
+    )
+    told = watched_import(tmp_path, "busy")
+    for deed in ("BROKER_URL", "DISPATCHER_CONFIG", "PEEWEE_URL", "open config.ini", "sqlite3.connect", "socket.bind"):
+        assert deed in told.stderr
+
+
+def test_the_package_is_part_of_a_namespace() -> None:
+    assert not (PACKAGE.parent / "__init__.py").exists()
+
+
+def test_imports_go_down_only() -> None:
+    told = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr

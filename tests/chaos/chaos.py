@@ -1,0 +1,362 @@
+"""Chaos: clients dispatch without pause while workers, web processes and the broker are killed; then all is counted.
+
+``python -m tests.chaos.chaos --minutes 30 --broker rabbitmq --database sqlite``, or ``make chaos``. It
+starts its own servers and ends them, prints a table, and fails when anything was lost, doubled or wrong.
+"""
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from os import kill
+from pathlib import Path
+
+import requests
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.job import FINAL, Job
+from pacifica.dispatcher.store.database import Database
+
+from ..eventually import eventually
+from ..faults.invariants import Record, check_record
+from ..faults.servers import Server, rabbitmq, redis
+from ..processes import Processes, Running, free_port
+from ..services import BROKERS, DATABASES, RABBITMQ, REDIS, SQLITE, fresh_database
+
+CONFIG = """
+[database]
+peewee_url = {database}
+busy_timeout = 10
+[celery]
+broker_url = {broker}
+[dispatcher]
+tasks = lab
+lease_seconds = 2
+republish_seconds = 3
+relay_interval = 0.2
+max_attempts = 1000
+"""
+LAB = '''
+"""What the clients ask for; every run of a body leaves a line."""
+import os
+import time
+
+from pacifica.dispatcher import task
+
+
+@task(name="work", bind=True, autoretry_for=(OSError,), default_retry_delay=0, retry_backoff=False, max_retries=100)
+def work(self, token: str, n: int, seconds: float = 0.0, failures: int = 0) -> int:
+    """Twice ``n``, after some time, and after some failures."""
+    runs = os.open("runs", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+    os.write(runs, f"{token}\\n".encode())
+    os.close(runs)
+    time.sleep(seconds)
+    if self.request.retries < failures:
+        raise OSError(f"failure {self.request.retries}")
+    return 2 * n
+'''
+CLIENTS = 4
+QUIET = 180.0
+"""Seconds in which at least one more job must end, once nothing is killed any more, until all have."""
+PATIENCE = 20.0
+"""Seconds for which a client asks again, with the same key, while nobody answers."""
+
+
+@dataclass
+class Asked:
+    """What one client was answered, and what must come of it."""
+
+    token: str
+    n: int
+    uuid: str
+    cancel: int = 0
+    """DELETE's status, 0 when it was not asked or not answered."""
+    cancelled: bool = False
+
+
+@dataclass
+class Part:
+    """One process that is killed and started again; ``start`` does not wait until it is ready."""
+
+    name: str
+    start: Callable[[], Running]
+    running: Running
+    back_at: float = 0.0
+
+    def bring_back(self) -> None:
+        """Start it again if it has ended, once nothing is left of its process group."""
+        if self.running.popen.poll() is not None:
+            self.running.kill()
+            self.running = self.start()
+
+
+@dataclass
+class Chaos:
+    """One run against the service in ``processes.cwd``, whose broker may be a server of our own."""
+
+    processes: Processes
+    database_url: str
+    broker: Server | None
+    broker_url: str
+    rate: float
+    chance: random.Random
+    broker_back_at: float = 0.0
+    parts: list[Part] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    tally: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, seconds: float) -> Record:
+        """Dispatch and kill for so long, let everything end, and check it all; raises ``AssertionError``."""
+        self._set_up()
+        clients = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        try:
+            self._kill_for(seconds)
+        finally:
+            self.stopping.set()
+            for client in clients:
+                client.join()
+        began = time.monotonic()
+        while (left := self._still_open()) and eventually(
+            lambda left=left: self._still_open() < left, QUIET, f"{left} jobs are open, and none of them ends"
+        ):
+            pass
+        self.tally["seconds until all had ended"] = round(time.monotonic() - began)
+        return self._check()
+
+    def _set_up(self) -> None:
+        self.processes.write_config(CONFIG.format(database=self.database_url, broker=self.broker_url))
+        (self.processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        web = ("-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
+        worker = ("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-l", "warning", "-c", "2")
+        for name, arguments in (("web", web), ("worker", (*worker, "-n", "a@%h")), ("worker", (*worker, "-n", "b@%h"))):
+            # The default binds name and arguments now.
+            def start(name: str = name, arguments: Sequence[str] = arguments) -> Running:
+                return self.processes.start(name, arguments, url=self.url)
+
+            self.parts.append(Part(name, start, start()))
+        self.parts[0].running.wait_until_it_serves()
+
+    def _kill_for(self, seconds: float) -> None:
+        """Kill something every other second; it is started again a moment later."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._bring_back()
+            self._kill_something()
+            self.stopping.wait(self.chance.uniform(0.3, 2.0))
+        self._bring_back(at_once=True)
+        if self.broker is not None:
+            eventually(self.broker.answers, QUIET, "the broker does not come back")
+
+    def _bring_back(self, *, at_once: bool = False) -> None:
+        """Start what has been down for long enough."""
+        for part in [part for part in self.parts if at_once or part.back_at <= time.monotonic()]:
+            part.bring_back()
+        if (
+            self.broker is not None
+            and self.broker.popen is None
+            and (at_once or self.broker_back_at <= time.monotonic())
+        ):
+            self.broker.launch()
+
+    def _kill_something(self) -> None:
+        victim = self.chance.choices(["worker", "web", "broker", "nobody"], [4, 2, 1, 2])[0]
+        if victim == "broker":
+            # One that is just starting is left alone, as it would never come up.
+            if self.broker is not None and self.broker.popen is not None and self.broker.answers():
+                self.broker.kill()
+                self.broker_back_at = time.monotonic() + self.chance.uniform(0, 4)
+                self.tally["killed: broker"] += 1
+        elif up := [part for part in self.parts if part.name == victim and part.running.popen.poll() is None]:
+            part = self.chance.choice(up)
+            part.back_at = time.monotonic() + self.chance.uniform(0, 3)
+            self._kill(part)
+
+    def _kill(self, part: Part) -> None:
+        """All of it, or its first process alone, or one of its children."""
+        how = self.chance.choice(["all", "all", "first", "child"])
+        children = _children(part.running.popen.pid)
+        if how == "child" and children:
+            with suppress(ProcessLookupError):
+                kill(self.chance.choice(children), signal.SIGKILL)
+        elif how == "first":
+            part.running.send(signal.SIGKILL)
+        else:
+            part.running.kill()
+        self.tally[f"killed: {part.name}, {how}"] += 1
+
+    def _client(self, number: int) -> None:
+        chance = random.Random(f"{self.chance.random()} {number}")
+        session = requests.Session()
+        count = 0
+        while not self.stopping.wait(chance.uniform(0, 2 * CLIENTS / self.rate)):
+            count += 1
+            self._ask(session, chance, f"{number}-{count}")
+
+    def _ask(self, session: requests.Session, chance: random.Random, token: str) -> None:
+        """One dispatch, by GET or by POST; a POST that is not answered is sent again, which its key allows."""
+        n = chance.randrange(10**6)
+        began = time.monotonic()
+        if chance.random() < 0.3:
+            seconds, failures = chance.choice([0.0, 0.0, 0.1, 0.6]), chance.choice([0, 0, 0, 2])
+            options = {"countdown": 1.0} if chance.random() < 0.2 else {}
+            body = {"args": [token, n, seconds, failures], "options": options}
+            uuid = None
+            while uuid is None and time.monotonic() < began + PATIENCE:
+                uuid = self._answer(session, "POST", "/dispatch/work", json=body, headers={"Idempotency-Key": token})
+        else:
+            uuid = self._answer(session, "GET", f"/dispatch/work/{token}/{n}")
+        if uuid is None:
+            self.tally["dispatches without an answer"] += 1
+            return
+        asked = Asked(token, n, uuid)
+        if chance.random() < 0.05:
+            asked.cancelled = True
+            with suppress(requests.RequestException):
+                asked.cancel = session.delete(f"{self.url}/status/{uuid}", timeout=10).status_code
+        self.asked.append(asked)
+
+    def _answer(self, session: requests.Session, method: str, path: str, **options: object) -> str | None:
+        """The UUID, ``None`` when nobody or an error answers."""
+        began = time.monotonic()
+        try:
+            answer = session.request(method, f"{self.url}{path}", timeout=10, **options)  # type: ignore[arg-type]
+        except requests.RequestException:
+            self.stopping.wait(0.1)
+            return None
+        if not answer.ok:
+            self.tally[f"answered {answer.status_code}"] += 1
+            self.stopping.wait(0.1)
+            return None
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        return str(answer.json()["uuid"]) if method == "POST" else answer.text
+
+    def _still_open(self) -> int:
+        self._bring_back(at_once=True)
+        database = Database(self.database_url)
+        try:
+            states = orm.Job.select().where(orm.Job.state.not_in(list(FINAL)))
+            return int(database.read(states.count))
+        finally:
+            database.close()
+
+    def _check(self) -> Record:
+        database = Database(self.database_url)
+        try:
+            stored = database.read(lambda db: [row[0] for row in orm.Job.select(orm.Job.uuid).tuples().execute(db)])
+        finally:
+            database.close()
+        record = check_record(self.database_url, {*stored, *(one.uuid for one in self.asked)})
+        rows = Counter(str(job.args[0]) for job in record.jobs.values())
+        runs = Counter((self.processes.cwd / "runs").read_text().split())
+        cancelled = {one.token for one in self.asked if one.cancelled}
+        faults = [f"{token} has {count} jobs" for token, count in rows.items() if count > 1]
+        for one in self.asked:
+            faults += _wrong(one, record.jobs[one.uuid])
+        for job in record.jobs.values():
+            faults += _wrong_runs(job, record, runs[str(job.args[0])], str(job.args[0]) in cancelled)
+        self._count(record, stored)
+        assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:20])
+        return record
+
+    def _count(self, record: Record, stored: Sequence[str]) -> None:
+        self.tally["jobs answered"] = len(self.asked)
+        self.tally["jobs in the record"] = len(stored)
+        for job in record.jobs.values():
+            self.tally[f"ended: {job.state}"] += 1
+            self.tally["attempts that were lost"] += record.history[job.uuid].count("LOST")
+            for kind in ("DROPPED", "LATE", "RETRY"):
+                self.tally[f"events: {kind}"] += record.history[job.uuid].count(kind)
+
+    def table(self) -> str:
+        """What happened, for people."""
+        lines = [f"{name:<32}{number:>9}" for name, number in sorted(self.tally.items())]
+        return "\n".join([*lines, f"{'slowest answer, seconds':<32}{self.slowest:>9.2f}"])
+
+
+def _wrong(one: Asked, job: Job) -> Iterator[str]:
+    told = f"{job.uuid} ({job.state}, asked to be cancelled: {one.cancel})"
+    if list(job.args[:2]) != [one.token, one.n]:
+        yield f"{told} has the arguments {job.args}"
+    if job.state == "SUCCESS" and job.result != 2 * one.n:
+        yield f"{told} has the result {job.result}"
+    if job.state == "FAILURE":
+        yield f"{told} failed: {job.error}"
+    if (job.state == "REVOKED" and not one.cancelled) or (job.state != "REVOKED" and one.cancel == 200):
+        yield f"{told} does not agree"
+
+
+def _wrong_runs(job: Job, record: Record, runs: int, cancelled: bool) -> Iterator[str]:
+    """A body is run once for each start, at most; a second start needs a reason in the history."""
+    history = record.history[job.uuid]
+    if runs > history.count("STARTED") or (job.state == "SUCCESS" and not runs):
+        yield f"{job.uuid}: its body was run {runs} times: {history}"
+    if history.count("STARTED") > 1 + history.count("LOST") + history.count("RETRY"):
+        yield f"{job.uuid} was started without a reason: {history}"
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def prepared(broker: str, database: str, *, seed: int, rate: float) -> Iterator[Chaos]:
+    """A broker and a database of a kind, a directory, and what is to run there; all of it ends afterwards."""
+    with ExitStack() as last:
+        cwd = Path(last.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
+        own = {RABBITMQ: rabbitmq, REDIS: redis}.get(broker)
+        server = last.enter_context(own()) if own is not None else None
+        url = f"sqliteext:///{cwd}/db.sqlite3"
+        if database != SQLITE:
+            url = last.enter_context(fresh_database(database))
+        processes = last.enter_context(Processes(cwd))
+        last.callback(lambda: [one.kill() for one in processes.running])
+        broker_url = server.url if server is not None else "database://"
+        yield Chaos(processes, url, server, broker_url, rate, random.Random(seed))
+
+
+def main() -> int:
+    """Run it as the command line says; 1 when something was lost, doubled or wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--broker", choices=BROKERS, default=RABBITMQ)
+    parser.add_argument("--database", choices=DATABASES, default=SQLITE)
+    parser.add_argument("--rate", type=float, default=40, help="dispatches per second, about")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    given = parser.parse_args()
+    tell(f"chaos: {given.broker}, {given.database}, {given.minutes:g} minutes, seed {given.seed}")
+    with prepared(given.broker, given.database, seed=given.seed, rate=given.rate) as chaos:
+        try:
+            chaos.run(given.minutes * 60)
+        except AssertionError as error:
+            kept = Path(tempfile.mkdtemp(prefix="chaos-kept-"))
+            shutil.copytree(chaos.processes.cwd, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.ctl"))
+            tell(f"{chaos.table()}\n{error}\nThe record and what all processes have written are kept in {kept}.")
+            return 1
+        tell(f"{chaos.table()}\nNothing was lost, nothing doubled, nothing wrong.")
+    return 0
+
+
+def tell(text: str) -> None:
+    """A line for whoever waits for it."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""The short form of ``make chaos``."""
+
+import pytest
+
+from .chaos import prepared
+
+
+@pytest.mark.parametrize(("broker", "database"), [("redis", "sqlite"), ("database", "postgresql")])
+def test_nothing_is_lost_or_doubled_while_everything_is_killed(broker: str, database: str) -> None:
+    with prepared(broker, database, seed=7, rate=25) as chaos:
+        record = chaos.run(10)
+        assert len(record.jobs) > 20

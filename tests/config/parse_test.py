@@ -1,0 +1,371 @@
+"""Texts become settings, or one error that names all that is wrong with them."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from pacifica.dispatcher.config import OPTIONS, SCHEMES, SECTIONS, Option, Settings, parse
+from pacifica.dispatcher.config_values import whole_number
+from pacifica.dispatcher.errors import ConfigError
+
+TYPES: Mapping[str, Callable[[str], object]] = {"worker_concurrency": whole_number(1), "redis_password": str}
+IDS = [f"{option.section}.{option.key}" for option in OPTIONS]
+BAD_VALUES = {
+    "peewee_url": ("", "db.sqlite3", "postgres://h/d", "mysql://h:port/d", "sqlite://", "sqliteext:///:memory:"),
+    "connect_attempts": ("", "0", "-1", "1.5", "1e3", "1_0", "ten", "\u0661\u0662", "9" * 30, "1\n2"),
+    "connect_wait": ("", "-0.1", "1e3", "inf", "nan", "1,5", "1s", "3601"),
+    "busy_timeout": ("", "-1", "infinity", "30 s"),
+    "broker_url": ("", "pyamqp://a\x07b", "pyamqp://\nredis://"),
+    "tasks": ("my-tasks", "a b", "a..b", "tasks/mine.py", "class", "1st"),
+    "max_attempts": ("", "0", "many", "1000001"),
+    "result_limit": ("", "0", "1MB", "1000000001"),
+    "dispatch_synchronous": ("", "Full", "off", "full, normal"),
+    "report_synchronous": ("", "extra"),
+    "relay_interval": ("", "0", "0.001", "-1"),
+    "relay_batch": ("", "0", "10001"),
+    "lease_seconds": ("", "0", "0.2", "86401"),
+    "republish_seconds": ("", "0", "86401"),
+    "report_patience": ("", "-1", "for ever"),
+    "stop_seconds": ("", "-1", "604801"),
+    "idempotency_seconds": ("", "0", "31622401"),
+}
+GOOD_VALUES: Mapping[str, tuple[str, object]] = {
+    "peewee_url": ("postgresql+pool://u:p%40ss@db:5432/jobs?max_connections=4", None),
+    "connect_attempts": ("7", 7),
+    "connect_wait": ("0.25", 0.25),
+    "busy_timeout": ("5", 5.0),
+    "broker_url": ("amqp://one;amqp://two", None),
+    "tasks": ("mine.tasks, yours,\n  mine.tasks,", ("mine.tasks", "yours")),
+    "max_attempts": ("1", 1),
+    "result_limit": ("2", 2),
+    "dispatch_synchronous": ("normal", None),
+    "report_synchronous": ("full", None),
+    "relay_interval": ("0.01", 0.01),
+    "relay_batch": ("10000", 10000),
+    "lease_seconds": ("0.5", 0.5),
+    "republish_seconds": ("0.1", 0.1),
+    "report_patience": ("0", 0.0),
+    "stop_seconds": ("60", 60.0),
+    "idempotency_seconds": ("1", 1.0),
+}
+
+
+def settings(
+    text: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[tuple[str, str], str] | None = None,
+) -> Settings:
+    return parse(text, environ or {}, overrides or {}, celery_types=TYPES, source="/etc/d.ini")
+
+
+def faults(
+    text: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[tuple[str, str], str] | None = None,
+) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        settings(text, environ, overrides)
+    assert str(caught.value).split("\n") == [str(fault) for fault in caught.value.faults]
+    return [str(fault) for fault in caught.value.faults]
+
+
+def value_of(made: Settings, option: Option) -> object:
+    section = getattr(made, option.section)
+    return section[option.key] if isinstance(section, Mapping) else getattr(section, option.key)
+
+
+def test_nothing_at_all_gives_the_documented_defaults() -> None:
+    made = settings()
+    assert dataclasses.asdict(made.database) == {
+        "peewee_url": "sqliteext:///db.sqlite3",
+        "connect_attempts": 10,
+        "connect_wait": 1.0,
+        "busy_timeout": 30.0,
+    }
+    assert dict(made.celery) == {"broker_url": "pyamqp://"}
+    assert dataclasses.asdict(made.dispatcher) == {
+        "tasks": (),
+        "max_attempts": 3,
+        "result_limit": 1048576,
+        "dispatch_synchronous": "full",
+        "report_synchronous": "normal",
+        "relay_interval": 1.0,
+        "relay_batch": 100,
+        "lease_seconds": 30.0,
+        "republish_seconds": 60.0,
+        "report_patience": 300.0,
+        "stop_seconds": 3600.0,
+        "idempotency_seconds": 86400.0,
+    }
+
+
+@pytest.mark.parametrize("text", [None, "", "\n", "# only a comment\n", "[database]\n[celery]\n[dispatcher]\n"])
+def test_a_text_without_values_gives_the_defaults(text: str | None) -> None:
+    assert settings(text) == settings()
+
+
+def test_the_options_are_the_fields_of_the_settings() -> None:
+    made = settings()
+    for section in SECTIONS:
+        keys = [option.key for option in OPTIONS if option.section == section]
+        part = getattr(made, section)
+        assert keys == (list(part) if isinstance(part, Mapping) else [each.name for each in dataclasses.fields(part)])
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=IDS)
+def test_every_option_can_be_set(option: Option) -> None:
+    text, expected = GOOD_VALUES[option.key]
+    made = settings(f"[{option.section}]\n{option.key} = {text}\n")
+    assert value_of(made, option) == (text if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [pytest.param(option, text, id=f"{option.key}={text!r}") for option in OPTIONS for text in BAD_VALUES[option.key]],
+)
+def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(option: Option, text: str) -> None:
+    (fault,) = faults(overrides={(option.section, option.key): text})
+    assert fault.startswith(f"[{option.section}] {option.key} = ")
+    assert option.kind.allowed in fault
+    assert "\n" not in fault
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    found = faults(
+        """stray = 1
+[dispatcher]
+max_attempts = none
+relay_bach = 5
+what is this
+tasks = mine
+tasks = yours
+[databse]
+connect_wait = 1
+[celery]
+worker_concurrency = many
+[dispatcher]
+relay_interval = 0
+""",
+        {"PEEWEE_URL": "oracle://db"},
+        {("dispatcher", "result_limit"): "big"},
+    )
+    assert [fault.split(": ")[0] for fault in found] == [
+        "/etc/d.ini, line 1",
+        "/etc/d.ini, line 5",
+        "/etc/d.ini, line 7",
+        "/etc/d.ini, line 12",
+        "[databse]",
+        "[dispatcher] max_attempts = none",
+        "[dispatcher] relay_bach = 5",
+        "[celery] worker_concurrency = many",
+        "[dispatcher] relay_interval = 0",
+        "[database] peewee_url = oracle://db",
+        "[dispatcher] result_limit = big",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "overrides", "expected"),
+    [
+        ({}, {}, "pyamqp://file"),
+        ({"BROKER_URL": "pyamqp://env"}, {}, "pyamqp://env"),
+        ({"BROKER_URL": ""}, {}, "pyamqp://file"),
+        ({"BROKER_URL": "pyamqp://env", "CELERY_BROKER_URL": "pyamqp://celery"}, {}, "pyamqp://celery"),
+        ({}, {("celery", "broker_url"): "pyamqp://line"}, "pyamqp://line"),
+        ({"BROKER_URL": "pyamqp://env"}, {("celery", "broker_url"): "pyamqp://line"}, "pyamqp://line"),
+    ],
+)
+def test_a_later_source_wins(
+    environ: Mapping[str, str], overrides: Mapping[tuple[str, str], str], expected: str
+) -> None:
+    assert settings("[celery]\nbroker_url = pyamqp://file", environ, overrides).celery["broker_url"] == expected
+
+
+@pytest.mark.parametrize("source", ["file", "environ", "overrides"])
+def test_each_source_replaces_the_default_by_itself(source: str) -> None:
+    url = f"sqliteext:///{source}.sqlite3"
+    made = {
+        "file": lambda: settings(f"[database]\npeewee_url = {url}"),
+        "environ": lambda: settings(environ={"PEEWEE_URL": url}),
+        "overrides": lambda: settings(overrides={("database", "peewee_url"): url}),
+    }[source]()
+    assert made.database.peewee_url == url
+
+
+def test_a_value_that_a_later_source_replaces_is_not_judged() -> None:
+    text = "[database]\npeewee_url = CHANGE ME"
+    assert settings(text, {"PEEWEE_URL": "sqlite:///x.db"}).database.peewee_url == "sqlite:///x.db"
+
+
+def test_a_fault_says_where_the_value_came_from() -> None:
+    assert faults("[database]\npeewee_url = x")[0].endswith("(from /etc/d.ini)")
+    assert faults(environ={"PEEWEE_URL": "x"})[0].endswith("(from environment PEEWEE_URL)")
+    assert faults(environ={"BROKER_URL": "\t"})[0].endswith("(from environment BROKER_URL)")
+    assert faults(overrides={("database", "peewee_url"): "x"})[0].endswith("(from command line)")
+
+
+def test_other_variables_of_the_environment_are_left_alone() -> None:
+    assert settings(environ={"MAX_ATTEMPTS": "x", "DATABASE_PEEWEE_URL": "x", "peewee_url": "x"}) == settings()
+
+
+def test_a_result_backend_in_the_environment_is_refused() -> None:
+    (fault,) = faults(environ={"CELERY_RESULT_BACKEND": "redis://u:secret@h"})
+    assert fault.startswith("environment CELERY_RESULT_BACKEND: ")
+    assert "secret" not in fault
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "hint"),
+    [
+        ("dispatcher", "max_attempt", "did you mean max_attempts?"),
+        ("dispatcher", "max-attempts", "did you mean max_attempts?"),
+        ("database", "peewe_url", "did you mean peewee_url?"),
+        ("celery", "worker_concurency", "did you mean worker_concurrency?"),
+        ("celery", "brokerurl", "did you mean broker_url?"),
+        ("database", "tasks", "[dispatcher] has it"),
+        ("dispatcher", "worker_concurrency", "[celery] has it"),
+        ("database", "zzz", "there is peewee_url, connect_attempts, connect_wait, busy_timeout"),
+        ("celery", "zzz", "there is broker_url and whatever Celery names"),
+    ],
+)
+def test_an_unknown_key_is_a_fault_with_a_hint(section: str, key: str, hint: str) -> None:
+    (fault,) = faults(f"[{section}]\n{key} = 1")
+    assert fault == f"[{section}] {key} = 1: {fault.split(': ', 1)[1]}"
+    assert hint in fault
+
+
+@given(st.sampled_from(OPTIONS), st.data())
+def test_a_key_with_one_wrong_letter_is_answered_with_the_right_one(option: Option, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(option.key) - 1))
+    letter = data.draw(st.sampled_from("abcdefghijklmnopqrstuvwxyz_"))
+    wrong = option.key[:at] + letter + option.key[at + data.draw(st.integers(0, 1)) :]
+    assume(wrong not in {each.key for each in OPTIONS})
+    assume(difflib.SequenceMatcher(None, wrong, option.key).ratio() > 0.8)
+    (fault,) = faults(overrides={(option.section, wrong): "1"})
+    assert option.key in fault.split("did you mean ")[1]
+
+
+@pytest.mark.parametrize(
+    ("section", "hint"),
+    [
+        ("databse", "did you mean [database]?"),
+        ("Celery", "did you mean [celery]?"),
+        ("dispatch", "did you mean [dispatcher]?"),
+        ("DEFAULT", "the sections are [database], [celery], [dispatcher]"),
+    ],
+)
+def test_an_unknown_section_is_one_fault_with_a_hint(section: str, hint: str) -> None:
+    (fault,) = faults(f"[{section}]\nmax_attempts = 0\nother = 1")
+    assert fault.startswith(f"[{section}]: ")
+    assert hint in fault
+    assert "/etc/d.ini" in fault
+
+
+def test_an_override_for_an_unknown_section_is_a_fault() -> None:
+    (fault,) = faults(overrides={("nowhere", "x"): "1"})
+    assert fault.startswith("[nowhere] x = 1: ")
+
+
+def test_keys_are_read_without_regard_to_case_and_sections_with_it() -> None:
+    assert settings("[dispatcher]\nMAX_Attempts = 4").dispatcher.max_attempts == 4
+
+
+printable = st.text(st.characters(exclude_categories=("C", "Zs", "Zl", "Zp")), min_size=1)
+
+
+@given(printable)
+@example("%")
+@example("%(peewee_url)s")
+@example("%40%%${x}")
+@example("a#b;c")
+@example("дом/雪/é")
+def test_percent_signs_and_unicode_in_values_survive(text: str) -> None:
+    url = f"pyamqp://{text}/x"
+    made = settings(f"[celery]\nbroker_url = {url}\nredis_password = {text}\n")
+    assert made.celery["broker_url"] == url
+    assert made.celery["redis_password"] == text
+    assert settings(environ={"BROKER_URL": url}).celery["broker_url"] == url
+    assert settings(overrides={("celery", "broker_url"): url}).celery["broker_url"] == url
+
+
+@pytest.mark.parametrize("url", ["sqlite:///a#b.db", "sqlite:///a;b.db", "sqlite:///a ; b.db", "sqlite:///100%.db"])
+def test_comment_signs_within_a_value_belong_to_it(url: str) -> None:
+    assert settings(f"[database]\npeewee_url = {url}").database.peewee_url == url
+
+
+@given(printable, printable)
+@example("/", "?#")
+@example(":", "@@")
+@example("'\"", '"')
+def test_a_password_is_never_shown(before: str, after: str) -> None:
+    word = f"{before}S3CR3T{after}"
+    url = f"nosuch://user:{word}@host:99999999/db"
+    for found in (
+        faults(f"[database]\npeewee_url = {url}\nnosuch = {url}\n{url}\n[nosuch]\npeewee_url = {url}"),
+        faults(environ={"PEEWEE_URL": url, "BROKER_URL": f"{url}\n"}),
+        faults(overrides={("database", "peewee_url"): url, ("x", "y"): url, ("dispatcher", "tasks"): url}),
+        faults(overrides={("database", "peewee_url"): f"postgresql://user:{word}@host:99999999/db", ("x", "y"): "z"}),
+        faults(overrides={("celery", "redis_pasword"): word, ("celery", "worker_concurrency"): url}),
+    ):
+        assert "S3CR3T" not in "".join(found)
+
+
+def test_a_masked_url_still_shows_its_user_host_and_database() -> None:
+    (fault,) = faults(environ={"PEEWEE_URL": "postgres://jobs:secret@db.example.org:5432/dispatcher"})
+    assert "= postgres://jobs:***@db.example.org:5432/dispatcher: " in fault
+
+
+def test_the_representation_of_settings_shows_no_url() -> None:
+    made = settings(environ={"PEEWEE_URL": "postgresql://u:S3CR3T@h/d", "BROKER_URL": "pyamqp://u:S3CR3T@h"})
+    assert "S3CR3T" not in repr(made)
+    assert "max_attempts=3" in repr(made)
+
+
+def test_settings_cannot_be_changed() -> None:
+    made = settings()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.database.connect_attempts = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        made.celery["broker_url"] = "x"  # type: ignore[index]
+
+
+def test_a_long_value_is_shortened_in_the_message() -> None:
+    (fault,) = faults(overrides={("dispatcher", "max_attempts"): "9" * 5000})
+    assert len(fault) < 400
+
+
+def test_the_schemes_are_those_of_the_record_layer() -> None:
+    from pacifica.dispatcher import orm
+
+    assert SCHEMES == orm.SCHEMES
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_is_taken(scheme: str) -> None:
+    url = f"{scheme}:///name"
+    assert settings(environ={"PEEWEE_URL": url}).database.peewee_url == url
+
+
+@given(st.text() | st.builds("postgresql://{}".format, st.text()))
+@example("postgresql://[::1")
+@example("postgresql://h:\uff11/d")
+@example("sqlite:///\0")
+@example("mysql://\u2100@h/d")
+def test_any_text_as_a_database_url_is_taken_or_refused_in_our_words(text: str) -> None:
+    named = {("database", "peewee_url"): text}
+    if text.partition(":")[0] in SCHEMES:
+        with suppress(ConfigError):
+            assert settings(overrides=named).database.peewee_url == text
+    else:
+        assert faults(overrides=named)[0].startswith("[database] peewee_url = ")
+
+
+@pytest.mark.parametrize("sign", ["#", "/", "?"])
+def test_a_sign_that_a_password_must_escape_is_named(sign: str) -> None:
+    (fault,) = faults(environ={"PEEWEE_URL": f"postgresql://jobs:1{sign}2@host/jobs"})
+    assert "in a password write %23 for #, %2F for /, %3F for ?, %40 for @" in fault

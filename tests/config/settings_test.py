@@ -1,0 +1,95 @@
+"""The settings of a process, from its file, its environment and its command line."""
+
+from pathlib import Path
+
+import pytest
+
+from pacifica.dispatcher.celery_settings import CELERY_TYPES
+from pacifica.dispatcher.config import OPTIONS, example_ini, parse
+from pacifica.dispatcher.errors import ConfigError
+from pacifica.dispatcher.settings import load_settings
+
+EXAMPLE = Path(__file__).parent.parent.parent / "config.ini"
+
+
+@pytest.fixture(autouse=True)
+def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory and a home without a file, and no variable of ours."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("DISPATCHER_CONFIG", "BROKER_URL", "CELERY_BROKER_URL", "PEEWEE_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_no_file_at_all_gives_the_defaults() -> None:
+    assert load_settings() == parse(None, {}, {}, celery_types={})
+
+
+def test_the_environment_is_read_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEEWEE_URL", "sqliteext:///late.sqlite3")
+    assert load_settings().database.peewee_url == "sqliteext:///late.sqlite3"
+    assert load_settings(environ={}).database.peewee_url == "sqliteext:///db.sqlite3"
+
+
+def test_file_environment_and_command_line_come_together(empty_place: Path) -> None:
+    path = empty_place / "mine.ini"
+    path.write_text(
+        "[dispatcher]\nmax_attempts = 7\nrelay_batch = 7\n[celery]\nworker_concurrency = 7\n", encoding="utf-8"
+    )
+    made = load_settings(path, {"BROKER_URL": "redis://"}, {("dispatcher", "relay_batch"): "8"})
+    assert (made.dispatcher.max_attempts, made.dispatcher.relay_batch) == (7, 8)
+    assert dict(made.celery) == {"broker_url": "redis://", "worker_concurrency": 7}
+
+
+def test_the_file_in_the_working_directory_is_found(empty_place: Path) -> None:
+    (empty_place / "config.ini").write_text("[dispatcher]\nmax_attempts = 5\n", encoding="utf-8")
+    assert load_settings().dispatcher.max_attempts == 5
+
+
+def test_the_file_in_the_home_directory_is_found(empty_place: Path) -> None:
+    folder = empty_place / "home" / ".pacifica-dispatcher"
+    folder.mkdir(parents=True)
+    (folder / "config.ini").write_text("[dispatcher]\nmax_attempts = 6\n", encoding="utf-8")
+    assert load_settings().dispatcher.max_attempts == 6
+
+
+def test_a_process_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert load_settings(environ={}) == load_settings()
+
+
+def test_a_fault_names_the_file(empty_place: Path) -> None:
+    path = empty_place / "config.ini"
+    path.write_text("[dispatcher]\nmax_attempts = no\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert f"(from {path})" in str(caught.value)
+
+
+def test_a_missing_file_that_was_named_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCHER_CONFIG", "nowhere.ini")
+    with pytest.raises(ConfigError, match=r"nowhere\.ini: there is no such file"):
+        load_settings()
+
+
+def test_the_example_file_is_current() -> None:
+    assert EXAMPLE.read_text(encoding="utf-8") == example_ini()
+
+
+def test_the_example_file_holds_every_option_and_exactly_the_defaults() -> None:
+    text = example_ini()
+    assert load_settings(EXAMPLE) == load_settings()
+    for option in OPTIONS:
+        assert f"\n# {option.why}\n{option.key} = {option.default}".rstrip() in text
+
+
+def test_each_line_of_the_example_file_can_be_changed_alone() -> None:
+    for option in OPTIONS:
+        text = example_ini().replace(f"\n{option.key} =", f"\n{option.key} = \x07")
+        with pytest.raises(ConfigError) as caught:
+            parse(text, {}, {}, celery_types=CELERY_TYPES)
+        assert [fault.key for fault in caught.value.faults] == [option.key]

@@ -1,0 +1,147 @@
+"""Fixtures for all tests: servers, databases, brokers, queues, processes; and what was skipped, told at the end."""
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from .processes import LIVE, SETTINGS, Processes
+from .services import (
+    BROKERS,
+    DATABASES,
+    MYSQL,
+    POSTGRESQL,
+    RABBITMQ,
+    REDIS,
+    SQLITE,
+    TABLE,
+    forget_queue,
+    fresh_database,
+    redis_database,
+    require,
+)
+
+SHOWN = 20_000
+"""How many of the last characters of each process's output a report shows."""
+
+
+@pytest.fixture
+def rabbitmq_url() -> str:
+    """RabbitMQ, as Celery names it."""
+    return require(RABBITMQ)
+
+
+@pytest.fixture
+def redis_url(worker_id: str) -> str:
+    """A Redis database that no other process of this test run uses; it may hold what earlier tests left."""
+    return redis_database(worker_id)
+
+
+@pytest.fixture
+def postgresql_url() -> str:
+    """The PostgreSQL server, by its maintenance database."""
+    return require(POSTGRESQL)
+
+
+@pytest.fixture
+def mysql_url() -> str:
+    """The MariaDB server, without a database."""
+    return require(MYSQL)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An SQLite file that does not exist yet, as a PeeWee URL."""
+    return f"sqliteext:///{tmp_path}/db.sqlite3"
+
+
+@pytest.fixture
+def make_database(sqlite_url: str) -> Iterator[Callable[[str], str]]:
+    """Makes a fresh, empty database of a kind ("sqlite", "postgresql", "mysql") and returns its PeeWee URL."""
+    with ExitStack() as databases:
+        yield lambda kind: sqlite_url if kind == SQLITE else databases.enter_context(fresh_database(kind))
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, make_database: Callable[[str], str]) -> str:
+    """A fresh, empty database; the test runs once for each kind."""
+    return make_database(request.param)
+
+
+@pytest.fixture
+def make_broker(worker_id: str) -> Callable[[str], str]:
+    """The URL of a broker of a kind ("rabbitmq", "redis", "database"); the last is the job's own database."""
+
+    def make(kind: str) -> str:
+        if kind == TABLE:
+            return "database://"
+        return redis_database(worker_id) if kind == REDIS else require(kind)
+
+    return make
+
+
+@pytest.fixture(params=BROKERS)
+def broker_url(request: pytest.FixtureRequest, make_broker: Callable[[str], str]) -> str:
+    """A broker; the test runs once for each kind."""
+    return make_broker(request.param)
+
+
+@pytest.fixture
+def queue_name(worker_id: str) -> Iterator[str]:
+    """A name for a queue that nobody else uses; what is left of the queue is deleted afterwards."""
+    name = f"test-{uuid.uuid4().hex}"
+    yield name
+    forget_queue(name, worker_id)
+
+
+@pytest.fixture
+def processes(tmp_path: Path, queue_name: str, make_database: Callable[[str], str]) -> Iterator[Processes]:
+    """Starts web server, worker or gunicorn in ``tmp_path`` and ends them; a failed test shows their output."""
+    # The two others are asked for so that they are tidied up last: a worker would make its queue anew.
+    with Processes(tmp_path) as started:
+        yield started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes have written that run beside a failed test."""
+    report = yield
+    if report.failed:
+        for process in (one for started in LIVE for one in started.running):
+            report.sections.append((f"output of {process.name} ({process.log.name})", process.output()[-SHOWN:]))
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """End with what was skipped and why, one line for each reason."""
+    yield
+    lines = skip_lines(terminalreporter)
+    terminalreporter.section("skipped")
+    for line in lines:
+        terminalreporter.write_line(line)
+    if path := terminalreporter.config.getoption("--skips-to"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def skip_lines(reporter: pytest.TerminalReporter) -> list[str]:
+    """How many tests were skipped for each reason."""
+    reports = reporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    return [f"{number} skipped: {reason}" for reason, number in reasons.most_common()] or ["Nothing was skipped."]
+
+
+def pytest_configure() -> None:
+    """What is set outside, such as ``BROKER_URL``, must not change what a test sees."""
+    for name in [name for name in os.environ if SETTINGS.match(name)]:
+        del os.environ[name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``make test`` repeats the lines after its report of the coverage."""
+    parser.addoption("--skips-to", metavar="FILE", help="write what was skipped and why to FILE, too")

@@ -1,0 +1,77 @@
+"""The README is a test: its task, its configuration and its console lines are run as they stand."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ..eventually import eventually
+from ..processes import Processes
+
+README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def masked(text: str) -> str:
+    """The text without what differs from run to run: ids, times, and the worker's name."""
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<uuid>", text)
+    return re.sub(r'"worker": "[^"]+"', '"worker": <name>', re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text))
+
+
+def session(text: str) -> list[tuple[str, str]]:
+    """The commands of a console block, each with the output that it shows."""
+    found = [part.split("\n", 1) for part in re.split(r"^\$ ", text, flags=re.MULTILINE) if part.strip()]
+    return [(command, shown) for command, shown in found]
+
+
+@pytest.fixture
+def url(processes: Processes) -> str:
+    """The service that the README describes, with its task and its configuration."""
+    (processes.cwd / "lab.py").write_text(blocks("python")[0], encoding="utf-8")
+    processes.write_config(blocks("ini")[0])
+    processes.env["BROKER_URL"] = "database://"
+    web = processes.start_web()
+    processes.start_worker()
+    return web.url
+
+
+def shell(lines: str) -> str:
+    """What bash prints for these lines."""
+    return subprocess.run(["bash", "-c", lines], capture_output=True, encoding="utf-8", check=True, timeout=60).stdout
+
+
+def test_the_console_shows_what_happens(url: str) -> None:
+    for block in blocks("console"):
+        uuid = ""
+        for command, shown in session(block.replace("http://127.0.0.1:8050", url)):
+            if command.startswith("UUID="):
+                uuid = shell(f"{command}\necho $UUID").strip()
+                eventually(lambda uuid=uuid: '"SUCCESS"' in shell(f"curl -s {url}/status/{uuid}"))
+            else:
+                assert masked(shell(f"UUID={uuid}\n{command}")) == masked(shown)
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    root = Path(__file__).parent.parent.parent
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (root / link).exists()] == []
+
+
+def test_the_settings_that_it_shows_are_valid() -> None:
+    from pacifica.dispatcher.celery_settings import CELERY_TYPES
+    from pacifica.dispatcher.config import parse
+
+    for block in blocks("ini"):
+        assert parse(block, {}, {}, celery_types=CELERY_TYPES).database.peewee_url
+
+
+def test_every_command_that_it_names_is_there() -> None:
+    makefile = (Path(__file__).parent.parent.parent / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", "".join(blocks("sh")), re.MULTILINE):
+        assert f"\n{target}:" in makefile

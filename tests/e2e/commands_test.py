@@ -1,0 +1,111 @@
+"""The commands, run as processes: what they print, how they end."""
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from ..eventually import eventually
+from ..processes import Processes, Running, free_port
+from .circle_test import curl
+
+
+def start_up(processes: Processes, port: int) -> Running:
+    """``pacifica-dispatcher-cmd up``, without waiting for it."""
+    code = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
+    return processes.start("up", ["-c", code, "up", "-p", str(port)], url=f"http://127.0.0.1:{port}")
+
+
+def test_up_says_when_a_job_has_gone_all_the_way_and_ctrl_c_ends_it(processes: Processes) -> None:
+    port = free_port()
+    up = start_up(processes, port)
+    up.wait_until_it_says("Ctrl-C ends")
+    told = up.output()
+    assert f"ready at http://127.0.0.1:{port}" in told
+    assert re.search(r"A canary job went .* in \d+ ms", told)
+    uuid = curl(f"http://127.0.0.1:{port}/dispatch/add/2/2")
+    eventually(lambda: '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}"))
+    up.send(signal.SIGINT)
+    assert up.wait(40) == 0
+    assert "Traceback" not in up.output()
+
+    again = start_up(processes, port)
+    again.wait_until_it_says("Ctrl-C ends")
+    assert '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}")
+
+
+def test_up_leaves_no_process_behind(processes: Processes) -> None:
+    port = free_port()
+    up = start_up(processes, port)
+    up.wait_until_it_says("Ctrl-C ends")
+    children = Path(f"/proc/{up.popen.pid}/task/{up.popen.pid}/children").read_text(encoding="ascii").split()
+    assert len(children) == 2
+    up.send(signal.SIGTERM)
+    up.wait(40)
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_up_names_a_port_that_is_taken(processes: Processes) -> None:
+    web = processes.start_web(env={"BROKER_URL": "database://"})
+    port = int(web.url.rsplit(":", 1)[1])
+    up = start_up(processes, port)
+    assert up.wait() == 1
+    assert f"Nothing can listen at 127.0.0.1:{port}" in up.output()
+
+
+def test_up_shows_why_a_process_did_not_start(processes: Processes) -> None:
+    processes.write_config("[dispatcher]\ntasks = no_such_module\n")
+    up = start_up(processes, free_port())
+    assert up.wait(40) == 1
+    assert "[dispatcher] tasks = no_such_module" in up.output()
+
+
+def test_the_server_names_every_fault_of_its_configuration(processes: Processes) -> None:
+    processes.write_config("[database]\npeewee_url = oracle://x/y\n[dispatcher]\nmax_attempts = many\n")
+    ran = processes.run("-m", "pacifica.dispatcher")
+    assert ran.returncode == 1
+    assert "peewee_url" in ran.stderr
+    assert "max_attempts" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_worker_names_the_faults_of_its_configuration(processes: Processes) -> None:
+    processes.write_config("[dispatcher]\nmax_attempts = many\n")
+    ran = processes.run("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker")
+    assert ran.returncode != 0
+    assert "[dispatcher] max_attempts = many" in ran.stderr + ran.stdout
+
+
+def test_the_server_gives_up_on_a_database_that_does_not_come_up(processes: Processes) -> None:
+    processes.write_config(
+        "[database]\npeewee_url = postgresql://postgres@127.0.0.1:1/none\nconnect_attempts = 2\nconnect_wait = 0.1\n"
+    )
+    ran = processes.run("-m", "pacifica.dispatcher", "-p", str(free_port()))
+    assert ran.returncode == 1
+    assert "cannot be reached" in ran.stderr
+    assert "Attempt 1 of 2" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_cherrypy_file_is_used_and_the_command_line_wins_over_it(processes: Processes) -> None:
+    port = free_port()
+    processes.write_config(
+        f"[global]\nserver.socket_port = {port}\nserver.thread_pool = 3\n[/]\nresponse.headers.X-Lab = 'seven'\n",
+        "server.conf",
+    )
+    web = processes.start_web("--cp-config", "server.conf", env={"BROKER_URL": "database://"})
+    assert not web.url.endswith(f":{port}")
+    shown = subprocess.run(["curl", "-si", f"{web.url}/health/live"], capture_output=True, encoding="utf-8", check=True)
+    assert "X-Lab: seven" in shown.stdout
+
+
+def test_a_missing_cherrypy_file_is_named(processes: Processes) -> None:
+    ran = processes.run("-m", "pacifica.dispatcher", "--cp-config", "nowhere.conf")
+    assert ran.returncode == 1
+    assert "nowhere.conf cannot be read" in ran.stderr
+
+
+def test_a_missing_configuration_file_is_named(processes: Processes) -> None:
+    ran = processes.run("-m", "pacifica.dispatcher", "-c", "nowhere.ini")
+    assert ran.returncode == 1
+    assert "nowhere.ini" in ran.stderr

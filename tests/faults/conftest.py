@@ -1,0 +1,68 @@
+"""Fixtures of the fault tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from ..processes import Processes
+from ..services import POSTGRESQL, RABBITMQ, REDIS
+from . import servers
+from .bench import Bench, Make
+from .servers import Server
+
+
+@pytest.fixture
+def make_bench(
+    processes: Processes, make_broker: Callable[[str], str], make_database: Callable[[str], str], queue_name: str
+) -> Iterator[Make]:
+    """Sets up a bench on a broker and a database of a kind, or at a URL of the test's own."""
+    made: list[Bench] = []
+
+    def make(broker: str = "database", database: str = "sqlite", **own: object) -> Bench:
+        broker_url = broker if "://" in broker else make_broker(broker)
+        database_url = database if "://" in database else make_database(database)
+        made.append(Bench.set_up(processes, database_url, broker_url, queue_name, **own))
+        return made[0]
+
+    yield make
+    for bench in made:
+        bench.close()
+    for process in processes.running:
+        process.kill()  # What is tested has been seen; ending well takes seconds.
+
+
+@pytest.fixture(scope="module")
+def own_rabbitmq() -> Iterator[Server]:
+    """A RabbitMQ node that the tests of a module share, as it takes long to start; each leaves it running."""
+    with servers.rabbitmq() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Server]:
+    """A Redis server for one test."""
+    with servers.redis() as server:
+        yield server
+
+
+@pytest.fixture
+def own_broker(request: pytest.FixtureRequest) -> Callable[[str], Server]:
+    """A broker that the test may do anything to, by its kind."""
+    return lambda kind: request.getfixturevalue({RABBITMQ: "own_rabbitmq", REDIS: "own_redis"}[kind])
+
+
+@pytest.fixture
+def own_database() -> Iterator[Callable[..., Server]]:
+    """Makes a database server that the test may do anything to, by its kind."""
+    with ExitStack() as last:
+        yield lambda kind, **how: last.enter_context(
+            (servers.postgresql if kind == POSTGRESQL else servers.mariadb)(**how)
+        )
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Keeps a figure that was measured with the test's report; ``--junitxml`` shows it."""
+    # pytest's own record_property warns about the newer form of that file, and a warning is an error here.
+    return lambda name, value: request.node.user_properties.append((name, value))

@@ -1,0 +1,345 @@
+"""A database that is restarted, late, locked, full, read-only, or empty with many who want to fill it."""
+
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+import requests
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+from ..processes import Processes, Running, free_port
+from ..services import DATABASES, MYSQL, POSTGRESQL, REDIS, TABLE
+from .bench import LAB, Bench, Make
+from .invariants import assert_problem_quickly, check_record, unfinished
+from .servers import Server, cannot_be_tested
+
+OwnDatabase = Callable[..., Server]
+Note = Callable[[str, object], None]
+
+
+def try_to_dispatch(stack: Stack, task: str, *args: object) -> requests.Response:
+    """One dispatch, whatever comes of it."""
+    return stack.request("POST", f"/dispatch/{task}", json={"args": args})
+
+
+def until_refused(stack: Stack, task: str, *args: object) -> tuple[requests.Response, list[str]]:
+    """Dispatch until that is refused: the refusal, and the UUIDs of what was accepted before."""
+    answers: list[requests.Response] = []
+
+    def refused() -> bool:
+        answers.append(try_to_dispatch(stack, task, *args))
+        return answers[-1].status_code != 202
+
+    eventually(refused, 20)
+    return answers[-1], [str(answer.json()["uuid"]) for answer in answers[:-1]]
+
+
+def set_busy_timeout(bench: Bench, seconds: float) -> None:
+    """How long a write waits for another writer of an SQLite file."""
+    path = bench.processes.cwd / "config.ini"
+    path.write_text(path.read_text().replace("[celery]", f"busy_timeout = {seconds}\n[celery]"))
+
+
+@contextmanager
+def locked(bench: Bench) -> Iterator[None]:
+    """Another program holds the lock of the SQLite file."""
+    path = bench.database_url.removeprefix("sqliteext:///")
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def pass_by(seconds: float) -> None:
+    """Let a fault last so long."""
+    end = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= end, seconds + 5)
+
+
+@pytest.mark.parametrize(("kind", "broker"), [(POSTGRESQL, REDIS), (POSTGRESQL, TABLE), (MYSQL, TABLE)])
+def test_a_database_that_is_restarted_and_killed_while_jobs_run_loses_and_doubles_none(
+    make_bench: Make,
+    own_database: OwnDatabase,
+    make_broker: Callable[[str], str],
+    kind: str,
+    broker: str,
+    note: Note,
+) -> None:
+    server = own_database(kind)
+    bench = make_bench(make_broker(broker), server.url, lease_seconds=5, republish_seconds=5)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    bench.worker()
+    uuids = [stack.dispatch("nap", 0.03) for _ in range(100)]
+    eventually(lambda: unfinished(bench.database, uuids) <= 90, 40)
+    server.stop()
+    problem = assert_problem_quickly(answer := try_to_dispatch(stack, "nap", 0), 503)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert problem["type"] == "urn:pacifica-dispatcher:problem:database-unavailable"
+    assert stack.get("/health/ready").status_code == 503
+    server.start()
+    uuids += [stack.dispatch("nap", 0.03) for _ in range(100)]
+    eventually(lambda: unfinished(bench.database, uuids) <= 120, 40)
+    left = unfinished(bench.database, uuids)
+    server.kill()
+    server.start()
+    back = time.monotonic()
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
+    note(f"the last {left} jobs ended after s", round(time.monotonic() - back, 2))
+    record = check_record(bench.database_url, uuids)
+    assert {job.state for job in record.jobs.values()} == {"SUCCESS"}
+    assert {record.times_run(uuid) for uuid in uuids} == {1}
+
+
+def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_too(make_bench: Make) -> None:
+    bench = make_bench(lease_seconds=3)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    bench.worker()
+    held = [stack.dispatch("hold", "held") for _ in range(2)]
+    bench.until_run("held", 2)
+    with ThreadPoolExecutor(4) as clients:
+        with locked(bench):
+            begin = time.monotonic()
+            answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(4)]
+            bench.let_go("held")
+            assert stack.status(held[0])["state"] == "STARTED"
+            pass_by(5)
+            assert not any(answer.done() for answer in answers)
+        accepted = [answer.result() for answer in answers]
+    assert [answer.status_code for answer in accepted] == [202] * 4
+    assert min(answer.elapsed.total_seconds() for answer in accepted) > 4
+    assert time.monotonic() - begin < 12
+    uuids = held + [answer.json()["uuid"] for answer in accepted]
+    for uuid in uuids:
+        assert bench.ended(uuid, 30).state == "SUCCESS"
+    record = check_record(bench.database_url, uuids)
+    assert {record.times_run(uuid) for uuid in uuids} == {1}
+
+
+def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_may_not_wait(make_bench: Make) -> None:
+    bench = make_bench(lease_seconds=3)
+    set_busy_timeout(bench, 0.5)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    before = stack.dispatch("double", 1)
+    with ThreadPoolExecutor(8) as clients, locked(bench):
+        answers = list(clients.map(lambda number: try_to_dispatch(stack, "double", number), range(8)))
+        assert stack.status(before)["uuid"] == before
+    for answer in answers:
+        assert "locked" in str(assert_problem_quickly(answer, 503)["detail"])
+        assert int(answer.headers["Retry-After"]) > 0
+    after = stack.dispatch("double", 2)
+    bench.worker()
+    assert [bench.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
+    check_record(bench.database_url, [before, after])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with 3 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(path)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if mounted.returncode != 0:
+        cannot_be_tested(f"no file system of a fixed size can be mounted ({mounted.stderr.strip()})")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Write until nothing more fits; the file that fills it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 4096):
+            pass
+    return filler
+
+
+def test_a_full_disk_refuses_dispatches_and_loses_nothing_that_was_accepted(make_bench: Make, small_disk: Path) -> None:
+    bench = make_bench("database", f"sqliteext:///{small_disk}/db.sqlite3", lease_seconds=3)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    bench.worker()
+    held = [stack.dispatch("hold", "held") for _ in range(2)]
+    bench.until_run("held", 2)
+    uuids = held + [stack.dispatch("double", number) for number in range(20)]
+    filler = fill(small_disk)
+
+    answer, accepted = until_refused(stack, "echo", "x" * 5_000)
+    uuids += accepted
+    assert "disk is full" in str(assert_problem_quickly(answer, 503)["detail"])
+    assert int(answer.headers["Retry-After"]) > 0
+    assert stack.status(held[0])["state"] == "STARTED"
+    bench.let_go("held")
+    pass_by(1)
+    assert stack.get("/health/live").status_code == 200
+    filler.unlink()
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
+    uuids.append(stack.dispatch("double", 1))
+    bench.ended(uuids[-1])
+    assert {job.state for job in check_record(bench.database_url, uuids).jobs.values()} == {"SUCCESS"}
+    assert len(bench.runs("held")) == 2
+    for process in bench.processes.running:
+        process.kill()
+    bench.close()
+
+
+def make_postgresql_read_only(server: Server, *, on: bool) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}")
+        connection.execute("SELECT pg_reload_conf()")
+
+    def seen() -> bool:
+        with psycopg.connect(server.url) as connection:
+            row = connection.execute("SHOW default_transaction_read_only").fetchone()
+            return row == ("on" if on else "off",)
+
+    eventually(seen)
+
+
+def on_mariadb(server: Server, *statements: str) -> None:
+    port = int(server.url.split("127.0.0.1:")[1].split("/")[0])
+    with (
+        closing(pymysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True)) as connection,
+        connection.cursor() as cursor,
+    ):
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def make_read_only(server: Server, *, on: bool) -> None:
+    """Let the server refuse every write of the service, or take them again."""
+    if server.kind == POSTGRESQL:
+        make_postgresql_read_only(server, on=on)
+    else:
+        on_mariadb(server, f"SET GLOBAL read_only = {int(on)}")
+
+
+def url_of_plain_user(server: Server) -> str:
+    """MariaDB lets root write in spite of ``read_only``."""
+    if server.kind == POSTGRESQL:
+        return server.url
+    on_mariadb(server, "CREATE USER plain@127.0.0.1", "CREATE USER plain@localhost")
+    on_mariadb(server, *(f"GRANT ALL ON dispatcher.* TO plain@{host}" for host in ("127.0.0.1", "localhost")))
+    return server.url.replace("root@", "plain@")
+
+
+@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
+def test_a_read_only_database_refuses_dispatches_and_loses_nothing_that_was_accepted(
+    make_bench: Make, own_database: OwnDatabase, kind: str
+) -> None:
+    server = own_database(kind)
+    bench = make_bench("database", url_of_plain_user(server), lease_seconds=3)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    bench.worker()
+    uuids = [stack.dispatch("hold", "held") for _ in range(2)]
+    bench.until_run("held", 2)
+    uuids += [stack.dispatch("double", number) for number in range(20)]
+    make_read_only(server, on=True)
+    answer, accepted = until_refused(stack, "double", 1)
+    uuids += accepted
+    assert "read-only" in str(assert_problem_quickly(answer, 503)["detail"])
+    assert int(answer.headers["Retry-After"]) > 0
+    assert stack.status(uuids[0])["state"] == "STARTED"
+    bench.let_go("held")
+    pass_by(1)
+    make_read_only(server, on=False)
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
+    uuids.append(stack.dispatch("double", 1))
+    bench.ended(uuids[-1])
+    assert {job.state for job in check_record(bench.database_url, uuids).jobs.values()} == {"SUCCESS"}
+    assert len(bench.runs("held")) == 2
+
+
+def configure(processes: Processes, database_url: str) -> None:
+    """Settings and tasks, without looking at the database."""
+    (processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
+    processes.write_config(
+        f"[database]\npeewee_url = {database_url}\nconnect_attempts = 300\nconnect_wait = 0.2\n"
+        "[celery]\nbroker_url = database://\n[dispatcher]\ntasks = lab\n"
+    )
+
+
+def launch(processes: Processes) -> tuple[Running, Running]:
+    """A web server and a worker, not waited for."""
+    port = free_port()
+    web = ("-m", "pacifica.dispatcher", "-p", str(port))
+    worker = ("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-c", "1", "-n", f"late-{port}@%h")
+    return (
+        processes.start("web", web, url=f"http://127.0.0.1:{port}"),
+        processes.start("worker", (*worker, "-l", "info")),
+    )
+
+
+@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
+def test_what_starts_before_its_database_waits_for_it(
+    processes: Processes, own_database: OwnDatabase, kind: str
+) -> None:
+    server = own_database(kind, running=False)
+    configure(processes, server.url)
+    web, worker = launch(processes)
+    for process in (web, worker):
+        process.wait_until_it_says("Attempt 2 of 300")
+    server.start()
+    web.wait_until_it_serves()
+    worker.wait_until_it_says(r"@\S+ ready\.")
+    stack = Stack(processes, web)
+    uuids = [stack.dispatch("double", number) for number in range(5)]
+    assert [stack.ended(uuid)["result"] for uuid in uuids] == [0, 2, 4, 6, 8]
+    check_record(server.url, uuids)
+    for process in processes.running:
+        process.kill()
+
+
+def test_gunicorn_that_starts_before_its_database_refuses_until_it_is_there(
+    processes: Processes, own_database: OwnDatabase
+) -> None:
+    server = own_database(POSTGRESQL, running=False)
+    configure(processes, server.url)
+    port = free_port()
+    arguments = ("-m", "gunicorn", "-w", "1", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
+    web = processes.start("gunicorn", arguments, url=f"http://127.0.0.1:{port}")
+    web.wait_until_it_says("Booting worker")
+    stack = Stack(processes, web)
+    assert stack.get("/dispatch/add/2/2").status_code == 503  # The first request waits for all the imports, too.
+    answer = stack.get("/dispatch/add/2/2")
+    assert_problem_quickly(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+    server.start()
+    uuid = stack.get("/dispatch/add/2/2").text
+    processes.start_worker(concurrency=1)
+    assert stack.ended(uuid)["result"] == 4
+    check_record(server.url, [uuid])
+    for process in processes.running:
+        process.kill()
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_processes_that_start_at_once_on_an_empty_database_share_it(
+    processes: Processes, make_database: Callable[[str], str], kind: str
+) -> None:
+    url = make_database(kind)
+    configure(processes, url)
+    started = [process for _ in range(2) for process in launch(processes)]
+    for web in started[::2]:
+        web.wait_until_it_serves(60)
+    for worker in started[1::2]:
+        worker.wait_until_it_says(r"@\S+ ready\.", 60)
+    uuids = [Stack(processes, web).dispatch("double", 2) for web in started[::2] for _ in range(5)]
+    assert {Stack(processes, started[0]).ended(uuid)["result"] for uuid in uuids} == {4}
+    assert not [process.name for process in started if "already exists" in process.output()]
+    record = check_record(url, uuids)
+    assert {record.times_run(uuid) for uuid in uuids} == {1}
+    for process in started:
+        process.kill()

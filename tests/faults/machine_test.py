@@ -1,0 +1,182 @@
+"""The machine under the service: a clock that jumps, and more jobs at once than anybody has memory for."""
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+from ..processes import Running
+from .bench import Bench, Make
+from .invariants import check_record, unfinished
+from .servers import cannot_be_tested
+
+HOUR = 3600
+JOBS = 3000
+"""Of one burst; 10,000 were tried by hand, and take a minute."""
+MEGABYTE = 1024
+"""In kB, as the kernel counts."""
+
+Note = Callable[[str, object], None]
+
+SLEEP = """
+import select
+import time
+
+# libfaketime takes the moment at which a sleep is to end for one of the wall clock, also where it is not.
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+"""
+
+
+@dataclass
+class Clock:
+    """The wall clock of those processes that have its ``env``; their monotonic clock goes on as it is."""
+
+    file: Path
+    library: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes a process look at this clock."""
+        return {
+            "LD_PRELOAD": self.library,
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": str(self.file.parent),
+        }
+
+    def jump(self, seconds: int) -> None:
+        """Be so many seconds off the real time, from now on."""
+        new = self.file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}")
+        new.rename(self.file)
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Iterator[Clock]:
+    """A clock that a test may turn."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not found:
+        cannot_be_tested("no libfaketime: install the package faketime")
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock" / "sitecustomize.py").write_text(SLEEP)
+    made = Clock(tmp_path / "clock" / "offset", str(found[0]))
+    made.jump(0)
+    return made
+
+
+def beats(bench: Bench) -> int:
+    """How often the workers have shown that they live."""
+    return sum(bench.workers.beats().values())
+
+
+@pytest.mark.parametrize(
+    ("jump", "broker"), [(HOUR, "rabbitmq"), (HOUR, "database"), (-HOUR, "redis"), (-HOUR, "database")]
+)
+def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
+    make_bench: Make, clock: Clock, jump: int, broker: str
+) -> None:
+    bench = make_bench(broker, lease_seconds=1.5)
+    stack = Stack(bench.processes, bench.processes.start_web(env=clock.env))
+    bench.worker(env=clock.env)
+    held = [stack.dispatch("hold", "held") for _ in range(2)]
+    bench.until_run("held", 2)
+    waiting = [stack.dispatch("double", number) for number in range(5)]
+    soon = stack.dispatch("note", "soon", options={"countdown": HOUR - 1200})
+    later = stack.dispatch("note", "later", options={"countdown": 2 * HOUR})
+    seen = beats(bench)
+    clock.jump(jump)
+    eventually(lambda: beats(bench) >= seen + 9, 20)
+    assert len(bench.runs("held")) == 2
+    after = [stack.dispatch("double", number) for number in range(5)]
+    at_its_time = stack.dispatch("note", "at its time", options={"countdown": 2})
+    bench.let_go("held")
+    ended = [*held, *waiting, *after, at_its_time] + ([soon] if jump > 0 else [])
+    for uuid in ended:
+        assert bench.ended(uuid).state == "SUCCESS"
+    record = check_record(bench.database_url, ended)
+    assert {record.times_run(uuid) for uuid in ended} == {1}
+    assert len(bench.runs("held")) == 2
+    assert [bench.job(uuid).state for uuid in {soon, later} - set(ended)] == ["PENDING"] * (1 if jump > 0 else 2)
+    job = record.jobs[at_its_time]
+    assert job.started is not None
+    assert job.eta is not None
+    assert job.started >= job.eta
+
+
+def test_jobs_that_wait_for_a_broker_are_sent_although_the_clock_went_back(
+    make_bench: Make, own_broker: Callable[[str], "object"], clock: Clock
+) -> None:
+    """Their time in the outbox is the wall clock's, and must not be an hour away."""
+    server = own_broker("redis")
+    bench = make_bench(server.url)
+    stack = Stack(bench.processes, bench.processes.start_web(env=clock.env))
+    server.stop()
+    uuids = [stack.dispatch("double", number) for number in range(5)]
+    eventually(lambda: stack.get("/health/ready").json()["broker"] != "ok", 20)
+    clock.jump(-HOUR)
+    uuids += [stack.dispatch("double", number) for number in range(5)]
+    server.start()
+    bench.worker(env=clock.env)
+    for uuid in uuids:
+        assert bench.ended(uuid).state == "SUCCESS"
+    check_record(bench.database_url, uuids)
+
+
+def test_what_a_process_left_before_the_clock_went_back_is_sent_by_the_next(make_bench: Make, clock: Clock) -> None:
+    bench = make_bench()
+    once = bench.processes.cwd / "once"
+    once.touch()
+    env = clock.env | {"DISPATCHER_FAILPOINTS": f"after-commit@{once}"}
+    web = bench.processes.start_web(env=env)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{web.url}/dispatch/note/a", timeout=30)
+    clock.jump(-HOUR)
+    bench.worker(env=clock.env)
+    eventually(lambda: bench.runs("a"), 20)
+
+
+def memory(process: Running) -> int:
+    """The kilobytes that a process and its children have for themselves, with their part of what they share."""
+    pids = [process.popen.pid]
+    for pid in pids:
+        pids += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    rolled = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
+    return sum(int(found[1]) for text in rolled if (found := re.search(r"^Pss: +(\d+) kB$", text, re.MULTILINE)))
+
+
+def test_the_memory_of_web_and_worker_stays_flat_in_a_burst_of_jobs(make_bench: Make, note: Note) -> None:
+    bench = make_bench("rabbitmq", republish_seconds=60, lease_seconds=10)
+    web = bench.processes.start_web()
+    worker = bench.worker()
+
+    def burst(jobs: int) -> list[str]:
+        def post(session: requests.Session) -> list[str]:
+            url, body = f"{web.url}/dispatch/echo", {"args": ["x" * 1000]}
+            return [session.post(url, json=body, timeout=60).json()["uuid"] for _ in range(jobs // 4)]
+
+        sessions = [requests.Session() for _ in range(4)]
+        with ThreadPoolExecutor(4) as clients:
+            uuids = [uuid for part in clients.map(post, sessions) for uuid in part]
+        for session in sessions:
+            session.close()
+        return uuids
+
+    uuids = burst(400)
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 60)
+    before = memory(web), memory(worker)
+    uuids += burst(JOBS)
+    amid = memory(web), memory(worker)
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 120)
+    after = memory(web), memory(worker)
+    for name, then, most in (("web", before[0], max(amid[0], after[0])), ("worker", before[1], max(amid[1], after[1]))):
+        note(f"{name}, MB", f"{then / MEGABYTE:.1f} to {most / MEGABYTE:.1f}")
+        assert most - then < 16 * MEGABYTE, f"{name} grew from {then} to {most} kB"
+    check_record(bench.database_url, uuids)

@@ -1,0 +1,138 @@
+"""Relays that are killed, that share an outbox, and processes that start all at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+from kombu.connection import Connection
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.job import now
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+from ..processes import Running
+from ..services import DATABASES, SQLITE
+from .bench import Bench, Make
+from .invariants import check_record, unfinished
+
+WAITING = 150
+"""Jobs that lie in the outbox when the relays start."""
+
+
+def known(bench: Bench) -> list[str]:
+    """The UUIDs of all jobs that there are, also of those that nobody was told of."""
+    query = orm.Job.select(orm.Job.uuid).order_by(orm.Job.created).tuples()
+    return [row[0] for row in bench.database.read(lambda db: list(query.execute(db)))]
+
+
+def in_queue(bench: Bench, url: str, queue: str) -> int:
+    """How many messages wait."""
+    if url == "database://":
+        query = orm.Message.select().where(orm.Message.queue == queue)
+        return int(bench.database.read(query.count))
+    with Connection(url, connect_timeout=5) as connection:
+        return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+
+
+def kill_web_at(bench: Bench, point: str) -> str:
+    """Dispatch to a web server that is killed at this point; the UUID of what it had accepted."""
+    once = bench.processes.cwd / "once"
+    once.touch()
+    web = bench.processes.start_web(env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
+    try:
+        answer = requests.get(f"{web.url}/dispatch/note/a", timeout=30)
+    except requests.ConnectionError:
+        assert point == "after-commit"
+    else:
+        assert (point, answer.status_code) == ("after-publish", 200)
+    assert web.popen.wait(20) == -9
+    (uuid,) = known(bench)
+    assert bench.job(uuid).published is None
+    return uuid
+
+
+@pytest.mark.parametrize(
+    ("point", "broker"),
+    [
+        ("after-commit", "rabbitmq"),
+        ("after-commit", "database"),
+        ("after-publish", "rabbitmq"),
+        ("after-publish", "redis"),
+        ("after-publish", "database"),
+    ],
+)
+def test_what_a_killed_web_process_had_accepted_is_sent_by_the_next_and_runs_once(
+    make_bench: Make, make_broker: Callable[[str], str], queue_name: str, point: str, broker: str
+) -> None:
+    bench = make_bench(broker)
+    uuid = kill_web_at(bench, point)
+    bench.processes.start_web()
+    eventually(lambda: bench.job(uuid).published, 20)
+    assert in_queue(bench, make_broker(broker), queue_name) == (1 if point == "after-commit" else 2)
+    bench.worker()
+    assert bench.ended(uuid).result == "a"
+    if point == "after-publish":
+        eventually(lambda: "DROPPED" in bench.history(uuid))
+    record = check_record(bench.database_url, [uuid])
+    assert (record.times_run(uuid), len(bench.runs("a"))) == (1, 1)
+
+
+def test_a_worker_sends_what_a_killed_web_process_had_accepted(make_bench: Make) -> None:
+    """Also while no web process is up at all."""
+    bench = make_bench()
+    uuid = kill_web_at(bench, "after-commit")
+    bench.worker()
+    assert bench.ended(uuid).result == "a"
+    assert check_record(bench.database_url, [uuid]).times_run(uuid) == 1
+
+
+def children(process: Running) -> list[int]:
+    """The processes that this one has started."""
+    path = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def threads(pid: int) -> int:
+    """How many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def wake(web: Running) -> bool:
+    """Whether each gunicorn worker has its relay and its upkeep: it starts them at its first request."""
+    requests.get(f"{web.url}/health/live", timeout=30)
+    return all(threads(pid) >= 3 for pid in children(web))
+
+
+@pytest.mark.parametrize(("broker", "database"), [("database", kind) for kind in DATABASES] + [("rabbitmq", SQLITE)])
+def test_relays_that_share_an_outbox_send_each_job_once(
+    make_bench: Make, make_broker: Callable[[str], str], queue_name: str, broker: str, database: str
+) -> None:
+    bench = make_bench(broker, database, republish_seconds=60, relay_batch=10)
+    web = bench.processes.start_gunicorn(workers=2)
+    eventually(lambda: wake(web), 20)
+    eta = now() + 2_000_000
+    uuids = [bench.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
+    assert len(children(web)) == 2
+    unpublished = orm.Job.select().where(orm.Job.published.is_null())
+    eventually(lambda: bench.database.read(unpublished.count) == 0, 40)
+    assert in_queue(bench, make_broker(broker), queue_name) == WAITING
+    bench.worker()
+    eta = now()
+    uuids += [bench.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
+    record = check_record(bench.database_url, uuids)
+    assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}
+
+
+@pytest.mark.parametrize("broker", ["redis", "database"])
+def test_relays_that_share_an_outbox_with_http_send_each_job_once(make_bench: Make, broker: str) -> None:
+    bench = make_bench(broker, republish_seconds=60)
+    web = bench.processes.start_gunicorn(workers=2)
+    bench.worker()
+    stack = Stack(bench.processes, web)
+    uuids = [stack.dispatch("double", number) for number in range(WAITING)]
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
+    record = check_record(bench.database_url, uuids)
+    assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}

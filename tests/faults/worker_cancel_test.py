@@ -1,0 +1,187 @@
+"""Cancel: jobs that wait, that run, and that end at the same moment."""
+
+import random
+from collections import Counter
+
+import pytest
+import requests
+
+from pacifica.dispatcher.errors import AlreadyFinal
+from pacifica.dispatcher.job import now
+from pacifica.dispatcher.registry import Registry
+from pacifica.dispatcher.service import Service
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+
+from ..eventually import eventually
+from .bench import Make
+
+
+def delete(url: str, uuid: str) -> tuple[int, str]:
+    """DELETE's answer: the status, and the job's state when there is one."""
+    answer = requests.delete(f"{url}/status/{uuid}", timeout=30)
+    return answer.status_code, str(answer.json()["state"])
+
+
+def test_a_job_cancelled_while_no_worker_is_up_is_never_run(make_bench: Make) -> None:
+    bench = make_bench()
+    web = bench.processes.start_web()
+    uuid = bench.add("note", "a")
+    eventually(lambda: bench.job(uuid).published)
+    later = bench.add("note", "b", due=now() + 1_500_000, eta=now() + 1_500_000)
+    assert [delete(web.url, one) for one in (uuid, later)] == [(200, "REVOKED")] * 2
+    bench.worker()
+    eventually(lambda: "DROPPED" in bench.history(uuid))
+    assert bench.ended(bench.add("note", "c", due=now() + 1_500_000)).result == "c"
+    assert (bench.runs("a"), bench.runs("b"), bench.history(later)) == ([], [], ["PENDING", "REVOKED"])
+    assert delete(web.url, uuid) == (409, "REVOKED")
+    bench.once_final([uuid, later])
+
+
+@pytest.mark.parametrize("broker", ["rabbitmq", "redis", "database"])
+def test_a_running_job_that_is_cancelled_is_stopped(make_bench: Make, broker: str) -> None:
+    bench = make_bench(broker, lease_seconds=3)
+    worker = bench.worker()
+    uuids = [bench.add("hold", "a") for _ in range(2)]
+    bench.until_run("a", 2)
+    assert [bench.jobs.ask_to_cancel(uuid, at=now()) for uuid in uuids] == [True, True]
+    assert [bench.ended(uuid).state for uuid in uuids] == ["REVOKED"] * 2
+    assert [bench.history(uuid) for uuid in uuids] == [["PENDING", "STARTED", "CANCEL", "REVOKED"]] * 2
+    eventually(lambda: len(bench.runs("a-left")) == 2, message="the bodies could not tidy up")
+    assert bench.ended(bench.add("note", "n")).result == "n"
+    assert worker.popen.poll() is None
+    bench.once_final(uuids)
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_where_nothing_can_be_stopped_the_outcome_is_what_happened(make_bench: Make, pool: str) -> None:
+    bench = make_bench()
+    bench.worker("-P", pool, concurrency=1)
+    uuid = bench.add("hold", "a")
+    bench.until_run("a")
+    assert bench.jobs.ask_to_cancel(uuid, at=now())
+    (holder, beat), *_ = bench.workers.beats().items()
+    eventually(lambda: bench.workers.beats()[holder] > beat + 3)
+    bench.let_go("a")
+    assert (bench.ended(uuid).state, bench.job(uuid).attempt) == ("SUCCESS", 1)
+    assert bench.ended(bench.add("note", "n")).result == "n"
+    bench.once_final([uuid])
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_a_cancelled_job_that_asks_to_be_run_again_is_revoked(make_bench: Make, pool: str) -> None:
+    bench = make_bench()
+    bench.worker("-P", pool, concurrency=1)
+    uuid = bench.add("insist", "a")
+    bench.until_run("a")
+    assert bench.jobs.ask_to_cancel(uuid, at=now())
+    bench.let_go("a")
+    assert (bench.ended(uuid).state, len(bench.runs("a"))) == ("REVOKED", 1)
+    bench.once_final([uuid])
+
+
+def test_a_cancelled_job_whose_worker_died_is_revoked(make_bench: Make) -> None:
+    bench = make_bench(lease_seconds=1.5)
+    first = bench.worker("-P", "threads")
+    uuid = bench.add("hold", "a")
+    bench.until_run("a")
+    assert bench.jobs.ask_to_cancel(uuid, at=now())
+    first.kill()
+    bench.worker()
+    assert (bench.ended(uuid).state, len(bench.runs("a"))) == ("REVOKED", 1)
+    bench.once_final([uuid])
+
+
+def test_a_job_that_expired_while_no_worker_was_up_is_revoked(make_bench: Make) -> None:
+    bench = make_bench()
+    web = bench.processes.start_web()
+    body = {"args": ["a"], "options": {"expires": 0.3}}
+    uuid = requests.post(f"{web.url}/dispatch/note", json=body, timeout=30).json()["uuid"]
+    web.kill()
+    bench.worker()
+    job = bench.ended(uuid)
+    assert job.error is not None
+    assert (job.state, job.error.message, bench.runs("a")) == ("REVOKED", "expired", [])
+    bench.once_final([uuid])
+
+
+def test_what_is_scheduled_survives_that_no_process_is_up(make_bench: Make) -> None:
+    bench = make_bench()
+    web = bench.processes.start_web()
+    body = {"args": ["a"], "options": {"countdown": 3}}
+    uuid = requests.post(f"{web.url}/dispatch/note", json=body, timeout=30).json()["uuid"]
+    web.kill()
+    worker = bench.worker()
+    worker.kill()
+    bench.worker()
+    job = bench.ended(uuid)
+    assert job.started is not None
+    assert job.eta is not None
+    assert (job.state, job.attempt, job.started >= job.eta) == ("SUCCESS", 1, True)
+    bench.once_final([uuid])
+
+
+class Hasty(JobStore):
+    """A record in which every job ends right after somebody asked for it to be stopped."""
+
+    ends_as = "SUCCESS"
+
+    def ask_to_cancel(self, uuid: str, *, at: int) -> bool:
+        asked = super().ask_to_cancel(uuid, at=at)
+        if self.ends_as == "SUCCESS":
+            self.succeed(uuid, token="t", result=1, at=at)
+        else:
+            self.revoke_held(uuid, holder="h", reason="terminated", at=at)
+        return asked
+
+
+def test_who_cancels_a_job_that_ends_at_that_moment_is_told_how_it_ended(make_bench: Make) -> None:
+    bench = make_bench()
+    jobs = Hasty(bench.database)
+    service = Service(Registry([]), jobs, Outbox(bench.database), max_attempts=3)
+    uuids = [bench.add("note", "a") for _ in range(2)]
+    for uuid in uuids:
+        jobs.claim(uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    with pytest.raises(AlreadyFinal) as told:
+        service.cancel(uuids[0])
+    assert told.value.state == "SUCCESS"
+    jobs.ends_as = "REVOKED"
+    assert service.cancel(uuids[1]).state == "REVOKED"
+    with pytest.raises(AlreadyFinal):
+        service.cancel(uuids[1])
+
+
+RACES = 200
+
+
+@pytest.mark.parametrize(("broker", "database"), [("redis", "postgresql"), ("database", "sqlite")])
+def test_cancel_and_finish_at_the_same_moment_agree(make_bench: Make, broker: str, database: str) -> None:
+    bench = make_bench(broker, database, lease_seconds=0.9, relay_interval=0.02)
+    web = bench.processes.start_web()
+    bench.worker(concurrency=2)
+    chance = random.Random(23)
+    answers: dict[str, tuple[int, str]] = {}
+    waits = []
+    for number in range(RACES):
+        task = chance.choice(["note", "note", "nap"])
+        args = [f"r{number % 10}"] if task == "note" else [chance.choice([0.0, 0.02, 0.15])]
+        uuid = requests.post(f"{web.url}/dispatch/{task}", json={"args": args}, timeout=30).json()["uuid"]
+        moment = chance.choice(["at once", "started", "started", "published"])
+        if moment == "started":
+            eventually(lambda uuid=uuid: "STARTED" in bench.history(uuid))
+        elif moment == "published":
+            eventually(lambda uuid=uuid: bench.job(uuid).published)
+        answers[uuid] = delete(web.url, uuid)
+        waits.append(moment)
+    met = Counter()
+    for uuid, (status, state) in answers.items():
+        job = bench.ended(uuid)
+        met[status, job.state.value] += 1
+        if status == 200:
+            assert (state, job.state) == ("REVOKED", "REVOKED"), (uuid, bench.history(uuid))
+        elif status == 409:
+            assert (state, job.state) == ("SUCCESS", "SUCCESS"), (uuid, bench.history(uuid))
+        else:
+            assert (status, state) == (202, "STARTED"), (uuid, state, bench.history(uuid))
+    bench.once_final(answers)
+    assert {status for status, _ in met} >= {200, 409}, met

@@ -1,0 +1,80 @@
+"""Fixtures for the record: a fresh database with its tables, and the stores on it."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from typing import Any, TypeVar
+
+import pytest
+
+from pacifica.dispatcher.job import Job, State, new_uuid, now
+from pacifica.dispatcher.orm import MODELS
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+
+from ..services import DATABASES, SQLITE, fresh_database
+
+Value = TypeVar("Value")
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database with its tables, for the tests of one file, as making the tables takes longest; one of each kind."""
+    kind, folder = request.param, tmp_path_factory.mktemp("record")
+    urls = nullcontext(f"sqliteext:///{folder}/db.sqlite3") if kind == SQLITE else fresh_database(kind)
+    with urls as url, closing(Database(url)) as opened:
+        opened.wait_until_up(1, 0.0)
+        yield opened
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Database:
+    """An empty database with its tables; the test runs once for each kind."""
+    for model in MODELS:
+        shared_database.write(model.delete().execute)
+    return shared_database
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobStore:
+    """The job store of a fresh database."""
+    return JobStore(database)
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    """The outbox of a fresh database."""
+    return Outbox(database)
+
+
+def a_job(**columns: Any) -> Job:
+    """A new job that is due at once."""
+    at = now()
+    given = {"task": "add", "args": [2, 2], "kwargs": {}, "max_attempts": 3, "created": at, "due": at}
+    return Job(**{"uuid": new_uuid(), "state": State.PENDING, **given, **columns})
+
+
+def all_at_once(database: Database, actions: Sequence[Callable[[], Value]]) -> list[Value]:
+    """What each action returns when every one runs in a thread of its own; the first error is raised again."""
+    results: list[Value] = []
+    errors: list[BaseException] = []
+    ready = threading.Barrier(len(actions))
+
+    def run(action: Callable[[], Value]) -> None:
+        try:
+            ready.wait(10)
+            results.append(action())
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the test's own thread
+            errors.append(error)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    if errors:
+        raise errors[0]
+    return results

@@ -1,0 +1,209 @@
+"""Whatever clients, relays and workers do in whatever order: the rules of state hold after each step."""
+
+from typing import ClassVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.job import Claim, Job, JobError, Outgoing, State, new_uuid
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+
+from .conftest import a_job
+
+ERROR = JobError("ValueError", "no")
+LEASE = 10
+MOVES = {
+    None: {State.PENDING},
+    State.PENDING: {State.STARTED, State.REVOKED},
+    State.STARTED: {State.SUCCESS, State.FAILURE, State.REVOKED, State.RETRY, State.PENDING},
+    State.RETRY: {State.STARTED, State.REVOKED},
+}
+"""The drawing in ``job``; PENDING again for a job that was lost."""
+
+
+class Record(RuleBasedStateMachine):
+    """One database, a clock that the test moves, and what each actor holds."""
+
+    database: ClassVar[Database]
+    uuids: Bundle[str] = Bundle("uuids")
+    messages: Bundle[Outgoing] = Bundle("messages")
+    claims: Bundle[Claim] = Bundle("claims")
+
+    @initialize()
+    def open(self) -> None:
+        for model in (orm.Job, orm.Event):
+            self.database.write(model.delete().execute)
+        self._jobs = JobStore(self.database, durable=False)
+        self._outbox = Outbox(self.database)
+        self._clock = 1000
+        self._seen: dict[str, Job] = {}
+        self._events: dict[str, int] = {}
+
+    def at(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    @precondition(lambda self: len(self._seen) < 3)
+    @rule(target=uuids, delay=st.sampled_from([0, 0, 20]), expires=st.none() | st.just(40), attempts=st.integers(1, 2))
+    def dispatch(self, delay: int, expires: int | None, attempts: int) -> str:
+        at = self.at()
+        end = None if expires is None else at + expires
+        job = a_job(created=at, due=at + delay, eta=at + delay if delay else None, expires=end, max_attempts=attempts)
+        self._jobs.add([job])
+        return job.uuid
+
+    @rule(by=st.integers(1, 30))
+    def wait(self, by: int) -> None:
+        self._clock += by
+
+    @rule(target=messages, limit=st.integers(1, 3))
+    def take(self, limit: int) -> object:
+        at = self.at()
+        before = {uuid: self._jobs.get(uuid) for uuid in self._seen}
+        taken = self._outbox.take(at=at, lease=LEASE, limit=limit)
+        for message in taken:
+            job = before[message.uuid]
+            assert job is not None
+            assert job.due is not None
+            assert job.due <= at
+            assert not job.final
+        return multiple(*taken)
+
+    @rule(message=messages)
+    def confirm(self, message: Outgoing) -> None:
+        self._outbox.mark_published([message], at=self.at())
+
+    @rule(message=messages)
+    def give_back(self, message: Outgoing) -> None:
+        self._outbox.release([message], at=self.at())
+
+    @rule(target=claims, message=messages, holder=st.sampled_from("ab"))
+    def claim(self, message: Outgoing, holder: str) -> object:
+        return self.claim_with(message, holder)
+
+    def claim_with(self, message: Outgoing, holder: str) -> object:
+        at, token = self.at(), new_uuid()
+        before = self._jobs.get(message.uuid)
+        won = self._jobs.claim(message.uuid, token=token, worker="w", holder=holder, retries=message.retries, at=at)
+        assert before is not None
+        in_time = before.expires is None or before.expires > at
+        wanted = before.state in (State.PENDING, State.RETRY) and before.retries == message.retries and in_time
+        assert (won is not None) == wanted
+        return multiple() if won is None else won
+
+    @rule(target=claims, uuid=uuids, holder=st.sampled_from("ab"))
+    def deliver(self, uuid: str, holder: str) -> object:
+        """The message of the job as it stands, however often the broker delivers it."""
+        job = self._jobs.get(uuid)
+        assert job is not None
+        return self.claim_with(Outgoing(uuid, job.task, retries=job.retries), holder)
+
+    def current(self, claim: Claim) -> bool:
+        job = self._jobs.get(claim.job)
+        return job is not None and job.state is State.STARTED and job.attempt == claim.attempt
+
+    @rule(claim=claims)
+    def succeed(self, claim: Claim) -> None:
+        expected = self.current(claim)
+        counted = self._jobs.succeed(claim.job, token=claim.token, result=claim.attempt, at=self.at())
+        job = self._jobs.get(claim.job)
+        assert job is not None
+        again = job.state is State.SUCCESS and job.result == claim.attempt
+        assert counted == (expected or again)
+
+    @rule(claim=claims)
+    def fail(self, claim: Claim) -> None:
+        expected = self.current(claim)
+        counted = self._jobs.fail(claim.job, token=claim.token, error=ERROR, at=self.at())
+        assert counted >= expected
+
+    @rule(claim=consumes(claims), delay=st.sampled_from([0, 20]))
+    def ask_again(self, claim: Claim, delay: int) -> None:
+        at, job = self.at(), self._jobs.get(claim.job)
+        assert job is not None
+        self._jobs.retry(
+            claim.job,
+            token=claim.token,
+            eta=at + delay,
+            retries=job.retries + 1,
+            args=[],
+            kwargs={},
+            error=ERROR,
+            at=at,
+        )
+
+    @rule(uuid=uuids)
+    def cancel(self, uuid: str) -> None:
+        before = self._jobs.get(uuid)
+        assert before is not None
+        revoked = self._jobs.revoke(uuid, reason="cancelled", at=self.at())
+        assert revoked == (before.state in (State.PENDING, State.RETRY))
+        asked = self._jobs.ask_to_cancel(uuid, at=self.at())
+        assert asked == (before.state is State.STARTED and not before.cancel)
+
+    @rule(uuid=uuids, holder=st.sampled_from("ab"))
+    def lose(self, uuid: str, holder: str) -> None:
+        before = self._jobs.get(uuid)
+        moved = self._jobs.lose(uuid, holder=holder, reason="gone", at=self.at())
+        assert before is not None
+        assert moved == (before.state is State.STARTED and before.holder == holder)
+
+    @rule()
+    def end_what_has_expired(self) -> None:
+        for uuid in self._jobs.expired(at=self._clock, limit=10):
+            assert self._jobs.revoke(uuid, reason="expired", at=self.at())
+
+    @invariant()
+    def every_move_is_one_of_the_drawing(self) -> None:
+        if not hasattr(self, "_jobs"):
+            return
+        query = "SELECT uuid FROM job"
+        for (uuid,) in self.database.read(lambda db: db.execute_sql(query).fetchall()):
+            job, before = self._jobs.get(uuid), self._seen.get(uuid)
+            assert job is not None
+            self._check(job, before)
+            self._seen[uuid] = job
+
+    def _check(self, job: Job, before: Job | None) -> None:
+        if before is not None and before.final:
+            assert job == before, "a final state is never left, and its row never changes"
+        elif before is None or job.state is not before.state:
+            assert job.state in MOVES[before.state if before else None]
+        if before is not None:
+            assert job.version >= before.version
+            assert job.attempt - before.attempt == (job.state is State.STARTED and before.state is not State.STARTED)
+        assert (job.finished is not None) == job.final
+        if job.state in (State.STARTED, *[state for state in State if state.final]):
+            assert job.due is None, "only a job that waits is in the outbox"
+        elif job.due is None:
+            assert job.published is not None, "a job that waits is in the outbox, or its message was confirmed"
+        kinds = [event.kind for event in self._jobs.events(job.uuid)]
+        assert len(kinds) >= self._events.get(job.uuid, 0), "the history only grows"
+        self._events[job.uuid] = len(kinds)
+        assert kinds.count("STARTED") == job.attempt
+        assert sum(kind in ("SUCCESS", "FAILURE", "REVOKED") for kind in kinds) == job.final
+
+
+def test_the_rules_of_state_hold_whatever_is_done_in_whatever_order(database: Database) -> None:
+    class OnDatabase(Record):
+        pass
+
+    OnDatabase.database = database
+    examples = 50 if database.sqlite else 20  # A server's every step is a round trip.
+    run_state_machine_as_test(
+        OnDatabase, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None)
+    )

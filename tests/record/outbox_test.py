@@ -1,0 +1,216 @@
+"""The outbox on each database: who gets which job, and when it comes due again."""
+
+from functools import partial
+
+import pytest
+
+from pacifica.dispatcher.job import Job, JobError, Outgoing, now
+from pacifica.dispatcher.service import outgoing
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+
+from .conftest import a_job, all_at_once
+
+LEASE = 1_000_000
+HOUR = 3_600_000_000
+
+
+def add(jobs: JobStore, **columns: object) -> Job:
+    """A stored job."""
+    job = a_job(**columns)
+    jobs.add([job])
+    return job
+
+
+def take(outbox: Outbox, at: int | None = None, limit: int = 1000) -> list[str]:
+    """The jobs that a relay gets."""
+    return [job.uuid for job in outbox.take(at=now() if at is None else at, lease=LEASE, limit=limit)]
+
+
+def claim(jobs: JobStore, job: Job, token: str = "token", retries: int = 0) -> bool:
+    """Whether a worker gets the job."""
+    return jobs.claim(job.uuid, token=token, worker="w", holder="h", retries=retries, at=now()) is not None
+
+
+def due(jobs: JobStore, job: Job) -> int | None:
+    """When the job comes due."""
+    found = jobs.get(job.uuid)
+    assert found is not None
+    return found.due
+
+
+def test_what_is_taken_says_all_that_a_message_says(jobs: JobStore, outbox: Outbox) -> None:
+    job = add(jobs, queue="q", priority=5, expires=now() + HOUR, headers={"link": [1]}, retries=2, version=3)
+    assert outbox.take(at=now(), lease=LEASE, limit=10) == [outgoing(job)]
+
+
+def test_the_jobs_that_are_due_are_taken_oldest_first(jobs: JobStore, outbox: Outbox) -> None:
+    at = now()
+    made = [add(jobs, due=at - age) for age in (1, 3, 2)]
+    assert take(outbox, at, limit=2) == [made[1].uuid, made[2].uuid]
+    assert take(outbox, at) == [made[0].uuid]
+    assert take(outbox, at) == []
+
+
+def test_a_job_that_is_taken_is_nobody_elses_until_its_lease_has_run_out(jobs: JobStore, outbox: Outbox) -> None:
+    at = now()
+    job = add(jobs, due=at)
+    assert take(outbox, at) == [job.uuid]
+    assert take(outbox, at + LEASE - 1) == []
+    assert take(outbox, at + LEASE) == [job.uuid]
+
+
+def test_a_job_for_later_stays_until_its_time(jobs: JobStore, outbox: Outbox) -> None:
+    eta = now() + HOUR
+    job = add(jobs, eta=eta, due=eta)
+    assert take(outbox, eta - 1) == []
+    assert take(outbox, eta) == [job.uuid]
+
+
+def test_relays_that_compete_share_the_jobs(database: Database, jobs: JobStore, outbox: Outbox) -> None:
+    made = [a_job() for _ in range(300)]
+    jobs.add(made)
+    at = now()
+
+    def relay() -> list[str]:
+        mine: list[str] = []
+        while taken := take(outbox, at, limit=7):
+            mine += taken
+        return mine
+
+    shares = all_at_once(database, [relay] * 2)
+    assert sorted(uuid for share in shares for uuid in share) == sorted(job.uuid for job in made)
+
+
+def test_a_published_job_has_left_the_outbox(jobs: JobStore, outbox: Outbox) -> None:
+    job, other = add(jobs), add(jobs)
+    at = now()
+    outbox.mark_published([outgoing(job)], at=at)
+    found = jobs.get(job.uuid)
+    assert found is not None
+    assert (found.published, found.due) == (at, None)
+    assert take(outbox) == [other.uuid]
+
+
+def test_a_published_job_that_has_started_says_when_it_was_published(jobs: JobStore, outbox: Outbox) -> None:
+    job = add(jobs)
+    assert claim(jobs, job)
+    outbox.mark_published([outgoing(job)], at=5)
+    found = jobs.get(job.uuid)
+    assert found is not None
+    assert found.published is not None
+    assert found.due is None
+
+
+def test_publishing_nothing_is_fine(jobs: JobStore, outbox: Outbox) -> None:
+    job = add(jobs)
+    outbox.mark_published([], at=now())
+    outbox.release([], at=now())
+    assert due(jobs, job) == job.due
+
+
+def retried(jobs: JobStore) -> tuple[Job, int]:
+    """A job that has asked to be run again in an hour."""
+    job, eta = add(jobs), now() + HOUR
+    assert claim(jobs, job)
+    error = JobError("ValueError", "again")
+    jobs.retry(job.uuid, token="token", eta=eta, retries=1, args=[], kwargs={}, error=error, at=now())
+    return job, eta
+
+
+def test_a_retry_stays_in_the_outbox_when_its_first_message_is_confirmed(jobs: JobStore, outbox: Outbox) -> None:
+    job, eta = retried(jobs)
+    outbox.mark_published([outgoing(job)], at=now())
+    assert due(jobs, job) == eta
+
+
+def test_a_retry_is_not_hastened_when_its_first_message_could_not_be_confirmed(jobs: JobStore, outbox: Outbox) -> None:
+    job, eta = retried(jobs)
+    outbox.release([outgoing(job)], at=now())
+    assert due(jobs, job) == eta
+
+
+def test_a_lost_job_stays_in_the_outbox_when_its_first_message_is_confirmed(jobs: JobStore, outbox: Outbox) -> None:
+    job = add(jobs)
+    assert claim(jobs, job)
+    assert jobs.lose(job.uuid, holder="h", reason="its worker was stopped", at=now())
+    outbox.mark_published([outgoing(job)], at=now())
+    (again,) = outbox.take(at=now(), lease=LEASE, limit=10)
+    assert again.uuid == job.uuid
+    outbox.mark_published([again], at=now())
+    assert due(jobs, job) is None
+
+
+def test_a_released_job_is_due_at_once(jobs: JobStore, outbox: Outbox) -> None:
+    job = add(jobs)
+    at = now()
+    (taken,) = outbox.take(at=job.created, lease=HOUR, limit=10)
+    assert take(outbox, at) == []
+    outbox.release([taken], at=at)
+    assert take(outbox, at) == [job.uuid]
+
+
+@pytest.mark.parametrize("end", ["published", "claimed", "revoked"])
+def test_releasing_brings_nothing_back_that_has_left(jobs: JobStore, outbox: Outbox, end: str) -> None:
+    job = add(jobs)
+    if end == "published":
+        outbox.mark_published([outgoing(job)], at=now())
+    elif end == "claimed":
+        claim(jobs, job)
+    else:
+        jobs.revoke(job.uuid, reason="cancelled", at=now())
+    outbox.release([outgoing(job)], at=now())
+    assert take(outbox) == []
+
+
+def test_the_count_tells_how_many_wait_up_to_its_limit(jobs: JobStore, outbox: Outbox) -> None:
+    assert outbox.count(at=now(), limit=10) == 0
+    jobs.add([a_job() for _ in range(5)])
+    add(jobs, eta=now() + HOUR, due=now() + HOUR)
+    assert outbox.count(at=now(), limit=10) == 5
+    assert outbox.count(at=now(), limit=3) == 3
+
+
+def test_what_was_published_long_ago_and_still_waits_is_overdue(jobs: JobStore, outbox: Outbox) -> None:
+    old, newer, started, unsent = (add(jobs) for _ in range(4))
+    for age, job in enumerate((old, newer, started)):
+        outbox.mark_published([outgoing(job)], at=10 + age)
+    claim(jobs, started)
+    assert outbox.overdue(at=100, limit=10) == {("add", None): [old.uuid, newer.uuid]}
+    assert outbox.overdue(at=11, limit=10) == {("add", None): [old.uuid]}
+    outbox.mark_published([outgoing(unsent)], at=now())
+    outbox.send_again([old.uuid, started.uuid], at=5)
+    assert take(outbox) == [old.uuid]
+
+
+def test_marking_many_at_once_is_one_statement_that_every_database_takes(jobs: JobStore, outbox: Outbox) -> None:
+    made = [a_job() for _ in range(1000)]
+    jobs.add(made)
+    sent: list[Outgoing] = [outgoing(job) for job in made]
+    outbox.mark_published(sent, at=now())
+    assert take(outbox) == []
+
+
+def test_marking_and_taking_at_once_publishes_nothing_twice(database: Database, jobs: JobStore, outbox: Outbox) -> None:
+    jobs.add([a_job() for _ in range(100)])
+
+    def relay() -> int:
+        sent = 0
+        while taken := outbox.take(at=now(), lease=HOUR, limit=9):
+            outbox.mark_published(taken, at=now())
+            sent += len(taken)
+        return sent
+
+    assert sum(all_at_once(database, [partial(relay) for _ in range(3)])) == 100
+
+
+def test_what_a_clock_that_went_back_left_in_the_future_is_due_again(jobs: JobStore, outbox: Outbox) -> None:
+    at = now()
+    left, sent = add(jobs, due=at + HOUR), add(jobs)
+    taken = add(jobs, eta=at - 1, due=at + HOUR)
+    scheduled, in_hand = add(jobs, eta=at + HOUR, due=at + HOUR), add(jobs, due=at + LEASE)
+    outbox.mark_published([outgoing(sent)], at=at + HOUR)
+    outbox.recall(at=at, lease=LEASE)
+    assert [due(jobs, job) for job in (left, taken, scheduled, in_hand)] == [at, at, at + HOUR, at + LEASE]
+    assert outbox.overdue(at=at + 1, limit=10) == {("add", None): [sent.uuid]}

@@ -1,0 +1,99 @@
+"""The tree of errors: what the module draws is what there is."""
+
+import inspect
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from pacifica.dispatcher import errors
+from pacifica.dispatcher.errors import ConfigFault, DispatcherError, Fault
+
+LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}(?P<told>.+))?\Z")
+
+
+def drawn() -> Iterator[tuple[str, str | None]]:
+    """Each class of the drawing with the class that it hangs from."""
+    trail: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = LINE.match(line)
+        if found is None or (trail and not found["branch"]):
+            continue
+        del trail[len(found["branch"]) // 4 :]
+        yield found["name"], trail[-1] if trail else None
+        trail.append(found["name"])
+
+
+def family(root: type[DispatcherError]) -> Iterator[type[DispatcherError]]:
+    """A class and all below it, in this module."""
+    yield root
+    for below in root.__subclasses__():
+        yield from family(below)
+
+
+FAMILY = [kind for kind in family(DispatcherError) if kind.__module__ == errors.__name__]
+UUID = "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"
+FAULTS = [Fault("x", "should be a valid integer"), Fault("y", "is missing")]
+SAMPLES = {
+    "ConfigError": lambda: errors.ConfigError([ConfigFault("database", "peewee_url", "x", "it cannot be used.")]),
+    "BadId": lambda: errors.BadId("nope" * 100),
+    "UnknownTask": lambda: errors.UnknownTask("ad" * 100, ["add"]),
+    "UnknownJob": lambda: errors.UnknownJob(UUID),
+    "BadArguments": lambda: errors.BadArguments("add", FAULTS),
+    "BadOptions": lambda: errors.BadOptions(FAULTS),
+    "KeyReused": lambda: errors.KeyReused("key" * 100),
+    "AlreadyFinal": lambda: errors.AlreadyFinal(UUID, "SUCCESS"),
+    "NoResult": lambda: errors.NoResult(UUID, "FAILURE", {"type": "ValueError", "message": "no"}),
+}
+
+
+def sample(kind: type[DispatcherError]) -> DispatcherError:
+    """An instance of the class; most take one sentence."""
+    make = SAMPLES.get(kind.__name__)
+    return make() if make else kind("A sentence.")
+
+
+def test_the_drawing_is_the_real_tree() -> None:
+    real = {kind.__name__: kind.__base__.__name__ for kind in FAMILY if kind is not DispatcherError and kind.__base__}
+    assert dict(drawn()) == {"DispatcherError": None, **real}
+
+
+def test_every_class_has_a_code_of_its_own() -> None:
+    codes = [vars(kind)["code"] for kind in FAMILY]
+    assert len(set(codes)) == len(FAMILY)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in codes)
+
+
+@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+def test_an_error_reads_as_a_sentence(kind: type[DispatcherError]) -> None:
+    text = str(sample(kind))
+    assert re.match(r"[A-Z'\[].*[.?]\Z", text, re.DOTALL), text
+    assert len(text) < 400
+
+
+@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+def test_the_details_are_json(kind: type[DispatcherError]) -> None:
+    from pacifica.dispatcher import jsontext
+
+    jsontext.dumps(dict(sample(kind).details()))
+
+
+@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+def test_each_class_says_what_it_is(kind: type[DispatcherError]) -> None:
+    assert inspect.getdoc(kind)
+    assert "__doc__" in vars(kind)
+
+
+def test_every_fault_is_named() -> None:
+    error = errors.BadArguments("add", FAULTS)
+    assert str(error) == "The arguments do not fit task add: x: should be a valid integer; y: is missing."
+    assert [entry["where"] for entry in error.details()["errors"]] == ["x", "y"]
+
+
+def test_an_unknown_task_is_told_of_the_near_name_or_where_to_look() -> None:
+    assert "Did you mean add or and?" in str(errors.UnknownTask("ad", ["add", "and"]))
+    assert "GET /tasks" in str(errors.UnknownTask("zzz"))
+
+
+def test_a_client_is_told_when_to_come_back() -> None:
+    assert all(kind.retry_after > 0 for kind in family(errors.Unavailable))  # type: ignore[attr-defined]

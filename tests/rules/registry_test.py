@@ -1,0 +1,590 @@
+"""Binding arguments to signatures: what fits, what is refused, and how it is told."""
+
+import enum
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, with_config
+from typing_extensions import TypedDict
+
+from pacifica.dispatcher import jsontext
+from pacifica.dispatcher.errors import BadArguments, BadResult, UnknownTask
+from pacifica.dispatcher.registry import Call, Registry, TaskSpec, plain_arguments
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Point(BaseModel):
+    x: int
+    y: float = 0.0
+
+
+class Shape(BaseModel):
+    name: str
+    points: list[Point] = []
+
+
+@with_config(extra="forbid")
+class Pair(TypedDict):
+    left: int
+    right: str
+
+
+INTEGER = "should be a valid integer"
+
+
+def spec(function: Callable[..., Any], check: Callable[..., object] | None = None) -> TaskSpec:
+    """The task of a function."""
+    return TaskSpec("it", function, function.__doc__ or "", check)
+
+
+def taking(annotation: Any) -> TaskSpec:
+    """A task with one parameter ``x`` of this type."""
+
+    def function(x):  # type: ignore[no-untyped-def]
+        return x
+
+    function.__annotations__ = {"x": annotation}
+    return spec(function)
+
+
+def faults(bind: Callable[[], object]) -> dict[str, str]:
+    """What each argument is refused for."""
+    with pytest.raises(BadArguments) as caught:
+        bind()
+    return {fault.where: fault.message for fault in caught.value.faults}
+
+
+def untyped(x, y=None): ...  # type: ignore[no-untyped-def]
+
+
+def mixed(a: int, /, b: int, *rest: int, c: int, d: int = 4, **more: int) -> None: ...
+
+
+def only_position(x: int, /, **more: int) -> None: ...
+
+
+# Text from a URL
+
+
+@pytest.mark.parametrize("annotation", [Any, int | float | str])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5", 5),
+        ("-5", -5),
+        ("0", 0),
+        ("-0", 0),
+        ("1.5", 1.5),
+        ("-0.25", -0.25),
+        ("1e3", 1000.0),
+        ("1E-3", 0.001),
+        ("٢", "٢"),
+        ("２", "２"),
+        ("1_000", "1_000"),
+        (" 5 ", " 5 "),
+        ("5\n", "5\n"),
+        ("007", "007"),
+        ("-01", "-01"),
+        ("+5", "+5"),
+        ("1.", "1."),
+        (".5", ".5"),
+        ("0x10", "0x10"),
+        ("1,000", "1,000"),
+        ("infinity", "infinity"),
+        ("inf", "inf"),
+        ("NaN", "NaN"),
+        ("1e999", "1e999"),
+        ("9" * 5000, "9" * 5000),
+        ("true", "true"),
+        ("null", "null"),
+        ("[1]", "[1]"),
+        ('{"a": 1}', '{"a": 1}'),
+        ("", ""),
+        ("é😀", "é😀"),
+        ("a\0b", "a\0b"),
+    ],
+)
+def test_text_without_a_type_is_a_number_where_it_looks_like_one(annotation: Any, text: str, value: Any) -> None:
+    (bound,) = taking(annotation).bind_text([text]).args
+    assert bound == value
+    assert type(bound) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        (str, "5", "5"),
+        (str, "007", "007"),
+        (str, "true", "true"),
+        (str, "[1]", "[1]"),
+        (float, "5", 5),
+        (float, "1e3", 1000.0),
+        (bool, "true", True),
+        (bool, "false", False),
+        (int | None, "null", None),
+        (str | None, "null", "null"),
+        (int | None, "5", 5),
+        (str | int, "5", 5),
+        (list[int], "[1, 2]", [1, 2]),
+        (dict[str, int], '{"a": 1}', {"a": 1}),
+        (Point, '{"x": 1}', {"x": 1}),
+        (datetime, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        (UUID, "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f", "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"),
+        (Decimal, "1.10", 1.1),
+        (Literal["a", "b"], "a", "a"),
+        (Literal[1, 2], "2", 2),
+        (Literal["1"], "1", "1"),
+        (Colour, "red", "red"),
+        (Level, "2", 2),
+        (Annotated[int, Field(ge=1)], "1", 1),
+    ],
+)
+def test_text_is_read_as_the_annotation_asks(annotation: Any, text: str, value: Any) -> None:
+    (bound,) = taking(annotation).bind_text([text]).args
+    assert bound == value
+    assert type(bound) is type(value)
+
+
+@pytest.mark.parametrize("text", ["٢", "1_000", " 5 ", "007", "infinity", "1.0", "1e3", "", "true", "9" * 5000, "null"])
+def test_text_that_is_no_whole_number_is_no_int(text: str) -> None:
+    assert faults(lambda: taking(int).bind_text([text])) == {"x": "should be a valid integer"}
+
+
+@pytest.mark.parametrize("text", ["٢", "1_000", " 5 ", "007", "infinity", "nan", "1e999", "1.", "x"])
+def test_text_that_is_no_number_is_no_float(text: str) -> None:
+    assert faults(lambda: taking(float).bind_text([text])) == {"x": "should be a valid number"}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "told"),
+    [
+        (bool, "1", "should be a valid boolean"),
+        (bool, "True", "should be a valid boolean"),
+        (list[int], "[1", "should be a valid array"),
+        (list[int], "1", "should be a valid array"),
+        (list[int], '[1, "2"]', "[1] should be a valid integer"),
+        (Annotated[float, Field(ge=0)], "-5", "should be greater than or equal to 0"),
+        (Annotated[str, Field(max_length=3)], "abcd", "string should have at most 3 characters"),
+        (Literal["a", "b"], "c", "should be 'a' or 'b'"),
+        (Colour, "green", "should be 'red' or 'blue'"),
+        (int | None, "x", "should be a valid integer"),
+    ],
+)
+def test_a_refusal_of_text_tells_what_would_fit(annotation: Any, text: str, told: str) -> None:
+    assert faults(lambda: taking(annotation).bind_text([text])) == {"x": told}
+
+
+def test_each_segment_that_does_not_fit_is_named() -> None:
+    def three(a: int, b: float, c: bool) -> None: ...
+
+    assert list(faults(lambda: spec(three).bind_text(["x", "y", "z"]))) == ["a", "b", "c"]
+
+
+def test_text_for_variable_arguments_is_read_one_by_one() -> None:
+    def rest(*numbers: int) -> None: ...
+
+    assert spec(rest).bind_text(["1", "2"]) == Call("it", [1, 2], {})
+    assert list(faults(lambda: spec(rest).bind_text(["1", "x", "y"]))) == ["numbers[1]", "numbers[2]"]
+
+
+def test_an_optional_argument_may_be_left_out_of_a_url() -> None:
+    assert spec(untyped).bind_text(["a"]).args == ["a"]
+
+
+def test_a_url_cannot_give_what_only_has_a_name() -> None:
+    assert faults(lambda: spec(mixed).bind_text(["1", "2"])) == {"c": "is missing"}
+
+
+# JSON values
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (int, 5),
+        pytest.param(int, 10**4000, id="4001 digits"),
+        (float, 5),
+        (float, 1.5),
+        (str, "5"),
+        (str, "\0é😀"),
+        (bool, True),
+        (int | str, "5"),
+        (int | None, None),
+        (datetime, "2026-01-01T00:00:00+01:00"),
+        (Colour, "blue"),
+        (Level, 1),
+        (Literal["a", 1], 1),
+        (list[Point], [{"x": 1}, {"x": 2, "y": 3}]),
+        (Shape, {"name": "line", "points": [{"x": 1}]}),
+        (Pair, {"left": 1, "right": "r"}),
+        (dict[str, Any], {"__type__": "datetime", "__value__": 1}),
+        (tuple[int, str], [1, "a"]),
+        (set[int], [1, 2]),
+        (bytes, "text"),
+        (Any, {"deep": [None, True, 1.5]}),
+    ],
+)
+def test_a_json_value_that_fits_is_kept_as_it_came(annotation: Any, value: Any) -> None:
+    assert taking(annotation).bind([value], {}) == Call("it", [value], {})
+    assert taking(annotation).bind([], {"x": value}) == Call("it", [], {"x": value})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "told"),
+    [
+        (int, "5", "should be a valid integer"),
+        (int, 5.0, "should be a valid integer"),
+        (int, True, "should be a valid integer"),
+        (int, None, "should be a valid integer"),
+        (float, "5", "should be a valid number"),
+        (float, True, "should be a valid number"),
+        (float, 10**400, "should be a finite number"),
+        (list[float], [1.5, 10**400], "[1] should be a finite number"),
+        (str, 5, "should be a valid string"),
+        (bool, 1, "should be a valid boolean"),
+        (bool, "true", "should be a valid boolean"),
+        (int | str, 1.5, "should be a valid integer or a valid string"),
+        (datetime, 5, "should be a valid datetime"),
+        (Annotated[int, Field(ge=1, le=3)], 4, "should be less than or equal to 3"),
+        (Annotated[int, Field(multiple_of=2)] | None, 3, "should be a multiple of 2"),
+        (Annotated[str, Field(pattern="^a")], "b", "string should match pattern '^a'"),
+        (list[int], [1, "a", 2, "b"], "[1] should be a valid integer, [3] should be a valid integer"),
+        (dict[str, int], {"k": "v"}, "['k'] should be a valid integer"),
+        (Point, {}, "['x'] is missing"),
+        (Point, 5, "should be an object"),
+        (Shape, {"points": [{"x": "a"}]}, "['name'] is missing, ['points'][0]['x'] should be a valid integer"),
+        (Shape | int, {"name": 5}, "['name'] should be a valid string or should be a valid integer"),
+        (Pair, {"left": 1, "right": "r", "up": 1}, "['up'] is not allowed"),
+        (Any, float("nan"), "it is not JSON"),
+        (Any, "\ud800", "unexpected end of hex escape"),
+        pytest.param(Any, 10**5000, "4300 digits", id="5000 digits"),
+    ],
+)
+def test_a_json_value_that_does_not_fit_is_told_of_by_its_place(annotation: Any, value: Any, told: str) -> None:
+    found = faults(lambda: taking(annotation).bind([value], {}))
+    assert list(found) == ["x"]
+    for part in told.split(" or should"):
+        assert part in found["x"]
+    assert "should be should" not in found["x"]
+
+
+def test_a_refusal_of_a_long_list_stays_short() -> None:
+    found = faults(lambda: taking(list[int]).bind([["x"] * 10_000], {}))
+    assert found["x"].endswith("and 9990 more")
+    assert len(found["x"]) < 1000
+
+
+def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
+    value: list[Any] = []
+    for _ in range(5000):
+        value = [value]
+    assert list(faults(lambda: taking(Any).bind([value], {}))) == ["x"]
+
+
+# Which argument is which
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ([1, 2], {"c": 3}),
+        ([1], {"b": 2, "c": 3}),
+        ([1, 2, 3, 4], {"c": 3, "d": 4}),
+        ([1, 2], {"c": 3, "e": 5, "f": 6}),
+        ([1, 2], {"c": 3, "a": 5}),
+        ([1, 2], {"c": 3, "rest": 5, "more": 6}),
+    ],
+)
+def test_every_kind_of_parameter_takes_its_argument(args: Sequence[int], kwargs: Mapping[str, int]) -> None:
+    assert spec(mixed).bind(args, kwargs) == Call("it", args, kwargs)
+    mixed(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "told"),
+    [
+        ([], {}, {"a": "is missing", "b": "is missing", "c": "is missing"}),
+        ([1, 2], {}, {"c": "is missing"}),
+        ([1, 2], {"b": 2, "c": 3}, {"b": "is given twice, by position and by name"}),
+        ([1, 2, "x"], {"c": 3}, {"rest[0]": "should be a valid integer"}),
+        ([1, 2], {"c": 3, "e": "x"}, {"e": "should be a valid integer"}),
+        (
+            ["x", 2, 3, "y"],
+            {"c": "z", "e": "w"},
+            dict.fromkeys(("a", "rest[1]", "c", "e"), "should be a valid integer"),
+        ),
+    ],
+)
+def test_every_argument_that_does_not_fit_is_named(args: Any, kwargs: Any, told: dict[str, str]) -> None:
+    assert faults(lambda: spec(mixed).bind(args, kwargs)) == told
+
+
+def test_a_name_does_not_stand_for_an_argument_that_only_has_a_position() -> None:
+    assert spec(only_position).bind([1], {"x": 2}).kwargs == {"x": 2}
+    assert faults(lambda: spec(only_position).bind([], {"x": 2})) == {"x": "is missing"}
+
+
+def test_too_many_and_unknown_arguments_are_each_named() -> None:
+    found = faults(lambda: spec(untyped).bind([1, 2, 3, 4], {"z": 5}))
+    assert list(found) == ["argument 3", "argument 4", "z"]
+    assert found["argument 3"] == "is one too many; the task takes x, y"
+    assert found["z"] == "is not an argument of the task; it takes x, y"
+
+
+def test_a_task_without_arguments_takes_none() -> None:
+    def nothing() -> None: ...
+
+    assert spec(nothing).bind([], {}) == spec(nothing).bind_text([]) == Call("it", [], {})
+    assert faults(lambda: spec(nothing).bind([1], {}))["argument 1"].endswith("takes none")
+    assert spec(nothing).arguments_schema() == {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+# The check
+
+
+def test_the_check_refuses_what_fits_the_annotations() -> None:
+    def check(x: int, y: int = 1) -> None:
+        if x > y:
+            raise ValueError("x must not exceed y")
+
+    def task(x: int, y: int = 1) -> None: ...
+
+    own = spec(task, check)
+    assert own.bind([1, 2], {}) == own.bind_text(["1", "2"])
+    for bind in (lambda: own.bind([2], {}), lambda: own.bind([], {"x": 3, "y": 2}), lambda: own.bind_text(["3", "2"])):
+        assert faults(bind) == {"arguments": "x must not exceed y"}
+
+
+def test_the_check_is_given_what_the_function_will_be_given() -> None:
+    seen: list[Any] = []
+
+    def task(when: datetime, colour: Colour) -> None: ...
+
+    own = spec(task, lambda *values: seen.append(values))
+    own.bind(["2026-01-01T00:00:00Z", "red"], {})
+    own.bind_text(["2026-01-01T00:00:00Z", "red"])
+    own.load(["2026-01-01T00:00:00Z", "red"], {})
+    assert seen == [(datetime.fromisoformat("2026-01-01T00:00:00Z"), Colour.RED)] * 3
+
+
+def test_the_check_is_not_asked_about_what_does_not_fit() -> None:
+    own = spec(lambda x: None, check=lambda x: 1 // 0)
+    assert faults(lambda: own.bind([], {})) == {"x": "is missing"}
+
+
+# Loading and dumping
+
+
+def test_a_worker_gets_python_values() -> None:
+    def task(when: datetime, *points: Point, colour: Colour) -> None: ...
+
+    args, kwargs = spec(task).load(["2026-01-01T00:00:00Z", {"x": 1}], {"colour": "red"})
+    assert args == [datetime.fromisoformat("2026-01-01T00:00:00Z"), Point(x=1)]
+    assert kwargs == {"colour": Colour.RED}
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (None, None),
+        (10**4000, 10**4000),
+        ("\ud800\0", "\ud800\0"),
+        (Colour.RED, "red"),
+        (Level.HIGH, 2),
+        ((1, {2}), [1, [2]]),
+        ({1: Point(x=1)}, {"1": {"x": 1, "y": 0.0}}),
+        (datetime(2026, 1, 1), "2026-01-01T00:00:00"),  # noqa: DTZ001 - a naive one is what the test is about
+        (b"text", "text"),
+        (Decimal("1.10"), "1.10"),
+    ],
+)
+def test_a_result_is_kept_as_json_values(value: Any, plain: Any) -> None:
+    dumped = spec(untyped).dump(value, 10_000)
+    assert dumped == plain
+    assert jsontext.loads(jsontext.dumps(dumped)) == plain
+
+
+def itself() -> list[Any]:
+    """A list that holds itself."""
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), [float("inf")], object(), b"\xff", 10**5000, itself(), lambda: 1],
+    ids=["nan", "inf", "object", "bytes", "digits", "itself", "function"],
+)
+def test_a_result_that_is_not_json_is_refused(value: Any) -> None:
+    with pytest.raises(BadResult, match="The result of task it cannot be stored"):
+        spec(untyped).dump(value, 10_000)
+
+
+def test_a_result_may_be_as_long_as_the_limit_in_bytes() -> None:
+    assert spec(untyped).dump("é", 8) == "é"
+    with pytest.raises(BadResult, match="has 8 bytes of JSON; 7 are allowed"):
+        spec(untyped).dump("é", 7)
+
+
+def test_what_python_code_gives_becomes_json_values() -> None:
+    assert plain_arguments((Colour.RED, (1, 2)), {"p": Point(x=1)}) == (["red", [1, 2]], {"p": {"x": 1, "y": 0.0}})
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), itself(), b"\xff"])
+def test_what_python_code_gives_that_is_not_json_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"JSON|[Cc]ircular|utf-8"):
+        plain_arguments([value], {})
+
+
+# Annotations and schemas
+
+
+@pytest.mark.parametrize("text", ["nope", "datetime.nope", "int |", "1 + 'a'"])
+def test_an_annotation_that_cannot_be_resolved_names_the_task(text: str) -> None:
+    with pytest.raises(ValueError, match="the annotations of task it cannot be used"):
+        taking(text)
+
+
+class Opaque:
+    """What pydantic knows nothing of."""
+
+
+@pytest.mark.parametrize("annotation", [Opaque, list[Opaque], Callable[[], int], Iterator[Opaque]])
+def test_an_annotation_that_no_json_fits_names_the_task(annotation: Any) -> None:
+    with pytest.raises(ValueError, match="the annotations of task it cannot be used"):
+        taking(annotation)
+
+
+def references(schema: Any) -> Iterator[str]:
+    """All references in a JSON Schema."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "$ref":
+                yield value
+            yield from references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from references(value)
+
+
+def test_the_schema_of_the_arguments_tells_names_defaults_and_what_is_required() -> None:
+    schema = spec(mixed).arguments_schema()
+    assert list(schema["properties"]) == ["a", "b", "rest", "c", "d"]
+    assert schema["properties"]["rest"] == {"type": "array", "items": {"type": "integer"}}
+    assert schema["properties"]["d"] == {"type": "integer", "default": 4}
+    assert schema["required"] == ["a", "b", "c"]
+    assert schema["additionalProperties"] == {"type": "integer"}
+
+
+def test_every_reference_of_a_schema_leads_somewhere() -> None:
+    def task(shape: Shape, other: list[Shape], point: Point, pair: Pair, colour: Colour = Colour.RED) -> Shape: ...
+
+    for schema in (spec(task).arguments_schema(), spec(task).result_schema()):
+        found = list(references(schema))
+        assert found
+        for reference in found:
+            path = re.fullmatch(r"#/\$defs/(\w+)", reference)
+            assert path is not None, reference
+            assert path[1] in schema["$defs"]
+
+
+def test_a_schema_is_strict_json_whatever_the_defaults_are() -> None:
+    def task(a: float = float("inf"), b: Any = itself, c: Any = None, d: Colour = Colour.RED) -> None: ...
+
+    schema = spec(task).arguments_schema()
+    assert jsontext.loads(jsontext.pretty(schema)) == schema
+    assert "default" not in schema["properties"]["a"]
+    assert schema["properties"]["d"]["default"] == "red"
+
+
+def test_the_schema_of_the_result_is_empty_when_the_function_does_not_say() -> None:
+    assert spec(untyped).result_schema() == {}
+    assert spec(mixed).result_schema() == {"type": "null"}
+
+
+# The registry
+
+
+def test_a_registry_holds_its_tasks_in_order_and_nothing_else() -> None:
+    registry = Registry([TaskSpec("mul", untyped), TaskSpec("add", untyped)])
+    assert list(registry) == ["add", "mul"]
+    assert len(registry) == 2
+    assert "add" in registry
+    assert "__class__" not in registry
+    with pytest.raises(UnknownTask, match="Did you mean add"):
+        registry["ad"]
+    with pytest.raises(UnknownTask, match="GET /tasks"):
+        registry["__init__"]
+
+
+# What holds for all values
+
+KINDS: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    (int, st.integers()),
+    (float, st.floats()),
+    (str, st.text()),
+    (bool, st.booleans()),
+    (int | float | str, st.integers() | st.floats() | st.text()),
+    (list[int], st.lists(st.integers())),
+    (dict[str, float], st.dictionaries(st.text(), st.floats())),
+    (datetime, st.datetimes().map(lambda moment: moment.isoformat())),
+    (Colour, st.sampled_from(["red", "green"])),
+    (Point, st.fixed_dictionaries({"x": st.integers()}, optional={"y": st.floats(), "z": st.text()})),
+    (Any, st.recursive(st.none() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5)),
+]
+ANYTHING = st.one_of([values for _, values in KINDS])
+
+
+@given(st.sampled_from(KINDS).flatmap(lambda kind: st.tuples(st.just(kind[0]), kind[1] | ANYTHING)))
+def test_what_is_bound_is_loaded_again_from_its_json_text(pair: tuple[Any, Any]) -> None:
+    annotation, value = pair
+    own = taking(annotation)
+    try:
+        call = own.bind([value], {})
+    except BadArguments:
+        return
+    stored = json.loads(jsontext.dumps(call.args))
+    (first,), _ = own.load(call.args, {})
+    (again,), _ = own.load(stored, {})
+    assert again == first
+    assert stored == [value]
+
+
+@given(st.sampled_from([kind for kind, _ in KINDS]), st.text() | st.integers().map(str) | st.floats().map(str))
+def test_what_is_bound_from_a_url_is_loaded_again(annotation: Any, text: str) -> None:
+    own = taking(annotation)
+    try:
+        call = own.bind_text([text])
+    except BadArguments:
+        return
+    assert own.bind(call.args, call.kwargs) == call
+
+
+@given(st.lists(st.integers(), max_size=4), st.dictionaries(st.sampled_from("abcdexyz"), st.integers(), max_size=5))
+def test_what_is_bound_python_can_call(args: list[int], kwargs: dict[str, int]) -> None:
+    for function in (mixed, only_position, untyped):
+        try:
+            call = spec(function).bind(args, kwargs)
+        except BadArguments:
+            with pytest.raises(TypeError):
+                function(*args, **kwargs)
+        else:
+            function(*call.args, **call.kwargs)

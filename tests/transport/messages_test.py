@@ -1,0 +1,260 @@
+"""The store's functions for messages, on each database."""
+
+import threading
+
+import pytest
+
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.messages import Delivery, Letter, MessageStore, Route, Wanted
+
+from ..eventually import eventually
+
+LEASE = 30.0
+SHORT = 0.05
+
+
+def put(store: MessageStore, *payloads: str, queue: str = "q", priority: int = 0, ttl: int | None = None) -> None:
+    """Store messages with these payloads."""
+    store.put([Letter(queue, payload, priority, ttl) for payload in payloads])
+
+
+def claim(
+    store: MessageStore, limit: int = 10, *, owner: str = "me", lease: float = LEASE, queues: tuple[str, ...] = ("q",)
+) -> list[Delivery]:
+    """What an owner is given."""
+    (found,) = store.turn_over(owner, lease, [], [Wanted(queues, limit)])
+    return found
+
+
+def payloads(deliveries: list[Delivery]) -> list[str]:
+    """The payloads, in order."""
+    return [delivery.payload for delivery in deliveries]
+
+
+def test_messages_are_claimed_in_the_order_in_which_they_were_put(store: MessageStore) -> None:
+    put(store, "a", "b", "c")
+    assert payloads(claim(store, 2)) == ["a", "b"]
+    assert payloads(claim(store, 2)) == ["c"]
+
+
+def test_the_higher_priority_goes_first(store: MessageStore) -> None:
+    for priority in (0, 9, 5, 9):
+        put(store, str(priority), priority=priority)
+    assert payloads(claim(store)) == ["9", "9", "5", "0"]
+
+
+def test_a_claimed_message_is_nobody_elses(store: MessageStore) -> None:
+    put(store, "a")
+    claim(store)
+    assert claim(store, owner="other") == []
+    assert not store.waiting(["q"])
+
+
+def test_an_acknowledged_message_is_gone(store: MessageStore) -> None:
+    put(store, "a", "b")
+    (first, _) = claim(store)
+    store.acknowledge("me", [first.id])
+    store.release("me", [1, 2, 3])
+    assert payloads(claim(store)) == ["b"]
+
+
+def test_only_its_owner_can_acknowledge_release_or_renew_a_message(store: MessageStore) -> None:
+    put(store, "a")
+    (held,) = claim(store)
+    store.acknowledge("other", [held.id])
+    store.release("other", [held.id])
+    assert store.renew("other", LEASE, [held.id]) == 0
+    assert store.renew("me", LEASE, [held.id]) == 1
+    assert claim(store, owner="other") == []
+
+
+def test_a_released_message_goes_back_to_its_place(store: MessageStore) -> None:
+    put(store, "a", "b", "c")
+    (first,) = claim(store, 1)
+    store.release("me", [first.id])
+    assert payloads(claim(store)) == ["a", "b", "c"]
+
+
+def test_a_message_is_free_when_its_lease_has_run_out(store: MessageStore) -> None:
+    put(store, "a")
+    claim(store, lease=SHORT)
+    again = eventually(lambda: claim(store, owner="other"))
+    assert [delivery.deliveries for delivery in again] == [2]
+
+
+def test_a_lapsed_message_does_not_wait_behind_a_backlog(store: MessageStore) -> None:
+    put(store, "a", "b", "c")
+    claim(store, 1, lease=SHORT)
+    eventually(lambda: store.free_lapsed(["q"]))
+    assert payloads(claim(store, 1)) == ["a"]
+    assert not store.free_lapsed(["q"])
+
+
+def test_claiming_acknowledges_in_the_same_transaction(store: MessageStore) -> None:
+    put(store, "a", "b")
+    (first,) = claim(store, 1)
+    store.turn_over("me", LEASE, [first.id], [Wanted(["q"], 1)])
+    assert store.size("q") == 0
+    store.forget_queue("q")
+
+
+def test_several_queues_are_claimed_up_to_one_limit_in_the_order_given(store: MessageStore) -> None:
+    put(store, "a1", "a2", queue="a")
+    put(store, "b1", "b2", queue="b")
+    assert payloads(claim(store, 3, queues=("b", "a"))) == ["b1", "b2", "a1"]
+
+
+def test_what_is_not_kept_is_acknowledged_at_once(store: MessageStore) -> None:
+    put(store, "a")
+    ((found,),) = store.turn_over("me", SHORT, [], [Wanted(["q"], 1, keep=False)])
+    assert found.payload == "a"
+    assert not store.free_lapsed(["q"])
+    assert store.turn_over("me", LEASE, [found.id], [Wanted(["q"], 1)]) == [[]]
+
+
+def test_an_expired_message_is_never_claimed_and_those_behind_it_are(store: MessageStore) -> None:
+    put(store, "old", "older", ttl=1)
+    put(store, "good", ttl=60_000)
+    eventually(lambda: store.size("q") == 1)
+    assert payloads(claim(store, 1)) == ["good"]
+
+
+def test_a_key_is_never_given_twice(store: MessageStore) -> None:
+    put(store, "a")
+    (first,) = claim(store)
+    store.acknowledge("me", [first.id])
+    put(store, "b")
+    (second,) = claim(store)
+    assert second.id > first.id
+
+
+def test_purge_and_size_are_about_free_messages(store: MessageStore) -> None:
+    put(store, "a", "b", "c")
+    claim(store, 1)
+    assert store.size("q") == 2
+    assert store.purge("q") == 2
+    assert (store.size("q"), store.purge("q")) == (0, 0)
+    store.release("me", [1])
+    assert store.size("q") == 1
+
+
+@pytest.mark.parametrize("payload", ["häßlich 🎉 \u2028", "x" * 300_000], ids=["unicode", "300 kB"])
+def test_a_payload_comes_back_as_it_was(store: MessageStore, payload: str) -> None:
+    put(store, payload, queue="schöne Grüße")
+    assert payloads(claim(store, queues=("schöne Grüße",))) == [payload]
+
+
+def test_queue_names_differ_by_case_and_accent(store: MessageStore) -> None:
+    put(store, "a", queue="Q")
+    put(store, "b", queue="é")
+    assert (store.size("q"), store.size("e")) == (0, 0)
+
+
+def test_many_messages_are_settled_at_once(store: MessageStore) -> None:
+    put(store, *(str(number) for number in range(1200)))
+    held = [delivery.id for delivery in claim(store, 1200)]
+    assert store.renew("me", LEASE, held) == 1200
+    store.acknowledge("me", held)
+    store.release("me", held)
+    assert store.size("q") == 0
+
+
+def test_nothing_is_put_when_the_transaction_fails(store: MessageStore) -> None:
+    with pytest.raises(AttributeError):
+        store.put([Letter("q", "a"), None])  # type: ignore[list-item]
+    assert store.size("q") == 0
+
+
+def test_routes_are_found_by_exchange_until_they_are_removed(store: MessageStore) -> None:
+    route = Route("x", "key", "q", 5000)
+    store.bind([route, Route("y", "key", "q")])
+    store.bind([route])
+    assert store.routes("x") == [route]
+    store.unbind("x", "key", "q")
+    assert store.routes("x") == []
+    store.forget_exchange("y")
+    assert store.routes("y") == []
+
+
+def test_a_forgotten_queue_has_neither_routes_nor_messages(store: MessageStore) -> None:
+    store.bind([Route("", "q", "q"), Route("x", "key", "q")])
+    put(store, "a", "b")
+    claim(store, 1)
+    assert store.is_declared("q")
+    store.forget_queue("q")
+    assert not store.is_declared("q")
+    assert store.routes("x") == []
+    assert store.size("q") == 0
+    store.release("me", [1, 2])
+    assert store.size("q") == 0
+
+
+def test_a_temporary_queue_is_swept_with_its_messages_when_nobody_renews_it(store: MessageStore) -> None:
+    lifetime = 50_000
+    store.bind([Route("", "gone", "gone", None, lifetime), Route("x", "", "gone", None, lifetime)])
+    store.bind([Route("", "here", "here", None, 60_000_000)])
+    put(store, "a", queue="gone")
+    put(store, "b", queue="here")
+    assert eventually(store.sweep) == 1
+    assert store.routes("x") == []
+    assert (store.size("gone"), store.size("here")) == (0, 1)
+    assert store.sweep() == 0
+
+
+def test_an_ended_route_is_not_used_before_it_is_swept_and_lives_again_when_renewed(store: MessageStore) -> None:
+    route = Route("x", "", "q", None, 20_000)
+    store.bind([route])
+    eventually(lambda: store.routes("x") == [])
+    store.bind([route])
+    assert [found.queue for found in store.routes("x")] == ["q"]
+
+
+def test_threads_that_claim_at_the_same_time_get_each_message_once(database: Database, store: MessageStore) -> None:
+    put(store, *(str(number) for number in range(400)))
+    got: list[list[str]] = []
+
+    def work(owner: str) -> None:
+        mine: list[str] = []
+        done: list[int] = []
+        while True:
+            (found,) = store.turn_over(owner, LEASE, done, [Wanted(["q"], 7)])
+            mine += payloads(found)
+            done = [delivery.id for delivery in found]
+            if not found:
+                break
+        got.append(mine)
+        database.close()
+
+    threads = [threading.Thread(target=work, args=(f"owner-{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(int(payload) for mine in got for payload in mine) == list(range(400))
+    assert store.size("q") == 0
+
+
+def test_an_idle_look_takes_no_write_lock(make_database, tmp_path) -> None:
+    database = Database(make_database("sqlite"), busy_timeout=0.0)
+    database.wait_until_up(1, 0.0)
+    store = MessageStore(database)
+    writer = Database(make_database("sqlite"))
+    try:
+        assert not writer.write(lambda db: store.waiting(["q"]) or store.free_lapsed(["q"]) or store.sweep())
+    finally:
+        writer.close()
+        database.close()
+
+
+def test_the_claim_of_a_deep_backlog_reads_the_index_in_order(make_database) -> None:
+    database = Database(make_database("sqlite"))
+    database.wait_until_up(1, 0.0)
+    plan = database.read(
+        lambda db: db.execute_sql(
+            "EXPLAIN QUERY PLAN SELECT id FROM message WHERE queue = 'q' AND visible <= 5 "
+            "ORDER BY visible, precedence, id LIMIT 8"
+        ).fetchall()
+    )
+    database.close()
+    assert len(plan) == 1
+    assert "SEARCH message USING COVERING INDEX" in plan[0][3]

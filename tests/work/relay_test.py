@@ -1,0 +1,215 @@
+"""The relay on a real outbox, with a broker that the test holds in its hand."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+
+import pytest
+
+from pacifica.dispatcher import relay as relay_module
+from pacifica.dispatcher.errors import BrokerUnavailable
+from pacifica.dispatcher.job import Job, Outgoing, State, new_uuid, now
+from pacifica.dispatcher.relay import Relay
+from pacifica.dispatcher.service import outgoing
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+
+from ..eventually import eventually
+
+SOON, NEVER = 0.02, 3600.0
+LATER = 20_000_000
+"""Within a relay's lease, as no job that waits for no ``eta`` has its time further ahead."""
+
+
+class FakeBroker:
+    """Takes messages, unless it is away or a message is one that it cannot even be given."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.poison: set[str] = set()
+        self.sent: list[str] = []
+        self.rounds: list[int] = []
+        self.tries = 0
+
+    def publish(self, jobs: Sequence[Outgoing]) -> None:
+        self.tries += 1
+        if self.away:
+            raise BrokerUnavailable("The broker cannot be reached (test).")
+        if any(job.uuid in self.poison for job in jobs):
+            raise KeyError("no such queue")
+        self.rounds.append(len(jobs))
+        self.sent += [job.uuid for job in jobs]
+
+
+class Bench:
+    """An outbox, a broker, and the relays between them."""
+
+    def __init__(self, database: Database, threads: ExitStack) -> None:
+        self.jobs = JobStore(database)
+        self.outbox = Outbox(database)
+        self.broker = FakeBroker()
+        self._threads = threads
+
+    def relay(self, interval: float = SOON, batch: int = 10, *, start: bool = True) -> Relay:
+        """A relay, which is stopped in the end."""
+        made = Relay(self.outbox, self.broker.publish, interval=interval, batch=batch)
+        self._threads.callback(made.stop)
+        if start:
+            made.start()
+        return made
+
+    def accept(self, due_in: int = 0) -> Job:
+        """A job that somebody has accepted."""
+        at = now()
+        job = Job(new_uuid(), "add", [2, 2], {}, State.PENDING, created=at, max_attempts=3, due=at + due_in)
+        self.jobs.add([job])
+        return job
+
+    def published(self, job: Job) -> bool:
+        """Whether the record knows that the broker has it."""
+        found = self.jobs.get(job.uuid)
+        assert found is not None
+        return found.published is not None and found.due is None
+
+
+@pytest.fixture
+def bench(sqlite_url: str) -> Iterator[Bench]:
+    """An empty outbox on SQLite, and a broker."""
+    with closing(Database(sqlite_url)) as database, ExitStack() as threads:
+        database.wait_until_up(1, 0.0)
+        yield Bench(database, threads)
+
+
+def test_a_job_that_is_handed_over_is_published_at_once(bench: Bench) -> None:
+    relay = bench.relay(NEVER)
+    job = bench.accept(LATER)
+    relay.hand_over(outgoing(job))
+    eventually(lambda: bench.published(job))
+    assert bench.broker.sent == [job.uuid]
+
+
+def test_what_another_process_left_is_swept_up(bench: Bench) -> None:
+    made = [bench.accept() for _ in range(25)]
+    bench.relay(NEVER, batch=10)
+    eventually(lambda: all(bench.published(job) for job in made))
+    assert bench.broker.sent == [job.uuid for job in made]
+    assert bench.broker.rounds == [10, 10, 5]
+
+
+def test_a_job_for_later_is_published_when_its_time_has_come(bench: Bench) -> None:
+    later, soon = bench.accept(LATER), bench.accept(50_000)
+    bench.relay()
+    eventually(lambda: bench.published(soon))
+    assert not bench.published(later)
+
+
+def test_jobs_wait_while_the_broker_is_away_and_go_out_when_it_is_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.broker.away = True
+    relay = bench.relay()
+    made = [bench.accept(LATER) for _ in range(5)]
+    for job in made:
+        relay.hand_over(outgoing(job))
+    eventually(lambda: bench.broker.tries > 3)
+    assert "cannot be reached" in relay.broker_state
+    assert bench.outbox.count(at=now(), limit=10) == 5
+    bench.broker.away = False
+    swept_first = bench.accept()
+    eventually(lambda: bench.published(swept_first) and relay.broker_state == "ok")
+    eventually(lambda: all(bench.published(job) for job in made), 5)
+    assert len([record for record in caplog.records if "wait in the outbox" in record.message]) == 1
+
+
+def test_a_batch_that_could_not_be_published_is_due_again_at_once(bench: Bench) -> None:
+    bench.broker.away = True
+    bench.relay()
+    made = [bench.accept() for _ in range(3)]
+    eventually(lambda: bench.broker.tries > 2)
+    bench.broker.away = False
+    eventually(lambda: all(bench.published(job) for job in made))
+    assert Counter(bench.broker.sent) == Counter(job.uuid for job in made)
+
+
+def test_the_memory_is_bounded_and_the_rest_is_swept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "MEMORY", 3)
+    relay = bench.relay(NEVER, start=False)
+    made = [bench.accept(LATER) for _ in range(5)]
+    for job in made:
+        relay.hand_over(outgoing(job))
+    relay.start()
+    eventually(lambda: bench.broker.sent == [job.uuid for job in made[:3]])
+    relay.stop()
+    assert [bench.published(job) for job in made] == [True, True, True, False, False]
+
+
+def test_stopping_publishes_what_is_in_memory(bench: Bench) -> None:
+    relay = bench.relay(NEVER, batch=2, start=False)
+    made = [bench.accept(LATER) for _ in range(7)]
+    relay.start()
+    for job in made:
+        relay.hand_over(outgoing(job))
+    relay.stop()
+    assert all(bench.published(job) for job in made)
+    assert not [thread for thread in threading.enumerate() if thread.name == "relay"]
+
+
+def test_stopping_does_not_wait_for_a_broker_that_is_away(bench: Bench) -> None:
+    bench.broker.away = True
+    relay = bench.relay(NEVER)
+    job = bench.accept(LATER)
+    relay.hand_over(outgoing(job))
+    eventually(lambda: bench.broker.tries)
+    relay.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name == "relay"]
+    assert [left.uuid for left in bench.outbox.take(at=now(), lease=1, limit=10)] == [job.uuid]
+
+
+def test_a_relay_can_be_stopped_before_it_was_started_and_twice(bench: Bench) -> None:
+    relay = bench.relay(start=False)
+    relay.stop()
+    relay.start()
+    relay.stop()
+    relay.stop()
+
+
+def test_two_relays_on_one_outbox_publish_each_job_once(bench: Bench) -> None:
+    made = [bench.accept() for _ in range(200)]
+    for _ in range(2):
+        bench.relay(batch=7)
+    eventually(lambda: all(bench.published(job) for job in made))
+    assert Counter(bench.broker.sent) == Counter(job.uuid for job in made)
+
+
+def test_a_job_that_cannot_be_sent_keeps_no_other_one_back(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bad = bench.accept()
+    made = [bench.accept() for _ in range(4)]
+    bench.broker.poison = {bad.uuid}
+    relay = bench.relay()
+    eventually(lambda: all(bench.published(job) for job in made))
+    relay.hand_over(outgoing(another := bench.accept(LATER)))
+    eventually(lambda: bench.published(another))
+    assert not bench.published(bad)
+    assert [record.levelno for record in caplog.records if bad.uuid in record.message] == [logging.ERROR]
+
+
+def test_however_much_is_handed_over_the_sweeps_have_their_turn(bench: Bench) -> None:
+    relay = bench.relay(batch=5, start=False)
+    plenty = threading.Event()
+
+    def publish(jobs: Sequence[Outgoing]) -> None:
+        bench.broker.publish(jobs)
+        if not plenty.is_set():
+            relay.hand_over(Outgoing(new_uuid(), "add"))
+
+    relay._publish = publish
+    relay.start()
+    relay.hand_over(Outgoing(new_uuid(), "add"))
+    job = bench.accept(100_000)
+    try:
+        eventually(lambda: bench.published(job))
+    finally:
+        plenty.set()
