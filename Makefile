@@ -24,13 +24,9 @@ help:  ## show this list
 run: $(RUN)  ## start web server and worker here, with nothing installed beside; Ctrl-C ends both
 	@exec $(BIN)/pacifica-dispatcher-cmd up
 
-# Tests of faults kill servers beside each other on few cores: what failed in company is tried once more alone, in full view.
-ALONE = { echo; echo "These failed beside others; once more, one after the other:"; \
-  $(BIN)/coverage run -m pytest --last-failed --last-failed-no-failures none $(TESTS); }
-
 test: $(DEV)  ## run all tests on all cores; fails below the bar of branch coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal --skips-to=.pytest_cache/skips $(TESTS) || $(ALONE)
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal --skips-to=.pytest_cache/skips $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report; status=$$?; echo; echo "Skipped tests:"; cat .pytest_cache/skips; exit $$status
 

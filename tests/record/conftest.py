@@ -70,11 +70,12 @@ def all_at_once(database: Database, actions: Sequence[Callable[[], Value]]) -> l
         finally:
             database.close()
 
-    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
+    threads = [threading.Thread(target=run, args=(action,), daemon=True) for action in actions]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     if errors:
         raise errors[0]
+    assert not any(thread.is_alive() for thread in threads), "an action did not end within a minute"
     return results

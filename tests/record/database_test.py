@@ -1,9 +1,12 @@
 """Connections and transactions on each database: what is lost, what is replaced, what is told."""
 
 import os
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,6 +21,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.prepared import Prepared, insert, slot
 
+from ..eventually import eventually
 from ..processes import free_port
 from ..services import MYSQL, POSTGRESQL
 from .conftest import a_job, all_at_once
@@ -285,6 +289,7 @@ def test_eight_threads_write_without_a_lock_in_the_way(database_url: str) -> Non
 
 CREATE = """
 import sys
+import threading
 from pacifica.dispatcher.store.database import Database
 print("ready", flush=True)
 sys.stdin.readline()
@@ -325,7 +330,20 @@ def in_a_child(action: Callable[[], bool]) -> int:
         with suppress(BaseException):
             code = 0 if action() else 1
         os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 0
+
+    def ended() -> bool:
+        nonlocal status
+        done, status = os.waitpid(child, os.WNOHANG)
+        return done == child
+
+    try:
+        eventually(ended, 30, "the child did not end")
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    return os.waitstatus_to_exitcode(status)
 
 
 def test_a_child_does_not_share_its_parents_connection(database_url: str) -> None:
@@ -363,6 +381,23 @@ def test_a_process_forks_while_its_threads_write(sqlite_url: str) -> None:
         assert codes == [0] * 3
         assert count_events(database) == 65
         assert one(database) == 1
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+pool", "mysql", "mysql+pool"])
+def test_a_process_forks_while_a_thread_connects(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = Database(f"{scheme}://root@127.0.0.1:{silent.getsockname()[1]}/none")
+
+        def connect() -> None:
+            with suppress(DatabaseUnavailable):
+                database.read(lambda _: None)
+
+        thread = threading.Thread(target=connect, daemon=True)
+        thread.start()
+        with silent.accept()[0]:
+            assert in_a_child(database.peewee.is_closed) == 0
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 # Prepared statements

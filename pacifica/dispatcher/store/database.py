@@ -118,8 +118,12 @@ class Database:
 
     def _forget_parent(self) -> None:
         """After a fork: a connection is never shared, and a lock that a thread of the parent held is free."""
-        self.peewee.dispose()
         self._writers = threading.RLock()
+        # A thread that was connecting holds PeeWee's own locks for that long, and its dispose() would wait for them.
+        pool = threading.RLock()
+        free = {"_lock": threading.Lock(), "_pool_lock": pool, "_pool_available": threading.Condition(pool)}
+        vars(self.peewee).update((name, lock) for name, lock in free.items() if hasattr(self.peewee, name))
+        self.peewee.dispose()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
