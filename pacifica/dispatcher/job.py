@@ -68,6 +68,8 @@ class Job:
     counts how often the task asked to be run again, ``attempt`` how often a worker started it.
     ``holder`` is the lease of the worker that has it, ``cancel`` says that somebody wants it stopped.
     ``headers`` are Celery's own (callbacks, chain, group …), for jobs that are part of a workflow.
+    ``caller`` is who dispatched it ("" for nobody in particular), ``labels`` what they called it,
+    ``traceparent`` the W3C trace context it came with, ``progress`` what its task said of itself last.
     """
 
     uuid: str
@@ -94,6 +96,10 @@ class Job:
     result: Any = None
     error: JobError | None = None
     headers: Mapping[str, Any] | None = None
+    caller: str = ""
+    labels: Mapping[str, str] | None = None
+    traceparent: str | None = None
+    progress: Mapping[str, Any] | None = None
     version: int = 0
 
     @property

@@ -9,7 +9,7 @@ from ..job import Event, Job, JobError, Outgoing, State
 
 JOB_COLUMNS = [column.name for column in fields(Job)]
 OUTGOING_COLUMNS = [column.name for column in fields(Outgoing)]
-JSON_COLUMNS = frozenset({"args", "kwargs", "result", "headers"})
+JSON_COLUMNS = frozenset({"args", "kwargs", "result", "headers", "labels", "progress"})
 
 
 def job_to_row(job: Job) -> Mapping[str, Any]:

@@ -55,6 +55,9 @@ def job(value: Job) -> dict[str, Any]:
         "priority": value.priority,
         "worker": value.worker,
         "replay_of": value.replay_of,
+        "caller": value.caller or None,
+        "labels": value.labels or {},
+        "progress": value.progress,
         **{name: iso(getattr(value, name)) for name in TIMES},
     }
 
