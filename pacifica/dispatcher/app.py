@@ -15,6 +15,7 @@ from . import failpoints
 from .broker import TRANSPORT_OPTIONS, Depth, Publisher
 from .celery_task import DispatcherTask
 from .config import Settings
+from .config_ini import PlaceFault
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable
 from .job import Outgoing, new_uuid, now
 from .registry import Registry
@@ -179,9 +180,13 @@ class DispatcherApp(Celery):  # type: ignore[misc]
 
     def _import_tasks(self, **_: Any) -> None:
         import_from_cwd("pacifica.dispatcher.builtin")
+        faults: list[ConfigFault] = []
         for entry_point in importlib.metadata.entry_points(group=TASK_ENTRY_POINTS):
-            entry_point.load()
-        faults = []
+            try:
+                entry_point.load()
+            except (ImportError, AttributeError) as error:
+                where = f"entry point {entry_point.value}"
+                faults.append(PlaceFault("", "", where, f"it cannot be loaded: {error}"))
         for module in self.settings.dispatcher.tasks:
             try:
                 import_from_cwd(module)

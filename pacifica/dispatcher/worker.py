@@ -73,7 +73,11 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self._end.start()
 
     def _end_now(self, worker: Any) -> None:
-        """End with jobs in hand and put them back: by Celery's cold shutdown, or without it where that cannot end."""
+        """End with jobs in hand and put them back: by Celery's cold shutdown, or without it where that cannot end.
+
+        The relay ends first, so that what is put back waits in the outbox for a worker or web server that stays.
+        """
+        worker.app.relay.stop(timeout=LAST_WORD)
         if _stops_jobs(worker.pool):
             os.kill(os.getpid(), signal.SIGQUIT)
             threading.Event().wait(LAST_WORD)

@@ -42,7 +42,8 @@ class Database:
         # SQLite's busy handler sleeps and does not queue; a lock keeps this process's writers in turn.
         self._writers = threading.RLock()
         self._longest_turn = max(busy_timeout, SHORTEST_TURN)
-        os.register_at_fork(after_in_child=self._forget_parent)
+        if hasattr(os, "register_at_fork"):  # Windows has no fork.
+            os.register_at_fork(after_in_child=self._forget_parent)
 
     def __repr__(self) -> str:
         """Without the URL, as Celery prints its settings; with the address, as kombu tells its pools apart by it."""

@@ -30,7 +30,8 @@ class _ForkGate:
 
     def __init__(self) -> None:
         self._reset()
-        os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._start_afresh)
+        if hasattr(os, "register_at_fork"):  # Windows has no fork.
+            os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._start_afresh)
 
     def __enter__(self) -> None:
         depth = self._depth()

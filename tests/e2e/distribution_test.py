@@ -1,0 +1,53 @@
+"""Tasks that an installed distribution brings, by the entry-point group ``pacifica.dispatcher.tasks``."""
+
+from pathlib import Path
+
+import pytest
+
+from ..processes import Processes
+from .conftest import start_stack
+
+KIT = '''
+from pacifica.dispatcher import task
+
+
+@task(name="weigh")
+def weigh(sample: str, grams: float) -> str:
+    """What the scales say."""
+    return f"{sample}: {grams} g"
+'''
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder of Python packages with one distribution, as pip would leave it there."""
+    site = tmp_path / "site"
+    about = site / "lab_kit-1.0.dist-info"
+    about.mkdir(parents=True)
+    (site / "lab_kit.py").write_text(KIT, encoding="utf-8")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-kit\nVersion: 1.0\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text("[pacifica.dispatcher.tasks]\nkit = lab_kit\n", encoding="utf-8")
+    return site
+
+
+def processes_with(site: Path, tmp_path: Path) -> Processes:
+    """Processes that find the packages of ``site``."""
+    (tmp_path / "run").mkdir()
+    return Processes(tmp_path / "run", {"BROKER_URL": "database://", "PYTHONPATH": str(site)})
+
+
+def test_the_tasks_of_an_installed_distribution_are_there_without_a_setting(site: Path, tmp_path: Path) -> None:
+    with processes_with(site, tmp_path) as processes:
+        stack = start_stack(processes)
+        assert stack.get("/tasks/weigh").json()["doc"] == "What the scales say."
+        assert stack.ended(stack.dispatch("weigh", "S-17", 2.5))["result"] == "S-17: 2.5 g"
+
+
+def test_a_distribution_whose_tasks_cannot_be_loaded_is_named(site: Path, tmp_path: Path) -> None:
+    (site / "lab_kit.py").write_text("import not_there\n", encoding="utf-8")
+    with processes_with(site, tmp_path) as processes:
+        web = processes.run("-m", "pacifica.dispatcher")
+        assert web.returncode == 1
+        assert "entry point lab_kit" in web.stderr
+        assert "No module named 'not_there'" in web.stderr
+        assert "Traceback" not in web.stderr
