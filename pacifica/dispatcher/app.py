@@ -171,6 +171,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             outbox=self.outbox,
             max_attempts=self.settings.dispatcher.max_attempts,
             keep_keys=self.settings.dispatcher.idempotency_seconds,
+            batch_limit=self.settings.dispatcher.batch_limit,
             hand_over=hand_over,
             broker_state=lambda: self.relay.broker_state,
         )

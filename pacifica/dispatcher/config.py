@@ -41,6 +41,7 @@ class DispatcherSettings:
     report_patience: float
     stop_seconds: float
     idempotency_seconds: float
+    batch_limit: int
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ OPTIONS: tuple[Option, ...] = (
            "How long running jobs may go on after a worker is told to stop (SIGTERM), in seconds."),
     Option("dispatcher", "idempotency_seconds", seconds(1, 31_622_400), "86400",
            "How long an Idempotency-Key stands for its job, in seconds."),
+    Option("dispatcher", "batch_limit", whole_number(1, 1_000_000), "10000",
+           "How many jobs one request may dispatch."),
 )
 # fmt: on
 SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS))

@@ -4,12 +4,14 @@ DispatcherError
 ├── ConfigError              the configuration has faults; all of them are listed
 ├── BadRequest               the request cannot be read
 │   ├── BadId                what should be a UUID is none
-│   └── BadQuery             a query parameter is not one of the route's
+│   ├── BadQuery             a query parameter is not one of the route's
+│   └── BatchTooLarge        the batch has more items than the configuration allows
 ├── NotFound
 │   ├── UnknownTask          no task of that name is registered
 │   └── UnknownJob           no job has that UUID
 ├── BadArguments             the arguments do not fit the task; each is named
 ├── BadOptions               an option of the dispatch cannot be used; each is named
+├── NothingValid             no item of a batch can be dispatched; each is told why
 ├── KeyReused                an Idempotency-Key came again with another request
 ├── AlreadyFinal             the job has ended; it cannot be cancelled
 ├── NoResult                 the job ended without a result
@@ -90,6 +92,15 @@ class BadQuery(BadRequest):
     code = "bad-query"
 
 
+class BatchTooLarge(BadRequest):
+    """The batch has more items than the configuration allows; nothing was stored."""
+
+    code = "batch-too-large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The batch has more than {limit} items, which is the most that batch_limit allows.")
+
+
 class NotFound(DispatcherError):
     """What was asked for does not exist."""
 
@@ -142,6 +153,20 @@ class BadOptions(DispatcherError):
 
     def details(self) -> Mapping[str, Any]:
         return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults]}
+
+
+class NothingValid(DispatcherError):
+    """No item of a batch can be dispatched; ``jobs`` tells why, one entry for each item."""
+
+    code = "nothing-valid"
+
+    def __init__(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        self.jobs = jobs
+        super().__init__("No item of the batch can be dispatched; the member jobs tells why, in their order.")
+
+    def details(self) -> Mapping[str, Any]:
+        """One entry for each item."""
+        return {"jobs": list(self.jobs)}
 
 
 class KeyReused(DispatcherError):

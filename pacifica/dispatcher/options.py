@@ -33,6 +33,25 @@ QueueName = Annotated[str, StringConstraints(min_length=1, max_length=191, patte
 Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 
 
+LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", re.ASCII)
+
+
+def _label_name(name: str) -> str:
+    if not LABEL_NAME.fullmatch(name):
+        raise ValueError("a label's name has 1 to 63 letters, digits and . _ / -, and begins with a letter or digit")
+    return name
+
+
+def _label_value(value: str) -> str:
+    if len(value) > 191 or not value.isprintable():
+        raise ValueError("a label's value has at most 191 characters, all of them printable")
+    return value
+
+
+LabelName = Annotated[str, AfterValidator(_label_name)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
+
+
 class Options(BaseModel):
     """What a client may say of a job beside its arguments; times are ISO 8601 with an offset, or seconds from now."""
 
@@ -44,6 +63,7 @@ class Options(BaseModel):
     eta: Moment | None = None
     expires: Moment | Seconds | None = None
     max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
+    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=16)] | None = None
 
     @model_validator(mode="after")
     def _one_start(self) -> "Options":
@@ -82,7 +102,8 @@ def _named(make: Callable[[], Options]) -> Options:
     except ValidationError as error:
         faults: dict[str, list[str]] = {}
         for fault in error.errors(include_url=False, include_context=False):
-            where = str(fault["loc"][0]) if fault["loc"] else "options"
+            named = fault["loc"][: 2 if fault["loc"][:1] == ("labels",) else 1]
+            where = ".".join(str(part) for part in named) or "options"
             unknown = f"is not an option; they are {', '.join(Options.model_fields)}"
             told = unknown if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
             faults.setdefault(where, []).append(told)

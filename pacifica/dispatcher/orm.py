@@ -66,6 +66,26 @@ class Job(peewee.Model):
 
     class Meta:
         table_name = "job"
+        # Each ends in the order in which a search shows jobs.
+        indexes = (
+            (("created", "uuid"), False),
+            (("task", "created", "uuid"), False),
+            (("state", "created", "uuid"), False),
+        )
+
+
+class Label(peewee.Model):
+    """One label of a job, for searching; ``created`` is the job's, so that those of a label come in order."""
+
+    name = peewee.CharField(KEY_LENGTH)
+    value = peewee.CharField(KEY_LENGTH)
+    created = peewee.BigIntegerField()
+    job = peewee.CharField(36)
+
+    class Meta:
+        table_name = "label"
+        primary_key = peewee.CompositeKey("job", "name")
+        indexes = ((("name", "value", "created", "job"), False), (("name", "created", "job"), False))
 
 
 class Event(peewee.Model):
@@ -158,7 +178,7 @@ class Binding(peewee.Model):
         indexes = ((("queue",), False),)
 
 
-MODELS = (Job, Event, Worker, Idempotency, Message, Binding)
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding)
 
 for _alias, _class in (("sqliteext", peewee.SqliteDatabase), ("sqliteext+pool", PooledSqliteDatabase)):
     db_url.register_database(_class, _alias)

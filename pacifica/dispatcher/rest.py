@@ -6,11 +6,11 @@ from typing import Any
 
 import cherrypy
 
-from .errors import NoResult
+from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
 from .options import parse_options
 from .service import Request, Service
-from .web import body, problem, render
+from .web import batch, body, problem, render, search
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
@@ -38,9 +38,12 @@ class Dispatch:
         self._service.registry[task].bind_text(args)
         return as_text("")
 
-    def POST(self, task: str) -> bytes:
-        """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job."""
-        wanted(JSON)
+    @body.streams(batch.NDJSON, batch.read_lines)
+    def POST(self, task: str | None = None) -> bytes:
+        """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job, or its bare UUID."""
+        if task is None:
+            return self._batch()
+        media = wanted(JSON, TEXT)
         given = body.read_dispatch(cherrypy.request.json)
         call = self._service.registry[task].bind(given.args, given.kwargs)
         job = self._service.dispatch(
@@ -48,7 +51,18 @@ class Dispatch:
         )
         cherrypy.response.status = 202
         _locate(job)
-        return as_json(render.job(job))
+        return as_json(render.job(job)) if media == JSON else as_text(job.uuid)
+
+    def _batch(self) -> bytes:
+        """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
+        wanted(JSON)
+        asked = batch.asked(cherrypy.request.json)
+        found = self._service.dispatch_batch(asked, Request(idempotency_key=body.idempotency_key()))
+        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
+        if not any("uuid" in entry for entry in jobs):
+            raise NothingValid(jobs)
+        cherrypy.response.status = 202
+        return as_json({"jobs": jobs})
 
 
 @cherrypy.expose
@@ -57,13 +71,22 @@ class Status:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._below = {"retry": Retry(service)}
+        self._below = {"events": Events(service), "retry": Retry(service)}
 
-    def GET(self, uuid: str) -> bytes:
-        """The job; as ``text/plain`` its bare result once it succeeded, else its state."""
+    @body.takes(*search.PARAMETERS)
+    def GET(self, uuid: str | None = None, **query: str | list[str]) -> bytes:
+        """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
+        if uuid is None:
+            return self._search(query)
+        body.no_query(query)
         media = wanted(JSON, TEXT)
         job = self._service.status(parse_uuid(uuid))
         return as_json(render.job(job)) if media == JSON else as_text(render.job_text(job))
+
+    def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
+        wanted(JSON)
+        found, more = self._service.search(search.filters(query), search.place(query), search.limit(query))
+        return as_json({"jobs": [render.job(job) for job in found], "next": search.following(query, found, more)})
 
     def DELETE(self, uuid: str) -> bytes:
         """Cancel: 200 when it is revoked, 202 when its worker is asked to stop it, 409 when it has ended."""
@@ -78,6 +101,19 @@ class Status:
             cherrypy.request.params["uuid"] = vpath.pop(0)
             return self._below[vpath.pop(0)]
         return None
+
+
+@cherrypy.expose
+class Events:
+    """``/status/<uuid>/events``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def GET(self, uuid: str) -> bytes:
+        """The job's history, oldest first."""
+        wanted(JSON)
+        return as_json({"events": [render.event(event) for event in self._service.events(parse_uuid(uuid))]})
 
 
 @cherrypy.expose
@@ -190,7 +226,9 @@ class Root:
                 "tasks": list(self._service.registry),
                 "links": {
                     "dispatch": "/dispatch/{task}/{arg}…",
+                    "batch": "/dispatch",
                     "status": "/status/{uuid}",
+                    "search": "/status?task=&state=&label=&since=&until=&limit=",
                     "result": "/result/{uuid}",
                     "tasks": "/tasks",
                     "live": "/health/live",

@@ -1,19 +1,22 @@
 """What the service does, one method for each verb; the doors parse, call one of these, and render."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from . import failpoints, jsontext
-from .errors import AlreadyFinal, DatabaseUnavailable, UnknownJob
+from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, UnknownJob
 from .job import Event, Job, Outgoing, State, micros, new_uuid, now
-from .options import Options
+from .options import Options, parse_options
 from .registry import Call, Registry
+from .search import Filters, Place
 from .store.idempotency import Key
 from .store.jobs import JobStore
 from .store.outbox import Outbox
 
+CHUNK = 500
+"""How many jobs of a batch are stored in one transaction, so that other writers have their turn."""
 HAND_OVER = 5_000_000
 """Microseconds that a fresh job is left to the process that took it before any other relay may publish it."""
 
@@ -31,6 +34,16 @@ class Request:
     caller: str = ""
     idempotency_key: str | None = None
     replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One item of a batch: what a dispatch of its own would say."""
+
+    task: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,7 @@ class Service:
     outbox: Outbox
     max_attempts: int
     keep_keys: float = 86_400
+    batch_limit: int = 10_000
     hand_over: Callable[[Outgoing], None] = field(default=lambda _: None)
     broker_state: Callable[[], str] = field(default=lambda: "ok")
 
@@ -79,12 +93,44 @@ class Service:
             self.hand_over(outgoing(job))
         return job
 
+    def dispatch_batch(
+        self, asked: Iterable[Asked | DispatcherError], request: Request | None = None
+    ) -> list[str | DispatcherError]:
+        """Dispatch all that can be, in order: for each item its job's UUID, or why there is none.
+
+        Raises ``BatchTooLarge``, ``KeyReused`` and ``DatabaseUnavailable``, and then nothing was stored. A
+        database that fails in the middle is the error of the items that it did not take.
+        """
+        request = request or Request()
+        plans = [self._plan(item, request) for item in self._at_most(asked)]
+        outcome: list[str | DispatcherError] = [plan if isinstance(plan, DispatcherError) else "" for plan in plans]
+        valid = [(place, plan) for place, plan in enumerate(plans) if not isinstance(plan, DispatcherError)]
+        for first in range(0, len(valid), CHUNK):
+            chunk = valid[first : first + CHUNK]
+            keys = [self._batch_key(plan, request, place, len(plans)) for place, plan in chunk]
+            try:
+                stored: Sequence[str | DispatcherError] = self.jobs.add_many([plan.job for _, plan in chunk], keys)
+            except DatabaseUnavailable as error:
+                if first == 0:
+                    raise
+                stored = [error] * len(chunk)
+            for (place, plan), found in zip(chunk, stored, strict=True):
+                outcome[place] = found
+                if found == plan.job.uuid and plan.job.eta is None:
+                    self.hand_over(outgoing(plan.job))
+        return outcome
+
     def status(self, uuid: str) -> Job:
         """The job as it stands; raises ``UnknownJob``."""
         job = self.jobs.get(uuid)
         if job is None:
             raise UnknownJob(uuid)
         return job
+
+    def search(self, filters: Filters, after: Place | None, limit: int) -> tuple[Sequence[Job], bool]:
+        """A page of at most ``limit`` jobs, newest first, from right behind ``after``; and whether there are more."""
+        found = self.jobs.search(filters, after, limit + 1)
+        return found[:limit], len(found) > limit
 
     def events(self, uuid: str) -> Sequence[Event]:
         """The job's history, oldest first; raises ``UnknownJob``."""
@@ -109,7 +155,9 @@ class Service:
         """A new job with the same task, arguments and options, to start at once; raises ``UnknownJob``."""
         old = self.status(uuid)
         call = self.registry[old.task].bind(old.args, old.kwargs)
-        options = Options(queue=old.queue, priority=old.priority, max_attempts=old.max_attempts)
+        options = Options(
+            queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
+        )
         return self.dispatch(call, options, Request(replay_of=old.uuid))
 
     def readiness(self) -> Readiness:
@@ -119,6 +167,28 @@ class Service:
         except DatabaseUnavailable as error:
             return Readiness(str(error), self.broker_state(), 0)
         return Readiness("ok", self.broker_state(), waiting)
+
+    def _at_most(self, asked: Iterable[Asked | DispatcherError]) -> Iterator[Asked | DispatcherError]:
+        for number, item in enumerate(asked, 1):
+            if number > self.batch_limit:
+                raise BatchTooLarge(self.batch_limit)
+            yield item
+
+    def _plan(self, item: Asked | DispatcherError, request: Request) -> "_Plan | DispatcherError":
+        if isinstance(item, DispatcherError):
+            return item
+        try:
+            call, options = self.registry[item.task].bind(item.args, item.kwargs), parse_options(item.options)
+            return _Plan(call, options, self._new_job(call, options, request))
+        except DispatcherError as error:
+            return error
+
+    def _batch_key(self, plan: "_Plan", request: Request, place: int, count: int) -> Key | None:
+        """The key of one item: its place under the key of the batch; a batch of another size is another request."""
+        if request.idempotency_key is None:
+            return None
+        own = replace(request, idempotency_key=f"{request.idempotency_key}\x1f{place}")
+        return self._key(plan.call, plan.options, own, plan.job.created, count)
 
     def _new_job(self, call: Call, options: Options, request: Request) -> Job:
         moment = datetime.now(UTC)
@@ -140,13 +210,24 @@ class Service:
             due=at + HAND_OVER if eta is None else eta,
             headers=request.headers,
             replay_of=request.replay_of,
+            caller=request.caller,
+            labels=options.labels or None,
         )
 
-    def _key(self, call: Call, options: Options, request: Request, at: int) -> Key | None:
+    def _key(self, call: Call, options: Options, request: Request, at: int, count: int = 0) -> Key | None:
         if request.idempotency_key is None:
             return None
-        asked = jsontext.dumps([call.task, call.args, call.kwargs, options.model_dump(mode="json")])
+        asked = jsontext.dumps([call.task, call.args, call.kwargs, options.model_dump(mode="json"), count])
         return Key(request.caller, request.idempotency_key, asked, at - int(self.keep_keys * 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """An item of a batch that can be stored."""
+
+    call: Call
+    options: Options
+    job: Job
 
 
 def outgoing(job: Job) -> Outgoing:

@@ -33,6 +33,7 @@ BAD_VALUES = {
     "report_patience": ("", "-1", "for ever"),
     "stop_seconds": ("", "-1", "604801"),
     "idempotency_seconds": ("", "0", "31622401"),
+    "batch_limit": ("", "0", "1000001", "1.5"),
 }
 GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "peewee_url": ("postgresql+pool://u:p%40ss@db:5432/jobs?max_connections=4", None),
@@ -52,6 +53,7 @@ GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "report_patience": ("0", 0.0),
     "stop_seconds": ("60", 60.0),
     "idempotency_seconds": ("1", 1.0),
+    "batch_limit": ("5", 5),
 }
 
 
@@ -101,6 +103,7 @@ def test_nothing_at_all_gives_the_documented_defaults() -> None:
         "report_patience": 300.0,
         "stop_seconds": 3600.0,
         "idempotency_seconds": 86400.0,
+        "batch_limit": 10000,
     }
 
 

@@ -1,4 +1,4 @@
-"""The README is a test: its task, its configuration and its console lines are run as they stand."""
+"""The README and the pages of the API are tests: tasks, configuration and console lines are run as they stand."""
 
 import re
 import subprocess
@@ -9,12 +9,14 @@ import pytest
 from ..eventually import eventually
 from ..processes import Processes
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "api").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, text: str = README) -> list[str]:
     """The fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def masked(text: str) -> str:
@@ -45,9 +47,10 @@ def shell(lines: str) -> str:
     return subprocess.run(["bash", "-c", lines], capture_output=True, encoding="utf-8", check=True, timeout=60).stdout
 
 
-def test_the_console_shows_what_happens(url: str) -> None:
-    for block in blocks("console"):
-        uuid = ""
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_console_shows_what_happens(url: str, page: Path) -> None:
+    uuid = ""
+    for block in blocks("console", page.read_text(encoding="utf-8")):
         for command, shown in session(block.replace("http://127.0.0.1:8050", url)):
             if command.startswith("UUID="):
                 uuid = shell(f"{command}\necho $UUID").strip()
@@ -57,10 +60,9 @@ def test_the_console_shows_what_happens(url: str) -> None:
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
-    root = Path(__file__).parent.parent.parent
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (root / link).exists()] == []
+    for page in PAGES:
+        links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_the_settings_that_it_shows_are_valid() -> None:
@@ -72,6 +74,6 @@ def test_the_settings_that_it_shows_are_valid() -> None:
 
 
 def test_every_command_that_it_names_is_there() -> None:
-    makefile = (Path(__file__).parent.parent.parent / "Makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", "".join(blocks("sh")), re.MULTILINE):
         assert f"\n{target}:" in makefile

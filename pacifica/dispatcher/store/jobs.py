@@ -11,12 +11,13 @@ import peewee
 
 from .. import orm
 from ..job import Claim, Event, Job, JobError, State
-from . import moves, rows
+from ..search import Filters, Place
+from . import moves, rows, search
 from .database import Database
 from .idempotency import Key, Keys
 from .prepared import Prepared, insert, slot
 
-_J, _E = orm.Job, orm.Event
+_J, _E, _L = orm.Job, orm.Event, orm.Label
 LOST = "LOST"
 """The kind of the event of a job that was put back, as its worker was gone."""
 
@@ -37,6 +38,7 @@ class JobStore:
         self._keys = Keys()
         db = database.peewee
         self._insert_job = Prepared(db, insert(_J, rows.JOB_COLUMNS))
+        self._insert_label = Prepared(db, insert(_L, ("job", "name", "value", "created")))
         self._insert_event = Prepared(db, insert(_E, ("job", "at", "kind", "data")))
         self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
         self._select_state = Prepared(db, _select(("state", "claim", "cancel")).where(_J.uuid == slot("uuid")))
@@ -66,9 +68,8 @@ class JobStore:
         def change(db: peewee.Database) -> str | None:
             if key is not None and (found := self._keys.take(db, key, jobs[0])) is not None:
                 return found
-            for row in values:
-                self._insert_job.run(row)
-                self._record(row["uuid"], row["created"], State.PENDING.value, {})
+            for job, row in zip(jobs, values, strict=True):
+                self._insert(job, row)
             return None
 
         try:
@@ -79,10 +80,38 @@ class JobStore:
                 raise
             return there.uuid
 
+    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None]) -> list[str]:
+        """Store new jobs in one commit, each with its key; for each the UUID of the job that its key stands for.
+
+        Raises ``KeyReused``, and then nothing was stored.
+        """
+        values = [rows.job_to_row(job) for job in jobs]
+
+        def change(db: peewee.Database) -> list[str]:
+            stored = []
+            for job, row, key in zip(jobs, values, keys, strict=True):
+                found = None if key is None else self._keys.take(db, key, job)
+                if found is None:
+                    self._insert(job, row)
+                stored.append(found or job.uuid)
+            return stored
+
+        return self._database.write(change, durable=self._durable)
+
+    def _insert(self, job: Job, row: Mapping[str, Any]) -> None:
+        self._insert_job.run(row)
+        for name, value in (job.labels or {}).items():
+            self._insert_label.run({"job": job.uuid, "name": name, "value": value, "created": job.created})
+        self._record(job.uuid, job.created, State.PENDING.value, {})
+
     def get(self, uuid: str) -> Job | None:
         """The job as it stands now."""
         row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
         return None if row is None else rows.job_from_row(row)
+
+    def search(self, filters: Filters, after: Place | None, limit: int) -> list[Job]:
+        """At most ``limit`` jobs, newest first, from right behind ``after``."""
+        return search.page(self._database, filters, after, limit)
 
     def events(self, uuid: str) -> list[Event]:
         """A job's history, oldest first."""

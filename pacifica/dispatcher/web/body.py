@@ -1,14 +1,16 @@
 """Reading requests: JSON bodies and declared query parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cherrypy
 from cherrypy.lib import httputil
 
 from .. import jsontext
 from ..errors import BadQuery, BadRequest
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,36 @@ def json_body() -> None:
         request.process_request_body = False
         return
     request.body.processors = {"application/json": _process}
+    for media, read in getattr(getattr(request.handler, "callable", None), "streams", {}).items():
+        if not request.handler.args:  # Below it, the resource is a single job.
+            request.body.processors[media] = read
     request.body.default_proc = _refuse_type
+
+
+def takes(*names: str) -> Callable[[Handler], Handler]:
+    """Declare the query parameters that a handler takes."""
+
+    def declare(handler: Handler) -> Handler:
+        vars(handler)["query"] = names
+        return handler
+
+    return declare
+
+
+def streams(media: str, read: Callable[[Any], None]) -> Callable[[Handler], Handler]:
+    """Declare a media type beside JSON, for the handler's own path and not for those below it; ``read`` reads it."""
+
+    def declare(handler: Handler) -> Handler:
+        vars(handler)["streams"] = {media: read}
+        return handler
+
+    return declare
+
+
+def no_query(query: Mapping[str, Any]) -> None:
+    """Refuse parameters where the handler takes some, but not for this resource."""
+    for name in query:
+        raise BadQuery(f"The query parameter {name[:80]!r} is not known here; this route takes none.")
 
 
 def declared_query() -> None:

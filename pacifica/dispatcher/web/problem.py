@@ -15,6 +15,8 @@ from .. import errors, jsontext
 STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.BatchTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NothingValid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadArguments: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadOptions: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -30,6 +32,11 @@ TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
 def status_of(error: errors.DispatcherError) -> HTTPStatus:
     """The HTTP status of an error: a class without one of its own is a fault of the server."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def of(error: errors.DispatcherError) -> dict[str, Any]:
+    """The problem document of an error."""
+    return _members(status_of(error), error.code, str(error), dict(error.details()))
 
 
 def respond_to_exception() -> None:
@@ -73,7 +80,11 @@ def _respond(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) 
 
 def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> bytes:
     cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
-    problem = {
+    return jsontext.pretty(_members(status, code, detail, extra))
+
+
+def _members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
+    return {
         "type": TYPE_PREFIX + code,
         "title": status.phrase,
         "status": status.value,
@@ -81,4 +92,3 @@ def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> 
         "message": detail,
         **extra,
     }
-    return jsontext.pretty(problem)

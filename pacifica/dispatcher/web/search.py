@@ -1,0 +1,124 @@
+"""``GET /status``: what its query means, and the cursor that leads to the next page."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import cherrypy
+
+from .. import jsontext
+from ..errors import BadQuery
+from ..job import Job, State, micros, now
+from ..search import Filters, Place, Wanted
+
+PARAMETERS = ("task", "state", "label", "queue", "caller", "since", "until", "limit", "cursor")
+"""What the query may hold; ``state`` and ``label`` may come several times."""
+DEFAULT_LIMIT, MOST = 50, 500
+_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
+
+Query = Mapping[str, str | list[str]]
+
+
+def filters(query: Query) -> Filters:
+    """What the query looks for; raises ``BadQuery`` naming the parameter that cannot be used."""
+    return Filters(
+        task=_once(query, "task"),
+        states=[_state(name) for text in _all(query, "state") for name in text.split(",")],
+        labels=[_label(text) for text in _all(query, "label")],
+        queue=_once(query, "queue"),
+        caller=_once(query, "caller"),
+        since=_moment(query, "since"),
+        until=_moment(query, "until"),
+    )
+
+
+def limit(query: Query) -> int:
+    """How many jobs a page holds; raises ``BadQuery``."""
+    text = _once(query, "limit")
+    if text is None:
+        return DEFAULT_LIMIT
+    if not re.fullmatch("[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= MOST:
+        raise BadQuery(f"The query parameter limit is {text[:80]!r}; it must be a whole number from 1 to {MOST}.")
+    return int(text)
+
+
+def place(query: Query) -> Place | None:
+    """Where the page before ended; raises ``BadQuery`` for a cursor that was not made for this search."""
+    text = _once(query, "cursor")
+    if text is None:
+        return None
+    try:
+        mark, created, uuid = jsontext.loads(base64.urlsafe_b64decode(text.encode("ascii")))
+        found = Place(int(created), str(uuid))
+    except (ValueError, TypeError):
+        raise BadQuery("The query parameter cursor is none; take it from the member next of a page.") from None
+    if mark != _mark(query):
+        raise BadQuery("The query parameter cursor belongs to another search; leave the other parameters as they were.")
+    return found
+
+
+def following(query: Query, jobs: Sequence[Job], more: bool) -> str | None:  # noqa: FBT001
+    """The path of the next page, which the header ``Link`` names, too; ``None`` after the last."""
+    if not more:
+        return None
+    last = jobs[-1]
+    cursor = base64.urlsafe_b64encode(jsontext.dumps([_mark(query), last.created, last.uuid]).encode()).decode()
+    rest = {name: value for name, value in query.items() if name != "cursor"}
+    path = f"/status?{urlencode({**rest, 'cursor': cursor}, doseq=True)}"
+    cherrypy.response.headers["Link"] = f'<{path}>; rel="next"'
+    return path
+
+
+def _mark(query: Query) -> str:
+    """What tells one search from another, whatever the size of its pages."""
+    asked = sorted((name, _all(query, name)) for name in query if name not in {"cursor", "limit"})
+    return hashlib.sha256(jsontext.dumps(asked).encode()).hexdigest()[:12]
+
+
+def _all(query: Query, name: str) -> list[str]:
+    value = query.get(name, [])
+    return value if isinstance(value, list) else [value]
+
+
+def _once(query: Query, name: str) -> str | None:
+    values = _all(query, name)
+    if len(values) > 1:
+        raise BadQuery(f"The query parameter {name} comes {len(values)} times; it may come once.")
+    return values[0] if values else None
+
+
+def _state(name: str) -> State:
+    try:
+        return State(name.strip().upper())
+    except ValueError:
+        raise BadQuery(f"The query parameter state is {name[:80]!r}; it must be one of {', '.join(State)}.") from None
+
+
+def _label(text: str) -> Wanted:
+    name, colon, value = text.partition(":")
+    if not name:
+        raise BadQuery(f"The query parameter label is {text[:80]!r}; it must be NAME or NAME:VALUE.")
+    return Wanted(name, value if colon else None)
+
+
+def _moment(query: Query, name: str) -> int | None:
+    """A time of day with an offset, or seconds before now."""
+    text = _once(query, name)
+    if text is None:
+        return None
+    if _SECONDS.fullmatch(text):
+        return now() - int(float(text) * 1_000_000)
+    try:
+        # A plus sign in a query is a blank (WHATWG URL, application/x-www-form-urlencoded), and no ISO time has one.
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        if moment.tzinfo is None:
+            raise ValueError("no offset")
+        return micros(moment)
+    except (ValueError, OverflowError):
+        raise BadQuery(
+            f"The query parameter {name} is {text[:80]!r}; it must be a time such as "
+            f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}, or a number of seconds before now."
+        ) from None
