@@ -228,6 +228,7 @@ class Root:
                     "dispatch": "/dispatch/{task}/{arg}…",
                     "batch": "/dispatch",
                     "status": "/status/{uuid}",
+                    "events": "/status/{uuid}/events",
                     "search": "/status?task=&state=&label=&since=&until=&limit=",
                     "result": "/result/{uuid}",
                     "tasks": "/tasks",

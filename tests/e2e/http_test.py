@@ -110,6 +110,8 @@ def test_json_values_pass_unchanged(stack: Stack, value: Any) -> None:
         ("GET", "/status/nope", None, 400, "bad-id", "'nope'"),
         ("GET", f"/status/{NOBODY}", None, 404, "unknown-job", NOBODY),
         ("GET", f"/result/{NOBODY}", None, 404, "unknown-job", NOBODY),
+        ("GET", f"/status/{NOBODY}/events", None, 404, "unknown-job", NOBODY),
+        ("GET", "/status/nope/events", None, 400, "bad-id", "'nope'"),
         ("GET", f"/status/{NOBODY}?foo=1", None, 400, "bad-query", "'foo'"),
         ("GET", "/dispatch/add/2/2?x=1", None, 400, "bad-query", "'x'"),
         ("GET", "/tasks/nope", None, 404, "unknown-task", "'nope'"),
@@ -139,6 +141,7 @@ def test_each_wrong_argument_is_named(stack: Stack) -> None:
         ("PUT", f"/status/{NOBODY}", "DELETE, GET, HEAD"),
         ("POST", f"/status/{NOBODY}", "DELETE, GET, HEAD"),
         ("GET", f"/status/{NOBODY}/retry", "POST"),
+        ("POST", f"/status/{NOBODY}/events", "GET, HEAD"),
         ("POST", f"/result/{NOBODY}", "GET, HEAD"),
         ("PATCH", "/tasks", "GET, HEAD"),
         ("POST", "/health/live", "GET, HEAD"),
@@ -213,6 +216,17 @@ def test_a_failing_task_shows_failure_with_type_and_message(stack: Stack) -> Non
     job = stack.ended(stack.dispatch("fail", "It broke."))
     assert (job["state"], job["error"]) == ("FAILURE", {"type": "RuntimeError", "message": "It broke."})
     assert job["result"] is None
+
+
+def test_the_history_of_a_job_is_told_in_order(stack: Stack) -> None:
+    job = stack.ended(stack.dispatch("fail", "It broke."))
+    answer = stack.get(f"/status/{job['uuid']}/events")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    events = answer.json()["events"]
+    assert [event["kind"] for event in events] == ["PENDING", "STARTED", "FAILURE"]
+    assert [event["id"] for event in events] == sorted(event["id"] for event in events)
+    assert (events[0]["at"], events[-1]["at"]) == (job["created"], job["finished"])
+    assert "Traceback" not in answer.text
 
 
 def test_the_times_of_a_job_are_in_order(stack: Stack) -> None:
