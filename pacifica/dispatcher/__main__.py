@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import cherrypy
+from cheroot.server import HTTPRequest
 
 from . import rest
+from .access import is_loopback
 from .app import DispatcherApp
 from .errors import ConfigError, DatabaseUnavailable
 from .settings import load_settings
+from .web.headers import DropUnderscores
 
 DEFAULTS = {"server.socket_host": "127.0.0.1", "server.socket_port": 8050, "engine.autoreload.on": False}
 
@@ -45,12 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app = DispatcherApp(lambda: load_settings(given.config))
         app.prepare()
-        tree = rest.mount(app.service)
+        tree = rest.mount(app.service, app.settings.auth, app.tokens)
         _configure(tree, given)
+        _check_address(app.settings.auth.anonymous)
     except (ConfigError, DatabaseUnavailable, UsageError) as error:
         sys.stderr.write(f"pacifica-dispatcher: {error}\n")
         return 1
     cherrypy.tree.mount(tree, "")
+    # X_Forwarded_User would pass as X-Forwarded-User.
+    HTTPRequest.header_reader = DropUnderscores()
     engine = cherrypy.engine
     engine.subscribe("start", app.relay.start)
     engine.subscribe("start", app.upkeep.start)
@@ -92,6 +98,19 @@ def _configure(tree: cherrypy.Application, given: argparse.Namespace) -> None:
             raise UsageError(f"The CherryPy file {given.cp_config} has a fault: {error}") from error
     own = {"server.socket_host": given.address, "server.socket_port": given.port}
     cherrypy.config.update({key: value for key, value in own.items() if value is not None})
+
+
+def _check_address(anonymous: str) -> None:
+    """Refuse to let anybody on the network in unless the configuration says so."""
+    host = cherrypy.server.socket_host
+    if anonymous != "loopback" or cherrypy.server.socket_file or (host and is_loopback(host)):
+        return
+    raise UsageError(
+        f"It will not listen at {host or 'every address'}, as anybody who reaches that could dispatch jobs. In the "
+        "configuration, [auth] anonymous = none asks everybody for a token (pacifica-dispatcher-cmd token create), "
+        "and anonymous = anywhere lets everybody in (DISPATCHER_ANONYMOUS in the environment does the same); "
+        "or listen at 127.0.0.1."
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ from .service import Service
 from .store.database import Database
 from .store.jobs import JobStore
 from .store.outbox import Outbox
+from .store.tokens import TokenStore
 from .store.workers import WorkerStore
+from .tokens import Tokens
 from .transport import Transport
 from .upkeep import Upkeep
 from .worker import LeaseStep, RecordStep
@@ -109,6 +111,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def workers(self) -> WorkerStore:
         """The workers' leases."""
         return WorkerStore(self.database)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The bearer tokens."""
+        return Tokens(TokenStore(self.database))
 
     @cached_property
     def holder(self) -> str:

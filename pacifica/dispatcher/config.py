@@ -10,8 +10,23 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .access import Grant, Network
 from .config_ini import Given, Name, PlaceFault, read_ini
-from .config_values import MODULES, TEXT, Kind, choice, database_url, mask_passwords, seconds, whole_number
+from .config_values import (
+    GRANTS,
+    HEADER,
+    HOSTS,
+    MODULES,
+    NETWORKS,
+    TEXT,
+    YES_NO,
+    Kind,
+    choice,
+    database_url,
+    mask_passwords,
+    seconds,
+    whole_number,
+)
 from .errors import ConfigError, ConfigFault
 
 
@@ -45,12 +60,27 @@ class DispatcherSettings:
 
 
 @dataclass(frozen=True)
+class AuthSettings:
+    """Who may ask for what; ``rate_window`` is in seconds, a ``rate_limit`` of 0 is none."""
+
+    anonymous: str
+    hosts: tuple[str, ...]
+    proxy_addresses: tuple[Network, ...]
+    proxy_user_header: str
+    proxy_scopes: tuple[Grant, ...]
+    rate_limit: int
+    rate_window: float
+    show_tracebacks: bool
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration, valid; whatever may hold a password is left out of its ``repr``."""
 
     database: DatabaseSettings
     celery: Mapping[str, Any] = field(repr=False)
     dispatcher: DispatcherSettings
+    auth: AuthSettings
 
 
 class Option(NamedTuple):
@@ -105,6 +135,22 @@ OPTIONS: tuple[Option, ...] = (
            "How long an Idempotency-Key stands for its job, in seconds."),
     Option("dispatcher", "batch_limit", whole_number(1, 1_000_000), "10000",
            "How many jobs one request may dispatch."),
+    Option("auth", "anonymous", choice("loopback", "anywhere", "none"), "loopback",
+           "Who may ask without a token: programs on this machine, anybody who reaches the server, or nobody."),
+    Option("auth", "hosts", HOSTS, "",
+           "The names by which clients call this server, beside localhost; others are then refused."),
+    Option("auth", "proxy_addresses", NETWORKS, "",
+           "The addresses or CIDR blocks of the proxies whose word is taken for who the user is."),
+    Option("auth", "proxy_user_header", HEADER, "X-Forwarded-User",
+           "The header in which such a proxy names the user."),
+    Option("auth", "proxy_scopes", GRANTS, "read, dispatch, cancel",
+           "What such a user may do: read, dispatch, cancel, admin, each also for some tasks only (dispatch:lab.*)."),
+    Option("auth", "rate_limit", whole_number(0, 1_000_000_000), "0",
+           "How many requests a caller has in each rate_window, in each web process; 0 is no limit."),
+    Option("auth", "rate_window", seconds(1, 86_400), "60",
+           "The window of the rate limit, in seconds."),
+    Option("auth", "show_tracebacks", YES_NO, "false",
+           "Whether those who may read a failed job see its traceback, too."),
 )
 # fmt: on
 SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS))
@@ -113,9 +159,10 @@ ENVIRONMENT: Mapping[str, Name] = MappingProxyType(
         "BROKER_URL": Name("celery", "broker_url"),
         "CELERY_BROKER_URL": Name("celery", "broker_url"),
         "PEEWEE_URL": Name("database", "peewee_url"),
+        "DISPATCHER_ANONYMOUS": Name("auth", "anonymous"),
     }
 )
-"""The later of two wins. Celery itself prefers the second to any setting, and its ``-b`` option sets it."""
+"""The later of two wins. Celery itself prefers CELERY_BROKER_URL to any setting, and its ``-b`` option sets it."""
 FORBIDDEN = "CELERY_RESULT_BACKEND"
 """With this variable, Celery would write results past the record."""
 _KINDS = {Name(option.section, option.key): option.kind for option in OPTIONS}
@@ -149,6 +196,7 @@ def parse(
         database=DatabaseSettings(**chosen["database"]),
         celery=MappingProxyType(chosen["celery"]),
         dispatcher=DispatcherSettings(**chosen["dispatcher"]),
+        auth=AuthSettings(**chosen["auth"]),
     )
 
 

@@ -8,6 +8,8 @@ from keyword import iskeyword
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from .access import parse_grants, parse_networks
+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -134,6 +136,18 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in map(str.strip, text.split(",")) if part))
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", part) for part in _parts(text.lower())):
+        raise ValueError
+    return _parts(text.lower())
+
+
+def _header(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
+        raise ValueError
+    return text
+
+
 def _modules(text: str) -> tuple[str, ...]:
     for place, name in enumerate(_parts(text), start=1):
         if not all(part.isidentifier() and not iskeyword(part) for part in name.split(".")):
@@ -164,4 +178,8 @@ def _at_sign_ends_login(url: SplitResult) -> bool:
 TEXT = Kind("one line of text", _line)
 YES_NO = Kind("true or false (or yes, no, on, off, 1, 0)", _truth)
 WORDS = Kind("a list separated by commas", _parts)
+HOSTS = Kind("host names without ports, separated by commas", _hosts)
+HEADER = Kind("the name of an HTTP header", _header)
+NETWORKS = Kind("IP addresses or CIDR blocks, separated by commas", lambda text: parse_networks(_parts(text)))
+GRANTS = Kind("scopes such as read or dispatch:lab.*, separated by commas", lambda text: parse_grants(_parts(text)))
 MODULES = Kind("the dotted names of Python modules, separated by commas", _modules)

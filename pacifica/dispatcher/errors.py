@@ -15,6 +15,12 @@ DispatcherError
 ├── KeyReused                an Idempotency-Key came again with another request
 ├── AlreadyFinal             the job has ended; it cannot be cancelled
 ├── NoResult                 the job ended without a result
+├── Unauthorized             the caller is not known
+├── Forbidden                the caller is known, and may not
+│   ├── MissingScope         the caller's scopes do not cover it
+│   ├── CrossSite            a browser asks on behalf of another site
+│   └── ForeignHost          the request names a host that is not this one
+├── TooManyRequests          the caller's rate limit is used up
 ├── Unavailable              try again later
 │   ├── DatabaseUnavailable  the database cannot be reached, or cannot be written
 │   └── BrokerUnavailable    the broker cannot be reached, or does not answer
@@ -206,6 +212,57 @@ class NoResult(DispatcherError):
 
     def details(self) -> Mapping[str, Any]:
         return {"state": self.state, "error": self.error}
+
+
+class Unauthorized(DispatcherError):
+    """The caller is not known; ``invalid`` when a token was sent and is not, or no longer, one of ours."""
+
+    code = "unauthorized"
+
+    def __init__(self, message: str, *, invalid: bool = False) -> None:
+        self.invalid = invalid
+        super().__init__(message)
+
+
+class Forbidden(DispatcherError):
+    """The caller is known, and may not do it."""
+
+    code = "forbidden"
+
+
+class MissingScope(Forbidden):
+    """The caller's scopes do not cover the request."""
+
+    code = "missing-scope"
+
+    def __init__(self, scope: str, task: str | None = None) -> None:
+        self.scope = scope if task is None else f"{scope}:{task[:191]}"
+        super().__init__(f"This takes the scope {self.scope}, which the caller does not have.")
+
+    def details(self) -> Mapping[str, Any]:
+        return {"scope": self.scope}
+
+
+class CrossSite(Forbidden):
+    """A browser asks for a change on behalf of another site."""
+
+    code = "cross-site"
+
+
+class ForeignHost(Forbidden):
+    """The ``Host`` of the request is not one of this server's."""
+
+    code = "foreign-host"
+
+
+class TooManyRequests(DispatcherError):
+    """The caller's rate limit is used up; ``retry_after`` is in whole seconds."""
+
+    code = "too-many-requests"
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"The rate limit is used up; try again in {retry_after} s.")
 
 
 class Unavailable(DispatcherError):

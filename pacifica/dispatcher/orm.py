@@ -178,7 +178,22 @@ class Binding(peewee.Model):
         indexes = ((("queue",), False),)
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding)
+class Token(peewee.Model):
+    """A bearer token: its SHA-256 digest, and what it allows; the token itself is nowhere."""
+
+    id = peewee.CharField(36, primary_key=True)
+    name = peewee.CharField(KEY_LENGTH, index=True)
+    digest = peewee.CharField(64, unique=True)
+    scopes = LongTextField()
+    own = peewee.BooleanField(default=False)
+    expires = peewee.BigIntegerField(null=True)
+    created = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "token"
+
+
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token)
 
 for _alias, _class in (("sqliteext", peewee.SqliteDatabase), ("sqliteext+pool", PooledSqliteDatabase)):
     db_url.register_database(_class, _alias)

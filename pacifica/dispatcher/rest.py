@@ -6,11 +6,15 @@ from typing import Any
 
 import cherrypy
 
+from .config import AuthSettings
 from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
 from .options import parse_options
 from .service import Request, Service
+from .tokens import Tokens
 from .web import batch, body, problem, render, search
+from .web.guard import Guard
+from .web.headers import CLEAN, SecureHeaders
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
@@ -28,7 +32,7 @@ class Dispatch:
     def GET(self, task: str, *args: str) -> bytes:
         """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
         media = wanted(TEXT, JSON)
-        job = self._service.dispatch(self._service.registry[task].bind_text(args))
+        job = self._service.dispatch(self._service.registry[task].bind_text(args), request=Request(caller=caller()))
         _locate(job)
         return as_text(job.uuid) if media == TEXT else as_json(render.job(job))
 
@@ -47,7 +51,7 @@ class Dispatch:
         given = body.read_dispatch(cherrypy.request.json)
         call = self._service.registry[task].bind(given.args, given.kwargs)
         job = self._service.dispatch(
-            call, parse_options(given.options), Request(idempotency_key=body.idempotency_key())
+            call, parse_options(given.options), Request(caller=caller(), idempotency_key=body.idempotency_key())
         )
         cherrypy.response.status = 202
         _locate(job)
@@ -126,7 +130,7 @@ class Retry:
     def POST(self, uuid: str) -> bytes:
         """Dispatch the same task with the same arguments: 202 and the new job."""
         wanted(JSON)
-        job = self._service.retry(parse_uuid(uuid))
+        job = self._service.retry(parse_uuid(uuid), caller())
         cherrypy.response.status = 202
         _locate(job)
         return as_json(render.job(job))
@@ -256,9 +260,21 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
 """How CherryPy is to treat the tree: by HTTP method, with one shape for every error."""
 
 
-def mount(service: Service) -> cherrypy.Application:
+def mount(service: Service, auth: AuthSettings, tokens: Tokens) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
-    return cherrypy.Application(Root(service), "", {path: dict(own) for path, own in CONFIG.items()})
+    guard = Guard(auth, tokens, service)
+    own = dict(CONFIG["/"]) | {"hooks.on_start_resource.guard": guard.enter, "hooks.before_handler.guard": guard.look}
+    application = cherrypy.Application(Root(service), "", {"/": own})
+    application.wsgiapp.pipeline.append(("dispatcher_headers", SecureHeaders))
+    for log in (application.log, cherrypy.log):
+        log.access_log.addFilter(CLEAN)
+        log.error_log.addFilter(CLEAN)
+    return application
+
+
+def caller() -> str:
+    """Who asks, as the guard found out; empty for anybody."""
+    return cherrypy.request.login or ""
 
 
 def _locate(job: Job) -> None:

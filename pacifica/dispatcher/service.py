@@ -151,14 +151,14 @@ class Service:
             raise AlreadyFinal(uuid, job.state.value)
         return job
 
-    def retry(self, uuid: str) -> Job:
+    def retry(self, uuid: str, caller: str = "") -> Job:
         """A new job with the same task, arguments and options, to start at once; raises ``UnknownJob``."""
         old = self.status(uuid)
         call = self.registry[old.task].bind(old.args, old.kwargs)
         options = Options(
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
         )
-        return self.dispatch(call, options, Request(replay_of=old.uuid))
+        return self.dispatch(call, options, Request(caller=caller, replay_of=old.uuid))
 
     def readiness(self) -> Readiness:
         """How the database, the broker and the outbox are; never raises for a part that is away."""

@@ -4,12 +4,14 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.config import OPTIONS, SCHEMES, SECTIONS, Option, Settings, parse
+from pacifica.dispatcher.access import Grant
+from pacifica.dispatcher.config import OPTIONS, SCHEMES, SECTIONS, AuthSettings, Option, Settings, parse
 from pacifica.dispatcher.config_values import whole_number
 from pacifica.dispatcher.errors import ConfigError
 
@@ -34,6 +36,14 @@ BAD_VALUES = {
     "stop_seconds": ("", "-1", "604801"),
     "idempotency_seconds": ("", "0", "31622401"),
     "batch_limit": ("", "0", "1000001", "1.5"),
+    "anonymous": ("", "Loopback", "everybody", "none, loopback"),
+    "hosts": ("http://lab", "lab:8050", "a b"),
+    "proxy_addresses": ("localhost", "10.0.0.1/8", "10.0.0.0/33", "1.2.3"),
+    "proxy_user_header": ("", "X_Forwarded_User", "X User", "X:User"),
+    "proxy_scopes": ("write", "read write", "dispatch:", "dispatch:a b"),
+    "rate_limit": ("", "-1", "many"),
+    "rate_window": ("", "0", "86401"),
+    "show_tracebacks": ("", "maybe"),
 }
 GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "peewee_url": ("postgresql+pool://u:p%40ss@db:5432/jobs?max_connections=4", None),
@@ -54,6 +64,14 @@ GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "stop_seconds": ("60", 60.0),
     "idempotency_seconds": ("1", 1.0),
     "batch_limit": ("5", 5),
+    "anonymous": ("none", None),
+    "hosts": ("jobs.lab, jobs", ("jobs.lab", "jobs")),
+    "proxy_addresses": ("10.0.0.1, fd00::/8", (ip_network("10.0.0.1"), ip_network("fd00::/8"))),
+    "proxy_user_header": ("Remote-User", None),
+    "proxy_scopes": ("read, dispatch:lab.*", (Grant("read"), Grant("dispatch", "lab.*"))),
+    "rate_limit": ("100", 100),
+    "rate_window": ("1", 1.0),
+    "show_tracebacks": ("yes", True),
 }
 
 
@@ -105,6 +123,16 @@ def test_nothing_at_all_gives_the_documented_defaults() -> None:
         "idempotency_seconds": 86400.0,
         "batch_limit": 10000,
     }
+    assert made.auth == AuthSettings(
+        anonymous="loopback",
+        hosts=(),
+        proxy_addresses=(),
+        proxy_user_header="X-Forwarded-User",
+        proxy_scopes=(Grant("read"), Grant("dispatch"), Grant("cancel")),
+        rate_limit=0,
+        rate_window=60.0,
+        show_tracebacks=False,
+    )
 
 
 @pytest.mark.parametrize("text", [None, "", "\n", "# only a comment\n", "[database]\n[celery]\n[dispatcher]\n"])

@@ -43,6 +43,9 @@ SAMPLES = {
     "BadOptions": lambda: errors.BadOptions(FAULTS),
     "KeyReused": lambda: errors.KeyReused("key" * 100),
     "AlreadyFinal": lambda: errors.AlreadyFinal(UUID, "SUCCESS"),
+    "Unauthorized": lambda: errors.Unauthorized("A sentence.", invalid=True),
+    "MissingScope": lambda: errors.MissingScope("dispatch", "ad" * 100),
+    "TooManyRequests": lambda: errors.TooManyRequests(3),
     "NoResult": lambda: errors.NoResult(UUID, "FAILURE", {"type": "ValueError", "message": "no"}),
 }
 

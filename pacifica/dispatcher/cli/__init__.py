@@ -2,6 +2,7 @@
 
 import click
 
+from .token import token
 from .up import up
 
 
@@ -11,4 +12,5 @@ def main() -> None:
     """Run and look after Pacifica Dispatcher."""
 
 
+main.add_command(token)
 main.add_command(up)

@@ -22,6 +22,9 @@ STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.AlreadyFinal: HTTPStatus.CONFLICT,
     errors.NoResult: HTTPStatus.CONFLICT,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """The status of each class of error; a class that is not here has that of its nearest base."""
@@ -43,7 +46,10 @@ def respond_to_exception() -> None:
     """Make the answer of the exception that is being handled; CherryPy's ``request.error_response``."""
     error = sys.exc_info()[1]
     if isinstance(error, errors.DispatcherError):
-        if isinstance(error, errors.Unavailable):
+        if isinstance(error, errors.Unauthorized):
+            challenge = 'Bearer realm="pacifica-dispatcher"' + (', error="invalid_token"' if error.invalid else "")
+            cherrypy.response.headers["WWW-Authenticate"] = challenge
+        if isinstance(error, errors.Unavailable | errors.TooManyRequests):
             cherrypy.response.headers["Retry-After"] = str(error.retry_after)
         _respond(status_of(error), error.code, str(error), dict(error.details()))
     else:

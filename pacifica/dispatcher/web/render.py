@@ -38,14 +38,21 @@ def bare(value: Any) -> str:
 
 
 def job(value: Job) -> dict[str, Any]:
-    """A job as JSON shows it; the traceback of a failure stays in the record."""
+    """A job as JSON shows it; the traceback of a failure only to those who may see it (``web.guard``)."""
     error = value.error
+    shows = error is not None and getattr(cherrypy.serving.request, "dispatcher_tracebacks", False)
     return {
         "uuid": value.uuid,
         "task": value.task,
         "state": value.state.value,
         "result": value.result,
-        "error": None if error is None else {"type": error.type, "message": error.message},
+        "error": None
+        if error is None
+        else {
+            "type": error.type,
+            "message": error.message,
+            **({"traceback": error.traceback} if shows else {}),
+        },
         "args": value.args,
         "kwargs": value.kwargs,
         "attempt": value.attempt,

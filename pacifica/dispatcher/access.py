@@ -1,0 +1,100 @@
+"""Who may do what: scopes with task globs, callers, and which addresses count as this machine or a trusted proxy."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+READ, DISPATCH, CANCEL, ADMIN = SCOPES = ("read", "dispatch", "cancel", "admin")
+"""``admin`` holds all the others."""
+Network = IPv4Network | IPv6Network
+_GLOB = re.compile(r"[\w.*?\[\]!-]{1,191}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One scope, for the tasks whose names match the glob."""
+
+    scope: str
+    tasks: str = "*"
+
+    def __str__(self) -> str:
+        return self.scope if self.tasks == "*" else f"{self.scope}:{self.tasks}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: ``name`` is what the job's row keeps, empty for anybody; ``own`` hides the jobs of others."""
+
+    name: str
+    grants: tuple[Grant, ...]
+    own: bool = False
+
+    def may(self, scope: str, task: str | None = None) -> bool:
+        """Whether one of the grants covers the scope, and the task when one is named."""
+        return any(
+            grant.scope in {scope, ADMIN} and (task is None or fnmatchcase(task, grant.tasks)) for grant in self.grants
+        )
+
+    def may_all(self, scope: str) -> bool:
+        """Whether the scope covers every task, and everybody's jobs."""
+        return not self.own and any(grant.scope in {scope, ADMIN} and grant.tasks == "*" for grant in self.grants)
+
+    def reaches(self, scope: str, *, task: str, caller: str) -> bool:
+        """Whether a job of that task, dispatched by that caller, is within the scope."""
+        return self.may(scope, task) and (not self.own or caller == self.name)
+
+
+ANYBODY = Caller("", (Grant(ADMIN),))
+"""An anonymous caller, where one is accepted."""
+
+
+def parse_grant(text: str) -> Grant:
+    """``read`` or ``dispatch:lab.*``; raises ``ValueError`` with a sentence."""
+    scope, colon, tasks = text.strip().partition(":")
+    if scope not in SCOPES:
+        raise ValueError(f"{scope[:40]!r} is not a scope; there are {', '.join(SCOPES)}")
+    if colon and not _GLOB.fullmatch(tasks):
+        raise ValueError(f"{tasks[:40]!r} cannot match a task's name; one such as lab.* can")
+    return Grant(scope, tasks if colon else "*")
+
+
+def parse_grants(texts: Iterable[str]) -> tuple[Grant, ...]:
+    """The grants of several texts, each once."""
+    return tuple(dict.fromkeys(parse_grant(text) for text in texts))
+
+
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Addresses and CIDR blocks; raises ``ValueError`` naming the place of the one that is none."""
+    found = []
+    for place, text in enumerate(texts, start=1):
+        try:
+            found.append(ip_network(text))
+        except ValueError:
+            raise ValueError(f"has an entry, number {place}, that is no address or CIDR block") from None
+    return tuple(found)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address or name, as far as the text tells; the empty text does not."""
+    bare = host.strip().removeprefix("[").removesuffix("]").rstrip(".").lower()
+    if bare == "localhost":
+        return True
+    address = _address(bare)
+    return address is not None and address.is_loopback
+
+
+def within(host: str, networks: Sequence[Network]) -> bool:
+    """Whether the address lies in one of the networks."""
+    address = _address(host)
+    return address is not None and any(address in network for network in networks)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address, with an IPv4 one that IPv6 carries (``::ffff:127.0.0.1``) as itself."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

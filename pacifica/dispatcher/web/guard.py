@@ -1,0 +1,177 @@
+"""The guard before every handler: host, caller, rate limit, scope, and whether a browser asks for another site.
+
+It stands before the body is read. Order and rules are told in docs/api/security.md.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import cherrypy
+
+from ..access import ANYBODY, READ, Caller, is_loopback, within
+from ..config import AuthSettings
+from ..errors import (
+    CrossSite,
+    Forbidden,
+    ForeignHost,
+    MissingScope,
+    TooManyRequests,
+    Unauthorized,
+    UnknownJob,
+)
+from ..job import parse_uuid
+from ..ratelimit import RateLimit
+from ..service import Service
+from ..tokens import Tokens
+from .routes import Rule, rule
+
+FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
+"""What a proxy adds: a request with one of these comes from elsewhere, whatever its address says."""
+TOLD = "Send a token as the header Authorization: Bearer <token>; pacifica-dispatcher-cmd token create makes one."
+
+
+class Guard:
+    """Decides on each request; as two CherryPy tools, ``enter`` before the body and ``look`` before the handler."""
+
+    def __init__(self, settings: AuthSettings, tokens: Tokens, service: Service) -> None:
+        self._settings = settings
+        self._tokens = tokens
+        self._service = service
+        self._limit = RateLimit(settings.rate_limit, settings.rate_window) if settings.rate_limit else None
+
+    def enter(self) -> None:
+        """Refuse what may not come in; else ``request.login`` is the caller's name. Errors are ``errors``'."""
+        request = cherrypy.request
+        handler = getattr(request.handler, "callable", None)
+        found = rule(handler)
+        if found is not None and found.scope is None:
+            return
+        self._check_host(request.headers)
+        try:
+            caller = self._caller(request.headers, request.remote.ip)
+        except Unauthorized:
+            self._count(f"at {request.remote.ip}")
+            raise
+        request.dispatcher_caller = caller
+        request.login = caller.name
+        self._count(caller.name or f"at {request.remote.ip}")
+        if handler is None:
+            return  # CherryPy's own 404 or 405.
+        if found is None or found.scope is None:
+            raise Forbidden("No rule says who may do this, so nobody may.")
+        if not caller.may(found.scope):
+            raise MissingScope(found.scope)
+        if found.about == "everything" and not caller.may_all(found.scope):
+            raise MissingScope(found.scope, "*")
+        if found.scope != READ and request.method != "HEAD":
+            check_site(request.headers)
+        request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.may(READ)
+
+    def look(self) -> None:
+        """Refuse a task or a job that the caller's scope does not reach; another's job is as unknown as none."""
+        request = cherrypy.request
+        found, caller = rule(getattr(request.handler, "callable", None)), getattr(request, "dispatcher_caller", None)
+        if found is None or caller is None or found.scope is None:
+            return
+        if found.about == "task" and (named := _subject("task")) and not caller.may(found.scope, named):
+            raise MissingScope(found.scope, named)
+        if found.about == "job" and not caller.may_all(found.scope) and (named := _subject("uuid")):
+            self._look_at_job(caller, found, parse_uuid(named))
+
+    def _look_at_job(self, caller: Caller, found: Rule, uuid: str) -> None:
+        """Neither task nor caller of a job ever changes, so that what is seen here holds in the handler."""
+        job = self._service.status(uuid)
+        request = cherrypy.request
+        if not caller.reaches(str(found.scope), task=job.task, caller=job.caller):
+            raise UnknownJob(uuid)
+        request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.reaches(
+            READ, task=job.task, caller=job.caller
+        )
+
+    def _check_host(self, headers: Mapping[str, str]) -> None:
+        """A page whose name was rebound to this address sends its own name as the host (DNS rebinding)."""
+        host = host_name(headers.get("Host", ""))
+        own = self._settings
+        if not host or host in own.hosts or is_loopback(host):
+            return
+        if own.hosts:
+            raise ForeignHost(f"This server is not {host[:191]!r}; the setting [auth] hosts names what it is.")
+        if own.anonymous == "loopback" and "Authorization" not in headers and own.proxy_user_header not in headers:
+            raise ForeignHost(
+                f"Without a token only this machine may ask, by the name localhost and not {host[:191]!r}; "
+                "the setting [auth] hosts allows other names."
+            )
+
+    def _caller(self, headers: Mapping[str, str], address: str) -> Caller:
+        own = self._settings
+        if "Authorization" in headers:
+            return self._by_token(headers["Authorization"])
+        from_proxy = within(address, own.proxy_addresses)
+        if from_proxy and own.proxy_user_header in headers:
+            return self._by_proxy(headers[own.proxy_user_header])
+        if own.anonymous == "anywhere":
+            return ANYBODY
+        local = is_loopback(address) and not from_proxy and not any(name in headers for name in FORWARDED)
+        if own.anonymous == "loopback" and local and own.proxy_user_header not in headers:
+            return ANYBODY
+        raise Unauthorized(f"This takes a token. {TOLD}")
+
+    def _by_token(self, given: str) -> Caller:
+        scheme, _, token = given.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized(f"The scheme of Authorization is not known here. {TOLD}")
+        caller = self._tokens.caller(token.strip())
+        if caller is None:
+            raise Unauthorized("The token is not, or no longer, valid.", invalid=True)
+        return caller
+
+    def _by_proxy(self, user: str) -> Caller:
+        if not 0 < len(user) <= 150 or not user.isprintable() or "," in user:
+            raise Unauthorized("The proxy names no user that can be taken: 1 to 150 characters on one line, no comma.")
+        return Caller(f"user:{user}", self._settings.proxy_scopes)
+
+    def _count(self, caller: str) -> None:
+        if self._limit is None:
+            return
+        seen = self._limit.take(caller, time.monotonic())
+        headers = cherrypy.response.headers
+        headers["RateLimit-Policy"] = f'"default";q={self._limit.limit};w={int(self._limit.window)}'
+        headers["RateLimit"] = f'"default";r={seen.remaining};t={seen.reset}'
+        if not seen.allowed:
+            raise TooManyRequests(seen.retry_after)
+
+
+def check_site(headers: Mapping[str, str]) -> None:
+    """Raise ``CrossSite`` when a browser says that another site asks; whoever is no browser says nothing.
+
+    Source: W3C Fetch Metadata; RFC 6454, section 7.
+    """
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
+    if site is not None and site.strip().lower() not in {"same-origin", "none"}:
+        raise CrossSite("A page of another site may not change anything here (Sec-Fetch-Site).")
+    if origin is not None and _authority(origin) != _authority(f"{origin.partition(':')[0]}://{headers.get('Host')}"):
+        raise CrossSite("A page of another site may not change anything here (Origin).")
+
+
+def host_name(host: str) -> str:
+    """The name in a ``Host`` header, in lower case, without port; an IPv6 address keeps its brackets."""
+    name = host.strip().lower()
+    return f"{name.partition(']')[0]}]" if name.startswith("[") else name.partition(":")[0]
+
+
+def _authority(origin: str) -> Any:
+    """Host and port of an origin; something that equals nothing for one that has none, such as ``null``."""
+    try:
+        parts = urlsplit(origin)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return object()
+    return (parts.hostname, port) if parts.hostname else object()
+
+
+def _subject(name: str) -> str:
+    """What the path is about, as the handler will see it."""
+    handler = cherrypy.request.handler
+    return str(handler.args[0] if handler.args else handler.kwargs.get(name, ""))

@@ -1,0 +1,59 @@
+"""The headers that every answer carries, whichever part made it, and a log that clients cannot write into."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cheroot.server import HeaderReader
+
+SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+"""What an answer sets itself stays."""
+SERVER = "Pacifica-Dispatcher"
+_SECRET = re.compile(r"(?i)(pd_[\w-]{4})[\w-]+|((?:bearer|basic)(?:\s|%20|\+)+|(?:access_)?token=)[^\s&\"']+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class SecureHeaders:
+    """WSGI middleware around the whole application; takes the version out of ``Server``."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        # gunicorn adds a Server of its own, without a version, to whatever is there.
+        named = environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            kept = [(name, value) for name, value in headers if name.lower() != "server"]
+            there = {name.lower() for name, _ in kept}
+            kept += [(name, value) for name, value in SECURITY if name.lower() not in there]
+            return start_response(status, kept if named else [*kept, ("Server", SERVER)], *more)
+
+        return self._application(environ, start)
+
+
+class CleanLog(logging.Filter):
+    """Takes tokens and control characters out of what is logged; line breaks stay in our own tracebacks only."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record; it is always kept."""
+        text = _SECRET.sub(lambda found: f"{found[1] or found[2]}***", record.getMessage())
+        record.msg, record.args = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text), ()
+        return True
+
+
+CLEAN = CleanLog()
+
+
+class DropUnderscores(HeaderReader):
+    """Leaves out a header with ``_`` in its name, which WSGI cannot tell from ``-``; cheroot's own raises TypeError."""
+
+    def _allow_header(self, key_name: bytes) -> bool:
+        return b"_" not in key_name
