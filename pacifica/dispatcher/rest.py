@@ -19,7 +19,7 @@ from .web.render import JSON, TEXT, as_json, as_text, wanted
 
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
 cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem.trim)
-cherrypy.tools.dispatcher_query = cherrypy.Tool("before_handler", body.declared_query)
+cherrypy.tools.dispatcher_query = cherrypy.Tool("before_handler", problem.refusing(body.declared_query))
 
 
 @cherrypy.expose
@@ -263,7 +263,10 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
 def mount(service: Service, auth: AuthSettings, tokens: Tokens) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
     guard = Guard(auth, tokens, service)
-    own = dict(CONFIG["/"]) | {"hooks.on_start_resource.guard": guard.enter, "hooks.before_handler.guard": guard.look}
+    own = dict(CONFIG["/"]) | {
+        "hooks.on_start_resource.guard": problem.refusing(guard.enter),
+        "hooks.before_handler.guard": problem.refusing(guard.look),
+    }
     application = cherrypy.Application(Root(service), "", {"/": own})
     application.wsgiapp.pipeline.append(("dispatcher_headers", SecureHeaders))
     for log in (application.log, cherrypy.log):

@@ -5,6 +5,7 @@ services has always done. No traceback, SQL or path is ever in it.
 """
 
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -46,15 +47,45 @@ def respond_to_exception() -> None:
     """Make the answer of the exception that is being handled; CherryPy's ``request.error_response``."""
     error = sys.exc_info()[1]
     if isinstance(error, errors.DispatcherError):
-        if isinstance(error, errors.Unauthorized):
-            challenge = 'Bearer realm="pacifica-dispatcher"' + (', error="invalid_token"' if error.invalid else "")
-            cherrypy.response.headers["WWW-Authenticate"] = challenge
-        if isinstance(error, errors.Unavailable | errors.TooManyRequests):
-            cherrypy.response.headers["Retry-After"] = str(error.retry_after)
-        _respond(status_of(error), error.code, str(error), dict(error.details()))
+        answer(error)
     else:
         cherrypy.log("A request failed in a way that nobody foresaw.", traceback=True)
         _respond(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed; its log tells why.", {})
+
+
+def answer(error: errors.DispatcherError) -> None:
+    """Make the answer of an error of ours."""
+    headers = cherrypy.response.headers
+    if isinstance(error, errors.Unauthorized):
+        invalid = ', error="invalid_token"' if error.invalid else ""
+        headers["WWW-Authenticate"] = f'Bearer realm="pacifica-dispatcher"{invalid}'
+    if isinstance(error, errors.Unavailable | errors.TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after)
+    _respond(status_of(error), error.code, str(error), dict(error.details()))
+
+
+class Refusal(cherrypy.HTTPError):  # type: ignore[misc]
+    """An error of ours as CherryPy's own: of any other one that leaves a hook it logs the traceback."""
+
+    def __init__(self, error: errors.DispatcherError) -> None:
+        super().__init__(status_of(error).value, str(error))
+        self._error = error
+
+    def set_response(self) -> None:
+        """Make the answer."""
+        answer(self._error)
+
+
+def refusing(hook: Callable[[], None]) -> Callable[[], None]:
+    """The hook, raising ``Refusal`` for an error of ours."""
+
+    def run() -> None:
+        try:
+            hook()
+        except errors.DispatcherError as error:
+            raise Refusal(error) from error
+
+    return run
 
 
 def page(status: str, message: str, **_: Any) -> bytes:
