@@ -37,9 +37,13 @@ class Caller:
             grant.scope in {scope, ADMIN} and (task is None or fnmatchcase(task, grant.tasks)) for grant in self.grants
         )
 
+    def may_every(self, scope: str) -> bool:
+        """Whether the scope covers every task."""
+        return any(grant.scope in {scope, ADMIN} and grant.tasks == "*" for grant in self.grants)
+
     def may_all(self, scope: str) -> bool:
         """Whether the scope covers every task, and everybody's jobs."""
-        return not self.own and any(grant.scope in {scope, ADMIN} and grant.tasks == "*" for grant in self.grants)
+        return not self.own and self.may_every(scope)
 
     def reaches(self, scope: str, *, task: str, caller: str) -> bool:
         """Whether a job of that task, dispatched by that caller, is within the scope."""

@@ -108,6 +108,9 @@ def test_a_refusal_says_what_is_missing(door: Door) -> None:
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
     answer = door.ask("GET", "/dispatch/mul/2/2", door.token("globbed", "dispatch:ad?"))
     assert problem(answer, 403, "missing-scope")["scope"] == "dispatch:mul"
+    for method, path in (("POST", "/dispatch"), ("GET", "/status")):
+        limited = door.token("limited", "dispatch:add", "read:add")
+        problem(door.ask(method, path, limited), 403, "missing-scope")
     problem(door.ask("GET", "/tasks", X_Forwarded_User="root"), 401, "unauthorized")
 
 

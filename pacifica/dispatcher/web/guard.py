@@ -75,9 +75,15 @@ class Guard:
         found, caller = rule(getattr(request.handler, "callable", None)), getattr(request, "dispatcher_caller", None)
         if found is None or caller is None or found.scope is None:
             return
-        if found.about == "task" and (named := _subject("task")) and not caller.may(found.scope, named):
-            raise MissingScope(found.scope, named)
-        if found.about == "job" and not caller.may_all(found.scope) and (named := _subject("uuid")):
+        if found.about == "task":
+            named = _subject("task")
+            # A request that names no task in its path, such as a batch, may name any in its body.
+            if not (caller.may(found.scope, named) if named else caller.may_every(found.scope)):
+                raise MissingScope(found.scope, named or "*")
+        if found.about == "job" and not caller.may_all(found.scope):
+            named = _subject("uuid")
+            if not named:
+                raise MissingScope(found.scope, "*")
             self._look_at_job(caller, found, parse_uuid(named))
 
     def _look_at_job(self, caller: Caller, found: Rule, uuid: str) -> None:
