@@ -242,3 +242,17 @@ def test_logs_hold_no_token_and_no_control_character_of_a_client(embedded: Proce
     assert "Traceback" not in said
     assert "\x1b" not in said
     assert not re.search(r"^forged", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("shown", ["true", "false"])
+def test_a_traceback_is_shown_where_the_setting_says_so(embedded: Processes, shown: str) -> None:
+    embedded.write_config(f"[auth]\nanonymous = none\nshow_tracebacks = {shown}\n")
+    door = Door(embedded, embedded.start_web())
+    embedded.start_worker()
+    token = door.token("reader", "read", "dispatch", own=True)
+    uuid = door.ask("GET", "/dispatch/fail/broken", token).text
+
+    def error() -> Any:
+        return door.ask("GET", f"/status/{uuid}", token).json()["error"]
+
+    assert ("Traceback" in eventually(error, 20).get("traceback", "")) is (shown == "true")

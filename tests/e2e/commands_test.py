@@ -34,6 +34,15 @@ def test_up_says_when_a_job_has_gone_all_the_way_and_ctrl_c_ends_it(processes: P
     assert '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}")
 
 
+def test_up_works_where_everybody_needs_a_token_and_leaves_none_behind(processes: Processes) -> None:
+    processes.write_config("[auth]\nanonymous = none\n")
+    port = free_port()
+    start_up(processes, port).wait_until_it_says("Ctrl-C ends")
+    assert '"status": 401' in curl(f"http://127.0.0.1:{port}/tasks")
+    code = "from pacifica.dispatcher.cli import main; main()"
+    assert processes.run("-c", code, "token", "list").stdout == ""
+
+
 def test_up_leaves_no_process_behind(processes: Processes) -> None:
     port = free_port()
     up = start_up(processes, port)

@@ -6,8 +6,8 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import jsontext
-from ..errors import ConfigError
+from ..app import DispatcherApp
+from ..config import Settings
+from ..errors import ConfigError, DatabaseUnavailable
 from ..settings import load_settings
 from .children import Child, start
 
@@ -52,7 +54,7 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
     environ = {name: value for name, value in os.environ.items() if name != "CELERY_BROKER_URL"}
     environ["BROKER_URL"] = broker
     try:
-        load_settings(config, environ)
+        settings = load_settings(config, environ)
         _free(address, port)
     except (ConfigError, NotReadyError) as error:
         raise click.ClickException(str(error)) from error
@@ -61,8 +63,9 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
     base = f"http://{address}:{port}"
     with _until_told_to_stop() as told, _children(console, environ, address, port, workers) as children:
         try:
-            seconds = _canary(base, children, told)
-        except NotReadyError as error:
+            with _let_in(settings) as headers:
+                seconds = _canary(base, headers, children, told)
+        except (NotReadyError, DatabaseUnavailable) as error:
             if told():
                 return
             for child in children:
@@ -128,15 +131,33 @@ def _until_told_to_stop() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _canary(base: str, children: list[Child], told: Callable[[], bool]) -> float:
+@contextmanager
+def _let_in(settings: Settings) -> Iterator[Mapping[str, str]]:
+    """The header that lets the canary in: where everybody needs a token, one that lives as long as it flies."""
+    if settings.auth.anonymous != "none":
+        yield {}
+        return
+    app = DispatcherApp(lambda: settings)
+    with closing(app.database):
+        app.prepare()
+        text, made = app.tokens.create("up", ["read:add", "dispatch:add"], lifetime=2 * READY)
+        try:
+            yield {"Authorization": f"Bearer {text}"}
+        finally:
+            app.tokens.revoke(made.id)
+
+
+def _canary(base: str, headers: Mapping[str, str], children: list[Child], told: Callable[[], bool]) -> float:
     """Send one job all the way round; the seconds that it took. Raises ``NotReadyError``."""
     end = time.monotonic() + READY
-    _until(lambda: _answer("GET", f"{base}/health/live"), end, children, told)
+    _until(lambda: _answer("GET", f"{base}/health/live", headers), end, children, told)
     began = time.monotonic()
-    job: dict[str, Any] = _until(lambda: _answer("POST", f"{base}/dispatch/add", {"args": [2, 2]}), end, children, told)
+    job: dict[str, Any] = _until(
+        lambda: _answer("POST", f"{base}/dispatch/add", headers, {"args": [2, 2]}), end, children, told
+    )
 
     def done() -> dict[str, Any] | None:
-        seen = _answer("GET", f"{base}/status/{job['uuid']}")
+        seen = _answer("GET", f"{base}/status/{job['uuid']}", headers)
         return seen if seen and seen["state"] in ("SUCCESS", "FAILURE", "REVOKED") else None
 
     seen = _until(done, end, children, told)
@@ -158,10 +179,11 @@ def _until(fact: Callable[[], Any], end: float, children: list[Child], told: Cal
     return value
 
 
-def _answer(method: str, url: str, body: Any = None) -> dict[str, Any] | None:
+def _answer(method: str, url: str, headers: Mapping[str, str], body: Any = None) -> dict[str, Any] | None:
     """The JSON of a good answer; ``None`` while there is none."""
     data = None if body is None else jsontext.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
+    sent = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(url, data, sent, method=method)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the URL is ours
             found: dict[str, Any] = jsontext.loads(answer.read())
