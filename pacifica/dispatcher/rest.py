@@ -61,7 +61,7 @@ class Dispatch:
         """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
         wanted(JSON)
         asked = batch.asked(cherrypy.request.json)
-        found = self._service.dispatch_batch(asked, Request(idempotency_key=body.idempotency_key()))
+        found = self._service.dispatch_batch(asked, Request(caller=caller(), idempotency_key=body.idempotency_key()))
         jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
             raise NothingValid(jobs)

@@ -27,6 +27,7 @@ ACCESS: Mapping[str, Mapping[str, Rule]] = {
         "POST": Rule(DISPATCH, "task"),
     },
     "Status": {"GET": Rule(READ, "job"), "DELETE": Rule(CANCEL, "job")},
+    "Events": {"GET": Rule(READ, "job")},
     "Retry": {"POST": Rule(DISPATCH, "job")},
     "Result": {"GET": Rule(READ, "job")},
     "Tasks": {"GET": Rule(READ)},
