@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app = DispatcherApp(lambda: load_settings(given.config))
         app.prepare()
-        tree = rest.mount(app.service, app.settings.auth, app.tokens)
+        tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
         _configure(tree, given)
         _check_address(app.settings.auth.anonymous)
     except (ConfigError, DatabaseUnavailable, UsageError) as error:

@@ -47,6 +47,7 @@ class DispatcherSettings:
     tasks: tuple[str, ...]
     max_attempts: int
     result_limit: int
+    body_limit: int
     dispatch_synchronous: str
     report_synchronous: str
     relay_interval: float
@@ -115,6 +116,8 @@ OPTIONS: tuple[Option, ...] = (
            "How often a job is started, when its worker dies each time, before it counts as failed."),
     Option("dispatcher", "result_limit", whole_number(2, 1_000_000_000), "1048576",
            "The largest result, in bytes of JSON; a larger one makes its job fail."),
+    Option("dispatcher", "body_limit", whole_number(1, 1_000_000_000), "16777216",
+           "The largest request body, in bytes."),
     Option("dispatcher", "dispatch_synchronous", _DURABILITY, "full",
            "full: an accepted job survives a power cut; normal: faster, and it may not (SQLite only)."),
     Option("dispatcher", "report_synchronous", _DURABILITY, "normal",

@@ -12,9 +12,11 @@ from .job import Job, State, parse_uuid
 from .options import parse_options
 from .service import Request, Service
 from .tokens import Tokens
-from .web import batch, body, problem, render, search
+from .web import batch, body, dispatching, openapi, pages, problem, render, search
+from .web.caching import tagged
 from .web.guard import Guard
 from .web.headers import CLEAN, SecureHeaders
+from .web.openapi import operation
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
@@ -29,6 +31,8 @@ class Dispatch:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    @operation("/dispatch/{task}", {200: "text/plain uuid, Job"})
+    @operation("/dispatch/{task}/{arguments}", {200: "text/plain uuid, Job"})
     def GET(self, task: str, *args: str) -> bytes:
         """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
         media = wanted(TEXT, JSON)
@@ -36,12 +40,16 @@ class Dispatch:
         _locate(job)
         return as_text(job.uuid) if media == TEXT else as_json(render.job(job))
 
+    @operation("/dispatch/{task}", {200: ""})
+    @operation("/dispatch/{task}/{arguments}", {200: ""})
     def HEAD(self, task: str, *args: str) -> bytes:
         """Check the arguments as GET would, and dispatch nothing."""
         wanted(TEXT, JSON)
         self._service.registry[task].bind_text(args)
         return as_text("")
 
+    @operation("/dispatch", {202: "object"}, body="any", headers=("Idempotency-Key",))
+    @operation("/dispatch/{task}", {202: "Job, text/plain uuid"}, body="Dispatch", headers=("Idempotency-Key",))
     @body.streams(batch.NDJSON, batch.read_lines)
     def POST(self, task: str | None = None) -> bytes:
         """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job, or its bare UUID."""
@@ -75,8 +83,10 @@ class Status:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._below = {"events": Events(service), "retry": Retry(service)}
+        self.below = {"events": Events(service), "retry": Retry(service)}
 
+    @operation("/status", {200: "object"}, query={name: {"type": "string"} for name in search.PARAMETERS})
+    @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, headers=("If-None-Match",))
     @body.takes(*search.PARAMETERS)
     def GET(self, uuid: str | None = None, **query: str | list[str]) -> bytes:
         """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
@@ -85,13 +95,14 @@ class Status:
         body.no_query(query)
         media = wanted(JSON, TEXT)
         job = self._service.status(parse_uuid(uuid))
-        return as_json(render.job(job)) if media == JSON else as_text(render.job_text(job))
+        return tagged(as_json(render.job(job)) if media == JSON else as_text(render.job_text(job)))
 
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)
         found, more = self._service.search(search.filters(query), search.place(query), search.limit(query))
         return as_json({"jobs": [render.job(job) for job in found], "next": search.following(query, found, more)})
 
+    @operation("/status/{uuid}", {200: "Job", 202: "Job", 409: "Problem"})
     def DELETE(self, uuid: str) -> bytes:
         """Cancel: 200 when it is revoked, 202 when its worker is asked to stop it, 409 when it has ended."""
         wanted(JSON)
@@ -101,9 +112,9 @@ class Status:
 
     def _cp_dispatch(self, vpath: list[str]) -> Any:
         """``/status/<uuid>/<verb>`` is a resource of its own, so that each has its own methods."""
-        if len(vpath) == 2 and vpath[1] in self._below:
+        if len(vpath) == 2 and vpath[1] in self.below:
             cherrypy.request.params["uuid"] = vpath.pop(0)
-            return self._below[vpath.pop(0)]
+            return self.below[vpath.pop(0)]
         return None
 
 
@@ -114,6 +125,7 @@ class Events:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    @operation("/status/{uuid}/events", {200: "object"})
     def GET(self, uuid: str) -> bytes:
         """The job's history, oldest first."""
         wanted(JSON)
@@ -127,6 +139,7 @@ class Retry:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    @operation("/status/{uuid}/retry", {202: "Job"})
     def POST(self, uuid: str) -> bytes:
         """Dispatch the same task with the same arguments: 202 and the new job."""
         wanted(JSON)
@@ -143,6 +156,7 @@ class Result:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    @operation("/result/{uuid}", {200: "any, text/plain", 202: "Job, text/plain", 409: "Problem"})
     def GET(self, uuid: str) -> bytes:
         """Just the result; 202 and the job while there is none, 409 when there will never be one."""
         media = wanted(JSON, TEXT)
@@ -165,18 +179,21 @@ class Tasks:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    @operation("/tasks", {200: "Tasks", 304: ""}, headers=("If-None-Match",))
+    @operation("/tasks/{name}", {200: "Task", 304: ""}, headers=("If-None-Match",))
     def GET(self, name: str | None = None) -> bytes:
         """All tasks that can be dispatched, or one of them, with the schemas of arguments and result."""
         wanted(JSON)
         if name is not None:
-            return as_json(render.task(self._service.registry[name]))
-        return as_json({"tasks": [render.task(spec) for spec in self._service.registry.values()]})
+            return tagged(as_json(render.task(self._service.registry[name])))
+        return tagged(as_json({"tasks": [render.task(spec) for spec in self._service.registry.values()]}))
 
 
 @cherrypy.expose
 class Live:
     """``/health/live``"""
 
+    @operation("/health/live", {200: "object"})
     def GET(self) -> bytes:
         """The process answers."""
         return as_json({"status": "ok"})
@@ -189,6 +206,7 @@ class Ready:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    @operation("/health/ready", {200: "Readiness", 503: "Readiness"})
     def GET(self) -> bytes:
         """Whether jobs are accepted: 503 when not; with the broker's state and how many jobs wait for it."""
         seen = self._service.readiness()
@@ -209,6 +227,34 @@ class Health:
 
 
 @cherrypy.expose
+class Openapi:
+    """``/openapi.json``"""
+
+    def __init__(self, root: Any, service: Service) -> None:
+        self._root, self._service = root, service
+
+    @operation("/openapi.json", {200: "object"})
+    def GET(self) -> bytes:
+        """This document (OpenAPI 3.1)."""
+        wanted(JSON)
+        return tagged(as_json(openapi.document(self._root, self._service.registry)))
+
+
+@cherrypy.expose
+class Docs:
+    """``/docs``"""
+
+    def __init__(self, root: Any, service: Service) -> None:
+        self._root, self._service = root, service
+
+    @operation("/docs", {200: "text/html"})
+    def GET(self) -> bytes:
+        """This document as a page to read."""
+        wanted(pages.HTML)
+        return tagged(pages.as_page(openapi.document(self._root, self._service.registry)))
+
+
+@cherrypy.expose
 class Root:
     """``/``: the service document, and all routes below it."""
 
@@ -219,7 +265,10 @@ class Root:
         self.result = Result(service)
         self.tasks = Tasks(service)
         self.health = Health(service)
+        self.openapi_json = Openapi(self, service)
+        self.docs = Docs(self, service)
 
+    @operation("/", {200: "object"})
     def GET(self) -> bytes:
         """What this is, which tasks there are, and where to go on."""
         wanted(JSON)
@@ -238,6 +287,8 @@ class Root:
                     "tasks": "/tasks",
                     "live": "/health/live",
                     "ready": "/health/ready",
+                    "openapi": "/openapi.json",
+                    "docs": "/docs",
                 },
             }
         )
@@ -245,7 +296,7 @@ class Root:
 
 CONFIG: Mapping[str, Mapping[str, Any]] = {
     "/": {
-        "request.dispatch": cherrypy.dispatch.MethodDispatcher(),
+        "request.dispatch": dispatching.PathDispatcher(),
         "request.error_response": problem.respond_to_exception,
         "error_page.default": problem.page,
         "request.show_tracebacks": False,
@@ -260,10 +311,11 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
 """How CherryPy is to treat the tree: by HTTP method, with one shape for every error."""
 
 
-def mount(service: Service, auth: AuthSettings, tokens: Tokens) -> cherrypy.Application:
+def mount(service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
     guard = Guard(auth, tokens, service)
     own = dict(CONFIG["/"]) | {
+        "tools.dispatcher_json_body.limit": body_limit,
         "hooks.on_start_resource.guard": problem.refusing(guard.enter),
         "hooks.before_handler.guard": problem.refusing(guard.look),
     }

@@ -55,7 +55,7 @@ def build() -> WsgiApplication:
     """
     app = DispatcherApp(load_settings)
     app.prepare(patient=False)
-    tree = rest.mount(app.service, app.settings.auth, app.tokens)
+    tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
     app.relay.start()
     app.upkeep.start()

@@ -137,15 +137,15 @@ def test_each_wrong_argument_is_named(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/dispatch/add/2/2", "GET, HEAD, POST"),
-        ("PUT", f"/status/{NOBODY}", "DELETE, GET, HEAD"),
-        ("POST", f"/status/{NOBODY}", "DELETE, GET, HEAD"),
-        ("GET", f"/status/{NOBODY}/retry", "POST"),
-        ("POST", f"/status/{NOBODY}/events", "GET, HEAD"),
-        ("POST", f"/result/{NOBODY}", "GET, HEAD"),
-        ("PATCH", "/tasks", "GET, HEAD"),
-        ("POST", "/health/live", "GET, HEAD"),
-        ("POST", "/", "GET, HEAD"),
+        ("DELETE", "/dispatch/add/2/2", "GET, HEAD, OPTIONS"),
+        ("PUT", f"/status/{NOBODY}", "DELETE, GET, HEAD, OPTIONS"),
+        ("POST", f"/status/{NOBODY}", "DELETE, GET, HEAD, OPTIONS"),
+        ("GET", f"/status/{NOBODY}/retry", "OPTIONS, POST"),
+        ("POST", f"/status/{NOBODY}/events", "GET, HEAD, OPTIONS"),
+        ("POST", f"/result/{NOBODY}", "GET, HEAD, OPTIONS"),
+        ("PATCH", "/tasks", "GET, HEAD, OPTIONS"),
+        ("POST", "/health/live", "GET, HEAD, OPTIONS"),
+        ("POST", "/", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_a_wrong_method_names_the_right_ones(stack: Stack, method: str, path: str, allow: str) -> None:

@@ -51,11 +51,12 @@ def idempotency_key() -> str | None:
     return key
 
 
-def json_body() -> None:
+def json_body(limit: int) -> None:
     """Have CherryPy read the request's body as JSON into ``request.json``; a tool, before the body is read.
 
     A request that has no handler is answered without a look at its body, and one that announces no
-    body has none (RFC 9112, section 6.3).
+    body has none (RFC 9112, section 6.3). 411 for a chunked one, 413 for more than ``limit`` bytes,
+    both before a byte of it is read.
     """
     request = cherrypy.request
     request.json = {}
@@ -63,6 +64,7 @@ def json_body() -> None:
     if isinstance(request.handler, cherrypy.HTTPError) or not announced:
         request.process_request_body = False
         return
+    _refuse_size(limit)
     request.body.processors = {"application/json": _process}
     for media, read in getattr(getattr(request.handler, "callable", None), "streams", {}).items():
         if not request.handler.args:  # Below it, the resource is a single job.
@@ -113,6 +115,19 @@ def _process(entity: Any) -> None:
             cherrypy.request.json = jsontext.loads(raw)
     except ValueError as error:
         raise BadRequest(f"The body is not JSON: {error}.") from error
+
+
+def _refuse_size(limit: int) -> None:
+    headers = cherrypy.request.headers
+    if "Transfer-Encoding" in headers:
+        cherrypy.response.headers["Connection"] = "close"
+        raise cherrypy.HTTPError(411, "Send the body with a Content-Length; chunked request bodies are not taken.")
+    length = headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit()):
+        raise BadRequest("The header Content-Length must be a number of bytes.")
+    if int(length[:20]) > limit:
+        cherrypy.response.headers["Connection"] = "close"
+        raise cherrypy.HTTPError(413, f"The body may have {limit} bytes.")
 
 
 def _refuse_type() -> None:

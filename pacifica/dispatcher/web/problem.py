@@ -92,6 +92,8 @@ def page(status: str, message: str, **_: Any) -> bytes:
     """The body for an error that CherryPy itself raised; its ``error_page.default``."""
     code = HTTPStatus(int(status.split(" ", 1)[0]))
     request = cherrypy.request
+    if code is HTTPStatus.NOT_ACCEPTABLE:
+        cherrypy.response.headers["Vary"] = "Accept"
     details = {
         HTTPStatus.NOT_FOUND: f"There is nothing at {request.path_info[:200]}; GET / lists what there is.",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not allowed here; "

@@ -1,0 +1,59 @@
+"""The API's document as a page to read: one file, no script, nothing from elsewhere."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import cherrypy
+
+HTML = "text/html"
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; }
+body { font: 1rem/1.55 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 2rem 1.25rem 6rem; }
+h1 { font-size: 1.9rem; margin: 0 0 .25rem; }
+h2 { font-size: 1rem; margin: 2.25rem 0 .25rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+h2 code { overflow-wrap: anywhere; }
+.method { display: inline-block; min-width: 4.2rem; font: 700 .78rem/1 ui-monospace, monospace; color: #0a6b5e; }
+@media (prefers-color-scheme: dark) { .method { color: #5fd3c2; } }
+table { border-collapse: collapse; width: 100%; margin: .75rem 0; font-size: .92rem; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; width: 12rem; }
+code, pre { font-family: ui-monospace, monospace; font-size: .92em; }
+nav ul { columns: 2; padding-left: 1.1rem; font-size: .92rem; }
+"""
+POLICY = f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+
+
+def as_page(document: Mapping[str, Any]) -> bytes:
+    """The response body of an OpenAPI document as HTML."""
+    cherrypy.response.headers["Content-Type"] = f"{HTML};charset=utf-8"
+    cherrypy.response.headers["Content-Security-Policy"] = POLICY
+    title = escape(f"{document['info']['title']} {document['info']['version']}")
+    told = [(path, method, one) for path, item in document["paths"].items() for method, one in item.items()]
+    links = "".join(
+        f'<li><a href="#{escape(one["operationId"])}">{method.upper()} {escape(path)}</a></li>'
+        for path, method, one in told
+    )
+    body = "".join(_section(*each) for each in told)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
+        f'<header><h1>{title}</h1><p>The same for programs: <a href="/openapi.json">OpenAPI 3.1</a>.</p></header>'
+        f'<nav aria-label="Routes"><ul>{links}</ul></nav><main>{body}</main></body></html>\n'
+    ).encode("utf-8", "backslashreplace")
+
+
+def _section(path: str, method: str, one: Mapping[str, Any]) -> str:
+    rows = [(f"{each['name']} ({each['in']})", each.get("description", "")) for each in one["parameters"]]
+    rows += [
+        (status, f"{answer['description']} {', '.join(answer.get('content', ()))}")
+        for status, answer in one["responses"].items()
+    ]
+    table = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
+    return (
+        f'<section><h2 id="{escape(one["operationId"])}"><span class="method">{method.upper()}</span> '
+        f"<code>{escape(path)}</code></h2><p>{escape(one['summary'])} {escape(one.get('description', ''))}</p>"
+        f"<table>{table}</table></section>"
+    )

@@ -1,0 +1,93 @@
+"""The JSON Schemas (2020-12) and parameters that the OpenAPI document is made of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..job import State
+from ..options import Options
+from .body import MEMBERS
+from .render import TIMES
+
+UUID: Mapping[str, Any] = {"type": "string", "format": "uuid"}
+_TEXT: Mapping[str, Any] = {"type": "string"}
+_TEXT_OR_NULL: Mapping[str, Any] = {"type": ["string", "null"]}
+_COUNT: Mapping[str, Any] = {"type": "integer", "minimum": 0}
+_TIME: Mapping[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+
+
+def reference(name: str) -> dict[str, Any]:
+    """The schema of that name: ``any``, ``object``, or one of the document's components."""
+    plain: dict[str, dict[str, Any]] = {"any": {}, "object": {"type": "object"}}
+    return plain.get(name, {"$ref": f"#/components/schemas/{name}"})
+
+
+def _object(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(properties), "required": list(properties), **more}
+
+
+SCHEMAS: Mapping[str, Any] = {
+    "Job": _object(
+        {
+            "uuid": UUID,
+            "task": _TEXT,
+            "state": {"enum": [state.value for state in State]},
+            "result": {},
+            "error": {"anyOf": [{"type": "null"}, _object({"type": _TEXT, "message": _TEXT})]},
+            "args": {"type": "array"},
+            "kwargs": {"type": "object"},
+            "attempt": _COUNT,
+            "retries": _COUNT,
+            "max_attempts": _COUNT,
+            "queue": _TEXT_OR_NULL,
+            "priority": {"type": ["integer", "null"]},
+            "worker": _TEXT_OR_NULL,
+            "replay_of": {"type": ["string", "null"], "format": "uuid"},
+            "caller": _TEXT_OR_NULL,
+            "labels": {"type": "object"},
+            "progress": {},
+            **dict.fromkeys(TIMES, _TIME),
+        }
+    ),
+    "Dispatch": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            name: {"type": "array" if kind is list else "object"} if name != "options" else reference("Options")
+            for name, (kind, _) in MEMBERS.items()
+        },
+    },
+    "Options": Options.model_json_schema(),
+    "Problem": _object(
+        {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "message": _TEXT}
+    ),
+    "Task": _object(
+        {"name": _TEXT, "doc": _TEXT_OR_NULL, "arguments": {"type": "object"}, "result": {"type": "object"}}
+    ),
+    "Tasks": _object({"tasks": {"type": "array", "items": reference("Task")}}),
+    "Readiness": _object(
+        {
+            "status": {"enum": ["ok", "degraded", "unavailable"]},
+            "database": _TEXT,
+            "broker": _TEXT,
+            "outbox": _object({"waiting": _COUNT}),
+        }
+    ),
+}
+PARAMETERS: Mapping[str, dict[str, Any]] = {
+    "uuid": {"name": "uuid", "schema": UUID},
+    "task": {"name": "task", "schema": _TEXT},
+    "name": {"name": "name", "schema": _TEXT, "description": "The name of a task."},
+    "arguments": {
+        "name": "arguments",
+        "schema": _TEXT,
+        "description": "One segment for each argument; a slash within one is written %2F.",
+    },
+}
+HEADERS: Mapping[str, dict[str, Any]] = {
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    },
+    "If-None-Match": {"name": "If-None-Match", "in": "header", "schema": _TEXT},
+}
