@@ -95,6 +95,7 @@ def test_json_values_pass_unchanged(stack: Stack, value: Any) -> None:
         ("GET", "/dispatch/mul/a/999999999", None, 422, "bad-arguments", "65536 are allowed"),
         ("POST", "/dispatch/add", {"args": [1], "kwargs": {"z": 1}}, 422, "bad-arguments", "z: is not an argument"),
         ("POST", "/dispatch/sleep", {"args": ["1"]}, 422, "bad-arguments", "seconds: should be a valid number"),
+        ("POST", "/dispatch/echo", {"args": ["\ud800"]}, 422, "bad-arguments", "value"),
         ("POST", "/dispatch/add", {"args": {}}, 400, "bad-request", "args of the body must be an array"),
         ("POST", "/dispatch/add", {"arg": []}, 400, "bad-request", "'arg'"),
         ("POST", "/dispatch/add", [1, 2], 400, "bad-request", "must be a JSON object"),

@@ -26,6 +26,7 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
     def __call__(self, path_info: str) -> None:
         """Set the handler of the current request."""
         request, headers = cherrypy.serving.request, cherrypy.serving.response.headers
+        headers["Cache-Control"] = "no-store"
         target = _target(getattr(request, "wsgi_environ", {}), path_info)
         try:
             parts = segments(target)
@@ -41,7 +42,6 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
         request.params.update(named)
         vpath = [part.replace(SLASH, "/") for part in vpath]
         handlers = allowed(resource, vpath, named) if resource else {}
-        headers["Cache-Control"] = "no-store"
         request.handler = self._choose(handlers, request.method, vpath)
         if len(target) > LONGEST_TARGET:
             request.handler = cherrypy.HTTPError(414, f"The request target may have {LONGEST_TARGET} characters.")

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -54,6 +55,11 @@ def _section(path: str, method: str, one: Mapping[str, Any]) -> str:
     table = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
     return (
         f'<section><h2 id="{escape(one["operationId"])}"><span class="method">{method.upper()}</span> '
-        f"<code>{escape(path)}</code></h2><p>{escape(one['summary'])} {escape(one.get('description', ''))}</p>"
+        f"<code>{escape(path)}</code></h2><p>{_prose(one['summary'])} {_prose(one.get('description', ''))}</p>"
         f"<table>{table}</table></section>"
     )
+
+
+def _prose(text: str) -> str:
+    """A docstring's text, with what it quotes as code."""
+    return re.sub(r"``(.+?)``", r"<code>\1</code>", escape(text))
