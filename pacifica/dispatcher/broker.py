@@ -184,6 +184,7 @@ def send(app: Celery, producer: Producer, job: Outgoing) -> None:
     """Send the message of one job, and wait until the broker has confirmed it."""
     options = _routed(app, job.task, {"queue": job.queue, "priority": job.priority})
     headers = kombu_loads(json.dumps(job.headers)) if job.headers else {}
+    trace = headers.pop("traceparent", None)
     message = app.amqp.as_task_v2(
         job.uuid,
         job.task,
@@ -198,6 +199,8 @@ def send(app: Celery, producer: Producer, job: Outgoing) -> None:
         ignore_result=False,
         **headers,
     )
+    if trace is not None:
+        message.headers["traceparent"] = trace
     app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
 
 

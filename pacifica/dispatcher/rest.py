@@ -10,13 +10,15 @@ from .config import AuthSettings
 from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
 from .options import parse_options
-from .service import Request, Service
+from .service import Service
 from .tokens import Tokens
-from .web import batch, body, dispatching, openapi, pages, problem, render, search
+from .web import batch, body, dispatching, problem, render, search
+from .web.asked import request_of
 from .web.caching import tagged
 from .web.guard import Guard
 from .web.headers import CLEAN, SecureHeaders
 from .web.openapi import operation
+from .web.operations import Docs, Health, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
@@ -36,7 +38,7 @@ class Dispatch:
     def GET(self, task: str, *args: str) -> bytes:
         """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
         media = wanted(TEXT, JSON)
-        job = self._service.dispatch(self._service.registry[task].bind_text(args), request=Request(caller=caller()))
+        job = self._service.dispatch(self._service.registry[task].bind_text(args), request=request_of())
         _locate(job)
         return as_text(job.uuid) if media == TEXT else as_json(render.job(job))
 
@@ -58,9 +60,7 @@ class Dispatch:
         media = wanted(JSON, TEXT)
         given = body.read_dispatch(cherrypy.request.json)
         call = self._service.registry[task].bind(given.args, given.kwargs)
-        job = self._service.dispatch(
-            call, parse_options(given.options), Request(caller=caller(), idempotency_key=body.idempotency_key())
-        )
+        job = self._service.dispatch(call, parse_options(given.options), request_of())
         cherrypy.response.status = 202
         _locate(job)
         return as_json(render.job(job)) if media == JSON else as_text(job.uuid)
@@ -69,7 +69,7 @@ class Dispatch:
         """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
         wanted(JSON)
         asked = batch.asked(cherrypy.request.json)
-        found = self._service.dispatch_batch(asked, Request(caller=caller(), idempotency_key=body.idempotency_key()))
+        found = self._service.dispatch_batch(asked, request_of())
         jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
             raise NothingValid(jobs)
@@ -143,7 +143,7 @@ class Retry:
     def POST(self, uuid: str) -> bytes:
         """Dispatch the same task with the same arguments: 202 and the new job."""
         wanted(JSON)
-        job = self._service.retry(parse_uuid(uuid), caller())
+        job = self._service.retry(parse_uuid(uuid), request_of())
         cherrypy.response.status = 202
         _locate(job)
         return as_json(render.job(job))
@@ -187,71 +187,6 @@ class Tasks:
         if name is not None:
             return tagged(as_json(render.task(self._service.registry[name])))
         return tagged(as_json({"tasks": [render.task(spec) for spec in self._service.registry.values()]}))
-
-
-@cherrypy.expose
-class Live:
-    """``/health/live``"""
-
-    @operation("/health/live", {200: "object"})
-    def GET(self) -> bytes:
-        """The process answers."""
-        return as_json({"status": "ok"})
-
-
-@cherrypy.expose
-class Ready:
-    """``/health/ready``"""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @operation("/health/ready", {200: "Readiness", 503: "Readiness"})
-    def GET(self) -> bytes:
-        """Whether jobs are accepted: 503 when not; with the broker's state and how many jobs wait for it."""
-        seen = self._service.readiness()
-        cherrypy.response.status = 200 if seen.ready else 503
-        verdict = "ok" if seen.ready and seen.broker == "ok" else "degraded" if seen.ready else "unavailable"
-        return as_json(
-            {"status": verdict, "database": seen.database, "broker": seen.broker, "outbox": {"waiting": seen.outbox}}
-        )
-
-
-@cherrypy.expose
-class Health:
-    """``/health``"""
-
-    def __init__(self, service: Service) -> None:
-        self.live = Live()
-        self.ready = Ready(service)
-
-
-@cherrypy.expose
-class Openapi:
-    """``/openapi.json``"""
-
-    def __init__(self, root: Any, service: Service) -> None:
-        self._root, self._service = root, service
-
-    @operation("/openapi.json", {200: "object"})
-    def GET(self) -> bytes:
-        """This document (OpenAPI 3.1)."""
-        wanted(JSON)
-        return tagged(as_json(openapi.document(self._root, self._service.registry)))
-
-
-@cherrypy.expose
-class Docs:
-    """``/docs``"""
-
-    def __init__(self, root: Any, service: Service) -> None:
-        self._root, self._service = root, service
-
-    @operation("/docs", {200: "text/html"})
-    def GET(self) -> bytes:
-        """This document as a page to read."""
-        wanted(pages.HTML)
-        return tagged(pages.as_page(openapi.document(self._root, self._service.registry)))
 
 
 @cherrypy.expose
@@ -325,11 +260,6 @@ def mount(service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int)
         log.access_log.addFilter(CLEAN)
         log.error_log.addFilter(CLEAN)
     return application
-
-
-def caller() -> str:
-    """Who asks, as the guard found out; empty for anybody."""
-    return cherrypy.request.login or ""
 
 
 def _locate(job: Job) -> None:

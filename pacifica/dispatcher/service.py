@@ -26,7 +26,8 @@ class Request:
     """Who asked, and how: what a dispatch says beside task, arguments and options.
 
     ``uuid`` and ``headers`` come from a Celery workflow that has named the job already.
-    ``idempotency_key`` makes of the same request by the same ``caller`` the same job.
+    ``idempotency_key`` makes of the same request by the same ``caller`` the same job. ``traceparent`` is a
+    valid W3C trace context; the job's message carries it.
     """
 
     uuid: str | None = None
@@ -34,6 +35,7 @@ class Request:
     caller: str = ""
     idempotency_key: str | None = None
     replay_of: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +153,14 @@ class Service:
             raise AlreadyFinal(uuid, job.state.value)
         return job
 
-    def retry(self, uuid: str, caller: str = "") -> Job:
+    def retry(self, uuid: str, request: Request | None = None) -> Job:
         """A new job with the same task, arguments and options, to start at once; raises ``UnknownJob``."""
         old = self.status(uuid)
         call = self.registry[old.task].bind(old.args, old.kwargs)
         options = Options(
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
         )
-        return self.dispatch(call, options, Request(caller=caller, replay_of=old.uuid))
+        return self.dispatch(call, options, replace(request or Request(), replay_of=old.uuid))
 
     def readiness(self) -> Readiness:
         """How the database, the broker and the outbox are; never raises for a part that is away."""
@@ -208,7 +210,8 @@ class Service:
             eta=eta,
             expires=micros(end) if end is not None else None,
             due=at + HAND_OVER if eta is None else eta,
-            headers=request.headers,
+            headers=_headers(request),
+            traceparent=request.traceparent,
             replay_of=request.replay_of,
             caller=request.caller,
             labels=options.labels or None,
@@ -228,6 +231,12 @@ class _Plan:
     call: Call
     options: Options
     job: Job
+
+
+def _headers(request: Request) -> Mapping[str, Any] | None:
+    if request.traceparent is None:
+        return request.headers
+    return {**(request.headers or {}), "traceparent": request.traceparent}
 
 
 def outgoing(job: Job) -> Outgoing:

@@ -63,6 +63,7 @@ def job(value: Job) -> dict[str, Any]:
         "worker": value.worker,
         "replay_of": value.replay_of,
         "caller": value.caller or None,
+        "traceparent": value.traceparent,
         "labels": value.labels or {},
         "progress": value.progress,
         **{name: iso(getattr(value, name)) for name in TIMES},

@@ -31,6 +31,8 @@ ACCESS: Mapping[str, Mapping[str, Rule]] = {
     "Retry": {"POST": Rule(DISPATCH, "job")},
     "Result": {"GET": Rule(READ, "job")},
     "Tasks": {"GET": Rule(READ)},
+    "Openapi": {"GET": Rule(READ)},
+    "Docs": {"GET": Rule(READ)},
     "Live": {"GET": OPEN},
     "Ready": {"GET": OPEN},
 }
