@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 LONGEST_TEXT = 65_536
 """The most characters that a row keeps of an exception's text, arguments or traceback, each."""
 
+TERMINATED = "terminated"
+"""Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
+
 
 class PeeweeBackend(BaseBackend):  # type: ignore[misc]
     """Stores what workers report, under the rules of state, and answers ``AsyncResult``."""
@@ -75,7 +78,8 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
         holder = self.app.holder
         try:
             if state == states.REVOKED:
-                if not self._jobs.revoke(task_id, reason=str(result), at=now()):
+                # A message that comes again and has expired, say, tells nothing of the attempt that runs.
+                if not self._jobs.revoke(task_id, reason=str(result), at=now()) and str(result) == TERMINATED:
                     self._jobs.revoke_held(task_id, holder=holder, reason=str(result), at=now())
             elif state == states.RETRY or isinstance(result, WorkerLostError):
                 self._jobs.lose(task_id, holder=holder, reason=str(result), at=now())

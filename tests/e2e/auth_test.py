@@ -77,7 +77,9 @@ def exposed(resource: Any) -> Iterator[tuple[str, str]]:
     if not getattr(resource, "exposed", False):
         return
     yield from ((type(resource).__name__, method) for method in METHODS if hasattr(resource, method))
-    for value in vars(resource).values():
+    for name, value in vars(resource).items():
+        if name.startswith("_"):
+            continue
         for below in value.values() if isinstance(value, dict) else [value]:
             yield from exposed(below)
 

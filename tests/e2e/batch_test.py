@@ -1,7 +1,6 @@
 """Batches over HTTP: a JSON array and NDJSON, what is valid and what is not, and the same batch sent twice."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -106,12 +105,6 @@ def test_the_connection_serves_on_after_a_batch_that_was_not_read_to_its_end(sta
         assert session.get(f"{stack.url}/health/live", timeout=30).json() == {"status": "ok"}
 
 
-def test_lines_are_taken_while_they_come(stack: Stack) -> None:
-    """A body without an announced length is chunked."""
-
-    def slowly() -> Iterator[bytes]:
-        for item in adding(3, "batch-chunked"):
-            yield f"{json.dumps(item)}\n".encode()
-
-    answer = stack.request("POST", "/dispatch", data=slowly(), headers=NDJSON)
-    assert [stack.ended(entry["uuid"])["result"] for entry in answer.json()["jobs"]] == [0, 2, 4]
+def test_lines_without_an_announced_length_are_refused(stack: Stack) -> None:
+    answer = stack.request("POST", "/dispatch", data=iter([b'{"task": "add", "args": [1, 1]}\n']), headers=NDJSON)
+    problem(answer, 411, "length-required")

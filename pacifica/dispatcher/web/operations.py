@@ -8,7 +8,7 @@ from ..service import Service
 from . import openapi, pages
 from .caching import tagged
 from .openapi import operation
-from .render import as_json, wanted, JSON
+from .render import JSON, as_json, wanted
 
 
 @cherrypy.expose
