@@ -142,11 +142,11 @@ def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_ma
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 3 MB."""
+    """A file system of its own with 5 MB."""
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(path)],
+        ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(path)],
         capture_output=True,
         encoding="utf-8",
         check=False,
