@@ -76,9 +76,9 @@ class Lease:
                 if time.monotonic() >= beaten + self._beat_every:
                     self._workers.beat(self._holder, self._name, at=now())
                     beaten = time.monotonic()
+                self._reconcile()
                 for uuid in self._workers.to_cancel(self._holder):
                     self._stop_job(uuid)
-                self._reconcile()
             except DatabaseUnavailable as error:
                 logger.warning("The lease is not renewed: %s", error)
             except Exception:

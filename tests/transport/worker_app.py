@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 from celery import Celery
+from celery.utils.log import get_logger
+from celery.worker.request import Request
 
 import pacifica.dispatcher.transport  # noqa: F401 - makes database:// known
 
@@ -28,7 +30,16 @@ def note(path: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
-@app.task
+class Heard(Request):
+    """Says so when the worker's main process has heard that a job was begun."""
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """The pool's own word."""
+        super().on_accepted(pid, time_accepted)
+        get_logger(__name__).warning("heard of %s", self.id)
+
+
+@app.task(Request=Heard)
 def nap(path: str, line: str, seconds: float) -> None:
     """Note that it began, sleep, note that it ended."""
     note(path, f"{line} began")
