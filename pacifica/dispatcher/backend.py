@@ -1,8 +1,8 @@
 """The Celery result backend on the job rows: the one place that hears of every outcome alike.
 
 Success, failure, retry, revocation, expiry and time limits all come through ``store_result``. The
-process that runs a job reports with its claim's token; the worker's main process (a hard time limit,
-a dead child) has none, and speaks for what its lease holds.
+process that runs a job reports with its claim's token; so does the worker's main process, which
+speaks for a child that cannot (a hard time limit, a dead child): it gave the token to the delivery.
 """
 
 import logging
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 65_536
 """The most characters that a row keeps of an exception's text, arguments or traceback, each."""
+
+CLAIM_KEY = "dispatcher_claim"
+"""The key under which a delivered message's request holds the token of its claim."""
 
 TERMINATED = "terminated"
 """Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
@@ -75,18 +78,16 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
 
     def _store_for_child(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> None:
         """What the worker's main process says of a job whose child process cannot report."""
-        holder = self.app.holder
+        token = getattr(request, CLAIM_KEY, "")
         try:
             if state == states.REVOKED:
                 # A message that comes again and has expired, say, tells nothing of the attempt that runs.
                 if not self._jobs.revoke(task_id, reason=str(result), at=now()) and str(result) == TERMINATED:
-                    self._jobs.revoke_held(task_id, holder=holder, reason=str(result), at=now())
+                    self._jobs.revoke_started(task_id, token=token, reason=str(result), at=now())
             elif state == states.RETRY or isinstance(result, WorkerLostError):
-                self._jobs.lose(task_id, holder=holder, reason=str(result), at=now())
+                self._jobs.lose(task_id, token=token, reason=str(result), at=now())
             elif state in states.EXCEPTION_STATES:
-                retries = getattr(request, "retries", 0) or 0
-                error = job_error(result, traceback)
-                self._jobs.fail_held(task_id, holder=holder, retries=retries, error=error, at=now())
+                self._jobs.fail(task_id, token=token, error=job_error(result, traceback), at=now())
         except DatabaseUnavailable as error:
             logger.warning("Job %s: its end as %s cannot be stored, so it is put back later. %s", task_id, state, error)
 

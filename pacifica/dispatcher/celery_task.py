@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
-from uuid import uuid4
 
 from billiard.common import terminate_handler_fired
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
+from .backend import CLAIM_KEY
 from .broker import keep_headers
 from .errors import DatabaseUnavailable
 from .job import Claim, micros, now
@@ -41,6 +41,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
 
     abstract = True
     ignore_result = False
+    Request = "pacifica.dispatcher.worker:JobRequest"
     check: Callable[..., object] | None = None
 
     def spec(self) -> TaskSpec:
@@ -95,7 +96,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
 
     def _claim(self, app: Any) -> Claim | None:
         """The right to run the job; when the database stays away the message goes back to the broker."""
-        request, token = self.request, str(uuid4())
+        request, token = self.request, getattr(self.request, CLAIM_KEY)
 
         def claim() -> Claim | None:
             jobs: JobStore = app.jobs

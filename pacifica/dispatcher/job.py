@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from .errors import BadId
@@ -127,6 +127,13 @@ class Claim:
     attempt: int
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+
+
+class Held(NamedTuple):
+    """A claim as the row of its job holds it."""
+
+    job: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)

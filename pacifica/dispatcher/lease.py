@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection
 
 from .errors import DatabaseUnavailable
-from .job import now
+from .job import Held, now
 from .store.jobs import JobStore
 from .store.workers import WorkerStore
 
@@ -25,7 +25,7 @@ HELD = 10_000
 class Lease:
     """Renews the lease of ``holder``, which lasts ``seconds``, until it is stopped.
 
-    ``running`` gives the UUIDs of the jobs that this worker has in hand, ``stop_job`` stops one of them.
+    ``running`` gives the claim tokens of what this worker has in hand, ``stop_job`` stops the job of a UUID.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that the worker gives
@@ -47,7 +47,7 @@ class Lease:
         self._look_every = min(LOOK, self._beat_every)
         self._running = running
         self._stop_job = stop_job
-        self._missing: set[str] = set()
+        self._missing: set[Held] = set()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -63,8 +63,8 @@ class Lease:
         if self._thread is not None:
             self._thread.join(self._look_every + 5)
         try:
-            for uuid in self._workers.held(self._holder, limit=HELD):
-                self._jobs.lose(uuid, holder=self._holder, reason="its worker was stopped", at=now())
+            for uuid, token in self._workers.held(self._holder, limit=HELD):
+                self._jobs.lose(uuid, token=token, reason="its worker was stopped", at=now())
             self._workers.forget([self._holder])
         except DatabaseUnavailable as error:
             logger.warning("This worker cannot sign off, and will be found dead: %s", error)
@@ -86,12 +86,13 @@ class Lease:
                 logger.exception("The lease is not renewed, for a reason that nobody has thought of.")
 
     def _reconcile(self) -> None:
-        """Put back what the record says is running here and is not, in two looks.
+        """Put back what the record says is running here and is not, in two looks at the same claim.
 
-        A child that died, or that gave up reporting to a database that was away, leaves such a job.
+        A child that died, or that gave up reporting to a database that was away, leaves such a job. What is
+        claimed between the first look's two questions is in hand at the second look.
         """
         running = set(self._running())
-        missing = set(self._workers.held(self._holder, limit=HELD)) - running
-        for uuid in missing & self._missing:
-            self._jobs.lose(uuid, holder=self._holder, reason="its process ended without a report", at=now())
+        missing = {held for held in self._workers.held(self._holder, limit=HELD) if held.token not in running}
+        for uuid, token in missing & self._missing:
+            self._jobs.lose(uuid, token=token, reason="its process ended without a report", at=now())
         self._missing = missing

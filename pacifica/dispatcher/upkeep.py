@@ -134,8 +134,8 @@ class Upkeep:
             self._workers.forget([])
         for holder in dead:
             held = self._workers.held(holder, limit=BATCH)
-            for uuid in held:
-                if self._jobs.lose(uuid, holder=holder, reason="its worker died", at=now()):
+            for uuid, token in held:
+                if self._jobs.lose(uuid, token=token, reason="its worker died", at=now()):
                     logger.warning("Job %s was lost with its worker.", uuid)
             if len(held) < BATCH:
                 self._workers.forget([holder])

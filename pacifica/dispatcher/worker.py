@@ -6,12 +6,15 @@ import signal
 import threading
 from collections.abc import Collection
 from typing import Any
+from uuid import uuid4
 
 from billiard import active_children
 from celery import bootsteps, signals
 from celery.concurrency.base import BasePool
 from celery.worker import state
+from celery.worker.request import Request
 
+from .backend import CLAIM_KEY
 from .lease import Lease
 
 logger = logging.getLogger(__name__)
@@ -19,6 +22,18 @@ logger = logging.getLogger(__name__)
 LAST_WORD = 5.0
 """Seconds that the processes of a pool have to end after they were told to, before they are killed."""
 EX_FAILURE = 1
+
+
+class JobRequest(Request):  # type: ignore[misc]
+    """A message that was delivered, with a token of its own, by which its attempt claims the job.
+
+    The worker's main process knows it, too: what it says of a child that cannot report any more counts for
+    that attempt alone.
+    """
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        self._request_dict[CLAIM_KEY] = str(uuid4())
 
 
 class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -94,10 +109,14 @@ def _stops_jobs(pool: Any) -> bool:
 
 
 def _in_hand() -> Collection[str]:
-    """The jobs whose messages this worker has; the sets belong to another thread and may change while they are read."""
+    """The claim tokens of all messages that this worker has.
+
+    The sets belong to another thread and may change while they are read.
+    """
     while True:
         try:
-            return {request.id for request in (*state.reserved_requests, *state.active_requests)}
+            requests = (*state.reserved_requests, *state.active_requests)
+            return {request.request_dict.get(CLAIM_KEY, "") for request in requests}
         except RuntimeError:
             continue
 

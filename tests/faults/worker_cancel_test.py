@@ -131,7 +131,7 @@ class Hasty(JobStore):
         if self.ends_as == "SUCCESS":
             self.succeed(uuid, token="t", result=1, at=at)
         else:
-            self.revoke_held(uuid, holder="h", reason="terminated", at=at)
+            self.revoke_started(uuid, token="t", reason="terminated", at=at)
         return asked
 
 

@@ -21,6 +21,7 @@ from pacifica.dispatcher.job import Claim, Job, JobError, Outgoing, State, new_u
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.workers import WorkerStore
 
 from .conftest import a_job
 
@@ -49,6 +50,7 @@ class Record(RuleBasedStateMachine):
             self.database.write(model.delete().execute)
         self._jobs = JobStore(self.database, durable=False)
         self._outbox = Outbox(self.database)
+        self._workers = WorkerStore(self.database)
         self._clock = 1000
         self._seen: dict[str, Job] = {}
         self._events: dict[str, int] = {}
@@ -155,12 +157,26 @@ class Record(RuleBasedStateMachine):
         asked = self._jobs.ask_to_cancel(uuid, at=self.at())
         assert asked == (before.state is State.STARTED and not before.cancel)
 
-    @rule(uuid=uuids, holder=st.sampled_from("ab"))
-    def lose(self, uuid: str, holder: str) -> None:
-        before = self._jobs.get(uuid)
-        moved = self._jobs.lose(uuid, holder=holder, reason="gone", at=self.at())
-        assert before is not None
-        assert moved == (before.state is State.STARTED and before.holder == holder)
+    @rule(claim=claims)
+    def lose(self, claim: Claim) -> None:
+        expected = self.current(claim)
+        assert self._jobs.lose(claim.job, token=claim.token, reason="gone", at=self.at()) == expected
+
+    @rule(claim=claims)
+    def stop(self, claim: Claim) -> None:
+        """The main process of a worker says so, of an attempt that may be long past."""
+        expected = self.current(claim)
+        counted = self._jobs.revoke_started(claim.job, token=claim.token, reason="terminated", at=self.at())
+        assert counted >= expected
+
+    @rule(holder=st.sampled_from("ab"))
+    def rescue(self, holder: str) -> None:
+        """A worker was found dead: all that it held is put back, and nothing else."""
+        started = [job for job in map(self._jobs.get, self._seen) if job and job.state is State.STARTED]
+        held = self._workers.held(holder, limit=100)
+        assert {job.uuid for job in started if job.holder == holder} == {job for job, _ in held}
+        for uuid, token in held:
+            assert self._jobs.lose(uuid, token=token, reason="its worker died", at=self.at())
 
     @rule()
     def end_what_has_expired(self) -> None:

@@ -134,7 +134,7 @@ def test_a_retry_is_not_hastened_when_its_first_message_could_not_be_confirmed(j
 def test_a_lost_job_stays_in_the_outbox_when_its_first_message_is_confirmed(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs)
     assert claim(jobs, job)
-    assert jobs.lose(job.uuid, holder="h", reason="its worker was stopped", at=now())
+    assert jobs.lose(job.uuid, token="token", reason="its worker was stopped", at=now())
     outbox.mark_published([outgoing(job)], at=now())
     (again,) = outbox.take(at=now(), lease=LEASE, limit=10)
     assert again.uuid == job.uuid

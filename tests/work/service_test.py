@@ -127,7 +127,7 @@ def test_a_job_that_is_put_back_while_it_is_cancelled_is_revoked_all_the_same(
 
     def too_late(jobs: JobStore, uuid: str, *, at: int) -> bool:
         monkeypatch.setattr(JobStore, "ask_to_cancel", ask)
-        assert jobs.lose(uuid, holder="h", reason="its worker was stopped", at=at)
+        assert jobs.lose(uuid, token="t", reason="its worker was stopped", at=at)
         return ask(jobs, uuid, at=at)
 
     monkeypatch.setattr(JobStore, "ask_to_cancel", too_late)

@@ -48,8 +48,6 @@ class JobStore:
         self._claim = Prepared(db, moves.claim(returning=not database.mysql))
         self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
         self._finish_cancelled = Prepared(db, moves.finish(moves.BY_TOKEN & _J.cancel))
-        self._finish_by_holder = Prepared(db, moves.finish(moves.BY_HOLDER))
-        self._finish_held = Prepared(db, moves.finish(moves.HELD))
         self._finish_waiting = Prepared(db, moves.finish(moves.WAITING))
         self._retry = Prepared(db, moves.retry())
         self._put_back = Prepared(db, moves.put_back())
@@ -154,21 +152,16 @@ class JobStore:
         """STARTED → FAILURE; false when the claim of that token is not the current one any more."""
         return self._end(self._finish, uuid, at, _ending(State.FAILURE, error) | {"token": token}, _told(error))
 
-    def fail_held(self, uuid: str, *, holder: str, retries: int, error: JobError, at: int) -> bool:
-        """STARTED → FAILURE, said by the worker that holds it, as its child process cannot."""
-        values = _ending(State.FAILURE, error) | {"holder": holder, "retries": retries}
-        return self._end(self._finish_by_holder, uuid, at, values, _told(error))
-
     def revoke(self, uuid: str, *, reason: str, at: int) -> bool:
         """PENDING or RETRY → REVOKED; false when the job is past that."""
         return self._end(
             self._finish_waiting, uuid, at, _ending(State.REVOKED, _revoked(reason)), {"reason": reason}, late=False
         )
 
-    def revoke_held(self, uuid: str, *, holder: str, reason: str, at: int) -> bool:
-        """STARTED → REVOKED, said by the worker that has stopped it."""
-        values = _ending(State.REVOKED, _revoked(reason)) | {"holder": holder}
-        return self._end(self._finish_held, uuid, at, values, {"reason": reason})
+    def revoke_started(self, uuid: str, *, token: str, reason: str, at: int) -> bool:
+        """STARTED → REVOKED, said by the worker that has stopped it; false when that claim is not the current one."""
+        values = _ending(State.REVOKED, _revoked(reason)) | {"token": token}
+        return self._end(self._finish, uuid, at, values, {"reason": reason})
 
     def ask_to_cancel(self, uuid: str, *, at: int) -> bool:
         """Have the worker of a STARTED job stop it; false when it is not STARTED, or was asked before."""
@@ -181,23 +174,23 @@ class JobStore:
 
         return self._database.write(change, durable=self._durable)
 
-    def lose(self, uuid: str, *, holder: str, reason: str, at: int) -> bool:
+    def lose(self, uuid: str, *, token: str, reason: str, at: int) -> bool:
         """STARTED → PENDING, as its worker is gone: into the outbox for the next attempt.
 
         After the last attempt it is FAILURE with ``WorkerLostError``, and REVOKED when it was to be
-        cancelled. False when that worker does not hold it any more.
+        cancelled. False when that claim is not the current one any more.
         """
         error = JobError("WorkerLostError", f"The job was lost in its last attempt: {reason}.", module=LOST_MODULE)
         ends: tuple[tuple[Prepared, Mapping[str, Any]], ...] = (
             (self._put_back, {"state": LOST}),
-            (self._finish_held, _ending(State.FAILURE, error)),
+            (self._finish, _ending(State.FAILURE, error)),
         )
-        revoked = ((self._finish_held, _ending(State.REVOKED, _revoked("cancelled"))),)
+        revoked = ((self._finish, _ending(State.REVOKED, _revoked("cancelled"))),)
 
         def change(_: peewee.Database) -> bool:
             row = self._select_state.run({"uuid": uuid}).fetchone()
             for statement, values in revoked if row is not None and row[2] else ends:
-                if statement.run({**values, "uuid": uuid, "holder": holder, "at": at}).rowcount == 1:
+                if statement.run({**values, "uuid": uuid, "token": token, "at": at}).rowcount == 1:
                     self._record(uuid, at, values["state"], {"reason": reason})
                     return True
             return False

@@ -12,12 +12,9 @@ _WAITING = orm.WAITING_STATES
 _STARTED = orm.STARTED
 
 BY_TOKEN = _STARTED & (_J.claim == slot("token"))
-"""The report of the attempt that holds the current claim."""
-BY_HOLDER = _STARTED & (_J.holder == slot("holder")) & (_J.retries == slot("retries"))
-"""The report of a worker's main process on a child that cannot report any more."""
+"""The report of the attempt that holds the current claim, or of whoever speaks for it."""
 WAITING = _WAITING
 """Nobody has claimed it."""
-HELD = _STARTED & (_J.holder == slot("holder"))
 _ATTEMPTS_LEFT = _J.attempt - _J.retries < _J.max_attempts
 
 
@@ -67,7 +64,9 @@ def retry() -> peewee.Query:
 
 def put_back() -> peewee.Query:
     """STARTED → PENDING: its worker is gone, another one may try; not when nobody wants it any more."""
-    return _J.update({**_to(State.PENDING), **_BACK, _J.due: slot("at")}).where(_IS, HELD, _ATTEMPTS_LEFT, ~_J.cancel)
+    return _J.update({**_to(State.PENDING), **_BACK, _J.due: slot("at")}).where(
+        _IS, BY_TOKEN, _ATTEMPTS_LEFT, ~_J.cancel
+    )
 
 
 def ask_to_cancel() -> peewee.Query:
