@@ -64,8 +64,8 @@ class Observer:
 class Queues(Protocol):
     """What upkeep asks the broker."""
 
-    def queue_of(self, task: str, queue: str | None) -> str:
-        """The queue that jobs of this task are sent to, or those of them that name one."""
+    def queue_of(self, task: str, queue: str | None) -> str | None:
+        """The queue that jobs of this task are sent to, or those of them that name one; ``None``: it cannot be told."""
 
     def ready(self, name: str) -> int | None:
         """The messages of a queue that no worker has yet; ``None``: it cannot be told."""
@@ -110,25 +110,30 @@ class Upkeep:
             self._thread.join(self._interval + 5)
 
     def round(self) -> None:
-        """Look after everything once; raises ``DatabaseUnavailable``."""
-        self._rescue()
-        for uuid in self._jobs.expired(at=now(), limit=BATCH):
-            self._jobs.revoke(uuid, reason="expired", at=now())
-        self._send_again()
+        """Look after everything once; what cannot be done keeps nothing else from it."""
+        for duty in (self._rescue, self._end_expired, self._send_again):
+            try:
+                duty()
+            except (DatabaseUnavailable, BrokerUnavailable) as error:
+                logger.debug("upkeep goes on later: %s", error)
+            except Exception:
+                logger.exception("upkeep goes on later")
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval):
-            try:
-                self.round()
-            except (DatabaseUnavailable, BrokerUnavailable) as error:
-                self._observer.forget()
-                logger.debug("upkeep goes on later: %s", error)
-            except Exception:
-                self._observer.forget()
-                logger.exception("upkeep goes on later")
+            self.round()
+
+    def _end_expired(self) -> None:
+        for uuid in self._jobs.expired(at=now(), limit=BATCH):
+            self._jobs.revoke(uuid, reason="expired", at=now())
 
     def _rescue(self) -> None:
-        dead = self._observer.look(self._workers.beats(), self._workers.holders())
+        try:
+            beats, holders = self._workers.beats(), self._workers.holders()
+        except DatabaseUnavailable:
+            self._observer.forget()
+            raise
+        dead = self._observer.look(beats, holders)
         if self._observer.suspects:
             # Nobody's beat moves while the database takes no writes: before the second look it must have taken one.
             self._workers.forget([])
@@ -148,7 +153,8 @@ class Upkeep:
         """
         waiting: dict[str, list[str]] = {}
         for (task, queue), uuids in self._outbox.overdue(at=now() - self._republish, limit=BATCH).items():
-            waiting.setdefault(self._queues.queue_of(task, queue), []).extend(uuids)
+            if (name := self._queues.queue_of(task, queue)) is not None:
+                waiting.setdefault(name, []).extend(uuids)
         for name, uuids in waiting.items():
             ready = self._queues.ready(name)
             if ready is not None and ready < len(uuids):

@@ -16,6 +16,8 @@ from . import rows
 from .database import Database
 
 _J = orm.Job
+REFUSED = "REFUSED"
+"""The kind of the event of a job whose message the broker did not take."""
 
 
 class Outbox:
@@ -64,6 +66,20 @@ class Outbox:
 
         if unsent:
             self._database.write(change)
+
+    def defer(self, job: Outgoing, *, at: int, until: int, reason: str) -> None:
+        """Leave a job that cannot be sent alone until then, and tell its history why; one that has moved since stays.
+
+        So it keeps no other one back, however often it is refused.
+        """
+        same = (_J.uuid == job.uuid, _J.version == job.version, _J.due.is_null(is_null=False))
+        event = {"job": job.uuid, "at": at, "kind": REFUSED, "data": rows.to_text({"reason": reason})}
+
+        def change(db: peewee.Database) -> None:
+            if _J.update({_J.due: until}).where(*same).execute(db):
+                orm.Event.insert(event).execute(db)
+
+        self._database.write(change)
 
     def recall(self, *, at: int, lease: int) -> None:
         """Make due what no relay can have in hand: its time lies further ahead than a relay leases a job for.
