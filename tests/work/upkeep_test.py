@@ -85,3 +85,40 @@ def test_a_job_whose_queue_cannot_be_told_is_left_alone(bench: Bench) -> None:
     bench.upkeep.round()
     assert bench.found(elsewhere).due is None
     assert bench.found(lost).due is not None
+
+
+# Messages that the broker has lost
+
+
+def sent_again(bench: Bench, jobs: list[Job]) -> list[int]:
+    """Which of these jobs one round has put back into the outbox."""
+    bench.upkeep.round()
+    return [place for place, job in enumerate(jobs) if bench.found(job).due is not None]
+
+
+def test_of_a_queue_that_lost_some_messages_those_sent_first_are_sent_again(bench: Bench) -> None:
+    bench.broker.ready_in = {"default": 3}
+    jobs = [bench.sent(seconds) for seconds in (50, 40, 30, 20, 10)]
+    assert sent_again(bench, jobs) == [0, 1]
+
+
+def test_a_queue_that_holds_all_that_wait_is_left_alone(bench: Bench) -> None:
+    bench.broker.ready_in = {"default": 5}
+    jobs = [bench.sent(seconds, task=task) for seconds, task in ((50, "add"), (40, "mul"), (30, "add"), (0, "add"))]
+    assert sent_again(bench, jobs) == []
+
+
+def test_what_has_just_been_sent_does_not_hide_what_was_lost(bench: Bench) -> None:
+    """A queue that is always well filled, as new jobs come all the time."""
+    bench.broker.ready_in = {"default": 20}
+    jobs = [bench.sent(10), *(bench.sent(0) for _ in range(20))]
+    assert sent_again(bench, jobs) == [0]
+
+
+def test_many_that_wait_in_one_queue_do_not_hide_what_another_one_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.upkeep.BATCH", 5)
+    bench.broker.ready_in = {"nobody": 30}
+    jobs = [*(bench.sent(100, queue="nobody") for _ in range(30)), bench.sent(10, queue="lost")]
+    assert sent_again(bench, jobs) == [30]
