@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # X_Forwarded_User would pass as X-Forwarded-User.
     HTTPRequest.header_reader = DropUnderscores()
     engine = cherrypy.engine
+    app.feed.places = min(app.feed.places, cherrypy.server.thread_pool // 2)
+    engine.subscribe("stop", app.feed.stop, priority=10)  # Before the server waits for its threads.
     engine.subscribe("start", app.relay.start)
     engine.subscribe("start", app.upkeep.start)
     engine.subscribe("stop", app.relay.stop)

@@ -23,7 +23,8 @@ DispatcherError
 ├── TooManyRequests          the caller's rate limit is used up
 ├── Unavailable              try again later
 │   ├── DatabaseUnavailable  the database cannot be reached, or cannot be written
-│   └── BrokerUnavailable    the broker cannot be reached, or does not answer
+│   ├── BrokerUnavailable    the broker cannot be reached, or does not answer
+│   └── TooManyWaiting       as many requests wait or stream as the configuration allows
 ├── MessageRefused           the broker is there, and does not take this message
 └── Rejected                 what a worker reports cannot be stored
     └── BadResult            the task's return value is not storable JSON
@@ -289,6 +290,15 @@ class MessageRefused(DispatcherError):
     """The broker is there, and does not take this message; its job waits in the outbox."""
 
     code = "message-refused"
+
+
+class TooManyWaiting(Unavailable):
+    """As many requests wait or stream as the configuration allows."""
+
+    code = "too-many-waiting"
+
+    def __init__(self, places: int) -> None:
+        super().__init__(f"{places} requests wait or stream here already, which is the most that this server allows.")
 
 
 class Rejected(DispatcherError):

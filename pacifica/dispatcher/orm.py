@@ -28,6 +28,16 @@ class LongTextField(peewee.TextField):
     field_type = "LONGTEXT"
 
 
+class SequenceField(peewee.BigAutoField):
+    """A key that is never given twice: plain SQLite gives the highest key again once its row is deleted."""
+
+    def ddl(self, ctx: peewee.Context) -> peewee.NodeList:
+        """The column's definition; only SQLite has to be told."""
+        column = super().ddl(ctx)
+        on_sqlite = ctx.state.param == peewee.SqliteDatabase.param
+        return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
+
+
 class Job(peewee.Model):
     """One dispatched run of a task; the row that is committed before any message is sent."""
 
@@ -89,9 +99,12 @@ class Label(peewee.Model):
 
 
 class Event(peewee.Model):
-    """One entry in a job's append-only history, written in the transaction of the change it tells of."""
+    """One entry in a job's append-only history, written in the transaction of the change it tells of.
 
-    id = peewee.BigAutoField()
+    Of a job's reports of progress only the last one stays.
+    """
+
+    id = SequenceField()
     job = peewee.CharField(36)
     at = peewee.BigIntegerField()
     kind = peewee.CharField(32)
@@ -100,16 +113,6 @@ class Event(peewee.Model):
     class Meta:
         table_name = "event"
         indexes = ((("job", "id"), False),)
-
-
-class SequenceField(peewee.BigAutoField):
-    """A key that is never given twice: plain SQLite gives the highest key again once its row is deleted."""
-
-    def ddl(self, ctx: peewee.Context) -> peewee.NodeList:
-        """The column's definition; only SQLite has to be told."""
-        column = super().ddl(ctx)
-        on_sqlite = ctx.state.param == peewee.SqliteDatabase.param
-        return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
 
 
 class Worker(peewee.Model):

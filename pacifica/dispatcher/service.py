@@ -14,6 +14,7 @@ from .search import Filters, Place
 from .store.idempotency import Key
 from .store.jobs import JobStore
 from .store.outbox import Outbox
+from .waiting import Waiting
 
 CHUNK = 500
 """How many jobs of a batch are stored in one transaction, so that other writers have their turn."""
@@ -72,6 +73,7 @@ class Service:
     registry: Registry
     jobs: JobStore
     outbox: Outbox
+    waiting: Waiting
     max_attempts: int
     keep_keys: float = 86_400
     batch_limit: int = 10_000

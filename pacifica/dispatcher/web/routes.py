@@ -28,6 +28,7 @@ ACCESS: Mapping[str, Mapping[str, Rule]] = {
     },
     "Status": {"GET": Rule(READ, "job"), "DELETE": Rule(CANCEL, "job")},
     "Events": {"GET": Rule(READ, "job")},
+    "AllEvents": {"GET": Rule(READ, "everything")},
     "Retry": {"POST": Rule(DISPATCH, "job")},
     "Result": {"GET": Rule(READ, "job")},
     "Tasks": {"GET": Rule(READ)},

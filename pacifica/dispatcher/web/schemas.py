@@ -90,4 +90,10 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     },
     "If-None-Match": {"name": "If-None-Match", "in": "header", "schema": _TEXT},
+    "Prefer": {"name": "Prefer", "in": "header", "schema": _TEXT, "description": "wait=SECONDS (RFC 7240)."},
+    "Last-Event-ID": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    },
 }
