@@ -90,6 +90,8 @@ class Feed:
             self._lock.notify_all()
             for one in self._watches:
                 one.tell()
+        if self._thread is not None:
+            self._thread.join(5)
 
     def _start(self) -> None:
         if self._thread is None:
@@ -103,6 +105,7 @@ class Feed:
                 self._look()
             except DatabaseUnavailable as error:
                 logger.debug("the feed goes on later: %s", error)
+        self._history.close()
 
     def _rest(self) -> bool:
         """Pause before the next look, for as long as nobody waits; whether there is to be one."""

@@ -1,10 +1,10 @@
 """Waiting for jobs: who waits is told, and nobody waits longer, or in greater number, than allowed."""
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +18,8 @@ from pacifica.dispatcher.waiting import Waiting
 
 from ..eventually import eventually
 from ..record.conftest import a_job, a_waiting
+
+Value = TypeVar("Value")
 
 LONG = 60.0
 
@@ -38,11 +40,29 @@ def sqlite(sqlite_url: str) -> Iterator[Database]:
         yield opened
 
 
+class Pool:
+    """Threads for those who wait; each closes its connection in the end."""
+
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+
+    def submit(self, database: Database, action: Callable[..., Value], *args: Any, **options: Any) -> "Future[Value]":
+        """Have a thread do it."""
+
+        def run() -> Value:
+            try:
+                return action(*args, **options)
+            finally:
+                database.close()
+
+        return self._threads.submit(run)
+
+
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
+def pool() -> Iterator[Pool]:
     """Threads for those who wait."""
     with ThreadPoolExecutor(8) as threads:
-        yield threads
+        yield Pool(threads)
 
 
 def started(database: Database) -> Job:
@@ -63,10 +83,10 @@ def places_taken(waiting: Waiting, number: int) -> None:
     eventually(lambda: len(waiting._feed._watches) == number)
 
 
-def test_who_waits_is_told_of_the_end_of_each_job(database: Database, pool: ThreadPoolExecutor) -> None:
+def test_who_waits_is_told_of_the_end_of_each_job(database: Database, pool: Pool) -> None:
     waiting = a_waiting(database)
     jobs = [started(database) for _ in range(4)]
-    answers = [pool.submit(waiting.until_final, job, LONG) for job in jobs]
+    answers = [pool.submit(database, waiting.until_final, job, LONG) for job in jobs]
     places_taken(waiting, 4)
     for job in jobs:
         finish(database, job)
@@ -92,9 +112,9 @@ def test_a_wait_ends_when_its_time_is_up(sqlite: Database) -> None:
     waiting._feed.stop()
 
 
-def test_one_too_many_is_answered_at_once(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+def test_one_too_many_is_answered_at_once(sqlite: Database, pool: Pool) -> None:
     waiting, job = a_waiting(sqlite, places=1), started(sqlite)
-    first = pool.submit(waiting.until_final, job, LONG)
+    first = pool.submit(sqlite, waiting.until_final, job, LONG)
     places_taken(waiting, 1)
     assert not waiting.until_final(job, LONG).waited
     with pytest.raises(TooManyWaiting):
@@ -104,9 +124,9 @@ def test_one_too_many_is_answered_at_once(sqlite: Database, pool: ThreadPoolExec
     waiting._feed.stop()
 
 
-def test_who_waits_goes_on_when_the_server_stops(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+def test_who_waits_goes_on_when_the_server_stops(sqlite: Database, pool: Pool) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
-    one, stream = pool.submit(waiting.until_final, job, LONG), pool.submit(list, waiting.follow())
+    one, stream = pool.submit(sqlite, waiting.until_final, job, LONG), pool.submit(sqlite, list, waiting.follow())
     places_taken(waiting, 2)
     waiting._feed.stop()
     assert one.result(30).job.state is State.STARTED
@@ -131,7 +151,7 @@ def test_a_database_that_goes_away_puts_no_accepted_job_in_doubt(
 
 def read(waiting: Waiting, told: list[Event], **options: Any) -> None:
     """Read a stream to its end."""
-    told += [event for event in waiting.follow(**options) if event is not None]
+    told.extend(event for event in waiting.follow(**options) if event is not None)
 
 
 def test_a_stream_of_a_job_tells_all_that_happens_until_it_is_final(
@@ -139,7 +159,7 @@ def test_a_stream_of_a_job_tells_all_that_happens_until_it_is_final(
 ) -> None:
     waiting, job = a_waiting(database), started(database)
     told: list[Event] = []
-    done = pool.submit(read, waiting, told, job=job.uuid)
+    done = pool.submit(database, read, waiting, told, job=job.uuid)
     eventually(lambda: [event.kind for event in told] == ["PENDING", "STARTED"] or not told)
     other = started(database)
     assert JobStore(database).report_progress(job.uuid, token="t", progress={"current": 1}, at=now())
@@ -151,13 +171,13 @@ def test_a_stream_of_a_job_tells_all_that_happens_until_it_is_final(
     waiting._feed.stop()
 
 
-def test_a_stream_of_all_jobs_goes_on_behind_the_last_event(database: Database, pool: ThreadPoolExecutor) -> None:
+def test_a_stream_of_all_jobs_goes_on_behind_the_last_event(database: Database, pool: Pool) -> None:
     history, waiting = HistoryStore(database), a_waiting(database)
     first = started(database)
     begin = history.last()
     second = started(database)
     told: list[Event] = []
-    done = pool.submit(read, waiting, told, after=begin)
+    done = pool.submit(database, read, waiting, told, after=begin)
     eventually(lambda: len(told) == 2)
     finish(database, first)
     finish(database, second)
@@ -207,6 +227,9 @@ class Scripted(HistoryStore):
     def __init__(self, *, ordered: bool = False) -> None:
         self.ordered = ordered
         self.there: list[int] = []
+
+    def close(self) -> None:
+        pass
 
     def last(self) -> int:
         return max(self.there, default=0)

@@ -31,6 +31,10 @@ class HistoryStore:
         self._peek = Prepared(database.peewee, peeked)
         self._last = Prepared(database.peewee, _E.select(peewee.fn.MAX(_E.id)))
 
+    def close(self) -> None:
+        """Close the calling thread's connection."""
+        self._database.close()
+
     def last(self) -> int:
         """The highest id there is; 0 when there is no event yet."""
         row = self._database.read(lambda _: self._last.run({}).fetchone())

@@ -59,14 +59,14 @@ def told(waiting: Waiting, after: int | None, job: str | None = None) -> bytes |
     """
     response = cherrypy.response
     if cherrypy.request.method == "HEAD":
-        response.headers["Content-Type"] = EVENTS
+        response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
         return b""
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
     events = waiting.follow(after, job)
     next(events)
     response.stream = True
-    response.headers["Content-Type"] = EVENTS
+    response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes on at once what it gets
     return _lines(events)
 
