@@ -6,6 +6,7 @@ from typing import Any
 
 import cherrypy
 
+from .access import READ
 from .config import AuthSettings
 from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
@@ -13,7 +14,7 @@ from .options import parse_options
 from .service import Service
 from .tokens import Tokens
 from .web import batch, body, dispatching, problem, render, search
-from .web.asked import request_of
+from .web.asked import caller_of, request_of
 from .web.caching import tagged
 from .web.guard import Guard
 from .web.headers import CLEAN, SecureHeaders
@@ -68,7 +69,7 @@ class Dispatch:
     def _batch(self) -> bytes:
         """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
         wanted(JSON)
-        asked = batch.asked(cherrypy.request.json)
+        asked = batch.asked(cherrypy.request.json, caller_of())
         found = self._service.dispatch_batch(asked, request_of())
         jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
@@ -99,7 +100,8 @@ class Status:
 
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)
-        found, more = self._service.search(search.filters(query), search.place(query), search.limit(query))
+        wanted_jobs = search.filters(query), search.place(query), search.limit(query)
+        found, more = self._service.search(*wanted_jobs, caller_of().reach(READ))
         return as_json({"jobs": [render.job(job) for job in found], "next": search.following(query, found, more)})
 
     @operation("/status/{uuid}", {200: "Job", 202: "Job", 409: "Problem"})
