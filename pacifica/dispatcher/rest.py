@@ -51,7 +51,7 @@ class Dispatch:
         self._service.registry[task].bind_text(args)
         return as_text("")
 
-    @operation("/dispatch", {202: "object"}, body="any", headers=("Idempotency-Key",))
+    @operation("/dispatch", {202: "BatchAnswer"}, body=f"Batch, {batch.NDJSON}", headers=("Idempotency-Key",))
     @operation("/dispatch/{task}", {202: "Job, text/plain uuid"}, body="Dispatch", headers=("Idempotency-Key",))
     @body.streams(batch.NDJSON, batch.read_lines)
     def POST(self, task: str | None = None) -> bytes:
@@ -86,7 +86,7 @@ class Status:
         self._service = service
         self.below = {"events": Events(service), "retry": Retry(service)}
 
-    @operation("/status", {200: "object"}, query={name: {"type": "string"} for name in search.PARAMETERS})
+    @operation("/status", {200: "Page"}, query={name: {"type": "string"} for name in search.PARAMETERS})
     @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, headers=("If-None-Match",))
     @body.takes(*search.PARAMETERS)
     def GET(self, uuid: str | None = None, **query: str | list[str]) -> bytes:
@@ -127,7 +127,7 @@ class Events:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/status/{uuid}/events", {200: "object"})
+    @operation("/status/{uuid}/events", {200: "History"})
     def GET(self, uuid: str) -> bytes:
         """The job's history, oldest first."""
         wanted(JSON)
@@ -141,7 +141,7 @@ class Retry:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/status/{uuid}/retry", {202: "Job"})
+    @operation("/status/{uuid}/retry", {202: "Job"}, headers=("Idempotency-Key",))
     def POST(self, uuid: str) -> bytes:
         """Dispatch the same task with the same arguments: 202 and the new job."""
         wanted(JSON)
