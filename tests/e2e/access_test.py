@@ -1,26 +1,16 @@
 """Authorization as a table, every route by every scope; and what a search, a batch and a retry make of the scopes."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import requests
 
 from pacifica.dispatcher.job import iso, now
-from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.tokens import TokenStore
-from pacifica.dispatcher.tokens import Tokens
 
-from ..processes import Processes
-from ..record.conftest import a_job
-from .conftest import start_stack
+from .gate import Gate
 from .http_test import problem
-from .stack import Stack
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TABLE = """
@@ -77,41 +67,6 @@ BODIES: Mapping[str, Any] = {
     "/dispatch/lab.greet": {"args": ["Ada"]},
     "/dispatch": [{"task": "add", "args": [1, 2]}, {"task": "lab.greet", "args": ["Ada"]}],
 }
-
-
-@dataclass
-class Gate:
-    """A service that asks everybody for a token, and its record, to make tokens and jobs of."""
-
-    stack: Stack
-    jobs: JobStore
-    tokens: Tokens
-
-    def token(self, name: str, *scopes: str, own: bool = False, lifetime: float | None = None) -> str:
-        """A new token's text; its caller is ``token:<name>``."""
-        return self.tokens.create(name, scopes, own=own, lifetime=lifetime)[0]
-
-    def job(self, task: str, caller: str, **columns: Any) -> str:
-        """The UUID of a job that waits, and that no relay looks for."""
-        args = [1, 2] if task == "add" else ["Ada"]
-        made = a_job(task=task, caller=caller, args=args, **{"eta": now() + 10**10, "due": now() + 10**10, **columns})
-        self.jobs.add([made])
-        return made.uuid
-
-    def ask(self, method: str, path: str, token: str | None, **options: Any) -> requests.Response:
-        """One request with that token."""
-        own = {"Authorization": f"Bearer {token}"} if token else {}
-        return self.stack.request(method, path, headers={**own, **options.pop("headers", {})}, **options)
-
-
-@pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    """The service, without a worker."""
-    with Processes(Path(tmp_path_factory.mktemp("gate")), {"BROKER_URL": "database://"}) as processes:
-        processes.write_config("[dispatcher]\ntasks = lab\n[auth]\nanonymous = none\n")
-        stack = start_stack(processes, worker=False)
-        with closing(Database(f"sqliteext:///{processes.cwd}/db.sqlite3")) as database:
-            yield Gate(stack, JobStore(database), Tokens(TokenStore(database)))
 
 
 def situations() -> dict[str, dict[str, str]]:
