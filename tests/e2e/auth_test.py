@@ -230,3 +230,11 @@ def test_a_traceback_is_shown_where_the_setting_says_so(embedded: Processes, sho
         return door.ask("GET", f"/status/{uuid}", token).json()["error"]
 
     assert ("Traceback" in eventually(error, 20).get("traceback", "")) is (shown == "true")
+    # Who may dispatch the task and not read it has the job again by its key, and not what the task's code looks like.
+    headers = {"Authorization": f"Bearer {door.token('blind', 'dispatch', 'read:add')}", "Idempotency-Key": "1"}
+
+    def blind() -> Any:
+        url, body = f"{door.web.url}/dispatch/fail", {"args": ["broken"]}
+        return requests.post(url, headers=headers, json=body, timeout=30).json()["error"]
+
+    assert eventually(blind, 20).keys() == {"type", "message"}

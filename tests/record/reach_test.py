@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pacifica.dispatcher import orm
@@ -27,7 +27,7 @@ globs = st.text(LETTERS + "[]*?-*?", min_size=1, max_size=6)
 reaches = st.builds(
     Reach, st.lists(globs | st.sampled_from(["*", "a*", "[ab]*", "[!a]?"]), max_size=3).map(tuple), st.none()
 ) | st.builds(Reach, st.sampled_from([("*",), ("a*", "*b"), ()]), st.sampled_from(CALLERS))
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def stored(database: Database, rows: Sequence[tuple[str, str]]) -> list[Job]:
@@ -56,6 +56,7 @@ def pages(jobs: JobStore, filters: Filters, reach: Reach, size: int) -> list[lis
 @pytest.mark.parametrize("filters", [Filters(), Filters(labels=[Wanted("run", "1")])], ids=["all", "labelled"])
 @many
 @given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), reach=reaches)
+@example(rows=[("a", "token:a"), ("a", "")], reach=Reach(("a*", "*b"), ""))
 def test_a_search_shows_what_the_reach_covers_page_by_page(
     database: Database, filters: Filters, rows: Sequence[tuple[str, str]], reach: Reach
 ) -> None:

@@ -4,7 +4,7 @@ A glob has no counterpart in SQL that means the same on each database. So the na
 job are matched in Python, and a query is given the names.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import peewee
 
@@ -31,7 +31,7 @@ def task_names(db: peewee.Database, reach: Reach) -> list[str]:
     return [name for (name,) in cursor.fetchall() if reach.matches(name)]
 
 
-def within(query: peewee.Query, reach: Reach, names: Iterable[str]) -> peewee.Query:
+def within(query: peewee.Query, reach: Reach, names: Sequence[str]) -> peewee.Query:
     """The query, which has the job's table in it, for the jobs of the reach only.
 
     ``names`` are those of ``task_names``: a task whose first job is stored after they were read is not among
@@ -39,7 +39,7 @@ def within(query: peewee.Query, reach: Reach, names: Iterable[str]) -> peewee.Qu
     """
     if reach.caller is not None:
         query = query.where(*dispatched_by(reach.caller))
-    return query if reach.every_task else query.where(_J.task.in_(list(names)))
+    return query if reach.every_task else query.where(_J.task.in_(names))
 
 
 def dispatched_by(caller: str) -> Sequence[peewee.Node]:

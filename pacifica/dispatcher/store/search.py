@@ -31,23 +31,21 @@ def page(database: Database, filters: Filters, after: Place | None, limit: int, 
 def _read(
     db: peewee.Database, filters: Filters, after: Place | None, limit: int, reach: Reach
 ) -> Sequence[Sequence[Any]]:
-    by_task = filters.task is None and not reach.every_task
-    names = task_names(db, reach) if by_task else [filters.task or ""]
-    if by_task and not (filters.labels or filters.caller or reach.caller):
-        query = _merged(db, filters, after, limit, names)
+    if filters.task is not None or reach.every_task:
+        query = within(_query(filters, after), reach, [] if filters.task is None else [filters.task])
+    elif filters.labels or filters.caller or reach.caller:
+        query = within(_query(filters, after), reach, task_names(db, reach))
     else:
-        query = within(_query(filters, after), reach, names)
+        query = _query(Filters(), None).where(_J.uuid.in_(_newest(db, filters, after, limit, reach)))
     return list(query.limit(limit).tuples().execute(db))
 
 
-def _merged(
-    db: peewee.Database, filters: Filters, after: Place | None, limit: int, names: Sequence[str]
-) -> peewee.Query:
+def _newest(db: peewee.Database, filters: Filters, after: Place | None, limit: int, reach: Reach) -> list[str]:
     """The newest jobs of several tasks: each one's own newest, by its index, so that it costs nothing but these."""
     query = _query(filters, after, ("created", "uuid")).limit(limit)
-    found = [place for name in names for place in query.where(_J.task == name).tuples().execute(db)]
-    chosen = [uuid for _, uuid in nlargest(limit, found)]
-    return _query(Filters(), None).where(_J.uuid.in_(chosen))
+    tasks = [within(query, reach, [name]) for name in task_names(db, reach)]
+    found = [place for one in tasks for place in one.tuples().execute(db)]
+    return [uuid for _, uuid in nlargest(limit, found)]
 
 
 def _query(filters: Filters, after: Place | None, columns: Sequence[str] = rows.JOB_COLUMNS) -> peewee.Query:
