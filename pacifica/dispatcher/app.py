@@ -19,6 +19,7 @@ from .config_ini import PlaceFault
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused
 from .feed import Feed
 from .job import Outgoing, new_uuid, now
+from .limits import ArgumentLimits
 from .registry import Registry
 from .relay import Relay
 from .service import Service
@@ -93,7 +94,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         """The dispatchable tasks of all modules that the configuration names; raises ``ConfigError``."""
         self.loader.import_default_modules()
         self.finalize()
-        return Registry([task.spec() for task in self.tasks.values() if isinstance(task, DispatcherTask)])
+        own = self.settings.dispatcher
+        limits = ArgumentLimits(own.arguments_limit, own.arguments_bytes)
+        return Registry([task.spec(limits) for task in self.tasks.values() if isinstance(task, DispatcherTask)])
 
     @cached_property
     def jobs(self) -> JobStore:

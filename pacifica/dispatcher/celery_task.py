@@ -14,6 +14,7 @@ from .backend import CLAIM_KEY
 from .broker import keep_headers
 from .errors import DatabaseUnavailable
 from .job import Claim, micros, now
+from .limits import USUAL, ArgumentLimits
 from .options import Options, options_of
 from .patience import patiently
 from .registry import TaskSpec, plain_arguments
@@ -46,9 +47,9 @@ class DispatcherTask(Task):  # type: ignore[misc]
     Request = "pacifica.dispatcher.worker:JobRequest"
     check: Callable[..., object] | None = None
 
-    def spec(self) -> TaskSpec:
+    def spec(self, limits: ArgumentLimits = USUAL) -> TaskSpec:
         """The name and typed signature; raises ``ValueError`` when an annotation cannot be used."""
-        return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check)
+        return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits)
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,

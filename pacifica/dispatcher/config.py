@@ -46,6 +46,8 @@ class DispatcherSettings:
 
     tasks: tuple[str, ...]
     max_attempts: int
+    arguments_limit: int
+    arguments_bytes: int
     result_limit: int
     body_limit: int
     dispatch_synchronous: str
@@ -118,6 +120,10 @@ OPTIONS: tuple[Option, ...] = (
            "The modules that define your tasks; the server and its workers load them."),
     Option("dispatcher", "max_attempts", whole_number(1, 1_000_000), "3",
            "How often a job is started, when its worker dies each time, before it counts as failed."),
+    Option("dispatcher", "arguments_limit", whole_number(1, 1_000_000), "1000",
+           "How many arguments a job may have, by position and by name together."),
+    Option("dispatcher", "arguments_bytes", whole_number(4, 1_000_000_000), "1048576",
+           "The largest arguments of a job, in bytes of JSON."),
     Option("dispatcher", "result_limit", whole_number(2, 1_000_000_000), "1048576",
            "The largest result, in bytes of JSON; a larger one makes its job fail."),
     Option("dispatcher", "body_limit", whole_number(1, 1_000_000_000), "16777216",

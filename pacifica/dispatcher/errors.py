@@ -233,11 +233,12 @@ class Forbidden(DispatcherError):
 
 
 class MissingScope(Forbidden):
-    """The caller's scopes do not cover the request."""
+    """The caller's scopes do not cover the request; ``plain_scope`` is the one that is missing, without a task."""
 
     code = "missing-scope"
 
     def __init__(self, scope: str, task: str | None = None) -> None:
+        self.plain_scope = scope
         self.scope = scope if task is None else f"{scope}:{task[:191]}"
         super().__init__(f"This takes the scope {self.scope}, which the caller does not have.")
 

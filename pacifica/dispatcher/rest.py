@@ -6,6 +6,7 @@ from typing import Any
 
 import cherrypy
 
+from .access import READ
 from .config import AuthSettings
 from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
@@ -13,7 +14,7 @@ from .options import parse_options
 from .service import Service
 from .tokens import Tokens
 from .web import batch, body, dispatching, problem, render, search, stream, waiting
-from .web.asked import request_of
+from .web.asked import caller_of, request_of
 from .web.caching import tagged
 from .web.guard import Guard
 from .web.headers import CLEAN, SecureHeaders
@@ -55,7 +56,7 @@ class Dispatch:
         self._service.registry[task].bind_text(args)
         return as_text("")
 
-    @operation("/dispatch", {202: "object"}, body="any", headers=("Idempotency-Key",))
+    @operation("/dispatch", {202: "BatchAnswer"}, body=f"Batch, {batch.NDJSON}", headers=("Idempotency-Key",))
     @operation(
         "/dispatch/{task}",
         {200: "Job, text/plain uuid", 202: "Job, text/plain uuid"},
@@ -85,7 +86,7 @@ class Dispatch:
     def _batch(self) -> bytes:
         """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
         wanted(JSON)
-        asked = batch.asked(cherrypy.request.json)
+        asked = batch.asked(cherrypy.request.json, caller_of())
         found = self._service.dispatch_batch(asked, request_of())
         jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
@@ -102,7 +103,7 @@ class Status:
         self._service = service
         self.below = {"events": Events(service), "retry": Retry(service)}
 
-    @operation("/status", {200: "object"}, query={name: {"type": "string"} for name in search.PARAMETERS})
+    @operation("/status", {200: "Page"}, query={name: {"type": "string"} for name in search.PARAMETERS})
     @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, query=WAIT, headers=("If-None-Match", *PREFER))
     @body.takes("wait", *search.PARAMETERS)
     def GET(self, uuid: str | None = None, wait: Query = None, **query: str | list[str]) -> bytes:
@@ -117,7 +118,8 @@ class Status:
 
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)
-        found, more = self._service.search(search.filters(query), search.place(query), search.limit(query))
+        wanted_jobs = search.filters(query), search.place(query), search.limit(query)
+        found, more = self._service.search(*wanted_jobs, caller_of().reach(READ))
         return as_json({"jobs": [render.job(job) for job in found], "next": search.following(query, found, more)})
 
     @operation("/status/{uuid}", {200: "Job", 202: "Job", 409: "Problem"})
@@ -145,7 +147,7 @@ class Events:
 
     @operation(
         "/status/{uuid}/events",
-        {200: "object, text/event-stream", 204: ""},
+        {200: "History, text/event-stream", 204: ""},
         query=stream.AFTER,
         headers=("Last-Event-ID",),
     )
@@ -173,7 +175,7 @@ class AllEvents:
 
     @operation(
         "/events",
-        {200: "object, text/event-stream"},
+        {200: "HistoryPage, text/event-stream"},
         query={**stream.AFTER, **stream.LIMIT},
         headers=("Last-Event-ID",),
     )
@@ -183,8 +185,8 @@ class AllEvents:
         media, place = wanted(JSON, stream.EVENTS), stream.place(after)
         most = stream.limit(limit)
         if media == stream.EVENTS:
-            return stream.told(self._service.waiting, place)
-        events, place = self._service.waiting.page(place or 0, most)
+            return stream.told(self._service.waiting, place, reach=caller_of().reach(READ))
+        events, place = self._service.waiting.page(place or 0, most, caller_of().reach(READ))
         following = f"/events?after={place}&limit={most}"
         return as_json({"events": [render.event(event) for event in events], "next": following})
 
@@ -196,7 +198,7 @@ class Retry:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/status/{uuid}/retry", {202: "Job"})
+    @operation("/status/{uuid}/retry", {202: "Job"}, headers=("Idempotency-Key",))
     def POST(self, uuid: str) -> bytes:
         """Dispatch the same task with the same arguments: 202 and the new job."""
         wanted(JSON)

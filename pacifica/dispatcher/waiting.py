@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
+from .access import EVERY_JOB, Reach
 from .errors import DatabaseUnavailable, TooManyWaiting
 from .feed import GRACE, Feed
 from .job import Event, Job, State, now
@@ -68,7 +69,9 @@ class Waiting:
             logger.debug("the wait for job %s ends: %s", job.uuid, error)
             return Waited(job, waited=False)
 
-    def follow(self, after: int | None = None, job: str | None = None) -> Generator[Event | None]:
+    def follow(
+        self, after: int | None = None, job: str | None = None, reach: Reach = EVERY_JOB
+    ) -> Generator[Event | None]:
         """Events behind ``after`` as they happen, of one job or of all; ``None`` first, and when there is silence.
 
         Without ``after`` it is the whole history of a job, and of all jobs what happens from now on. It ends
@@ -83,9 +86,10 @@ class Waiting:
                 while True:
                     last = self._feed.stopped or (job is not None and self._is_final(job))
                     upto = self._feed.position if job is None else sys.maxsize
-                    for event in self._between(place, upto, job):
+                    for event in self._between(place, upto, job, reach):
                         place, told = event.id, time.monotonic()
                         yield event
+                    place = place if job is not None else max(place, upto)
                     if last:
                         return
                     if time.monotonic() - told >= self._heartbeat:
@@ -95,15 +99,15 @@ class Waiting:
             except DatabaseUnavailable as error:
                 logger.warning("A stream of events ends: %s", error)
 
-    def page(self, after: int, limit: int) -> tuple[list[Event], int]:
-        """At most ``limit`` events of all jobs behind ``after``, and the place behind which to go on."""
+    def page(self, after: int, limit: int, reach: Reach = EVERY_JOB) -> tuple[list[Event], int]:
+        """The events within reach among the ``limit`` next ones of all jobs, and the place behind which to go on."""
         place = after
         for event, _, at in self._history.peek(after, limit):
             # What is missing before a recent event may still be on its way.
             if event > place + 1 and not self._history.ordered and now() - at < GRACE * 1_000_000:
                 break
             place = event
-        return self._history.between(after, place, limit), place
+        return self._history.between(after, place, limit, reach=reach), place
 
     def retry_after(self, job: Job) -> int:
         """When to ask for the job again, in seconds, judged by how long its task ran lately."""
@@ -111,10 +115,15 @@ class Waiting:
         gone = 0.0 if job.state is not State.STARTED or job.started is None else (now() - job.started) / 1_000_000
         return min(LONGEST_ADVICE, max(1, math.ceil(typical - gone)))
 
-    def _between(self, after: int, upto: int, job: str | None) -> Iterator[Event]:
-        while page := self._history.between(after, upto, PAGE, job):
+    def _between(self, after: int, upto: int, job: str | None, reach: Reach) -> Iterator[Event]:
+        """All of them, page by page; a page costs the same, however few of its events are within reach."""
+        while job is not None and (page := self._history.between(after, upto, PAGE, job)):
             yield from page
             after = page[-1].id
+        while job is None and after < upto and (found := self._history.peek(after, PAGE)):
+            end = min(upto, found[-1][0])
+            yield from self._history.between(after, end, PAGE, reach=reach)
+            after = end
 
     def _is_final(self, uuid: str) -> bool:
         job = self._jobs.get(uuid)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pacifica.dispatcher.access import Reach
 from pacifica.dispatcher.errors import DatabaseUnavailable, TooManyWaiting
 from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.job import Event, Job, State, now
@@ -288,3 +289,22 @@ def test_a_page_of_all_events_ends_before_one_that_may_still_show_up(
     assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING"]
     monkeypatch.setattr("pacifica.dispatcher.waiting.GRACE", 0.0)
     assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING", "STARTED", "SUCCESS"]
+
+
+def test_who_sees_only_some_jobs_is_told_of_those(database: Database, pool: Pool) -> None:
+    waiting, jobs = a_waiting(database), JobStore(database)
+    begin = HistoryStore(database).last()
+    made = [a_job(task=task, caller=caller) for task in ("add", "lab.one") for caller in ("", "token:me")]
+    told: list[Event] = []
+    reach = Reach(("lab.*",), "token:me")
+    done = pool.submit(database, read, waiting, told, after=begin, reach=reach)
+    jobs.add(made[:2])
+    jobs.add(made[2:])
+    eventually(lambda: told)
+    later = a_job(task="lab.two", caller="token:me")
+    jobs.add([later])
+    eventually(lambda: len(told) == 2)
+    waiting._feed.stop()
+    done.result(30)
+    assert [event.job for event in told] == [made[3].uuid, later.uuid]
+    assert [event.job for event in waiting.page(begin, 100, reach)[0]] == [made[3].uuid, later.uuid]

@@ -6,10 +6,12 @@ from typing import Any
 import peewee
 
 from .. import orm
+from ..access import EVERY_JOB, Reach
 from ..job import Event, State
 from . import rows
 from .database import Database
 from .prepared import Prepared, slot
+from .reach import task_names, within
 
 _E = orm.Event
 LOOKED_AT, COUNTED = 500, 25
@@ -45,13 +47,22 @@ class HistoryStore:
         values = {"after": after, "limit": limit}
         return [tuple(row) for row in self._database.read(lambda _: self._peek.run(values).fetchall())]
 
-    def between(self, after: int, upto: int, limit: int, job: str | None = None) -> list[Event]:
-        """At most ``limit`` events behind ``after``, none behind ``upto``; of one job, or of all."""
+    def between(
+        self, after: int, upto: int, limit: int, job: str | None = None, reach: Reach = EVERY_JOB
+    ) -> list[Event]:
+        """At most ``limit`` events behind ``after``, none behind ``upto``; of one job, or of all within reach."""
         query = _E.select(*_COLUMNS).where(_E.id > after, _E.id <= upto).order_by(_E.id).limit(limit)
         if job is not None:
             query = query.where(_E.job == job)
-        found: Sequence[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
-        return [rows.event_from_row(row) for row in found]
+        if reach != EVERY_JOB:
+            query = query.join(orm.Job, on=(orm.Job.uuid == _E.job))
+
+        def read(db: peewee.Database) -> Sequence[Sequence[Any]]:
+            names = [] if reach.every_task else task_names(db, reach)
+            found: Sequence[Sequence[Any]] = list(within(query, reach, names).tuples().execute(db))
+            return found
+
+        return [rows.event_from_row(row) for row in self._database.read(read)]
 
     def run_times(self, task: str) -> list[int]:
         """How long the task's latest successes ran, in microseconds; of the latest successes of all tasks, that is."""

@@ -10,6 +10,7 @@ from typing import Any
 import peewee
 
 from .. import orm
+from ..access import EVERY_JOB, Reach
 from ..job import Claim, Event, Job, JobError, State
 from ..search import Filters, Place
 from . import moves, rows, search
@@ -110,9 +111,9 @@ class JobStore:
         row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
         return None if row is None else rows.job_from_row(row)
 
-    def search(self, filters: Filters, after: Place | None, limit: int) -> list[Job]:
-        """At most ``limit`` jobs, newest first, from right behind ``after``."""
-        return search.page(self._database, filters, after, limit)
+    def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach = EVERY_JOB) -> list[Job]:
+        """At most ``limit`` jobs of the reach, newest first, from right behind ``after``."""
+        return search.page(self._database, filters, after, limit, reach)
 
     def events(self, uuid: str) -> list[Event]:
         """A job's history, oldest first."""

@@ -8,6 +8,7 @@ from typing import Any
 import cherrypy
 
 from .. import jsontext
+from ..access import EVERY_JOB, Reach
 from ..errors import BadQuery, BadRequest, TooManyWaiting
 from ..job import Event
 from ..waiting import Waiting
@@ -52,7 +53,9 @@ def over() -> bytes:
     return b""
 
 
-def told(waiting: Waiting, after: int | None, job: str | None = None) -> bytes | Iterator[bytes]:
+def told(
+    waiting: Waiting, after: int | None, job: str | None = None, reach: Reach = EVERY_JOB
+) -> bytes | Iterator[bytes]:
     """The body of a stream; raises ``TooManyWaiting`` and ``DatabaseUnavailable``.
 
     A server with one thread has none to spare for streams.
@@ -63,7 +66,7 @@ def told(waiting: Waiting, after: int | None, job: str | None = None) -> bytes |
         return b""
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
-    events = waiting.follow(after, job)
+    events = waiting.follow(after, job, reach)
     next(events)
     response.stream = True
     response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
