@@ -66,7 +66,7 @@ class Dispatch:
     )
     @body.streams(batch.NDJSON, batch.read_lines)
     @body.takes("wait")
-    def POST(self, task: str | None = None, wait: Query = None) -> bytes:
+    def POST(self, task: str | None = None, *, wait: Query = None) -> bytes:
         """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job, or its bare UUID.
 
         200 when the request waited for the job, and it is final.
@@ -106,7 +106,7 @@ class Status:
     @operation("/status", {200: "Page"}, query={name: {"type": "string"} for name in search.PARAMETERS})
     @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, query=WAIT, headers=("If-None-Match", *PREFER))
     @body.takes("wait", *search.PARAMETERS)
-    def GET(self, uuid: str | None = None, wait: Query = None, **query: str | list[str]) -> bytes:
+    def GET(self, uuid: str | None = None, *, wait: Query = None, **query: str | list[str]) -> bytes:
         """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
         if uuid is None:
             body.no_query({} if wait is None else {"wait": wait})
@@ -152,7 +152,7 @@ class Events:
         headers=("Last-Event-ID",),
     )
     @body.takes("after")
-    def GET(self, uuid: str, after: Query = None) -> bytes | Iterator[bytes]:
+    def GET(self, uuid: str, *, after: Query = None) -> bytes | Iterator[bytes]:
         """The job's history, oldest first; as ``text/event-stream`` also what happens to it until it is final.
 
         204 when a stream would go on behind its end.
@@ -180,7 +180,7 @@ class AllEvents:
         headers=("Last-Event-ID",),
     )
     @body.takes("after", "limit")
-    def GET(self, after: Query = None, limit: Query = None) -> bytes | Iterator[bytes]:
+    def GET(self, *, after: Query = None, limit: Query = None) -> bytes | Iterator[bytes]:
         """What happened to all jobs, oldest first, page by page; as ``text/event-stream`` what happens from now on."""
         media, place = wanted(JSON, stream.EVENTS), stream.place(after)
         most = stream.limit(limit)
@@ -222,7 +222,7 @@ class Result:
         headers=PREFER,
     )
     @body.takes("wait")
-    def GET(self, uuid: str, wait: Query = None) -> bytes:
+    def GET(self, uuid: str, *, wait: Query = None) -> bytes:
         """Just the result; 202 and the job while there is none, 409 when there will never be one."""
         media, time = wanted(JSON, TEXT), waiting.asked(wait)
         job = waiting.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
