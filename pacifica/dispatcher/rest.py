@@ -105,7 +105,7 @@ class Status:
 
     @operation("/status", {200: "Page"}, query={name: {"type": "string"} for name in search.PARAMETERS})
     @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, query=WAIT, headers=("If-None-Match", *PREFER))
-    @body.takes("wait", *search.PARAMETERS)
+    @body.takes(*search.PARAMETERS, "wait")
     def GET(self, uuid: str | None = None, *, wait: Query = None, **query: str | list[str]) -> bytes:
         """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
         if uuid is None:
