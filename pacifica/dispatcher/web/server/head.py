@@ -151,7 +151,7 @@ def _rewritten(method: bytes, target: bytes, minor: bytes, fields: Fields, value
             glue = b"; " if key == b"cookie" else b", "
             joined[key] = joined[key] + glue + value.strip(BLANKS) if key in joined else value.strip(BLANKS)
     if b"host" in values:
-        joined[b"host"] = values[b"host"]
+        joined[b"host"] = values[b"host"].strip(BLANKS)
     target = _BEYOND_ASCII.sub(lambda found: f"%{found[0][0]:02X}".encode(), target)
     lines = [b"%s %s HTTP/1.%s" % (method, target, minor), *(b"%s: %s" % item for item in joined.items())]
     return b"\r\n".join(lines) + END
