@@ -3,6 +3,7 @@
 With TLS, cheroot reads requests itself, and a client that sends slowly holds a thread.
 """
 
+import os
 import queue
 import time
 from collections.abc import Callable
@@ -116,8 +117,10 @@ class Connections(ConnectionManager):
         self._selector.close()
 
     def _run(self, expiration_interval: float) -> None:
+        # On Windows, select does not see what another thread registers meanwhile.
+        pause = min(expiration_interval, 0.05) if os.name == "nt" else expiration_interval
         while not self._stop_requested:
-            for key, _ in self._selector.select(expiration_interval):
+            for key, _ in self._selector.select(pause):
                 key.data(key.fileobj)
             self.intake.look()
 
@@ -146,7 +149,7 @@ class Server(CPWSGIServer):  # type: ignore[misc]
 
     def __init__(self, adapter: Any, body_limit: int) -> None:
         super().__init__(adapter)
-        Connection.RequestHandlerClass = Request
+        Connection.RequestHandlerClass = Request  # CherryPy has just set its own.
         self.requests._queue_put_timeout = 0  # The loop waits for nobody.
         seconds, head = float(self.timeout), self.max_request_header_size or Limits().head
         self.limits = Limits(seconds, head, body_limit, 4 * body_limit)

@@ -117,8 +117,8 @@ class Intake:
             self._watch(incoming)
 
     def end(self, incoming: Incoming) -> None:
-        """Close a connection; one that has sent more than was read gets time to read its answer before."""
-        if self._closed or not (incoming.unread or incoming.buffer):
+        """Close a connection that has had its last answer, once its client has had time to read it."""
+        if self._closed:
             self._drop(incoming)
         else:
             self._linger(incoming)
