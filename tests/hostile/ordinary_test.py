@@ -165,3 +165,6 @@ def test_the_embedded_server_speaks_tls(processes: Processes) -> None:
     with requests.Session() as session:
         for headers in ({}, {}, {"X_Forwarded_For": "10.0.0.1"}):
             assert session.get(url, headers=headers, verify=verify, timeout=10).status_code == 200
+        own = session.get(url, headers={"Transfer-Encoding": "gzip"}, verify=verify, timeout=10)
+        assert (own.status_code, own.headers["Content-Type"]) == (501, "application/problem+json")
+        assert own.json()["status"] == 501

@@ -128,6 +128,7 @@ class Intake:
         logger.info("A request was refused: %d %s", refusal.status, refusal.told)
         answer = closing(refusal.status, refusal.told)
         try:
+            incoming.sock.settimeout(0)
             whole = incoming.sock.send(answer) == len(answer)
         except OSError:
             whole = False
