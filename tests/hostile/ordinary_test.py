@@ -148,23 +148,24 @@ def test_gunicorn_without_our_settings_serves_too(processes: Processes) -> None:
     assert requests.get(f"{web.url}/dispatch/add/2/2", timeout=10).status_code == 200
 
 
-def test_the_embedded_server_speaks_tls(processes: Processes) -> None:
+@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
+def test_tls_in_the_server_itself_works(processes: Processes, server: str) -> None:
     processes.env["BROKER_URL"] = "database://"
-    subprocess.run(
-        CERTIFICATE,
-        cwd=processes.cwd,
-        capture_output=True,
-        check=True,
-    )
-    settings = "server.ssl_certificate = 'cert.pem'\nserver.ssl_private_key = 'key.pem'\n"
-    conf = processes.write_config(f"[global]\n{settings}", "server.conf")
+    subprocess.run(CERTIFICATE, cwd=processes.cwd, capture_output=True, check=True)
     port = free_port()
-    web = processes.start("web", ("-m", "pacifica.dispatcher", "--cp-config", str(conf), "-p", str(port)))
-    web.wait_until_it_says("Bus STARTED")
+    if server == "embedded":
+        settings = "server.ssl_certificate = 'cert.pem'\nserver.ssl_private_key = 'key.pem'\n"
+        conf = processes.write_config(f"[global]\n{settings}", "server.conf")
+        web = processes.start("web", ("-m", "pacifica.dispatcher", "--cp-config", str(conf), "-p", str(port)))
+        web.wait_until_it_says("Bus STARTED")
+    else:
+        options = shlex.split(f"-c python:pacifica.dispatcher.gunicorn_conf -b 127.0.0.1:{port} --certfile cert.pem")
+        arguments = ("-m", "gunicorn", *options, "--keyfile", "key.pem", "pacifica.dispatcher.wsgi:application")
+        processes.start("gunicorn", arguments).wait_until_it_says("Booting worker")
     verify, url = str(processes.cwd / "cert.pem"), f"https://localhost:{port}/tasks"
     with requests.Session() as session:
         for headers in ({}, {}, {"X_Forwarded_For": "10.0.0.1"}):
             assert session.get(url, headers=headers, verify=verify, timeout=10).status_code == 200
-        own = session.get(url, headers={"Transfer-Encoding": "gzip"}, verify=verify, timeout=10)
+        own = session.get(url, headers={"Transfer-Encoding": "x"}, verify=verify, timeout=10)
         assert (own.status_code, own.headers["Content-Type"]) == (501, "application/problem+json")
         assert own.json()["status"] == 501
