@@ -170,7 +170,6 @@ WHOLE: dict[str, tuple[bytes, int]] = {
     "a raw path that is not UTF-8": (get(b"Connection: close", target=b"/dispatch/echo/\xff"), 400),
     "an empty segment": (get(b"Connection: close", target=b"/dispatch/add//1"), 400),
     "an unknown method": (b"BREW / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n", 405),
-    "an asterisk for OPTIONS": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n", 403),
     "101 headers of HTTP/1.0": (b"GET / HTTP/1.0\r\n" + b"X: 1\r\n" * 101 + b"\r\n", 431),
     "an answer": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 400),
     "a body that is shorter than told": (post(b"Content-Length: 4000", body=b"{}"), 408),

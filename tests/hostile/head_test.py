@@ -83,6 +83,7 @@ def test_whatever_comes_it_is_judged(raw: bytes) -> None:
         (get(target=b"/\xc3\xa4?\xff"), b"GET /%C3%A4?%FF HTTP/1.1\r\nhost: localhost\r\n\r\n"),
         (get(target=b"HTTP://other:80?a=//b"), b"GET /?a=//b HTTP/1.1\r\nhost: other:80\r\n\r\n"),
         (get(target=b"https://[::1]/a/b"), b"GET /a/b HTTP/1.1\r\nhost: [::1]\r\n\r\n"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", b"OPTIONS / HTTP/1.1\r\nhost: a\r\n\r\n"),
         (get(b"Expect: 100-Continue"), b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"),
     ],
 )

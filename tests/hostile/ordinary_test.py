@@ -92,6 +92,11 @@ def test_an_absolute_target_names_the_host(target: Target) -> None:
     assert [answer.status for answer in found] == [403]
 
 
+def test_an_asterisk_asks_for_the_root_s_methods(target: Target) -> None:
+    found = talk(target.url, b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert [(answer.status, answer.headers["allow"]) for answer in found] == [(204, "GET, HEAD, OPTIONS")]
+
+
 def test_raw_utf_8_in_a_path_is_taken(target: Target) -> None:
     found = talk(target.url, get(LAST, b"Accept: application/json", target="/dispatch/add/grüß/dich".encode()))
     assert json.loads(found[0].body)["args"] == ["grüß", "dich"]

@@ -130,7 +130,7 @@ def _coded(coding: bytes, length: bytes | None) -> Refusal:
 def _other_target(method: bytes, target: bytes) -> tuple[bytes, bytes] | Refusal:
     """Path and host of a target that is no plain path (RFC 9112, section 3.2)."""
     if target == b"*" and method == b"OPTIONS":
-        return target, b""
+        return b"/", b""  # the server as a whole, as the root is
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or absolute[2].startswith(b"//"):
         return _bad("The target of a request must be a path that begins with one slash, and has no fragment.")
