@@ -205,7 +205,7 @@ def test_the_rate_limit_counts_each_caller_and_leaves_probes_alone(embedded: Pro
 def test_logs_hold_no_token_and_no_control_character_of_a_client(embedded: Processes) -> None:
     door = Door(embedded, embedded.start_web())
     token = door.token("logged", "read")
-    agent = {"User-Agent": "a\x1b[31mred", "Referer": f"http://x/?access_token=sesame&k={token}"}
+    agent = {"User-Agent": "a\x9b31mred", "Referer": f"http://x/?access_token=sesame&k={token}"}
     path = f"/nope%0aforged%1b%5b2J?token=sesame&t={token}"
     assert requests.get(door.web.url + path, headers={"Authorization": "Bearer sesame"}, timeout=30).status_code == 401
     assert door.ask("GET", path, token, **agent).status_code == 400
@@ -214,7 +214,7 @@ def test_logs_hold_no_token_and_no_control_character_of_a_client(embedded: Proce
     assert token not in said
     assert "sesame" not in said
     assert "Traceback" not in said
-    assert "\x1b" not in said
+    assert not {"\x1b", "\x9b"} & set(said)
     assert not re.search(r"^forged", said, re.MULTILINE)
 
 

@@ -40,7 +40,7 @@ def status_of(error: errors.DispatcherError) -> HTTPStatus:
 
 def of(error: errors.DispatcherError) -> dict[str, Any]:
     """The problem document of an error."""
-    return _members(status_of(error), error.code, str(error), dict(error.details()))
+    return members(status_of(error), error.code, str(error), dict(error.details()))
 
 
 def respond_to_exception() -> None:
@@ -125,10 +125,11 @@ def _respond(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) 
 
 def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> bytes:
     cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
-    return jsontext.pretty(_members(status, code, detail, extra))
+    return jsontext.pretty(members(status, code, detail, extra))
 
 
-def _members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
+def members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """The problem document, for those who answer without CherryPy; ``code`` ends its ``type``."""
     return {
         "type": TYPE_PREFIX + code,
         "title": status.phrase,
