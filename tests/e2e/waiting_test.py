@@ -43,9 +43,14 @@ def start_one(processes: Processes, server: str) -> Stack:
 
 @contextmanager
 def reading(stack: Stack, path: str, last: int | None = None) -> Iterator[Iterator[dict[str, Any]]]:
-    """The events of a stream, as they come."""
+    """The events of a stream, as they come; the one of an earlier test may still hold its place."""
     headers = STREAM if last is None else {**STREAM, "Last-Event-ID": str(last)}
-    with requests.get(f"{stack.url}{path}", headers=headers, stream=True, timeout=30) as answer:
+
+    def opened() -> requests.Response | None:
+        answer = requests.get(f"{stack.url}{path}", headers=headers, stream=True, timeout=30)
+        return None if answer.status_code == 503 else answer
+
+    with eventually(opened) as answer:
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream;charset=utf-8")
         yield (json.loads(line[6:]) for line in answer.iter_lines(1, decode_unicode=True) if line.startswith("data: "))
 
