@@ -5,6 +5,7 @@ DispatcherError
 ├── BadRequest               the request cannot be read
 │   ├── BadId                what should be a UUID is none
 │   ├── BadQuery             a query parameter is not one of the route's
+│   │   └── BadCursor        the cursor of a search was not made for it
 │   └── BatchTooLarge        the batch has more items than the configuration allows
 ├── NotFound
 │   ├── UnknownTask          no task of that name is registered
@@ -98,6 +99,12 @@ class BadQuery(BadRequest):
     """A query parameter is not one of the route's."""
 
     code = "bad-query"
+
+
+class BadCursor(BadQuery):
+    """A cursor that this service did not make, or made for another search."""
+
+    code = "bad-cursor"
 
 
 class BatchTooLarge(BadRequest):

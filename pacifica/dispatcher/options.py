@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -28,6 +29,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time that is one in UTC, too."""
 ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -44,6 +46,7 @@ QueueName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=191, pattern=r"^[A-Za-z0-9._:-]+$"),
     AfterValidator(_queue_of_a_user),
+    WithJsonSchema({"type": "string", "maxLength": 191, "pattern": r"^(?!amq\.|_kombu|unacked)[A-Za-z0-9._:-]+$"}),
 ]
 Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 
@@ -65,12 +68,26 @@ def _label_value(value: str) -> str:
 
 LabelName = Annotated[str, AfterValidator(_label_name)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
+LABELS_SCHEMA = {
+    "type": "object",
+    "maxProperties": 16,
+    "propertyNames": {"type": "string", "pattern": f"^{LABEL_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "maxLength": 191, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"},
+}
+"""What a schema can say of labels; which signs are printable is Unicode's to tell."""
+ONE_START = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("countdown", "eta")]}
+
+
+def _told_exactly(schema: dict[str, Any]) -> None:
+    """Add to the schema of the options what is a rule of several of them."""
+    schema["properties"]["labels"]["anyOf"][0] = LABELS_SCHEMA
+    schema.update(ONE_START)
 
 
 class Options(BaseModel):
     """What a client may say of a job beside its arguments; times are ISO 8601 with an offset, or seconds from now."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra=_told_exactly)
 
     queue: QueueName | None = None
     priority: Annotated[int, Field(ge=0, le=9)] | None = None

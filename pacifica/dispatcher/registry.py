@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -43,6 +43,21 @@ class _Given:
     where: str
     parameter: Parameter
     value: Any
+
+
+class Shape(NamedTuple):
+    """One way to give a task its arguments, by names of parameters: those by position, in order, and those by name.
+
+    ``rest`` takes any number more by position and ``extra`` says that any other name is taken, too, but for
+    those in ``taken``.
+    """
+
+    positional: Sequence[str]
+    rest: str | None
+    named: Sequence[str]
+    required: Sequence[str]
+    extra: bool
+    taken: Sequence[str]
 
 
 class TaskSpec:
@@ -133,6 +148,27 @@ class TaskSpec:
                 elif (default := _plain_default(parameter.default)) is not None:
                     properties[parameter.name] = {**own, "default": default}
         return {**schema, "required": required} if required else schema
+
+    def shapes(self) -> Iterator[Shape]:
+        """Each way to share the arguments between position and name, from none by position to all."""
+        parameters = list(self._signature.parameters.values())
+        slots = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        extra = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        for number in range(len(slots) + 1):
+            left = slots[number:] + keywords
+            if any(_required(p) and not _by_name(p) for p in left):
+                continue
+            named = [p for p in left if _by_name(p)]
+            yield Shape(
+                positional=[p.name for p in slots[:number]],
+                rest=rest if number == len(slots) else None,
+                named=[p.name for p in named],
+                required=[p.name for p in named if _required(p)],
+                extra=extra,
+                taken=[p.name for p in slots[:number] if _by_name(p)],
+            )
 
     def result_schema(self) -> dict[str, Any]:
         """A JSON Schema (2020-12) of the result; empty when the function does not say."""

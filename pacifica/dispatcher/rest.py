@@ -18,10 +18,12 @@ from .web.asked import caller_of, request_of
 from .web.caching import tagged
 from .web.guard import Guard
 from .web.headers import CLEAN, SecureHeaders
-from .web.openapi import operation
+from .web.openapi import Facts, operation
 from .web.operations import Docs, Health, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 from .web.waiting import PREFER, WAIT, Query
+
+STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
 
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
 cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem.trim)
@@ -35,8 +37,8 @@ class Dispatch:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/dispatch/{task}", {200: "text/plain uuid, Job"}, query=WAIT, headers=PREFER)
-    @operation("/dispatch/{task}/{arguments}", {200: "text/plain uuid, Job"}, query=WAIT, headers=PREFER)
+    @operation("/dispatch/{task}", STARTED, query=WAIT, headers=PREFER)
+    @operation("/dispatch/{task}/{arguments}", STARTED, query=WAIT, headers=PREFER)
     @body.takes("wait")
     def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
@@ -46,8 +48,8 @@ class Dispatch:
         _locate(job)
         return as_text(job.uuid) if media == TEXT else as_json(render.job(job))
 
-    @operation("/dispatch/{task}", {200: ""}, query=WAIT)
-    @operation("/dispatch/{task}/{arguments}", {200: ""}, query=WAIT)
+    @operation("/dispatch/{task}", {200: "", 422: "Problem"}, query=WAIT)
+    @operation("/dispatch/{task}/{arguments}", {200: "", 422: "Problem"}, query=WAIT)
     @body.takes("wait")
     def HEAD(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Check the request as GET would, and dispatch nothing."""
@@ -56,10 +58,15 @@ class Dispatch:
         self._service.registry[task].bind_text(args)
         return as_text("")
 
-    @operation("/dispatch", {202: "BatchAnswer"}, body=f"Batch, {batch.NDJSON}", headers=("Idempotency-Key",))
+    @operation(
+        "/dispatch",
+        {202: "BatchAnswer", 422: "Problem"},
+        body=f"Batch, {batch.NDJSON} Batch",
+        headers=("Idempotency-Key",),
+    )
     @operation(
         "/dispatch/{task}",
-        {200: "Job, text/plain uuid", 202: "Job, text/plain uuid"},
+        {200: "Job, text/plain uuid, Location", 202: "Job, text/plain uuid, Location", 422: "Problem"},
         body="Dispatch",
         query=WAIT,
         headers=("Idempotency-Key", *PREFER),
@@ -103,8 +110,10 @@ class Status:
         self._service = service
         self.below = {"events": Events(service), "retry": Retry(service)}
 
-    @operation("/status", {200: "Page"}, query={name: {"type": "string"} for name in search.PARAMETERS})
-    @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, query=WAIT, headers=("If-None-Match", *PREFER))
+    @operation("/status", {200: "Page"}, query=search.DESCRIBED)
+    @operation(
+        "/status/{uuid}", {200: "Job, text/plain, ETag", 304: "ETag"}, query=WAIT, headers=("If-None-Match", *PREFER)
+    )
     @body.takes(*search.PARAMETERS, "wait")
     def GET(self, uuid: str | None = None, *, wait: Query = None, **query: str | list[str]) -> bytes:
         """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
@@ -198,7 +207,7 @@ class Retry:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/status/{uuid}/retry", {202: "Job"}, headers=("Idempotency-Key",))
+    @operation("/status/{uuid}/retry", {202: "Job, Location", 422: "Problem"}, headers=("Idempotency-Key",))
     def POST(self, uuid: str) -> bytes:
         """Dispatch the same task with the same arguments: 202 and the new job."""
         wanted(JSON)
@@ -217,7 +226,7 @@ class Result:
 
     @operation(
         "/result/{uuid}",
-        {200: "any, text/plain", 202: "Job, text/plain", 409: "Problem"},
+        {200: "any, text/plain", 202: "Job, text/plain, Location", 409: "Problem"},
         query=WAIT,
         headers=PREFER,
     )
@@ -243,8 +252,8 @@ class Tasks:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/tasks", {200: "Tasks", 304: ""}, headers=("If-None-Match",))
-    @operation("/tasks/{name}", {200: "Task", 304: ""}, headers=("If-None-Match",))
+    @operation("/tasks", {200: "Tasks, ETag", 304: "ETag"}, headers=("If-None-Match",))
+    @operation("/tasks/{name}", {200: "Task, ETag", 304: "ETag"}, headers=("If-None-Match",))
     def GET(self, name: str | None = None) -> bytes:
         """All tasks that can be dispatched, or one of them, with the schemas of arguments and result."""
         wanted(JSON)
@@ -257,7 +266,7 @@ class Tasks:
 class Root:
     """``/``: the service document, and all routes below it."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, facts: Facts = Facts()) -> None:  # noqa: B008
         self._service = service
         self.dispatch = Dispatch(service)
         self.status = Status(service)
@@ -265,8 +274,8 @@ class Root:
         self.events = AllEvents(service)
         self.tasks = Tasks(service)
         self.health = Health(service)
-        self.openapi_json = Openapi(self, service)
-        self.docs = Docs(self, service)
+        self.openapi_json = Openapi(self, service, facts)
+        self.docs = Docs(self, service, facts)
 
     @operation("/", {200: "object"})
     def GET(self) -> bytes:
@@ -320,7 +329,8 @@ def mount(service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int)
         "hooks.on_start_resource.guard": problem.refusing(guard.enter),
         "hooks.before_handler.guard": problem.refusing(guard.look),
     }
-    application = cherrypy.Application(Root(service), "", {"/": own})
+    facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
+    application = cherrypy.Application(Root(service, facts), "", {"/": own})
     application.wsgiapp.pipeline.append(("dispatcher_headers", SecureHeaders))
     for log in (application.log, cherrypy.log):
         log.access_log.addFilter(CLEAN)

@@ -81,7 +81,7 @@ def check(document: Mapping[str, Any], wrong: Wrong, answer: requests.Response) 
     assert answer.headers["Content-Type"] == "application/problem+json", told
     declared = document["paths"][wrong.path].get(wrong.method.lower(), {}).get("responses", {})
     if declared:
-        content = declared.get(str(wrong.status), declared["default"])["content"]
+        content = declared[str(wrong.status)]["content"]
         assert list(content) == ["application/problem+json"], told
     if wrong.method == "HEAD":
         assert answer.content == b""

@@ -1,5 +1,6 @@
 """Reading requests: JSON bodies and declared query parameters."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from .. import jsontext
 from ..errors import BadQuery, BadRequest
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+KEY = r"[!-~]([ -~]{0,253}[!-~])?"
+"""An ``Idempotency-Key``; blanks at its ends are not the header's (RFC 9110, section 5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,10 @@ def read_dispatch(value: Any) -> DispatchBody:
 
 
 def idempotency_key() -> str | None:
-    """The request's ``Idempotency-Key``; raises ``BadRequest`` for one that is empty or longer than 255 characters."""
+    """The request's ``Idempotency-Key``; raises ``BadRequest`` for one that is not 1 to 255 characters of ASCII."""
     key: str | None = cherrypy.request.headers.get("Idempotency-Key")
-    if key is not None and not 0 < len(key) <= 255:
-        raise BadRequest("The header Idempotency-Key must have 1 to 255 characters.")
+    if key is not None and not re.fullmatch(KEY, key):
+        raise BadRequest("The header Idempotency-Key must have 1 to 255 characters of printable ASCII.")
     return key
 
 
@@ -99,8 +102,13 @@ def no_query(query: Mapping[str, Any]) -> None:
 
 
 def declared_query() -> None:
-    """Refuse a query parameter that the handler does not take; a tool, before the handler."""
+    """Refuse a query parameter that the handler does not take; a tool, before the handler.
+
+    Where there is no handler, that is the answer: 404 or 405.
+    """
     request = cherrypy.request
+    if isinstance(request.handler, cherrypy.HTTPError):
+        return
     allowed = getattr(getattr(request.handler, "callable", None), "query", ())
     for name in httputil.parse_query_string(request.query_string):
         if name not in allowed:

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ..registry import Registry, TaskSpec
-from .schemas import HEADERS, PARAMETERS, SCHEMAS, reference
+from .calls import batch_schemas, needs_arguments, task_schemas
+from .routes import rule
+from .schemas import ANSWERED, HEADERS, PARAMETERS, SCHEMAS, component, reference
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -28,6 +30,14 @@ class Operation:
     headers: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the document tells of this server: whether it lets in who sends no token, and the most items of a batch."""
+
+    anonymous: bool = True
+    batch_limit: int = 10_000
+
+
 def operation(
     path: str,
     responses: Mapping[int, str],
@@ -39,8 +49,9 @@ def operation(
     """Declare that a handler answers ``path``; its docstring is the description.
 
     ``responses`` gives for each status what is in it, separated by commas: a schema of ``schemas.SCHEMAS``
-    (as JSON), a media type, also with the schema of its text (``text/plain uuid``), or nothing; ``body`` is
-    given in the same way. Errors need not be declared. ``query`` maps a parameter's name to its schema.
+    (as JSON), a media type, also with the schema of its text (``text/plain uuid``), a header of
+    ``schemas.ANSWERED``, or nothing; ``body`` is given in the same way. Errors that many routes have need not be declared (``_errors``). ``query`` maps a
+    parameter's name to its schema, or to the whole of what OpenAPI is to say of it.
     ``headers`` are request headers of ``schemas.HEADERS``.
     """
 
@@ -64,15 +75,15 @@ def handlers(resource: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield from handlers(child)
 
 
-def document(root: Any, registry: Registry) -> dict[str, Any]:
+def document(root: Any, registry: Registry, facts: Facts) -> dict[str, Any]:
     """The document: all routes, and each task's own path with the schemas of its arguments and result."""
     paths: dict[str, dict[str, Any]] = {}
     for method, handler in handlers(root):
         for declared in getattr(handler, "operations", ()):
-            paths.setdefault(declared.path, {})[method.lower()] = _operation(method, declared, handler.__doc__ or "")
-    schemas = dict(SCHEMAS)
+            paths.setdefault(declared.path, {})[method.lower()] = _operation(method, declared, handler, facts)
+    schemas = dict(SCHEMAS) | batch_schemas(registry, facts.batch_limit)
     for spec in registry.values():
-        schemas |= _task_schemas(spec)
+        schemas |= task_schemas(spec)
         paths[f"/dispatch/{quote(spec.name)}"] = {
             method: _task_operation(spec, method, general) for method, general in paths["/dispatch/{task}"].items()
         }
@@ -81,84 +92,112 @@ def document(root: Any, registry: Registry) -> dict[str, Any]:
         "info": {"title": "Pacifica Dispatcher", "version": version("pacifica-dispatcher")},
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"bearer": BEARER}},
     }
 
 
-def _operation(method: str, declared: Operation, doc: str) -> dict[str, Any]:
+BEARER: Mapping[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token of pacifica-dispatcher-cmd token create; each operation names the scope that it takes.",
+}
+
+
+def _operation(method: str, declared: Operation, handler: Callable[..., Any], facts: Facts) -> dict[str, Any]:
     words = re.findall(r"\w+", declared.path)
     inside = [PARAMETERS[name] | {"in": "path", "required": True} for name in re.findall(r"{(\w+)}", declared.path)]
-    asked = [{"name": name, "in": "query", "schema": dict(schema)} for name, schema in declared.query.items()]
+    asked = [_asked(name, told) for name, told in declared.query.items()]
     headers = [HEADERS[name] for name in declared.headers]
-    summary, _, more = doc.strip().partition("\n\n")
-    answers = {str(status): _response(status, told) for status, told in declared.responses.items()}
-    found: dict[str, Any] = {
+    found = rule(handler)
+    scope = found.scope if found else None
+    summary, _, more = (handler.__doc__ or "").strip().partition("\n\n")
+    errors = dict.fromkeys(_errors(method, declared.path, guarded=scope is not None), "Problem")
+    answers = {status: _response(status, told) for status, told in {**errors, **declared.responses}.items()}
+    described: dict[str, Any] = {
         "operationId": "_".join([method.lower(), *words]),
         "summary": " ".join(summary.split()),
         "parameters": [*inside, *asked, *headers],
-        "responses": {**answers, "default": _response(0, "Problem")},
+        "responses": {str(status): answers[status] for status in sorted(answers)},
+        "security": [{"bearer": [scope]}, *([{}] if facts.anonymous else [])] if scope else [],
     }
     if more:
-        found["description"] = " ".join(more.split())
+        described["description"] = " ".join(more.split())
     if declared.body:
-        found["requestBody"] = {"content": _content(declared.body)}
-    return found
+        described["requestBody"] = {"content": _content(declared.body), "required": declared.body != "Dispatch"}
+    return described
+
+
+def _asked(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", **(told if "schema" in told else {"schema": dict(told)})}
+
+
+def _errors(method: str, path: str, *, guarded: bool) -> set[int]:
+    """The statuses of errors that every route of this kind may have, without those of its own."""
+    found = {400, 408, 414, 431, 503} | ({401, 403, 406, 429} if guarded else set())
+    found |= {411, 413, 415} if method == "POST" else set()
+    return found | ({404} if "{" in path else set())
+
+
+def _parts(told: str) -> list[str]:
+    return [part for part in told.split(", ") if part]
 
 
 def _content(told: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    for each in filter(None, told.split(", ")):
+    for each in _parts(told):
+        if each in ANSWERED:
+            continue
         if "/" in each:
-            kind, _, format_ = each.partition(" ")
-            content[kind] = {"schema": {"type": "string"} | ({"format": format_} if format_ else {})}
+            kind, _, schema = each.partition(" ")
+            content[kind] = {"schema": TEXTS.get(schema) or reference(schema)}
         else:
             kind = "application/problem+json" if each == "Problem" else "application/json"
             content[kind] = {"schema": reference(each)}
     return content
 
 
+TEXTS: Mapping[str, Mapping[str, Any]] = {"": {"type": "string"}, "uuid": {"type": "string", "format": "uuid"}}
+"""What is told of a media type's text; else it is the name of a schema."""
+
+
 def _response(status: int, told: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": "A problem (RFC 9457)." if told == "Problem" else told or "No content."}
+    shown = ", ".join(part for part in _parts(told) if part not in ANSWERED)
+    found: dict[str, Any] = {"description": "A problem (RFC 9457)." if told == "Problem" else shown or "No content."}
     if content := _content(told):
         found["content"] = content
-    if status == 202 and told.startswith("Job"):
-        found["links"] = LINKS
+    always = OF_PROBLEMS.get(status, []) if told == "Problem" else []
+    if headers := [*always, *(part for part in _parts(told) if part in ANSWERED)]:
+        found["headers"] = {name: ANSWERED[name] for name in headers}
+    if place := next((LEADS[kind] for kind in _parts(told) if status < 300 and kind in LEADS), None):
+        found["links"] = _links(place)
     return found
 
 
-LINKS: Mapping[str, Any] = {
-    name: {"operationId": identity, "parameters": {"uuid": "$response.body#/uuid"}}
-    for name, identity in {
-        "status": "get_status_uuid",
-        "result": "get_result_uuid",
-        "cancel": "delete_status_uuid",
-        "retry": "post_status_uuid_retry",
-    }.items()
+OF_PROBLEMS: Mapping[int, list[str]] = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+"""Headers that every problem of the status has."""
+LEADS: Mapping[str, str] = {
+    "text/plain uuid": "$response.body",
+    "Job": "$response.body#/uuid",
+    "Page": "$response.body#/jobs/0/uuid",
+    "BatchAnswer": "$response.body#/jobs/0/uuid",
+    "History": "$response.body#/events/0/job",
+    "HistoryPage": "$response.body#/events/0/job",
 }
-"""Where an accepted job leads."""
+"""Where in an answer a job is named; of several representations the first counts."""
 
 
-def _key(spec: TaskSpec, part: str) -> str:
-    """The name of a component: it may hold no other signs than these."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", f"{spec.name}.{part}")
-
-
-def _task_schemas(spec: TaskSpec) -> dict[str, Any]:
-    parts = {"arguments": spec.arguments_schema(), "result": spec.result_schema()}
-    keys = {_key(spec, part): schema for part, schema in parts.items()}
-    return {key: _rooted(schema, f"#/components/schemas/{key}/$defs/") for key, schema in keys.items()}
-
-
-def _rooted(schema: Any, prefix: str) -> Any:
-    """The schema with its references to ``#/$defs/`` resolved from the document's root."""
-    if isinstance(schema, dict):
-        return {
-            key: prefix + value.removeprefix("#/$defs/")
-            if key == "$ref" and isinstance(value, str)
-            else _rooted(value, prefix)
-            for key, value in schema.items()
-        }
-    return [_rooted(item, prefix) for item in schema] if isinstance(schema, list) else schema
+def _links(place: str) -> dict[str, Any]:
+    """Where a job leads."""
+    return {
+        name: {"operationId": identity, "parameters": {"uuid": place}}
+        for name, identity in {
+            "status": "get_status_uuid",
+            "result": "get_result_uuid",
+            "events": "get_status_uuid_events",
+            "cancel": "delete_status_uuid",
+            "retry": "post_status_uuid_retry",
+        }.items()
+    }
 
 
 def _task_operation(spec: TaskSpec, method: str, general: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,18 +205,30 @@ def _task_operation(spec: TaskSpec, method: str, general: Mapping[str, Any]) -> 
         **general,
         "operationId": f"{method}_dispatch_{spec.name}",
         "parameters": [each for each in general["parameters"] if each["in"] != "path"],
+        "responses": {status: answer for status, answer in general["responses"].items() if status != "404"},
     }
+    needs = needs_arguments(spec)
     if method != "post":
-        return own
-    result = {"anyOf": [{"type": "null"}, reference(_key(spec, "result"))]}
+        return _never(spec, own) if needs else own
+    result = {"anyOf": [{"type": "null"}, reference(component(spec.name, "result"))]}
     job = {"allOf": [reference("Job"), {"properties": {"result": result}}]}
-    arguments = reference(_key(spec, "arguments"))["$ref"]
-    named = {name: {"$ref": f"{arguments}/properties/{name}"} for name in spec.arguments_schema()["properties"]}
-    body = {"allOf": [reference("Dispatch"), {"properties": {"kwargs": {"properties": named}}}]}
-    answer = {**general["responses"]["202"], "content": {"application/json": {"schema": job}}}
+    answers = {status: _with_job(own["responses"][status], job) for status in ("200", "202")}
     return {
         **own,
         "summary": (spec.doc or f"Dispatch {spec.name}.").splitlines()[0],
-        "requestBody": {"content": {"application/json": {"schema": body}}},
-        "responses": {**general["responses"], "202": answer},
+        "requestBody": {
+            "content": {"application/json": {"schema": reference(component(spec.name, "dispatch"))}},
+            "required": needs,
+        },
+        "responses": {**own["responses"], **answers},
     }
+
+
+def _with_job(answer: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
+    return {**answer, "content": {**answer["content"], "application/json": {"schema": job}}}
+
+
+def _never(spec: TaskSpec, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The operation of a path without the arguments that its task needs: it is there, and refuses."""
+    refused = {status: answer for status, answer in own["responses"].items() if status != "200"}
+    return {**own, "summary": f"Refused: {spec.name} needs arguments, as segments of the path.", "responses": refused}

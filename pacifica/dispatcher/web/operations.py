@@ -7,7 +7,7 @@ import cherrypy
 from ..service import Service
 from . import openapi, pages
 from .caching import tagged
-from .openapi import operation
+from .openapi import Facts, operation
 from .render import JSON, as_json, wanted
 
 
@@ -52,25 +52,25 @@ class Health:
 class Openapi:
     """``/openapi.json``"""
 
-    def __init__(self, root: Any, service: Service) -> None:
-        self._root, self._service = root, service
+    def __init__(self, root: Any, service: Service, facts: Facts) -> None:
+        self._root, self._service, self._facts = root, service, facts
 
-    @operation("/openapi.json", {200: "object"})
+    @operation("/openapi.json", {200: "object, ETag", 304: "ETag"}, headers=("If-None-Match",))
     def GET(self) -> bytes:
         """This document (OpenAPI 3.1)."""
         wanted(JSON)
-        return tagged(as_json(openapi.document(self._root, self._service.registry)))
+        return tagged(as_json(openapi.document(self._root, self._service.registry, self._facts)))
 
 
 @cherrypy.expose
 class Docs:
     """``/docs``"""
 
-    def __init__(self, root: Any, service: Service) -> None:
-        self._root, self._service = root, service
+    def __init__(self, root: Any, service: Service, facts: Facts) -> None:
+        self._root, self._service, self._facts = root, service, facts
 
-    @operation("/docs", {200: "text/html"})
+    @operation("/docs", {200: "text/html, ETag", 304: "ETag"}, headers=("If-None-Match",))
     def GET(self) -> bytes:
         """This document as a page to read."""
         wanted(pages.HTML)
-        return tagged(pages.as_page(openapi.document(self._root, self._service.registry)))
+        return tagged(pages.as_page(openapi.document(self._root, self._service.registry, self._facts)))

@@ -49,8 +49,8 @@ def as_page(document: Mapping[str, Any]) -> bytes:
 def _section(path: str, method: str, one: Mapping[str, Any]) -> str:
     rows = [(f"{each['name']} ({each['in']})", each.get("description", "")) for each in one["parameters"]]
     rows += [
-        (status, f"{answer['description']} {', '.join(answer.get('content', ()))}")
-        for status, answer in one["responses"].items()
+        (", ".join(statuses), f"{description} {', '.join(content)}")
+        for (description, content), statuses in _alike(one["responses"]).items()
     ]
     table = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
     return (
@@ -58,6 +58,14 @@ def _section(path: str, method: str, one: Mapping[str, Any]) -> str:
         f"<code>{escape(path)}</code></h2><p>{_prose(one['summary'])} {_prose(one.get('description', ''))}</p>"
         f"<table>{table}</table></section>"
     )
+
+
+def _alike(responses: Mapping[str, Any]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
+    """The statuses of each kind of answer."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for status, answer in responses.items():
+        found.setdefault((answer["description"], tuple(answer.get("content", ()))), []).append(status)
+    return found
 
 
 def _prose(text: str) -> str:

@@ -1,11 +1,12 @@
 """The JSON Schemas (2020-12) and parameters that the OpenAPI document is made of."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..job import State
 from ..options import Options
-from .body import MEMBERS
+from .body import KEY, MEMBERS
 from .render import TIMES
 
 UUID: Mapping[str, Any] = {"type": "string", "format": "uuid"}
@@ -29,11 +30,16 @@ def _list(name: str) -> dict[str, Any]:
     return {"type": "array", "items": reference(name)}
 
 
-_DISPATCH: Mapping[str, Any] = {
+DISPATCH: Mapping[str, Any] = {
     name: {"type": "array" if kind is list else "object"} if name != "options" else reference("Options")
     for name, (kind, _) in MEMBERS.items()
 }
-_CLOSED: Mapping[str, Any] = {"additionalProperties": False}
+CLOSED: Mapping[str, Any] = {"additionalProperties": False}
+
+
+def component(task: str, part: str) -> str:
+    """The name of a task's component: it may hold no other signs than these."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", f"{task}.{part}")
 
 
 SCHEMAS: Mapping[str, Any] = {
@@ -52,6 +58,7 @@ SCHEMAS: Mapping[str, Any] = {
             "queue": _TEXT_OR_NULL,
             "priority": {"type": ["integer", "null"]},
             "worker": _TEXT_OR_NULL,
+            "traceparent": _TEXT_OR_NULL,
             "replay_of": {"type": ["string", "null"], "format": "uuid"},
             "caller": _TEXT_OR_NULL,
             "labels": {"type": "object"},
@@ -59,7 +66,7 @@ SCHEMAS: Mapping[str, Any] = {
             **dict.fromkeys(TIMES, _TIME),
         }
     ),
-    "Dispatch": {"type": "object", **_CLOSED, "properties": _DISPATCH},
+    "Dispatch": {"type": "object", **CLOSED, "properties": DISPATCH},
     "Options": Options.model_json_schema(),
     "Problem": _object(
         {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "message": _TEXT}
@@ -76,23 +83,21 @@ SCHEMAS: Mapping[str, Any] = {
             "outbox": _object({"waiting": _COUNT}),
         }
     ),
-    "BatchItem": _object({"task": _TEXT, **_DISPATCH}, **_CLOSED, required=["task"]),
-    "Batch": _list("BatchItem"),
     "BatchAnswer": _object(
         {
             "jobs": {
                 "type": "array",
                 "items": {
                     "oneOf": [
-                        _object({"uuid": UUID}, **_CLOSED),
-                        _object({"problem": reference("Problem")}, **_CLOSED),
+                        _object({"uuid": UUID}, **CLOSED),
+                        _object({"problem": reference("Problem")}, **CLOSED),
                     ]
                 },
             }
         },
-        **_CLOSED,
+        **CLOSED,
     ),
-    "Page": _object({"jobs": _list("Job"), "next": _TEXT_OR_NULL}, **_CLOSED),
+    "Page": _object({"jobs": _list("Job"), "next": _TEXT_OR_NULL}, **CLOSED),
     "Event": _object(
         {
             "id": _COUNT,
@@ -101,19 +106,19 @@ SCHEMAS: Mapping[str, Any] = {
             "kind": _TEXT,
             "data": {"type": "object"},
         },
-        **_CLOSED,
+        **CLOSED,
         required=["id", "job", "at", "kind"],
     ),
-    "History": _object({"events": _list("Event")}, **_CLOSED),
-    "HistoryPage": _object({"events": _list("Event"), "next": _TEXT}, **_CLOSED),
+    "History": _object({"events": _list("Event")}, **CLOSED),
+    "HistoryPage": _object({"events": _list("Event"), "next": _TEXT}, **CLOSED),
 }
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "uuid": {"name": "uuid", "schema": UUID},
-    "task": {"name": "task", "schema": _TEXT},
-    "name": {"name": "name", "schema": _TEXT, "description": "The name of a task."},
+    "task": {"name": "task", "schema": reference("TaskName")},
+    "name": {"name": "name", "schema": reference("TaskName"), "description": "The name of a task."},
     "arguments": {
         "name": "arguments",
-        "schema": _TEXT,
+        "schema": {"type": "string", "minLength": 1},
         "description": "One segment for each argument; a slash within one is written %2F.",
     },
 }
@@ -121,7 +126,7 @@ HEADERS: Mapping[str, dict[str, Any]] = {
     "Idempotency-Key": {
         "name": "Idempotency-Key",
         "in": "header",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{KEY}$"},
     },
     "If-None-Match": {"name": "If-None-Match", "in": "header", "schema": _TEXT},
     "Prefer": {"name": "Prefer", "in": "header", "schema": _TEXT, "description": "wait=SECONDS (RFC 7240)."},
@@ -131,3 +136,10 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
     },
 }
+ANSWERED: Mapping[str, dict[str, Any]] = {
+    "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference", "pattern": "^/status/"}},
+    "ETag": {"required": True, "schema": {"type": "string", "pattern": '^"[0-9a-f]+"$'}},
+    "WWW-Authenticate": {"required": True, "schema": {"type": "string", "pattern": "^Bearer realm="}},
+    "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 0}},
+}
+"""Headers of answers."""

@@ -5,18 +5,38 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 import cherrypy
 
 from .. import jsontext
-from ..errors import BadQuery
+from ..errors import BadCursor, BadQuery
 from ..job import Job, State, micros, now
 from ..search import Filters, Place, Wanted
 
 PARAMETERS = ("task", "state", "label", "queue", "caller", "since", "until", "limit", "cursor")
 """What the query may hold; ``state`` and ``label`` may come several times."""
 DEFAULT_LIMIT, MOST = 50, 500
+_SPELLED = [spelled for state in State for spelled in (state.value, state.value.lower())]
+_TIME: Mapping[str, Any] = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "description": "Seconds before now."},
+    ]
+}
+DESCRIBED: Mapping[str, Mapping[str, Any]] = {
+    "task": {"type": "string"},
+    "state": {"type": "array", "items": {"type": "string", "enum": _SPELLED}, "minItems": 1},
+    "label": {"type": "array", "items": {"type": "string", "pattern": "^[^:]"}, "minItems": 1},
+    "queue": {"type": "string"},
+    "caller": {"type": "string"},
+    "since": _TIME,
+    "until": _TIME,
+    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT},
+    "cursor": {"type": "string", "pattern": "^[A-Za-z0-9_-]+={0,2}$", "description": "It is part of a page's next."},
+}
+"""The parameters as OpenAPI tells of them; ``state`` may also be several with commas."""
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
 
 Query = Mapping[str, str | list[str]]
@@ -46,7 +66,7 @@ def limit(query: Query) -> int:
 
 
 def place(query: Query) -> Place | None:
-    """Where the page before ended; raises ``BadQuery`` for a cursor that was not made for this search."""
+    """Where the page before ended; raises ``BadCursor`` for one that was not made for this search."""
     text = _once(query, "cursor")
     if text is None:
         return None
@@ -54,9 +74,11 @@ def place(query: Query) -> Place | None:
         mark, created, uuid = jsontext.loads(base64.urlsafe_b64decode(text.encode("ascii")))
         found = Place(int(created), str(uuid))
     except (ValueError, TypeError):
-        raise BadQuery("The query parameter cursor is none; take it from the member next of a page.") from None
+        raise BadCursor("The query parameter cursor is none; take it from the member next of a page.") from None
     if mark != _mark(query):
-        raise BadQuery("The query parameter cursor belongs to another search; leave the other parameters as they were.")
+        raise BadCursor(
+            "The query parameter cursor belongs to another search; leave the other parameters as they were."
+        )
     return found
 
 

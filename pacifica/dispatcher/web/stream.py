@@ -29,7 +29,11 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 def place(after: Query) -> int | None:
     """The event behind which the client wants to go on, by its header or else the query; raises ``BadRequest``."""
-    given = cherrypy.request.headers.get("Last-Event-ID") or after
+    asked, seen = _id(after), _id(cherrypy.request.headers.get("Last-Event-ID"))
+    return asked if seen is None else seen
+
+
+def _id(given: Query) -> int | None:
     if given is None:
         return None
     if not isinstance(given, str) or not _ID.fullmatch(given):

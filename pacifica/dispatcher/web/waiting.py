@@ -10,7 +10,9 @@ from ..errors import BadQuery
 from ..job import Job
 from ..waiting import Waiting
 
-SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
+MOST = 999_999
+"""The most seconds that may be asked for; the setting ``wait_limit`` says how many are waited."""
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _PREFERRED = re.compile(
     r"""(?:^|,)\s*wait\s*=\s*(?:([0-9]{1,6})|"([0-9]{1,6})")\s*(?=[,;]|$)""", re.ASCII | re.IGNORECASE
 )
@@ -18,7 +20,7 @@ _PREFERRED = re.compile(
 
 Query = str | list[str] | None
 """The value of a query parameter: a list when it came several times."""
-WAIT: Mapping[str, Mapping[str, Any]] = {"wait": {"type": "number", "minimum": 0, "maximum": 999_999}}
+WAIT: Mapping[str, Mapping[str, Any]] = {"wait": {"type": "number", "minimum": 0, "maximum": MOST}}
 """The parameter as OpenAPI tells of it."""
 PREFER = ("Prefer",)
 
@@ -33,8 +35,10 @@ class Wait(NamedTuple):
 def asked(query: Query) -> Wait:
     """What the request asks for; raises ``BadQuery``, while a preference that cannot be read counts for nothing."""
     if query is not None:
-        if not isinstance(query, str) or not SECONDS.fullmatch(query):
-            raise BadQuery(f"The query parameter wait is {query!r:.80}; it must be a number of seconds, once.")
+        if not isinstance(query, str) or not NUMBER.fullmatch(query) or not 0 <= float(query) <= MOST:
+            raise BadQuery(
+                f"The query parameter wait is {query!r:.80}; it must be a number of seconds up to {MOST}, once."
+            )
         return Wait(float(query))
     found = _PREFERRED.search(cherrypy.request.headers.get("Prefer", ""))
     return Wait(float(found[1] or found[2]), preferred=True) if found else Wait(0.0)
