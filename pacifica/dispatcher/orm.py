@@ -6,7 +6,7 @@ may hold several. Times are microseconds since 1970 in UTC, arguments and result
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import peewee
@@ -258,13 +258,24 @@ STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
 
-JOB_INDEXES: Mapping[str, tuple[str, peewee.SQL]] = {
-    "job_due": ("due", peewee.SQL("due IS NOT NULL")),
-    "job_holder": ("holder", STARTED),
-    "job_published": ("published", WAITING_STATES),
-    "job_expires": ("expires", WAITING_STATES),
+
+class MotionIndex(NamedTuple):
+    """An index of the few jobs that are in motion: ``column`` of those that ``where`` lets in.
+
+    MySQL knows no partial indexes and takes ``on_mysql``, which begins with what the queries ask to be equal.
+    """
+
+    column: str
+    where: peewee.SQL
+    on_mysql: str
+
+
+JOB_INDEXES: Mapping[str, MotionIndex] = {
+    "job_due": MotionIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
+    "job_holder": MotionIndex("holder", STARTED, "state, holder"),
+    "job_published": MotionIndex("published", WAITING_STATES, "state, published"),
+    "job_expires": MotionIndex("expires", WAITING_STATES, "state, expires"),
 }
-"""The few jobs that are in motion, by what they are looked for; MySQL has no partial indexes, and indexes all."""
 
 
 def create_tables(database: peewee.Database) -> None:
@@ -281,8 +292,8 @@ def create_tables(database: peewee.Database) -> None:
         if not is_sqlite(database):
             database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
         database.create_tables(MODELS, safe=True)
-        for name, (column, where) in JOB_INDEXES.items():
-            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({column}) WHERE {where.sql}")
+        for name, index in JOB_INDEXES.items():
+            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({index.column}) WHERE {index.where.sql}")
 
 
 def _create_on_mysql(database: peewee.Database) -> None:
@@ -297,9 +308,9 @@ def _create_on_mysql(database: peewee.Database) -> None:
                 database.create_tables([model], safe=True)
                 database.execute_sql(f"ALTER TABLE `{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
         present = {index.name for index in database.get_indexes("job")}
-        for name, (column, _) in JOB_INDEXES.items():
+        for name, index in JOB_INDEXES.items():
             if name not in present:  # MySQL itself knows no IF NOT EXISTS here.
-                database.execute_sql(f"CREATE INDEX {name} ON job (state, {column})")
+                database.execute_sql(f"CREATE INDEX {name} ON job ({index.on_mysql})")
     finally:
         with suppress(peewee.PeeweeException):
             database.execute_sql("SELECT RELEASE_LOCK('pacifica-dispatcher-schema')")
