@@ -1,4 +1,4 @@
-"""The PeeWee models, and the database that a connection URL names.
+"""The PeeWee models, and their tables.
 
 The models are bound to no database: a query is given one when it is executed, so that one process
 may hold several. Times are microseconds since 1970 in UTC, arguments and results are JSON text.
@@ -6,16 +6,12 @@ may hold several. Times are microseconds since 1970 in UTC, arguments and result
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 import peewee
-from playhouse import db_url
-from playhouse.pool import PooledDatabase, PooledSqliteDatabase
 
 from .job import WAITING, State
 
-SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
 SCHEMA_LOCK = 0x70616369
 """The PostgreSQL advisory lock under which tables are created."""
 KEY_LENGTH = 191
@@ -195,9 +191,6 @@ class Token(peewee.Model):
 
 MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token)
 
-for _alias, _class in (("sqliteext", peewee.SqliteDatabase), ("sqliteext+pool", PooledSqliteDatabase)):
-    db_url.register_database(_class, _alias)
-
 
 def is_sqlite(database: peewee.Database) -> bool:
     """Whether the database is an SQLite file (or memory)."""
@@ -207,51 +200,6 @@ def is_sqlite(database: peewee.Database) -> bool:
 def is_mysql(database: peewee.Database) -> bool:
     """Whether the database is MySQL or MariaDB."""
     return isinstance(database, peewee.MySQLDatabase)
-
-
-def is_pooled(database: peewee.Database) -> bool:
-    """Whether connections go back to a pool after each use (a ``+pool`` URL)."""
-    return isinstance(database, PooledDatabase)
-
-
-def _sqlite_options(busy_timeout: float) -> Mapping[str, Any]:
-    return {
-        "lock_type": "IMMEDIATE",
-        "pragmas": {
-            "busy_timeout": int(busy_timeout * 1000),
-            "synchronous": "normal",
-            "foreign_keys": 1,
-        },
-    }
-
-
-def open_database(url: str, busy_timeout: float = 30.0) -> peewee.Database:
-    """The database that a PeeWee URL names, not connected yet.
-
-    ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, a relative
-    SQLite path is relative to the working directory. ``busy_timeout`` is in seconds, and SQLite's
-    alone. Raises ``ValueError`` with a sentence when the URL cannot be used.
-
-    Source: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#database-url
-    """
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise ValueError(f"the scheme is {scheme or 'missing'}; it must be one of {', '.join(SCHEMES)}")
-    options: dict[str, Any] = {"autoconnect": False, "field_types": {"LONGTEXT": "TEXT"}}
-    if scheme.startswith("sqlite"):
-        options |= _sqlite_options(busy_timeout)
-    elif scheme.startswith("mysql"):
-        from pymysql.constants import CLIENT
-
-        options |= {"client_flag": CLIENT.FOUND_ROWS, "connect_timeout": 5, "field_types": {"LONGTEXT": "LONGTEXT"}}
-    else:
-        options |= {"connect_timeout": 5, "prefer_psycopg3": True}
-    database: peewee.Database = db_url.connect(url, unquote_password=True, unquote_user=True, **options)
-    if "passwd" in database.connect_params:  # PeeWee's name for it, which PyMySQL is about to drop
-        database.connect_params["password"] = database.connect_params.pop("passwd")
-    if scheme.startswith("sqlite") and database.database == ":memory:":
-        raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
-    return database
 
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")

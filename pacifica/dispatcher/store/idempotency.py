@@ -40,15 +40,13 @@ class Keys:
     def take(self, db: peewee.Database, key: Key, job: Job) -> str | None:
         """Take the key for this job, or the UUID of the job that it stands for; raises ``KeyReused``."""
         digest, fingerprint = key.digest(), key.fingerprint()
-        _I.delete().where(_I.digest == digest, _I.created < key.since).execute(db)
-        taken = (
-            _I.insert(digest=digest, fingerprint=fingerprint, job=job.uuid, created=job.created)
-            .on_conflict_ignore()
-            .execute(db)
-        )
-        del taken  # What it returns differs by database; the row tells.
-        query = _I.select(_I.job, _I.fingerprint).where(_I.digest == digest)
-        found, same = next(iter(query.tuples().execute(db)))
+        row = {_I.digest: digest, _I.fingerprint: fingerprint, _I.job: job.uuid, _I.created: job.created}
+        _I.insert(row).on_conflict_ignore().execute(db)
+        query = _I.select(_I.job, _I.fingerprint, _I.created).where(_I.digest == digest)
+        found, same, created = next(iter(query.tuples().execute(db)))
+        if created < key.since:
+            _I.update(row).where(_I.digest == digest, _I.created < key.since).execute(db)
+            found, same, _ = next(iter(query.tuples().execute(db)))
         if same != fingerprint:
             raise KeyReused(key.key)
         return None if found == job.uuid else str(found)
