@@ -41,13 +41,14 @@ class JobStore:
         self._insert_label = Prepared(db, insert(_L, ("job", "name", "value", "created")))
         self._insert_event = Prepared(db, insert(_E, ("job", "at", "kind", "data")))
         self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
-        self._select_state = Prepared(db, _select(("state", "claim", "cancel")).where(_J.uuid == slot("uuid")))
+        self._select_state = Prepared(db, _select(("state", "claim")).where(_J.uuid == slot("uuid")))
         self._select_claim = Prepared(
             db, _select(("attempt", "args", "kwargs")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
         )
         self._claim = Prepared(db, moves.claim(returning=not database.mysql))
         self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
         self._finish_cancelled = Prepared(db, moves.finish(moves.BY_TOKEN & _J.cancel))
+        self._finish_wanted = Prepared(db, moves.finish(moves.BY_TOKEN & ~_J.cancel))
         self._finish_waiting = Prepared(db, moves.finish(moves.WAITING))
         self._retry = Prepared(db, moves.retry())
         self._put_back = Prepared(db, moves.put_back())
@@ -182,14 +183,14 @@ class JobStore:
         """
         error = JobError("WorkerLostError", f"The job was lost in its last attempt: {reason}.", module=LOST_MODULE)
         ends: tuple[tuple[Prepared, Mapping[str, Any]], ...] = (
+            (self._finish_cancelled, cancelled := _ending(State.REVOKED, _revoked("cancelled"))),
             (self._put_back, {"state": LOST}),
-            (self._finish, _ending(State.FAILURE, error)),
+            (self._finish_wanted, _ending(State.FAILURE, error)),
+            (self._finish_cancelled, cancelled),  # Somebody asked for that since the first was tried.
         )
-        revoked = ((self._finish, _ending(State.REVOKED, _revoked("cancelled"))),)
 
         def change(_: peewee.Database) -> bool:
-            row = self._select_state.run({"uuid": uuid}).fetchone()
-            for statement, values in revoked if row is not None and row[2] else ends:
+            for statement, values in ends:
                 if statement.run({**values, "uuid": uuid, "token": token, "at": at}).rowcount == 1:
                     self._record(uuid, at, values["state"], {"reason": reason})
                     return True
