@@ -114,6 +114,22 @@ class Record(RuleBasedStateMachine):
         assert job is not None
         return self.claim_with(Outgoing(uuid, job.task, retries=job.retries), holder)
 
+    @rule(claim=claims, holder=st.sampled_from("ab"), retries=st.integers(0, 2))
+    def claim_again(self, claim: Claim, holder: str, retries: int) -> None:
+        """The answer to a claim was lost: it is the same claim while that runs, and else none."""
+        expected, before = self.current(claim), self.job(claim.job)
+        ran = before.retries if expected else retries
+        if not expected and before.state in (State.PENDING, State.RETRY):
+            return  # A new claim, which would need a token of its own.
+        again = self._jobs.claim(claim.job, token=claim.token, worker="w", holder=holder, retries=ran, at=self.at())
+        assert again == (claim if expected else None)
+        assert self.job(claim.job) == before
+
+    def job(self, uuid: str) -> Job:
+        job = self._jobs.get(uuid)
+        assert job is not None
+        return job
+
     def current(self, claim: Claim) -> bool:
         job = self._jobs.get(claim.job)
         return job is not None and job.state is State.STARTED and job.attempt == claim.attempt
@@ -159,8 +175,22 @@ class Record(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def lose(self, claim: Claim) -> None:
-        expected = self.current(claim)
-        assert self._jobs.lose(claim.job, token=claim.token, reason="gone", at=self.at()) == expected
+        self.lose_with(claim.job, claim.token, expected=self.current(claim))
+
+    def lose_with(self, uuid: str, token: str, *, expected: bool) -> None:
+        before, at = self.job(uuid), self.at()
+        assert self._jobs.lose(uuid, token=token, reason="gone", at=at) == expected
+        after = self.job(uuid)
+        if not expected:
+            assert after == before
+        elif before.cancel:
+            assert after.state is State.REVOKED
+        elif before.attempt - before.retries >= before.max_attempts:
+            assert after.state is State.FAILURE
+            assert after.error is not None
+            assert after.error.type == "WorkerLostError"
+        else:
+            assert (after.state, after.due, after.holder) == (State.PENDING, at, None)
 
     @rule(claim=claims)
     def stop(self, claim: Claim) -> None:
@@ -176,7 +206,24 @@ class Record(RuleBasedStateMachine):
         held = self._workers.held(holder, limit=100)
         assert {job.uuid for job in started if job.holder == holder} == {job for job, _ in held}
         for uuid, token in held:
-            assert self._jobs.lose(uuid, token=token, reason="its worker died", at=self.at())
+            self.lose_with(uuid, token, expected=True)
+
+    @rule(uuid=uuids)
+    def send_again(self, uuid: str) -> None:
+        """The broker lost the message of a job that still waits, or was only thought to."""
+        before, at = self.job(uuid), self.at()
+        self._outbox.send_again([uuid], at=at)
+        again = before.state in (State.PENDING, State.RETRY) and before.due is None
+        assert self.job(uuid).due == (at if again else before.due)
+
+    @rule()
+    def recall(self) -> None:
+        """No relay can have in hand what is due later than its lease; what waits for its own time stays."""
+        at = self.at()
+        self._outbox.recall(at=at, lease=LEASE)
+        for uuid, before in self._seen.items():
+            left = before.due is not None and before.due > at + LEASE and before.due != before.eta
+            assert self.job(uuid).due == (at if left else before.due)
 
     @rule()
     def end_what_has_expired(self) -> None:
