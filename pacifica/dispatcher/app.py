@@ -134,6 +134,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             lease=own.lease_seconds,
             interval=own.lease_seconds / 6,
             republish=own.republish_seconds,
+            keep_keys=own.idempotency_seconds,
         )
 
     @cached_property

@@ -19,7 +19,7 @@ from .store.workers import WorkerStore
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""Jobs that one round looks after, of each kind."""
+"""Jobs and keys that one round looks after, of each kind."""
 
 
 class Observer:
@@ -72,7 +72,7 @@ class Queues(Protocol):
 
 
 class Upkeep:
-    """Rescues lost jobs, ends expired ones, and sends again what the broker has lost, every ``interval`` seconds.
+    """Every ``interval`` seconds rescues lost jobs, ends expired ones, forgets old keys and sends again what is lost.
 
     ``queues`` tells how many messages of a queue are ready.
     """
@@ -87,6 +87,7 @@ class Upkeep:
         lease: float,
         interval: float,
         republish: float,
+        keep_keys: float,
     ) -> None:
         self._jobs = jobs
         self._outbox = outbox
@@ -94,6 +95,7 @@ class Upkeep:
         self._queues = queues
         self._interval = interval
         self._republish = int(republish * 1_000_000)
+        self._keep_keys = int(keep_keys * 1_000_000)
         self._observer = Observer(lease)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -114,6 +116,7 @@ class Upkeep:
         self._rescue()
         for uuid in self._jobs.expired(at=now(), limit=BATCH):
             self._jobs.revoke(uuid, reason="expired", at=now())
+        self._jobs.forget_keys(now() - self._keep_keys, BATCH)
         self._send_again()
 
     def _run(self) -> None:

@@ -450,6 +450,15 @@ def test_an_old_key_is_free_again(jobs: JobStore) -> None:
     assert jobs.get(second.uuid) == second
 
 
+def test_old_keys_are_forgotten_in_batches_and_the_others_stand(jobs: JobStore) -> None:
+    made = [a_job(created=at) for at in range(10, 15)]
+    for job in made:
+        jobs.add([job], key(name=str(job.created)))
+    assert [jobs.forget_keys(13, 2) for _ in range(3)] == [2, 1, 0]
+    assert jobs.add([a_job()], key(name="13")) == made[3].uuid
+    assert jobs.add([a_job()], key(name="12")) is None
+
+
 def test_of_eight_requests_with_one_key_one_makes_the_job(database: Database, jobs: JobStore) -> None:
     for round_ in range(3):
         made = [a_job() for _ in range(8)]

@@ -12,6 +12,7 @@ import peewee
 from .. import orm
 from ..errors import KeyReused
 from ..job import Job
+from .database import Database
 
 _I = orm.Idempotency
 
@@ -50,6 +51,15 @@ class Keys:
         if same != fingerprint:
             raise KeyReused(key.key)
         return None if found == job.uuid else str(found)
+
+
+def forget_keys(database: Database, before: int, limit: int) -> int:
+    """Delete at most ``limit`` keys that were taken ``before`` then, the oldest first; how many there were."""
+    old = _I.select(_I.digest).where(_I.created < before).order_by(_I.created).limit(limit)
+    digests = [row[0] for row in database.read(lambda db: list(old.tuples().execute(db)))]
+    # One that was taken anew meanwhile stays.
+    query = _I.delete().where(_I.digest.in_(digests), _I.created < before)
+    return int(database.write(query.execute)) if digests else 0
 
 
 def _hash(text: str) -> str:

@@ -14,7 +14,7 @@ from ..job import Claim, Event, Job, JobError, State
 from ..search import Filters, Place
 from . import moves, rows, search
 from .database import Database
-from .idempotency import Key, Keys
+from .idempotency import Key, Keys, forget_keys
 from .prepared import Prepared, insert, slot
 
 _J, _E, _L = orm.Job, orm.Event, orm.Label
@@ -117,6 +117,10 @@ class JobStore:
         query = _E.select(_E.id, _E.at, _E.kind, _E.data).where(_E.job == uuid).order_by(_E.id)
         found: Iterable[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
         return [rows.event_from_row(row) for row in found]
+
+    def forget_keys(self, before: int, limit: int) -> int:
+        """Delete at most ``limit`` idempotency keys that were taken ``before`` then; how many there were."""
+        return forget_keys(self._database, before, limit)
 
     def expired(self, *, at: int, limit: int) -> list[str]:
         """Waiting jobs that are not worth starting any more, at most ``limit``."""
