@@ -166,12 +166,22 @@ class Record(RuleBasedStateMachine):
 
     @rule(uuid=uuids)
     def cancel(self, uuid: str) -> None:
+        self.cancel_job(uuid)
+
+    def cancel_job(self, uuid: str) -> None:
         before = self._jobs.get(uuid)
         assert before is not None
         revoked = self._jobs.revoke(uuid, reason="cancelled", at=self.at())
         assert revoked == (before.state in (State.PENDING, State.RETRY))
         asked = self._jobs.ask_to_cancel(uuid, at=self.at())
         assert asked == (before.state is State.STARTED and not before.cancel)
+
+    @rule(claim=claims, lost=st.booleans())
+    def stop(self, claim: Claim, *, lost: bool) -> None:
+        """Somebody wants an attempt stopped; its worker may be gone before it reads that."""
+        self.cancel_job(claim.job)
+        if lost:
+            self.lose_with(claim.job, claim.token, expected=self.current(claim))
 
     @rule(claim=claims)
     def lose(self, claim: Claim) -> None:
@@ -193,7 +203,7 @@ class Record(RuleBasedStateMachine):
             assert (after.state, after.due, after.holder) == (State.PENDING, at, None)
 
     @rule(claim=claims)
-    def stop(self, claim: Claim) -> None:
+    def end(self, claim: Claim) -> None:
         """The main process of a worker says so, of an attempt that may be long past."""
         expected = self.current(claim)
         counted = self._jobs.revoke_started(claim.job, token=claim.token, reason="terminated", at=self.at())
