@@ -56,7 +56,7 @@ def _connect_timeout(answer_timeout: float) -> int:
     return math.ceil(min(CONNECT_TIMEOUT, answer_timeout))
 
 
-def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 10.0) -> peewee.Database:
+def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> peewee.Database:
     """The database that a PeeWee URL names, not connected yet.
 
     ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, a relative

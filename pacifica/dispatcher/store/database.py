@@ -37,7 +37,7 @@ class Database:
     any statement that the database cannot carry out now.
     """
 
-    def __init__(self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 10.0) -> None:
+    def __init__(self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> None:
         self.peewee = open_database(url, busy_timeout, answer_timeout)
         self.sqlite = is_sqlite(self.peewee)
         self.mysql = is_mysql(self.peewee)
