@@ -83,7 +83,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     @cached_property
     def database(self) -> Database:
         """The record's database, not connected before it is used."""
-        return Database(self.settings.database.peewee_url, self.settings.database.busy_timeout)
+        own = self.settings.database
+        return Database(own.peewee_url, own.busy_timeout, own.answer_timeout)
 
     @cached_property
     def registry(self) -> Registry:
@@ -134,6 +135,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             lease=own.lease_seconds,
             interval=own.lease_seconds / 6,
             republish=own.republish_seconds,
+            keep_keys=own.idempotency_seconds,
         )
 
     @cached_property

@@ -233,7 +233,9 @@ class Bench:
         **own: Any,
     ) -> "Bench":
         """Write configuration and tasks, and create the tables; ``own`` are settings of ``[dispatcher]``."""
-        database = {"peewee_url": database_url} | {key: own.pop(key) for key in ("busy_timeout",) if key in own}
+        database = {"peewee_url": database_url} | {
+            key: own.pop(key) for key in ("busy_timeout", "answer_timeout") if key in own
+        }
         settings = {"tasks": "lab", "lease_seconds": 1, "relay_interval": 0.1, "republish_seconds": 2} | own
         processes.write_config(
             "[database]\n"

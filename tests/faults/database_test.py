@@ -325,6 +325,36 @@ def test_gunicorn_that_starts_before_its_database_refuses_until_it_is_there(
         process.kill()
 
 
+@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
+@pytest.mark.parametrize("pool", ["", "+pool"])
+def test_a_database_that_says_nothing_any_more_is_given_up_in_time(
+    make_bench: Make, own_database: OwnDatabase, kind: str, pool: str
+) -> None:
+    server = own_database(kind)
+    bench = make_bench("database", server.url.replace("://", f"{pool}://"), lease_seconds=3, answer_timeout=1)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    bench.worker()
+    held = stack.dispatch("hold", "held")
+    bench.until_run("held", 1)
+    server.suspend()
+    asked = ["/dispatch/double/1", f"/status/{held}", "/health/ready"]
+    with ThreadPoolExecutor(len(asked)) as clients:
+        answers = list(clients.map(stack.get, asked))
+    server.resume()
+    for answer in answers:
+        assert answer.status_code == 503
+        # A new connection has 2 s, psycopg's least; and all three may have waited for one thread.
+        assert answer.elapsed.total_seconds() < 8, answer.url
+    for answer in answers[:2]:
+        assert "did not answer in time" in answer.json()["detail"]
+        assert int(answer.headers["Retry-After"]) > 0
+    bench.let_go("held")
+    uuids = [held, eventually(lambda: answer.text if (answer := stack.get("/dispatch/double/2")).ok else None, 20)]
+    for uuid in uuids:
+        assert bench.ended(uuid, 40).state == "SUCCESS"
+    check_record(server.url, uuids)
+
+
 @pytest.mark.parametrize("kind", DATABASES)
 def test_processes_that_start_at_once_on_an_empty_database_share_it(
     processes: Processes, make_database: Callable[[str], str], kind: str
