@@ -13,7 +13,7 @@ from ..e2e.stack import Stack
 from ..eventually import eventually
 from ..processes import Running
 from .bench import Bench, Make
-from .invariants import check_record, unfinished
+from .invariants import unfinished
 from .servers import cannot_be_tested
 
 HOUR = 3600
@@ -101,7 +101,7 @@ def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
     ended = [*held, *waiting, *after, at_its_time] + ([soon] if jump > 0 else [])
     for uuid in ended:
         assert bench.ended(uuid).state == "SUCCESS"
-    record = check_record(bench.database_url, ended)
+    record = bench.once_final(ended)
     assert {record.times_run(uuid) for uuid in ended} == {1}
     assert len(bench.runs("held")) == 2
     assert [bench.job(uuid).state for uuid in {soon, later} - set(ended)] == ["PENDING"] * (1 if jump > 0 else 2)
@@ -127,7 +127,7 @@ def test_jobs_that_wait_for_a_broker_are_sent_although_the_clock_went_back(
     bench.worker(env=clock.env)
     for uuid in uuids:
         assert bench.ended(uuid).state == "SUCCESS"
-    check_record(bench.database_url, uuids)
+    bench.once_final(uuids)
 
 
 def test_what_a_process_left_before_the_clock_went_back_is_sent_by_the_next(make_bench: Make, clock: Clock) -> None:
@@ -179,4 +179,4 @@ def test_the_memory_of_web_and_worker_stays_flat_in_a_burst_of_jobs(make_bench: 
     for name, then, most in (("web", before[0], max(amid[0], after[0])), ("worker", before[1], max(amid[1], after[1]))):
         note(f"{name}, MB", f"{then / MEGABYTE:.1f} to {most / MEGABYTE:.1f}")
         assert most - then < 16 * MEGABYTE, f"{name} grew from {then} to {most} kB"
-    check_record(bench.database_url, uuids)
+    bench.once_final(uuids)

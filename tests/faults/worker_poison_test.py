@@ -2,14 +2,16 @@
 
 import pytest
 
+from ..services import BROKERS
 from .bench import Make
 
 DEADLY = ["kill", "segfault", "os._exit", "os._exit 0"]
 RAISED = {"sys.exit": "SystemExit", "memory": "MemoryError", "interrupt": "KeyboardInterrupt"}
 
 
-def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_bench: Make) -> None:
-    bench = make_bench(lease_seconds=20)
+@pytest.mark.parametrize("broker", BROKERS)
+def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_bench: Make, broker: str) -> None:
+    bench = make_bench(broker, lease_seconds=20)
     worker = bench.worker()
     deadly = {how: bench.add("poison", how) for how in DEADLY}
     raised = {how: bench.add("poison", how) for how in RAISED}
