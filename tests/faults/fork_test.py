@@ -95,11 +95,12 @@ def send_before_the_fork(**_):
 @task(name="spread")
 def spread(name: str, jobs: int) -> list[str]:
     """Sends jobs from a child of the pool, when all children are at it."""
-    gc.collect()  # A connection that the child has let go is closed when Python comes by.
     ran(name)
     while not Path(f"{name}.go").exists():
         time.sleep(0.01)
-    return [double.delay(number).id for number in range(jobs)]
+    sent = [double.delay(number).id for number in range(jobs)]
+    gc.collect()  # What the child had from its parent, and has let go, is closed when Python comes by.
+    return sent
 '''
 
 
