@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 DOCUMENT_TESTS = $(wildcard tests/docs/*_test.py tests/docs_test.py tests/documents_test.py tests/readme_test.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos format lock clean
+.PHONY: help run test check chaos burst format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ check: $(DEV)  ## format, lint, types, layers, documents: what CI asks beside th
 
 chaos: $(DEV)  ## kill workers, web servers and RabbitMQ at random for MINUTES (30), then count what was lost
 	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES)
+
+burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice: each is sent once, and memory stays flat
+	TEST_BURST=10000 $(BIN)/python -m pytest -q --junitxml=.pytest_cache/burst.xml tests/faults/burst_test.py
+	@grep -o '<property [^>]*>' .pytest_cache/burst.xml
 
 format: $(DEV)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .

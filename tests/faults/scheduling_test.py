@@ -76,18 +76,3 @@ def test_queue_and_priority_reach_the_broker(
             while (message := channel.basic_get(queue, no_ack=True)) is not None:
                 found[message.headers["id"]] = (queue, message.properties.get("priority") or 0)
     assert found == asked
-
-
-@pytest.mark.parametrize("broker", BROKERS)
-def test_a_job_runs_where_the_queue_that_it_names_is_served(make_bench: Make, queue_name: str, broker: str) -> None:
-    bench = make_bench(broker, republish_seconds=600)
-    stack = Stack(bench.processes, bench.processes.start_web())
-    uuids = [stack.dispatch("hold", name, options={"queue": f"{queue_name}-{name}"}) for name in ("here", "there")]
-    here = bench.worker("-Q", f"{queue_name}-here", concurrency=1)
-    bench.until_held(here, "here")
-    there = bench.worker("-Q", f"{queue_name}-there", concurrency=1)
-    bench.until_held(there, "there")
-    bench.let_go("here")
-    bench.let_go("there")
-    assert [bench.ended(uuid).state for uuid in uuids] == ["SUCCESS"] * 2
-    bench.once_final(uuids)
