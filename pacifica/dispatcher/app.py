@@ -16,7 +16,7 @@ from .broker import TRANSPORT_OPTIONS, Depth, Publisher
 from .celery_task import DispatcherTask
 from .config import Settings
 from .config_ini import PlaceFault
-from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable
+from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused
 from .job import Outgoing, new_uuid, now
 from .registry import Registry
 from .relay import Relay
@@ -172,11 +172,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)
 
     def send_now(self, job: Outgoing) -> None:
-        """Publish in the calling thread; when the broker is away the job stays in the outbox, which is no error."""
+        """Publish in the calling thread; what the broker does not take now stays in the outbox, which is no error."""
         try:
             self.publisher.publish([job])
             self.outbox.mark_published([job], at=now())
-        except (BrokerUnavailable, DatabaseUnavailable) as error:
+        except (BrokerUnavailable, DatabaseUnavailable, MessageRefused) as error:
             logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
 
     def _service(self, hand_over: Callable[[Outgoing], None]) -> Service:
@@ -192,7 +192,10 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         )
 
     def _celery_settings(self) -> Mapping[str, Any]:
-        return {**DEFAULTS, **self.settings.celery, **FIXED}
+        own = self.settings.celery
+        # Quorum queues have no x-max-priority, and refuse to be declared with one.
+        quorum = {"task_queue_max_priority": None} if own.get("task_default_queue_type") == "quorum" else {}
+        return {**DEFAULTS, **quorum, **own, **FIXED}
 
     def _import_tasks(self, **_: Any) -> None:
         import_from_cwd("pacifica.dispatcher.builtin")

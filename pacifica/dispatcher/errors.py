@@ -24,6 +24,7 @@ DispatcherError
 ├── Unavailable              try again later
 │   ├── DatabaseUnavailable  the database cannot be reached, or cannot be written
 │   └── BrokerUnavailable    the broker cannot be reached, or does not answer
+├── MessageRefused           the broker is there, and does not take this message
 └── Rejected                 what a worker reports cannot be stored
     └── BadResult            the task's return value is not storable JSON
 
@@ -282,6 +283,12 @@ class BrokerUnavailable(Unavailable):
     """The broker cannot be reached, or does not answer; what was accepted waits in the outbox."""
 
     code = "broker-unavailable"
+
+
+class MessageRefused(DispatcherError):
+    """The broker is there, and does not take this message; its job waits in the outbox."""
+
+    code = "message-refused"
 
 
 class Rejected(DispatcherError):

@@ -148,6 +148,7 @@ class Outgoing:
     priority: int | None = None
     expires: int | None = None
     headers: Mapping[str, Any] | None = None
+    created: int = 0
 
 
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)

@@ -261,7 +261,7 @@ WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state i
 JOB_INDEXES: Mapping[str, tuple[str, peewee.SQL]] = {
     "job_due": ("due", peewee.SQL("due IS NOT NULL")),
     "job_holder": ("holder", STARTED),
-    "job_published": ("published", WAITING_STATES),
+    "job_sent": ("task, queue, published, due", WAITING_STATES),
     "job_expires": ("expires", WAITING_STATES),
 }
 """The few jobs that are in motion, by what they are looked for; MySQL has no partial indexes, and indexes all."""

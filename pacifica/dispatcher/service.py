@@ -1,7 +1,7 @@
 """What the service does, one method for each verb; the doors parse, call one of these, and render."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -239,6 +239,9 @@ def _headers(request: Request) -> Mapping[str, Any] | None:
     return {**(request.headers or {}), "traceparent": request.traceparent}
 
 
+_TOLD = tuple(column.name for column in fields(Outgoing))
+
+
 def outgoing(job: Job) -> Outgoing:
     """What the message of a job says."""
-    return Outgoing(job.uuid, job.task, job.version, job.retries, job.queue, job.priority, job.expires, job.headers)
+    return Outgoing(**{column: getattr(job, column) for column in _TOLD})
