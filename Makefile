@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 MINUTES ?= 30
+# More for `make chaos`, such as --broker redis --database postgresql --seed 7
+CHAOS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -38,11 +40,11 @@ check: $(DEV)  ## format, lint, types, layers, documents: what CI asks beside th
 	$(if $(DOCUMENT_TESTS),$(BIN)/python -m pytest -q $(DOCUMENT_TESTS))
 
 chaos: $(DEV)  ## kill workers, web servers and RabbitMQ at random for MINUTES (30), then count what was lost
-	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES)
+	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES) $(CHAOS)
 
 burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice: each is sent once, and memory stays flat
-	TEST_BURST=10000 $(BIN)/python -m pytest -q --junitxml=.pytest_cache/burst.xml tests/faults/burst_test.py
-	@grep -o '<property [^>]*>' .pytest_cache/burst.xml
+	TEST_BURST=10000 $(BIN)/python -m pytest -q --timeout 900 --junitxml=.pytest_cache/burst.xml tests/faults/burst_test.py; \
+	  status=$$?; grep -o '<property [^>]*>' .pytest_cache/burst.xml; exit $$status
 
 format: $(DEV)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .

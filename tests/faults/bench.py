@@ -210,6 +210,11 @@ def echo(value: str) -> str:
     return value
 
 
+@task(name="measure")
+def measure(value: str) -> int:
+    return len(value)
+
+
 @task(name="double")
 def double(x: int) -> int:
     return 2 * x
