@@ -40,7 +40,7 @@ def publisher(url: str, **settings: Any) -> Iterator[Publisher]:
     """A publisher of an application that has these settings."""
     app = Celery(broker=url, set_as_current=False)
     app.conf.update(settings)
-    app.task(name="add")(nothing)
+    app.task(name="nothing")(nothing)
     app.finalize()
     with closing(Publisher(app)) as made:
         yield made
@@ -48,7 +48,7 @@ def publisher(url: str, **settings: Any) -> Iterator[Publisher]:
 
 def a_message(queue: str | None = None) -> Outgoing:
     """What the outbox holds of a job."""
-    return Outgoing(new_uuid(), "add", queue=queue)
+    return Outgoing(new_uuid(), "nothing", queue=queue)
 
 
 def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
@@ -64,7 +64,7 @@ def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, n
 
 def test_what_no_queue_takes_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
     channel.exchange_declare(name, "direct", durable=True, auto_delete=False)
-    to_nobody = {"add": {"exchange": name, "routing_key": "nobody"}}
+    to_nobody = {"nothing": {"exchange": name, "routing_key": "nobody"}}
     with publisher(rabbitmq_url, task_routes=to_nobody) as made, pytest.raises(MessageRefused, match="no queue"):
         made.publish([a_message()])
 
