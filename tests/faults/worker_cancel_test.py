@@ -155,10 +155,9 @@ def test_cancel_and_finish_at_the_same_moment_agree(make_bench: Make, broker: st
         else:
             # It was asked to stop: it was stopped, or its body was through before anybody could.
             assert (status, state) == (202, "STARTED"), (uuid, state, bench.history(uuid))
-            assert bench.history(uuid) in (
-                ["PENDING", "STARTED", "CANCEL", "REVOKED"],
-                ["PENDING", "STARTED", "CANCEL", "SUCCESS"],
-            )
+            moves = [kind for kind in bench.history(uuid) if kind not in {"LATE", "DROPPED"}]
+            assert moves == ["PENDING", "STARTED", "CANCEL", job.state]
+            assert job.state in {"REVOKED", "SUCCESS"}
             assert job.result == (args_of[uuid][0] if job.state == "SUCCESS" else None)
     bench.once_final(answers)
     assert {status for status, _ in met} == {200, 202, 409}, met
