@@ -71,6 +71,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             backend="pacifica.dispatcher.backend:PeeweeBackend",
         )
         self._load_settings = load
+        self._publisher: tuple[int, Publisher | None] = (0, None)
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
         self.steps["worker"].update({RecordStep, LeaseStep})
@@ -138,10 +139,17 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             keep_keys=own.idempotency_seconds,
         )
 
-    @cached_property
+    @property
     def publisher(self) -> Publisher:
-        """Sends messages from the thread that calls it."""
-        return Publisher(self)
+        """Sends messages from the thread that calls it.
+
+        Each process has its own, however it was forked: a broker connection from before a fork doubles messages.
+        """
+        made_by, publisher = self._publisher
+        if publisher is None or made_by != os.getpid():
+            publisher = Publisher(self)
+            self._publisher = os.getpid(), publisher
+        return publisher
 
     @cached_property
     def relay(self) -> Relay:
@@ -218,8 +226,3 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             own = TRANSPORT_OPTIONS.get(driver, {})
         connection.transport_options = dict(own) | (connection.transport_options or {})
         return connection
-
-    def _after_fork(self) -> None:
-        """A broker connection from before a fork doubles messages; the child opens its own."""
-        super()._after_fork()
-        self.__dict__.pop("publisher", None)
