@@ -17,11 +17,14 @@ from .celery_task import DispatcherTask
 from .config import Settings
 from .config_ini import PlaceFault
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused
+from .feed import Feed
 from .job import Outgoing, new_uuid, now
+from .limits import ArgumentLimits
 from .registry import Registry
 from .relay import Relay
 from .service import Service
 from .store.database import Database
+from .store.history import HistoryStore
 from .store.jobs import JobStore
 from .store.outbox import Outbox
 from .store.tokens import TokenStore
@@ -29,6 +32,7 @@ from .store.workers import WorkerStore
 from .tokens import Tokens
 from .transport import Transport
 from .upkeep import Upkeep
+from .waiting import Waiting
 from .worker import LeaseStep, RecordStep
 
 logger = logging.getLogger(__name__)
@@ -92,7 +96,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         """The dispatchable tasks of all modules that the configuration names; raises ``ConfigError``."""
         self.loader.import_default_modules()
         self.finalize()
-        return Registry([task.spec() for task in self.tasks.values() if isinstance(task, DispatcherTask)])
+        own = self.settings.dispatcher
+        limits = ArgumentLimits(own.arguments_limit, own.arguments_bytes)
+        return Registry([task.spec(limits) for task in self.tasks.values() if isinstance(task, DispatcherTask)])
 
     @cached_property
     def jobs(self) -> JobStore:
@@ -158,6 +164,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return Relay(self.outbox, Publisher(self).publish, interval=own.relay_interval, batch=own.relay_batch)
 
     @cached_property
+    def feed(self) -> Feed:
+        """Tells waiting requests of what has happened."""
+        return Feed(HistoryStore(self.database), self.settings.dispatcher.waiters)
+
+    @cached_property
     def service(self) -> Service:
         """The verbs, with accepted jobs handed to the relay."""
         return self._service(self.relay.hand_over)
@@ -182,13 +193,17 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
 
     def _service(self, hand_over: Callable[[Outgoing], None]) -> Service:
+        own = self.settings.dispatcher
         return Service(
             registry=self.registry,
             jobs=self.jobs,
             outbox=self.outbox,
-            max_attempts=self.settings.dispatcher.max_attempts,
-            keep_keys=self.settings.dispatcher.idempotency_seconds,
-            batch_limit=self.settings.dispatcher.batch_limit,
+            waiting=Waiting(
+                self.jobs, HistoryStore(self.database), self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit
+            ),
+            max_attempts=own.max_attempts,
+            keep_keys=own.idempotency_seconds,
+            batch_limit=own.batch_limit,
             hand_over=hand_over,
             broker_state=lambda: self.relay.broker_state,
         )

@@ -110,9 +110,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry in a job's history: ``kind`` is the state it moved to, or what else happened."""
+    """One entry in a job's history: ``kind`` is the state it moved to, or what else happened.
+
+    ``id`` counts up through the histories of all jobs.
+    """
 
     id: int
+    job: str
     at: int
     kind: str
     data: Mapping[str, Any]

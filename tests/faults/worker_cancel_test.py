@@ -14,6 +14,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
 from ..eventually import eventually
+from ..record.conftest import a_waiting
 from .bench import Make
 
 
@@ -109,7 +110,7 @@ class Hasty(JobStore):
 def test_who_cancels_a_job_that_ends_at_that_moment_is_told_how_it_ended(make_bench: Make) -> None:
     bench = make_bench()
     jobs = Hasty(bench.database)
-    service = Service(Registry([]), jobs, Outbox(bench.database), max_attempts=3)
+    service = Service(Registry([]), jobs, Outbox(bench.database), a_waiting(bench.database), max_attempts=3)
     uuids = [bench.add("note", "a") for _ in range(2)]
     for uuid in uuids:
         jobs.claim(uuid, token="t", worker="w", holder="h", retries=0, at=now())
