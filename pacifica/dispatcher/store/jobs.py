@@ -131,10 +131,13 @@ class JobStore:
         query = _J.select(_J.uuid).where(orm.WAITING_STATES, _J.expires <= at).limit(limit)
         return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
 
-    def claim(self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int) -> Claim | None:  # noqa: PLR0913
+    def claim(  # noqa: PLR0913 - each is a column of the row
+        self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int, again: bool = True
+    ) -> Claim | None:
         """The right to run a waiting job as its next attempt; ``None`` when there is none to be had.
 
-        ``retries`` is the delivered message's own count: a message from before a retry claims nothing.
+        ``retries`` is the delivered message's own count: a message from before a retry claims nothing. ``again``:
+        whoever asks may have been granted this very claim already, and not have heard of it.
         """
         values = {"uuid": uuid, "token": token, "worker": worker, "holder": holder, "retries": retries, "at": at}
 
@@ -142,7 +145,7 @@ class JobStore:
             cursor = self._claim.run(values)
             moved = cursor.rowcount == 1 if self._database.mysql else (row := cursor.fetchone()) is not None
             if self._database.mysql or not moved:
-                row = self._select_claim.run(values).fetchone()
+                row = None if not moved and not again else self._select_claim.run(values).fetchone()
             if row is None:
                 self._record_late(uuid, at, "DROPPED", {"worker": worker})
                 return None
