@@ -12,7 +12,7 @@ from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
 from . import failpoints
-from .broker import TRANSPORT_OPTIONS, Depth, Publisher
+from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config import Settings
 from .config_ini import PlaceFault
@@ -240,4 +240,6 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         else:
             own = TRANSPORT_OPTIONS.get(driver, {})
         connection.transport_options = dict(own) | (connection.transport_options or {})
+        if driver == "redis":
+            closes_in_any_case(connection)
         return connection

@@ -10,9 +10,11 @@ from celery import Celery
 from kombu.connection import Connection
 
 from pacifica.dispatcher import broker
+from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.broker import Publisher
 from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.job import Outgoing, new_uuid
+from pacifica.dispatcher.settings import load_settings
 
 
 @pytest.fixture
@@ -91,3 +93,18 @@ def test_a_message_that_is_not_confirmed_in_time_does_not_count(
         made.close()
         with pytest.raises(BrokerUnavailable):
             made.publish([a_message(name)])
+
+
+def test_a_connection_that_cannot_even_be_closed_ends_nobody(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What kombu raises when Redis was killed while a worker had messages in hand."""
+    app = DispatcherApp(lambda: load_settings(environ={"BROKER_URL": redis_url, "HOME": "/nonexistent"}))
+    connection = app.connection_for_read()
+
+    def fail() -> None:
+        raise AttributeError("'NoneType' object has no attribute 'hostname'")
+
+    connection.connect()
+    monkeypatch.setattr(connection.default_channel, "close", fail)
+    connection.close()
+    monkeypatch.undo()
+    connection.close()
