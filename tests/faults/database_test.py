@@ -15,7 +15,7 @@ import requests
 
 from ..e2e.stack import Stack
 from ..eventually import eventually
-from ..processes import Processes, Running, free_port
+from ..processes import BOUND_BY_MODES, Processes, Running, free_port
 from ..services import DATABASES, MYSQL, POSTGRESQL, REDIS, TABLE
 from .bench import LAB, Bench, Make
 from .invariants import assert_problem_quickly, check_record, unfinished
@@ -138,6 +138,39 @@ def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_ma
     bench.worker()
     assert [bench.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
     check_record(bench.database_url, [before, after])
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nobody who is bound by their modes can write the folder and its files."""
+    entries = [(path, path.stat().st_mode) for path in (*folder.iterdir(), folder)]
+    for path, mode in entries:
+        path.chmod(mode & 0o555)
+    try:
+        yield
+    finally:
+        for path, mode in reversed(entries):
+            path.chmod(mode)
+
+
+def test_a_read_only_sqlite_file_is_read_and_refuses_dispatches_until_it_can_be_written(
+    make_bench: Make, tmp_path: Path
+) -> None:
+    folder = tmp_path / "record"
+    folder.mkdir()
+    bench = make_bench("database", f"sqliteext:///{folder}/db.sqlite3")
+    uuids = [bench.add("double", 1)]
+    bench.processes.through = BOUND_BY_MODES
+    with read_only(folder):
+        stack = Stack(bench.processes, bench.processes.start_web())
+        answer = try_to_dispatch(stack, "double", 2)
+        assert "read-only" in str(assert_problem_quickly(answer, 503)["detail"])
+        assert int(answer.headers["Retry-After"]) > 0
+        assert stack.status(uuids[0])["state"] == "PENDING"
+    uuids.append(eventually(lambda: again.json()["uuid"] if (again := try_to_dispatch(stack, "double", 2)).ok else ""))
+    bench.worker()
+    assert [bench.ended(uuid).result for uuid in uuids] == [2, 4]
+    check_record(bench.database_url, uuids)
 
 
 @pytest.fixture

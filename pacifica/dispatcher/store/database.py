@@ -86,6 +86,8 @@ class Database:
             try:
                 return self._transact(change, durable=durable)
             except DatabaseUnavailable as error:
+                if self.sqlite and failures.is_read_only(error):
+                    FORKS.close_all()
                 if not failures.is_sacrifice(error):
                     raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
@@ -157,6 +159,8 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[None]:
         try:
+            if self.sqlite and not self.peewee.is_closed() and self.peewee.connection().closed:
+                self.peewee.dispose()
             self.peewee.connect(reuse_if_open=True)
             yield
         except UNREACHABLE as error:
