@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Barrier, Event
 
+import peewee
 import psycopg
 import pymysql
 import pytest
 import requests
+
+from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.store.database import Database
 
 from ..e2e.stack import Stack
 from ..eventually import eventually
@@ -356,6 +361,42 @@ def test_gunicorn_that_starts_before_its_database_refuses_until_it_is_there(
     check_record(server.url, [uuid])
     for process in processes.running:
         process.kill()
+
+
+@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
+@pytest.mark.parametrize("pool", ["", "+pool"])
+def test_who_waits_for_a_silent_server_waits_for_no_other_one_who_does(
+    own_database: OwnDatabase, kind: str, pool: str
+) -> None:
+    server = own_database(kind)
+    database = Database(server.url.replace("://", f"{pool}://"), answer_timeout=1.0)
+    inside, silent = Barrier(6), Event()  # Five threads, and the test's own.
+
+    def take_part(number: int) -> float:
+        def meet(db: peewee.Database) -> None:
+            db.execute_sql("SELECT 1")
+            inside.wait(20)
+
+        if number < 5:
+            database.read(meet)  # It has a connection then, or the pool has.
+        assert silent.wait(20)
+        begin = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="it did not answer in time"):
+            (database.read if number % 2 else database.write)(lambda db: db.execute_sql("SELECT 1"))
+        return time.monotonic() - begin
+
+    with ThreadPoolExecutor(10) as threads:
+        waits = [threads.submit(take_part, number) for number in range(10)]
+        inside.wait(20)
+        pass_by(0.5)
+        server.suspend()
+        silent.set()
+        try:
+            assert max(wait.result(60) for wait in waits) < 5
+        finally:
+            server.resume()
+    assert database.read(lambda db: db.execute_sql("SELECT 1").fetchone()[0]) == 1
+    database.peewee.close_all() if pool else database.close()
 
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
