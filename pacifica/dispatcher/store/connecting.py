@@ -5,6 +5,7 @@ nothing: whoever waits for it waits for ever. So each wait for a server's answer
 """
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,6 +57,20 @@ def _connect_timeout(answer_timeout: float) -> int:
     return math.ceil(min(CONNECT_TIMEOUT, answer_timeout))
 
 
+def _give_up_pool_in_time(database: Any, answer_timeout: float) -> None:
+    """Have the pool ask one idle connection of a silent server, and not each in turn, before it makes a new one."""
+    is_closed = database._is_closed
+
+    def is_closed_in_time(connection: object) -> bool:
+        begin = time.monotonic()
+        closed = bool(is_closed(connection))
+        if closed and time.monotonic() - begin >= answer_timeout:
+            database.close_idle()
+        return closed
+
+    database._is_closed = is_closed_in_time
+
+
 def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> peewee.Database:
     """The database that a PeeWee URL names, not connected yet.
 
@@ -82,6 +97,8 @@ def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 
         from .postgresql import InTime
 
         database._adapter = InTime(answer_timeout)
+    if is_pooled(database):
+        _give_up_pool_in_time(database, answer_timeout)
     if scheme.startswith("sqlite") and database.database == ":memory:":
         raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
     opened: peewee.Database = database

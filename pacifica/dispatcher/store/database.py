@@ -47,6 +47,8 @@ class Database:
             self.peewee.connect_params |= {"factory": FileConnection, "check_same_thread": False}
         # SQLite's busy handler sleeps and does not queue; a lock keeps this process's writers in turn.
         self._writers = threading.RLock()
+        self._connecting = threading.Lock()
+        self._silent = float("-inf")
         self._longest_turn = max(busy_timeout, SHORTEST_TURN)
         if hasattr(os, "register_at_fork"):  # Windows has no fork.
             os.register_at_fork(after_in_child=self._forget_parent)
@@ -86,6 +88,8 @@ class Database:
             try:
                 return self._transact(change, durable=durable)
             except DatabaseUnavailable as error:
+                if self.sqlite and failures.is_read_only(error):
+                    FORKS.close_all()
                 if not failures.is_sacrifice(error):
                     raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
@@ -137,6 +141,7 @@ class Database:
     def _forget_parent(self) -> None:
         """After a fork: a connection is never shared, and a lock that a thread of the parent held is free."""
         self._writers = threading.RLock()
+        self._connecting = threading.Lock()
         # A thread that was connecting holds PeeWee's own locks for that long, and its dispose() would wait for them.
         pool = threading.RLock()
         free = {"_lock": threading.Lock(), "_pool_lock": pool, "_pool_available": threading.Condition(pool)}
@@ -157,7 +162,7 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[None]:
         try:
-            self.peewee.connect(reuse_if_open=True)
+            self._connect()
             yield
         except UNREACHABLE as error:
             self._discard()
@@ -166,6 +171,26 @@ class Database:
         finally:
             if self._pooled:
                 self.close()
+
+    def _connect(self) -> None:
+        """Have a connection; a server's silence is told to all who waited for their turn to ask it.
+
+        PeeWee connects one thread at a time, so that each would wait for all before it.
+        """
+        if self.sqlite and not self.peewee.is_closed() and self.peewee.connection().closed:
+            self.peewee.dispose()
+        if not self.peewee.is_closed():
+            return
+        asked = time.monotonic()
+        with self._connecting:
+            if asked < self._silent:
+                raise _unavailable(TimeoutError("timed out"))
+            try:
+                self.peewee.connect()
+            except UNREACHABLE as error:
+                if failures.is_silence(error):
+                    self._silent = time.monotonic()
+                raise
 
     @contextmanager
     def _synchronous(self, *, full: bool) -> Iterator[None]:

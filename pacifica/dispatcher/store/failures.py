@@ -35,6 +35,11 @@ def is_silence(error: BaseException) -> bool:
     return any(sign in told for sign in SILENCE)
 
 
+def is_read_only(error: BaseException) -> bool:
+    """Whether what was to be written can only be read."""
+    return "readonly" in _told(error)
+
+
 def is_sacrifice(error: BaseException) -> bool:
     """Whether the server has rolled the whole transaction back for the sake of another one."""
     return any(
