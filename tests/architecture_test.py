@@ -1,5 +1,6 @@
 """What the design promises of the package as a whole: imports go down only, and importing does nothing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pacifica.dispatcher
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(pacifica.dispatcher.__file__).parent
+NOT_HERE = {"pacifica.dispatcher.web.server.gthread"} if os.name == "nt" else set()
+"""There is no gunicorn on Windows."""
 
 # Installed in a process of its own: an audit hook cannot be taken out again.
 WATCH = """
@@ -53,7 +56,7 @@ for module in sys.argv[1:]:
 def module_names() -> list[str]:
     """Every module of the package, by its file."""
     paths = (path.relative_to(PACKAGE.parent.parent).with_suffix("") for path in PACKAGE.rglob("*.py"))
-    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
+    return sorted({".".join(path.parts).removesuffix(".__init__") for path in paths} - NOT_HERE)
 
 
 def watched_import(cwd: Path, *names: str) -> "subprocess.CompletedProcess[str]":

@@ -164,10 +164,10 @@ class Processes:
         return self._start_server("web", arguments, port, env)
 
     def start_gunicorn(self, *options: str, workers: int = 2, env: Mapping[str, str] | None = None) -> Running:
-        """The WSGI application under gunicorn on a free port, ready to answer."""
+        """The WSGI application under gunicorn, with our settings for it, on a free port, ready to answer."""
         port = free_port()
-        bind = ("-w", str(workers), "-b", f"127.0.0.1:{port}")
-        arguments = ("-m", "gunicorn", *bind, *options, "pacifica.dispatcher.wsgi:application")
+        own = ("-c", "python:pacifica.dispatcher.gunicorn_conf", "-w", str(workers), "-b", f"127.0.0.1:{port}")
+        arguments = ("-m", "gunicorn", *own, *options, "pacifica.dispatcher.wsgi:application")
         return self._start_server("gunicorn", arguments, port, env)
 
     def start_worker(self, *options: str, concurrency: int = 2, env: Mapping[str, str] | None = None) -> Running:

@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .celery_task import task
+    from .celery_task import progress, task
 
-__all__ = ["task"]
+__all__ = ["progress", "task"]
 
 
 def __getattr__(name: str) -> Any:
-    """Celery is imported when ``task`` is asked for, not by each module of the package."""
-    if name == "task":
-        from .celery_task import task
+    """Celery is imported when one of these is asked for, not by each module of the package."""
+    if name in __all__:
+        from . import celery_task
 
-        return task
+        return getattr(celery_task, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import cherrypy
-from cheroot.server import HTTPRequest
 
 from . import rest
 from .access import is_loopback
 from .app import DispatcherApp
 from .errors import ConfigError, DatabaseUnavailable
 from .settings import load_settings
-from .web.headers import DropUnderscores
+from .web.server.embedded import Server
 
-DEFAULTS = {"server.socket_host": "127.0.0.1", "server.socket_port": 8050, "engine.autoreload.on": False}
+DEFAULTS = {
+    "server.socket_host": "127.0.0.1",
+    "server.socket_port": 8050,
+    "server.socket_queue_size": 128,
+    "server.max_request_header_size": 32_768,
+    "engine.autoreload.on": False,
+}
 
 OPTIONS: Sequence[tuple[Sequence[str], Mapping[str, Any]]] = (
     (
@@ -55,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"pacifica-dispatcher: {error}\n")
         return 1
     cherrypy.tree.mount(tree, "")
-    # X_Forwarded_User would pass as X-Forwarded-User.
-    HTTPRequest.header_reader = DropUnderscores()
+    cherrypy.server.instance = Server(cherrypy.server, app.settings.dispatcher.body_limit)
     engine = cherrypy.engine
+    app.feed.places = min(app.feed.places, cherrypy.server.thread_pool // 2)
+    engine.subscribe("stop", app.feed.stop, priority=10)  # Before the server waits for its threads.
     engine.subscribe("start", app.relay.start)
     engine.subscribe("start", app.upkeep.start)
     engine.subscribe("stop", app.relay.stop)

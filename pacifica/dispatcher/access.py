@@ -24,6 +24,33 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """Which jobs: those whose task one of the globs matches and, where ``caller`` is given, that this one dispatched.
+
+    ``store.reach`` makes the SQL condition of it; the two agree.
+    """
+
+    tasks: tuple[str, ...] = ("*",)
+    caller: str | None = None
+
+    @property
+    def every_task(self) -> bool:
+        """Whether no task at all is left out."""
+        return "*" in self.tasks
+
+    def matches(self, task: str) -> bool:
+        """Whether one of the globs matches the task's name, case and all."""
+        return any(fnmatchcase(task, glob) for glob in self.tasks)
+
+    def covers(self, task: str, caller: str) -> bool:
+        """Whether a job of that task, dispatched by that caller, is one of them."""
+        return self.matches(task) and self.caller in {None, caller}
+
+
+EVERY_JOB = Reach()
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks: ``name`` is what the job's row keeps, empty for anybody; ``own`` hides the jobs of others."""
 
@@ -33,21 +60,17 @@ class Caller:
 
     def may(self, scope: str, task: str | None = None) -> bool:
         """Whether one of the grants covers the scope, and the task when one is named."""
-        return any(
-            grant.scope in {scope, ADMIN} and (task is None or fnmatchcase(task, grant.tasks)) for grant in self.grants
-        )
-
-    def may_every(self, scope: str) -> bool:
-        """Whether the scope covers every task."""
-        return any(grant.scope in {scope, ADMIN} and grant.tasks == "*" for grant in self.grants)
+        reach = self.reach(scope)
+        return bool(reach.tasks) if task is None else reach.matches(task)
 
     def may_all(self, scope: str) -> bool:
         """Whether the scope covers every task, and everybody's jobs."""
-        return not self.own and self.may_every(scope)
+        return self.reach(scope) == EVERY_JOB
 
-    def reaches(self, scope: str, *, task: str, caller: str) -> bool:
-        """Whether a job of that task, dispatched by that caller, is within the scope."""
-        return self.may(scope, task) and (not self.own or caller == self.name)
+    def reach(self, scope: str) -> Reach:
+        """The jobs that the scope covers; none where no grant holds it."""
+        globs = [grant.tasks for grant in self.grants if grant.scope in {scope, ADMIN}]
+        return Reach(("*",) if "*" in globs else tuple(globs), self.name if self.own else None)
 
 
 ANYBODY = Caller("", (Grant(ADMIN),))

@@ -12,16 +12,19 @@ from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
 from . import failpoints
-from .broker import TRANSPORT_OPTIONS, Depth, Publisher
+from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config import Settings
 from .config_ini import PlaceFault
-from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable
+from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused
+from .feed import Feed
 from .job import Outgoing, new_uuid, now
+from .limits import ArgumentLimits
 from .registry import Registry
 from .relay import Relay
 from .service import Service
 from .store.database import Database
+from .store.history import HistoryStore
 from .store.jobs import JobStore
 from .store.outbox import Outbox
 from .store.tokens import TokenStore
@@ -29,6 +32,7 @@ from .store.workers import WorkerStore
 from .tokens import Tokens
 from .transport import Transport
 from .upkeep import Upkeep
+from .waiting import Waiting
 from .worker import LeaseStep, RecordStep
 
 logger = logging.getLogger(__name__)
@@ -71,6 +75,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             backend="pacifica.dispatcher.backend:PeeweeBackend",
         )
         self._load_settings = load
+        self._publisher: tuple[int, Publisher | None] = (0, None)
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
         self.steps["worker"].update({RecordStep, LeaseStep})
@@ -91,7 +96,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         """The dispatchable tasks of all modules that the configuration names; raises ``ConfigError``."""
         self.loader.import_default_modules()
         self.finalize()
-        return Registry([task.spec() for task in self.tasks.values() if isinstance(task, DispatcherTask)])
+        own = self.settings.dispatcher
+        limits = ArgumentLimits(own.arguments_limit, own.arguments_bytes)
+        return Registry([task.spec(limits) for task in self.tasks.values() if isinstance(task, DispatcherTask)])
 
     @cached_property
     def jobs(self) -> JobStore:
@@ -138,16 +145,28 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             keep_keys=own.idempotency_seconds,
         )
 
-    @cached_property
+    @property
     def publisher(self) -> Publisher:
-        """Sends messages from the thread that calls it."""
-        return Publisher(self)
+        """Sends messages from the thread that calls it.
+
+        Each process has its own, however it was forked: a broker connection from before a fork doubles messages.
+        """
+        made_by, publisher = self._publisher
+        if publisher is None or made_by != os.getpid():
+            publisher = Publisher(self)
+            self._publisher = os.getpid(), publisher
+        return publisher
 
     @cached_property
     def relay(self) -> Relay:
         """Publishes the outbox in a thread of its own, once it is started."""
         own = self.settings.dispatcher
         return Relay(self.outbox, Publisher(self).publish, interval=own.relay_interval, batch=own.relay_batch)
+
+    @cached_property
+    def feed(self) -> Feed:
+        """Tells waiting requests of what has happened."""
+        return Feed(HistoryStore(self.database), self.settings.dispatcher.waiters)
 
     @cached_property
     def service(self) -> Service:
@@ -166,27 +185,34 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)
 
     def send_now(self, job: Outgoing) -> None:
-        """Publish in the calling thread; when the broker is away the job stays in the outbox, which is no error."""
+        """Publish in the calling thread; what the broker does not take now stays in the outbox, which is no error."""
         try:
             self.publisher.publish([job])
             self.outbox.mark_published([job], at=now())
-        except (BrokerUnavailable, DatabaseUnavailable) as error:
+        except (BrokerUnavailable, DatabaseUnavailable, MessageRefused) as error:
             logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
 
     def _service(self, hand_over: Callable[[Outgoing], None]) -> Service:
+        own = self.settings.dispatcher
         return Service(
             registry=self.registry,
             jobs=self.jobs,
             outbox=self.outbox,
-            max_attempts=self.settings.dispatcher.max_attempts,
-            keep_keys=self.settings.dispatcher.idempotency_seconds,
-            batch_limit=self.settings.dispatcher.batch_limit,
+            waiting=Waiting(
+                self.jobs, HistoryStore(self.database), self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit
+            ),
+            max_attempts=own.max_attempts,
+            keep_keys=own.idempotency_seconds,
+            batch_limit=own.batch_limit,
             hand_over=hand_over,
             broker_state=lambda: self.relay.broker_state,
         )
 
     def _celery_settings(self) -> Mapping[str, Any]:
-        return {**DEFAULTS, **self.settings.celery, **FIXED}
+        own = self.settings.celery
+        # Quorum queues have no x-max-priority, and refuse to be declared with one.
+        quorum = {"task_queue_max_priority": None} if own.get("task_default_queue_type") == "quorum" else {}
+        return {**DEFAULTS, **quorum, **own, **FIXED}
 
     def _import_tasks(self, **_: Any) -> None:
         import_from_cwd("pacifica.dispatcher.builtin")
@@ -214,9 +240,6 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         else:
             own = TRANSPORT_OPTIONS.get(driver, {})
         connection.transport_options = dict(own) | (connection.transport_options or {})
+        if driver == "redis":
+            closes_in_any_case(connection)
         return connection
-
-    def _after_fork(self) -> None:
-        """A broker connection from before a fork doubles messages; the child opens its own."""
-        super()._after_fork()
-        self.__dict__.pop("publisher", None)

@@ -5,9 +5,10 @@ claims the job. Source: https://docs.celeryq.dev/en/stable/internals/protocol.ht
 """
 
 import json
+import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,8 +21,10 @@ from kombu.messaging import Producer
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
-from .errors import BrokerUnavailable, DatabaseUnavailable
+from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing
+
+logger = logging.getLogger(__name__)
 
 TRANSPORT_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "amqp": {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5},
@@ -30,6 +33,10 @@ TRANSPORT_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 """By kombu's driver type: publishing is confirmed, and no socket waits for ever (seconds)."""
 CONFIRM_TIMEOUT = 5.0
 """Seconds that the broker may take to confirm a round of messages."""
+HIGHEST = 9
+"""The priority that goes first."""
+NO_SUCH_QUEUE = "404"
+"""AMQP's reply code (not-found)."""
 MESSAGE_HEADERS = (
     "link",
     "link_error",
@@ -68,18 +75,23 @@ class Publisher:
         self._turn = threading.Lock()
 
     def publish(self, jobs: Sequence[Outgoing]) -> None:
-        """Return when the broker has confirmed every message; raises ``BrokerUnavailable``.
+        """Return when the broker has confirmed every message.
 
-        RabbitMQ gets all of them before the first confirmation is waited for, Redis in one pipeline.
+        Raises ``BrokerUnavailable``, and ``MessageRefused`` when the broker is there and does not take one of
+        them; others may have been sent. RabbitMQ gets all of them before the first confirmation is waited for,
+        Redis in one pipeline.
         """
         with self._turn:
             try:
                 self._send_all(jobs)
             except DatabaseUnavailable as error:
                 raise BrokerUnavailable(f"The broker, which is the database, is away. {error}") from error
-            except BrokerUnavailable:
+            except (BrokerUnavailable, MessageRefused):
                 self.close()
                 raise
+            except self._refusals() as error:
+                self.close()
+                raise MessageRefused(f"The broker refuses a message ({type(error).__name__}).") from error
             except self._errors() as error:
                 self.close()
                 raise BrokerUnavailable(f"The broker cannot be reached ({type(error).__name__}).") from error
@@ -111,6 +123,10 @@ class Publisher:
                 self._confirms = Confirms(self._connection, self._producer.channel)
         return self._producer
 
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        """What the transport raises when the broker says no to what was asked for, and not to the connection."""
+        return () if self._connection is None else tuple(self._connection.channel_errors)
+
     def _errors(self, connection: Connection | None = None) -> tuple[type[Exception], ...]:
         known = connection or self._connection
         own = () if known is None else (*known.connection_errors, *known.channel_errors)
@@ -139,12 +155,12 @@ class Confirms:
         self._open.add(self._sent)
 
     def wait(self) -> None:
-        """Return when all messages are confirmed; raises ``BrokerUnavailable`` when one was refused or unroutable."""
+        """Return when all messages are confirmed; raises ``MessageRefused`` when one was refused or unroutable."""
         end = time.monotonic() + CONFIRM_TIMEOUT
         while self._open:
             self._connection.drain_events(timeout=max(0.01, end - time.monotonic()))
         if self._refused is not None:
-            raise BrokerUnavailable(self._refused)
+            raise MessageRefused(self._refused)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - pyamqp's signature
         self._open = {one for one in self._open if one > tag} if multiple else self._open - {tag}
@@ -163,9 +179,13 @@ class Depth:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def queue_of(self, task: str, queue: str | None) -> str:
-        """The queue that jobs of this task, or those of them that name a ``queue``, are sent to."""
-        return str(_routed(self._app, task, {"queue": queue})["queue"].name)
+    def queue_of(self, task: str, queue: str | None) -> str | None:
+        """The queue that jobs of this task, or those of them that name a ``queue``, are sent to.
+
+        ``None`` when it cannot be told, as a route names an exchange.
+        """
+        routed = _routed(self._app, task, {"queue": queue}).get("queue")
+        return None if routed is None else str(routed.name)
 
     def ready(self, name: str) -> int | None:
         """The messages of a queue that no worker has yet; ``None`` when the broker does not say."""
@@ -174,15 +194,34 @@ class Depth:
                 connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
                 try:
                     return int(connection.default_channel.queue_declare(name, passive=True).message_count)
-                except connection.channel_errors:
-                    return 0  # There is no such queue.
+                except connection.channel_errors as error:
+                    return 0 if str(getattr(error, "reply_code", "")) == NO_SUCH_QUEUE else None
         except (KombuError, OSError, DatabaseUnavailable):
             return None
+
+
+def closes_in_any_case(connection: Connection) -> None:
+    """Have ``close`` end well for a connection to a Redis that is gone.
+
+    kombu's channel gives back what it has in hand, and asks a connection that it has just dropped for its
+    parameters; the ``AttributeError`` would end the worker that closes it, in place of connecting anew.
+    """
+    close: Callable[[], None] = connection.close
+
+    def close_it() -> None:
+        try:
+            close()
+        except AttributeError:
+            logger.debug("closing the connection to a Redis that is gone failed", exc_info=True)
+
+    vars(connection)["close"] = close_it
 
 
 def send(app: Celery, producer: Producer, job: Outgoing) -> None:
     """Send the message of one job, and wait until the broker has confirmed it."""
     options = _routed(app, job.task, {"queue": job.queue, "priority": job.priority})
+    if producer.connection.transport.driver_type == "redis":
+        options["priority"] = HIGHEST - (options.get("priority") or 0)  # kombu's Redis takes 0 before 9
     headers = kombu_loads(json.dumps(job.headers)) if job.headers else {}
     trace = headers.pop("traceparent", None)
     message = app.amqp.as_task_v2(
@@ -204,7 +243,7 @@ def send(app: Celery, producer: Producer, job: Outgoing) -> None:
     app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
 
 
-OURS = frozenset({"expires", "time_limit", "soft_time_limit", "ignore_result", "mandatory", "immediate"})
+OURS = frozenset({"expires", "time_limit", "soft_time_limit", "ignore_result", "mandatory", "immediate", "serializer"})
 """Options of a Celery task that are handled elsewhere, or are not its to choose."""
 
 

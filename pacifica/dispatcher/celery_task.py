@@ -1,11 +1,12 @@
 """The base of every dispatchable Celery task, and the decorator that makes one of a function."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 
 from billiard.common import terminate_handler_fired
-from celery import Task, shared_task
+from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
@@ -13,9 +14,11 @@ from .backend import CLAIM_KEY
 from .broker import keep_headers
 from .errors import DatabaseUnavailable
 from .job import Claim, micros, now
+from .limits import USUAL, ArgumentLimits
 from .options import Options, options_of
 from .patience import patiently
 from .registry import TaskSpec, plain_arguments
+from .reports import Number, Reports, reported
 from .service import Request, outgoing
 from .store.jobs import JobStore
 
@@ -44,9 +47,9 @@ class DispatcherTask(Task):  # type: ignore[misc]
     Request = "pacifica.dispatcher.worker:JobRequest"
     check: Callable[..., object] | None = None
 
-    def spec(self) -> TaskSpec:
+    def spec(self, limits: ArgumentLimits = USUAL) -> TaskSpec:
         """The name and typed signature; raises ``ValueError`` when an annotation cannot be used."""
-        return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check)
+        return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits)
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,
@@ -90,18 +93,52 @@ class DispatcherTask(Task):  # type: ignore[misc]
         claim = self._claim(app)
         if claim is None:
             raise Ignore(f"Job {request.id} is not waiting to be run.")
-        request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs))
+        reports = self._reports(app, claim)
+        request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reports=reports)
         spec = app.registry[self.name]
-        return spec.dump(self._run_body(spec, claim), app.settings.dispatcher.result_limit)
+        try:
+            return spec.dump(self._run_body(spec, claim), app.settings.dispatcher.result_limit)
+        finally:
+            reports.finish()
+
+    def progress(self, current: Number, total: Number | None = None, message: str = "") -> None:
+        """Say how far the running job is; status and event streams show it.
+
+        ``current`` counts up to ``total``, in whatever the task counts. Call it as often as you like: what comes
+        too soon after another report is stored a little later, or replaced by the next. Outside a worker it
+        does nothing. Raises ``ValueError`` or ``TypeError`` for what is no report.
+        """
+        value = reported(current, total, message)
+        reports: Reports | None = getattr(self.request, "reports", None)
+        if reports is not None:
+            reports.report(value)
+
+    @staticmethod
+    def _reports(app: Any, claim: Claim) -> Reports:
+        def store(value: Mapping[str, Any]) -> None:
+            app.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now())
+            if isinstance(threading.current_thread(), threading.Timer):
+                app.database.close()  # A connection belongs to its thread, and this one ends.
+
+        return Reports(store, app.settings.dispatcher.progress_interval)
 
     def _claim(self, app: Any) -> Claim | None:
         """The right to run the job; when the database stays away the message goes back to the broker."""
         request, token = self.request, getattr(self.request, CLAIM_KEY)
+        asked: list[str] = []  # By this process: a pool gives the same delivery to another child when one died early.
 
         def claim() -> Claim | None:
             jobs: JobStore = app.jobs
+            again = bool(asked)
+            asked.append(token)
             return jobs.claim(
-                request.id, token=token, worker=request.hostname, holder=app.holder, retries=request.retries, at=now()
+                request.id,
+                token=token,
+                worker=request.hostname,
+                holder=app.holder,
+                retries=request.retries,
+                at=now(),
+                again=again,
             )
 
         try:
@@ -136,6 +173,15 @@ class DispatcherTask(Task):  # type: ignore[misc]
             }
         )
         return self.AsyncResult(self.request.id)
+
+
+def progress(current: Number, total: Number | None = None, message: str = "") -> None:
+    """``DispatcherTask.progress`` of the task that is running, for functions that are not bound to theirs."""
+    running = current_task._get_current_object() if current_task else None
+    if isinstance(running, DispatcherTask):
+        running.progress(current, total, message)
+    else:
+        reported(current, total, message)
 
 
 @overload

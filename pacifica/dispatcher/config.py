@@ -47,6 +47,8 @@ class DispatcherSettings:
 
     tasks: tuple[str, ...]
     max_attempts: int
+    arguments_limit: int
+    arguments_bytes: int
     result_limit: int
     body_limit: int
     dispatch_synchronous: str
@@ -59,6 +61,10 @@ class DispatcherSettings:
     stop_seconds: float
     idempotency_seconds: float
     batch_limit: int
+    waiters: int
+    wait_limit: float
+    heartbeat_seconds: float
+    progress_interval: float
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,10 @@ OPTIONS: tuple[Option, ...] = (
            "The modules that define your tasks; the server and its workers load them."),
     Option("dispatcher", "max_attempts", whole_number(1, 1_000_000), "3",
            "How often a job is started, when its worker dies each time, before it counts as failed."),
+    Option("dispatcher", "arguments_limit", whole_number(1, 1_000_000), "1000",
+           "How many arguments a job may have, by position and by name together."),
+    Option("dispatcher", "arguments_bytes", whole_number(4, 1_000_000_000), "1048576",
+           "The largest arguments of a job, in bytes of JSON."),
     Option("dispatcher", "result_limit", whole_number(2, 1_000_000_000), "1048576",
            "The largest result, in bytes of JSON; a larger one makes its job fail."),
     Option("dispatcher", "body_limit", whole_number(1, 1_000_000_000), "16777216",
@@ -141,6 +151,14 @@ OPTIONS: tuple[Option, ...] = (
            "How long an Idempotency-Key stands for its job, in seconds."),
     Option("dispatcher", "batch_limit", whole_number(1, 1_000_000), "10000",
            "How many jobs one request may dispatch."),
+    Option("dispatcher", "waiters", whole_number(0, 10_000), "4",
+           "How many requests of one web process may wait or stream at the same time; at most half of its threads do."),
+    Option("dispatcher", "wait_limit", seconds(0, 3600), "60",
+           "The longest time that a request may wait for its job, in seconds."),
+    Option("dispatcher", "heartbeat_seconds", seconds(0.1, 3600), "15",
+           "How long an event stream may be silent, in seconds."),
+    Option("dispatcher", "progress_interval", seconds(0, 3600), "1",
+           "The shortest time between two reports of progress that are stored of one job, in seconds."),
     Option("auth", "anonymous", choice("loopback", "anywhere", "none"), "loopback",
            "Who may ask without a token: programs on this machine, anybody who reaches the server, or nobody."),
     Option("auth", "hosts", HOSTS, "",

@@ -23,7 +23,9 @@ DispatcherError
 ├── TooManyRequests          the caller's rate limit is used up
 ├── Unavailable              try again later
 │   ├── DatabaseUnavailable  the database cannot be reached, or cannot be written
-│   └── BrokerUnavailable    the broker cannot be reached, or does not answer
+│   ├── BrokerUnavailable    the broker cannot be reached, or does not answer
+│   └── TooManyWaiting       as many requests wait or stream as the configuration allows
+├── MessageRefused           the broker is there, and does not take this message
 └── Rejected                 what a worker reports cannot be stored
     └── BadResult            the task's return value is not storable JSON
 
@@ -208,7 +210,7 @@ class NoResult(DispatcherError):
         self.state = state
         self.error = error
         told = f": {error['type']}: {error['message']}" if error else ""
-        super().__init__(f"Job {uuid} ended as {state}{told}.")
+        super().__init__(f"Job {uuid} ended as {state}{told.removesuffix('.')}.")
 
     def details(self) -> Mapping[str, Any]:
         return {"state": self.state, "error": self.error}
@@ -231,11 +233,12 @@ class Forbidden(DispatcherError):
 
 
 class MissingScope(Forbidden):
-    """The caller's scopes do not cover the request."""
+    """The caller's scopes do not cover the request; ``plain_scope`` is the one that is missing, without a task."""
 
     code = "missing-scope"
 
     def __init__(self, scope: str, task: str | None = None) -> None:
+        self.plain_scope = scope
         self.scope = scope if task is None else f"{scope}:{task[:191]}"
         super().__init__(f"This takes the scope {self.scope}, which the caller does not have.")
 
@@ -282,6 +285,21 @@ class BrokerUnavailable(Unavailable):
     """The broker cannot be reached, or does not answer; what was accepted waits in the outbox."""
 
     code = "broker-unavailable"
+
+
+class MessageRefused(DispatcherError):
+    """The broker is there, and does not take this message; its job waits in the outbox."""
+
+    code = "message-refused"
+
+
+class TooManyWaiting(Unavailable):
+    """As many requests wait or stream as the configuration allows."""
+
+    code = "too-many-waiting"
+
+    def __init__(self, places: int) -> None:
+        super().__init__(f"{places} requests wait or stream here already, which is the most that this server allows.")
 
 
 class Rejected(DispatcherError):

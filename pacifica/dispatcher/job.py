@@ -110,9 +110,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry in a job's history: ``kind`` is the state it moved to, or what else happened."""
+    """One entry in a job's history: ``kind`` is the state it moved to, or what else happened.
+
+    ``id`` counts up through the histories of all jobs.
+    """
 
     id: int
+    job: str
     at: int
     kind: str
     data: Mapping[str, Any]
@@ -148,6 +152,7 @@ class Outgoing:
     priority: int | None = None
     expires: int | None = None
     headers: Mapping[str, Any] | None = None
+    created: int = 0
 
 
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)

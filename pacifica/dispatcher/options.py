@@ -29,7 +29,22 @@ def _in_utc(moment: datetime) -> datetime:
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-QueueName = Annotated[str, StringConstraints(min_length=1, max_length=191, pattern=r"^[A-Za-z0-9._:-]+$")]
+
+
+def _queue_of_a_user(name: str) -> str:
+    if name.startswith(RESERVED_QUEUES):
+        raise ValueError(
+            f"a queue's name may not begin with {', '.join(RESERVED_QUEUES)}, which brokers keep for themselves"
+        )
+    return name
+
+
+RESERVED_QUEUES = ("amq.", "_kombu", "unacked")
+QueueName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=191, pattern=r"^[A-Za-z0-9._:-]+$"),
+    AfterValidator(_queue_of_a_user),
+]
 Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 
 

@@ -24,6 +24,16 @@ class LongTextField(peewee.TextField):
     field_type = "LONGTEXT"
 
 
+class SequenceField(peewee.BigAutoField):
+    """A key that is never given twice: plain SQLite gives the highest key again once its row is deleted."""
+
+    def ddl(self, ctx: peewee.Context) -> peewee.NodeList:
+        """The column's definition; only SQLite has to be told."""
+        column = super().ddl(ctx)
+        on_sqlite = ctx.state.param == peewee.SqliteDatabase.param
+        return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
+
+
 class Job(peewee.Model):
     """One dispatched run of a task; the row that is committed before any message is sent."""
 
@@ -85,9 +95,12 @@ class Label(peewee.Model):
 
 
 class Event(peewee.Model):
-    """One entry in a job's append-only history, written in the transaction of the change it tells of."""
+    """One entry in a job's append-only history, written in the transaction of the change it tells of.
 
-    id = peewee.BigAutoField()
+    Of a job's reports of progress only the last one stays.
+    """
+
+    id = SequenceField()
     job = peewee.CharField(36)
     at = peewee.BigIntegerField()
     kind = peewee.CharField(32)
@@ -96,16 +109,6 @@ class Event(peewee.Model):
     class Meta:
         table_name = "event"
         indexes = ((("job", "id"), False),)
-
-
-class SequenceField(peewee.BigAutoField):
-    """A key that is never given twice: plain SQLite gives the highest key again once its row is deleted."""
-
-    def ddl(self, ctx: peewee.Context) -> peewee.NodeList:
-        """The column's definition; only SQLite has to be told."""
-        column = super().ddl(ctx)
-        on_sqlite = ctx.state.param == peewee.SqliteDatabase.param
-        return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
 
 
 class Worker(peewee.Model):
@@ -205,24 +208,26 @@ def is_mysql(database: peewee.Database) -> bool:
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
+HAS_CALLER = peewee.SQL("caller <> ''")
 
 
-class MotionIndex(NamedTuple):
-    """An index of the few jobs that are in motion: ``column`` of those that ``where`` lets in.
+class PartialIndex(NamedTuple):
+    """An index of the few jobs that are in motion, or somebody's: the ``columns`` of those that ``where`` lets in.
 
     MySQL knows no partial indexes and takes ``on_mysql``, which begins with what the queries ask to be equal.
     """
 
-    column: str
+    columns: str
     where: peewee.SQL
     on_mysql: str
 
 
-JOB_INDEXES: Mapping[str, MotionIndex] = {
-    "job_due": MotionIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
-    "job_holder": MotionIndex("holder", STARTED, "state, holder"),
-    "job_published": MotionIndex("published", WAITING_STATES, "state, published"),
-    "job_expires": MotionIndex("expires", WAITING_STATES, "state, expires"),
+JOB_INDEXES: Mapping[str, PartialIndex] = {
+    "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
+    "job_holder": PartialIndex("holder", STARTED, "state, holder"),
+    "job_sent": PartialIndex("task, queue, published, due", WAITING_STATES, "state, task, queue, published, due"),
+    "job_expires": PartialIndex("expires", WAITING_STATES, "state, expires"),
+    "job_caller": PartialIndex("caller, created, uuid", HAS_CALLER, "caller, created, uuid"),
 }
 
 
@@ -241,7 +246,7 @@ def create_tables(database: peewee.Database) -> None:
             database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
         database.create_tables(MODELS, safe=True)
         for name, index in JOB_INDEXES.items():
-            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({index.column}) WHERE {index.where.sql}")
+            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({index.columns}) WHERE {index.where.sql}")
 
 
 def _create_on_mysql(database: peewee.Database) -> None:

@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import jsontext
 from .errors import BadArguments, BadResult, Fault, UnknownTask
+from .limits import USUAL, ArgumentLimits
 
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
@@ -47,14 +48,20 @@ class _Given:
 class TaskSpec:
     """A task's name and typed signature, without the Celery task that carries it out.
 
-    ``check`` is called with the validated arguments and refuses them by a ``ValueError``. Raises
-    ``ValueError`` when an annotation cannot be used.
+    ``check`` is called with the validated arguments and refuses them by a ``ValueError``. ``limits`` hold for
+    new calls, not for the values of a row. Raises ``ValueError`` when an annotation cannot be used.
     """
 
     def __init__(
-        self, name: str, function: Callable[..., Any], doc: str = "", check: Callable[..., object] | None = None
+        self,
+        name: str,
+        function: Callable[..., Any],
+        doc: str = "",
+        check: Callable[..., object] | None = None,
+        limits: ArgumentLimits = USUAL,
     ) -> None:
         self.name = name
+        self._limits = limits
         self.doc = inspect.cleandoc(doc or "")
         self._check = check
         try:
@@ -68,6 +75,7 @@ class TaskSpec:
 
     def bind_text(self, args: Sequence[str]) -> Call:
         """The call that the segments of a URL name; raises ``BadArguments``."""
+        self._limits.check_number(self.name, args, {})
         given = self._assign(args, {})
         values, faults = [], []
         for argument in given:
@@ -77,11 +85,16 @@ class TaskSpec:
                 faults.append(Fault(argument.where, _most_telling([fault for _, fault in read if fault is not None])))
             values.append(good)
         self._raise(faults)
-        return self.bind(values, {}) if self._check else Call(self.name, values, {})
+        if self._check:
+            return self.bind(values, {})
+        self._limits.check_size(self.name, values, {})
+        return Call(self.name, values, {})
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """The call with these JSON values; raises ``BadArguments``."""
+        self._limits.check_number(self.name, args, kwargs)
         self._load_all(args, kwargs)
+        self._limits.check_size(self.name, args, kwargs)
         return Call(self.name, list(args), dict(kwargs))
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

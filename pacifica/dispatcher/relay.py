@@ -13,20 +13,28 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from . import failpoints
-from .errors import BrokerUnavailable, DatabaseUnavailable
+from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing, now
+from .service import HAND_OVER
 from .store.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
 MEMORY = 10_000
 """Jobs held in memory at most; those beyond it are swept from the table when they come due."""
+KEPT = HAND_OVER - 1_000_000
+"""The age, in microseconds, at which the memory lets a job go: any relay may sweep it up soon, and send it twice."""
 LEASE = 30_000_000
 """Microseconds that a sweep keeps its jobs from other relays: longer than publishing them may take."""
+SHORTEST_DEFERMENT, LONGEST_DEFERMENT = 5_000_000, 3_600_000_000
+"""Microseconds that a job which the broker refuses is left alone; in between, half of its age."""
 
 
 class Relay:
-    """Publishes jobs until it is stopped. ``publish`` raises ``BrokerUnavailable``, and may then have sent some.
+    """Publishes jobs until it is stopped.
+
+    ``publish`` raises ``BrokerUnavailable``, and ``MessageRefused`` for what is wrong with one of the messages; it
+    may then have sent others.
 
     ``interval`` is the seconds between two sweeps, ``batch`` the jobs of one round.
     """
@@ -83,10 +91,11 @@ class Relay:
         batch: list[Outgoing] = []
         try:
             batch = gather()
-            if batch:
-                batch = self._send(batch)
+            more = len(batch) == self._batch
+            if batch and (sent := self._send(batch)):
                 failpoints.reach("after-publish")
-                self._outbox.mark_published(batch, at=now())
+                self._outbox.mark_published(sent, at=now())
+                self.broker_state = "ok"
         except BrokerUnavailable as error:
             self._broker_is_away(error, batch)
             return False
@@ -94,22 +103,45 @@ class Relay:
             logger.warning("The relay goes on when the database does: %s", error)
             self._pause()
             return False
-        if batch:
-            self.broker_state = "ok"
-        return len(batch) == self._batch
+        except Exception:
+            # Without this thread nothing would be sent any more, and nobody would know.
+            logger.exception("The relay goes on, after an error that nobody has thought of.")
+            self._pause()
+            return False
+        return more
 
-    def _send(self, batch: list[Outgoing]) -> list[Outgoing]:
-        """Publish the batch, or, when something in it cannot be sent at all, one by one; returns what was sent."""
+    def _send(self, batch: list[Outgoing], *, again: bool = True) -> list[Outgoing]:
+        """Publish the batch, in halves when something in it cannot be sent; returns what was sent.
+
+        A message that was refused alone is sent once more, as a queue that is gone is then declared again.
+        """
         try:
             self._publish(batch)
         except (BrokerUnavailable, DatabaseUnavailable):
             raise
-        except Exception:
-            if len(batch) > 1:
-                return [sent for job in batch for sent in self._send([job])]
-            logger.exception("Job %s cannot be sent; it stays in the outbox.", batch[0].uuid)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it keeps no other job back, and is logged
+            half = len(batch) // 2
+            if half:
+                return self._send(batch[:half]) + self._send(batch[half:])
+            if again and isinstance(error, MessageRefused):
+                return self._send(batch, again=False)
+            self._defer(batch[0], error)
             return []
         return batch
+
+    def _defer(self, job: Outgoing, error: Exception) -> None:
+        refused = isinstance(error, MessageRefused)
+        reason = str(error) if refused else f"Its message cannot be made ({type(error).__name__})."
+        logger.log(
+            logging.WARNING if refused else logging.ERROR,
+            "Job %s stays in the outbox. %s",
+            job.uuid,
+            reason,
+            exc_info=None if refused else error,
+        )
+        self.broker_state = reason
+        pause = min(max(SHORTEST_DEFERMENT, (now() - job.created) // 2), LONGEST_DEFERMENT)
+        self._outbox.defer(job, at=now(), until=now() + pause, reason=reason)
 
     def _sweep(self) -> list[Outgoing]:
         ahead = time.time() - time.monotonic()
@@ -119,7 +151,9 @@ class Relay:
         return self._outbox.take(at=now(), lease=LEASE, limit=self._batch)
 
     def _drain(self) -> list[Outgoing]:
-        return [self._memory.popleft() for _ in range(min(len(self._memory), self._batch))]
+        taken = [self._memory.popleft() for _ in range(min(len(self._memory), self._batch))]
+        oldest = now() - KEPT
+        return [job for job in taken if job.created > oldest]
 
     def _broker_is_away(self, error: BrokerUnavailable, batch: Sequence[Outgoing]) -> None:
         if self.broker_state != str(error):

@@ -1,25 +1,27 @@
 """The HTTP API's table of contents: each route parses, calls the service once, and renders."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
 import cherrypy
 
+from .access import READ
 from .config import AuthSettings
 from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
 from .options import parse_options
 from .service import Service
 from .tokens import Tokens
-from .web import batch, body, dispatching, problem, render, search
-from .web.asked import request_of
+from .web import batch, body, dispatching, problem, render, search, stream, waiting
+from .web.asked import caller_of, request_of
 from .web.caching import tagged
 from .web.guard import Guard
 from .web.headers import CLEAN, SecureHeaders
 from .web.openapi import operation
 from .web.operations import Docs, Health, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
+from .web.waiting import PREFER, WAIT, Query
 
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
 cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem.trim)
@@ -33,42 +35,58 @@ class Dispatch:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/dispatch/{task}", {200: "text/plain uuid, Job"})
-    @operation("/dispatch/{task}/{arguments}", {200: "text/plain uuid, Job"})
-    def GET(self, task: str, *args: str) -> bytes:
+    @operation("/dispatch/{task}", {200: "text/plain uuid, Job"}, query=WAIT, headers=PREFER)
+    @operation("/dispatch/{task}/{arguments}", {200: "text/plain uuid, Job"}, query=WAIT, headers=PREFER)
+    @body.takes("wait")
+    def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
-        media = wanted(TEXT, JSON)
+        media, time = wanted(TEXT, JSON), waiting.asked(wait)
         job = self._service.dispatch(self._service.registry[task].bind_text(args), request=request_of())
+        job = waiting.until_final(self._service.waiting, job, time)
         _locate(job)
         return as_text(job.uuid) if media == TEXT else as_json(render.job(job))
 
-    @operation("/dispatch/{task}", {200: ""})
-    @operation("/dispatch/{task}/{arguments}", {200: ""})
-    def HEAD(self, task: str, *args: str) -> bytes:
-        """Check the arguments as GET would, and dispatch nothing."""
+    @operation("/dispatch/{task}", {200: ""}, query=WAIT)
+    @operation("/dispatch/{task}/{arguments}", {200: ""}, query=WAIT)
+    @body.takes("wait")
+    def HEAD(self, task: str, *args: str, wait: Query = None) -> bytes:
+        """Check the request as GET would, and dispatch nothing."""
         wanted(TEXT, JSON)
+        waiting.asked(wait)
         self._service.registry[task].bind_text(args)
         return as_text("")
 
-    @operation("/dispatch", {202: "object"}, body="any", headers=("Idempotency-Key",))
-    @operation("/dispatch/{task}", {202: "Job, text/plain uuid"}, body="Dispatch", headers=("Idempotency-Key",))
+    @operation("/dispatch", {202: "BatchAnswer"}, body=f"Batch, {batch.NDJSON}", headers=("Idempotency-Key",))
+    @operation(
+        "/dispatch/{task}",
+        {200: "Job, text/plain uuid", 202: "Job, text/plain uuid"},
+        body="Dispatch",
+        query=WAIT,
+        headers=("Idempotency-Key", *PREFER),
+    )
     @body.streams(batch.NDJSON, batch.read_lines)
-    def POST(self, task: str | None = None) -> bytes:
-        """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job, or its bare UUID."""
+    @body.takes("wait")
+    def POST(self, task: str | None = None, *, wait: Query = None) -> bytes:
+        """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job, or its bare UUID.
+
+        200 when the request waited for the job, and it is final.
+        """
         if task is None:
+            body.no_query({} if wait is None else {"wait": wait})
             return self._batch()
-        media = wanted(JSON, TEXT)
+        media, time = wanted(JSON, TEXT), waiting.asked(wait)
         given = body.read_dispatch(cherrypy.request.json)
         call = self._service.registry[task].bind(given.args, given.kwargs)
         job = self._service.dispatch(call, parse_options(given.options), request_of())
-        cherrypy.response.status = 202
+        job = waiting.until_final(self._service.waiting, job, time)
+        cherrypy.response.status = 200 if time.seconds and job.final else 202
         _locate(job)
         return as_json(render.job(job)) if media == JSON else as_text(job.uuid)
 
     def _batch(self) -> bytes:
         """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
         wanted(JSON)
-        asked = batch.asked(cherrypy.request.json)
+        asked = batch.asked(cherrypy.request.json, caller_of())
         found = self._service.dispatch_batch(asked, request_of())
         jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
@@ -85,21 +103,23 @@ class Status:
         self._service = service
         self.below = {"events": Events(service), "retry": Retry(service)}
 
-    @operation("/status", {200: "object"}, query={name: {"type": "string"} for name in search.PARAMETERS})
-    @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, headers=("If-None-Match",))
-    @body.takes(*search.PARAMETERS)
-    def GET(self, uuid: str | None = None, **query: str | list[str]) -> bytes:
+    @operation("/status", {200: "Page"}, query={name: {"type": "string"} for name in search.PARAMETERS})
+    @operation("/status/{uuid}", {200: "Job, text/plain", 304: ""}, query=WAIT, headers=("If-None-Match", *PREFER))
+    @body.takes(*search.PARAMETERS, "wait")
+    def GET(self, uuid: str | None = None, *, wait: Query = None, **query: str | list[str]) -> bytes:
         """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
         if uuid is None:
+            body.no_query({} if wait is None else {"wait": wait})
             return self._search(query)
         body.no_query(query)
-        media = wanted(JSON, TEXT)
-        job = self._service.status(parse_uuid(uuid))
+        media, time = wanted(JSON, TEXT), waiting.asked(wait)
+        job = waiting.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
         return tagged(as_json(render.job(job)) if media == JSON else as_text(render.job_text(job)))
 
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)
-        found, more = self._service.search(search.filters(query), search.place(query), search.limit(query))
+        wanted_jobs = search.filters(query), search.place(query), search.limit(query)
+        found, more = self._service.search(*wanted_jobs, caller_of().reach(READ))
         return as_json({"jobs": [render.job(job) for job in found], "next": search.following(query, found, more)})
 
     @operation("/status/{uuid}", {200: "Job", 202: "Job", 409: "Problem"})
@@ -125,11 +145,50 @@ class Events:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/status/{uuid}/events", {200: "object"})
-    def GET(self, uuid: str) -> bytes:
-        """The job's history, oldest first."""
-        wanted(JSON)
-        return as_json({"events": [render.event(event) for event in self._service.events(parse_uuid(uuid))]})
+    @operation(
+        "/status/{uuid}/events",
+        {200: "History, text/event-stream", 204: ""},
+        query=stream.AFTER,
+        headers=("Last-Event-ID",),
+    )
+    @body.takes("after")
+    def GET(self, uuid: str, *, after: Query = None) -> bytes | Iterator[bytes]:
+        """The job's history, oldest first; as ``text/event-stream`` also what happens to it until it is final.
+
+        204 when a stream would go on behind its end.
+        """
+        media, place = wanted(JSON, stream.EVENTS), stream.place(after)
+        events = [event for event in self._service.events(parse_uuid(uuid)) if event.id > (place or 0)]
+        if media == JSON:
+            return as_json({"events": [render.event(event) for event in events]})
+        if not events and self._service.status(parse_uuid(uuid)).final:
+            return stream.over()
+        return stream.told(self._service.waiting, place, parse_uuid(uuid))
+
+
+@cherrypy.expose
+class AllEvents:
+    """``/events``"""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @operation(
+        "/events",
+        {200: "HistoryPage, text/event-stream"},
+        query={**stream.AFTER, **stream.LIMIT},
+        headers=("Last-Event-ID",),
+    )
+    @body.takes("after", "limit")
+    def GET(self, *, after: Query = None, limit: Query = None) -> bytes | Iterator[bytes]:
+        """What happened to all jobs, oldest first, page by page; as ``text/event-stream`` what happens from now on."""
+        media, place = wanted(JSON, stream.EVENTS), stream.place(after)
+        most = stream.limit(limit)
+        if media == stream.EVENTS:
+            return stream.told(self._service.waiting, place, reach=caller_of().reach(READ))
+        events, place = self._service.waiting.page(place or 0, most, caller_of().reach(READ))
+        following = f"/events?after={place}&limit={most}"
+        return as_json({"events": [render.event(event) for event in events], "next": following})
 
 
 @cherrypy.expose
@@ -139,7 +198,7 @@ class Retry:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/status/{uuid}/retry", {202: "Job"})
+    @operation("/status/{uuid}/retry", {202: "Job"}, headers=("Idempotency-Key",))
     def POST(self, uuid: str) -> bytes:
         """Dispatch the same task with the same arguments: 202 and the new job."""
         wanted(JSON)
@@ -156,14 +215,19 @@ class Result:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/result/{uuid}", {200: "any, text/plain", 202: "Job, text/plain", 409: "Problem"})
-    def GET(self, uuid: str) -> bytes:
+    @operation(
+        "/result/{uuid}",
+        {200: "any, text/plain", 202: "Job, text/plain", 409: "Problem"},
+        query=WAIT,
+        headers=PREFER,
+    )
+    @body.takes("wait")
+    def GET(self, uuid: str, *, wait: Query = None) -> bytes:
         """Just the result; 202 and the job while there is none, 409 when there will never be one."""
-        media = wanted(JSON, TEXT)
-        job = self._service.status(parse_uuid(uuid))
+        media, time = wanted(JSON, TEXT), waiting.asked(wait)
+        job = waiting.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
         if not job.final:
             cherrypy.response.status = 202
-            cherrypy.response.headers["Retry-After"] = "1"
             _locate(job)
             return as_json(render.job(job)) if media == JSON else as_text(job.state.value)
         if job.state is not State.SUCCESS:
@@ -198,6 +262,7 @@ class Root:
         self.dispatch = Dispatch(service)
         self.status = Status(service)
         self.result = Result(service)
+        self.events = AllEvents(service)
         self.tasks = Tasks(service)
         self.health = Health(service)
         self.openapi_json = Openapi(self, service)
@@ -217,6 +282,7 @@ class Root:
                     "batch": "/dispatch",
                     "status": "/status/{uuid}",
                     "events": "/status/{uuid}/events",
+                    "all events": "/events?after=&limit=",
                     "search": "/status?task=&state=&label=&since=&until=&limit=",
                     "result": "/result/{uuid}",
                     "tasks": "/tasks",

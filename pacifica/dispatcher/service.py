@@ -1,11 +1,12 @@
 """What the service does, one method for each verb; the doors parse, call one of these, and render."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from . import failpoints, jsontext
+from .access import Reach
 from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, UnknownJob
 from .job import Event, Job, Outgoing, State, micros, new_uuid, now
 from .options import Options, parse_options
@@ -14,6 +15,7 @@ from .search import Filters, Place
 from .store.idempotency import Key
 from .store.jobs import JobStore
 from .store.outbox import Outbox
+from .waiting import Waiting
 
 CHUNK = 500
 """How many jobs of a batch are stored in one transaction, so that other writers have their turn."""
@@ -72,6 +74,7 @@ class Service:
     registry: Registry
     jobs: JobStore
     outbox: Outbox
+    waiting: Waiting
     max_attempts: int
     keep_keys: float = 86_400
     batch_limit: int = 10_000
@@ -129,9 +132,9 @@ class Service:
             raise UnknownJob(uuid)
         return job
 
-    def search(self, filters: Filters, after: Place | None, limit: int) -> tuple[Sequence[Job], bool]:
-        """A page of at most ``limit`` jobs, newest first, from right behind ``after``; and whether there are more."""
-        found = self.jobs.search(filters, after, limit + 1)
+    def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach) -> tuple[Sequence[Job], bool]:
+        """A page of at most ``limit`` jobs of the reach, newest first, from behind ``after``; and if there are more."""
+        found = self.jobs.search(filters, after, limit + 1, reach)
         return found[:limit], len(found) > limit
 
     def events(self, uuid: str) -> Sequence[Event]:
@@ -220,7 +223,8 @@ class Service:
     def _key(self, call: Call, options: Options, request: Request, at: int, count: int = 0) -> Key | None:
         if request.idempotency_key is None:
             return None
-        asked = jsontext.dumps([call.task, call.args, call.kwargs, options.model_dump(mode="json"), count])
+        told = options.model_dump(mode="json")
+        asked = jsontext.dumps([call.task, call.args, call.kwargs, told, count, request.replay_of])
         return Key(request.caller, request.idempotency_key, asked, at - int(self.keep_keys * 1_000_000))
 
 
@@ -239,6 +243,9 @@ def _headers(request: Request) -> Mapping[str, Any] | None:
     return {**(request.headers or {}), "traceparent": request.traceparent}
 
 
+_TOLD = tuple(column.name for column in fields(Outgoing))
+
+
 def outgoing(job: Job) -> Outgoing:
     """What the message of a job says."""
-    return Outgoing(job.uuid, job.task, job.version, job.retries, job.queue, job.priority, job.expires, job.headers)
+    return Outgoing(**{column: getattr(job, column) for column in _TOLD})

@@ -7,19 +7,22 @@ them do no harm, and one is enough.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .errors import BrokerUnavailable, DatabaseUnavailable
 from .job import now
 from .store.jobs import JobStore
-from .store.outbox import Outbox
+from .store.outbox import Kind, Outbox
 from .store.workers import WorkerStore
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
 """Jobs and keys that one round looks after, of each kind."""
+COUNTED = 100_000
+"""Jobs of a kind that are counted, at most."""
+FAR = 2**63 - 1
 
 
 class Observer:
@@ -64,8 +67,8 @@ class Observer:
 class Queues(Protocol):
     """What upkeep asks the broker."""
 
-    def queue_of(self, task: str, queue: str | None) -> str:
-        """The queue that jobs of this task are sent to, or those of them that name one."""
+    def queue_of(self, task: str, queue: str | None) -> str | None:
+        """The queue that jobs of this task are sent to, or those of them that name one; ``None``: it cannot be told."""
 
     def ready(self, name: str) -> int | None:
         """The messages of a queue that no worker has yet; ``None``: it cannot be told."""
@@ -97,6 +100,7 @@ class Upkeep:
         self._republish = int(republish * 1_000_000)
         self._keep_keys = int(keep_keys * 1_000_000)
         self._observer = Observer(lease)
+        self._next_count = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -112,26 +116,33 @@ class Upkeep:
             self._thread.join(self._interval + 5)
 
     def round(self) -> None:
-        """Look after everything once; raises ``DatabaseUnavailable``."""
-        self._rescue()
-        for uuid in self._jobs.expired(at=now(), limit=BATCH):
-            self._jobs.revoke(uuid, reason="expired", at=now())
-        self._jobs.forget_keys(now() - self._keep_keys, BATCH)
-        self._send_again()
+        """Look after everything once; what cannot be done keeps nothing else from it."""
+        for duty in (self._rescue, self._end_expired, self._send_again, self._forget_keys):
+            try:
+                duty()
+            except (DatabaseUnavailable, BrokerUnavailable) as error:
+                logger.debug("upkeep goes on later: %s", error)
+            except Exception:
+                logger.exception("upkeep goes on later")
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval):
-            try:
-                self.round()
-            except (DatabaseUnavailable, BrokerUnavailable) as error:
-                self._observer.forget()
-                logger.debug("upkeep goes on later: %s", error)
-            except Exception:
-                self._observer.forget()
-                logger.exception("upkeep goes on later")
+            self.round()
+
+    def _end_expired(self) -> None:
+        for uuid in self._jobs.expired(at=now(), limit=BATCH):
+            self._jobs.revoke(uuid, reason="expired", at=now())
+
+    def _forget_keys(self) -> None:
+        self._jobs.forget_keys(now() - self._keep_keys, BATCH)
 
     def _rescue(self) -> None:
-        dead = self._observer.look(self._workers.beats(), self._workers.holders())
+        try:
+            beats, holders = self._workers.beats(), self._workers.holders()
+        except DatabaseUnavailable:
+            self._observer.forget()
+            raise
+        dead = self._observer.look(beats, holders)
         if self._observer.suspects:
             # Nobody's beat moves while the database takes no writes: before the second look it must have taken one.
             self._workers.forget([])
@@ -144,17 +155,33 @@ class Upkeep:
                 self._workers.forget([holder])
 
     def _send_again(self) -> None:
-        """Put back into the outbox what waits longer than its queue is long: the broker lost its message.
+        """Put back into the outbox what waits although its queue does not hold its message: the broker lost it.
 
-        Which messages it lost cannot be seen in a queue. Those of the oldest jobs are the likeliest, as a
-        queue gives its messages in turn.
+        Which messages it lost cannot be seen in a queue, only how many. A queue gives its messages in turn, so
+        those of the jobs that were sent first are the likeliest.
         """
-        waiting: dict[str, list[str]] = {}
-        for (task, queue), uuids in self._outbox.overdue(at=now() - self._republish, limit=BATCH).items():
-            waiting.setdefault(self._queues.queue_of(task, queue), []).extend(uuids)
-        for name, uuids in waiting.items():
-            ready = self._queues.ready(name)
-            if ready is not None and ready < len(uuids):
-                lost = sorted(uuids)[: len(uuids) - ready]  # A UUID of version 7 begins with its time.
+        if time.monotonic() < self._next_count:
+            return
+        self._next_count = time.monotonic() + self._republish / 4_000_000
+        queues: dict[str, list[Kind]] = {}
+        for kind in self._outbox.waiting():
+            if (name := self._queues.queue_of(*kind)) is not None:
+                queues.setdefault(name, []).append(kind)
+        for name, kinds in queues.items():
+            if lost := self._lost(name, kinds):
                 logger.warning("%d messages of queue %s are sent again.", len(lost), name)
                 self._outbox.send_again(lost, at=now())
+
+    def _lost(self, name: str, kinds: Sequence[Kind]) -> list[str]:
+        """The jobs of a queue that have waited too long and whose messages it cannot hold, at most ``BATCH``."""
+        late = now() - self._republish
+        count = self._outbox.count_sent
+        overdue = sum(count(kind, since=0, until=late, limit=COUNTED) for kind in kinds)
+        if not overdue or (ready := self._queues.ready(name)) is None:
+            return []
+        recent = sum(count(kind, since=late, until=FAR, limit=COUNTED) for kind in kinds)
+        missing = min(BATCH, overdue - max(0, ready - recent))
+        if missing <= 0:
+            return []
+        first = [sent for kind in kinds for sent in self._outbox.sent_first(kind, until=late, limit=missing)]
+        return [uuid for _, uuid in sorted(first)[:missing]]

@@ -1,4 +1,4 @@
-"""The WSGI entry: ``gunicorn -w 2 pacifica.dispatcher.wsgi:application``.
+"""The WSGI entry: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
 Everything is built at the first request of each process, so that nothing is connected or published
 before a server has forked its workers.
@@ -14,8 +14,9 @@ import cherrypy
 
 from . import jsontext, rest
 from .app import DispatcherApp
-from .errors import DispatcherError
+from .errors import ConfigError, DispatcherError
 from .settings import load_settings
+from .web.server.intake import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +24,15 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 
 class LazyApplication:
-    """A WSGI callable that assembles the service when it is first called in a process."""
+    """A WSGI callable that assembles the service when it is first called in a process.
+
+    A server that knows sets ``threads``, how many requests it answers at a time, and calls ``stop`` when it
+    begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps threads waiting.
+    """
 
     def __init__(self, build: Callable[[], WsgiApplication]) -> None:
+        self.threads: int | None = None
+        self.on_stop: list[Callable[[], object]] = []
         self._build = build
         self._lock = threading.Lock()
         self._application: WsgiApplication | None = None
@@ -40,6 +47,22 @@ class LazyApplication:
             )
             return _unavailable(start_response)
         return application(environ, start_response)
+
+    def stop(self) -> None:
+        """Call what ``on_stop`` holds; one that fails keeps no other from being called."""
+        for call in self.on_stop:
+            try:
+                call()
+            except Exception:  # Whatever it is, the server has to end.
+                logger.warning("What was to be done at the server's end has failed.", exc_info=True)
+
+    @staticmethod
+    def body_limit() -> int:
+        """The largest request body in bytes; the default, where the configuration has a fault: requests tell of it."""
+        try:
+            return load_settings().dispatcher.body_limit
+        except ConfigError:
+            return Limits().body
 
     def _build_once(self) -> WsgiApplication:
         with self._lock:
@@ -57,6 +80,9 @@ def build() -> WsgiApplication:
     app.prepare(patient=False)
     tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
+    if application.threads is not None:
+        app.feed.places = min(app.feed.places, application.threads // 2)
+    application.on_stop.append(app.feed.stop)
     app.relay.start()
     app.upkeep.start()
     atexit.register(app.relay.stop)

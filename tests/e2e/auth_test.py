@@ -1,7 +1,7 @@
 """Security against live servers: authorization as a table, tokens, the proxy, the rate limit, browsers, logs."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,6 @@ from .http_test import NOBODY, problem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 COMMANDS = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
-SCOPES = ("read", "dispatch", "cancel", "admin")
-ROUTES: Mapping[tuple[str, str], str | None] = {
-    ("GET", "/"): "read",
-    ("GET", "/tasks"): "read",
-    ("GET", "/tasks/add"): "read",
-    ("GET", "/dispatch/add/2/2"): "dispatch",
-    ("HEAD", "/dispatch/add/2/2"): "dispatch",
-    ("POST", "/dispatch/add"): "dispatch",
-    ("GET", f"/status/{NOBODY}"): "read",
-    ("DELETE", f"/status/{NOBODY}"): "cancel",
-    ("POST", f"/status/{NOBODY}/retry"): "dispatch",
-    ("GET", f"/result/{NOBODY}"): "read",
-    ("GET", "/health/live"): None,
-    ("GET", "/health/ready"): None,
-}
-"""What each route takes; a 404 or 422 that the route itself answers counts as let in."""
 
 
 @dataclass
@@ -89,18 +73,6 @@ def test_every_exposed_handler_has_its_rule_and_every_rule_its_handler() -> None
     assert sorted(set(exposed(tree))) == sorted((name, method) for name, own in ACCESS.items() for method in own)
 
 
-def test_authorization_is_as_the_table_says(door: Door) -> None:
-    tokens = {scope: door.token(f"only-{scope}", scope) for scope in SCOPES}
-    expected, seen = {}, {}
-    for (method, path), needed in ROUTES.items():
-        for scope, token in {**tokens, None: None}.items():
-            good = needed is None or scope in {needed, "admin"}
-            expected[method, path, scope] = "in" if good else 401 if scope is None else 403
-            status = door.ask(method, path, token).status_code
-            seen[method, path, scope] = status if status in {401, 403} else "in"
-    assert seen == expected
-
-
 def test_a_refusal_says_what_is_missing(door: Door) -> None:
     answer = door.ask("GET", "/tasks")
     problem(answer, 401, "unauthorized")
@@ -110,9 +82,9 @@ def test_a_refusal_says_what_is_missing(door: Door) -> None:
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
     answer = door.ask("GET", "/dispatch/mul/2/2", door.token("globbed", "dispatch:ad?"))
     assert problem(answer, 403, "missing-scope")["scope"] == "dispatch:mul"
-    for method, path in (("POST", "/dispatch"), ("GET", "/status")):
-        limited = door.token("limited", "dispatch:add", "read:add")
-        problem(door.ask(method, path, limited), 403, "missing-scope")
+    assert answer.headers["WWW-Authenticate"] == (
+        'Bearer realm="pacifica-dispatcher", error="insufficient_scope", scope="dispatch"'
+    )
     problem(door.ask("GET", "/tasks", X_Forwarded_User="root"), 401, "unauthorized")
 
 
@@ -233,7 +205,7 @@ def test_the_rate_limit_counts_each_caller_and_leaves_probes_alone(embedded: Pro
 def test_logs_hold_no_token_and_no_control_character_of_a_client(embedded: Processes) -> None:
     door = Door(embedded, embedded.start_web())
     token = door.token("logged", "read")
-    agent = {"User-Agent": "a\x1b[31mred", "Referer": f"http://x/?access_token=sesame&k={token}"}
+    agent = {"User-Agent": "a\x9b31mred", "Referer": f"http://x/?access_token=sesame&k={token}"}
     path = f"/nope%0aforged%1b%5b2J?token=sesame&t={token}"
     assert requests.get(door.web.url + path, headers={"Authorization": "Bearer sesame"}, timeout=30).status_code == 401
     assert door.ask("GET", path, token, **agent).status_code == 400
@@ -242,7 +214,7 @@ def test_logs_hold_no_token_and_no_control_character_of_a_client(embedded: Proce
     assert token not in said
     assert "sesame" not in said
     assert "Traceback" not in said
-    assert "\x1b" not in said
+    assert not {"\x1b", "\x9b"} & set(said)
     assert not re.search(r"^forged", said, re.MULTILINE)
 
 
@@ -258,3 +230,11 @@ def test_a_traceback_is_shown_where_the_setting_says_so(embedded: Processes, sho
         return door.ask("GET", f"/status/{uuid}", token).json()["error"]
 
     assert ("Traceback" in eventually(error, 20).get("traceback", "")) is (shown == "true")
+    # Who may dispatch the task and not read it has the job again by its key, and not what the task's code looks like.
+    headers = {"Authorization": f"Bearer {door.token('blind', 'dispatch', 'read:add')}", "Idempotency-Key": "1"}
+
+    def blind() -> Any:
+        url, body = f"{door.web.url}/dispatch/fail", {"args": ["broken"]}
+        return requests.post(url, headers=headers, json=body, timeout=30).json()["error"]
+
+    assert eventually(blind, 20).keys() == {"type", "message"}

@@ -1,11 +1,19 @@
 """Services to talk to: one for each combination, and one that all tests of a module share."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.tokens import TokenStore
+from pacifica.dispatcher.tokens import Tokens
+
 from ..processes import Processes
+from .gate import Gate
 from .stack import LAB, Stack
 
 Start = Callable[..., Stack]
@@ -26,3 +34,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Processes(Path(tmp_path_factory.mktemp("stack")), {"BROKER_URL": "database://"}) as processes:
         processes.write_config("[dispatcher]\ntasks = lab\n")
         yield start_stack(processes)
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """The service, without a worker."""
+    with Processes(Path(tmp_path_factory.mktemp("gate")), {"BROKER_URL": "database://"}) as processes:
+        processes.write_config("[dispatcher]\ntasks = lab\n[auth]\nanonymous = none\n")
+        stack = start_stack(processes, worker=False)
+        with closing(Database(f"sqliteext:///{processes.cwd}/db.sqlite3")) as database:
+            yield Gate(stack, JobStore(database), Tokens(TokenStore(database)))
+
+
+@pytest.fixture(scope="module")
+def document(stack: Stack) -> dict[str, Any]:
+    """The service's own description."""
+    found: dict[str, Any] = stack.get("/openapi.json").json()
+    return found

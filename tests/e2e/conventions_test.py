@@ -1,12 +1,11 @@
 """What HTTP people expect, and the document that tells of it; built from the document, so no route is forgotten."""
 
 import http.client
-import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 
 from pacifica.dispatcher.rest import Root
@@ -14,23 +13,8 @@ from pacifica.dispatcher.web.openapi import handlers
 
 from ..processes import Processes
 from .conftest import start_stack
-from .http_test import NOBODY, count_jobs, problem
+from .http_test import NOBODY, count_jobs, filled
 from .stack import Stack
-
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
-
-
-@pytest.fixture(scope="module")
-def document(stack: Stack) -> dict[str, Any]:
-    """The service's own description."""
-    found: dict[str, Any] = stack.get("/openapi.json").json()
-    return found
-
-
-def filled(path: str, uuid: str = NOBODY) -> str:
-    """A path of the document with something in its places."""
-    given = {"uuid": uuid, "task": "add", "name": "add", "arguments": "1/2"}
-    return re.sub(r"{(\w+)}", lambda found: given[found[1]], path)
 
 
 def raw(stack: Stack, method: str, target: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
@@ -68,36 +52,53 @@ def test_every_declared_method_is_one_that_its_path_allows(stack: Stack, documen
     assert count_jobs(stack) == before
 
 
-def test_every_wrong_method_is_a_problem_that_names_the_right_ones(stack: Stack, document: dict[str, Any]) -> None:
-    for path in document["paths"]:
-        allow = stack.request("OPTIONS", filled(path)).headers["Allow"]
-        for method in METHODS - set(allow.split(", ")) - {"HEAD"}:
-            answer = stack.request(method, filled(path))
-            problem(answer, 405, "method-not-allowed")
-            assert answer.headers["Allow"] == allow
-
-
-def test_every_wrong_type_id_and_query_is_a_problem(stack: Stack, document: dict[str, Any]) -> None:
-    before = count_jobs(stack)
-    for path, item in document["paths"].items():
-        for method in {name.upper() for name in item} - {"HEAD"}:
-            problem(stack.request(method, f"{filled(path)}?strange=1"), 400, "bad-query")
-            if "{uuid}" in path:
-                problem(stack.request(method, filled(path, "nope")), 400, "bad-id")
-                problem(stack.request(method, filled(path)), 404, "unknown-job")
-            if "requestBody" in item[method.lower()]:
-                answer = stack.request(method, filled(path), data=b"<a/>", headers={"Content-Type": "text/xml"})
-                problem(answer, 415, "unsupported-media-type")
-            elif "health" not in path:
-                answer = stack.request(method, filled(path), headers={"Accept": "image/png"})
-                problem(answer, 406, "not-acceptable")
-    assert count_jobs(stack) == before
+def fits(document: dict[str, Any], name: str, value: Any) -> None:
+    """The value is what the document's schema of that name says."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
 
 
 def test_a_job_is_what_its_schema_says(stack: Stack, document: dict[str, Any]) -> None:
-    schema = {"$ref": "#/components/schemas/Job", "components": document["components"]}
     for uuid in (stack.dispatch("add", 2, 2), stack.dispatch("fail", "Oh no.")):
-        Draft202012Validator(schema).validate(stack.ended(uuid))
+        fits(document, "Job", stack.ended(uuid))
+
+
+def test_a_batch_its_answer_a_page_and_a_history_are_what_their_schemas_say(
+    stack: Stack, document: dict[str, Any]
+) -> None:
+    batch = [{"task": "add", "args": [2, 2], "options": {"labels": {"run": "schema"}}}, {"task": "ad", "kwargs": {}}]
+    fits(document, "Batch", batch)
+    answer = stack.request("POST", "/dispatch", json=batch).json()
+    fits(document, "BatchAnswer", answer)
+    uuid = answer["jobs"][0]["uuid"]
+    stack.ended(uuid)
+    for query in ("limit=1", "label=run:schema", "label=none"):
+        fits(document, "Page", stack.get(f"/status?{query}").json())
+    fits(document, "History", stack.get(f"/status/{uuid}/events").json())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Batch", {"task": "add"}),
+        ("BatchItem", {"args": []}),
+        ("BatchItem", {"task": "add", "arguments": []}),
+        ("BatchItem", {"task": "add", "options": {"priority": 10}}),
+        ("BatchAnswer", {"jobs": [{"uuid": NOBODY, "problem": {}}]}),
+        ("BatchAnswer", {"jobs": [{}]}),
+        ("Page", {"jobs": [{}], "next": None}),
+        ("Page", {"jobs": []}),
+        ("History", {"events": [{"id": 1, "kind": "PENDING"}]}),
+    ],
+)
+def test_a_schema_refuses_what_is_not_meant(document: dict[str, Any], name: str, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        fits(document, name, value)
+
+
+def test_a_batch_may_be_lines(document: dict[str, Any]) -> None:
+    body = document["paths"]["/dispatch"]["post"]["requestBody"]["content"]
+    assert list(body) == ["application/json", "application/x-ndjson"]
 
 
 @pytest.mark.parametrize("path", ["/tasks", "/tasks/add", "/openapi.json", "/docs", "/status/{uuid}"])

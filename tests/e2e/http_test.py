@@ -1,6 +1,7 @@
 """The HTTP contract, one request at a time, against a running service."""
 
 import json
+import re
 import socket
 from typing import Any
 
@@ -22,6 +23,12 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert "Traceback" not in answer.text
     assert answer.text.endswith("}\n")
     return found
+
+
+def filled(path: str, uuid: str = NOBODY, task: str = "add") -> str:
+    """A path of the OpenAPI document with something in its places."""
+    given = {"uuid": uuid, "task": task, "name": task, "arguments": "1/2"}
+    return re.sub(r"{(\w+)}", lambda found: given[found[1]], path)
 
 
 def count_jobs(stack: Stack) -> int:

@@ -17,7 +17,7 @@ import os
 import signal
 import time
 
-from pacifica.dispatcher import task
+from pacifica.dispatcher import progress, task
 
 
 @task
@@ -80,6 +80,15 @@ def unstorable(kind: str):
 @task(name="echo")
 def echo(value):
     return value
+
+
+@task(name="measure")
+def measure(samples: int) -> int:
+    """Says after each sample how far it is."""
+    for sample in range(samples):
+        progress(sample, samples, f"sample {sample}")
+    progress(samples, samples, "all measured")
+    return samples
 '''
 
 

@@ -98,7 +98,7 @@ def test_a_database_that_is_restarted_and_killed_while_jobs_run_loses_and_double
     back = time.monotonic()
     eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
     note(f"the last {left} jobs ended after s", round(time.monotonic() - back, 2))
-    record = check_record(bench.database_url, uuids)
+    record = bench.once_final(uuids)
     assert {job.state for job in record.jobs.values()} == {"SUCCESS"}
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
@@ -124,7 +124,7 @@ def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_to
     uuids = held + [answer.json()["uuid"] for answer in accepted]
     for uuid in uuids:
         assert bench.ended(uuid, 30).state == "SUCCESS"
-    record = check_record(bench.database_url, uuids)
+    record = bench.once_final(uuids)
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
 
@@ -142,7 +142,7 @@ def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_ma
     after = stack.dispatch("double", 2)
     bench.worker()
     assert [bench.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
-    check_record(bench.database_url, [before, after])
+    bench.once_final([before, after])
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def test_a_full_disk_refuses_dispatches_and_loses_nothing_that_was_accepted(make
     eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
     uuids.append(stack.dispatch("double", 1))
     bench.ended(uuids[-1])
-    assert {job.state for job in check_record(bench.database_url, uuids).jobs.values()} == {"SUCCESS"}
+    assert {job.state for job in bench.once_final(uuids).jobs.values()} == {"SUCCESS"}
     assert len(bench.runs("held")) == 2
     for process in bench.processes.running:
         process.kill()
@@ -296,7 +296,7 @@ def test_a_read_only_database_refuses_dispatches_and_loses_nothing_that_was_acce
     eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
     uuids.append(stack.dispatch("double", 1))
     bench.ended(uuids[-1])
-    assert {job.state for job in check_record(bench.database_url, uuids).jobs.values()} == {"SUCCESS"}
+    assert {job.state for job in bench.once_final(uuids).jobs.values()} == {"SUCCESS"}
     assert len(bench.runs("held")) == 2
 
 

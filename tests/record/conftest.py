@@ -7,11 +7,14 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.job import Job, State, new_uuid, now
 from pacifica.dispatcher.orm import MODELS
 from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.history import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.waiting import Waiting
 
 from ..services import DATABASES, SQLITE, fresh_database
 
@@ -53,6 +56,12 @@ def a_job(**columns: Any) -> Job:
     at = now()
     given = {"task": "add", "args": [2, 2], "kwargs": {}, "max_attempts": 3, "created": at, "due": at}
     return Job(**{"uuid": new_uuid(), "state": State.PENDING, **given, **columns})
+
+
+def a_waiting(database: Database, places: int = 4, **options: float) -> Waiting:
+    """What waits for the jobs of a database."""
+    history = HistoryStore(database)
+    return Waiting(JobStore(database), history, Feed(history, places), **{"heartbeat": 15, "limit": 60, **options})
 
 
 def all_at_once(database: Database, actions: Sequence[Callable[[], Value]]) -> list[Value]:

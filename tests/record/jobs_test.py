@@ -471,3 +471,13 @@ def test_of_eight_requests_with_one_key_one_makes_the_job(database: Database, jo
 def test_requests_with_different_keys_do_not_disturb_each_other(database: Database, jobs: JobStore) -> None:
     actions = [lambda n=n: jobs.add([a_job()], key(name=f"key-{n}")) for n in range(8)]
     assert all_at_once(database, actions) == [None] * 8
+
+
+def test_a_claim_is_given_again_only_to_a_process_that_may_have_been_granted_it(jobs: JobStore) -> None:
+    """A pool gives a delivery, and so its token, to a second child when the first one died early."""
+    job = add(jobs)
+    first = claim(jobs, job)
+    asked = {"token": "token", "worker": "celery@h", "holder": "holder", "retries": 0}
+    assert jobs.claim(job.uuid, **asked, at=now(), again=False) is None
+    assert kinds(jobs, job) == ["PENDING", "STARTED", "DROPPED"]
+    assert jobs.claim(job.uuid, **asked, at=now(), again=True) == first

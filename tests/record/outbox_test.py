@@ -8,7 +8,7 @@ from pacifica.dispatcher.job import Job, JobError, Outgoing, now
 from pacifica.dispatcher.service import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.outbox import Kind, Outbox
 
 from .conftest import a_job, all_at_once
 
@@ -172,13 +172,20 @@ def test_the_count_tells_how_many_wait_up_to_its_limit(jobs: JobStore, outbox: O
     assert outbox.count(at=now(), limit=3) == 3
 
 
-def test_what_was_published_long_ago_and_still_waits_is_overdue(jobs: JobStore, outbox: Outbox) -> None:
+def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, outbox: Outbox) -> None:
     old, newer, started, unsent = (add(jobs) for _ in range(4))
-    for age, job in enumerate((old, newer, started)):
+    other = add(jobs, queue="q")
+    for age, job in enumerate((old, newer, started, other)):
         outbox.mark_published([outgoing(job)], at=10 + age)
     claim(jobs, started)
-    assert outbox.overdue(at=100, limit=10) == {("add", None): [old.uuid, newer.uuid]}
-    assert outbox.overdue(at=11, limit=10) == {("add", None): [old.uuid]}
+    kind = Kind("add", None)
+    assert set(outbox.waiting()) == {kind, Kind("add", "q")}
+    assert [outbox.count_sent(kind, since=since, until=100, limit=10) for since in (0, 10, 11, 12)] == [2, 2, 1, 0]
+    assert outbox.count_sent(kind, since=0, until=11, limit=10) == 1
+    assert outbox.count_sent(kind, since=0, until=100, limit=1) == 1
+    assert outbox.count_sent(Kind("add", "q"), since=0, until=100, limit=10) == 1
+    assert outbox.sent_first(kind, until=100, limit=10) == [(10, old.uuid), (11, newer.uuid)]
+    assert outbox.sent_first(kind, until=100, limit=1) == outbox.sent_first(kind, until=11, limit=10)
     outbox.mark_published([outgoing(unsent)], at=now())
     outbox.send_again([old.uuid, started.uuid], at=5)
     assert take(outbox) == [old.uuid]
@@ -213,4 +220,4 @@ def test_what_a_clock_that_went_back_left_in_the_future_is_due_again(jobs: JobSt
     outbox.mark_published([outgoing(sent)], at=at + HOUR)
     outbox.recall(at=at, lease=LEASE)
     assert [due(jobs, job) for job in (left, taken, scheduled, in_hand)] == [at, at, at + HOUR, at + LEASE]
-    assert outbox.overdue(at=at + 1, limit=10) == {("add", None): [sent.uuid]}
+    assert outbox.sent_first(Kind("add", None), until=at + 1, limit=10) == [(at, sent.uuid)]

@@ -2,7 +2,17 @@
 
 import pytest
 
-from pacifica.dispatcher.access import ANYBODY, Caller, Grant, is_loopback, parse_grant, parse_networks, within
+from pacifica.dispatcher.access import (
+    ANYBODY,
+    EVERY_JOB,
+    Caller,
+    Grant,
+    Reach,
+    is_loopback,
+    parse_grant,
+    parse_networks,
+    within,
+)
 from pacifica.dispatcher.ratelimit import RateLimit
 
 
@@ -31,11 +41,25 @@ def test_a_grant_covers_its_scope_and_tasks_and_admin_covers_all() -> None:
 
 def test_own_reaches_only_the_callers_jobs_and_never_all() -> None:
     own = Caller("token:own", (Grant("admin"),), own=True)
-    assert own.reaches("cancel", task="add", caller="token:own")
-    assert not own.reaches("cancel", task="add", caller="token:other")
-    assert not own.reaches("cancel", task="add", caller="")
+    assert own.reach("cancel").covers("add", "token:own")
+    assert not own.reach("cancel").covers("add", "token:other")
+    assert not own.reach("cancel").covers("add", "")
     assert not own.may_all("read")
     assert not Caller("x", (Grant("read", "lab.*"),)).may_all("read")
+
+
+def test_a_reach_is_the_sum_of_the_grants_that_hold_the_scope() -> None:
+    caller = Caller("x", (Grant("read", "lab.*"), Grant("read", "[am]??"), Grant("cancel"), Grant("admin", "sleep")))
+    reach = caller.reach("read")
+    assert [task for task in ("lab.greet", "add", "mul", "sleep", "fail", "LAB.x") if reach.covers(task, "y")] == [
+        "lab.greet",
+        "add",
+        "mul",
+        "sleep",
+    ]
+    assert caller.reach("cancel") == EVERY_JOB
+    assert caller.reach("dispatch").tasks == ("sleep",)
+    assert not Reach(()).covers("add", "")
 
 
 @pytest.mark.parametrize(

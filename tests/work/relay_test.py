@@ -1,21 +1,23 @@
 """The relay on a real outbox, with a broker that the test holds in its hand."""
 
+import itertools
 import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
 from pacifica.dispatcher import relay as relay_module
-from pacifica.dispatcher.errors import BrokerUnavailable
-from pacifica.dispatcher.job import Job, Outgoing, State, new_uuid, now
+from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
+from pacifica.dispatcher.job import Event, Job, Outgoing, State, new_uuid, now
 from pacifica.dispatcher.relay import Relay
 from pacifica.dispatcher.service import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.outbox import REFUSED, Outbox
 
 from ..eventually import eventually
 
@@ -30,6 +32,7 @@ class FakeBroker:
     def __init__(self) -> None:
         self.away = False
         self.poison: set[str] = set()
+        self.says_no: Exception = KeyError("no such queue")
         self.sent: list[str] = []
         self.rounds: list[int] = []
         self.tries = 0
@@ -39,7 +42,7 @@ class FakeBroker:
         if self.away:
             raise BrokerUnavailable("The broker cannot be reached (test).")
         if any(job.uuid in self.poison for job in jobs):
-            raise KeyError("no such queue")
+            raise self.says_no
         self.rounds.append(len(jobs))
         self.sent += [job.uuid for job in jobs]
 
@@ -67,6 +70,10 @@ class Bench:
         job = Job(new_uuid(), "add", [2, 2], {}, State.PENDING, created=at, max_attempts=3, due=at + due_in)
         self.jobs.add([job])
         return job
+
+    def refusals(self, job: Job) -> list[Event]:
+        """How often its history says that the broker did not take it."""
+        return [event for event in self.jobs.events(job.uuid) if event.kind == REFUSED]
 
     def published(self, job: Job) -> bool:
         """Whether the record knows that the broker has it."""
@@ -196,6 +203,81 @@ def test_a_job_that_cannot_be_sent_keeps_no_other_one_back(bench: Bench, caplog:
     assert [record.levelno for record in caplog.records if bad.uuid in record.message] == [logging.ERROR]
 
 
+def test_a_job_that_the_broker_refuses_is_left_alone_ever_longer_and_its_history_says_why(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "SHORTEST_DEFERMENT", 1000)
+    bad, made = bench.accept(), [bench.accept() for _ in range(20)]
+    bench.broker.poison, bench.broker.says_no = {bad.uuid}, MessageRefused("The broker refuses a message (test).")
+    relay = bench.relay()
+    eventually(lambda: all(bench.published(job) for job in made))
+    refused = eventually(lambda: again if len(again := bench.refusals(bad)) >= 4 else None)
+    assert refused[0].data == {"reason": "The broker refuses a message (test)."}
+    pauses = [later.at - earlier.at for earlier, later in itertools.pairwise(refused)]
+    assert all(pause >= (earlier.at - bad.created) // 2 for earlier, pause in zip(refused, pauses, strict=False))
+    assert relay.broker_state == "The broker refuses a message (test)."
+    bench.broker.poison = set()
+    eventually(lambda: bench.published(bad))
+    assert relay.broker_state == "ok"
+
+
+def test_jobs_behind_many_that_the_broker_refuses_are_sent(bench: Bench) -> None:
+    bad = [bench.accept() for _ in range(35)]
+    bench.broker.poison, bench.broker.says_no = {job.uuid for job in bad}, MessageRefused("No.")
+    bench.relay()
+    eventually(lambda: all(bench.refusals(job) for job in bad))
+    last = bench.accept()
+    eventually(lambda: bench.published(last))
+    assert not any(bench.published(job) for job in bad)
+
+
+def test_a_message_that_was_refused_as_its_queue_was_gone_is_sent_at_the_second_try(bench: Bench) -> None:
+    job = bench.accept()
+    publish = bench.broker.publish
+
+    def refuse_once(jobs: Sequence[Outgoing]) -> None:
+        if bench.broker.tries == 0:
+            bench.broker.tries += 1
+            raise MessageRefused("No queue.")
+        publish(jobs)
+
+    bench.broker.publish = refuse_once  # type: ignore[method-assign]
+    bench.relay()
+    eventually(lambda: bench.published(job))
+    assert bench.refusals(job) == []
+
+
+def test_what_waited_in_memory_until_others_may_sweep_it_up_is_not_sent_from_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "KEPT", -1_000_000)
+    relay = bench.relay(NEVER, start=False)
+    old, new = bench.accept(LATER), bench.accept()
+    relay.hand_over(outgoing(old))
+    relay.start()
+    eventually(lambda: bench.published(new))
+    relay.stop()
+    assert bench.broker.sent == [new.uuid]
+
+
+def test_an_error_that_nobody_has_thought_of_does_not_end_the_relay(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    take, tries = Outbox.take, []
+
+    def fail_once(outbox: Outbox, **options: Any) -> list[Outgoing]:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ZeroDivisionError
+        return take(outbox, **options)
+
+    monkeypatch.setattr(Outbox, "take", fail_once)
+    job = bench.accept()
+    bench.relay()
+    eventually(lambda: bench.published(job))
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_however_much_is_handed_over_the_sweeps_have_their_turn(bench: Bench) -> None:
     relay = bench.relay(batch=5, start=False)
     plenty = threading.Event()
@@ -203,11 +285,11 @@ def test_however_much_is_handed_over_the_sweeps_have_their_turn(bench: Bench) ->
     def publish(jobs: Sequence[Outgoing]) -> None:
         bench.broker.publish(jobs)
         if not plenty.is_set():
-            relay.hand_over(Outgoing(new_uuid(), "add"))
+            relay.hand_over(Outgoing(new_uuid(), "add", created=now()))
 
     relay._publish = publish
     relay.start()
-    relay.hand_over(Outgoing(new_uuid(), "add"))
+    relay.hand_over(Outgoing(new_uuid(), "add", created=now()))
     job = bench.accept(100_000)
     try:
         eventually(lambda: bench.published(job))

@@ -18,6 +18,8 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
+from ..record.conftest import a_waiting
+
 HOUR = timedelta(hours=1)
 
 
@@ -49,7 +51,8 @@ def desk(sqlite_url: str) -> Iterator[Desk]:
         database.wait_until_up(1, 0.0)
         handed: list[Outgoing] = []
         registry = Registry([TaskSpec("add", add)])
-        made = Service(registry, JobStore(database), Outbox(database), max_attempts=3, hand_over=handed.append)
+        jobs, outbox = JobStore(database), Outbox(database)
+        made = Service(registry, jobs, outbox, a_waiting(database), max_attempts=3, hand_over=handed.append)
         yield Desk(made, handed)
 
 
@@ -188,7 +191,7 @@ def test_readiness_tells_of_each_part(desk: Desk) -> None:
 
 def test_a_service_without_its_database_is_not_ready_and_says_why(tmp_path: Any) -> None:
     with closing(Database(f"sqlite:///{tmp_path}/no/such/folder.db")) as database:
-        service = Service(Registry([]), JobStore(database), Outbox(database), max_attempts=3)
+        service = Service(Registry([]), JobStore(database), Outbox(database), a_waiting(database), max_attempts=3)
         found = service.readiness()
     assert not found.ready
     assert "its file cannot be opened" in found.database

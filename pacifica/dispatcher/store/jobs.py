@@ -10,6 +10,7 @@ from typing import Any
 import peewee
 
 from .. import orm
+from ..access import EVERY_JOB, Reach
 from ..job import Claim, Event, Job, JobError, State
 from ..search import Filters, Place
 from . import moves, rows, search
@@ -20,6 +21,8 @@ from .prepared import Prepared, insert, slot
 _J, _E, _L = orm.Job, orm.Event, orm.Label
 LOST = "LOST"
 """The kind of the event of a job that was put back, as its worker was gone."""
+PROGRESS = "PROGRESS"
+"""The kind of the event of a job that tells how far it is."""
 
 
 class JobStore:
@@ -53,6 +56,7 @@ class JobStore:
         self._retry = Prepared(db, moves.retry())
         self._put_back = Prepared(db, moves.put_back())
         self._ask_to_cancel = Prepared(db, moves.ask_to_cancel())
+        self._report_progress = Prepared(db, moves.report_progress())
 
     def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
         """Store new jobs and their first events in one commit; all of them or none.
@@ -108,13 +112,13 @@ class JobStore:
         row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
         return None if row is None else rows.job_from_row(row)
 
-    def search(self, filters: Filters, after: Place | None, limit: int) -> list[Job]:
-        """At most ``limit`` jobs, newest first, from right behind ``after``."""
-        return search.page(self._database, filters, after, limit)
+    def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach = EVERY_JOB) -> list[Job]:
+        """At most ``limit`` jobs of the reach, newest first, from right behind ``after``."""
+        return search.page(self._database, filters, after, limit, reach)
 
     def events(self, uuid: str) -> list[Event]:
         """A job's history, oldest first."""
-        query = _E.select(_E.id, _E.at, _E.kind, _E.data).where(_E.job == uuid).order_by(_E.id)
+        query = _E.select(_E.id, _E.job, _E.at, _E.kind, _E.data).where(_E.job == uuid).order_by(_E.id)
         found: Iterable[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
         return [rows.event_from_row(row) for row in found]
 
@@ -127,10 +131,13 @@ class JobStore:
         query = _J.select(_J.uuid).where(orm.WAITING_STATES, _J.expires <= at).limit(limit)
         return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
 
-    def claim(self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int) -> Claim | None:  # noqa: PLR0913
+    def claim(  # noqa: PLR0913 - each is a column of the row
+        self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int, again: bool = True
+    ) -> Claim | None:
         """The right to run a waiting job as its next attempt; ``None`` when there is none to be had.
 
-        ``retries`` is the delivered message's own count: a message from before a retry claims nothing.
+        ``retries`` is the delivered message's own count: a message from before a retry claims nothing. ``again``:
+        whoever asks may have been granted this very claim already, and not have heard of it.
         """
         values = {"uuid": uuid, "token": token, "worker": worker, "holder": holder, "retries": retries, "at": at}
 
@@ -138,7 +145,7 @@ class JobStore:
             cursor = self._claim.run(values)
             moved = cursor.rowcount == 1 if self._database.mysql else (row := cursor.fetchone()) is not None
             if self._database.mysql or not moved:
-                row = self._select_claim.run(values).fetchone()
+                row = None if not moved and not again else self._select_claim.run(values).fetchone()
             if row is None:
                 self._record_late(uuid, at, "DROPPED", {"worker": worker})
                 return None
@@ -199,6 +206,20 @@ class JobStore:
                     self._record(uuid, at, values["state"], {"reason": reason})
                     return True
             return False
+
+        return self._database.write(change, durable=self._reports_durable)
+
+    def report_progress(self, uuid: str, *, token: str, progress: Mapping[str, Any], at: int) -> bool:
+        """Keep what a running attempt says of itself, in place of what it said before; false when it is not current."""
+        values = {"uuid": uuid, "token": token, "progress": rows.to_text(progress)}
+        earlier = _E.delete().where(_E.job == uuid, _E.kind == PROGRESS)
+
+        def change(db: peewee.Database) -> bool:
+            current: bool = self._report_progress.run(values).rowcount == 1
+            if current:
+                earlier.execute(db)
+                self._record(uuid, at, PROGRESS, progress)
+            return current
 
         return self._database.write(change, durable=self._reports_durable)
 

@@ -74,6 +74,11 @@ def ask_to_cancel() -> peewee.Query:
     return _J.update({_J.cancel: True, _J.version: _J.version + 1}).where(_IS, _STARTED, ~_J.cancel)
 
 
+def report_progress() -> peewee.Query:
+    """What the attempt that holds the claim says of itself."""
+    return _J.update({_J.progress: slot("progress"), _J.version: _J.version + 1}).where(_IS, BY_TOKEN)
+
+
 _BACK = {_J.published: None, _J.holder: None}
 
 

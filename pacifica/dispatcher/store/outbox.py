@@ -6,7 +6,7 @@ dies loses nothing: the job comes due again.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -16,6 +16,15 @@ from . import rows
 from .database import Database
 
 _J = orm.Job
+REFUSED = "REFUSED"
+"""The kind of the event of a job whose message the broker did not take."""
+
+
+class Kind(NamedTuple):
+    """Jobs that go the same way to the broker."""
+
+    task: str
+    queue: str | None
 
 
 class Outbox:
@@ -65,6 +74,20 @@ class Outbox:
         if unsent:
             self._database.write(change)
 
+    def defer(self, job: Outgoing, *, at: int, until: int, reason: str) -> None:
+        """Leave a job that cannot be sent alone until then, and tell its history why; one that has moved since stays.
+
+        So it keeps no other one back, however often it is refused.
+        """
+        same = (_J.uuid == job.uuid, _J.version == job.version, _J.due.is_null(is_null=False))
+        event = {"job": job.uuid, "at": at, "kind": REFUSED, "data": rows.to_text({"reason": reason})}
+
+        def change(db: peewee.Database) -> None:
+            if _J.update({_J.due: until}).where(*same).execute(db):
+                orm.Event.insert(event).execute(db)
+
+        self._database.write(change)
+
     def recall(self, *, at: int, lease: int) -> None:
         """Make due what no relay can have in hand: its time lies further ahead than a relay leases a job for.
 
@@ -77,18 +100,22 @@ class Outbox:
         published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.published > ahead)
         self._database.write(lambda db: (due.execute(db), published.execute(db)))
 
-    def overdue(self, *, at: int, limit: int) -> dict[tuple[str, str | None], list[str]]:
-        """Jobs published before ``at`` that nobody has claimed, by task and queue, longest first; at most ``limit``."""
-        query = (
-            _J.select(_J.task, _J.queue, _J.uuid)
-            .where(orm.WAITING_STATES, _J.published < at, _J.due.is_null())
-            .order_by(_J.published)
-            .limit(limit)
-        )
-        found: dict[tuple[str, str | None], list[str]] = {}
-        for task, queue, uuid in self._database.read(lambda db: list(query.tuples().execute(db))):
-            found.setdefault((task, queue), []).append(uuid)
-        return found
+    def waiting(self) -> list[Kind]:
+        """The kinds of jobs whose messages were sent and that nobody has claimed."""
+        query = _J.select(_J.task, _J.queue).where(*_SENT).distinct().tuples()
+        return [Kind(*row) for row in self._database.read(lambda db: list(query.execute(db)))]
+
+    def count_sent(self, kind: Kind, *, since: int, until: int, limit: int) -> int:
+        """How many jobs of a kind wait whose messages were sent in ``since <= t < until``, counted up to ``limit``."""
+        sent = (_J.published >= since, _J.published < until)
+        few = _J.select(_J.published).where(*_SENT, *_of(kind), *sent).limit(limit)
+        return self._database.read(few.count)
+
+    def sent_first(self, kind: Kind, *, until: int, limit: int) -> list[tuple[int, str]]:
+        """When the messages of a kind were sent, and of which jobs, that still wait; those sent first."""
+        query = _J.select(_J.published, _J.uuid).where(*_SENT, *_of(kind), _J.published < until)
+        first = query.order_by(_J.published).limit(limit).tuples()
+        return self._database.read(lambda db: list(first.execute(db)))
 
     def send_again(self, uuids: Sequence[str], *, at: int) -> None:
         """Put jobs back that were published and are still waiting."""
@@ -100,6 +127,13 @@ class Outbox:
         start = _J.eta.is_null() | (_J.eta <= at)
         few = _J.select(_J.uuid).where(_J.due.is_null(is_null=False), start).limit(limit)
         return self._database.read(few.count)
+
+
+_SENT = (orm.WAITING_STATES, _J.due.is_null(), _J.published.is_null(is_null=False))
+
+
+def _of(kind: Kind) -> tuple[peewee.Node, peewee.Node]:
+    return _J.task == kind.task, _J.queue.is_null() if kind.queue is None else _J.queue == kind.queue
 
 
 def _by_version(jobs: Sequence[Outgoing]) -> dict[int, list[str]]:

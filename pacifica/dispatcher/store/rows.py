@@ -34,8 +34,8 @@ def outgoing_from_row(row: Sequence[Any]) -> Outgoing:
 
 
 def event_from_row(row: Sequence[Any]) -> Event:
-    """The event of a row read as id, at, kind, data."""
-    return Event(row[0], row[1], row[2], from_text(row[3]) or {})
+    """The event of a row read as id, job, at, kind, data."""
+    return Event(row[0], row[1], row[2], row[3], from_text(row[4]) or {})
 
 
 def error_to_text(error: JobError | None) -> str | None:

@@ -1,28 +1,55 @@
 """Looking for jobs: pages of them, newest first, that stay the same while jobs arrive."""
 
+from collections.abc import Iterator, Sequence
+from heapq import nlargest
+from typing import Any
+
 import peewee
 
 from .. import orm
+from ..access import EVERY_JOB, Reach
 from ..job import Job
 from ..search import Filters, Place
 from . import rows
 from .database import Database
+from .reach import dispatched_by, task_names, within
 
 _J, _L = orm.Job, orm.Label
 
 
-def page(database: Database, filters: Filters, after: Place | None, limit: int) -> list[Job]:
-    """At most ``limit`` jobs, newest first, from right behind ``after``; raises ``DatabaseUnavailable``.
+def page(database: Database, filters: Filters, after: Place | None, limit: int, reach: Reach = EVERY_JOB) -> list[Job]:
+    """At most ``limit`` jobs of the reach, newest first, from right behind ``after``; raises ``DatabaseUnavailable``.
 
     The order is that of an index for each filter by itself, so that a page costs what it shows. With
     several filters it costs what the narrowest of them lets through.
     """
-    query = _query(filters, after).limit(limit)
-    return [rows.job_from_row(row) for row in database.read(lambda db: list(query.tuples().execute(db)))]
+    if filters.task is not None and not reach.matches(filters.task):
+        return []
+    return [rows.job_from_row(row) for row in database.read(lambda db: _read(db, filters, after, limit, reach))]
 
 
-def _query(filters: Filters, after: Place | None) -> peewee.Query:
-    query = _J.select(*(getattr(_J, column) for column in rows.JOB_COLUMNS))
+def _read(
+    db: peewee.Database, filters: Filters, after: Place | None, limit: int, reach: Reach
+) -> Sequence[Sequence[Any]]:
+    if filters.task is not None or reach.every_task:
+        query = within(_query(filters, after), reach, [] if filters.task is None else [filters.task])
+    elif filters.labels or filters.caller or reach.caller:
+        query = within(_query(filters, after), reach, task_names(db, reach))
+    else:
+        query = _query(Filters(), None).where(_J.uuid.in_(_newest(db, filters, after, limit, reach)))
+    return list(query.limit(limit).tuples().execute(db))
+
+
+def _newest(db: peewee.Database, filters: Filters, after: Place | None, limit: int, reach: Reach) -> list[str]:
+    """The newest jobs of several tasks: each one's own newest, by its index, so that it costs nothing but these."""
+    query = _query(filters, after, ("created", "uuid")).limit(limit)
+    tasks = [within(query, reach, [name]) for name in task_names(db, reach)]
+    found = [place for one in tasks for place in one.tuples().execute(db)]
+    return [uuid for _, uuid in nlargest(limit, found)]
+
+
+def _query(filters: Filters, after: Place | None, columns: Sequence[str] = rows.JOB_COLUMNS) -> peewee.Query:
+    query = _J.select(*(getattr(_J, column) for column in columns))
     created, uuid = _J.created, _J.uuid
     for number, wanted in enumerate(filters.labels):
         label = _L.alias(f"label{number}")
@@ -31,11 +58,8 @@ def _query(filters: Filters, after: Place | None) -> peewee.Query:
             query = query.where(label.value == wanted.value)
         if number == 0:  # The label's own copy, which its index holds in order.
             created, uuid = label.created, label.job
-    for column, value in ((_J.task, filters.task), (_J.queue, filters.queue), (_J.caller, filters.caller)):
-        if value is not None:
-            query = query.where(column == value)
-    if filters.states:
-        query = query.where(_J.state.in_([state.value for state in filters.states]))
+    if conditions := list(_exactly(filters)):
+        query = query.where(*conditions)
     if filters.since is not None:
         query = query.where(created >= filters.since)
     if filters.until is not None:
@@ -43,3 +67,14 @@ def _query(filters: Filters, after: Place | None) -> peewee.Query:
     if after is not None:
         query = query.where((created <= after.created) & ((created < after.created) | (uuid < after.uuid)))
     return query.order_by(created.desc(), uuid.desc())
+
+
+def _exactly(filters: Filters) -> Iterator[peewee.Node]:
+    """What columns of the job's own must hold."""
+    for column, value in ((_J.task, filters.task), (_J.queue, filters.queue)):
+        if value is not None:
+            yield column == value
+    if filters.caller is not None:
+        yield from dispatched_by(filters.caller)
+    if filters.states:
+        yield _J.state.in_([state.value for state in filters.states])

@@ -4,6 +4,7 @@ import re
 
 import cherrypy
 
+from ..access import Caller
 from ..service import Request
 from . import body
 
@@ -11,6 +12,12 @@ _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
 )
 _LENGTH = 55
+
+
+def caller_of() -> Caller:
+    """Who asks, as the guard has found; a request that has not passed it has no caller, which is an error."""
+    caller: Caller = cherrypy.request.dispatcher_caller
+    return caller
 
 
 def request_of() -> Request:

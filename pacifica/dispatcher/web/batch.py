@@ -9,7 +9,8 @@ from typing import Any
 import cherrypy
 
 from .. import jsontext
-from ..errors import BadRequest, DispatcherError
+from ..access import DISPATCH, Caller
+from ..errors import BadRequest, DispatcherError, MissingScope
 from ..service import Asked
 from . import body
 
@@ -39,8 +40,8 @@ def read_lines(entity: Any) -> None:
     cherrypy.request.json = Lines(entity.fp)
 
 
-def asked(values: Any) -> Iterator[Asked | DispatcherError]:
-    """What the batch asks for, in order: a dispatch, or the error of an item that is none."""
+def asked(values: Any, caller: Caller) -> Iterator[Asked | DispatcherError]:
+    """What the batch asks for, in order: a dispatch, or why an item is none, or none that the caller may ask for."""
     if not isinstance(values, (list, Lines)):
         raise BadRequest("The body must be a JSON array, or lines of JSON (application/x-ndjson); it is not an array.")
     for value in values:
@@ -48,15 +49,17 @@ def asked(values: Any) -> Iterator[Asked | DispatcherError]:
             yield value
             continue
         try:
-            yield _asked(value)
-        except BadRequest as error:
+            yield _asked(value, caller)
+        except (BadRequest, MissingScope) as error:
             yield error
 
 
-def _asked(value: Any) -> Asked:
+def _asked(value: Any, caller: Caller) -> Asked:
     task = value.get("task") if isinstance(value, dict) else None
     if not isinstance(task, str):
         raise BadRequest("An item must be a JSON object with the member task, a text, and args, kwargs and options.")
+    if not caller.may(DISPATCH, task):
+        raise MissingScope(DISPATCH, task)
     given = body.read_dispatch({name: member for name, member in value.items() if name != "task"})
     return Asked(task, given.args, given.kwargs, given.options)
 

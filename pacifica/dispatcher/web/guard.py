@@ -67,7 +67,8 @@ class Guard:
             raise MissingScope(found.scope, "*")
         if found.scope != READ and request.method != "HEAD":
             check_site(request.headers)
-        request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.may(READ)
+        reads = caller.may(READ) if found.scope == READ else caller.may_all(READ)  # The looks below know more.
+        request.dispatcher_tracebacks = self._settings.show_tracebacks and reads
 
     def look(self) -> None:
         """Refuse a task or a job that the caller's scope does not reach; another's job is as unknown as none."""
@@ -76,25 +77,25 @@ class Guard:
         if found is None or caller is None or found.scope is None:
             return
         if found.about == "task":
-            named = _subject("task")
-            # A request that names no task in its path, such as a batch, may name any in its body.
-            if not (caller.may(found.scope, named) if named else caller.may_every(found.scope)):
-                raise MissingScope(found.scope, named or "*")
-        if found.about == "job" and not caller.may_all(found.scope):
-            named = _subject("uuid")
-            if not named:
-                raise MissingScope(found.scope, "*")
+            self._look_at_task(caller, found, _subject("task"))
+        if found.about == "job" and not caller.may_all(found.scope) and (named := _subject("uuid")):
             self._look_at_job(caller, found, parse_uuid(named))
+
+    def _look_at_task(self, caller: Caller, found: Rule, task: str) -> None:
+        """A batch names no task in its path; ``web.batch`` judges each of its items."""
+        if task and not caller.may(str(found.scope), task):
+            raise MissingScope(str(found.scope), task)
+        # With an Idempotency-Key the answer may be a job that has failed already.
+        cherrypy.request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.may(READ, task)
 
     def _look_at_job(self, caller: Caller, found: Rule, uuid: str) -> None:
         """Neither task nor caller of a job ever changes, so that what is seen here holds in the handler."""
         job = self._service.status(uuid)
         request = cherrypy.request
-        if not caller.reaches(str(found.scope), task=job.task, caller=job.caller):
+        if not caller.reach(str(found.scope)).covers(job.task, job.caller):
             raise UnknownJob(uuid)
-        request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.reaches(
-            READ, task=job.task, caller=job.caller
-        )
+        shown = caller.reach(READ).covers(job.task, job.caller)
+        request.dispatcher_tracebacks = self._settings.show_tracebacks and shown
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         """A page whose name was rebound to this address sends its own name as the host (DNS rebinding)."""

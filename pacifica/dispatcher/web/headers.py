@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cheroot.server import HeaderReader
-
 SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -50,10 +48,3 @@ class CleanLog(logging.Filter):
 
 
 CLEAN = CleanLog()
-
-
-class DropUnderscores(HeaderReader):
-    """Leaves out a header with ``_`` in its name, which WSGI cannot tell from ``-``; cheroot's own raises TypeError."""
-
-    def _allow_header(self, key_name: bytes) -> bool:
-        return b"_" not in key_name

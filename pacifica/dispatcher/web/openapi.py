@@ -39,9 +39,9 @@ def operation(
     """Declare that a handler answers ``path``; its docstring is the description.
 
     ``responses`` gives for each status what is in it, separated by commas: a schema of ``schemas.SCHEMAS``
-    (as JSON), a media type, also with the schema of its text (``text/plain uuid``), or nothing. Errors
-    need not be declared. ``query`` maps a parameter's name to its schema. ``headers`` are request headers
-    of ``schemas.HEADERS``.
+    (as JSON), a media type, also with the schema of its text (``text/plain uuid``), or nothing; ``body`` is
+    given in the same way. Errors need not be declared. ``query`` maps a parameter's name to its schema.
+    ``headers`` are request headers of ``schemas.HEADERS``.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -101,11 +101,11 @@ def _operation(method: str, declared: Operation, doc: str) -> dict[str, Any]:
     if more:
         found["description"] = " ".join(more.split())
     if declared.body:
-        found["requestBody"] = {"content": {"application/json": {"schema": reference(declared.body)}}}
+        found["requestBody"] = {"content": _content(declared.body)}
     return found
 
 
-def _response(status: int, told: str) -> dict[str, Any]:
+def _content(told: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for each in filter(None, told.split(", ")):
         if "/" in each:
@@ -114,8 +114,12 @@ def _response(status: int, told: str) -> dict[str, Any]:
         else:
             kind = "application/problem+json" if each == "Problem" else "application/json"
             content[kind] = {"schema": reference(each)}
+    return content
+
+
+def _response(status: int, told: str) -> dict[str, Any]:
     found: dict[str, Any] = {"description": "A problem (RFC 9457)." if told == "Problem" else told or "No content."}
-    if content:
+    if content := _content(told):
         found["content"] = content
     if status == 202 and told.startswith("Job"):
         found["links"] = LINKS

@@ -40,7 +40,7 @@ def status_of(error: errors.DispatcherError) -> HTTPStatus:
 
 def of(error: errors.DispatcherError) -> dict[str, Any]:
     """The problem document of an error."""
-    return _members(status_of(error), error.code, str(error), dict(error.details()))
+    return members(status_of(error), error.code, str(error), dict(error.details()))
 
 
 def respond_to_exception() -> None:
@@ -56,12 +56,18 @@ def respond_to_exception() -> None:
 def answer(error: errors.DispatcherError) -> None:
     """Make the answer of an error of ours."""
     headers = cherrypy.response.headers
-    if isinstance(error, errors.Unauthorized):
-        invalid = ', error="invalid_token"' if error.invalid else ""
-        headers["WWW-Authenticate"] = f'Bearer realm="pacifica-dispatcher"{invalid}'
+    if isinstance(error, errors.Unauthorized | errors.MissingScope):
+        headers["WWW-Authenticate"] = f'Bearer realm="pacifica-dispatcher"{_challenge(error)}'
     if isinstance(error, errors.Unavailable | errors.TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
     _respond(status_of(error), error.code, str(error), dict(error.details()))
+
+
+def _challenge(error: errors.Unauthorized | errors.MissingScope) -> str:
+    """What a client is to do better (RFC 6750, section 3); a task's name may hold what this syntax does not."""
+    if isinstance(error, errors.MissingScope):
+        return f', error="insufficient_scope", scope="{error.plain_scope}"'
+    return ', error="invalid_token"' if error.invalid else ""
 
 
 class Refusal(cherrypy.HTTPError):  # type: ignore[misc]
@@ -119,10 +125,11 @@ def _respond(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) 
 
 def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> bytes:
     cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
-    return jsontext.pretty(_members(status, code, detail, extra))
+    return jsontext.pretty(members(status, code, detail, extra))
 
 
-def _members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
+def members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """The problem document, for those who answer without CherryPy; ``code`` ends its ``type``."""
     return {
         "type": TYPE_PREFIX + code,
         "title": status.phrase,

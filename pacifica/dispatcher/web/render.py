@@ -78,7 +78,8 @@ def job_text(value: Job) -> str:
 def event(value: Event) -> dict[str, Any]:
     """One entry of a job's history."""
     data = {key: iso(item) if key == "eta" else item for key, item in value.data.items()}
-    return {"id": value.id, "at": iso(value.at), "kind": value.kind, **({"data": data} if data else {})}
+    told = {"id": value.id, "job": value.job, "at": iso(value.at), "kind": value.kind}
+    return {**told, "data": data} if data else told
 
 
 def task(spec: TaskSpec) -> dict[str, Any]:

@@ -10,8 +10,9 @@ class Rule(NamedTuple):
     """What a method takes: a scope, or ``None`` for anybody.
 
     ``about`` says what the first segment of the path behind the resource is: ``task`` and ``job`` are
-    held against the scope's task globs, and ``job`` against ``own``, too. ``everything`` is for what
-    shows, or touches, all jobs at once, which a caller with globs or ``own`` may not.
+    held against the scope's task globs, and ``job`` against ``own``, too. Where the path has no such
+    segment, the handler keeps to the caller's reach: a search shows, and a batch takes, what is within it.
+    ``everything`` is for what shows, or touches, all jobs at once, which a caller with globs or ``own`` may not.
     """
 
     scope: str | None
@@ -28,6 +29,7 @@ ACCESS: Mapping[str, Mapping[str, Rule]] = {
     },
     "Status": {"GET": Rule(READ, "job"), "DELETE": Rule(CANCEL, "job")},
     "Events": {"GET": Rule(READ, "job")},
+    "AllEvents": {"GET": Rule(READ)},
     "Retry": {"POST": Rule(DISPATCH, "job")},
     "Result": {"GET": Rule(READ, "job")},
     "Tasks": {"GET": Rule(READ)},

@@ -22,7 +22,18 @@ def reference(name: str) -> dict[str, Any]:
 
 
 def _object(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": dict(properties), "required": list(properties), **more}
+    return {"type": "object", "properties": dict(properties), "required": list(properties)} | more
+
+
+def _list(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": reference(name)}
+
+
+_DISPATCH: Mapping[str, Any] = {
+    name: {"type": "array" if kind is list else "object"} if name != "options" else reference("Options")
+    for name, (kind, _) in MEMBERS.items()
+}
+_CLOSED: Mapping[str, Any] = {"additionalProperties": False}
 
 
 SCHEMAS: Mapping[str, Any] = {
@@ -48,14 +59,7 @@ SCHEMAS: Mapping[str, Any] = {
             **dict.fromkeys(TIMES, _TIME),
         }
     ),
-    "Dispatch": {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            name: {"type": "array" if kind is list else "object"} if name != "options" else reference("Options")
-            for name, (kind, _) in MEMBERS.items()
-        },
-    },
+    "Dispatch": {"type": "object", **_CLOSED, "properties": _DISPATCH},
     "Options": Options.model_json_schema(),
     "Problem": _object(
         {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "message": _TEXT}
@@ -63,7 +67,7 @@ SCHEMAS: Mapping[str, Any] = {
     "Task": _object(
         {"name": _TEXT, "doc": _TEXT_OR_NULL, "arguments": {"type": "object"}, "result": {"type": "object"}}
     ),
-    "Tasks": _object({"tasks": {"type": "array", "items": reference("Task")}}),
+    "Tasks": _object({"tasks": _list("Task")}),
     "Readiness": _object(
         {
             "status": {"enum": ["ok", "degraded", "unavailable"]},
@@ -72,6 +76,36 @@ SCHEMAS: Mapping[str, Any] = {
             "outbox": _object({"waiting": _COUNT}),
         }
     ),
+    "BatchItem": _object({"task": _TEXT, **_DISPATCH}, **_CLOSED, required=["task"]),
+    "Batch": _list("BatchItem"),
+    "BatchAnswer": _object(
+        {
+            "jobs": {
+                "type": "array",
+                "items": {
+                    "oneOf": [
+                        _object({"uuid": UUID}, **_CLOSED),
+                        _object({"problem": reference("Problem")}, **_CLOSED),
+                    ]
+                },
+            }
+        },
+        **_CLOSED,
+    ),
+    "Page": _object({"jobs": _list("Job"), "next": _TEXT_OR_NULL}, **_CLOSED),
+    "Event": _object(
+        {
+            "id": _COUNT,
+            "job": UUID,
+            "at": {"type": "string", "format": "date-time"},
+            "kind": _TEXT,
+            "data": {"type": "object"},
+        },
+        **_CLOSED,
+        required=["id", "job", "at", "kind"],
+    ),
+    "History": _object({"events": _list("Event")}, **_CLOSED),
+    "HistoryPage": _object({"events": _list("Event"), "next": _TEXT}, **_CLOSED),
 }
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "uuid": {"name": "uuid", "schema": UUID},
@@ -90,4 +124,10 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     },
     "If-None-Match": {"name": "If-None-Match", "in": "header", "schema": _TEXT},
+    "Prefer": {"name": "Prefer", "in": "header", "schema": _TEXT, "description": "wait=SECONDS (RFC 7240)."},
+    "Last-Event-ID": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    },
 }

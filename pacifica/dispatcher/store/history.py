@@ -1,0 +1,75 @@
+"""The histories of all jobs as one sequence, for those who follow it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import peewee
+
+from .. import orm
+from ..access import EVERY_JOB, Reach
+from ..job import Event, State
+from . import rows
+from .database import Database
+from .prepared import Prepared, slot
+from .reach import task_names, within
+
+_E = orm.Event
+LOOKED_AT, COUNTED = 500, 25
+"""Of how many jobs the run times are looked at, and how many of one task count."""
+_COLUMNS = (_E.id, _E.job, _E.at, _E.kind, _E.data)
+
+
+class HistoryStore:
+    """The events of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does.
+
+    SQLite shows events in the order of their ids. A server gives an id before the commit, so that there an
+    event may show up behind one with a higher id: ``ordered`` tells them apart.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.ordered = database.sqlite
+        peeked = _E.select(_E.id, _E.job, _E.at).where(_E.id > slot("after")).order_by(_E.id).limit(slot("limit"))
+        self._peek = Prepared(database.peewee, peeked)
+        self._last = Prepared(database.peewee, _E.select(peewee.fn.MAX(_E.id)))
+
+    def close(self) -> None:
+        """Close the calling thread's connection."""
+        self._database.close()
+
+    def last(self) -> int:
+        """The highest id there is; 0 when there is no event yet."""
+        row = self._database.read(lambda _: self._last.run({}).fetchone())
+        return int(row[0] or 0)
+
+    def peek(self, after: int, limit: int) -> list[tuple[int, str, int]]:
+        """Id, job and time of at most ``limit`` events behind ``after``, in the order of their ids."""
+        values = {"after": after, "limit": limit}
+        return [tuple(row) for row in self._database.read(lambda _: self._peek.run(values).fetchall())]
+
+    def between(
+        self, after: int, upto: int, limit: int, job: str | None = None, reach: Reach = EVERY_JOB
+    ) -> list[Event]:
+        """At most ``limit`` events behind ``after``, none behind ``upto``; of one job, or of all within reach."""
+        query = _E.select(*_COLUMNS).where(_E.id > after, _E.id <= upto).order_by(_E.id).limit(limit)
+        if job is not None:
+            query = query.where(_E.job == job)
+        if reach != EVERY_JOB:
+            query = query.join(orm.Job, on=(orm.Job.uuid == _E.job))
+
+        def read(db: peewee.Database) -> Sequence[Sequence[Any]]:
+            names = [] if reach.every_task else task_names(db, reach)
+            found: Sequence[Sequence[Any]] = list(within(query, reach, names).tuples().execute(db))
+            return found
+
+        return [rows.event_from_row(row) for row in self._database.read(read)]
+
+    def run_times(self, task: str) -> list[int]:
+        """How long the task's latest successes ran, in microseconds; of the latest successes of all tasks, that is."""
+        job = orm.Job
+        columns = (job.task, job.started, job.finished)
+        done = job.select(*columns).where(job.state == State.SUCCESS.value)
+        latest = done.order_by(job.created.desc(), job.uuid.desc()).limit(LOOKED_AT).alias("latest")
+        query = latest.select_from(latest.c.started, latest.c.finished).where(latest.c.task == task).limit(COUNTED)
+        found = self._database.read(lambda db: list(query.tuples().execute(db)))
+        return [finished - started for started, finished in found]

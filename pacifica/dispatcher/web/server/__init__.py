@@ -1,0 +1,1 @@
+"""What stands between the network and CherryPy: whole requests in one strict grammar, under either server."""

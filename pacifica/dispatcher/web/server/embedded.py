@@ -1,0 +1,171 @@
+"""CherryPy's own server, cheroot, behind an intake: its threads get whole requests only.
+
+With TLS, cheroot reads requests itself, and a client that sends slowly holds a thread.
+"""
+
+import os
+import queue
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from io import BytesIO
+from selectors import EVENT_READ, DefaultSelector
+from typing import Any
+
+from cheroot.connections import ConnectionManager
+from cheroot.makefile import MakeFile
+from cheroot.server import HeaderReader, HTTPConnection
+from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
+
+from .answer import closing
+from .intake import BUSY, Incoming, Intake, Limits
+
+ACCEPTED = 32
+"""Connections that are accepted at once, before others are served."""
+
+
+class DropUnderscores(HeaderReader):
+    """For TLS: leaves out a header with ``_`` in its name, as WSGI cannot tell it from ``-``."""
+
+    def _allow_header(self, key_name: bytes) -> bool:
+        return b"_" not in key_name
+
+
+class Request(CPWSGIHTTPRequest):  # type: ignore[misc]
+    """cheroot's request, whose own errors are problem documents."""
+
+    header_reader = DropUnderscores()
+    close_connection: bool
+
+    def read_request_headers(self) -> bool:
+        """After a body that is not read, nothing more can be."""
+        read: bool = super().read_request_headers()
+        self.close_connection = self.close_connection or self.conn.incoming.unread
+        return read
+
+    def simple_response(self, status: str, msg: str = "") -> None:  # noqa: ARG002 - a text of cheroot's
+        """What cheroot answers without the application."""
+        self.close_connection = True
+        self.conn.wfile.write(closing(HTTPStatus(int(str(status)[:3]))))
+
+
+class Taken(BytesIO):
+    """What a connection's request is read from."""
+
+    def __init__(self, request: bytes = b"") -> None:
+        super().__init__(request)
+        self.bytes_read = len(request)
+
+
+class Writer:
+    """Sends at once what is written; cheroot's own passes through Python's slower ``_pyio``."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.bytes_written = 0
+
+    def write(self, data: bytes) -> int:
+        """Send all of it; each part of it may take the socket's timeout."""
+        sent = self._sock.send(data)
+        while sent < len(data):
+            sent += self._sock.send(memoryview(data)[sent:])
+        self.bytes_written += sent
+        return int(sent)
+
+
+class Connection(HTTPConnection):
+    """cheroot's connection; without TLS, its ``rfile`` is the one request that was taken in."""
+
+    def __init__(self, server: "Server", sock: Any, makefile: Any = MakeFile) -> None:
+        super().__init__(server, sock, makefile if server.ssl_adapter else _makefile)
+        self.incoming = Incoming(sock, self)
+
+    def close(self) -> None:
+        """Close it so that its client can still read the answer."""
+        if self.server.intake is None:
+            super().close()
+        else:
+            self.rfile.close()
+            self.server.intake.end(self.incoming)
+
+
+class Connections(ConnectionManager):
+    """cheroot's loop over connections, which takes in requests."""
+
+    can_add_keepalive_connection = True
+    _selector: Any
+    _stop_requested: bool
+    _from_server_socket: Callable[[Any], "Connection | None"]
+
+    def __init__(self, server: "Server") -> None:
+        super().__init__(server)
+        self._selector.close()
+        self._selector = DefaultSelector()
+        self._selector.register(server.socket, EVENT_READ, self._accept)
+        server.socket.settimeout(0)
+        self.intake = Intake(self._selector, server.limits, self._ready)
+
+    def put(self, conn: Connection) -> None:
+        """Await the next request; called by the thread that has answered one."""
+        conn.last_used = time.time()
+        conn.rfile.close()
+        self.intake.resume(conn.incoming)
+
+    def close(self) -> None:
+        """Close all connections that no thread answers."""
+        self.intake.close()
+        self._selector.close()
+
+    def _run(self, expiration_interval: float) -> None:
+        # On Windows, select does not see what another thread registers meanwhile.
+        pause = min(expiration_interval, 0.05) if os.name == "nt" else expiration_interval
+        while not self._stop_requested:
+            for key, _ in self._selector.select(pause):
+                key.data(key.fileobj)
+            self.intake.look()
+
+    def _accept(self, listener: Any) -> None:
+        for _ in range(ACCEPTED):
+            conn = self._from_server_socket(listener)
+            if conn is None:
+                return
+            self.intake.admit(conn.incoming)
+
+    def _ready(self, incoming: Incoming, request: bytes) -> None:
+        conn = incoming.owner
+        conn.rfile = Taken(request)
+        conn.socket.settimeout(self.server.timeout)
+        try:
+            self.server.requests.put(conn)
+        except queue.Full:
+            self.intake.refuse(incoming, BUSY)
+
+
+class Server(CPWSGIServer):  # type: ignore[misc]
+    """The embedded server, made from CherryPy's ``server`` settings."""
+
+    ConnectionClass = Connection
+    _connections: Any
+
+    def __init__(self, adapter: Any, body_limit: int) -> None:
+        super().__init__(adapter)
+        Connection.RequestHandlerClass = Request  # CherryPy has just set its own.
+        self.requests._queue_put_timeout = 0  # The loop waits for nobody.
+        seconds, head = float(self.timeout), self.max_request_header_size or Limits().head
+        self.limits = Limits(seconds, head, body_limit, 4 * body_limit)
+
+    @property
+    def intake(self) -> Intake | None:
+        """What takes requests in; there is none with TLS."""
+        return getattr(self._connections, "intake", None)
+
+    def prepare(self) -> None:
+        """Listen, and start the threads."""
+        super().prepare()
+        if self.ssl_adapter is None:
+            self._connections._selector.close()
+            self._connections = Connections(self)
+
+
+def _makefile(sock: Any, mode: str, _: int) -> Any:
+    return Taken() if "r" in mode else Writer(sock)

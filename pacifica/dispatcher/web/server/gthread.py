@@ -1,0 +1,169 @@
+"""A worker for gunicorn, its own of threads, behind an intake: threads get whole requests only.
+
+Chosen by ``pacifica.dispatcher.gunicorn_conf``. With TLS, with the PROXY protocol, and with HTTP/2, gunicorn
+reads requests itself, and a client that sends slowly holds a thread.
+"""
+
+import socket
+import sys
+from concurrent.futures import Future
+from http import HTTPStatus
+from typing import Any, Protocol, runtime_checkable
+
+from gunicorn import http
+from gunicorn.http.unreader import Unreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from .answer import closing
+from .intake import Incoming, Intake, Limits
+
+
+@runtime_checkable
+class Told(Protocol):
+    """An application that wants to know how many threads serve it, and when its worker begins to stop."""
+
+    threads: int | None
+
+    def body_limit(self) -> int:
+        """The largest body of a request, in bytes."""
+
+    def stop(self) -> None:
+        """The worker stops once what runs is answered."""
+
+
+class Taken(Unreader):  # type: ignore[misc]
+    """The one request that was taken in, in place of a socket."""
+
+    def __init__(self, request: bytes) -> None:
+        super().__init__()
+        self._request = request
+        self._at = 0
+
+    def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes:  # noqa: ARG002
+        """At most that many bytes, and none at the request's end."""
+        found = self._request[self._at : self._at + (8192 if size is None or size < 0 else size)]
+        self._at += len(found)
+        return found
+
+    def unread(self, data: bytes) -> None:
+        """Give back the last bytes that were read."""
+        self._at -= len(data)
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """gunicorn's connection, whose parser reads what was taken in."""
+
+    def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any) -> None:
+        super().__init__(cfg, client, address, server)
+        self.incoming = Incoming(client, self)
+        self.initialized = True
+        self.parser = http.get_parser(cfg, (), address)
+
+    def read(self, request: bytes) -> None:
+        """Have the parser read this next, and forget what it has read."""
+        self.parser.mesg = None
+        self.parser.unreader = Taken(request)
+
+
+class ErrorPage:
+    """Stands for the socket to which gunicorn writes an error page, and sends a problem document in its place."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def sendall(self, page: bytes) -> None:
+        """Send the problem of the page's status."""
+        self._client.sendall(closing(HTTPStatus(int(page[9:12]))))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's worker of threads; ``keepalive`` is also the time for a head, ``worker_connections`` refuses more."""
+
+    intake: Intake | None = None
+    _told = False
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        limits = Limits()
+        if isinstance(self.wsgi, Told):
+            self.wsgi.threads = self.cfg.threads
+            body = self.wsgi.body_limit()
+            limits = Limits(body=body, taken=4 * body)
+        if not (self.cfg.is_ssl or self.cfg.proxy_protocol != "off" or self.cfg.http2_cleartext != "off"):
+            seconds, head = float(self.cfg.keepalive or limits.seconds), self.cfg.limit_request_field_size
+            limits = limits._replace(seconds=seconds, head=head or limits.head, connections=self.cfg.worker_connections)
+            # The intake answers the connections beyond the limit; gunicorn would leave them waiting.
+            self.worker_connections = sys.maxsize
+            self.intake = Intake(self.poller, limits, self._ready, self._gone)
+        super().run()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection in; no thread has to do with it yet."""
+        if self.intake is None:
+            super().accept(listener)
+            return
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        self.intake.admit(Connection(self.cfg, client, address, listener.getsockname()).incoming)
+
+    def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
+        """Await the connection's next request, or close it."""
+        if self.intake is None:
+            super().finish_request(conn, fs)
+            return
+        conn.read(b"")
+        if not fs.cancelled() and fs.exception() is None and fs.result():
+            self.intake.resume(conn.incoming)
+        else:
+            self.intake.end(conn.incoming)
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """After a body that is not read, nothing more can be."""
+        if self.intake is not None and conn.incoming.unread:
+            req.force_close()
+        answered: bool = super().handle_request(req, conn)
+        return answered
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer with a problem document."""
+        super().handle_error(req, ErrorPage(client), addr, exc)
+
+    def murder_keepalived(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's
+        """End what is late, in each round of gunicorn's loop."""
+        super().murder_keepalived(force)
+        if self.intake is not None:
+            self.intake.look()
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Stop at once."""
+        self._tell_once()
+        super().handle_quit(sig, frame)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """gunicorn calls this as the first thing of an orderly stop, whatever the reason."""
+        super()._cap_keepalive(deadline)
+        self._tell_once()
+        if self.intake is not None:
+            self.intake.last_call(deadline)
+
+    def _tell_once(self) -> None:
+        if isinstance(self.wsgi, Told) and not self._told:
+            self._told = True
+            self.wsgi.stop()
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:  # noqa: FBT001 - gunicorn's
+        """Where the next request begins is known, whatever of the body was read."""
+        return keepalive if self.intake is not None else bool(super()._keepalive_after(conn, keepalive))
+
+    def _ready(self, incoming: Incoming, request: bytes) -> None:
+        incoming.owner.read(request)
+        self.enqueue_req(incoming.owner)
+
+    def _gone(self, _: Incoming) -> None:
+        self.nr_conns -= 1

@@ -1,0 +1,292 @@
+"""Takes in whole requests in a server's own loop, so that no thread ever waits for a client's next byte.
+
+Sockets are not blocking here, and nothing else is waited for. What is handed on is one whole request,
+in ``head``'s grammar, and nothing beyond its end; what is refused is answered here.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from math import inf
+from selectors import EVENT_READ, BaseSelector
+from typing import Any, NamedTuple
+
+from .answer import CONTINUE, closing
+from .head import Head, Refusal, read_head
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 65_536
+"""Bytes that are read at once; what a connection holds within them is not counted against the budget."""
+SLOWEST = 16_384
+"""Bytes in a second below which a body is too slow."""
+LINGER = 2.0
+"""Seconds in which a client may read the last answer before its connection is closed."""
+PAUSE = 0.25
+"""Seconds between two looks for connections whose time is over."""
+SPARE = 100
+"""Connections beyond the limit that are told so; any further one is closed without a word."""
+
+LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not come to its end in time.")
+CUT_OFF = Refusal(HTTPStatus.BAD_REQUEST, "The connection ended before the request did.")
+CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many connections; try again.")
+FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many large requests; try again.")
+BUSY = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many requests; try again.")
+
+
+class Limits(NamedTuple):
+    """``seconds`` are those of silence between requests, and those for a head; ``taken`` are bytes of all clients."""
+
+    seconds: float = 10.0
+    head: int = 32_768
+    body: int = 16_777_216
+    taken: int = 4 * 16_777_216
+    connections: int = 500
+
+
+class Incoming:
+    """One client's connection; ``owner`` is what the server knows it by, ``unread`` tells of a body left unread."""
+
+    __slots__ = ("buffer", "counted", "deadline", "ending", "head", "needed", "owner", "sock", "unread", "watched")
+
+    def __init__(self, sock: socket.socket, owner: Any) -> None:
+        self.sock = sock
+        self.owner = owner
+        self.buffer = bytearray()
+        self.head: Head | None = None
+        self.needed = 0
+        self.deadline = inf
+        self.counted = 0
+        self.unread = self.ending = self.watched = False
+
+
+class Intake:
+    """The connections of one server; ``ready`` gets a connection and its whole request, ``gone`` one that was closed.
+
+    Whoever gets a connection gives it back by ``resume``, ``end`` or ``refuse``, from any thread. All else is for the
+    loop's thread; its selector calls each key's ``data`` with the socket.
+    """
+
+    def __init__(
+        self,
+        selector: BaseSelector,
+        limits: Limits,
+        ready: Callable[[Incoming, bytes], None],
+        gone: Callable[[Incoming], None] = lambda _: None,
+    ) -> None:
+        self._selector = selector
+        self._limits = limits
+        self._ready = ready
+        self._gone = gone
+        self._lock = threading.Lock()
+        self._open: set[Incoming] = set()
+        self._taken = 0
+        self._next_look = 0.0
+        self._last_call = inf
+        self._closed = False
+
+    def admit(self, incoming: Incoming) -> None:
+        """Take a new connection; beyond the limit it is told that the server is too busy."""
+        with self._lock:
+            self._open.add(incoming)
+            number = len(self._open)
+        if number > self._limits.connections + SPARE:
+            self._drop(incoming)
+            return
+        incoming.sock.settimeout(0)
+        if number > self._limits.connections:
+            self.refuse(incoming, CROWDED)
+        else:
+            incoming.deadline = time.monotonic() + self._limits.seconds
+            self._watch(incoming)
+
+    def resume(self, incoming: Incoming) -> None:
+        """Await the next request of a connection; the last one has been answered."""
+        if incoming.unread or self._closed:
+            self.end(incoming)
+            return
+        self._uncount(incoming)
+        incoming.head = None
+        incoming.sock.settimeout(0)
+        incoming.deadline = min(time.monotonic() + self._limits.seconds, self._last_call)
+        if not (incoming.buffer and self._examine(incoming)):
+            self._watch(incoming)
+
+    def end(self, incoming: Incoming) -> None:
+        """Close a connection that has had its last answer, once its client has had time to read it."""
+        if self._closed:
+            self._drop(incoming)
+        else:
+            self._linger(incoming)
+
+    def refuse(self, incoming: Incoming, refusal: Refusal) -> None:
+        """Answer in place of the server, and close the connection, without waiting for its client."""
+        logger.info("A request was refused: %d %s", refusal.status, refusal.told)
+        answer = closing(refusal.status, refusal.told)
+        try:
+            incoming.sock.settimeout(0)
+            whole = incoming.sock.send(answer) == len(answer)
+        except OSError:
+            whole = False
+        if whole:
+            self._linger(incoming)
+        else:
+            self._drop(incoming)
+
+    def look(self) -> None:
+        """End the connections whose time is over; to be called in each round of the loop."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + PAUSE
+        with self._lock:
+            late = [incoming for incoming in self._open if incoming.deadline < now]
+        for incoming in late:
+            if incoming.buffer and not incoming.ending:
+                self.refuse(incoming, LATE)
+            else:
+                self._drop(incoming)
+
+    def last_call(self, deadline: float) -> None:
+        """Close those who have not begun a request at that time of the monotonic clock, for a server that stops."""
+        self._last_call = deadline
+        with self._lock:
+            for incoming in self._open:
+                if incoming.deadline < inf and not incoming.buffer:
+                    incoming.deadline = min(incoming.deadline, deadline)
+
+    def close(self) -> None:
+        """Close all connections but those that a thread answers; these are closed when they are given back."""
+        with self._lock:
+            self._closed = True
+            idle = [incoming for incoming in self._open if incoming.deadline < inf]
+        for incoming in idle:
+            self._drop(incoming)
+
+    def _readable(self, incoming: Incoming) -> None:
+        try:
+            chunk = incoming.sock.recv(CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            chunk, incoming.ending = b"", True
+        if not chunk:
+            self._ended(incoming)
+        elif not incoming.ending:
+            self._take(incoming, chunk)
+
+    def _take(self, incoming: Incoming, chunk: bytes) -> None:
+        if not incoming.buffer:
+            incoming.deadline = time.monotonic() + self._limits.seconds
+        incoming.buffer += chunk
+        if not self._count(incoming):
+            self.refuse(incoming, FULL)
+        elif incoming.head or b"\n" in chunk or b"\0" in chunk or len(incoming.buffer) >= self._limits.head:
+            self._examine(incoming)
+
+    def _ended(self, incoming: Incoming) -> None:
+        """Its client sends no more, but may still read."""
+        if incoming.buffer and not incoming.ending:
+            self.refuse(incoming, CUT_OFF)
+        else:
+            self._drop(incoming)
+
+    def _examine(self, incoming: Incoming) -> bool:
+        """Hand on the request if it is whole; returns whether the connection no longer waits for one."""
+        if incoming.head is None:
+            verdict = read_head(incoming.buffer, self._limits.head)
+            if verdict is None:
+                return False
+            if isinstance(verdict, Refusal):
+                self.refuse(incoming, verdict)
+                return True
+            self._begin_body(incoming, verdict)
+        if len(incoming.buffer) < incoming.needed:
+            return False
+        self._hand_on(incoming)
+        return True
+
+    def _begin_body(self, incoming: Incoming, head: Head) -> None:
+        incoming.head = head
+        incoming.unread = head.body > self._limits.body
+        incoming.needed = head.length if incoming.unread else head.length + head.body
+        if len(incoming.buffer) < incoming.needed:
+            incoming.deadline = time.monotonic() + self._limits.seconds + head.body / SLOWEST
+            if head.expects:
+                with suppress(OSError):  # Who cannot be told may send its body unasked.
+                    incoming.sock.send(CONTINUE)
+
+    def _hand_on(self, incoming: Incoming) -> None:
+        head, buffer = incoming.head, incoming.buffer
+        if head is None:
+            raise AssertionError("a request without a head is not whole")
+        request = head.text
+        if incoming.needed > head.length:
+            with memoryview(buffer) as taken, taken[head.length : incoming.needed] as body:
+                request = b"".join((head.text, body))
+        incoming.buffer = buffer[incoming.needed :]
+        self._unwatch(incoming)
+        incoming.deadline = inf
+        self._ready(incoming, request)
+
+    def _linger(self, incoming: Incoming) -> None:
+        """Closing at once would have the system reset the connection, and take the answer from its client."""
+        self._uncount(incoming)
+        incoming.ending = True
+        incoming.buffer = bytearray()
+        try:
+            incoming.sock.settimeout(0)
+            incoming.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(incoming)
+            return
+        incoming.deadline = time.monotonic() + LINGER
+        self._watch(incoming)
+
+    def _drop(self, incoming: Incoming) -> None:
+        with self._lock:
+            if incoming not in self._open:
+                return
+            self._open.discard(incoming)
+        self._uncount(incoming)
+        self._unwatch(incoming)
+        with suppress(OSError):
+            incoming.sock.shutdown(socket.SHUT_RDWR)
+        incoming.sock.close()
+        self._gone(incoming)
+
+    def _watch(self, incoming: Incoming) -> None:
+        if incoming.watched:
+            return
+        with self._lock:
+            incoming.watched = not self._closed
+            if incoming.watched:
+                self._selector.register(incoming.sock, EVENT_READ, lambda _: self._readable(incoming))
+                return
+        self._drop(incoming)
+
+    def _unwatch(self, incoming: Incoming) -> None:
+        if incoming.watched:
+            incoming.watched = False
+            self._selector.unregister(incoming.sock)
+
+    def _count(self, incoming: Incoming) -> bool:
+        more = len(incoming.buffer) - CHUNK - incoming.counted
+        if more <= 0:
+            return True
+        with self._lock:
+            if self._taken + more > self._limits.taken:
+                return False
+            self._taken += more
+        incoming.counted += more
+        return True
+
+    def _uncount(self, incoming: Incoming) -> None:
+        if incoming.counted:
+            with self._lock:
+                self._taken -= incoming.counted
+            incoming.counted = 0

@@ -1,0 +1,85 @@
+"""Events as they happen: ``text/event-stream`` (WHATWG HTML, section 9.2), which goes on behind ``Last-Event-ID``."""
+
+import re
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import cherrypy
+
+from .. import jsontext
+from ..access import EVERY_JOB, Reach
+from ..errors import BadQuery, BadRequest, TooManyWaiting
+from ..job import Event
+from ..waiting import Waiting
+from . import render
+from .waiting import Query
+
+EVENTS = "text/event-stream"
+BEGIN = b"retry: 2000\n\n"
+"""A client whose stream ended comes back after so many milliseconds."""
+SILENCE = b":\n\n"
+DEFAULT_LIMIT, MOST = 100, 1000
+"""Events of a page."""
+AFTER: Mapping[str, Mapping[str, Any]] = {"after": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}}
+LIMIT: Mapping[str, Mapping[str, Any]] = {"limit": {"type": "integer", "minimum": 1, "maximum": MOST}}
+"""The parameters as OpenAPI tells of them."""
+_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+def place(after: Query) -> int | None:
+    """The event behind which the client wants to go on, by its header or else the query; raises ``BadRequest``."""
+    given = cherrypy.request.headers.get("Last-Event-ID") or after
+    if given is None:
+        return None
+    if not isinstance(given, str) or not _ID.fullmatch(given):
+        raise BadRequest(f"The last event is {given!r:.80}; it must be the id of an event, a whole number, once.")
+    return int(given)
+
+
+def limit(given: Query) -> int:
+    """How many events a page holds; raises ``BadQuery``."""
+    if given is None:
+        return DEFAULT_LIMIT
+    if not isinstance(given, str) or not re.fullmatch("[0-9]{1,6}", given, re.ASCII) or not 1 <= int(given) <= MOST:
+        raise BadQuery(f"The query parameter limit is {given!r:.80}; it must be a whole number from 1 to {MOST}, once.")
+    return int(given)
+
+
+def over() -> bytes:
+    """The answer to a client that comes back behind the end: 204 tells it to stop."""
+    cherrypy.response.status = 204
+    cherrypy.response.headers.pop("Content-Type", None)
+    return b""
+
+
+def told(
+    waiting: Waiting, after: int | None, job: str | None = None, reach: Reach = EVERY_JOB
+) -> bytes | Iterator[bytes]:
+    """The body of a stream; raises ``TooManyWaiting`` and ``DatabaseUnavailable``.
+
+    A server with one thread has none to spare for streams.
+    """
+    response = cherrypy.response
+    if cherrypy.request.method == "HEAD":
+        response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
+        return b""
+    if not cherrypy.request.multithread:
+        raise TooManyWaiting(0)
+    events = waiting.follow(after, job, reach)
+    next(events)
+    response.stream = True
+    response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx passes on at once what it gets
+    return _lines(events)
+
+
+def _lines(events: Generator[Event | None]) -> Iterator[bytes]:
+    with closing(events):
+        yield BEGIN
+        for event in events:
+            yield SILENCE if event is None else _message(event)
+
+
+def _message(event: Event) -> bytes:
+    return b"id: %d\ndata: %s\n\n" % (event.id, jsontext.dumps(render.event(event)).encode())

@@ -1,0 +1,55 @@
+"""``?wait=`` and ``Prefer: wait=``: how long a request may wait for its job (RFC 7240, section 4.3)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import cherrypy
+
+from ..errors import BadQuery
+from ..job import Job
+from ..waiting import Waiting
+
+SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
+_PREFERRED = re.compile(
+    r"""(?:^|,)\s*wait\s*=\s*(?:([0-9]{1,6})|"([0-9]{1,6})")\s*(?=[,;]|$)""", re.ASCII | re.IGNORECASE
+)
+
+
+Query = str | list[str] | None
+"""The value of a query parameter: a list when it came several times."""
+WAIT: Mapping[str, Mapping[str, Any]] = {"wait": {"type": "number", "minimum": 0, "maximum": 999_999}}
+"""The parameter as OpenAPI tells of it."""
+PREFER = ("Prefer",)
+
+
+class Wait(NamedTuple):
+    """How long to wait, in seconds, and whether ``Prefer`` asked for it."""
+
+    seconds: float
+    preferred: bool = False
+
+
+def asked(query: Query) -> Wait:
+    """What the request asks for; raises ``BadQuery``, while a preference that cannot be read counts for nothing."""
+    if query is not None:
+        if not isinstance(query, str) or not SECONDS.fullmatch(query):
+            raise BadQuery(f"The query parameter wait is {query!r:.80}; it must be a number of seconds, once.")
+        return Wait(float(query))
+    found = _PREFERRED.search(cherrypy.request.headers.get("Prefer", ""))
+    return Wait(float(found[1] or found[2]), preferred=True) if found else Wait(0.0)
+
+
+def until_final(waiting: Waiting, job: Job, wait: Wait) -> Job:
+    """The job once it is final, or when the time is up, and the headers that tell of it.
+
+    A server with one thread waits for nobody.
+    """
+    seconds = min(wait.seconds, waiting.limit) if cherrypy.request.multithread else 0.0
+    job, waited = waiting.until_final(job, seconds)
+    headers = cherrypy.response.headers
+    if wait.preferred and waited:
+        headers["Preference-Applied"] = f"wait={seconds:.0f}"
+    if not job.final:
+        headers["Retry-After"] = str(waiting.retry_after(job))
+    return job

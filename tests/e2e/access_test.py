@@ -1,0 +1,214 @@
+"""Authorization as a table, every route by every scope; and what a search, a batch and a retry make of the scopes."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import requests
+
+from pacifica.dispatcher.job import iso, now
+
+from .gate import Gate
+from .http_test import problem
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+TABLE = """
+                     read  see   dispatch  batch  retry  cancel  known
+none                 u     uuuu  uu        u      uuuu   uuuu    u
+invalid              u     uuuu  uu        u      uuuu   uuuu    u
+expired              u     uuuu  uu        u      uuuu   uuuu    u
+read                 i     iiii  ff        f      ffff   ffff    i
+dispatch             f     ffff  ii        i      iiii   ffff    i
+cancel               f     ffff  ff        f      ffff   iiii    i
+admin                i     iiii  ii        i      iiii   iiii    i
+read:lab.*           i     nini  ff        f      ffff   ffff    i
+dispatch:lab.*       f     ffff  fi        i      nini   ffff    i
+cancel:lab.*         f     ffff  ff        f      ffff   nini    i
+admin:lab.*          i     nini  fi        i      nini   nini    i
+read,own             i     nnii  ff        f      ffff   ffff    i
+dispatch,own         f     ffff  ii        i      nnii   ffff    i
+cancel,own           f     ffff  ff        f      ffff   nnii    i
+admin,own            i     nnii  ii        i      nnii   nnii    i
+read:lab.*,own       i     nnni  ff        f      ffff   ffff    i
+dispatch:lab.*,own   f     ffff  fi        i      nnni   ffff    i
+cancel:lab.*,own     f     ffff  ff        f      ffff   nnni    i
+"""
+"""What each caller gets: in, 401 (unknown), 403 (forbidden), 404 (not there for him).
+
+Two letters are for the tasks add and lab.greet; four for jobs of these, first another's and then the caller's own.
+"""
+ROUTES: Mapping[tuple[str, str], str] = {
+    ("GET", "/"): "read",
+    ("GET", "/tasks"): "read",
+    ("GET", "/tasks/{name}"): "read",
+    ("GET", "/openapi.json"): "read",
+    ("GET", "/docs"): "read",
+    ("GET", "/status"): "read",
+    ("GET", "/events"): "read",
+    ("GET", "/status/{uuid}"): "see",
+    ("GET", "/status/{uuid}/events"): "see",
+    ("GET", "/result/{uuid}"): "see",
+    ("GET", "/dispatch/{task}"): "dispatch",
+    ("HEAD", "/dispatch/{task}"): "dispatch",
+    ("GET", "/dispatch/{task}/{arguments}"): "dispatch",
+    ("HEAD", "/dispatch/{task}/{arguments}"): "dispatch",
+    ("POST", "/dispatch/{task}"): "dispatch",
+    ("POST", "/dispatch"): "batch",
+    ("POST", "/status/{uuid}/retry"): "retry",
+    ("DELETE", "/status/{uuid}"): "cancel",
+    ("GET", "/health/live"): "open",
+    ("GET", "/health/ready"): "open",
+}
+"""The column of each route; HEAD is GET where it is not named."""
+SIGNS = {"i": "in", "u": 401, "f": 403, "n": 404}
+TASKS = ("add", "lab.greet")
+BODIES: Mapping[str, Any] = {
+    "/dispatch/add": {"args": [1, 2]},
+    "/dispatch/lab.greet": {"args": ["Ada"]},
+    "/dispatch": [{"task": "add", "args": [1, 2]}, {"task": "lab.greet", "args": ["Ada"]}],
+}
+
+
+def situations() -> dict[str, dict[str, str]]:
+    """The table by situation and column."""
+    head, *lines = TABLE.strip("\n").split("\n")
+    rows = [line.split() for line in lines]
+    return {name: dict(zip(head.split(), cells, strict=True)) for name, *cells in rows}
+
+
+def token_of(gate: Gate, situation: str) -> str | None:
+    """A token of that situation, named like it."""
+    if situation in {"none", "invalid"}:
+        return None if situation == "none" else "pd_" + "x" * 43
+    scope, _, own = situation.partition(",")
+    if situation == "expired":
+        return gate.token(situation, "admin", lifetime=0.000001)
+    return gate.token(name_of(situation), scope, own=bool(own))
+
+
+def name_of(situation: str) -> str:
+    """What a token may be called."""
+    return "".join(sign if sign.isalnum() else "-" for sign in situation)
+
+
+def targets(gate: Gate, path: str, caller: str) -> list[str]:
+    """The path as it is asked for: for new jobs of another and of the caller, for each task, or as it stands."""
+    if "{uuid}" in path:
+        made = [gate.job(task, who) for who in ("token:another", caller) for task in TASKS]
+        return [path.replace("{uuid}", uuid) for uuid in made]
+    if "{task}" in path:
+        return [path.replace("{task}", task).replace("{arguments}", "1") for task in TASKS]
+    return [path.replace("{name}", "add")]
+
+
+@pytest.fixture(scope="module")
+def routes(gate: Gate) -> Mapping[str, set[str]]:
+    """The methods of each path of the OpenAPI document, without the tasks' own paths, which one of them stands for."""
+    paths = gate.ask("GET", "/openapi.json", gate.token("reader", "read")).json()["paths"]
+    tasks = {path for path in paths if path.startswith("/dispatch/") and "{" not in path}
+    return {path: {method.upper() for method in item} for path, item in paths.items() if path not in tasks}
+
+
+def test_every_route_of_the_document_has_its_column_and_every_column_its_route(routes: Mapping[str, set[str]]) -> None:
+    assert {(method, path) for path, methods in routes.items() for method in methods} == set(ROUTES)
+
+
+def told(method: str, path: str, cells: Mapping[str, str], number: int) -> int | str:
+    """What the table says of the route for the target of that number."""
+    column = ROUTES.get((method, path)) or (ROUTES.get(("GET", path)) if method == "HEAD" else None)
+    signs = "i" if column == "open" else cells[column or "known"]
+    found = SIGNS[signs if len(signs) == 1 else signs[number]]
+    return 405 if column is None and method != "OPTIONS" and found == "in" else found
+
+
+@pytest.mark.parametrize("situation", situations())
+def test_each_route_lets_in_whom_the_table_says(gate: Gate, routes: Mapping[str, set[str]], situation: str) -> None:
+    cells, token, caller = situations()[situation], token_of(gate, situation), f"token:{name_of(situation)}"
+    expected, seen = {}, {}
+    with requests.Session() as session:
+        session.headers.update({"Authorization": f"Bearer {token}"} if token else {})
+        for path, method in ((path, method) for path in routes for method in METHODS):
+            for number, target in enumerate(targets(gate, path, caller)):
+                answer = session.request(method, gate.stack.url + target, json=BODIES.get(target), timeout=30)
+                expected[method, path, number] = told(method, path, cells, number)
+                refused = answer.status_code in {401, 403, 404, 405}
+                seen[method, path, number] = answer.status_code if refused else "in"
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("scopes", "own", "covered"),
+    [
+        (["read:lab.*"], False, [("lab.greet", "token:another"), ("lab.greet", "token:me")]),
+        (["read:l[!b]b.gree?", "cancel"], False, [("lab.greet", "token:another"), ("lab.greet", "token:me")]),
+        (["read"], True, [("add", "token:me"), ("lab.greet", "token:me")]),
+        (["read:add", "dispatch"], True, [("add", "token:me")]),
+        (["read:other"], False, []),
+    ],
+)
+def test_a_search_shows_what_the_token_may_see_in_full_pages(
+    gate: Gate, scopes: list[str], own: bool, covered: list[tuple[str, str]]
+) -> None:
+    token, at, label = gate.token("me", *scopes, own=own), now(), name_of("".join(scopes) + str(own))
+    pairs = [(task, caller) for _ in range(3) for caller in ("token:another", "token:me") for task in TASKS]
+    made = [(pair, gate.job(*pair, created=at + number, labels={"run": label})) for number, pair in enumerate(pairs)]
+    for query in (f"label=run:{label}", f"since={iso(at)}"):
+        path, sizes, seen = f"/status?{query}&limit=2", [], []
+        while path:
+            page = gate.ask("GET", path, token).json()
+            sizes.append(len(page["jobs"]))
+            seen += [job["uuid"] for job in page["jobs"]]
+            path = page["next"]
+        assert seen == [uuid for pair, uuid in reversed(made) if pair in covered]
+        assert set(sizes[:-1]) <= {2}
+
+
+def test_a_search_for_what_is_out_of_reach_finds_nothing(gate: Gate) -> None:
+    gate.job("add", "token:another")
+    for query in ("task=add", "caller=token:another"):
+        page = gate.ask("GET", f"/status?{query}", gate.token("me", "read:lab.*", own=True)).json()
+        assert page == {"jobs": [], "next": None}
+
+
+@pytest.mark.parametrize("form", ["array", "lines"])
+def test_a_batch_is_judged_item_by_item(gate: Gate, form: str) -> None:
+    token = gate.token("batcher", "dispatch:lab.*", "read")
+    items = [{"task": "lab.greet", "args": ["Ada"]}, {"task": "add", "args": [1, 1]}, {"task": "nothing"}]
+
+    def send(asked: list[Any]) -> requests.Response:
+        if form == "array":
+            return gate.ask("POST", "/dispatch", token, json=asked)
+        body = "\n".join(json.dumps(item) for item in asked)
+        return gate.ask("POST", "/dispatch", token, data=body, headers={"Content-Type": "application/x-ndjson"})
+
+    answer = send(items)
+    assert answer.status_code == 202
+    taken, *refused = answer.json()["jobs"]
+    assert gate.ask("GET", f"/status/{taken['uuid']}", token).json()["caller"] == "token:batcher"
+    assert [(entry["problem"]["status"], entry["problem"]["scope"]) for entry in refused] == [
+        (403, "dispatch:add"),
+        (403, "dispatch:nothing"),
+    ]
+    found = problem(send(items[1:]), 422, "nothing-valid")
+    assert [entry["problem"]["status"] for entry in found["jobs"]] == [403, 403]
+
+
+def test_a_retry_is_a_job_of_who_asked_for_it(gate: Gate) -> None:
+    ann, boss = gate.token("ann", "admin", own=True), gate.token("boss", "admin")
+    old = gate.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}).json()
+    new = gate.ask("POST", f"/status/{old['uuid']}/retry", boss).json()
+    assert (new["caller"], new["replay_of"]) == ("token:boss", old["uuid"])
+    problem(gate.ask("GET", f"/status/{new['uuid']}", ann), 404, "unknown-job")
+    assert gate.ask("POST", f"/status/{new['uuid']}/retry", ann).status_code == 404
+
+
+def test_the_key_of_a_retry_is_its_callers_and_stands_for_that_job_only(gate: Gate) -> None:
+    ann, boss = gate.token("ann", "dispatch"), gate.token("boss", "dispatch")
+    keyed = {"headers": {"Idempotency-Key": "retry-1"}}
+    one, two = (gate.job("add", "token:ann") for _ in range(2))
+    first = gate.ask("POST", f"/status/{one}/retry", ann, **keyed).json()
+    assert gate.ask("POST", f"/status/{one}/retry", ann, **keyed).json()["uuid"] == first["uuid"]
+    assert gate.ask("POST", f"/status/{one}/retry", boss, **keyed).json()["uuid"] != first["uuid"]
+    problem(gate.ask("POST", f"/status/{two}/retry", ann, **keyed), 422, "key-reused")
+    problem(gate.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}, **keyed), 422, "key-reused")

@@ -1,0 +1,39 @@
+"""A broker that is there, and does not take the message of one job."""
+
+from contextlib import closing
+
+import pytest
+import redis
+from kombu.connection import Connection
+
+from ..eventually import eventually
+from ..services import RABBITMQ, REDIS
+from .bench import Make
+
+
+def spoil(url: str, queue: str) -> None:
+    """Have the broker refuse whatever is sent to this queue."""
+    if url.startswith("redis"):
+        with closing(redis.Redis.from_url(url, socket_timeout=5)) as client:
+            for key in (queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))):
+                client.set(key, "no list", ex=600)
+    else:
+        with Connection(url, connect_timeout=5) as connection, connection.channel() as channel:
+            channel.queue_declare(queue, durable=True, auto_delete=False, arguments={"x-expires": 600_000})
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ, REDIS])
+def test_a_job_that_the_broker_refuses_keeps_no_other_one_waiting(
+    make_bench: Make, make_broker: object, queue_name: str, kind: str
+) -> None:
+    url = make_broker(kind)  # type: ignore[operator]
+    bench = make_bench(url)
+    spoilt = f"{queue_name}-spoilt"
+    spoil(url, spoilt)
+    bench.worker("-P", "solo")
+    refused = [bench.add("double", number, queue=spoilt) for number in range(3)]
+    eventually(lambda: all("REFUSED" in bench.history(uuid) for uuid in refused), 20)
+    others = [bench.add("double", number) for number in range(20)]
+    assert [bench.ended(uuid, 20).state for uuid in others] == ["SUCCESS"] * 20
+    assert {bench.job(uuid).state for uuid in refused} == {"PENDING"}
+    bench.once_final(others)

@@ -1,0 +1,106 @@
+"""The reader of heads, without any server."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacifica.dispatcher.web.server.head import ONCE, Head, Refusal, read_head
+
+from .cases import cases, get, post
+
+LIMIT = 32_768
+TOKEN = st.text("!#$%&'*+-.^`|~09azAZ", min_size=1, max_size=12).map(str.encode)
+VALUE = st.binary(max_size=20).map(
+    lambda raw: bytes(byte for byte in raw if byte == 9 or 31 < byte != 127).strip(b" \t")
+)
+TARGET = st.binary(max_size=20).map(lambda raw: b"/a" + bytes(byte for byte in raw if 32 < byte < 127 and byte != 35))
+SPECIAL = {*ONCE, b"transfer-encoding"}
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> bytes:
+    """Heads without fault that a server may read as they stand."""
+    method = draw(st.sampled_from([b"GET", b"POST", b"DELETE", b"M-SEARCH"]))
+    fields = draw(st.lists(st.tuples(TOKEN, VALUE), max_size=5, unique_by=lambda field: field[0].lower()))
+    fields = [field for field in fields if field[0].lower() not in SPECIAL]
+    length = draw(st.none() | st.integers(0, 10**15 - 1))
+    if length is not None:
+        fields.append((b"CoNtent-Length", str(length).encode()))
+    lines = [b"%s %s HTTP/1.%d" % (method, draw(TARGET), draw(st.sampled_from([0, 1])))]
+    lines += [
+        b"Host: localhost:8050",
+        *(name + b":" + draw(st.sampled_from([b"", b" ", b"\t "])) + value for name, value in fields),
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def read(raw: bytes) -> Head:
+    """The head, which has no fault."""
+    found = read_head(raw, LIMIT)
+    assert isinstance(found, Head), found
+    return found
+
+
+@given(heads(), st.binary(max_size=10))
+def test_a_head_without_fault_is_left_as_it_is(head: bytes, more: bytes) -> None:
+    found = read(head + more)
+    assert (found.text, found.length, found.expects) == (head, len(head), False)
+
+
+@given(st.sampled_from([raw for _, raw, _ in cases()]) | heads() | st.binary(max_size=200), st.data())
+def test_where_a_request_is_split_changes_no_verdict(raw: bytes, data: st.DataObject) -> None:
+    whole = read_head(raw, LIMIT)
+    part = read_head(raw[: data.draw(st.integers(0, len(raw)))], LIMIT)
+    if isinstance(part, Refusal):
+        assert isinstance(whole, Refusal)
+    elif part is not None:
+        assert part == whole
+
+
+@given(st.binary(max_size=300))
+def test_whatever_comes_it_is_judged(raw: bytes) -> None:
+    for sent in (
+        raw,
+        b"GET / HTTP/1.1\r\n" + raw + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + raw + b"\r\n\r\n",
+    ):
+        assert isinstance(read_head(sent, LIMIT), Head | Refusal | None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        (b"\r\n" + get(), get()),
+        (
+            get(b"X_Forwarded_For: a", b"X-Real: b"),
+            b"GET /health/live HTTP/1.1\r\nx-real: b\r\nhost: localhost\r\n\r\n",
+        ),
+        (get(b"Accept: a", b"accept:  b "), b"GET /health/live HTTP/1.1\r\naccept: a, b\r\nhost: localhost\r\n\r\n"),
+        (
+            get(b"Cookie: a=1", b"Cookie: b=2"),
+            b"GET /health/live HTTP/1.1\r\ncookie: a=1; b=2\r\nhost: localhost\r\n\r\n",
+        ),
+        (get(target=b"/\xc3\xa4?\xff"), b"GET /%C3%A4?%FF HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+        (get(target=b"HTTP://other:80?a=//b"), b"GET /?a=//b HTTP/1.1\r\nhost: other:80\r\n\r\n"),
+        (get(target=b"https://[::1]/a/b"), b"GET /a/b HTTP/1.1\r\nhost: [::1]\r\n\r\n"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", b"OPTIONS / HTTP/1.1\r\nhost: a\r\n\r\n"),
+        (get(b"Expect: 100-Continue"), b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+    ],
+)
+def test_what_servers_read_differently_is_written_anew(sent: bytes, text: bytes) -> None:
+    found = read(sent)
+    assert (found.text, found.length) == (text, len(sent))
+    assert read(text).text == text
+
+
+def test_a_body_is_told_and_waited_for() -> None:
+    found = read(post(b"Content-Length: 007", b"Expect: 100-continue"))
+    assert (found.body, found.expects) == (7, True)
+    assert not read(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").expects
+
+
+def test_a_head_may_have_exactly_its_limit() -> None:
+    head = get()
+    assert isinstance(read_head(head, len(head)), Head)
+    assert isinstance(read_head(head, len(head) - 1), Refusal)
+    assert read_head(head[:-1], len(head)) is None

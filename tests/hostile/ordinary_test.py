@@ -1,0 +1,176 @@
+"""What honest clients do with a connection works, behind either server."""
+
+import http.client
+import json
+import shlex
+import socket
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+from ..processes import Processes, free_port
+from .cases import get, post
+from .conftest import Target
+from .wire import answers, connected, talk, until_closed
+
+LAST = b"Connection: close"
+CURL = shlex.split(
+    "curl -svo answer -H 'Expect: 100-continue' --expect100-timeout 30 -H 'Content-Type: application/json' "
+    "--data-binary @body"
+)
+CERTIFICATE = shlex.split(
+    "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 "
+    "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+)
+
+
+def test_pipelined_requests_are_answered_in_order(target: Target) -> None:
+    asked = [get(target=b"/dispatch/nope-%d" % number) for number in range(20)]
+    found = talk(target.url, b"".join(asked) + get(LAST))
+    assert [answer.status for answer in found] == [404] * 20 + [200]
+    assert [
+        number for number, answer in enumerate(found[:20]) if f"nope-{number}'" not in answer.problem()["detail"]
+    ] == []
+
+
+def test_a_refused_request_does_not_take_the_answers_before_it(target: Target) -> None:
+    assert [answer.status for answer in talk(target.url, get() + get() + get(b"X : 1") + get())] == [200, 200, 400]
+
+
+def test_nothing_is_answered_behind_the_last_request(target: Target) -> None:
+    assert [answer.status for answer in talk(target.url, get(LAST) + get() * 50)] == [200]
+
+
+def test_a_kept_connection_takes_one_request_after_another(target: Target) -> None:
+    connection = http.client.HTTPConnection(target.url.removeprefix("http://"), timeout=10)
+    with closing(connection):
+        used = set()
+        for _ in range(20):
+            connection.request("GET", "/health/live")
+            used.add(connection.sock)
+            assert connection.getresponse().read() == b'{"status": "ok"}\n'
+        assert len(used) == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_a_request_in_pieces_is_one_request(target: Target, size: int) -> None:
+    body = b'{"args": [2, 2]}'
+    asked = post(b"Content-Length: %d" % len(body), LAST, body=body)
+    pieces = [asked[at : at + size] for at in range(0, len(asked), size)]
+    with connected(target.url) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            sock.sendall(piece)
+        assert [answer.status for answer in answers(until_closed(sock))] == [202]
+
+
+def test_who_has_sent_a_whole_request_may_close_its_half(target: Target) -> None:
+    assert [answer.status for answer in talk(target.url, get(), half_close=True)] == [200]
+
+
+@pytest.mark.parametrize("part", [b"GET /heal", get()[:-2], post(b"Content-Length: 100", body=b"{}")])
+def test_who_closes_its_half_within_a_request_is_told(target: Target, part: bytes) -> None:
+    found = talk(target.url, part, half_close=True)
+    assert [answer.status for answer in found] == [400]
+    assert "ended before" in found[0].problem()["detail"]
+
+
+def test_who_closes_its_half_at_once_is_told_nothing(target: Target) -> None:
+    assert talk(target.url, half_close=True) == []
+
+
+def test_http_1_0_needs_no_host_and_is_closed(target: Target) -> None:
+    assert [answer.status for answer in talk(target.url, b"GET /health/live HTTP/1.0\r\n\r\n")] == [200]
+
+
+def test_an_absolute_target_names_the_host(target: Target) -> None:
+    assert [answer.status for answer in talk(target.url, get(LAST, target=b"http://localhost/tasks"))] == [200]
+    found = talk(target.url, get(LAST, target=b"http://rebound.example/tasks"))
+    assert [answer.status for answer in found] == [403]
+
+
+def test_an_asterisk_asks_for_the_root_s_methods(target: Target) -> None:
+    found = talk(target.url, b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert [(answer.status, answer.headers["allow"]) for answer in found] == [(204, "GET, HEAD, OPTIONS")]
+
+
+def test_raw_utf_8_in_a_path_is_taken(target: Target) -> None:
+    found = talk(target.url, get(LAST, b"Accept: application/json", target="/dispatch/add/grüß/dich".encode()))
+    assert json.loads(found[0].body)["args"] == ["grüß", "dich"]
+
+
+def test_a_header_with_an_underscore_never_passes_for_its_twin(target: Target) -> None:
+    assert [
+        answer.status for answer in talk(target.url, get(LAST, b"X_Forwarded_For: 10.0.0.1", target=b"/tasks"))
+    ] == [200]
+    assert [
+        answer.status for answer in talk(target.url, get(LAST, b"X-Forwarded-For: 10.0.0.1", target=b"/tasks"))
+    ] == [401]
+
+
+def test_curl_is_told_to_go_on_with_a_large_body(target: Target, tmp_path: Path) -> None:
+    (tmp_path / "body").write_text(json.dumps({"args": ["x" * 2_000_000]}))
+    told = subprocess.run(
+        [*CURL, f"{target.url}/dispatch/echo"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+    )
+    assert "HTTP/1.1 100 Continue" in told.stderr
+    assert told.stderr.count("< HTTP/1.1") == 2
+    assert json.loads((tmp_path / "answer").read_text())["state"] == "PENDING"
+
+
+def test_the_largest_body_is_taken_and_a_larger_one_refused(target: Target) -> None:
+    headers = {"Content-Type": "application/json"}
+    frame = len(json.dumps({"args": [""]}))
+    for size, status in ((16_777_216, 202), (16_777_217, 413)):
+        body = json.dumps({"args": ["x" * (size - frame)]})
+        assert len(body) == size
+        assert (
+            requests.post(f"{target.url}/dispatch/echo", data=body, headers=headers, timeout=60).status_code == status
+        )
+
+
+def test_a_batch_of_lines_is_taken(target: Target) -> None:
+    lines = "".join(json.dumps({"task": "add", "args": [number, "x" * 500]}) + "\n" for number in range(1000))
+    headers = {"Content-Type": "application/x-ndjson"}
+    answer = requests.post(f"{target.url}/dispatch", data=lines, headers=headers, timeout=60)
+    assert len(answer.json()["jobs"]) == 1000
+
+
+def test_gunicorn_without_our_settings_serves_too(processes: Processes) -> None:
+    processes.env["BROKER_URL"] = "database://"
+    port = free_port()
+    arguments = ("-m", "gunicorn", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
+    web = processes.start("gunicorn", arguments, url=f"http://127.0.0.1:{port}")
+    web.wait_until_it_serves()
+    assert requests.get(f"{web.url}/dispatch/add/2/2", timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
+def test_tls_in_the_server_itself_works(processes: Processes, server: str) -> None:
+    processes.env["BROKER_URL"] = "database://"
+    subprocess.run(CERTIFICATE, cwd=processes.cwd, capture_output=True, check=True)
+    port = free_port()
+    if server == "embedded":
+        settings = "server.ssl_certificate = 'cert.pem'\nserver.ssl_private_key = 'key.pem'\n"
+        conf = processes.write_config(f"[global]\n{settings}", "server.conf")
+        web = processes.start("web", ("-m", "pacifica.dispatcher", "--cp-config", str(conf), "-p", str(port)))
+        web.wait_until_it_says("Bus STARTED")
+    else:
+        options = shlex.split(f"-c python:pacifica.dispatcher.gunicorn_conf -b 127.0.0.1:{port} --certfile cert.pem")
+        arguments = ("-m", "gunicorn", *options, "--keyfile", "key.pem", "pacifica.dispatcher.wsgi:application")
+        processes.start("gunicorn", arguments).wait_until_it_says("Booting worker")
+    verify, url = str(processes.cwd / "cert.pem"), f"https://localhost:{port}/tasks"
+    with requests.Session() as session:
+        for headers in ({}, {}, {"X_Forwarded_For": "10.0.0.1"}):
+            assert session.get(url, headers=headers, verify=verify, timeout=10).status_code == 200
+        own = session.get(url, headers={"Transfer-Encoding": "x"}, verify=verify, timeout=10)
+        assert (own.status_code, own.headers["Content-Type"]) == (501, "application/problem+json")
+        assert own.json()["status"] == 501

@@ -1,0 +1,80 @@
+"""A raw connection to a server, and the answers that came over it."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from io import BytesIO
+from typing import Any
+
+TIMEOUT = 10.0
+"""Seconds to wait for a server that has no reason to wait."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a server."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def problem(self) -> dict[str, Any]:
+        """Its problem document, after a look at its shape."""
+        assert self.headers["content-type"] == "application/problem+json", self
+        found: dict[str, Any] = json.loads(self.body)
+        assert found["status"] == self.status
+        assert found["detail"] == found["message"]
+        return found
+
+
+class _Stream:
+    """As much of a socket as ``HTTPResponse`` wants, over bytes that are there already."""
+
+    def __init__(self, file: BytesIO) -> None:
+        self._file = file
+
+    def makefile(self, _: str) -> BytesIO:
+        self._file.close = lambda: None  # type: ignore[method-assign]
+        return self._file
+
+
+def answers(received: bytes) -> list[Answer]:
+    """The answers in what was received until its end; a rest that is none fails."""
+    file, found = BytesIO(received), []
+    while file.tell() < len(received):
+        response = HTTPResponse(_Stream(file))  # type: ignore[arg-type]
+        response.begin()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        found.append(Answer(response.status, headers, response.read()))
+    return found
+
+
+@contextmanager
+def connected(url: str) -> Iterator[socket.socket]:
+    """A connection that is closed at the end."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as sock:
+        yield sock
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    """All that comes until the server closes; it must not reset the connection, which could lose the answer."""
+    received = bytearray()
+    while chunk := sock.recv(65_536):
+        received += chunk
+    return bytes(received)
+
+
+def talk(url: str, *parts: bytes, half_close: bool = False) -> list[Answer]:
+    """Send, and read until the server closes."""
+    with connected(url) as sock:
+        # A server that has refused the beginning may be gone before the end is sent.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for part in parts:
+                sock.sendall(part)
+            if half_close:
+                sock.shutdown(socket.SHUT_WR)
+        return answers(until_closed(sock))

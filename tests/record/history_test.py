@@ -1,0 +1,90 @@
+"""The histories of all jobs as one sequence, and what a running job says of itself."""
+
+import pytest
+
+from pacifica.dispatcher.job import Job, now
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.jobs import JobStore
+
+from .conftest import a_job
+
+
+@pytest.fixture
+def history(database: Database) -> HistoryStore:
+    """The histories of a fresh database."""
+    return HistoryStore(database)
+
+
+def started(jobs: JobStore, **columns: object) -> Job:
+    """A job that a worker runs, with the token "t"."""
+    job = a_job(**columns)
+    jobs.add([job])
+    assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    return job
+
+
+def test_the_events_of_all_jobs_come_in_the_order_in_which_they_happened(jobs: JobStore, history: HistoryStore) -> None:
+    begin = history.last()
+    one, two = started(jobs), started(jobs)
+    assert jobs.succeed(one.uuid, token="t", result=4, at=now())
+    told = history.between(begin, history.last(), 100)
+    assert [(event.job, event.kind) for event in told] == [
+        (one.uuid, "PENDING"),
+        (one.uuid, "STARTED"),
+        (two.uuid, "PENDING"),
+        (two.uuid, "STARTED"),
+        (one.uuid, "SUCCESS"),
+    ]
+    assert [event.id for event in told] == sorted(event.id for event in told)
+    assert [(event, job) for event, job, _ in history.peek(begin, 3)] == [(event.id, event.job) for event in told[:3]]
+    assert history.last() == told[-1].id
+
+
+def test_a_part_of_the_history_has_its_bounds(jobs: JobStore, history: HistoryStore) -> None:
+    begin = history.last()
+    one, two = started(jobs), started(jobs)
+    told = history.between(begin, history.last(), 100)
+    assert history.between(told[0].id, told[2].id, 100) == told[1:3]
+    assert history.between(begin, history.last(), 2) == told[:2]
+    assert history.between(begin, history.last(), 100, two.uuid) == told[2:]
+    assert history.between(begin, history.last(), 100, one.uuid) == jobs.events(one.uuid)
+
+
+def test_of_the_reports_of_progress_the_last_one_stays(jobs: JobStore, history: HistoryStore) -> None:
+    job = started(jobs)
+    seen = []
+    for current in (1, 2, 3):
+        value = {"current": current, "total": 3, "message": "grüß\0"}
+        assert jobs.report_progress(job.uuid, token="t", progress=value, at=now())
+        seen.append(history.last())
+    found = jobs.get(job.uuid)
+    assert found is not None
+    assert found.progress == {"current": 3, "total": 3, "message": "grüß\0"}
+    assert [(event.kind, event.data.get("current")) for event in jobs.events(job.uuid)] == [
+        ("PENDING", None),
+        ("STARTED", None),
+        ("PROGRESS", 3),
+    ]
+    assert seen == sorted(set(seen)), "an id is never given twice, so that who follows misses nothing"
+
+
+def test_progress_counts_only_with_the_current_claim(jobs: JobStore) -> None:
+    job = started(jobs)
+    assert not jobs.report_progress(job.uuid, token="other", progress={"current": 1}, at=now())
+    assert jobs.succeed(job.uuid, token="t", result=4, at=now())
+    before = jobs.events(job.uuid)
+    assert not jobs.report_progress(job.uuid, token="t", progress={"current": 1}, at=now())
+    assert jobs.events(job.uuid) == before
+
+
+def test_run_times_are_those_of_the_latest_successes_of_the_task(jobs: JobStore, history: HistoryStore) -> None:
+    for task, seconds in (("add", 1), ("add", 3), ("mul", 7)):
+        job = a_job(task=task)
+        jobs.add([job])
+        assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=1_000_000)
+        assert jobs.succeed(job.uuid, token="t", result=4, at=1_000_000 * (1 + seconds))
+    failed = started(jobs)
+    assert jobs.revoke_started(failed.uuid, token="t", reason="no", at=now())
+    assert sorted(history.run_times("add")) == [1_000_000, 3_000_000]
+    assert history.run_times("nothing") == []

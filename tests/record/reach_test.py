@@ -1,0 +1,126 @@
+"""A caller's reach: SQL and Python mean the same by it, and what a page of it costs."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import count
+from typing import Any
+
+import peewee
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.access import Reach, parse_grant
+from pacifica.dispatcher.job import Job, new_uuid
+from pacifica.dispatcher.search import Filters, Place, Wanted
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.reach import task_names, within
+
+from .conftest import a_job
+
+LETTERS = "abAB.-_!ßé"
+CALLERS = ("", "token:a", "token:A", "token:a%")
+tasks = st.text(LETTERS + "[]*?%\\'", min_size=1, max_size=5)
+globs = st.text(LETTERS + "[]*?-*?", min_size=1, max_size=6)
+reaches = st.builds(
+    Reach, st.lists(globs | st.sampled_from(["*", "a*", "[ab]*", "[!a]?"]), max_size=3).map(tuple), st.none()
+) | st.builds(Reach, st.sampled_from([("*",), ("a*", "*b"), ()]), st.sampled_from(CALLERS))
+many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def stored(database: Database, rows: Sequence[tuple[str, str]]) -> list[Job]:
+    """Jobs of these tasks and callers, and no others, newest first; two share each moment."""
+    for model in (orm.Job, orm.Label, orm.Event):
+        database.write(model.delete().execute)
+    created = count(2000)
+    jobs = [
+        a_job(uuid=new_uuid(), task=task, caller=caller, created=next(created) // 2, labels={"run": "1"})
+        for task, caller in rows
+    ]
+    JobStore(database).add(jobs) if jobs else None
+    return sorted(jobs, key=lambda job: (job.created, job.uuid), reverse=True)
+
+
+def pages(jobs: JobStore, filters: Filters, reach: Reach, size: int) -> list[list[str]]:
+    """The UUIDs of all pages of a search."""
+    found: list[list[str]] = []
+    after = None
+    while page := jobs.search(filters, after, size, reach):
+        found.append([job.uuid for job in page])
+        after = Place(page[-1].created, page[-1].uuid)
+    return found
+
+
+@pytest.mark.parametrize("filters", [Filters(), Filters(labels=[Wanted("run", "1")])], ids=["all", "labelled"])
+@many
+@given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), reach=reaches)
+@example(rows=[("a", "token:a"), ("a", "")], reach=Reach(("a*", "*b"), ""))
+def test_a_search_shows_what_the_reach_covers_page_by_page(
+    database: Database, filters: Filters, rows: Sequence[tuple[str, str]], reach: Reach
+) -> None:
+    covered = [job.uuid for job in stored(database, rows) if reach.covers(job.task, job.caller)]
+    assert pages(JobStore(database), filters, reach, 3) == [covered[n : n + 3] for n in range(0, len(covered), 3)]
+
+
+@many
+@given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), reach=reaches)
+def test_events_joined_with_their_jobs_are_narrowed_alike(
+    database: Database, rows: Sequence[tuple[str, str]], reach: Reach
+) -> None:
+    covered = {job.uuid for job in stored(database, rows) if reach.covers(job.task, job.caller)}
+
+    def read(db: peewee.Database) -> set[str]:
+        query = orm.Event.select(orm.Event.job).join(orm.Job, on=orm.Event.job == orm.Job.uuid)
+        return {row[0] for row in within(query, reach, task_names(db, reach)).tuples().execute(db)}
+
+    assert database.read(read) == covered
+
+
+@pytest.mark.parametrize("filters", [Filters(caller="token:a"), Filters(task="ab"), Filters(queue="q")])
+def test_filters_and_reach_must_both_hold(database: Database, filters: Filters) -> None:
+    stored(database, [(task, caller) for task in ("ab", "aB", "b") for caller in CALLERS])
+    for reach in (Reach(("a*",)), Reach(("*",), "token:a"), Reach(("b",), "token:A"), Reach(())):
+        plain, narrowed = (JobStore(database).search(filters, None, 50, *more) for more in ((), (reach,)))
+        assert narrowed == [job for job in plain if reach.covers(job.task, job.caller)]
+
+
+def test_every_glob_that_the_strategy_makes_is_one_that_a_token_may_have() -> None:
+    for sign in LETTERS + "[]*?":
+        assert parse_grant(f"read:{sign}").tasks == sign
+
+
+@pytest.mark.parametrize(
+    ("filters", "reach", "index"),
+    [
+        (Filters(caller="token:a"), Reach(), "job_caller"),
+        (Filters(), Reach(caller="token:a"), "job_caller"),
+        (Filters(), Reach(("a*",), "token:a"), "job_caller"),
+        (Filters(labels=[Wanted("run", "1")]), Reach(("a*",)), "label_name_value_created_job"),
+        (Filters(), Reach(("a*",)), "job_task_created_uuid"),
+    ],
+)
+def test_each_reach_reads_an_index_in_its_order(sqlite_url: str, filters: Filters, reach: Reach, index: str) -> None:
+    seen: list[tuple[str, Any]] = []
+    with closing(Database(sqlite_url)) as database:
+        stored_database(database)
+        run = database.peewee.execute_sql
+        database.peewee.execute_sql = lambda sql, values=None: (seen.append((sql, values)), run(sql, values))[1]
+        JobStore(database).search(filters, Place(5000, "x"), 3, reach)
+        database.peewee.execute_sql = run
+        plans = [plan(database, sql, values) for sql, values in seen if "SELECT" in sql]
+    assert any(index in step for steps in plans for step in steps)
+    assert not [step for steps in plans[:-1] for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN job")]
+    assert not [step for step in plans[-1] if "SCAN" in step]
+
+
+def stored_database(database: Database) -> None:
+    """Its tables, with a job of each of two tasks."""
+    database.wait_until_up(1, 0.0)
+    stored(database, [("ab", "token:a"), ("ac", "")])
+
+
+def plan(database: Database, sql: str, values: Any) -> list[str]:
+    """How SQLite carries out a statement."""
+    return database.read(lambda db: [row[3] for row in db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", values)])

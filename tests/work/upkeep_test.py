@@ -1,0 +1,131 @@
+"""Upkeep on a real record, with a broker that only says what it is asked."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher.job import Job, State, now
+from pacifica.dispatcher.service import outgoing
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.workers import WorkerStore
+from pacifica.dispatcher.upkeep import Upkeep
+
+from ..eventually import eventually
+from ..record.conftest import a_job
+
+
+class Broker:
+    """How many messages each queue holds."""
+
+    def __init__(self) -> None:
+        self.ready_in: Mapping[str, int] = {}
+        self.fails: Exception | None = None
+
+    def queue_of(self, task: str, queue: str | None) -> str | None:
+        if self.fails is not None:
+            raise self.fails
+        return None if task == "elsewhere" else queue or "default"
+
+    def ready(self, name: str) -> int | None:
+        return self.ready_in.get(name, 0)
+
+
+class Bench:
+    """A record, its broker, and upkeep with short times."""
+
+    def __init__(self, database: Database) -> None:
+        self.jobs, self.outbox, self.broker = JobStore(database), Outbox(database), Broker()
+        self.upkeep = Upkeep(
+            self.jobs,
+            self.outbox,
+            WorkerStore(database),
+            self.broker,
+            lease=0.1,
+            interval=0.02,
+            republish=1,
+            keep_keys=1,
+        )
+
+    def sent(self, seconds_ago: int, **columns: Any) -> Job:
+        """A job whose message was confirmed so long ago."""
+        job = a_job(**columns)
+        self.jobs.add([job])
+        self.outbox.mark_published([outgoing(job)], at=now() - seconds_ago * 1_000_000)
+        return job
+
+    def found(self, job: Job) -> Job:
+        """The job as it stands."""
+        found = self.jobs.get(job.uuid)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def bench(sqlite_url: str) -> Iterator[Bench]:
+    """An empty record."""
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        made = Bench(database)
+        yield made
+        made.upkeep.stop()
+
+
+def test_a_broker_that_cannot_be_asked_keeps_no_lost_job_from_being_put_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.broker.fails = KeyError("queue")
+    bench.sent(1000)
+    lost = a_job()
+    bench.jobs.add([lost])
+    assert bench.jobs.claim(lost.uuid, token="t", worker="w", holder="dead", retries=0, at=now())
+    bench.upkeep.start()
+    eventually(lambda: bench.found(lost).state is State.PENDING)
+    assert "KeyError" in caplog.text
+
+
+def test_a_job_whose_queue_cannot_be_told_is_left_alone(bench: Bench) -> None:
+    elsewhere, lost = bench.sent(1000, task="elsewhere"), bench.sent(10)
+    bench.upkeep.round()
+    assert bench.found(elsewhere).due is None
+    assert bench.found(lost).due is not None
+
+
+# Messages that the broker has lost
+
+
+def sent_again(bench: Bench, jobs: list[Job]) -> list[int]:
+    """Which of these jobs one round has put back into the outbox."""
+    bench.upkeep.round()
+    return [place for place, job in enumerate(jobs) if bench.found(job).due is not None]
+
+
+def test_of_a_queue_that_lost_some_messages_those_sent_first_are_sent_again(bench: Bench) -> None:
+    bench.broker.ready_in = {"default": 3}
+    jobs = [bench.sent(seconds) for seconds in (50, 40, 30, 20, 10)]
+    assert sent_again(bench, jobs) == [0, 1]
+
+
+def test_a_queue_that_holds_all_that_wait_is_left_alone(bench: Bench) -> None:
+    bench.broker.ready_in = {"default": 5}
+    jobs = [bench.sent(seconds, task=task) for seconds, task in ((50, "add"), (40, "mul"), (30, "add"), (0, "add"))]
+    assert sent_again(bench, jobs) == []
+
+
+def test_what_has_just_been_sent_does_not_hide_what_was_lost(bench: Bench) -> None:
+    """A queue that is always well filled, as new jobs come all the time."""
+    bench.broker.ready_in = {"default": 20}
+    jobs = [bench.sent(10), *(bench.sent(0) for _ in range(20))]
+    assert sent_again(bench, jobs) == [0]
+
+
+def test_many_that_wait_in_one_queue_do_not_hide_what_another_one_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.upkeep.BATCH", 5)
+    bench.broker.ready_in = {"nobody": 30}
+    jobs = [*(bench.sent(100, queue="nobody") for _ in range(30)), bench.sent(10, queue="lost")]
+    assert sent_again(bench, jobs) == [30]
