@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 MINUTES ?= 30
+# More for `make chaos`, such as --broker redis --database postgresql --seed 7
+CHAOS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -16,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 DOCUMENT_TESTS = $(wildcard tests/docs/*_test.py tests/docs_test.py tests/documents_test.py tests/readme_test.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos fuzz format lock clean
+.PHONY: help run test check chaos burst fuzz format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +43,11 @@ fuzz: $(DEV)  ## ask all that /openapi.json allows, and what it does not, for MI
 	$(BIN)/python -m tests.fuzz.fuzz $(if $(filter file default,$(origin MINUTES)),--minutes 10,--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 chaos: $(DEV)  ## kill workers, web servers and RabbitMQ at random for MINUTES (30), then count what was lost
-	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES)
+	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES) $(CHAOS)
+
+burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice: each is sent once, and memory stays flat
+	TEST_BURST=10000 $(BIN)/python -m pytest -q --timeout 900 --junitxml=.pytest_cache/burst.xml tests/faults/burst_test.py; \
+	  status=$$?; grep -o '<property [^>]*>' .pytest_cache/burst.xml; exit $$status
 
 format: $(DEV)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .

@@ -47,6 +47,9 @@ def free_port() -> int:
 # A test run that is killed tidies nothing up; the kernel then ends what it has started.
 WITH_US = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 
+BOUND_BY_MODES = ("setpriv", "--bounding-set", "-dac_override", "--") if os.geteuid() == 0 else ()
+"""Starts a process that is bound by the modes of files and folders, as every user but root is."""
+
 LIVE: "list[Processes]" = []
 """What the report of a failed test shows, whichever fixture has started it."""
 
@@ -125,12 +128,14 @@ class Running:
 class Processes:
     """Starts processes that share a working directory and an environment, and ends them all.
 
-    ``env`` is added to the environment of each. A context manager, so that it serves fixtures of any scope.
+    ``env`` is added to the environment of each, and ``through`` is a program that starts them. A context
+    manager, so that it serves fixtures of any scope.
     """
 
     cwd: Path
     env: dict[str, str] = field(default_factory=dict)
     running: list[Running] = field(default_factory=list)
+    through: Sequence[str] = ()
 
     def __enter__(self) -> Self:
         LIVE.append(self)
@@ -180,7 +185,7 @@ class Processes:
         log = self.cwd / f"{name}-{len(self.running) + 1}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [*WITH_US, sys.executable, *arguments],
+                [*WITH_US, *self.through, sys.executable, *arguments],
                 cwd=self.cwd,
                 env=self._environment(env),
                 stdin=subprocess.DEVNULL,

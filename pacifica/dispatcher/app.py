@@ -12,7 +12,7 @@ from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
 from . import failpoints
-from .broker import TRANSPORT_OPTIONS, Depth, Publisher
+from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config import Settings
 from .config_ini import PlaceFault
@@ -75,6 +75,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             backend="pacifica.dispatcher.backend:PeeweeBackend",
         )
         self._load_settings = load
+        self._publisher: tuple[int, Publisher | None] = (0, None)
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
         self.steps["worker"].update({RecordStep, LeaseStep})
@@ -87,7 +88,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     @cached_property
     def database(self) -> Database:
         """The record's database, not connected before it is used."""
-        return Database(self.settings.database.peewee_url, self.settings.database.busy_timeout)
+        own = self.settings.database
+        return Database(own.peewee_url, own.busy_timeout, own.answer_timeout)
 
     @cached_property
     def registry(self) -> Registry:
@@ -140,12 +142,20 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             lease=own.lease_seconds,
             interval=own.lease_seconds / 6,
             republish=own.republish_seconds,
+            keep_keys=own.idempotency_seconds,
         )
 
-    @cached_property
+    @property
     def publisher(self) -> Publisher:
-        """Sends messages from the thread that calls it."""
-        return Publisher(self)
+        """Sends messages from the thread that calls it.
+
+        Each process has its own, however it was forked: a broker connection from before a fork doubles messages.
+        """
+        made_by, publisher = self._publisher
+        if publisher is None or made_by != os.getpid():
+            publisher = Publisher(self)
+            self._publisher = os.getpid(), publisher
+        return publisher
 
     @cached_property
     def relay(self) -> Relay:
@@ -230,9 +240,6 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         else:
             own = TRANSPORT_OPTIONS.get(driver, {})
         connection.transport_options = dict(own) | (connection.transport_options or {})
+        if driver == "redis":
+            closes_in_any_case(connection)
         return connection
-
-    def _after_fork(self) -> None:
-        """A broker connection from before a fork doubles messages; the child opens its own."""
-        super()._after_fork()
-        self.__dict__.pop("publisher", None)

@@ -5,9 +5,10 @@ claims the job. Source: https://docs.celeryq.dev/en/stable/internals/protocol.ht
 """
 
 import json
+import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from kombu.utils.json import loads as kombu_loads
 
 from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing
+
+logger = logging.getLogger(__name__)
 
 TRANSPORT_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "amqp": {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5},
@@ -195,6 +198,23 @@ class Depth:
                     return 0 if str(getattr(error, "reply_code", "")) == NO_SUCH_QUEUE else None
         except (KombuError, OSError, DatabaseUnavailable):
             return None
+
+
+def closes_in_any_case(connection: Connection) -> None:
+    """Have ``close`` end well for a connection to a Redis that is gone.
+
+    kombu's channel gives back what it has in hand, and asks a connection that it has just dropped for its
+    parameters; the ``AttributeError`` would end the worker that closes it, in place of connecting anew.
+    """
+    close: Callable[[], None] = connection.close
+
+    def close_it() -> None:
+        try:
+            close()
+        except AttributeError:
+            logger.debug("closing the connection to a Redis that is gone failed", exc_info=True)
+
+    vars(connection)["close"] = close_it
 
 
 def send(app: Celery, producer: Producer, job: Outgoing) -> None:

@@ -125,11 +125,20 @@ class DispatcherTask(Task):  # type: ignore[misc]
     def _claim(self, app: Any) -> Claim | None:
         """The right to run the job; when the database stays away the message goes back to the broker."""
         request, token = self.request, getattr(self.request, CLAIM_KEY)
+        asked: list[str] = []  # By this process: a pool gives the same delivery to another child when one died early.
 
         def claim() -> Claim | None:
             jobs: JobStore = app.jobs
+            again = bool(asked)
+            asked.append(token)
             return jobs.claim(
-                request.id, token=token, worker=request.hostname, holder=app.holder, retries=request.retries, at=now()
+                request.id,
+                token=token,
+                worker=request.hostname,
+                holder=app.holder,
+                retries=request.retries,
+                at=now(),
+                again=again,
             )
 
         try:

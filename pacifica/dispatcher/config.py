@@ -38,6 +38,7 @@ class DatabaseSettings:
     connect_attempts: int
     connect_wait: float
     busy_timeout: float
+    answer_timeout: float
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ OPTIONS: tuple[Option, ...] = (
            "The pause between two of those tries, in seconds."),
     Option("database", "busy_timeout", seconds(0, 3600), "30",
            "How long a write waits for another one to end, in seconds (SQLite only)."),
+    Option("database", "answer_timeout", seconds(0.1, 3600), "5",
+           "How long a server may take to answer a statement, in seconds (not SQLite); then requests are refused."),
     Option("celery", "broker_url", TEXT, "pyamqp://",
            "The message broker as Celery names it; semicolons separate several for failover."),
     Option("dispatcher", "tasks", MODULES, "",

@@ -217,7 +217,7 @@ class NoResult(DispatcherError):
         self.state = state
         self.error = error
         told = f": {error['type']}: {error['message']}" if error else ""
-        super().__init__(f"Job {uuid} ended as {state}{told}.")
+        super().__init__(f"Job {uuid} ended as {state}{told.removesuffix('.')}.")
 
     def details(self) -> Mapping[str, Any]:
         return {"state": self.state, "error": self.error}

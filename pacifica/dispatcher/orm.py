@@ -1,4 +1,4 @@
-"""The PeeWee models, and the database that a connection URL names.
+"""The PeeWee models, and their tables.
 
 The models are bound to no database: a query is given one when it is executed, so that one process
 may hold several. Times are microseconds since 1970 in UTC, arguments and results are JSON text.
@@ -6,16 +6,12 @@ may hold several. Times are microseconds since 1970 in UTC, arguments and result
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 import peewee
-from playhouse import db_url
-from playhouse.pool import PooledDatabase, PooledSqliteDatabase
 
 from .job import WAITING, State
 
-SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
 SCHEMA_LOCK = 0x70616369
 """The PostgreSQL advisory lock under which tables are created."""
 KEY_LENGTH = 191
@@ -198,9 +194,6 @@ class Token(peewee.Model):
 
 MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token)
 
-for _alias, _class in (("sqliteext", peewee.SqliteDatabase), ("sqliteext+pool", PooledSqliteDatabase)):
-    db_url.register_database(_class, _alias)
-
 
 def is_sqlite(database: peewee.Database) -> bool:
     """Whether the database is an SQLite file (or memory)."""
@@ -212,64 +205,30 @@ def is_mysql(database: peewee.Database) -> bool:
     return isinstance(database, peewee.MySQLDatabase)
 
 
-def is_pooled(database: peewee.Database) -> bool:
-    """Whether connections go back to a pool after each use (a ``+pool`` URL)."""
-    return isinstance(database, PooledDatabase)
-
-
-def _sqlite_options(busy_timeout: float) -> Mapping[str, Any]:
-    return {
-        "lock_type": "IMMEDIATE",
-        "pragmas": {
-            "busy_timeout": int(busy_timeout * 1000),
-            "synchronous": "normal",
-            "foreign_keys": 1,
-        },
-    }
-
-
-def open_database(url: str, busy_timeout: float = 30.0) -> peewee.Database:
-    """The database that a PeeWee URL names, not connected yet.
-
-    ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, a relative
-    SQLite path is relative to the working directory. ``busy_timeout`` is in seconds, and SQLite's
-    alone. Raises ``ValueError`` with a sentence when the URL cannot be used.
-
-    Source: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#database-url
-    """
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise ValueError(f"the scheme is {scheme or 'missing'}; it must be one of {', '.join(SCHEMES)}")
-    options: dict[str, Any] = {"autoconnect": False, "field_types": {"LONGTEXT": "TEXT"}}
-    if scheme.startswith("sqlite"):
-        options |= _sqlite_options(busy_timeout)
-    elif scheme.startswith("mysql"):
-        from pymysql.constants import CLIENT
-
-        options |= {"client_flag": CLIENT.FOUND_ROWS, "connect_timeout": 5, "field_types": {"LONGTEXT": "LONGTEXT"}}
-    else:
-        options |= {"connect_timeout": 5, "prefer_psycopg3": True}
-    database: peewee.Database = db_url.connect(url, unquote_password=True, unquote_user=True, **options)
-    if "passwd" in database.connect_params:  # PeeWee's name for it, which PyMySQL is about to drop
-        database.connect_params["password"] = database.connect_params.pop("passwd")
-    if scheme.startswith("sqlite") and database.database == ":memory:":
-        raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
-    return database
-
-
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
 HAS_CALLER = peewee.SQL("caller <> ''")
 
-JOB_INDEXES: Mapping[str, tuple[str, peewee.SQL]] = {
-    "job_due": ("due", peewee.SQL("due IS NOT NULL")),
-    "job_holder": ("holder", STARTED),
-    "job_sent": ("task, queue, published, due", WAITING_STATES),
-    "job_expires": ("expires", WAITING_STATES),
-    "job_caller": ("caller, created, uuid", HAS_CALLER),
+
+class PartialIndex(NamedTuple):
+    """An index of the few jobs that are in motion, or somebody's: the ``columns`` of those that ``where`` lets in.
+
+    MySQL knows no partial indexes and takes ``on_mysql``, which begins with what the queries ask to be equal.
+    """
+
+    columns: str
+    where: peewee.SQL
+    on_mysql: str
+
+
+JOB_INDEXES: Mapping[str, PartialIndex] = {
+    "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
+    "job_holder": PartialIndex("holder", STARTED, "state, holder"),
+    "job_sent": PartialIndex("task, queue, published, due", WAITING_STATES, "state, task, queue, published, due"),
+    "job_expires": PartialIndex("expires", WAITING_STATES, "state, expires"),
+    "job_caller": PartialIndex("caller, created, uuid", HAS_CALLER, "caller, created, uuid"),
 }
-"""The few jobs that are in motion, or somebody's, by what they are looked for; MySQL has no partial indexes."""
 
 
 def create_tables(database: peewee.Database) -> None:
@@ -286,8 +245,8 @@ def create_tables(database: peewee.Database) -> None:
         if not is_sqlite(database):
             database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
         database.create_tables(MODELS, safe=True)
-        for name, (column, where) in JOB_INDEXES.items():
-            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({column}) WHERE {where.sql}")
+        for name, index in JOB_INDEXES.items():
+            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({index.columns}) WHERE {index.where.sql}")
 
 
 def _create_on_mysql(database: peewee.Database) -> None:
@@ -302,10 +261,9 @@ def _create_on_mysql(database: peewee.Database) -> None:
                 database.create_tables([model], safe=True)
                 database.execute_sql(f"ALTER TABLE `{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
         present = {index.name for index in database.get_indexes("job")}
-        for name, (column, where) in JOB_INDEXES.items():
+        for name, index in JOB_INDEXES.items():
             if name not in present:  # MySQL itself knows no IF NOT EXISTS here.
-                columns = column if where is HAS_CALLER else f"state, {column}"
-                database.execute_sql(f"CREATE INDEX {name} ON job ({columns})")
+                database.execute_sql(f"CREATE INDEX {name} ON job ({index.on_mysql})")
     finally:
         with suppress(peewee.PeeweeException):
             database.execute_sql("SELECT RELEASE_LOCK('pacifica-dispatcher-schema')")

@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 MEMORY = 10_000
 """Jobs held in memory at most; those beyond it are swept from the table when they come due."""
-KEPT = HAND_OVER / 1_000_000 - 1
-"""Seconds after which the memory lets a job go: any relay may sweep it up soon, and it is not to be sent twice."""
+KEPT = HAND_OVER - 1_000_000
+"""The age, in microseconds, at which the memory lets a job go: any relay may sweep it up soon, and send it twice."""
 LEASE = 30_000_000
 """Microseconds that a sweep keeps its jobs from other relays: longer than publishing them may take."""
 SHORTEST_DEFERMENT, LONGEST_DEFERMENT = 5_000_000, 3_600_000_000
@@ -46,7 +46,7 @@ class Relay:
         self._publish = publish
         self._interval = interval
         self._batch = batch
-        self._memory: deque[tuple[float, Outgoing]] = deque()
+        self._memory: deque[Outgoing] = deque()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -56,7 +56,7 @@ class Relay:
     def hand_over(self, job: Outgoing) -> None:
         """Publish this job soon; called after its row was committed."""
         if len(self._memory) < MEMORY:
-            self._memory.append((time.monotonic(), job))
+            self._memory.append(job)
             self._wake.set()
 
     def start(self) -> None:
@@ -152,14 +152,14 @@ class Relay:
 
     def _drain(self) -> list[Outgoing]:
         taken = [self._memory.popleft() for _ in range(min(len(self._memory), self._batch))]
-        latest = time.monotonic() - KEPT
-        return [job for since, job in taken if since > latest]
+        oldest = now() - KEPT
+        return [job for job in taken if job.created > oldest]
 
     def _broker_is_away(self, error: BrokerUnavailable, batch: Sequence[Outgoing]) -> None:
         if self.broker_state != str(error):
             logger.warning("%s Accepted jobs wait in the outbox.", error)
         self.broker_state = str(error)
-        unsent = [*batch, *(self._memory.popleft()[1] for _ in range(len(self._memory)))]
+        unsent = [*batch, *(self._memory.popleft() for _ in range(len(self._memory)))]
         try:
             self._outbox.release(unsent, at=now())
         except DatabaseUnavailable:

@@ -19,7 +19,7 @@ from .store.workers import WorkerStore
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""Jobs that one round looks after, of each kind."""
+"""Jobs and keys that one round looks after, of each kind."""
 COUNTED = 100_000
 """Jobs of a kind that are counted, at most."""
 FAR = 2**63 - 1
@@ -75,7 +75,7 @@ class Queues(Protocol):
 
 
 class Upkeep:
-    """Rescues lost jobs, ends expired ones, and sends again what the broker has lost, every ``interval`` seconds.
+    """Every ``interval`` seconds rescues lost jobs, ends expired ones, forgets old keys and sends again what is lost.
 
     ``queues`` tells how many messages of a queue are ready.
     """
@@ -90,6 +90,7 @@ class Upkeep:
         lease: float,
         interval: float,
         republish: float,
+        keep_keys: float,
     ) -> None:
         self._jobs = jobs
         self._outbox = outbox
@@ -97,6 +98,7 @@ class Upkeep:
         self._queues = queues
         self._interval = interval
         self._republish = int(republish * 1_000_000)
+        self._keep_keys = int(keep_keys * 1_000_000)
         self._observer = Observer(lease)
         self._next_count = 0.0
         self._stopping = threading.Event()
@@ -115,7 +117,7 @@ class Upkeep:
 
     def round(self) -> None:
         """Look after everything once; what cannot be done keeps nothing else from it."""
-        for duty in (self._rescue, self._end_expired, self._send_again):
+        for duty in (self._rescue, self._end_expired, self._send_again, self._forget_keys):
             try:
                 duty()
             except (DatabaseUnavailable, BrokerUnavailable) as error:
@@ -130,6 +132,9 @@ class Upkeep:
     def _end_expired(self) -> None:
         for uuid in self._jobs.expired(at=now(), limit=BATCH):
             self._jobs.revoke(uuid, reason="expired", at=now())
+
+    def _forget_keys(self) -> None:
+        self._jobs.forget_keys(now() - self._keep_keys, BATCH)
 
     def _rescue(self) -> None:
         try:

@@ -22,6 +22,7 @@ BAD_VALUES = {
     "connect_attempts": ("", "0", "-1", "1.5", "1e3", "1_0", "ten", "\u0661\u0662", "9" * 30, "1\n2"),
     "connect_wait": ("", "-0.1", "1e3", "inf", "nan", "1,5", "1s", "3601"),
     "busy_timeout": ("", "-1", "infinity", "30 s"),
+    "answer_timeout": ("", "0", "0.05", "3601"),
     "broker_url": ("", "pyamqp://a\x07b", "pyamqp://\nredis://"),
     "tasks": ("my-tasks", "a b", "a..b", "tasks/mine.py", "class", "1st"),
     "max_attempts": ("", "0", "many", "1000001"),
@@ -57,6 +58,7 @@ GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "connect_attempts": ("7", 7),
     "connect_wait": ("0.25", 0.25),
     "busy_timeout": ("5", 5.0),
+    "answer_timeout": ("0.5", 0.5),
     "broker_url": ("amqp://one;amqp://two", None),
     "tasks": ("mine.tasks, yours,\n  mine.tasks,", ("mine.tasks", "yours")),
     "max_attempts": ("1", 1),
@@ -120,6 +122,7 @@ def test_nothing_at_all_gives_the_documented_defaults() -> None:
         "connect_attempts": 10,
         "connect_wait": 1.0,
         "busy_timeout": 30.0,
+        "answer_timeout": 5.0,
     }
     assert dict(made.celery) == {"broker_url": "pyamqp://"}
     assert dataclasses.asdict(made.dispatcher) == {
@@ -281,7 +284,7 @@ def test_a_result_backend_in_the_environment_is_refused() -> None:
         ("celery", "brokerurl", "did you mean broker_url?"),
         ("database", "tasks", "[dispatcher] has it"),
         ("dispatcher", "worker_concurrency", "[celery] has it"),
-        ("database", "zzz", "there is peewee_url, connect_attempts, connect_wait, busy_timeout"),
+        ("database", "zzz", "there is peewee_url, connect_attempts, connect_wait, busy_timeout, answer_timeout"),
         ("celery", "zzz", "there is broker_url and whatever Celery names"),
     ],
 )
@@ -392,9 +395,9 @@ def test_a_long_value_is_shortened_in_the_message() -> None:
 
 
 def test_the_schemes_are_those_of_the_record_layer() -> None:
-    from pacifica.dispatcher import orm
+    from pacifica.dispatcher.store import connecting
 
-    assert SCHEMES == orm.SCHEMES
+    assert SCHEMES == connecting.SCHEMES
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

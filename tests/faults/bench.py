@@ -17,7 +17,7 @@ from pacifica.dispatcher.store.workers import WorkerStore
 
 from ..eventually import eventually
 from ..processes import Processes, Running
-from .invariants import check_record
+from .invariants import Record, check_record
 
 LAB = '''
 """Tasks whose every run leaves a line in a file, and that end when they are let go."""
@@ -210,6 +210,11 @@ def echo(value: str) -> str:
     return value
 
 
+@task(name="measure")
+def measure(value: str) -> int:
+    return len(value)
+
+
 @task(name="double")
 def double(x: int) -> int:
     return 2 * x
@@ -232,14 +237,22 @@ class Bench:
         queue: str = "dispatcher",
         **own: Any,
     ) -> "Bench":
-        """Write configuration and tasks, and create the tables; ``own`` are settings of ``[dispatcher]``."""
-        database = {"peewee_url": database_url} | {key: own.pop(key) for key in ("busy_timeout",) if key in own}
+        """Write configuration and tasks, and create the tables; ``own`` are settings of ``[dispatcher]``.
+
+        ``celery`` are settings of ``[celery]``.
+        """
+        celery = {"broker_url": broker_url, "task_default_queue": queue} | own.pop("celery", {})
+        database = {"peewee_url": database_url} | {
+            key: own.pop(key) for key in ("busy_timeout", "answer_timeout") if key in own
+        }
         settings = {"tasks": "lab", "lease_seconds": 1, "relay_interval": 0.1, "republish_seconds": 2} | own
         processes.write_config(
             "[database]\n"
             + "".join(f"{key} = {value}\n" for key, value in database.items())
-            + f"[celery]\nbroker_url = {broker_url}\ntask_default_queue = {queue}\n"
-            "[dispatcher]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items())
+            + "[celery]\n"
+            + "".join(f"{key} = {value}\n" for key, value in celery.items())
+            + "[dispatcher]\n"
+            + "".join(f"{key} = {value}\n" for key, value in settings.items())
         )
         (processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
         bench = cls(processes, database_url)
@@ -311,9 +324,13 @@ class Bench:
         """The job, once it is final."""
         return eventually(lambda: job if (job := self.job(uuid)).final else None, timeout, f"job {uuid} does not end")
 
-    def once_final(self, uuids: Iterable[str]) -> None:
-        """Each of these jobs is final, became it once, and has not moved since."""
-        check_record(self.database_url, uuids)
+    def once_final(self, uuids: Iterable[str]) -> Record:
+        """The record of these jobs, each of which is final, became it once, and has not moved since.
+
+        A web server that still runs is asked for the results, too.
+        """
+        serving = [process.url for process in self.processes.running if process.url and process.popen.poll() is None]
+        return check_record(self.database_url, uuids, *serving[:1])
 
 
 Make = Callable[..., Bench]

@@ -11,12 +11,13 @@ import redis
 from kombu.connection import Connection
 
 from pacifica.dispatcher import orm
+from pacifica.dispatcher.job import now
 
 from ..e2e.stack import Stack
 from ..eventually import eventually
 from ..services import RABBITMQ, REDIS, TABLE
 from .bench import Bench, Make
-from .invariants import check_record, unfinished
+from .invariants import unfinished
 from .servers import Server
 
 Own = Callable[[str], Server]
@@ -68,6 +69,21 @@ def waiting(stack: Stack) -> int:
     return int(stack.get("/health/ready").json()["outbox"]["waiting"])
 
 
+AT_ONCE = 250
+"""Milliseconds in which a dispatch is answered, whatever the broker does."""
+SPARED = 0.95
+"""How many of them must be: the others may wait for a processor or a disk that is busy with other tests."""
+AFTER_RETURN = 5
+"""Seconds after the broker's return in which all that waited for it is sent."""
+
+
+def sent_after(bench: Bench, uuids: list[str], back: int) -> float:
+    """The seconds from a moment (in microseconds) until the record says that the last of these jobs was sent."""
+    sent = [bench.job(uuid).published for uuid in uuids]
+    assert None not in sent
+    return (max(moment for moment in sent if moment is not None) - back) / 1_000_000
+
+
 def dispatch_timed(stack: Stack, times: int) -> tuple[list[str], list[float]]:
     """Dispatch so often; the UUIDs, and how long each answer took, in milliseconds."""
     uuids, took = [], []
@@ -94,17 +110,20 @@ def test_jobs_accepted_while_the_broker_is_away_wait_and_are_sent_on_its_return(
         more, again = dispatch_timed(stack, 20)
         assert waiting(stack) == 40
         assert {bench.job(uuid).state for uuid in uuids + more} == {"PENDING"}
-    back = time.monotonic()
+    back = now()
+    took += again
+    note("dispatch ms, median", round(statistics.median(took), 1))
+    note("dispatch ms, longest", round(max(took), 1))
+    assert sum(one < AT_ONCE for one in took) >= SPARED * len(took), sorted(took)
+    assert max(took) < 4 * AT_ONCE, sorted(took)
     eventually(lambda: waiting(stack) == 0, 15, "the outbox is not sent")
-    note("sent after s", round(time.monotonic() - back, 2))
-    note("dispatch ms, median", round(statistics.median(took + again), 1))
-    note("dispatch ms, longest", round(max(took + again), 1))
-    assert max(took + again) < 1000
+    note("sent after s", round(sent_after(bench, uuids + more, back), 2))
+    assert sent_after(bench, uuids + more, back) < AFTER_RETURN
     assert stack.get("/health/ready").json()["broker"] == "ok"
     bench.worker("-P", "solo")
     uuids += [before, *more]
     eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
-    assert {job.state for job in check_record(bench.database_url, uuids).jobs.values()} == {"SUCCESS"}
+    assert {job.state for job in bench.once_final(uuids).jobs.values()} == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("kind", [RABBITMQ, REDIS])
@@ -127,7 +146,7 @@ def test_jobs_that_were_sent_survive_a_broker_that_is_killed(
     for uuid in held + uuids:
         assert bench.ended(uuid, 40).state == "SUCCESS"
     note("all ended after s", round(time.monotonic() - back, 2))
-    record = check_record(bench.database_url, held + uuids)
+    record = bench.once_final(held + uuids)
     assert {record.times_run(uuid) for uuid in held + uuids} == {1}
     assert len(bench.runs("held")) == 2
 
@@ -180,7 +199,7 @@ def test_messages_that_the_broker_lost_are_sent_again(
     for uuid in held + uuids:
         assert bench.ended(uuid, 40).state == "SUCCESS"
     note("all ended after s", round(time.monotonic() - lost, 2))
-    record = check_record(bench.database_url, held + uuids)
+    record = bench.once_final(held + uuids)
     assert {record.times_run(uuid) for uuid in held + uuids} == {1}
     assert len(bench.runs("held")) == len(held)
 
@@ -229,4 +248,4 @@ def test_messages_that_wait_in_a_queue_of_their_own_are_not_sent_again(make_benc
     assert count_messages(bench) == 11
     bench.worker("-Q", f"{queue_name},{queue_name}-apart")
     assert [bench.ended(uuid).state for uuid in (lost, *uuids)] == ["SUCCESS"] * 11
-    check_record(bench.database_url, [lost, *uuids])
+    bench.once_final([lost, *uuids])

@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Barrier, Event
 
+import peewee
 import psycopg
 import pymysql
 import pytest
 import requests
 
+from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.store.database import Database
+
 from ..e2e.stack import Stack
 from ..eventually import eventually
-from ..processes import Processes, Running, free_port
+from ..processes import BOUND_BY_MODES, Processes, Running, free_port
 from ..services import DATABASES, MYSQL, POSTGRESQL, REDIS, TABLE
 from .bench import LAB, Bench, Make
 from .invariants import assert_problem_quickly, check_record, unfinished
@@ -93,7 +98,7 @@ def test_a_database_that_is_restarted_and_killed_while_jobs_run_loses_and_double
     back = time.monotonic()
     eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
     note(f"the last {left} jobs ended after s", round(time.monotonic() - back, 2))
-    record = check_record(bench.database_url, uuids)
+    record = bench.once_final(uuids)
     assert {job.state for job in record.jobs.values()} == {"SUCCESS"}
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
@@ -119,7 +124,7 @@ def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_to
     uuids = held + [answer.json()["uuid"] for answer in accepted]
     for uuid in uuids:
         assert bench.ended(uuid, 30).state == "SUCCESS"
-    record = check_record(bench.database_url, uuids)
+    record = bench.once_final(uuids)
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
 
@@ -137,7 +142,40 @@ def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_ma
     after = stack.dispatch("double", 2)
     bench.worker()
     assert [bench.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
-    check_record(bench.database_url, [before, after])
+    bench.once_final([before, after])
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nobody who is bound by their modes can write the folder and its files."""
+    entries = [(path, path.stat().st_mode) for path in (*folder.iterdir(), folder)]
+    for path, mode in entries:
+        path.chmod(mode & 0o555)
+    try:
+        yield
+    finally:
+        for path, mode in reversed(entries):
+            path.chmod(mode)
+
+
+def test_a_read_only_sqlite_file_is_read_and_refuses_dispatches_until_it_can_be_written(
+    make_bench: Make, tmp_path: Path
+) -> None:
+    folder = tmp_path / "record"
+    folder.mkdir()
+    bench = make_bench("database", f"sqliteext:///{folder}/db.sqlite3")
+    uuids = [bench.add("double", 1)]
+    bench.processes.through = BOUND_BY_MODES
+    with read_only(folder):
+        stack = Stack(bench.processes, bench.processes.start_web())
+        answer = try_to_dispatch(stack, "double", 2)
+        assert "read-only" in str(assert_problem_quickly(answer, 503)["detail"])
+        assert int(answer.headers["Retry-After"]) > 0
+        assert stack.status(uuids[0])["state"] == "PENDING"
+    uuids.append(eventually(lambda: again.json()["uuid"] if (again := try_to_dispatch(stack, "double", 2)).ok else ""))
+    bench.worker()
+    assert [bench.ended(uuid).result for uuid in uuids] == [2, 4]
+    check_record(bench.database_url, uuids)
 
 
 @pytest.fixture
@@ -187,7 +225,7 @@ def test_a_full_disk_refuses_dispatches_and_loses_nothing_that_was_accepted(make
     eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
     uuids.append(stack.dispatch("double", 1))
     bench.ended(uuids[-1])
-    assert {job.state for job in check_record(bench.database_url, uuids).jobs.values()} == {"SUCCESS"}
+    assert {job.state for job in bench.once_final(uuids).jobs.values()} == {"SUCCESS"}
     assert len(bench.runs("held")) == 2
     for process in bench.processes.running:
         process.kill()
@@ -258,7 +296,7 @@ def test_a_read_only_database_refuses_dispatches_and_loses_nothing_that_was_acce
     eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
     uuids.append(stack.dispatch("double", 1))
     bench.ended(uuids[-1])
-    assert {job.state for job in check_record(bench.database_url, uuids).jobs.values()} == {"SUCCESS"}
+    assert {job.state for job in bench.once_final(uuids).jobs.values()} == {"SUCCESS"}
     assert len(bench.runs("held")) == 2
 
 
@@ -323,6 +361,72 @@ def test_gunicorn_that_starts_before_its_database_refuses_until_it_is_there(
     check_record(server.url, [uuid])
     for process in processes.running:
         process.kill()
+
+
+@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
+@pytest.mark.parametrize("pool", ["", "+pool"])
+def test_who_waits_for_a_silent_server_waits_for_no_other_one_who_does(
+    own_database: OwnDatabase, kind: str, pool: str
+) -> None:
+    server = own_database(kind)
+    database = Database(server.url.replace("://", f"{pool}://"), answer_timeout=1.0)
+    inside, silent = Barrier(6), Event()  # Five threads, and the test's own.
+
+    def take_part(number: int) -> float:
+        def meet(db: peewee.Database) -> None:
+            db.execute_sql("SELECT 1")
+            inside.wait(20)
+
+        if number < 5:
+            database.read(meet)  # It has a connection then, or the pool has.
+        assert silent.wait(20)
+        begin = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="it did not answer in time"):
+            (database.read if number % 2 else database.write)(lambda db: db.execute_sql("SELECT 1"))
+        return time.monotonic() - begin
+
+    with ThreadPoolExecutor(10) as threads:
+        waits = [threads.submit(take_part, number) for number in range(10)]
+        inside.wait(20)
+        pass_by(0.5)
+        server.suspend()
+        silent.set()
+        try:
+            assert max(wait.result(60) for wait in waits) < 5
+        finally:
+            server.resume()
+    assert database.read(lambda db: db.execute_sql("SELECT 1").fetchone()[0]) == 1
+    database.peewee.close_all() if pool else database.close()
+
+
+@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
+@pytest.mark.parametrize("pool", ["", "+pool"])
+def test_a_database_that_says_nothing_any_more_is_given_up_in_time(
+    make_bench: Make, own_database: OwnDatabase, kind: str, pool: str
+) -> None:
+    server = own_database(kind)
+    bench = make_bench("database", server.url.replace("://", f"{pool}://"), lease_seconds=3, answer_timeout=1)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    bench.worker()
+    held = stack.dispatch("hold", "held")
+    bench.until_run("held", 1)
+    server.suspend()
+    asked = ["/dispatch/double/1", f"/status/{held}", "/health/ready"]
+    with ThreadPoolExecutor(len(asked)) as clients:
+        answers = list(clients.map(stack.get, asked))
+    server.resume()
+    for answer in answers:
+        assert answer.status_code == 503
+        # A new connection has 2 s, psycopg's least; and all three may have waited for one thread.
+        assert answer.elapsed.total_seconds() < 8, answer.url
+    for answer in answers[:2]:
+        assert "did not answer in time" in answer.json()["detail"]
+        assert int(answer.headers["Retry-After"]) > 0
+    bench.let_go("held")
+    uuids = [held, eventually(lambda: answer.text if (answer := stack.get("/dispatch/double/2")).ok else None, 20)]
+    for uuid in uuids:
+        assert bench.ended(uuid, 40).state == "SUCCESS"
+    check_record(server.url, uuids)
 
 
 @pytest.mark.parametrize("kind", DATABASES)

@@ -1,8 +1,6 @@
-"""The machine under the service: a clock that jumps, and more jobs at once than anybody has memory for."""
+"""The machine under the service: a clock that jumps."""
 
-import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +9,10 @@ import requests
 
 from ..e2e.stack import Stack
 from ..eventually import eventually
-from ..processes import Running
 from .bench import Bench, Make
-from .invariants import check_record, unfinished
 from .servers import cannot_be_tested
 
 HOUR = 3600
-JOBS = 3000
-"""Of one burst; 10,000 were tried by hand, and take a minute."""
-MEGABYTE = 1024
-"""In kB, as the kernel counts."""
-
-Note = Callable[[str, object], None]
 
 SLEEP = """
 import select
@@ -101,7 +91,7 @@ def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
     ended = [*held, *waiting, *after, at_its_time] + ([soon] if jump > 0 else [])
     for uuid in ended:
         assert bench.ended(uuid).state == "SUCCESS"
-    record = check_record(bench.database_url, ended)
+    record = bench.once_final(ended)
     assert {record.times_run(uuid) for uuid in ended} == {1}
     assert len(bench.runs("held")) == 2
     assert [bench.job(uuid).state for uuid in {soon, later} - set(ended)] == ["PENDING"] * (1 if jump > 0 else 2)
@@ -127,7 +117,7 @@ def test_jobs_that_wait_for_a_broker_are_sent_although_the_clock_went_back(
     bench.worker(env=clock.env)
     for uuid in uuids:
         assert bench.ended(uuid).state == "SUCCESS"
-    check_record(bench.database_url, uuids)
+    bench.once_final(uuids)
 
 
 def test_what_a_process_left_before_the_clock_went_back_is_sent_by_the_next(make_bench: Make, clock: Clock) -> None:
@@ -141,42 +131,3 @@ def test_what_a_process_left_before_the_clock_went_back_is_sent_by_the_next(make
     clock.jump(-HOUR)
     bench.worker(env=clock.env)
     eventually(lambda: bench.runs("a"), 20)
-
-
-def memory(process: Running) -> int:
-    """The kilobytes that a process and its children have for themselves, with their part of what they share."""
-    pids = [process.popen.pid]
-    for pid in pids:
-        pids += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    rolled = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
-    return sum(int(found[1]) for text in rolled if (found := re.search(r"^Pss: +(\d+) kB$", text, re.MULTILINE)))
-
-
-def test_the_memory_of_web_and_worker_stays_flat_in_a_burst_of_jobs(make_bench: Make, note: Note) -> None:
-    bench = make_bench("rabbitmq", republish_seconds=60, lease_seconds=10)
-    web = bench.processes.start_web()
-    worker = bench.worker()
-
-    def burst(jobs: int) -> list[str]:
-        def post(session: requests.Session) -> list[str]:
-            url, body = f"{web.url}/dispatch/echo", {"args": ["x" * 1000]}
-            return [session.post(url, json=body, timeout=60).json()["uuid"] for _ in range(jobs // 4)]
-
-        sessions = [requests.Session() for _ in range(4)]
-        with ThreadPoolExecutor(4) as clients:
-            uuids = [uuid for part in clients.map(post, sessions) for uuid in part]
-        for session in sessions:
-            session.close()
-        return uuids
-
-    uuids = burst(400)
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 60)
-    before = memory(web), memory(worker)
-    uuids += burst(JOBS)
-    amid = memory(web), memory(worker)
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 120)
-    after = memory(web), memory(worker)
-    for name, then, most in (("web", before[0], max(amid[0], after[0])), ("worker", before[1], max(amid[1], after[1]))):
-        note(f"{name}, MB", f"{then / MEGABYTE:.1f} to {most / MEGABYTE:.1f}")
-        assert most - then < 16 * MEGABYTE, f"{name} grew from {then} to {most} kB"
-    check_record(bench.database_url, uuids)

@@ -15,7 +15,7 @@ from ..eventually import eventually
 from ..processes import Running
 from ..services import DATABASES, SQLITE
 from .bench import Bench, Make
-from .invariants import check_record, unfinished
+from .invariants import unfinished
 
 WAITING = 150
 """Jobs that lie in the outbox when the relays start."""
@@ -75,7 +75,7 @@ def test_what_a_killed_web_process_had_accepted_is_sent_by_the_next_and_runs_onc
     assert bench.ended(uuid).result == "a"
     if point == "after-publish":
         eventually(lambda: "DROPPED" in bench.history(uuid))
-    record = check_record(bench.database_url, [uuid])
+    record = bench.once_final([uuid])
     assert (record.times_run(uuid), len(bench.runs("a"))) == (1, 1)
 
 
@@ -85,7 +85,7 @@ def test_a_worker_sends_what_a_killed_web_process_had_accepted(make_bench: Make)
     uuid = kill_web_at(bench, "after-commit")
     bench.worker()
     assert bench.ended(uuid).result == "a"
-    assert check_record(bench.database_url, [uuid]).times_run(uuid) == 1
+    assert bench.once_final([uuid]).times_run(uuid) == 1
 
 
 def children(process: Running) -> list[int]:
@@ -122,7 +122,7 @@ def test_relays_that_share_an_outbox_send_each_job_once(
     eta = now()
     uuids += [bench.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
     eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
-    record = check_record(bench.database_url, uuids)
+    record = bench.once_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}
 
 
@@ -134,5 +134,5 @@ def test_relays_that_share_an_outbox_with_http_send_each_job_once(make_bench: Ma
     stack = Stack(bench.processes, web)
     uuids = [stack.dispatch("double", number) for number in range(WAITING)]
     eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
-    record = check_record(bench.database_url, uuids)
+    record = bench.once_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}

@@ -71,14 +71,12 @@ class Server:
             self._gone()
 
     def suspend(self) -> None:
-        """Stop it with SIGSTOP: it accepts connections, as its kernel does, and never answers."""
-        assert self.popen is not None
-        self.popen.send_signal(signal.SIGSTOP)
+        """Stop it and its children with SIGSTOP: it accepts connections, as its kernel does, and never answers."""
+        self._send_to_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on after ``suspend``."""
-        assert self.popen is not None
-        self.popen.send_signal(signal.SIGCONT)
+        self._send_to_all(signal.SIGCONT)
 
     def answers(self) -> bool:
         """Whether it greets a client."""
@@ -99,6 +97,15 @@ class Server:
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
+
+    def _send_to_all(self, number: signal.Signals) -> None:
+        """To the server first, so that it has no new children meanwhile; PostgreSQL's lead groups of their own."""
+        assert self.popen is not None
+        self.popen.send_signal(number)
+        for task in Path(f"/proc/{self.popen.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), number)
 
     def _comes_up(self) -> bool:
         if self.popen is None:

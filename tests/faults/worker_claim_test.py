@@ -42,6 +42,19 @@ def test_ten_messages_for_two_workers_are_one_run(make_bench: Make, broker: str,
     bench.once_final([uuid])
 
 
+def test_a_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_bench: Make) -> None:
+    """After a second Redis gives its message to the other worker, which drops it; the job takes five."""
+    every_second = {"visibility_timeout": 1, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    bench = make_bench("redis", celery={"broker_transport_options": json.dumps(every_second)}, republish_seconds=600)
+    bench.worker(), bench.worker()
+    uuid = bench.add("nap", 5.0)
+    job = bench.ended(uuid)
+    assert (job.state, job.result, job.attempt) == ("SUCCESS", 5.0, 1)
+    record = bench.once_final([uuid])
+    assert record.times_run(uuid) == 1
+    assert record.history[uuid] == ["PENDING", "STARTED", "DROPPED", "SUCCESS"], "it came again, and started nothing"
+
+
 def test_messages_for_a_job_that_has_ended_run_nothing(make_bench: Make) -> None:
     bench = make_bench()
     bench.worker()

@@ -2,15 +2,17 @@
 
 import pytest
 
+from ..services import BROKERS
 from .bench import Make
 
 DEADLY = ["kill", "segfault", "os._exit", "os._exit 0"]
 RAISED = {"sys.exit": "SystemExit", "memory": "MemoryError", "interrupt": "KeyboardInterrupt"}
 
 
-def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_bench: Make) -> None:
-    bench = make_bench(lease_seconds=20)
-    worker = bench.worker()
+@pytest.mark.parametrize("broker", BROKERS)
+def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_bench: Make, broker: str) -> None:
+    bench = make_bench(broker, lease_seconds=20)
+    worker = bench.worker(concurrency=4)  # A worker notices the children that died once a second.
     deadly = {how: bench.add("poison", how) for how in DEADLY}
     raised = {how: bench.add("poison", how) for how in RAISED}
     others = [bench.add("note", f"n{number}") for number in range(30)]

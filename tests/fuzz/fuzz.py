@@ -1,4 +1,4 @@
-"""Schemathesis against a web server and a worker of our own: ``python -m tests.fuzz.fuzz --minutes 10``, or ``make fuzz``.
+"""Schemathesis against a web server and a worker of our own: ``python -m tests.fuzz.fuzz``, or ``make fuzz``.
 
 It asks twice: as anybody, and with a token of a server that lets in nobody without one.
 """
@@ -84,14 +84,16 @@ def service(folder: Path, *, anonymous: str = "loopback") -> Iterator[tuple[Runn
         yield web, token
 
 
-def ask(url: str, folder: Path, *options: str, token: str = "") -> Run:
-    """One run of schemathesis with these options; its reports go into the folder."""
+def ask(url: str, folder: Path, *options: str, token: str = "", timeout: float = 150) -> Run:
+    """One run of schemathesis with these options; its reports go into the folder. Ended when it takes too long."""
     reports = {kind: folder / f"report.{kind}" for kind in ("json", "ndjson")}
     told = [part for kind, path in reports.items() for part in (f"--report-{kind}-path", str(path))]
     known = ["-H", f"Authorization: Bearer {token}"] if token else []
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml"), "run"]
     command += [f"{url}/openapi.json", "--checks", "all", "--no-color", *known, *told, *options]
-    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, encoding="utf-8", check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=_environment(), timeout=timeout, capture_output=True, encoding="utf-8", check=False
+    )
     output = done.stdout + done.stderr
     if not all(path.exists() for path in reports.values()):
         raise RuntimeError(f"schemathesis has not run:\n{output}")
@@ -111,8 +113,8 @@ def answers(events: Path) -> Mapping[str, Counter[int]]:
     with events.open(encoding="utf-8") as lines:
         recorders = (json.loads(line).get("ScenarioFinished", {}).get("recorder") for line in lines)
         for recorder in filter(None, recorders):
-            for identity, case in recorder["cases"].items():
-                interaction = recorder["interactions"].get(identity) or {}
+            for identity, case in recorder.get("cases", {}).items():
+                interaction = recorder.get("interactions", {}).get(identity) or {}
                 name = f"{case['value']['method']} {case['value']['path']}"
                 if status := (interaction.get("response") or {}).get("status_code"):
                     found.setdefault(name, Counter())[status] += 1
@@ -126,17 +128,25 @@ def main(given: Sequence[str] | None = None) -> int:
     options.add_argument("--seed", type=int, default=random.randrange(2**31))
     chosen = options.parse_args(given)
     told = f"make fuzz MINUTES={chosen.minutes:g} SEED={chosen.seed}"
+    say(told)
     found = [run_one(kind, chosen.seed, max(1, int(chosen.minutes * 30))) for kind in ("loopback", "none")]
-    print(f"{'Nothing was found' if not any(found) else 'Something was found'}; again: {told}")  # noqa: T201
+    say(f"{'Something' if any(found) else 'Nothing'} was found; again: {told}")
     return int(any(found))
+
+
+def say(text: str) -> None:
+    """A line for whoever waits."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def run_one(anonymous: str, seed: int, seconds: int) -> bool:
     """Whether something was found in that time; prints what."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name, service(Path(name), anonymous=anonymous) as (web, token):
         sent = token if anonymous == "none" else ""
-        run = ask(web.url, Path(name), "--seed", str(seed), "--max-time", str(seconds), token=sent)
-    print(run.output)  # noqa: T201
+        limits = ("--seed", str(seed), "--max-time", str(seconds))
+        run = ask(web.url, Path(name), *limits, token=sent, timeout=seconds + 300)
+    say(run.output)
     return run.status != 0
 
 

@@ -41,7 +41,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A server without a Celery worker; it must come through all of the module's tests."""
     with Processes(Path(tmp_path_factory.mktemp("hostile")), {"BROKER_URL": "database://"}) as processes:
         (processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
-        processes.write_config("[dispatcher]\ntasks = lab\n")
+        processes.write_config("[dispatcher]\ntasks = lab\narguments_bytes = 20000000\n")
         if request.param == "gunicorn":
             web = processes.start_gunicorn("--threads", str(THREADS), "--keep-alive", str(SECONDS), workers=1)
         else:

@@ -16,7 +16,7 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailable
-from pacifica.dispatcher.orm import SCHEMES, open_database
+from pacifica.dispatcher.store.connecting import SCHEMES, open_database
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.prepared import Prepared, insert, slot

@@ -1,6 +1,6 @@
 """The job rows on each database: every move, and every report that comes too late."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -361,6 +361,31 @@ def test_a_lost_job_that_was_to_be_cancelled_is_revoked(jobs: JobStore) -> None:
     assert get(jobs, job).state is State.REVOKED
 
 
+@pytest.mark.parametrize("max_attempts", [1, 3])
+@pytest.mark.parametrize("statement", ["_finish_cancelled", "_put_back", "_finish_wanted"])
+def test_a_job_that_is_cancelled_while_it_is_found_lost_is_revoked(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch, statement: str, max_attempts: int
+) -> None:
+    job = add(jobs, max_attempts=max_attempts)
+    claim(jobs, job)
+    prepared, cancel = getattr(jobs, statement), jobs._ask_to_cancel
+
+    class CancelledMeanwhile:
+        """Another process's wish is committed right before the statement."""
+
+        def run(self, values: Mapping[str, Any]) -> Any:
+            cancel.run({"uuid": job.uuid})
+            return prepared.run(values)
+
+    monkeypatch.setattr(jobs, statement, CancelledMeanwhile())
+    assert jobs.lose(job.uuid, token="token", reason="its worker died", at=now())
+    found = get(jobs, job)
+    if (statement, max_attempts) == ("_finish_wanted", 3):
+        assert found.state is State.PENDING, "it was put back before"
+    else:
+        assert (found.state, found.error and found.error.message) == (State.REVOKED, "cancelled")
+
+
 def test_every_move_counts_up_the_version(jobs: JobStore) -> None:
     job = add(jobs)
     claim(jobs, job)
@@ -425,6 +450,15 @@ def test_an_old_key_is_free_again(jobs: JobStore) -> None:
     assert jobs.get(second.uuid) == second
 
 
+def test_old_keys_are_forgotten_in_batches_and_the_others_stand(jobs: JobStore) -> None:
+    made = [a_job(created=at) for at in range(10, 15)]
+    for job in made:
+        jobs.add([job], key(name=str(job.created)))
+    assert [jobs.forget_keys(13, 2) for _ in range(3)] == [2, 1, 0]
+    assert jobs.add([a_job()], key(name="13")) == made[3].uuid
+    assert jobs.add([a_job()], key(name="12")) is None
+
+
 def test_of_eight_requests_with_one_key_one_makes_the_job(database: Database, jobs: JobStore) -> None:
     for round_ in range(3):
         made = [a_job() for _ in range(8)]
@@ -437,3 +471,13 @@ def test_of_eight_requests_with_one_key_one_makes_the_job(database: Database, jo
 def test_requests_with_different_keys_do_not_disturb_each_other(database: Database, jobs: JobStore) -> None:
     actions = [lambda n=n: jobs.add([a_job()], key(name=f"key-{n}")) for n in range(8)]
     assert all_at_once(database, actions) == [None] * 8
+
+
+def test_a_claim_is_given_again_only_to_a_process_that_may_have_been_granted_it(jobs: JobStore) -> None:
+    """A pool gives a delivery, and so its token, to a second child when the first one died early."""
+    job = add(jobs)
+    first = claim(jobs, job)
+    asked = {"token": "token", "worker": "celery@h", "holder": "holder", "retries": 0}
+    assert jobs.claim(job.uuid, **asked, at=now(), again=False) is None
+    assert kinds(jobs, job) == ["PENDING", "STARTED", "DROPPED"]
+    assert jobs.claim(job.uuid, **asked, at=now(), again=True) == first

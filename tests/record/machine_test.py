@@ -114,6 +114,22 @@ class Record(RuleBasedStateMachine):
         assert job is not None
         return self.claim_with(Outgoing(uuid, job.task, retries=job.retries), holder)
 
+    @rule(claim=claims, holder=st.sampled_from("ab"), retries=st.integers(0, 2))
+    def claim_again(self, claim: Claim, holder: str, retries: int) -> None:
+        """The answer to a claim was lost: it is the same claim while that runs, and else none."""
+        expected, before = self.current(claim), self.job(claim.job)
+        ran = before.retries if expected else retries
+        if not expected and before.state in (State.PENDING, State.RETRY):
+            return  # A new claim, which would need a token of its own.
+        again = self._jobs.claim(claim.job, token=claim.token, worker="w", holder=holder, retries=ran, at=self.at())
+        assert again == (claim if expected else None)
+        assert self.job(claim.job) == before
+
+    def job(self, uuid: str) -> Job:
+        job = self._jobs.get(uuid)
+        assert job is not None
+        return job
+
     def current(self, claim: Claim) -> bool:
         job = self._jobs.get(claim.job)
         return job is not None and job.state is State.STARTED and job.attempt == claim.attempt
@@ -150,6 +166,9 @@ class Record(RuleBasedStateMachine):
 
     @rule(uuid=uuids)
     def cancel(self, uuid: str) -> None:
+        self.cancel_job(uuid)
+
+    def cancel_job(self, uuid: str) -> None:
         before = self._jobs.get(uuid)
         assert before is not None
         revoked = self._jobs.revoke(uuid, reason="cancelled", at=self.at())
@@ -157,13 +176,34 @@ class Record(RuleBasedStateMachine):
         asked = self._jobs.ask_to_cancel(uuid, at=self.at())
         assert asked == (before.state is State.STARTED and not before.cancel)
 
-    @rule(claim=claims)
-    def lose(self, claim: Claim) -> None:
-        expected = self.current(claim)
-        assert self._jobs.lose(claim.job, token=claim.token, reason="gone", at=self.at()) == expected
+    @rule(claim=claims, lost=st.booleans())
+    def stop(self, claim: Claim, *, lost: bool) -> None:
+        """Somebody wants an attempt stopped; its worker may be gone before it reads that."""
+        self.cancel_job(claim.job)
+        if lost:
+            self.lose_with(claim.job, claim.token, expected=self.current(claim))
 
     @rule(claim=claims)
-    def stop(self, claim: Claim) -> None:
+    def lose(self, claim: Claim) -> None:
+        self.lose_with(claim.job, claim.token, expected=self.current(claim))
+
+    def lose_with(self, uuid: str, token: str, *, expected: bool) -> None:
+        before, at = self.job(uuid), self.at()
+        assert self._jobs.lose(uuid, token=token, reason="gone", at=at) == expected
+        after = self.job(uuid)
+        if not expected:
+            assert after == before
+        elif before.cancel:
+            assert after.state is State.REVOKED
+        elif before.attempt - before.retries >= before.max_attempts:
+            assert after.state is State.FAILURE
+            assert after.error is not None
+            assert after.error.type == "WorkerLostError"
+        else:
+            assert (after.state, after.due, after.holder) == (State.PENDING, at, None)
+
+    @rule(claim=claims)
+    def end(self, claim: Claim) -> None:
         """The main process of a worker says so, of an attempt that may be long past."""
         expected = self.current(claim)
         counted = self._jobs.revoke_started(claim.job, token=claim.token, reason="terminated", at=self.at())
@@ -176,7 +216,24 @@ class Record(RuleBasedStateMachine):
         held = self._workers.held(holder, limit=100)
         assert {job.uuid for job in started if job.holder == holder} == {job for job, _ in held}
         for uuid, token in held:
-            assert self._jobs.lose(uuid, token=token, reason="its worker died", at=self.at())
+            self.lose_with(uuid, token, expected=True)
+
+    @rule(uuid=uuids)
+    def send_again(self, uuid: str) -> None:
+        """The broker lost the message of a job that still waits, or was only thought to."""
+        before, at = self.job(uuid), self.at()
+        self._outbox.send_again([uuid], at=at)
+        again = before.state in (State.PENDING, State.RETRY) and before.due is None
+        assert self.job(uuid).due == (at if again else before.due)
+
+    @rule()
+    def recall(self) -> None:
+        """No relay can have in hand what is due later than its lease; what waits for its own time stays."""
+        at = self.at()
+        self._outbox.recall(at=at, lease=LEASE)
+        for uuid, before in self._seen.items():
+            left = before.due is not None and before.due > at + LEASE and before.due != before.eta
+            assert self.job(uuid).due == (at if left else before.due)
 
     @rule()
     def end_what_has_expired(self) -> None:

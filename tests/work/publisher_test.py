@@ -10,9 +10,11 @@ from celery import Celery
 from kombu.connection import Connection
 
 from pacifica.dispatcher import broker
+from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.broker import Publisher
 from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.job import Outgoing, new_uuid
+from pacifica.dispatcher.settings import load_settings
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def publisher(url: str, **settings: Any) -> Iterator[Publisher]:
     """A publisher of an application that has these settings."""
     app = Celery(broker=url, set_as_current=False)
     app.conf.update(settings)
-    app.task(name="add")(nothing)
+    app.task(name="nothing")(nothing)
     app.finalize()
     with closing(Publisher(app)) as made:
         yield made
@@ -48,7 +50,7 @@ def publisher(url: str, **settings: Any) -> Iterator[Publisher]:
 
 def a_message(queue: str | None = None) -> Outgoing:
     """What the outbox holds of a job."""
-    return Outgoing(new_uuid(), "add", queue=queue)
+    return Outgoing(new_uuid(), "nothing", queue=queue)
 
 
 def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
@@ -64,7 +66,7 @@ def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, n
 
 def test_what_no_queue_takes_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
     channel.exchange_declare(name, "direct", durable=True, auto_delete=False)
-    to_nobody = {"add": {"exchange": name, "routing_key": "nobody"}}
+    to_nobody = {"nothing": {"exchange": name, "routing_key": "nobody"}}
     with publisher(rabbitmq_url, task_routes=to_nobody) as made, pytest.raises(MessageRefused, match="no queue"):
         made.publish([a_message()])
 
@@ -91,3 +93,18 @@ def test_a_message_that_is_not_confirmed_in_time_does_not_count(
         made.close()
         with pytest.raises(BrokerUnavailable):
             made.publish([a_message(name)])
+
+
+def test_a_connection_that_cannot_even_be_closed_ends_nobody(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What kombu raises when Redis was killed while a worker had messages in hand."""
+    app = DispatcherApp(lambda: load_settings(environ={"BROKER_URL": redis_url, "HOME": "/nonexistent"}))
+    connection = app.connection_for_read()
+
+    def fail() -> None:
+        raise AttributeError("'NoneType' object has no attribute 'hostname'")
+
+    connection.connect()
+    monkeypatch.setattr(connection.default_channel, "close", fail)
+    connection.close()
+    monkeypatch.undo()
+    connection.close()

@@ -250,7 +250,7 @@ def test_a_message_that_was_refused_as_its_queue_was_gone_is_sent_at_the_second_
 def test_what_waited_in_memory_until_others_may_sweep_it_up_is_not_sent_from_there(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "KEPT", -1.0)
+    monkeypatch.setattr(relay_module, "KEPT", -1_000_000)
     relay = bench.relay(NEVER, start=False)
     old, new = bench.accept(LATER), bench.accept()
     relay.hand_over(outgoing(old))
@@ -285,11 +285,11 @@ def test_however_much_is_handed_over_the_sweeps_have_their_turn(bench: Bench) ->
     def publish(jobs: Sequence[Outgoing]) -> None:
         bench.broker.publish(jobs)
         if not plenty.is_set():
-            relay.hand_over(Outgoing(new_uuid(), "add"))
+            relay.hand_over(Outgoing(new_uuid(), "add", created=now()))
 
     relay._publish = publish
     relay.start()
-    relay.hand_over(Outgoing(new_uuid(), "add"))
+    relay.hand_over(Outgoing(new_uuid(), "add", created=now()))
     job = bench.accept(100_000)
     try:
         eventually(lambda: bench.published(job))

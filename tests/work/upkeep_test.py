@@ -40,7 +40,14 @@ class Bench:
     def __init__(self, database: Database) -> None:
         self.jobs, self.outbox, self.broker = JobStore(database), Outbox(database), Broker()
         self.upkeep = Upkeep(
-            self.jobs, self.outbox, WorkerStore(database), self.broker, lease=0.1, interval=0.02, republish=1
+            self.jobs,
+            self.outbox,
+            WorkerStore(database),
+            self.broker,
+            lease=0.1,
+            interval=0.02,
+            republish=1,
+            keep_keys=1,
         )
 
     def sent(self, seconds_ago: int, **columns: Any) -> Job:

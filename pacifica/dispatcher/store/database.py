@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,9 @@ import peewee
 from playhouse.pool import MaxConnectionsExceeded
 
 from ..errors import DatabaseUnavailable
-from ..orm import create_tables, is_mysql, is_pooled, is_sqlite, open_database
+from ..orm import create_tables, is_mysql, is_sqlite
+from . import failures
+from .connecting import is_pooled, open_database
 from .forks import FORKS, FileConnection
 
 logger = logging.getLogger(__name__)
@@ -20,6 +23,8 @@ Value = TypeVar("Value")
 
 UNREACHABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError, MaxConnectionsExceeded)
 """What PeeWee raises when the server is gone, the file is locked, full or read-only, or the pool is empty."""
+PAUSES = (0.01, 0.03, 0.1, 0.3)
+"""Seconds, at most, before each new try of a transaction that the server gave up for another's sake."""
 SHORTEST_TURN = 1.0
 """Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is."""
 
@@ -27,12 +32,13 @@ SHORTEST_TURN = 1.0
 class Database:
     """The service's database: a connection for each thread, short transactions, one kind of error.
 
-    ``url`` is a PeeWee URL. Nothing is connected before the first statement, and never across a
-    fork. Raises ``DatabaseUnavailable`` from any statement that the database cannot carry out now.
+    ``url`` is a PeeWee URL; ``busy_timeout`` and ``answer_timeout`` as in ``open_database``. Nothing is
+    connected before the first statement, and never across a fork. Raises ``DatabaseUnavailable`` from
+    any statement that the database cannot carry out now.
     """
 
-    def __init__(self, url: str, busy_timeout: float = 30.0) -> None:
-        self.peewee = open_database(url, busy_timeout)
+    def __init__(self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> None:
+        self.peewee = open_database(url, busy_timeout, answer_timeout)
         self.sqlite = is_sqlite(self.peewee)
         self.mysql = is_mysql(self.peewee)
         self._pooled = is_pooled(self.peewee)
@@ -41,6 +47,8 @@ class Database:
             self.peewee.connect_params |= {"factory": FileConnection, "check_same_thread": False}
         # SQLite's busy handler sleeps and does not queue; a lock keeps this process's writers in turn.
         self._writers = threading.RLock()
+        self._connecting = threading.Lock()
+        self._silent = float("-inf")
         self._longest_turn = max(busy_timeout, SHORTEST_TURN)
         if hasattr(os, "register_at_fork"):  # Windows has no fork.
             os.register_at_fork(after_in_child=self._forget_parent)
@@ -63,8 +71,8 @@ class Database:
             try:
                 with self._gate, self._connected():
                     return query(self.peewee)
-            except DatabaseUnavailable:
-                if fresh or attempt == 2:
+            except DatabaseUnavailable as error:
+                if fresh or attempt == 2 or failures.is_silence(error):
                     raise
         raise AssertionError("unreachable")
 
@@ -73,14 +81,19 @@ class Database:
 
         ``durable`` waits until the disk has it (SQLite: ``synchronous=FULL`` for this commit; the
         servers do so in any case). A held connection that the server has dropped is replaced once
-        when that shows before the first statement, so that no change is ever applied twice.
+        when that shows before the first statement, so that no change is ever applied twice. A
+        transaction that the server ended to untie a deadlock was rolled back whole, so it is run again.
         """
-        if self.sqlite:
-            with self._gate, self._turn(), self._connected(), self._synchronous(full=durable), self.peewee.atomic():
-                return change(self.peewee)
-        self._drop_stale()
-        with self._connected(), self.peewee.atomic():
-            return change(self.peewee)
+        for pause in PAUSES:
+            try:
+                return self._transact(change, durable=durable)
+            except DatabaseUnavailable as error:
+                if self.sqlite and failures.is_read_only(error):
+                    FORKS.close_all()
+                if not failures.is_sacrifice(error):
+                    raise
+                time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
+        return self._transact(change, durable=durable)
 
     def wait_until_up(self, attempts: int, wait: float) -> None:
         """Connect and create missing tables, trying ``attempts`` times, ``wait`` seconds apart.
@@ -106,6 +119,14 @@ class Database:
             if not self.peewee.is_closed():
                 self.peewee.close()
 
+    def _transact(self, change: Callable[[peewee.Database], Value], *, durable: bool) -> Value:
+        if self.sqlite:
+            with self._gate, self._turn(), self._connected(), self._synchronous(full=durable), self.peewee.atomic():
+                return change(self.peewee)
+        self._drop_stale()
+        with self._connected(), self.peewee.atomic():
+            return change(self.peewee)
+
     def _keep_log(self) -> None:
         """Have the file keep a write-ahead log, which it remembers; SQLite's busy handler does not wait for that."""
         end = time.monotonic() + self._longest_turn
@@ -120,6 +141,7 @@ class Database:
     def _forget_parent(self) -> None:
         """After a fork: a connection is never shared, and a lock that a thread of the parent held is free."""
         self._writers = threading.RLock()
+        self._connecting = threading.Lock()
         # A thread that was connecting holds PeeWee's own locks for that long, and its dispose() would wait for them.
         pool = threading.RLock()
         free = {"_lock": threading.Lock(), "_pool_lock": pool, "_pool_available": threading.Condition(pool)}
@@ -140,15 +162,35 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[None]:
         try:
-            self.peewee.connect(reuse_if_open=True)
+            self._connect()
             yield
         except UNREACHABLE as error:
             self._discard()
             logger.debug("database error", exc_info=True)
-            raise DatabaseUnavailable(f"The database cannot do that now ({_reason(error)}).") from error
+            raise _unavailable(error) from error
         finally:
             if self._pooled:
                 self.close()
+
+    def _connect(self) -> None:
+        """Have a connection; a server's silence is told to all who waited for their turn to ask it.
+
+        PeeWee connects one thread at a time, so that each would wait for all before it.
+        """
+        if self.sqlite and not self.peewee.is_closed() and self.peewee.connection().closed:
+            self.peewee.dispose()
+        if not self.peewee.is_closed():
+            return
+        asked = time.monotonic()
+        with self._connecting:
+            if asked < self._silent:
+                raise _unavailable(TimeoutError("timed out"))
+            try:
+                self.peewee.connect()
+            except UNREACHABLE as error:
+                if failures.is_silence(error):
+                    self._silent = time.monotonic()
+                raise
 
     @contextmanager
     def _synchronous(self, *, full: bool) -> Iterator[None]:
@@ -172,8 +214,10 @@ class Database:
                 self.peewee.connection().ping(reconnect=False)
             else:
                 self.peewee.execute_sql("SELECT 1")
-        except (*UNREACHABLE, Exception):  # noqa: BLE001 - a driver's ping raises its own classes
+        except Exception as error:  # a driver's ping raises its own classes
             self._discard()
+            if failures.is_silence(error):
+                raise _unavailable(error) from error
 
     def _discard(self) -> None:
         try:
@@ -182,24 +226,5 @@ class Database:
             logger.debug("closing a broken connection failed", exc_info=True)
 
 
-def _reason(error: Exception) -> str:
-    """A short word for people that carries no path, no SQL and no address."""
-    text = _told(error).lower()
-    if isinstance(error, MaxConnectionsExceeded):
-        return "all its connections are in use"
-    for sign, reason in (
-        ("locked", "it is locked by another writer"),
-        ("readonly", "it is read-only"),
-        ("read-only", "it is read-only"),
-        ("full", "the disk is full"),
-        ("unable to open", "its file cannot be opened"),
-        ("connection", "it cannot be reached"),
-    ):
-        if sign in text:
-            return reason
-    return "it answered with an error"
-
-
-def _told(error: BaseException | None) -> str:
-    """The texts of an error and of those behind it: a full disk makes SQLite roll back, and PeeWee then cannot."""
-    return "" if error is None else f"{error} {_told(error.__cause__ or error.__context__)}"
+def _unavailable(error: BaseException) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"The database cannot do that now ({failures.reason(error)}).")

@@ -1,4 +1,4 @@
-"""Forking a process that has SQLite files open, as a prefork worker does."""
+"""Closing all that a process has open of SQLite files, and forking one, as a prefork worker does."""
 
 import os
 import sqlite3
@@ -8,11 +8,18 @@ from typing import Any
 
 
 class FileConnection(sqlite3.Connection):
-    """A connection to an SQLite file that a forked child can find and close."""
+    """A connection to an SQLite file that others than its own thread can find and close."""
+
+    closed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _connections.add(self)
+
+    def close(self) -> None:
+        """Close it; whoever holds it sees that it is ``closed``."""
+        super().close()
+        self.closed = True
 
 
 _connections: weakref.WeakSet[FileConnection] = weakref.WeakSet()
@@ -47,6 +54,21 @@ class _ForkGate:
             self._inside -= 1
             if self._forking:
                 self._condition.notify_all()
+
+    def close_all(self) -> None:
+        """Close every connection of this process, once no thread is inside a statement; each is then opened anew.
+
+        Not from inside a statement. SQLite shares what it opened of a file among the connections of a
+        process: when the first of them could only read it, so can all, until the last of them is closed.
+        """
+        if self._depth():
+            return
+        self._close()
+        try:
+            for connection in list(_connections):
+                connection.close()
+        finally:
+            self._open()
 
     def _depth(self) -> int:
         return int(getattr(self._own, "depth", 0))

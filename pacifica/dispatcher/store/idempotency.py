@@ -12,6 +12,7 @@ import peewee
 from .. import orm
 from ..errors import KeyReused
 from ..job import Job
+from .database import Database
 
 _I = orm.Idempotency
 
@@ -40,18 +41,25 @@ class Keys:
     def take(self, db: peewee.Database, key: Key, job: Job) -> str | None:
         """Take the key for this job, or the UUID of the job that it stands for; raises ``KeyReused``."""
         digest, fingerprint = key.digest(), key.fingerprint()
-        _I.delete().where(_I.digest == digest, _I.created < key.since).execute(db)
-        taken = (
-            _I.insert(digest=digest, fingerprint=fingerprint, job=job.uuid, created=job.created)
-            .on_conflict_ignore()
-            .execute(db)
-        )
-        del taken  # What it returns differs by database; the row tells.
-        query = _I.select(_I.job, _I.fingerprint).where(_I.digest == digest)
-        found, same = next(iter(query.tuples().execute(db)))
+        row = {_I.digest: digest, _I.fingerprint: fingerprint, _I.job: job.uuid, _I.created: job.created}
+        _I.insert(row).on_conflict_ignore().execute(db)
+        query = _I.select(_I.job, _I.fingerprint, _I.created).where(_I.digest == digest)
+        found, same, created = next(iter(query.tuples().execute(db)))
+        if created < key.since:
+            _I.update(row).where(_I.digest == digest, _I.created < key.since).execute(db)
+            found, same, _ = next(iter(query.tuples().execute(db)))
         if same != fingerprint:
             raise KeyReused(key.key)
         return None if found == job.uuid else str(found)
+
+
+def forget_keys(database: Database, before: int, limit: int) -> int:
+    """Delete at most ``limit`` keys that were taken ``before`` then, the oldest first; how many there were."""
+    old = _I.select(_I.digest).where(_I.created < before).order_by(_I.created).limit(limit)
+    digests = [row[0] for row in database.read(lambda db: list(old.tuples().execute(db)))]
+    # One that was taken anew meanwhile stays.
+    query = _I.delete().where(_I.digest.in_(digests), _I.created < before)
+    return int(database.write(query.execute)) if digests else 0
 
 
 def _hash(text: str) -> str:

@@ -15,7 +15,7 @@ from ..job import Claim, Event, Job, JobError, State
 from ..search import Filters, Place
 from . import moves, rows, search
 from .database import Database
-from .idempotency import Key, Keys
+from .idempotency import Key, Keys, forget_keys
 from .prepared import Prepared, insert, slot
 
 _J, _E, _L = orm.Job, orm.Event, orm.Label
@@ -44,13 +44,14 @@ class JobStore:
         self._insert_label = Prepared(db, insert(_L, ("job", "name", "value", "created")))
         self._insert_event = Prepared(db, insert(_E, ("job", "at", "kind", "data")))
         self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
-        self._select_state = Prepared(db, _select(("state", "claim", "cancel")).where(_J.uuid == slot("uuid")))
+        self._select_state = Prepared(db, _select(("state", "claim")).where(_J.uuid == slot("uuid")))
         self._select_claim = Prepared(
             db, _select(("attempt", "args", "kwargs")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
         )
         self._claim = Prepared(db, moves.claim(returning=not database.mysql))
         self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
         self._finish_cancelled = Prepared(db, moves.finish(moves.BY_TOKEN & _J.cancel))
+        self._finish_wanted = Prepared(db, moves.finish(moves.BY_TOKEN & ~_J.cancel))
         self._finish_waiting = Prepared(db, moves.finish(moves.WAITING))
         self._retry = Prepared(db, moves.retry())
         self._put_back = Prepared(db, moves.put_back())
@@ -121,15 +122,22 @@ class JobStore:
         found: Iterable[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
         return [rows.event_from_row(row) for row in found]
 
+    def forget_keys(self, before: int, limit: int) -> int:
+        """Delete at most ``limit`` idempotency keys that were taken ``before`` then; how many there were."""
+        return forget_keys(self._database, before, limit)
+
     def expired(self, *, at: int, limit: int) -> list[str]:
         """Waiting jobs that are not worth starting any more, at most ``limit``."""
         query = _J.select(_J.uuid).where(orm.WAITING_STATES, _J.expires <= at).limit(limit)
         return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
 
-    def claim(self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int) -> Claim | None:  # noqa: PLR0913
+    def claim(  # noqa: PLR0913 - each is a column of the row
+        self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int, again: bool = True
+    ) -> Claim | None:
         """The right to run a waiting job as its next attempt; ``None`` when there is none to be had.
 
-        ``retries`` is the delivered message's own count: a message from before a retry claims nothing.
+        ``retries`` is the delivered message's own count: a message from before a retry claims nothing. ``again``:
+        whoever asks may have been granted this very claim already, and not have heard of it.
         """
         values = {"uuid": uuid, "token": token, "worker": worker, "holder": holder, "retries": retries, "at": at}
 
@@ -137,7 +145,7 @@ class JobStore:
             cursor = self._claim.run(values)
             moved = cursor.rowcount == 1 if self._database.mysql else (row := cursor.fetchone()) is not None
             if self._database.mysql or not moved:
-                row = self._select_claim.run(values).fetchone()
+                row = None if not moved and not again else self._select_claim.run(values).fetchone()
             if row is None:
                 self._record_late(uuid, at, "DROPPED", {"worker": worker})
                 return None
@@ -186,14 +194,14 @@ class JobStore:
         """
         error = JobError("WorkerLostError", f"The job was lost in its last attempt: {reason}.", module=LOST_MODULE)
         ends: tuple[tuple[Prepared, Mapping[str, Any]], ...] = (
+            (self._finish_cancelled, cancelled := _ending(State.REVOKED, _revoked("cancelled"))),
             (self._put_back, {"state": LOST}),
-            (self._finish, _ending(State.FAILURE, error)),
+            (self._finish_wanted, _ending(State.FAILURE, error)),
+            (self._finish_cancelled, cancelled),  # Somebody asked for that since the first was tried.
         )
-        revoked = ((self._finish, _ending(State.REVOKED, _revoked("cancelled"))),)
 
         def change(_: peewee.Database) -> bool:
-            row = self._select_state.run({"uuid": uuid}).fetchone()
-            for statement, values in revoked if row is not None and row[2] else ends:
+            for statement, values in ends:
                 if statement.run({**values, "uuid": uuid, "token": token, "at": at}).rowcount == 1:
                     self._record(uuid, at, values["state"], {"reason": reason})
                     return True

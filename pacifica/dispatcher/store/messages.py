@@ -5,26 +5,21 @@ is deleted when it is acknowledged, and free again when its lease has run out. O
 database's own machine is ever looked at.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import peewee
 
-from ..errors import DatabaseUnavailable
 from .database import Database
-
-Value = TypeVar("Value")
 
 PRIORITIES = 10
 """Priorities are 0 to 9, and the higher goes first."""
 SECOND = 1_000_000
 LONGEST_LIST = 500
 """Ids in one statement: SQLite's number of parameters has a limit."""
-ATTEMPTS = 5
-"""How often a transaction is tried that the server ended to untie a deadlock."""
 
 # One statement for all databases: NOW, LIST and LOCK are filled in for each.
 _CLOCKS = {
@@ -135,7 +130,7 @@ class MessageStore:
                 ttl = None if letter.ttl is None else letter.ttl * 1000
                 self._run(db, _PUT, (letter.queue, PRIORITIES - 1 - letter.priority, ttl, letter.payload))
 
-        self._write(change, durable=durable)
+        self._database.write(change, durable=durable)
 
     def fingerprint(self) -> tuple[int, int] | None:
         """A value that moves soon before any change to an SQLite file shows, for next to nothing; else ``None``.
@@ -168,25 +163,25 @@ class MessageStore:
             self._run_listed(db, _ACKNOWLEDGE, (owner,), done)
             return [self._claim(db, owner, lease, want) for want in wanted]
 
-        return self._write(change)
+        return self._database.write(change)
 
     def acknowledge(self, owner: str, ids: Sequence[int]) -> None:
         """Delete those of these messages that the owner still holds."""
-        self._write(lambda db: self._run_listed(db, _ACKNOWLEDGE, (owner,), ids))
+        self._database.write(lambda db: self._run_listed(db, _ACKNOWLEDGE, (owner,), ids))
 
     def release(self, owner: str, ids: Sequence[int]) -> None:
         """Make those of these messages free that the owner still holds; each keeps its place in the queue."""
-        self._write(lambda db: self._run_listed(db, _RELEASE, (owner,), ids))
+        self._database.write(lambda db: self._run_listed(db, _RELEASE, (owner,), ids))
 
     def renew(self, owner: str, lease: float, ids: Sequence[int]) -> int:
         """Hold these messages for ``lease`` seconds from now; how many of them the owner still held."""
-        return self._write(lambda db: self._run_listed(db, _RENEW, (int(lease * SECOND), owner), ids))
+        return self._database.write(lambda db: self._run_listed(db, _RENEW, (int(lease * SECOND), owner), ids))
 
     def free_lapsed(self, queues: Sequence[str]) -> bool:
         """Give messages whose lease has run out their old place in the queue; whether there were any."""
         if not queues or not self._read(_LAPSED, queues, len(queues)):
             return False
-        return self._write(lambda db: self._run(db, _FREE_LAPSED, queues, len(queues))) > 0
+        return self._database.write(lambda db: self._run(db, _FREE_LAPSED, queues, len(queues))) > 0
 
     def size(self, queue: str) -> int:
         """How many messages are free."""
@@ -194,7 +189,7 @@ class MessageStore:
 
     def purge(self, queue: str) -> int:
         """Delete the free messages; how many they were."""
-        return self._write(lambda db: self._run(db, _PURGE, (queue,)))
+        return self._database.write(lambda db: self._run(db, _PURGE, (queue,)))
 
     def routes(self, exchange: str) -> list[Route]:
         """The queues that hear an exchange now."""
@@ -213,15 +208,15 @@ class MessageStore:
                 values = (one.exchange, one.routing_key, one.queue, one.message_ttl, one.lifetime, one.lifetime)
                 self._run(db, statement, values)
 
-        self._write(change)
+        self._database.write(change)
 
     def unbind(self, exchange: str, routing_key: str, queue: str) -> None:
         """Remove this route, if it is there."""
-        self._write(lambda db: self._run(db, _UNBIND, (exchange, routing_key, queue)))
+        self._database.write(lambda db: self._run(db, _UNBIND, (exchange, routing_key, queue)))
 
     def forget_exchange(self, exchange: str) -> None:
         """Remove all routes of an exchange; its queues stay."""
-        self._write(lambda db: self._run(db, _FORGET_EXCHANGE, (exchange,)))
+        self._database.write(lambda db: self._run(db, _FORGET_EXCHANGE, (exchange,)))
 
     def forget_queue(self, queue: str) -> None:
         """Delete a queue with its routes and all its messages, also those that somebody holds."""
@@ -230,12 +225,12 @@ class MessageStore:
             self._run(db, _FORGET_BINDINGS, (queue,))
             self._run(db, _FORGET_MESSAGES, (queue,))
 
-        self._write(change)
+        self._database.write(change)
 
     def sweep(self) -> int:
         """Delete temporary queues whose consumer has not come by for their lifetime; how many they were."""
         stale = [queue for (queue,) in self._read(_STALE)]
-        return sum(self._write(partial(self._forget_stale, queue=queue)) for queue in stale)
+        return sum(self._database.write(partial(self._forget_stale, queue=queue)) for queue in stale)
 
     def close(self) -> None:
         """Close the calling thread's connection."""
@@ -267,16 +262,6 @@ class MessageStore:
 
     def _read(self, statement: str, values: Sequence[Any] = (), length: int = 0) -> list[Any]:
         return self._database.read(lambda db: self._rows(db, statement, values, length))
-
-    def _write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False) -> Value:
-        """As ``Database.write``; a transaction that the server gave up for another's sake is run again."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._database.write(change, durable=durable)
-            except DatabaseUnavailable as error:
-                if attempt == ATTEMPTS or "deadlock" not in str(error.__cause__).lower():
-                    raise
-        raise AssertionError("unreachable")
 
     def _rows(self, db: peewee.Database, statement: str, values: Sequence[Any] = (), length: int = 0) -> list[Any]:
         return list(db.execute_sql(_sql(self._kind, statement, length), tuple(values)).fetchall())

@@ -50,9 +50,9 @@ def operation(
 
     ``responses`` gives for each status what is in it, separated by commas: a schema of ``schemas.SCHEMAS``
     (as JSON), a media type, also with the schema of its text (``text/plain uuid``), a header of
-    ``schemas.ANSWERED``, or nothing; ``body`` is given in the same way. Errors that many routes have need not be declared (``_errors``). ``query`` maps a
-    parameter's name to its schema, or to the whole of what OpenAPI is to say of it.
-    ``headers`` are request headers of ``schemas.HEADERS``.
+    ``schemas.ANSWERED``, or nothing; ``body`` is given in the same way. Errors that many routes have need not be
+    declared (``_errors``). ``query`` maps a parameter's name to its schema, or to the whole of what OpenAPI is to say
+    of it. ``headers`` are request headers of ``schemas.HEADERS``.
     """
 
     def declare(handler: Handler) -> Handler:

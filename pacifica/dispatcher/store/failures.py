@@ -1,0 +1,59 @@
+"""What an error of a database means: for people, and for whoever may try again."""
+
+from collections.abc import Iterator
+
+from playhouse.pool import MaxConnectionsExceeded
+
+DEADLOCK = 1213
+"""MySQL's number for it."""
+SQL_STATES = frozenset({"40P01", "40001"})
+"""PostgreSQL's: a deadlock, and a transaction that cannot be put in a line with others."""
+SILENCE = ("timed out", "timeout expired")
+"""How PyMySQL and psycopg say that no answer came in time."""
+SIGNS = (
+    ("locked", "it is locked by another writer"),
+    ("readonly", "it is read-only"),
+    ("read-only", "it is read-only"),
+    ("full", "the disk is full"),
+    ("unable to open", "its file cannot be opened"),
+    *((sign, "it did not answer in time") for sign in SILENCE),
+    ("connection", "it cannot be reached"),
+)
+
+
+def reason(error: BaseException) -> str:
+    """A short word for people that carries no path, no SQL and no address."""
+    if isinstance(error, MaxConnectionsExceeded):
+        return "all its connections are in use"
+    told = _told(error)
+    return next((word for sign, word in SIGNS if sign in told), "it answered with an error")
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether no answer came in time: to ask again would take as long once more."""
+    told = _told(error)
+    return any(sign in told for sign in SILENCE)
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether what was to be written can only be read."""
+    return "readonly" in _told(error)
+
+
+def is_sacrifice(error: BaseException) -> bool:
+    """Whether the server has rolled the whole transaction back for the sake of another one."""
+    return any(
+        getattr(one, "sqlstate", None) in SQL_STATES or one.args[:1] == (DEADLOCK,) for one in _with_causes(error)
+    )
+
+
+def _told(error: BaseException) -> str:
+    """The texts of an error and of those behind it: a full disk makes SQLite roll back, and PeeWee then cannot."""
+    return " ".join(map(str, _with_causes(error))).lower()
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    behind: BaseException | None = error
+    while behind is not None:
+        yield behind
+        behind = behind.__cause__ or behind.__context__

@@ -1,0 +1,123 @@
+"""Processes that fork: no child uses, or even holds, a connection of its parent's."""
+
+import re
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+from ..processes import Running
+from ..services import POSTGRESQL, RABBITMQ, REDIS, server_url
+from .bench import LAB, Bench, Make
+from .invariants import unfinished
+
+PORTS = {RABBITMQ: 5672, REDIS: 6379, POSTGRESQL: 5432}
+ESTABLISHED = "01"
+
+
+def port_of(kind: str) -> int:
+    """The TCP port of a server that the tests share."""
+    found = re.search(r":(\d+)(/|$)", server_url(kind).partition("//")[2])
+    return int(found[1]) if found else PORTS[kind]
+
+
+def sockets(pid: int, kind: str) -> set[str]:
+    """The inodes of a process's sockets that are connected to a server: two that share a socket share its inode."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    connected = {
+        line[9] for line in lines if int(line[2].partition(":")[2], 16) == port_of(kind) and line[3] == ESTABLISHED
+    }
+    held = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            held |= set(re.findall(r"^socket:\[(\d+)\]$", str(descriptor.readlink())))
+        except FileNotFoundError:
+            continue
+    return held & connected
+
+
+def children(process: Running) -> list[int]:
+    """The processes that this one has started."""
+    path = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def shared(pids: list[int], kind: str) -> dict[str, list[int]]:
+    """The sockets to a server that more than one of these processes hold."""
+    holders = defaultdict(list)
+    for pid in pids:
+        for inode in sockets(pid, kind):
+            holders[inode].append(pid)
+    return {inode: pids for inode, pids in holders.items() if len(pids) > 1}
+
+
+def test_gunicorn_that_preloads_the_application_shares_no_connection_and_doubles_nothing(make_bench: Make) -> None:
+    bench = make_bench(RABBITMQ, POSTGRESQL, republish_seconds=600)
+    web = bench.processes.start_gunicorn("--preload", workers=3)
+    stack = Stack(bench.processes, web)
+    bench.worker()
+    uuids: list[str] = []
+
+    def all_have_published() -> bool:
+        with ThreadPoolExecutor(6) as clients:
+            uuids.extend(clients.map(lambda number: stack.dispatch("double", number), range(20)))
+        return len(uuids) >= 100 and all(sockets(pid, RABBITMQ) for pid in children(web))
+
+    eventually(all_have_published, 40, "not every worker has sent something")
+    workers = children(web)
+    assert len(workers) == 3
+    assert all(sockets(pid, POSTGRESQL) for pid in workers)
+    for kind in (RABBITMQ, POSTGRESQL):
+        assert sockets(web.popen.pid, kind) == set(), "the process that forks is connected itself"
+        assert shared([web.popen.pid, *workers], kind) == {}
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
+    record = bench.once_final(uuids)
+    assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}
+
+
+EARLY = '''
+
+import gc
+
+from celery import signals
+from pacifica.dispatcher.tasks import CELERY_APP
+
+
+@signals.worker_init.connect
+def send_before_the_fork(**_):
+    """The main process has a connection for sending when its pool is made."""
+    double.delay(1)
+
+
+@task(name="spread")
+def spread(name: str, jobs: int) -> list[str]:
+    """Sends jobs from a child of the pool, when all children are at it."""
+    ran(name)
+    while not Path(f"{name}.go").exists():
+        time.sleep(0.01)
+    sent = [double.delay(number).id for number in range(jobs)]
+    gc.collect()  # What the child had from its parent, and has let go, is closed when Python comes by.
+    return sent
+'''
+
+
+@pytest.mark.parametrize("broker", [RABBITMQ, REDIS])
+def test_children_of_a_pool_share_no_broker_connection_with_their_parent(make_bench: Make, broker: str) -> None:
+    bench: Bench = make_bench(broker, republish_seconds=600)
+    (bench.processes.cwd / "lab.py").write_text(LAB + EARLY, encoding="utf-8")
+    worker = bench.worker(concurrency=3)
+    spreading = [bench.add("spread", "a", 40) for _ in range(3)]
+    bench.until_run("a", 3)
+    bench.let_go("a")
+    uuids = [uuid for one in spreading for uuid in bench.ended(one).result]
+    pids = [worker.popen.pid, *bench.runs("a")]
+    assert len(set(pids)) == 4
+    assert all(sockets(pid, broker) for pid in pids), "each has sent something"
+    assert shared(pids, broker) == {}
+    eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
+    record = bench.once_final([*spreading, *uuids])
+    assert len(uuids) == 120
+    assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}

@@ -1,0 +1,36 @@
+"""What the tests of faults hold against a history: the checker itself."""
+
+import pytest
+
+from .invariants import misstep
+
+SOUND = [
+    "PENDING STARTED SUCCESS",
+    "PENDING REVOKED",
+    "PENDING STARTED LOST STARTED RETRY DROPPED STARTED FAILURE LATE DROPPED",
+    "PENDING DROPPED STARTED CANCEL REVOKED LATE",
+    "PENDING STARTED LOST REVOKED CANCEL",
+]
+UNSOUND = [
+    "STARTED SUCCESS",
+    "PENDING STARTED STARTED SUCCESS",
+    "PENDING STARTED LOST STARTED STARTED SUCCESS",
+    "PENDING LOST STARTED SUCCESS",
+    "PENDING RETRY STARTED SUCCESS",
+    "PENDING SUCCESS",
+    "PENDING STARTED SUCCESS SUCCESS",
+    "PENDING STARTED SUCCESS LOST",
+    "PENDING REVOKED STARTED SUCCESS",
+    "PENDING STARTED PENDING STARTED SUCCESS",
+    "PENDING STARTED PUBLISHED SUCCESS",
+]
+
+
+@pytest.mark.parametrize("history", SOUND)
+def test_a_history_in_which_every_move_has_its_reason_is_sound(history: str) -> None:
+    assert misstep(history.split()) == ""
+
+
+@pytest.mark.parametrize("history", UNSOUND)
+def test_a_move_without_a_reason_is_found(history: str) -> None:
+    assert "has no reason" in misstep(history.split())

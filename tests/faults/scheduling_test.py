@@ -1,0 +1,80 @@
+"""When and where a job is to run: what a client asks for survives restarts, and reaches the broker."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kombu.connection import Connection
+
+import pacifica.dispatcher.transport  # noqa: F401 - makes database:// known
+from pacifica.dispatcher.job import now
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+from ..services import BROKERS, REDIS
+from .bench import Bench, Make
+
+
+def connect(bench: Bench, broker_url: str) -> Connection:
+    """A connection of the test's own to the bench's broker."""
+    options = {"peewee_url": bench.database_url} if broker_url == "database://" else {}
+    return Connection(broker_url, connect_timeout=5, transport_options=options)
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_what_is_scheduled_or_expires_survives_that_every_process_is_killed(make_bench: Make, broker: str) -> None:
+    bench = make_bench(broker)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    eta = datetime.now(UTC) + timedelta(seconds=3)
+    scheduled = {
+        stack.dispatch("note", "countdown", options={"countdown": 3}): "countdown",
+        stack.dispatch("note", "eta", options={"eta": eta.isoformat()}): "eta",
+    }
+    too_late = [
+        stack.dispatch("note", "expired", options={"expires": 0.2}),
+        stack.dispatch("note", "expired", options={"expires": 0.2, "countdown": 0.1}),
+    ]
+    in_time = stack.dispatch("note", "in time", options={"countdown": 3, "expires": 600})
+    stack.web.kill()
+    assert all(bench.job(uuid).published is None for uuid in [*scheduled, in_time])
+    eventually(lambda: now() > max(bench.job(uuid).expires or 0 for uuid in too_late))
+    bench.worker().kill()
+    bench.worker()
+    for uuid, name in scheduled.items():
+        job = bench.ended(uuid)
+        assert job.eta is not None
+        assert job.started is not None
+        assert (job.state, job.attempt, bench.runs(name)[1:]) == ("SUCCESS", 1, [])
+        # A worker may be faster than the relay's note that it has sent the job.
+        assert job.eta <= min(job.started, job.published or job.started)
+    assert bench.ended(in_time).state == "SUCCESS"
+    for uuid in too_late:
+        error = bench.ended(uuid).error
+        assert error is not None
+        assert (bench.job(uuid).state, error.message) == ("REVOKED", "expired")
+    assert bench.runs("expired") == []
+    bench.once_final([*scheduled, *too_late, in_time])
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_queue_and_priority_reach_the_broker(
+    make_bench: Make, make_broker: Callable[[str], str], queue_name: str, broker: str
+) -> None:
+    bench = make_bench(broker, republish_seconds=600)
+    stack = Stack(bench.processes, bench.processes.start_web())
+    apart = f"{queue_name}-apart"
+    asked = {
+        stack.dispatch("note", "b", options={"queue": apart, "priority": 3}): (apart, 3),
+        stack.dispatch("note", "a", options={"queue": apart, "priority": 9}): (apart, 9),
+        stack.dispatch("note", "c", options={"priority": 6}): (queue_name, 6),
+        stack.dispatch("note", "d"): (queue_name, 0),
+    }
+    eventually(lambda: all(bench.job(uuid).published for uuid in asked))
+    found = {}
+    with connect(bench, make_broker(broker)) as connection, connection.channel() as channel:
+        for queue in (apart, queue_name):
+            while (message := channel.basic_get(queue, no_ack=True)) is not None:
+                found[message.headers["id"]] = (queue, message.properties.get("priority") or 0)
+    # What goes first for a client goes first on Redis, too, where kombu takes the lowest number for the highest.
+    assert found == {uuid: (queue, 9 - level if broker == REDIS else level) for uuid, (queue, level) in asked.items()}
+    assert [asked[uuid] for uuid in found][:2] == [(apart, 9), (apart, 3)], "the higher priority comes out first"

@@ -1,0 +1,112 @@
+"""What is looked for all the time is found by an index on each database, however many jobs have ended."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import peewee
+import pytest
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.job import State
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Kind, Outbox
+from pacifica.dispatcher.store.rows import job_to_row
+from pacifica.dispatcher.store.workers import WorkerStore
+
+from .conftest import a_job
+
+Statement = tuple[str, Any]
+NOW = 10_000_000
+ENDED = 4_000
+IN_MOTION = 20
+
+KIND = Kind("add", None)
+OF_WAITING = "job_sent|job_state_created_uuid|job_expires"
+"""For the few that wait, whatever else they are, one of these is as good as the other."""
+
+LOOKS: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
+    "take": (lambda database: Outbox(database).take(at=NOW, lease=1, limit=10), ("job_due", "job_due")),
+    "count": (lambda database: Outbox(database).count(at=NOW, limit=10), ("job_due",)),
+    "recall": (lambda database: Outbox(database).recall(at=NOW, lease=1), ("job_due", OF_WAITING)),
+    "waiting": (lambda database: Outbox(database).waiting(), (OF_WAITING,)),
+    "count_sent": (lambda database: Outbox(database).count_sent(KIND, since=1, until=NOW, limit=9), (OF_WAITING,)),
+    "sent_first": (lambda database: Outbox(database).sent_first(KIND, until=NOW, limit=9), (OF_WAITING,)),
+    "expired": (lambda database: JobStore(database).expired(at=NOW, limit=10), ("job_expires",)),
+    "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
+}
+"""Each look, and the index that each of its statements about jobs uses; one by the primary key does not count."""
+
+
+def some_jobs() -> Iterator[dict[str, Any]]:
+    """Many jobs that have ended, and a few in each kind of motion."""
+    for number in range(ENDED):
+        ended = {"published": number, "expires": number, "started": number, "finished": number}
+        yield {"state": State.SUCCESS.value, "due": None, "holder": f"holder-{number % 50}", **ended}
+    for number in range(IN_MOTION):
+        yield {"state": State.PENDING.value, "due": number}
+        yield {"state": State.PENDING.value, "due": None, "published": number, "expires": number}
+        yield {"state": State.STARTED.value, "due": None, "published": number, "holder": f"holder-{number}"}
+
+
+def fill(database: Database) -> None:
+    """Store them, and have the database count them."""
+    rows = [{**job_to_row(a_job(created=1)), **columns} for columns in some_jobs()]
+
+    def change(db: peewee.Database) -> None:
+        for start in range(0, len(rows), 500):
+            orm.Job.insert_many(rows[start : start + 500]).execute(db)
+
+    database.write(change)
+    database.read(lambda db: db.execute_sql("ANALYZE TABLE job" if database.mysql else "ANALYZE job"))
+
+
+@pytest.fixture(scope="module")
+def filled(shared_database: Database) -> Database:
+    """A database with all these jobs; what a look moves is of the few."""
+    for model in orm.MODELS:
+        shared_database.write(model.delete().execute)
+    fill(shared_database)
+    return shared_database
+
+
+def statements(database: Database, action: Callable[[Database], object], patch: pytest.MonkeyPatch) -> list[Statement]:
+    """What the action says to the database about jobs that it does not know by their UUIDs."""
+    said: list[Statement] = []
+    execute = database.peewee.execute_sql
+
+    def listen(sql: str, params: Any = None) -> Any:
+        said.append((sql, params))
+        return execute(sql, params)
+
+    with patch.context() as listening:
+        listening.setattr(database.peewee, "execute_sql", listen)
+        action(database)
+    return [one for one in said if re.search(r"\bjob\b", one[0]) and not re.search(r"uuid\W+ IN \(", one[0])]
+
+
+def plan(database: Database, statement: Statement) -> str:
+    """How the database carries a statement out, in its own words."""
+    explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
+    found = database.read(lambda db: db.execute_sql(explain + statement[0], statement[1]).fetchall())
+    return "\n".join(" ".join(map(str, row)) for row in found)
+
+
+def is_full_scan(database: Database, told: str) -> bool:
+    """Whether a plan reads the whole table, or one of its indexes from end to end."""
+    if database.mysql:
+        return re.search(r"^\d+ \w+ (t1|job) (ALL|index) ", told, re.MULTILINE) is not None
+    return re.search(r"SCAN (t1|job)$" if database.sqlite else r"Seq Scan", told, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_look_uses_its_index_and_reads_no_job_that_has_ended(
+    filled: Database, look: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action, indexes = LOOKS[look]
+    plans = [plan(filled, statement) for statement in statements(filled, action, monkeypatch)]
+    assert len(plans) == len(indexes)
+    for told, index in zip(plans, indexes, strict=True):
+        assert any(name in told for name in index.split("|")), told
+        assert not is_full_scan(filled, told), told
