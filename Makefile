@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 DOCUMENT_TESTS = $(wildcard tests/docs/*_test.py tests/docs_test.py tests/documents_test.py tests/readme_test.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos format lock clean
+.PHONY: help run test check chaos fuzz format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: $(DEV)  ## format, lint, types, layers, documents: what CI asks beside th
 	$(BIN)/lint-imports --no-logo
 	$(if $(DOCUMENT_TESTS),$(BIN)/python -m pytest -q $(DOCUMENT_TESTS))
 
+fuzz: $(DEV)  ## ask all that /openapi.json allows, and what it does not, for MINUTES (10); SEED repeats a run
+	$(BIN)/python -m tests.fuzz.fuzz $(if $(filter file default,$(origin MINUTES)),--minutes 10,--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 chaos: $(DEV)  ## kill workers, web servers and RabbitMQ at random for MINUTES (30), then count what was lost
 	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES)
 
@@ -52,7 +55,7 @@ lock: $(BIN)/pip  ## lock the newest versions that pyproject.toml allows
 	  -c requirements-dev.lock -o requirements.lock
 
 clean:  ## remove all that was made here, but no database
-	rm -rf $(VENV) build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .schemathesis \
 	  .pytest_cache .ruff_cache
 	find pacifica tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

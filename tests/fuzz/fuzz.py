@@ -5,11 +5,12 @@ It asks twice: as anybody, and with a token of a server that lets in nobody with
 
 import argparse
 import json
+import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ CONFIG = """
 tasks = lab
 wait_limit = 0.01
 batch_limit = 20
+dispatch_synchronous = normal
 [celery]
-worker_hijack_root_logger = true
 task_soft_time_limit = 1
 [auth]
 anonymous = {anonymous}
@@ -39,20 +40,6 @@ LAB = '''
 from typing import Literal
 
 from pacifica.dispatcher import progress, task
-
-
-@task
-def greet(name: str, *, loud: bool = False) -> str:
-    """A greeting."""
-    return f"Hello, {name.upper() if loud else name}!"
-
-
-@task(name="measure")
-def measure(samples: int) -> int:
-    """Says after each sample how far it is."""
-    for sample in range(min(samples, 5)):
-        progress(sample, samples, f"sample {sample}")
-    return samples
 
 
 @task(name="echo")
@@ -70,12 +57,18 @@ def mix(first: list[int], /, kind: Literal["a", "b"] = "a", *, flags: dict[str, 
 
 @dataclass(frozen=True)
 class Run:
-    """What schemathesis found, and what it has asked: its report, and all of its output."""
+    """What schemathesis found and asked; ``output`` is what it printed."""
 
     report: Mapping[str, Any]
-    events: Sequence[Mapping[str, Any]]
+    answers: Mapping[str, Counter[int]]
     status: int
     output: str
+
+    @property
+    def untested(self) -> list[str]:
+        """The operations that never had an answer other than an error, though they declare one."""
+        accepted = {name for name, seen in self.answers.items() if any(status < 400 for status in seen)}
+        return sorted(set(self.answers) - accepted)
 
 
 @contextmanager
@@ -85,25 +78,71 @@ def service(folder: Path, *, anonymous: str = "loopback") -> Iterator[tuple[Runn
         (folder / "lab.py").write_text(LAB, encoding="utf-8")
         processes.write_config(CONFIG.format(anonymous=anonymous))
         web = processes.start_web()
-        processes.start_worker()
+        processes.start_worker(concurrency=1)
         with closing(Database(f"sqliteext:///{folder}/db.sqlite3")) as database:
             token, _ = Tokens(TokenStore(database)).create("fuzz", ["admin"])
         yield web, token
 
 
-def ask(folder: Path, url: str, token: str | None, *, seed: int, examples: int, seconds: int | None = None) -> Run:
-    """One run of schemathesis; with ``seconds`` it goes on as long, else until each operation had its examples."""
+def ask(url: str, folder: Path, *options: str, token: str = "", timeout: float = 150) -> Run:
+    """One run of schemathesis with these options; its reports go into the folder. Ended when it takes too long."""
     reports = {kind: folder / f"report.{kind}" for kind in ("json", "ndjson")}
     told = [part for kind, path in reports.items() for part in (f"--report-{kind}-path", str(path))]
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml")]
-    command += ["run", f"{url}/openapi.json", "--checks", "all", "--seed", str(seed), "--max-examples", str(examples)]
-    command += [*told, "--no-color", *(["--max-time", str(seconds)] if seconds else [])]
-    command += ["-H", f"Authorization: Bearer {token}"] if token else []
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
-    lines = reports["ndjson"].read_text(encoding="utf-8").splitlines()
-    return Run(
-        report=json.loads(reports["json"].read_text(encoding="utf-8")),
-        events=[json.loads(line) for line in lines],
-        status=done.returncode,
-        output=done.stdout + done.stderr,
+    known = ["-H", f"Authorization: Bearer {token}"] if token else []
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml"), "run"]
+    command += [f"{url}/openapi.json", "--checks", "all", "--no-color", *known, *told, *options]
+    done = subprocess.run(
+        command, cwd=ROOT, env=_environment(), timeout=timeout, capture_output=True, encoding="utf-8", check=False
     )
+    output = done.stdout + done.stderr
+    if not all(path.exists() for path in reports.values()):
+        raise RuntimeError(f"schemathesis has not run:\n{output}")
+    report = json.loads(reports["json"].read_text(encoding="utf-8"))
+    return Run(report, dict(answers(reports["ndjson"])), done.returncode, output)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the project importable and without the settings of another schemathesis."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("SCHEMATHESIS_")}
+    return {**outside, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
+
+
+def answers(events: Path) -> Mapping[str, Counter[int]]:
+    """How often each operation was answered with each status."""
+    found: dict[str, Counter[int]] = {}
+    with events.open(encoding="utf-8") as lines:
+        recorders = (json.loads(line).get("ScenarioFinished", {}).get("recorder") for line in lines)
+        for recorder in filter(None, recorders):
+            for identity, case in recorder.get("cases", {}).items():
+                interaction = recorder.get("interactions", {}).get(identity) or {}
+                name = f"{case['value']['method']} {case['value']['path']}"
+                if status := (interaction.get("response") or {}).get("status_code"):
+                    found.setdefault(name, Counter())[status] += 1
+    return found
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Ask for some minutes, first without a token and then with one; 1 when something was found."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--minutes", type=float, default=10.0)
+    options.add_argument("--seed", type=int, default=random.randrange(2**31))
+    chosen = options.parse_args(given)
+    told = f"make fuzz MINUTES={chosen.minutes:g} SEED={chosen.seed}"
+    print(told, flush=True)
+    found = [run_one(kind, chosen.seed, max(1, int(chosen.minutes * 30))) for kind in ("loopback", "none")]
+    print(f"{'Nothing was found' if not any(found) else 'Something was found'}; again: {told}")
+    return int(any(found))
+
+
+def run_one(anonymous: str, seed: int, seconds: int) -> bool:
+    """Whether something was found in that time; prints what."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name, service(Path(name), anonymous=anonymous) as (web, token):
+        sent = token if anonymous == "none" else ""
+        limits = ("--seed", str(seed), "--max-time", str(seconds))
+        run = ask(web.url, Path(name), *limits, token=sent, timeout=seconds + 300)
+    print(run.output)
+    return run.status != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
