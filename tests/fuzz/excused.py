@@ -26,12 +26,16 @@ class FaultExcuse(NamedTuple):
 
 
 FAULTS = (
-    FaultExcuse("arguments", ".*", "A task's own check judges several arguments together, such as a text plus a number."),
+    FaultExcuse(
+        "arguments", ".*", "A task's own check judges several arguments together, such as a text plus a number."
+    ),
     FaultExcuse(
         r"labels\..*", ".* all of them printable", "Which signs are printable is Unicode's to say, and not a pattern's."
     ),
     FaultExcuse(
-        ".*", ".*valid integer.*", "JSON Schema takes 4.0 for an integer (only those requests come here); here it is none."
+        ".*",
+        ".*valid integer.*",
+        "JSON Schema takes 4.0 for an integer (only those requests come here); here it is none.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Schemathesis against a web server and a worker of our own: ``python -m tests.fuzz.fuzz --minutes 10``, or ``make fuzz``.
+"""Schemathesis against a web server and a worker of our own: ``python -m tests.fuzz.fuzz``, or ``make fuzz``.
 
 It asks twice: as anybody, and with a token of a server that lets in nobody without one.
 """
@@ -128,10 +128,16 @@ def main(given: Sequence[str] | None = None) -> int:
     options.add_argument("--seed", type=int, default=random.randrange(2**31))
     chosen = options.parse_args(given)
     told = f"make fuzz MINUTES={chosen.minutes:g} SEED={chosen.seed}"
-    print(told, flush=True)
+    say(told)
     found = [run_one(kind, chosen.seed, max(1, int(chosen.minutes * 30))) for kind in ("loopback", "none")]
-    print(f"{'Nothing was found' if not any(found) else 'Something was found'}; again: {told}")
+    say(f"{'Something' if any(found) else 'Nothing'} was found; again: {told}")
     return int(any(found))
+
+
+def say(text: str) -> None:
+    """A line for whoever waits."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def run_one(anonymous: str, seed: int, seconds: int) -> bool:
@@ -140,7 +146,7 @@ def run_one(anonymous: str, seed: int, seconds: int) -> bool:
         sent = token if anonymous == "none" else ""
         limits = ("--seed", str(seed), "--max-time", str(seconds))
         run = ask(web.url, Path(name), *limits, token=sent, timeout=seconds + 300)
-    print(run.output)
+    say(run.output)
     return run.status != 0
 
 
