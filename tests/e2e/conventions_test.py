@@ -13,6 +13,7 @@ from pacifica.dispatcher.web.openapi import handlers
 
 from ..processes import Processes
 from .conftest import start_stack
+from .gate import Gate
 from .http_test import NOBODY, count_jobs, filled
 from .stack import Stack
 
@@ -66,9 +67,9 @@ def test_a_job_is_what_its_schema_says(stack: Stack, document: dict[str, Any]) -
 def test_a_batch_its_answer_a_page_and_a_history_are_what_their_schemas_say(
     stack: Stack, document: dict[str, Any]
 ) -> None:
-    batch = [{"task": "add", "args": [2, 2], "options": {"labels": {"run": "schema"}}}, {"task": "ad", "kwargs": {}}]
+    batch = [{"task": "add", "args": [2, 2], "options": {"labels": {"run": "schema"}}}]
     fits(document, "Batch", batch)
-    answer = stack.request("POST", "/dispatch", json=batch).json()
+    answer = stack.request("POST", "/dispatch", json=[*batch, {"task": "ad", "kwargs": {}}]).json()
     fits(document, "BatchAnswer", answer)
     uuid = answer["jobs"][0]["uuid"]
     stack.ended(uuid)
@@ -81,6 +82,18 @@ def test_a_batch_its_answer_a_page_and_a_history_are_what_their_schemas_say(
     ("name", "value"),
     [
         ("Batch", {"task": "add"}),
+        ("Batch", []),
+        ("BatchItem", {"task": "ad"}),
+        ("BatchItem", {"task": "add", "args": [1]}),
+        ("add.dispatch", {"args": [1, 2, 3]}),
+        ("add.dispatch", {"args": [1], "kwargs": {"x": 1}}),
+        ("add.dispatch", {"args": [1], "kwargs": {"y": None}}),
+        ("lab.greet.dispatch", {"args": ["Ada", True]}),
+        ("lab.greet.dispatch", {"args": ["Ada"], "kwargs": {"name": "Ada"}}),
+        ("Options", {"countdown": 1, "eta": "2030-01-01T00:00:00Z"}),
+        ("Options", {"queue": "amq.mine"}),
+        ("Options", {"labels": {"a b": ""}}),
+        ("Options", {"labels": {"a": "\x07"}}),
         ("BatchItem", {"args": []}),
         ("BatchItem", {"task": "add", "arguments": []}),
         ("BatchItem", {"task": "add", "options": {"priority": 10}}),
@@ -94,6 +107,73 @@ def test_a_batch_its_answer_a_page_and_a_history_are_what_their_schemas_say(
 def test_a_schema_refuses_what_is_not_meant(document: dict[str, Any], name: str, value: Any) -> None:
     with pytest.raises(ValidationError):
         fits(document, name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("add.dispatch", {"args": [1, "2"]}),
+        ("add.dispatch", {"args": [1], "kwargs": {"y": 2.5}, "options": {"countdown": 1, "eta": None}}),
+        ("add.dispatch", {"kwargs": {"x": 1, "y": 2}}),
+        ("lab.greet.dispatch", {"args": ["Ada"], "kwargs": {"loud": True}}),
+        ("sleep.dispatch", {}),
+        ("BatchItem", {"task": "sleep"}),
+    ],
+)
+def test_a_schema_takes_what_is_meant(document: dict[str, Any], name: str, value: Any) -> None:
+    fits(document, name, value)
+
+
+def test_every_link_leads_to_an_operation_that_takes_its_parameters(document: dict[str, Any]) -> None:
+    operations = [one for item in document["paths"].values() for one in item.values()]
+    known = {one["operationId"]: {each["name"] for each in one["parameters"]} for one in operations}
+    links = [
+        link for one in operations for answer in one["responses"].values() for link in answer.get("links", {}).values()
+    ]
+    assert len(links) > 50
+    assert [link for link in links if not set(link["parameters"]) <= known[link["operationId"]]] == []
+
+
+def test_each_operation_names_its_scope_or_is_open(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert document["paths"]["/health/live"]["get"]["security"] == []
+    assert document["paths"]["/status/{uuid}"]["delete"]["security"] == [{"bearer": ["cancel"]}, {}]
+
+
+def test_a_server_that_wants_tokens_says_so(gate: Gate) -> None:
+    found = gate.ask("GET", "/openapi.json", gate.token("reader", "read")).json()
+    assert found["paths"]["/status/{uuid}"]["delete"]["security"] == [{"bearer": ["cancel"]}]
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PUT"])
+def test_a_method_that_is_not_there_is_that_with_any_query(stack: Stack, method: str) -> None:
+    assert stack.request(method, f"/status/{NOBODY}?wait=1&strange=2").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/events?after=1000000000000000000", {"Last-Event-ID": "0"}),
+        ("/events", {"Last-Event-ID": ""}),
+        ("/events?after=", {}),
+        ("/status?limit=0", {}),
+        (f"/status/{NOBODY}?wait=1e6", {}),
+        (f"/status/{NOBODY}?wait=-1", {}),
+    ],
+)
+def test_what_the_schema_of_a_parameter_refuses_is_refused(stack: Stack, path: str, headers: dict[str, str]) -> None:
+    assert stack.get(path, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("wait", ["0.00000000000001", "3.7e-120", "1E-3", "-0"])
+def test_a_wait_may_be_any_number_of_json(stack: Stack, wait: str) -> None:
+    assert stack.get(f"/dispatch/add/2/2?wait={wait}").status_code == 200
+
+
+@pytest.mark.parametrize("key", ["ключ".encode(), b"\xe9", b"", b"x" * 256])
+def test_an_idempotency_key_is_printable_ascii(stack: Stack, key: bytes) -> None:
+    answer = stack.request("POST", "/dispatch/add", json={"args": [2, 2]}, headers={"Idempotency-Key": key})
+    assert answer.status_code == 400
 
 
 def test_a_batch_may_be_lines(document: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.tokens import Tokens
@@ -88,9 +90,8 @@ def ask(url: str, folder: Path, *options: str, token: str = "", timeout: float =
     """One run of schemathesis with these options; its reports go into the folder. Ended when it takes too long."""
     reports = {kind: folder / f"report.{kind}" for kind in ("json", "ndjson")}
     told = [part for kind, path in reports.items() for part in (f"--report-{kind}-path", str(path))]
-    known = ["-H", f"Authorization: Bearer {token}"] if token else []
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml"), "run"]
-    command += [f"{url}/openapi.json", "--checks", "all", "--no-color", *known, *told, *options]
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(_config(folder, token)), "run"]
+    command += [*_document(url, folder, token), "--checks", "all", "--no-color", *told, *options]
     done = subprocess.run(
         command, cwd=ROOT, env=_environment(), timeout=timeout, capture_output=True, encoding="utf-8", check=False
     )
@@ -99,6 +100,22 @@ def ask(url: str, folder: Path, *options: str, token: str = "", timeout: float =
         raise RuntimeError(f"schemathesis has not run:\n{output}")
     report = json.loads(reports["json"].read_text(encoding="utf-8"))
     return Run(report, dict(answers(reports["ndjson"])), done.returncode, output)
+
+
+def _config(folder: Path, token: str) -> Path:
+    """The project's configuration, with the token as the document's ``bearer``."""
+    path = folder / "schemathesis.toml"
+    text = (ROOT / "schemathesis.toml").read_text(encoding="utf-8")
+    path.write_text(f'{text}\n[auth.openapi.bearer]\nbearer = "{token}"\n' if token else text, encoding="utf-8")
+    return path
+
+
+def _document(url: str, folder: Path, token: str) -> list[str]:
+    """Where the document is: a file, as its own operation is not asked when it is the source."""
+    path = folder / "openapi.json"
+    known = {"Authorization": f"Bearer {token}"} if token else {}
+    path.write_text(requests.get(f"{url}/openapi.json", headers=known, timeout=30).text, encoding="utf-8")
+    return [str(path), "--url", url]
 
 
 def _environment() -> dict[str, str]:

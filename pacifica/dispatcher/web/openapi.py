@@ -50,9 +50,9 @@ def operation(
 
     ``responses`` gives for each status what is in it, separated by commas: a schema of ``schemas.SCHEMAS``
     (as JSON), a media type, also with the schema of its text (``text/plain uuid``), a header of
-    ``schemas.ANSWERED``, or nothing; ``body`` is given in the same way. Errors that many routes have need not be
-    declared (``_errors``). ``query`` maps a parameter's name to its schema, or to the whole of what OpenAPI is to say
-    of it. ``headers`` are request headers of ``schemas.HEADERS``.
+    ``schemas.ANSWERED``, or nothing; ``body`` is given in the same way. Errors that many routes have need not
+    be declared (``_errors``). ``query`` maps a parameter's name to its schema. ``headers`` are request headers
+    of ``schemas.HEADERS``.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -106,7 +106,7 @@ BEARER: Mapping[str, Any] = {
 def _operation(method: str, declared: Operation, handler: Callable[..., Any], facts: Facts) -> dict[str, Any]:
     words = re.findall(r"\w+", declared.path)
     inside = [PARAMETERS[name] | {"in": "path", "required": True} for name in re.findall(r"{(\w+)}", declared.path)]
-    asked = [_asked(name, told) for name, told in declared.query.items()]
+    asked = [{"name": name, "in": "query", "schema": dict(schema)} for name, schema in declared.query.items()]
     headers = [HEADERS[name] for name in declared.headers]
     found = rule(handler)
     scope = found.scope if found else None
@@ -125,10 +125,6 @@ def _operation(method: str, declared: Operation, handler: Callable[..., Any], fa
     if declared.body:
         described["requestBody"] = {"content": _content(declared.body), "required": declared.body != "Dispatch"}
     return described
-
-
-def _asked(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "query", **(told if "schema" in told else {"schema": dict(told)})}
 
 
 def _errors(method: str, path: str, *, guarded: bool) -> set[int]:

@@ -1,0 +1,105 @@
+"""Schemathesis asks a live service all that its OpenAPI document allows and forbids; ``make fuzz`` asks for longer."""
+
+import re
+from typing import Any
+
+import pytest
+import requests
+from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.openapi.checks import RejectedPositiveData
+
+from ..fuzz import excused
+from ..fuzz.fuzz import Run, ask, service
+
+SEED = "20261124"
+CASES = {"edges": 2000, "chance": 400}
+"""How many requests each run makes at least."""
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document that the runs were made from."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> dict[str, Run]:
+    """All edges of the schemas, as anybody; and chance and links, with a token where nobody is let in without one.
+
+    A batch's edges are those of all its items, and take longer than all else; ``make fuzz`` has them.
+    """
+    edges, chance = tmp_path_factory.mktemp("edges"), tmp_path_factory.mktemp("chance")
+    with service(edges) as (web, _):
+        document |= requests.get(f"{web.url}/openapi.json", timeout=10).json()
+        first = ask(web.url, edges, "--seed", SEED, "--phases", "coverage", "--exclude-path", "/dispatch")
+    with service(chance, anonymous="none") as (web, token):
+        limits = ("--max-examples", "15", "--phases", "fuzzing,stateful")
+        second = ask(web.url, chance, "--seed", SEED, *limits, token=token)
+    return {"edges": first, "chance": second}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_found(runs: dict[str, Run], name: str) -> None:
+    run = runs[name]
+    assert (run.status, run.report["failures"], run.report["errors"]) == (0, [], []), run.output
+    assert run.report["test_cases"]["generated"] >= CASES[name]
+
+
+def test_every_operation_was_accepted_that_ever_can_be(runs: dict[str, Run], document: dict[str, Any]) -> None:
+    possible = {
+        f"{method.upper()} {path}"
+        for path, item in document["paths"].items()
+        for method, one in item.items()
+        if any(status < "400" for status in one["responses"])
+    }
+    accepted = {name for run in runs.values() for name in run.answers if name not in run.untested}
+    assert possible - accepted == set()
+    assert {name for run in runs.values() for name in run.answers} >= possible
+
+
+def test_few_findings_are_excused(runs: dict[str, Run]) -> None:
+    for run in runs.values():
+        assert run.report["filtered"] < run.report["test_cases"]["generated"] * 0.4
+
+
+def test_every_excuse_names_operations_of_the_document(runs: dict[str, Run], document: dict[str, Any]) -> None:
+    names = [f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item]
+    idle = [row for row in excused.EXCUSES if not any(re.fullmatch(row.operation, name) for name in names)]
+    assert idle == []
+
+
+class Asked:
+    """What an excuse looks at of a request."""
+
+    def __init__(self, body: Any = None) -> None:
+        self.body = body
+
+
+def refused(*faults: tuple[str, str], code: str = "bad-arguments") -> dict[str, Any]:
+    """A problem that names these faults."""
+    errors = [{"where": where, "message": message} for where, message in faults]
+    return {"type": f"urn:pacifica-dispatcher:problem:{code}", "errors": errors}
+
+
+INTEGER = ("n", "should be a valid integer")
+CHECK = ("arguments", "x and y must both be numbers, or both be text")
+
+
+@pytest.mark.parametrize(
+    ("found", "body", "is_excused"),
+    [
+        (refused(CHECK), {}, True),
+        (refused(INTEGER), {"args": [4.0]}, True),
+        (refused(INTEGER), {"args": [4.5]}, False),
+        (refused(CHECK, ("x", "is missing")), {}, False),
+        (refused(("labels.a", "a label's value has at most 191 characters, all of them printable")), {}, True),
+        (refused(("eta", "Input should be a valid datetime"), code="bad-options"), {}, False),
+        ({"type": "urn:pacifica-dispatcher:problem:key-reused"}, {}, False),
+    ],
+)
+def test_only_what_no_schema_can_say_is_excused(found: dict[str, Any], body: Any, is_excused: bool) -> None:
+    where = "POST /dispatch/add"
+    failure = RejectedPositiveData(operation=where, message="", status_code=422, allowed_statuses=[])
+    assert (excused.excuse(failure, 422, found, Asked(body)) is not None) is is_excused
+    accepted = AcceptedNegativeData(operation=where, message="", status_code=422, expected_statuses=[])
+    assert excused.excuse(accepted, 422, found, Asked(body)) is None
