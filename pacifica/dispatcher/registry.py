@@ -7,22 +7,17 @@ in the same way. Arguments from a URL are text, so each is tried as what it can 
 
 import difflib
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import jsontext
 from .errors import BadArguments, BadResult, Fault, UnknownTask
 from .limits import USUAL, ArgumentLimits
-
-WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
-DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
-MAX_DIGITS = 4300
-"""Longer whole numbers stay text: Python refuses to convert them (CVE-2020-10735)."""
+from .values import adapter_of, load, most_telling, readings, validate
 
 Parameter = inspect.Parameter
 
@@ -81,8 +76,8 @@ class TaskSpec:
         self._check = check
         try:
             self._signature = inspect.signature(function, eval_str=True)
-            self._adapters = {p.name: _adapter(p.annotation) for p in self._signature.parameters.values()}
-            self._returns = _adapter(self._signature.return_annotation)
+            self._adapters = {p.name: adapter_of(p.annotation) for p in self._signature.parameters.values()}
+            self._returns = adapter_of(self._signature.return_annotation)
             self.arguments_schema()
             self.result_schema()
         except (*UNUSABLE, PydanticSchemaGenerationError, PydanticUserError) as error:
@@ -94,10 +89,10 @@ class TaskSpec:
         given = self._assign(args, {})
         values, faults = [], []
         for argument in given:
-            read = [_validate(self._adapters[argument.parameter.name], value) for value in _readings(argument.value)]
+            read = [validate(self._adapters[argument.parameter.name], value) for value in readings(argument.value)]
             good = next((value for value, fault in read if fault is None), None)
             if all(fault is not None for _, fault in read):
-                faults.append(Fault(argument.where, _most_telling([fault for _, fault in read if fault is not None])))
+                faults.append(Fault(argument.where, most_telling([fault for _, fault in read if fault is not None])))
             values.append(good)
         self._raise(faults)
         if self._check:
@@ -177,7 +172,7 @@ class TaskSpec:
     def _load_all(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         positional, named, faults = [], {}, []
         for index, argument in enumerate(self._assign(args, kwargs)):
-            value, fault = _load(self._adapters[argument.parameter.name], argument.value)
+            value, fault = load(self._adapters[argument.parameter.name], argument.value)
             if fault is not None:
                 faults.append(Fault(argument.where, fault[1]))
             elif index < len(args):
@@ -254,7 +249,6 @@ class Registry(Mapping[str, TaskSpec]):
 UNUSABLE = (NameError, AttributeError, SyntaxError, TypeError)
 """What an annotation that is text raises when it is evaluated."""
 PLAIN = frozenset({int, float, str, bool, type(None)})
-Loaded = tuple[Any, tuple[str, str] | None]
 
 
 def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -265,96 +259,6 @@ def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[lis
     except PydanticSerializationError as error:
         raise ValueError(f"the arguments are not JSON: {error}") from error
     return plain[0], plain[1]
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    """The reader and writer of an annotation; a whole number too large for a float must not become infinity."""
-    kind = Any if annotation is inspect.Signature.empty else annotation
-    try:
-        return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
-    except PydanticUserError as error:
-        if error.code != "type-adapter-config-unused":
-            raise
-        return TypeAdapter(kind)  # A model says so itself.
-
-
-def _load(adapter: TypeAdapter[Any], value: Any) -> Loaded:
-    """The Python value, or pydantic's kind and text of what is wrong with it."""
-    try:
-        return adapter.validate_json(jsontext.dumps(value), strict=True), None
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
-        return None, (faults[0]["type"], _told(faults, value))
-    except ValueError as error:
-        return None, ("json", str(error))
-
-
-def _told(faults: Sequence[Any], value: Any) -> str:
-    """What is wrong in each place of the value, for the first few places.
-
-    A union reports each of its members; together they say what is allowed.
-    """
-    places: dict[str, dict[str, None]] = {}
-    for fault in faults:
-        said = _SAID.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
-        places.setdefault(_place(fault, value), {}).setdefault(said)
-    told = [f"{place} {_either(list(said))}".strip() for place, said in list(places.items())[:MAX_PLACES]]
-    more = len(places) - len(told)
-    return ", ".join(told) + (f", and {more} more" if more else "")
-
-
-def _place(fault: Any, value: Any) -> str:
-    """Where in the value a fault is; pydantic also names the members of a union, which are no place."""
-    steps = []
-    for step in fault["loc"]:
-        try:
-            value = value[step]
-        except (LookupError, TypeError):
-            if fault["type"] != "missing" or step != fault["loc"][-1]:
-                continue
-        steps.append(f"[{step!r}]")
-    return "".join(steps)
-
-
-def _either(said: Sequence[str]) -> str:
-    kinds = [text.removeprefix(_SHOULD) for text in said if text.startswith(_SHOULD)]
-    others = [text[:1].lower() + text[1:] for text in said if not text.startswith(_SHOULD)]
-    return " or ".join(([f"should be {' or '.join(kinds)}"] if kinds else []) + others)
-
-
-_SHOULD = "Input should be "
-_SAID = {"missing": "is missing", "extra_forbidden": "is not allowed"}
-MAX_PLACES = 10
-"""How many places of one argument a fault tells of."""
-
-
-def _validate(adapter: TypeAdapter[Any], value: Any) -> Loaded:
-    """The same JSON value when it fits, or what is wrong with it."""
-    _, fault = _load(adapter, value)
-    return (value, None) if fault is None else (None, fault)
-
-
-def _readings(text: str) -> list[Any]:
-    """What a URL's text may mean, the likeliest first: a number, the text itself, another JSON value."""
-    readings: list[Any] = []
-    if WHOLE.match(text):
-        if len(text) <= MAX_DIGITS:
-            readings.append(int(text))
-    elif DECIMAL.match(text) and abs(float(text)) != float("inf"):
-        readings.append(float(text))
-    readings.append(text)
-    if text in ("true", "false", "null") or text[:1] in ("[", "{"):
-        try:
-            readings.append(jsontext.loads(text))
-        except ValueError:
-            return readings
-    return readings
-
-
-def _most_telling(faults: Sequence[tuple[str, str]]) -> str:
-    """Of several readings' faults, one about the value or a place in it, rather than its type, if there is one."""
-    telling = (text for kind, text in faults if text.startswith("[") or not kind.endswith(("_type", "_parsing")))
-    return next(telling, faults[0][1])
 
 
 def _by_name(parameter: Parameter | None) -> bool:

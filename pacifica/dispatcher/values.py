@@ -1,0 +1,108 @@
+"""One argument's value: how an annotation reads it, what a URL's text may mean, and how a fault of it is told."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from . import jsontext
+
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
+MAX_DIGITS = 4300
+"""Longer whole numbers stay text: Python refuses to convert them (CVE-2020-10735)."""
+
+Loaded = tuple[Any, tuple[str, str] | None]
+"""A value, and pydantic's kind and text of what is wrong with it."""
+
+
+def adapter_of(annotation: Any) -> TypeAdapter[Any]:
+    """The reader and writer of an annotation; a whole number too large for a float must not become infinity."""
+    kind = Any if annotation is inspect.Signature.empty else annotation
+    try:
+        return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(kind)  # A model says so itself.
+
+
+def load(adapter: TypeAdapter[Any], value: Any) -> Loaded:
+    """The Python value, or pydantic's kind and text of what is wrong with it."""
+    try:
+        return adapter.validate_json(jsontext.dumps(value), strict=True), None
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        return None, (faults[0]["type"], _told(faults, value))
+    except ValueError as error:
+        return None, ("json", str(error))
+
+
+def _told(faults: Sequence[Any], value: Any) -> str:
+    """What is wrong in each place of the value, for the first few places.
+
+    A union reports each of its members; together they say what is allowed.
+    """
+    places: dict[str, dict[str, None]] = {}
+    for fault in faults:
+        said = _SAID.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
+        places.setdefault(_place(fault, value), {}).setdefault(said)
+    told = [f"{place} {_either(list(said))}".strip() for place, said in list(places.items())[:MAX_PLACES]]
+    more = len(places) - len(told)
+    return ", ".join(told) + (f", and {more} more" if more else "")
+
+
+def _place(fault: Any, value: Any) -> str:
+    """Where in the value a fault is; pydantic also names the members of a union, which are no place."""
+    steps = []
+    for step in fault["loc"]:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            if fault["type"] != "missing" or step != fault["loc"][-1]:
+                continue
+        steps.append(f"[{step!r}]")
+    return "".join(steps)
+
+
+def _either(said: Sequence[str]) -> str:
+    kinds = [text.removeprefix(_SHOULD) for text in said if text.startswith(_SHOULD)]
+    others = [text[:1].lower() + text[1:] for text in said if not text.startswith(_SHOULD)]
+    return " or ".join(([f"should be {' or '.join(kinds)}"] if kinds else []) + others)
+
+
+_SHOULD = "Input should be "
+_SAID = {"missing": "is missing", "extra_forbidden": "is not allowed"}
+MAX_PLACES = 10
+"""How many places of one argument a fault tells of."""
+
+
+def validate(adapter: TypeAdapter[Any], value: Any) -> Loaded:
+    """The same JSON value when it fits, or what is wrong with it."""
+    _, fault = load(adapter, value)
+    return (value, None) if fault is None else (None, fault)
+
+
+def readings(text: str) -> list[Any]:
+    """What a URL's text may mean, the likeliest first: a number, the text itself, another JSON value."""
+    found: list[Any] = []
+    if WHOLE.match(text):
+        if len(text) <= MAX_DIGITS:
+            found.append(int(text))
+    elif DECIMAL.match(text) and abs(float(text)) != float("inf"):
+        found.append(float(text))
+    found.append(text)
+    if text in ("true", "false", "null") or text[:1] in ("[", "{"):
+        try:
+            found.append(jsontext.loads(text))
+        except ValueError:
+            return found
+    return found
+
+
+def most_telling(faults: Sequence[tuple[str, str]]) -> str:
+    """Of several readings' faults, one about the value or a place in it, rather than its type, if there is one."""
+    telling = (text for kind, text in faults if text.startswith("[") or not kind.endswith(("_type", "_parsing")))
+    return next(telling, faults[0][1])
