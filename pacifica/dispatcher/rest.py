@@ -74,9 +74,11 @@ class Dispatch:
     @body.streams(batch.NDJSON, batch.read_lines)
     @body.takes("wait")
     def POST(self, task: str | None = None, *, wait: Query = None) -> bytes:
-        """Dispatch with a JSON object of ``args``, ``kwargs`` and ``options``: 202 and the job, or its bare UUID.
+        """Dispatch one job, or, where the path names no task, a batch.
 
-        200 when the request waited for the job, and it is final.
+        One: a JSON object of ``args``, ``kwargs`` and ``options``; 202 and the job, or its bare UUID, and 200 when the
+        request waited for the job and it is final. A batch: an array of such objects that name their ``task``, or one
+        a line; 202, and for each in order its UUID or its problem.
         """
         if task is None:
             body.no_query({} if wait is None else {"wait": wait})

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -157,8 +158,9 @@ TEXTS: Mapping[str, Mapping[str, Any]] = {"": {"type": "string"}, "uuid": {"type
 
 
 def _response(status: int, told: str) -> dict[str, Any]:
-    shown = ", ".join(part for part in _parts(told) if part not in ANSWERED)
-    found: dict[str, Any] = {"description": "A problem (RFC 9457)." if told == "Problem" else shown or "No content."}
+    found: dict[str, Any] = {
+        "description": "A problem (RFC 9457)." if told == "Problem" else f"{HTTPStatus(status).phrase}."
+    }
     if content := _content(told):
         found["content"] = content
     always = OF_PROBLEMS.get(status, []) if told == "Problem" else []

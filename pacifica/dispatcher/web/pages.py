@@ -47,9 +47,9 @@ def as_page(document: Mapping[str, Any]) -> bytes:
 
 
 def _section(path: str, method: str, one: Mapping[str, Any]) -> str:
-    rows = [(f"{each['name']} ({each['in']})", each.get("description", "")) for each in one["parameters"]]
+    rows = [(f"{each['name']} ({each['in']})", _about(each)) for each in one["parameters"]]
     rows += [
-        (", ".join(statuses), f"{description} {', '.join(content)}")
+        (", ".join(statuses), f"{description} {'; '.join(content)}")
         for (description, content), statuses in _alike(one["responses"]).items()
     ]
     table = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
@@ -64,8 +64,20 @@ def _alike(responses: Mapping[str, Any]) -> dict[tuple[str, tuple[str, ...]], li
     """The statuses of each kind of answer."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for status, answer in responses.items():
-        found.setdefault((answer["description"], tuple(answer.get("content", ()))), []).append(status)
+        content = tuple(_representation(*each) for each in answer.get("content", {}).items())
+        found.setdefault((answer["description"], content), []).append(status)
     return found
+
+
+def _representation(media: str, content: Mapping[str, Any]) -> str:
+    """A media type, and what is in it where that has a name."""
+    named = content["schema"].get("$ref", "").rpartition("/")[2]
+    return f"{media}: {named}" if named and named != "Problem" else media
+
+
+def _about(parameter: Mapping[str, Any]) -> str:
+    """What is said of a parameter, by itself or by its schema."""
+    return str(parameter.get("description") or parameter["schema"].get("description", ""))
 
 
 def _prose(text: str) -> str:

@@ -113,8 +113,8 @@ SCHEMAS: Mapping[str, Any] = {
     "HistoryPage": _object({"events": _list("Event"), "next": _TEXT}, **CLOSED),
 }
 PARAMETERS: Mapping[str, dict[str, Any]] = {
-    "uuid": {"name": "uuid", "schema": UUID},
-    "task": {"name": "task", "schema": reference("TaskName")},
+    "uuid": {"name": "uuid", "schema": UUID, "description": "The UUID that a dispatch answered."},
+    "task": {"name": "task", "schema": reference("TaskName"), "description": "The name of a task."},
     "name": {"name": "name", "schema": reference("TaskName"), "description": "The name of a task."},
     "arguments": {
         "name": "arguments",
@@ -127,13 +127,25 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         "name": "Idempotency-Key",
         "in": "header",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{KEY}$"},
+        "description": "The same request sent again with the same key is the same job.",
     },
-    "If-None-Match": {"name": "If-None-Match", "in": "header", "schema": _TEXT},
-    "Prefer": {"name": "Prefer", "in": "header", "schema": _TEXT, "description": "wait=SECONDS (RFC 7240)."},
+    "If-None-Match": {
+        "name": "If-None-Match",
+        "in": "header",
+        "schema": _TEXT,
+        "description": "The ETag of what the client has; 304 when it is still the same.",
+    },
+    "Prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "schema": _TEXT,
+        "description": "wait=SECONDS (RFC 7240): answer when the job is final, or when the time is up.",
+    },
     "Last-Event-ID": {
         "name": "Last-Event-ID",
         "in": "header",
         "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+        "description": "Go on behind this event.",
     },
 }
 ANSWERED: Mapping[str, dict[str, Any]] = {

@@ -26,14 +26,30 @@ _TIME: Mapping[str, Any] = {
     ]
 }
 DESCRIBED: Mapping[str, Mapping[str, Any]] = {
-    "task": {"type": "string"},
-    "state": {"type": "array", "items": {"type": "string", "enum": _SPELLED}, "minItems": 1},
-    "label": {"type": "array", "items": {"type": "string", "pattern": "^[^:]"}, "minItems": 1},
-    "queue": {"type": "string"},
-    "caller": {"type": "string"},
+    "task": {"type": "string", "description": "Jobs of this task."},
+    "state": {
+        "type": "array",
+        "items": {"type": "string", "enum": _SPELLED},
+        "minItems": 1,
+        "description": "In one of these.",
+    },
+    "label": {
+        "type": "array",
+        "items": {"type": "string", "pattern": "^[^:]"},
+        "minItems": 1,
+        "description": "NAME or NAME:VALUE.",
+    },
+    "queue": {"type": "string", "description": "Jobs that asked for this queue."},
+    "caller": {"type": "string", "description": "Jobs that this caller dispatched."},
     "since": _TIME,
     "until": _TIME,
-    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT},
+    "limit": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MOST,
+        "default": DEFAULT_LIMIT,
+        "description": "Jobs of a page.",
+    },
     "cursor": {"type": "string", "pattern": "^[A-Za-z0-9_-]+={0,2}$", "description": "It is part of a page's next."},
 }
 """The parameters as OpenAPI tells of them; ``state`` may also be several with commas."""

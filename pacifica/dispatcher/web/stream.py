@@ -21,8 +21,12 @@ BEGIN = b"retry: 2000\n\n"
 SILENCE = b":\n\n"
 DEFAULT_LIMIT, MOST = 100, 1000
 """Events of a page."""
-AFTER: Mapping[str, Mapping[str, Any]] = {"after": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}}
-LIMIT: Mapping[str, Mapping[str, Any]] = {"limit": {"type": "integer", "minimum": 1, "maximum": MOST}}
+AFTER: Mapping[str, Mapping[str, Any]] = {
+    "after": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "description": "Go on behind this event."}
+}
+LIMIT: Mapping[str, Mapping[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "description": "Events of a page."}
+}
 """The parameters as OpenAPI tells of them."""
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 

@@ -20,7 +20,10 @@ _PREFERRED = re.compile(
 
 Query = str | list[str] | None
 """The value of a query parameter: a list when it came several times."""
-WAIT: Mapping[str, Mapping[str, Any]] = {"wait": {"type": "number", "minimum": 0, "maximum": MOST}}
+_SAID = "Seconds to wait for the job: the answer comes when it is final, or when the time is up."
+WAIT: Mapping[str, Mapping[str, Any]] = {
+    "wait": {"type": "number", "minimum": 0, "maximum": MOST, "description": _SAID}
+}
 """The parameter as OpenAPI tells of it."""
 PREFER = ("Prefer",)
 
