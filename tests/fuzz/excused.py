@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData, Failure
-from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
+from schemathesis.openapi.checks import RejectedPositiveData, UnsupportedMethodResponse, UseAfterFree
 
 Problem = Mapping[str, Any]
 
@@ -142,6 +142,13 @@ EXCUSES = (
         frozenset({413}),
         problem("batch-too-large"),
         "413 is the refusal of a batch with too many items; schemathesis does not know the status for one.",
+    ),
+    Excuse(
+        UnsupportedMethodResponse,
+        "[A-Z]+ /health/(live|ready)",
+        frozenset({401}),
+        problem("unauthorized"),
+        "These two are open by GET alone; what other methods there are is told to whoever is known (access_test.py).",
     ),
     Excuse(
         RejectedPositiveData,

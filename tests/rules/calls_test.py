@@ -1,0 +1,87 @@
+"""What the OpenAPI document says of a task's arguments is what binding takes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from pacifica.dispatcher.errors import BadArguments
+from pacifica.dispatcher.registry import Registry, Shape, TaskSpec
+from pacifica.dispatcher.web.calls import MOST_SHAPES, batch_schemas, needs_arguments, task_schemas
+from pacifica.dispatcher.web.schemas import SCHEMAS
+
+
+def plain(a: int, b: str = "x") -> None: ...
+def nothing() -> None: ...
+def named(a: int, *, b: bool, c: str | None = None) -> None: ...
+def only(a: int, b: int = 1, /, c: int = 2) -> None: ...
+def rest(a: int, *b: str) -> None: ...
+def extra(a: int, /, b: str = "x", **c: bool) -> None: ...
+def anything(a, *b, **c): ...  # type: ignore[no-untyped-def]
+def choice(a: Literal["x", "y"] = "x", b: list[int] | None = None) -> None: ...
+
+
+FUNCTIONS = (plain, nothing, named, only, rest, extra, anything, choice)
+VALUES = st.sampled_from([1, -1, "x", "", True, None, [], [1], ["x"], {"a": 1}, 2.5])
+NAMES = st.sampled_from(["a", "b", "c", "d"])
+
+
+def accepts(spec: TaskSpec, part: str, value: Any) -> bool:
+    """Whether the document's schema takes the value."""
+    components = {"schemas": {**SCHEMAS, **batch_schemas(Registry([spec]), 10), **task_schemas(spec)}}
+    return bool(
+        Draft202012Validator({"$ref": f"#/components/schemas/t.{part}", "components": components}).is_valid(value)
+    )
+
+
+def binds(spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether the arguments can be bound."""
+    try:
+        spec.bind(args, kwargs)
+    except BadArguments:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)
+@given(args=st.lists(VALUES, max_size=4), kwargs=st.dictionaries(NAMES, VALUES, max_size=3))
+@settings(deadline=None, max_examples=200)
+def test_the_schema_takes_what_can_be_bound(
+    function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    spec = TaskSpec("t", function)
+    expected = binds(spec, args, kwargs)
+    assert accepts(spec, "dispatch", {"args": args, "kwargs": kwargs}) is expected
+    assert accepts(spec, "item", {"task": "t", "args": args, "kwargs": kwargs}) is expected
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)
+def test_what_is_left_out_is_empty(function: Callable[..., Any]) -> None:
+    spec = TaskSpec("t", function)
+    assert accepts(spec, "dispatch", {}) is binds(spec, [], {}) is not needs_arguments(spec)
+
+
+def test_an_item_names_its_task() -> None:
+    spec = TaskSpec("t", nothing)
+    assert not accepts(spec, "item", {"task": "u"})
+    assert not accepts(spec, "item", {})
+
+
+def test_many_parameters_are_not_told_one_by_one() -> None:
+    names = [f"p{number}" for number in range(MOST_SHAPES)]
+    space: dict[str, Any] = {}
+    exec(f"def many({', '.join(f'{name}: int' for name in names)}): ...", space)
+    spec = TaskSpec("t", space["many"])
+    assert accepts(spec, "dispatch", {"args": [1] * 8})
+    assert accepts(spec, "dispatch", {"args": ["x"]})
+
+
+def test_a_shape_leaves_out_what_cannot_be_named() -> None:
+    assert list(TaskSpec("t", only).shapes()) == [
+        Shape(["a"], None, ["c"], [], extra=False, taken=[]),
+        Shape(["a", "b"], None, ["c"], [], extra=False, taken=[]),
+        Shape(["a", "b", "c"], None, [], [], extra=False, taken=["c"]),
+    ]
