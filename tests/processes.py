@@ -26,8 +26,12 @@ from .eventually import eventually
 
 READY = 30.0
 """Seconds that a process has to become ready; two cores may be busy with other tests."""
-GONE = 20.0
-"""Seconds that a process has to end after SIGTERM."""
+GONE = 45.0
+"""Seconds that a process has to end after SIGTERM.
+
+A worker that is told to while a job ends takes 30: billiard's child waits so long for its last message to be read
+(``GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT``), which its parent no longer does.
+"""
 
 SETTINGS = re.compile(r"DISPATCHER_|(BROKER|PEEWEE)_URL$|CELERY_|GUNICORN_")
 """The names of environment variables that would change what our processes do."""

@@ -202,6 +202,10 @@ class Leases:
                 self._beat()
             except DatabaseUnavailable as error:
                 self._away(error)
+            except Exception:
+                # Without this thread all that is held here would be delivered to others, and nobody would know why.
+                logger.exception("The leases of messages are renewed later, after an error nobody has thought of.")
+                self._rest()
             else:
                 self._back()
                 self._rest()
