@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,10 @@ def test_every_command_that_it_names_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", "".join(blocks("sh")), re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_the_python_of_the_api_pages_runs(page: Path) -> None:
+    for block in blocks("python", page.read_text(encoding="utf-8")):
+        done = subprocess.run([sys.executable, "-c", f"{block}\nassert scan(3) == 3"], check=False, timeout=60)
+        assert done.returncode == 0
