@@ -15,8 +15,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import cycle
 from pathlib import Path
+from random import sample
 from types import TracebackType
 from typing import Self
 
@@ -35,17 +36,23 @@ A worker that is told to while a job ends takes 30: billiard's child waits so lo
 
 SETTINGS = re.compile(r"DISPATCHER_|(BROKER|PEEWEE)_URL$|CELERY_|GUNICORN_")
 """The names of environment variables that would change what our processes do."""
-# Ports below those that the system hands out for outgoing connections, so that none of them is in the way.
-_PORTS = count(20_000 + os.getpid() * 37 % 10_000)
+_PORTS = cycle(sample(range(20_000, 32_768), 12_768))
+"""In an order of their own for each process; below those that the system hands out for outgoing connections."""
+_OURS: list[socket.socket] = []
+"""What tells other test processes that a port is taken, as long as this one lives: its number in UDP."""
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on; never the same twice in this process."""
+    """A TCP port of 127.0.0.1 that nobody listens on, and that no other process of any test run here will be given."""
     for port in _PORTS:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe, suppress(OSError):
+            claim.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
+            _OURS.append(claim)
             return port
-    raise AssertionError("the counter does not end")
+        claim.close()
+    raise AssertionError("the ports go round")
 
 
 # A test run that is killed tidies nothing up; the kernel then ends what it has started.
