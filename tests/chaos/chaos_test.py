@@ -4,7 +4,7 @@ import pytest
 
 from .chaos import prepared
 
-PAIRS = [("rabbitmq", "sqlite"), ("redis", "sqlite"), ("database", "postgresql"), ("database", "mysql")]
+PAIRS = [("rabbitmq", "sqlite"), ("redis", "postgresql"), ("database", "mysql")]
 
 
 @pytest.mark.parametrize(("broker", "database"), PAIRS)

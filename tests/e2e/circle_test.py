@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 
@@ -10,8 +11,8 @@ from ..processes import Processes
 from .conftest import start_stack
 
 BROKERS, DATABASES = ("rabbitmq", "redis", "database"), ("sqlite", "postgresql", "mysql")
-EMBEDDED = [(broker, database, "embedded") for broker in BROKERS for database in DATABASES]
-GUNICORN = [(broker, database, "gunicorn") for broker, database in zip(BROKERS, DATABASES, strict=True)]
+GUNICORN = tuple(zip(BROKERS, DATABASES, strict=True))
+STACKS = [(*pair, "gunicorn" if pair in GUNICORN else "embedded") for pair in product(BROKERS, DATABASES)]
 
 
 def curl(url: str) -> str:
@@ -27,7 +28,7 @@ def configure(processes: Processes, broker: str, database: str, queue: str) -> N
     )
 
 
-@pytest.mark.parametrize(("broker", "database", "server"), EMBEDDED + GUNICORN)
+@pytest.mark.parametrize(("broker", "database", "server"), STACKS)
 def test_the_curl_pair_answers_four(
     processes: Processes,
     make_broker: Callable[[str], str],

@@ -12,7 +12,7 @@ from ..fuzz import excused
 from ..fuzz.fuzz import Run, ask, service
 
 SEED = "20261124"
-CASES = {"edges": 2000, "chance": 400}
+CASES = {"edges": 2000, "chance": 300}
 """How many requests each run makes at least."""
 
 
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> 
         document |= requests.get(f"{web.url}/openapi.json", timeout=10).json()
         first = ask(web.url, edges, "--seed", SEED, "--phases", "coverage", "--exclude-path", "/dispatch")
     with service(chance, anonymous="none") as (web, token):
-        limits = ("--max-examples", "15", "--phases", "fuzzing,stateful")
+        limits = ("--max-examples", "8", "--phases", "fuzzing,stateful")
         second = ask(web.url, chance, "--seed", SEED, *limits, token=token)
     return {"edges": first, "chance": second}
 

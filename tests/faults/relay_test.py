@@ -57,7 +57,6 @@ def kill_web_at(bench: Bench, point: str) -> str:
     ("point", "broker"),
     [
         ("after-commit", "rabbitmq"),
-        ("after-commit", "database"),
         ("after-publish", "rabbitmq"),
         ("after-publish", "redis"),
         ("after-publish", "database"),
