@@ -17,3 +17,6 @@ worker_connections = 500
 limit_request_line = 8190
 limit_request_field_size = 32_768
 limit_request_fields = 100
+
+# Files are not what it sends, and the socket of an answer waits for no client.
+sendfile = False

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+import requests
 
 from ..eventually import eventually
 from .cases import HOST, get, post
@@ -78,3 +79,28 @@ def test_clients_that_do_not_read_their_refusal_hold_up_nobody(target: Target, c
     target.serves_others()
     for sock in crowd:
         assert [answer.status for answer in answers(until_closed(sock))] == [400]
+
+
+LARGE = 6_000_000
+"""Bytes of an answer: more than the system takes from a server for a client that does not read."""
+
+
+@pytest.fixture(scope="module")
+def large(target: Target) -> str:
+    """The path of an answer of so many bytes."""
+    answer = requests.post(f"{target.url}/dispatch/lab.greet", json={"args": ["x" * LARGE]}, timeout=30)
+    return str(answer.headers["Location"])
+
+
+def test_clients_that_do_not_read_their_answer_hold_up_nobody_and_may_read_it_late(
+    target: Target, crowd: list[socket.socket], large: str
+) -> None:
+    for sock in crowd:
+        sock.sendall(get(target=large.encode()) + get())
+    eventually(lambda: are_ended(crowd))  # Each answer has begun.
+    target.serves_others()
+    for sock in crowd[:2]:
+        first, second = answers(until_closed(sock))
+        assert (first.status, second.status) == (200, 200)
+        assert len(first.body) > LARGE
+    target.serves_others()

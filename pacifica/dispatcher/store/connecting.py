@@ -46,7 +46,7 @@ def _mysql_options(answer_timeout: float) -> Mapping[str, Any]:
         "connect_timeout": _connect_timeout(answer_timeout),
         "read_timeout": answer_timeout,
         "write_timeout": answer_timeout,
-        # No locks on what is not there; see docs/decisions/0005-read-committed.md.
+        # No locks on what is not there; see docs/decisions/0006-read-committed.md.
         "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "field_types": {"LONGTEXT": "LONGTEXT"},
     }

@@ -7,6 +7,7 @@ import os
 import queue
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from selectors import EVENT_READ, DefaultSelector
@@ -58,27 +59,25 @@ class Taken(BytesIO):
 
 
 class Writer:
-    """Sends at once what is written; cheroot's own passes through Python's slower ``_pyio``."""
+    """Sends what is written by the intake; cheroot's own waits for its client, and passes through ``_pyio``."""
 
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
         self.bytes_written = 0
 
     def write(self, data: bytes) -> int:
-        """Send all of it; each part of it may take the socket's timeout."""
-        sent = self._sock.send(data)
-        while sent < len(data):
-            sent += self._sock.send(memoryview(data)[sent:])
-        self.bytes_written += sent
-        return int(sent)
+        """Send all of it, or keep what its client does not take yet."""
+        self._send(data)
+        self.bytes_written += len(data)
+        return len(data)
 
 
 class Connection(HTTPConnection):
     """cheroot's connection; without TLS, its ``rfile`` is the one request that was taken in."""
 
     def __init__(self, server: "Server", sock: Any, makefile: Any = MakeFile) -> None:
-        super().__init__(server, sock, makefile if server.ssl_adapter else _makefile)
         self.incoming = Incoming(sock, self)
+        super().__init__(server, sock, self._makefile if server.intake else makefile)
 
     def close(self) -> None:
         """Close it so that its client can still read the answer."""
@@ -87,6 +86,9 @@ class Connection(HTTPConnection):
         else:
             self.rfile.close()
             self.server.intake.end(self.incoming)
+
+    def _makefile(self, _: Any, mode: str, __: int) -> Any:
+        return Taken() if "r" in mode else Writer(partial(self.server.intake.send, self.incoming))
 
 
 class Connections(ConnectionManager):
@@ -134,7 +136,6 @@ class Connections(ConnectionManager):
     def _ready(self, incoming: Incoming, request: bytes) -> None:
         conn = incoming.owner
         conn.rfile = Taken(request)
-        conn.socket.settimeout(self.server.timeout)
         try:
             self.server.requests.put(conn)
         except queue.Full:
@@ -165,7 +166,3 @@ class Server(CPWSGIServer):  # type: ignore[misc]
         if self.ssl_adapter is None:
             self._connections._selector.close()
             self._connections = Connections(self)
-
-
-def _makefile(sock: Any, mode: str, _: int) -> Any:
-    return Taken() if "r" in mode else Writer(sock)

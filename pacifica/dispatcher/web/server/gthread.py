@@ -6,7 +6,9 @@ reads requests itself, and a client that sends slowly holds a thread.
 
 import socket
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, runtime_checkable
 
@@ -50,12 +52,27 @@ class Taken(Unreader):  # type: ignore[misc]
         self._at -= len(data)
 
 
+class Answers:
+    """Stands for the socket that gunicorn writes to, and sends by the intake, which waits for no client."""
+
+    def __init__(self, client: socket.socket, send: Callable[[bytes], None]) -> None:
+        self._client = client
+        self.sendall = send
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - socket's own
+        """gunicorn says so before each request; the intake's sockets never wait."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
 class Connection(TConn):  # type: ignore[misc]
     """gunicorn's connection, whose parser reads what was taken in."""
 
-    def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any) -> None:
+    def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any, intake: Intake) -> None:
         super().__init__(cfg, client, address, server)
         self.incoming = Incoming(client, self)
+        self.sock = Answers(client, partial(intake.send, self.incoming))
         self.initialized = True
         self.parser = http.get_parser(cfg, (), address)
 
@@ -110,7 +127,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except (BlockingIOError, ConnectionAbortedError):
             return
         self.nr_conns += 1
-        self.intake.admit(Connection(self.cfg, client, address, listener.getsockname()).incoming)
+        self.intake.admit(Connection(self.cfg, client, address, listener.getsockname(), self.intake).incoming)
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         """Await the connection's next request, or close it."""

@@ -1,6 +1,6 @@
-"""Takes in whole requests in a server's own loop, so that no thread ever waits for a client's next byte.
+"""Takes in whole requests, and sends on what is left of answers, in a server's own loop: no thread waits for a client.
 
-Sockets are not blocking here, and nothing else is waited for. What is handed on is one whole request,
+Sockets are not blocking, and nothing else is waited for. What is handed on is one whole request,
 in ``head``'s grammar, and nothing beyond its end; what is refused is answered here.
 """
 
@@ -12,18 +12,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from math import inf
-from selectors import EVENT_READ, BaseSelector
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import Any, NamedTuple
 
 from .answer import CONTINUE, closing
 from .head import Head, Refusal, read_head
+from .outgoing import SLOWEST, Budget, Outgoing
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 65_536
 """Bytes that are read at once; what a connection holds within them is not counted against the budget."""
-SLOWEST = 16_384
-"""Bytes in a second below which a body is too slow."""
 LINGER = 2.0
 """Seconds in which a client may read the last answer before its connection is closed."""
 PAUSE = 0.25
@@ -51,11 +50,14 @@ class Limits(NamedTuple):
 class Incoming:
     """One client's connection; ``owner`` is what the server knows it by, ``unread`` tells of a body left unread."""
 
-    __slots__ = ("buffer", "counted", "deadline", "ending", "head", "needed", "owner", "sock", "unread", "watched")
+    __slots__ = (
+        "answer", "buffer", "counted", "deadline", "ending", "head", "needed", "owner", "sock", "unread", "watched",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, owner: Any) -> None:
         self.sock = sock
         self.owner = owner
+        self.answer = Outgoing(sock)
         self.buffer = bytearray()
         self.head: Head | None = None
         self.needed = 0
@@ -67,8 +69,8 @@ class Incoming:
 class Intake:
     """The connections of one server; ``ready`` gets a connection and its whole request, ``gone`` one that was closed.
 
-    Whoever gets a connection gives it back by ``resume``, ``end`` or ``refuse``, from any thread. All else is for the
-    loop's thread; its selector calls each key's ``data`` with the socket.
+    Whoever gets a connection answers by ``send``, and gives it back by ``resume``, ``end`` or ``refuse``, from any
+    thread. All else is for the loop's thread; its selector calls each key's ``data`` with the socket.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Intake:
         self._gone = gone
         self._lock = threading.Lock()
         self._open: set[Incoming] = set()
-        self._taken = 0
+        self._budget = Budget(limits.taken)
         self._next_look = 0.0
         self._last_call = inf
         self._closed = False
@@ -102,24 +104,34 @@ class Intake:
             self.refuse(incoming, CROWDED)
         else:
             incoming.deadline = time.monotonic() + self._limits.seconds
-            self._watch(incoming)
+            self._await_request(incoming)
+
+    def send(self, incoming: Incoming, piece: bytes) -> None:
+        """Send a piece of the answer, or keep what the client does not take yet; raises ``OSError``."""
+        incoming.answer.send(piece, self._budget, self._limits.seconds)
 
     def resume(self, incoming: Incoming) -> None:
         """Await the next request of a connection; the last one has been answered."""
         if incoming.unread or self._closed:
             self.end(incoming)
             return
+        if incoming.answer.rest:
+            self._send_on(incoming, self.resume)
+            return
         self._uncount(incoming)
         incoming.head = None
         incoming.sock.settimeout(0)
         incoming.deadline = min(time.monotonic() + self._limits.seconds, self._last_call)
         if not (incoming.buffer and self._examine(incoming)):
-            self._watch(incoming)
+            self._await_request(incoming)
 
     def end(self, incoming: Incoming) -> None:
         """Close a connection that has had its last answer, once its client has had time to read it."""
         if self._closed:
+            incoming.answer.send_last(LINGER)
             self._drop(incoming)
+        elif incoming.answer.rest:
+            self._send_on(incoming, self.end)
         else:
             self._linger(incoming)
 
@@ -146,7 +158,7 @@ class Intake:
         with self._lock:
             late = [incoming for incoming in self._open if incoming.deadline < now]
         for incoming in late:
-            if incoming.buffer and not incoming.ending:
+            if incoming.buffer and not (incoming.ending or incoming.answer.rest):
                 self.refuse(incoming, LATE)
             else:
                 self._drop(incoming)
@@ -156,7 +168,7 @@ class Intake:
         self._last_call = deadline
         with self._lock:
             for incoming in self._open:
-                if incoming.deadline < inf and not incoming.buffer:
+                if incoming.deadline < inf and not (incoming.buffer or incoming.answer.rest):
                     incoming.deadline = min(incoming.deadline, deadline)
 
     def close(self) -> None:
@@ -164,7 +176,9 @@ class Intake:
         with self._lock:
             self._closed = True
             idle = [incoming for incoming in self._open if incoming.deadline < inf]
+        end = time.monotonic() + LINGER
         for incoming in idle:
+            incoming.answer.send_last(end - time.monotonic())
             self._drop(incoming)
 
     def _readable(self, incoming: Incoming) -> None:
@@ -233,6 +247,22 @@ class Intake:
         incoming.deadline = inf
         self._ready(incoming, request)
 
+    def _send_on(self, incoming: Incoming, then: Callable[[Incoming], None]) -> None:
+        """Send what is left of the answer when its client takes it, then go on."""
+        incoming.deadline = time.monotonic() + incoming.answer.patience(self._limits.seconds)
+        self._watch(incoming, EVENT_WRITE, lambda _: self._writable(incoming, then))
+
+    def _writable(self, incoming: Incoming, then: Callable[[Incoming], None]) -> None:
+        try:
+            sent = incoming.answer.send_on()
+        except OSError:
+            self._drop(incoming)
+            return
+        if sent:
+            self._unwatch(incoming)
+            incoming.answer.forget(self._budget)
+            then(incoming)
+
     def _linger(self, incoming: Incoming) -> None:
         """Closing at once would have the system reset the connection, and take the answer from its client."""
         self._uncount(incoming)
@@ -245,7 +275,7 @@ class Intake:
             self._drop(incoming)
             return
         incoming.deadline = time.monotonic() + LINGER
-        self._watch(incoming)
+        self._await_request(incoming)
 
     def _drop(self, incoming: Incoming) -> None:
         with self._lock:
@@ -253,19 +283,23 @@ class Intake:
                 return
             self._open.discard(incoming)
         self._uncount(incoming)
+        incoming.answer.forget(self._budget)
         self._unwatch(incoming)
         with suppress(OSError):
             incoming.sock.shutdown(socket.SHUT_RDWR)
         incoming.sock.close()
         self._gone(incoming)
 
-    def _watch(self, incoming: Incoming) -> None:
+    def _await_request(self, incoming: Incoming) -> None:
+        self._watch(incoming, EVENT_READ, lambda _: self._readable(incoming))
+
+    def _watch(self, incoming: Incoming, event: int, call: Callable[[Any], None]) -> None:
         if incoming.watched:
             return
         with self._lock:
             incoming.watched = not self._closed
             if incoming.watched:
-                self._selector.register(incoming.sock, EVENT_READ, lambda _: self._readable(incoming))
+                self._selector.register(incoming.sock, event, call)
                 return
         self._drop(incoming)
 
@@ -276,17 +310,13 @@ class Intake:
 
     def _count(self, incoming: Incoming) -> bool:
         more = len(incoming.buffer) - CHUNK - incoming.counted
-        if more <= 0:
-            return True
-        with self._lock:
-            if self._taken + more > self._limits.taken:
+        if more > 0:
+            if not self._budget.take(more):
                 return False
-            self._taken += more
-        incoming.counted += more
+            incoming.counted += more
         return True
 
     def _uncount(self, incoming: Incoming) -> None:
         if incoming.counted:
-            with self._lock:
-                self._taken -= incoming.counted
+            self._budget.give_back(incoming.counted)
             incoming.counted = 0
