@@ -107,14 +107,18 @@ class Service:
         database that fails in the middle is the error of the items that it did not take.
         """
         request = request or Request()
-        plans = [self._plan(item, request) for item in self._at_most(asked)]
+        items = list(self._at_most(asked))
+        plans = [self._plan(item, request) for item in items]
         outcome: list[str | DispatcherError] = [plan if isinstance(plan, DispatcherError) else "" for plan in plans]
         valid = [(place, plan) for place, plan in enumerate(plans) if not isinstance(plan, DispatcherError)]
         for first in range(0, len(valid), CHUNK):
             chunk = valid[first : first + CHUNK]
-            keys = [self._batch_key(plan, request, place, len(plans)) for place, plan in chunk]
+            keys = [self._item_key(plan, request, place) for place, plan in chunk]
+            whole = self._whole_key(items, request) if first == 0 else None
             try:
-                stored: Sequence[str | DispatcherError] = self.jobs.add_many([plan.job for _, plan in chunk], keys)
+                stored: Sequence[str | DispatcherError] = self.jobs.add_many(
+                    [plan.job for _, plan in chunk], keys, whole
+                )
             except DatabaseUnavailable as error:
                 if first == 0:
                     raise
@@ -188,12 +192,22 @@ class Service:
         except DispatcherError as error:
             return error
 
-    def _batch_key(self, plan: "_Plan", request: Request, place: int, count: int) -> Key | None:
-        """The key of one item: its place under the key of the batch; a batch of another size is another request."""
+    def _whole_key(self, items: Sequence[Asked | DispatcherError], request: Request) -> Key | None:
+        """The key of a batch, for all its items as they came, also those of which no job can be made."""
+        if request.idempotency_key is None:
+            return None
+        told = [
+            str(item) if isinstance(item, DispatcherError) else [item.task, item.args, item.kwargs, item.options]
+            for item in items
+        ]
+        return self._new_key(request, jsontext.dumps(told), now())
+
+    def _item_key(self, plan: "_Plan", request: Request, place: int) -> Key | None:
+        """The key of one item of a batch: its place under the key of the batch."""
         if request.idempotency_key is None:
             return None
         own = replace(request, idempotency_key=f"{request.idempotency_key}\x1f{place}")
-        return self._key(plan.call, plan.options, own, plan.job.created, count)
+        return self._key(plan.call, plan.options, own, plan.job.created)
 
     def _new_job(self, call: Call, options: Options, request: Request) -> Job:
         moment = datetime.now(UTC)
@@ -220,12 +234,16 @@ class Service:
             labels=options.labels or None,
         )
 
-    def _key(self, call: Call, options: Options, request: Request, at: int, count: int = 0) -> Key | None:
+    def _key(self, call: Call, options: Options, request: Request, at: int) -> Key | None:
         if request.idempotency_key is None:
             return None
         told = options.model_dump(mode="json")
-        asked = jsontext.dumps([call.task, call.args, call.kwargs, told, count, request.replay_of])
-        return Key(request.caller, request.idempotency_key, asked, at - int(self.keep_keys * 1_000_000))
+        asked = jsontext.dumps([call.task, call.args, call.kwargs, told, request.replay_of])
+        return self._new_key(request, asked, at)
+
+    def _new_key(self, request: Request, asked: str, at: int) -> Key:
+        key = request.idempotency_key or ""
+        return Key(request.caller, key, asked, at - int(self.keep_keys * 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)

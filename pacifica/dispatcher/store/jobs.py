@@ -83,15 +83,18 @@ class JobStore:
                 raise
             return there.uuid
 
-    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None]) -> list[str]:
+    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None], whole: Key | None = None) -> list[str]:
         """Store new jobs in one commit, each with its key; for each the UUID of the job that its key stands for.
 
-        Raises ``KeyReused``, and then nothing was stored.
+        ``whole`` is the key of the request that asks for all of them, and more. Raises ``KeyReused``, and then
+        nothing was stored.
         """
         values = [rows.job_to_row(job) for job in jobs]
 
         def change(db: peewee.Database) -> list[str]:
             stored = []
+            if whole is not None:
+                self._keys.take(db, whole, jobs[0])
             for job, row, key in zip(jobs, values, keys, strict=True):
                 found = None if key is None else self._keys.take(db, key, job)
                 if found is None:
