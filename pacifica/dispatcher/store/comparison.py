@@ -90,11 +90,11 @@ def _modelled_columns(db: peewee.Database, model: type[peewee.Model]) -> Mapping
 def _found_columns(db: peewee.Database, table: str) -> Mapping[str, Column]:
     if is_sqlite(db):
         return {column.name: Column(_type(column.data_type), bool(column.null)) for column in db.get_columns(table)}
-    schema = "DATABASE()" if is_mysql(db) else "current_schema()"
+    (schema,) = db.execute_sql("SELECT DATABASE()" if is_mysql(db) else "SELECT current_schema()").fetchone()
     found = db.execute_sql(
-        "SELECT column_name, data_type, character_maximum_length, is_nullable FROM information_schema.columns "  # noqa: S608
-        f"WHERE table_schema = {schema} AND table_name = %s",
-        (table,),
+        "SELECT column_name, data_type, character_maximum_length, is_nullable FROM information_schema.columns "
+        "WHERE table_schema = %s AND table_name = %s",
+        (schema, table),
     )
     return {name: Column(_type(kind, length), null == "YES") for name, kind, length, null in found.fetchall()}
 
