@@ -2,6 +2,7 @@
 
 import click
 
+from .schema import dbchk, dbsync
 from .token import token
 from .up import up
 
@@ -12,5 +13,7 @@ def main() -> None:
     """Run and look after Pacifica Dispatcher."""
 
 
+main.add_command(dbchk)
+main.add_command(dbsync)
 main.add_command(token)
 main.add_command(up)
