@@ -135,6 +135,40 @@ class Idempotency(peewee.Model):
         table_name = "idempotency"
 
 
+class Compact(peewee.SchemaManager):
+    """Makes a table that SQLite keeps in its primary key alone, without a hidden row id and a second tree."""
+
+    def create_table(self, safe: bool = True, **options: object) -> None:  # noqa: FBT001, FBT002 - PeeWee's own
+        """Create it; the other databases have no such option, and the one of the model holds for all."""
+        self.model._meta.without_rowid = is_sqlite(self.database)
+        super().create_table(safe, **options)
+
+
+class Tombstone(peewee.Model):
+    """All that is left of a purged job: its UUID in 16 bytes, and the hour since 1970 in which it was purged.
+
+    It has no second index: that would be as large as all else. Who forgets the old ones walks through them.
+    """
+
+    job = peewee.BinaryUUIDField(primary_key=True)
+    hour = peewee.IntegerField()
+
+    class Meta:
+        table_name = "tombstone"
+        schema_manager_class = Compact
+
+
+class Election(peewee.Model):
+    """Which process does a duty that only one needs to do; it does so while its beat moves."""
+
+    duty = peewee.CharField(32, primary_key=True)
+    holder = peewee.CharField(36)
+    beat = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "election"
+
+
 class Message(peewee.Model):
     """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
 
@@ -192,7 +226,7 @@ class Token(peewee.Model):
         table_name = "token"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token)
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election)
 
 
 def is_sqlite(database: peewee.Database) -> bool:

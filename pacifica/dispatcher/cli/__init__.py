@@ -2,6 +2,7 @@
 
 import click
 
+from .purge import purge
 from .token import token
 from .up import up
 
@@ -12,5 +13,6 @@ def main() -> None:
     """Run and look after Pacifica Dispatcher."""
 
 
+main.add_command(purge)
 main.add_command(token)
 main.add_command(up)
