@@ -45,10 +45,10 @@ class PurgeStore:
         if not FINAL.issuperset(before):
             raise ValueError("only what has ended is purged")
         if task is not None:
-            yield from self._walk(_J.task == task, before, size)
+            yield from self._walk(_J.task, task, before, size)
             return
         for state, bound in before.items():
-            yield from self._walk(_J.state == state.value, {state: bound}, size)
+            yield from self._walk(_J.state, state.value, {state: bound}, size)
 
     def purge(self, jobs: Sequence[Ended], *, at: int, remember: bool) -> Counter[State]:
         """Delete these jobs in one short transaction; how many of each state were still there.
@@ -71,17 +71,19 @@ class PurgeStore:
 
         return self._database.write(change) if jobs else Counter()
 
-    def _walk(self, which: peewee.Node, before: Bounds, size: int) -> Iterator[Sequence[Ended]]:
+    def _walk(self, column: peewee.Field, value: str, before: Bounds, size: int) -> Iterator[Sequence[Ended]]:
+        """The jobs with that value, along the index of this column, ``created`` and ``uuid``."""
         columns = (_J.uuid, _J.state, _J.created, _J.finished)
-        query = _J.select(*columns).where(which, _J.created < max(before.values()))
-        query = query.order_by(_J.created, _J.uuid).limit(size).tuples()
-        page = self._read(query)
-        while page:
+        asked = _J.select(*columns).where(column == value, _J.created < max(before.values()))
+        asked = asked.order_by(_J.created, _J.uuid).limit(size).tuples()
+        uuid, created, full = "", 0, True
+        while full:
+            # PostgreSQL takes this index, and not the one without the column, as this says where to begin in it.
+            behind = peewee.Tuple(column, _J.created, _J.uuid) > peewee.Tuple(value, created, uuid)
+            page = self._read(asked.where(_J.created >= created, behind))
             yield [Ended(row[0], State(row[1])) for row in page if _has_ended(row, before)]
-            if len(page) < size:
-                return
-            uuid, _, created, _ = page[-1]
-            page = self._read(query.where(_J.created >= created, (_J.created > created) | (_J.uuid > uuid)))
+            if full := len(page) == size:
+                uuid, _, created, _ = page[-1]
 
     def _read(self, query: peewee.Query) -> Sequence[Sequence[Any]]:
         found: Sequence[Sequence[Any]] = self._database.read(lambda db: list(query.execute(db)))
