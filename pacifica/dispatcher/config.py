@@ -212,7 +212,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("retention", "purge_batch", whole_number(1, 10_000), "100",
            "How many jobs are purged in one transaction."),
     Option("retention", "purge_pause", seconds(0, 3600), "0.05",
-           "The pause after each of these, in seconds, in which others write."),
+           "The shortest pause after each of these, in seconds, in which others write."),
 )
 # fmt: on
 SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS))

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 LONGEST_REST = 600.0
 """The longest time between two purges by the service, in seconds."""
+SHARE = 3
+"""Whoever purges waits after a batch at least so many times as long as it took, however slow the database is."""
 LOOKED_AT = 1000
 """Tombstones that are looked at in one round, and jobs that are counted at a time."""
 
@@ -28,13 +30,14 @@ class Retention:
         self._settings = settings
         self._under_way: Iterator[Counter[State]] | None = None
         self._purged: Counter[State] = Counter()
+        self._took = 0.0
         self._next = 0.0
         self._forgotten = tombstones.FIRST
 
     @property
     def pause(self) -> float:
-        """How long whoever purges waits after each batch, in seconds."""
-        return self._settings.purge_pause
+        """How long to wait now, after the latest batch, in seconds."""
+        return max(self._settings.purge_pause, SHARE * self._took)
 
     def bounds(self, at: int) -> Bounds:
         """What the settings ask to be purged: for each state the moment before which a job has ended."""
@@ -44,7 +47,10 @@ class Retention:
         """Purge a batch at each step, and tell how many jobs of each state it was; of these tasks, or of all."""
         remember = self._settings.tombstone_seconds > 0
         for page in self._pages(before, tasks, self._settings.purge_batch):
-            yield self._store.purge(page, at=now(), remember=remember)
+            begin = time.monotonic()
+            purged = self._store.purge(page, at=now(), remember=remember)
+            self._took = time.monotonic() - begin
+            yield purged
 
     def count(self, before: Bounds, tasks: Sequence[str] = ()) -> Iterator[Counter[State]]:
         """The same without purging: how many it would be, page by page."""
