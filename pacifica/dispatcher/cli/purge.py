@@ -37,7 +37,12 @@ class Unreachable(click.ClickException):
     "--older-than", type=Lifetime(), metavar="AGE", help="Purge what ended so long ago, such as 30d, 12h, 30m or 90s."
 )
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice(ENDED, case_sensitive=False), help="Only these; repeatable."
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(ENDED, case_sensitive=False),
+    metavar="STATE",
+    help=f"Only jobs that ended as {', '.join(ENDED[:-1])} or {ENDED[-1]}; repeatable.",
 )
 @click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only jobs of these tasks; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Purge nothing, and tell how many it would be.")
@@ -57,8 +62,9 @@ def purge(  # noqa: PLR0913 - each is an option
     in small batches with a pause after each, so that the service goes on meanwhile; Ctrl-C ends it between two.
     A purged job's UUID is remembered for a while, and answers 410 Gone.
     """
-    with _retention(config) as retention:
+    with _configured(config) as (database, retention):
         before = _bounds(retention, older_than, [State(state) for state in states])
+        database.wait_until_up(1, 0)
         steps = retention.count if dry_run else retention.purge
         counts: Counter[State] = Counter(dict.fromkeys(before, 0))
         try:
@@ -72,14 +78,13 @@ def purge(  # noqa: PLR0913 - each is an option
 
 
 @contextmanager
-def _retention(config: Path | None) -> Iterator[Retention]:
-    """The retention of the configured database; each error as the command ends with it."""
+def _configured(config: Path | None) -> Iterator[tuple[Database, Retention]]:
+    """The configured database, not connected yet, and its retention; each error as the command ends with it."""
     try:
         settings: Settings = load_settings(config)
         own = settings.database
         with closing(Database(own.peewee_url, own.busy_timeout, own.answer_timeout)) as database:
-            database.wait_until_up(1, 0)
-            yield Retention(database, settings.retention)
+            yield database, Retention(database, settings.retention)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     except DatabaseUnavailable as error:
