@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -108,6 +109,20 @@ def test_what_would_be_purged_is_what_is_purged(database: Database, jobs: JobSto
     assert told == [5, 5]
     assert len(left(database)) == 9
     assert sum(step.total() for step in retention.purge(before)) == 5
+
+
+def test_a_slow_database_has_a_longer_pause_after_each_batch(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        ended(jobs, 8)
+    retention = a_retention(database, purge_pause=0.5, **WEEK)
+    clock = count(0, 7)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    steps = retention.purge(retention.bounds(now()))
+    assert retention.pause == 0.5
+    next(steps)
+    assert retention.pause >= 3 * 7
 
 
 def test_jobs_of_one_moment_are_all_found_whatever_the_size_of_a_page(database: Database, jobs: JobStore) -> None:
