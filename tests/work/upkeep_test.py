@@ -1,5 +1,6 @@
 """Upkeep on a real record, with a broker that only says what it is asked."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -19,6 +20,8 @@ from pacifica.dispatcher.upkeep import FAR, Upkeep
 
 from ..eventually import eventually
 from ..record.conftest import a_job, a_retention
+
+LEASE = 0.1
 
 
 class Broker:
@@ -43,14 +46,15 @@ class Bench:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.jobs, self.outbox, self.broker = JobStore(database), Outbox(database), Broker()
+        self.election = Election(ElectionStore(database, "upkeep"), lease=LEASE)
         self.upkeep = Upkeep(
             self.jobs,
             self.outbox,
             WorkerStore(database),
             self.broker,
             retention=a_retention(database),
-            election=Election(ElectionStore(database, "upkeep"), lease=0.1),
-            lease=0.1,
+            election=self.election,
+            lease=LEASE,
             interval=0.02,
             republish=1,
             keep_keys=1,
@@ -120,6 +124,20 @@ def test_of_two_the_elected_one_looks_after_jobs_and_the_other_takes_over_when_i
     bench.upkeep.stop()
     other.upkeep.turn()
     assert looked_at[-1] == "other"
+
+
+def test_who_is_elected_next_knows_already_which_worker_is_dead(bench: Bench) -> None:
+    other = Bench(bench.database)
+    eventually(lambda: bench.upkeep.turn() or bench.elections() == 1)
+    lost = a_job()
+    bench.jobs.add([lost])
+    assert bench.jobs.claim(lost.uuid, token="t", worker="w", holder="dead", retries=0, at=now())
+    until = time.monotonic() + 3 * LEASE
+    eventually(lambda: (bench.election.won() and other.upkeep.turn()) or time.monotonic() > until)
+    assert bench.found(lost).state is State.STARTED
+    bench.upkeep.stop()
+    other.upkeep.turn()
+    assert bench.found(lost).state is State.PENDING
 
 
 def test_a_purge_goes_on_where_the_round_before_has_stopped_and_ends_with_the_thread(
