@@ -75,6 +75,7 @@ def _as_job(row: Sequence[Any]) -> Row | None:
         "max_attempts": 1,
         "result": _as_json(value),
         "created": began,
+        "started": began,
         "finished": max(_moment(updated) or 0, began),
         "version": 1,
     }

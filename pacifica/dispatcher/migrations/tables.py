@@ -45,7 +45,7 @@ def _complete(db: peewee.Database, model: Model) -> None:
     migrator = SchemaMigrator.from_database(db)
     for field in model._meta.sorted_fields:
         if field.column_name not in present:
-            migrate(*migrator.add_column(table, field.column_name, field))
+            migrate(migrator.add_column(table, field.column_name, field))
     if is_mysql(db):
         _give_collation(db, table)
     elif is_sqlite(db) and isinstance(model._meta.primary_key, SequenceField):
