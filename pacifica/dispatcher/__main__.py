@@ -13,7 +13,7 @@ import cherrypy
 from . import rest
 from .access import is_loopback
 from .app import DispatcherApp
-from .errors import ConfigError, DatabaseUnavailable
+from .errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from .settings import load_settings
 from .web.server.embedded import Server
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
         _configure(tree, given)
         _check_address(app.settings.auth.anonymous)
-    except (ConfigError, DatabaseUnavailable, UsageError) as error:
+    except (ConfigError, DatabaseUnavailable, SchemaMismatch, UsageError) as error:
         sys.stderr.write(f"pacifica-dispatcher: {error}\n")
         return 1
     cherrypy.tree.mount(tree, "")

@@ -189,7 +189,10 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return self._service(lambda _: None)
 
     def prepare(self, *, patient: bool = True) -> None:
-        """Create missing tables, waiting for a database that is not up yet; raises ``DatabaseUnavailable``."""
+        """Create an empty database's tables, waiting for one that is not up yet.
+
+        Raises ``DatabaseUnavailable``, and ``SchemaMismatch`` for tables of another version.
+        """
         failpoints.arm(os.environ)
         own = self.settings.database
         self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)

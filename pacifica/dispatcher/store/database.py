@@ -12,8 +12,9 @@ from typing import TypeVar
 import peewee
 from playhouse.pool import MaxConnectionsExceeded
 
+from ..dialect import is_mysql, is_sqlite
 from ..errors import DatabaseUnavailable
-from ..orm import create_tables, is_mysql, is_sqlite
+from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
 from . import failures
 from .connecting import is_pooled, open_database
 from .forks import FORKS, FileConnection
@@ -96,15 +97,16 @@ class Database:
         return self._transact(change, durable=durable)
 
     def wait_until_up(self, attempts: int, wait: float) -> None:
-        """Connect and create missing tables, trying ``attempts`` times, ``wait`` seconds apart.
+        """Connect and create an empty database's tables, trying ``attempts`` times, ``wait`` seconds apart.
 
-        Raises ``DatabaseUnavailable`` when the last attempt fails, too.
+        Raises ``DatabaseUnavailable`` when the last attempt fails, too, and at once ``SchemaTooOld`` or
+        ``SchemaTooNew`` when the tables are those of another version.
         """
         for attempt in range(1, attempts + 1):
             try:
                 with self._gate, self._connected():
                     self._keep_log()
-                    create_tables(self.peewee)
+                    create(self.peewee)
             except DatabaseUnavailable as error:
                 if attempt == attempts:
                     raise
@@ -112,6 +114,25 @@ class Database:
                 time.sleep(wait)
             else:
                 return
+
+    def schema(self) -> Schema:
+        """The schema's version, found and expected; costs two small reads."""
+        return self.read(read)
+
+    def steps(self, target: int | None = None) -> list[Step]:
+        """What ``sync`` would walk now; raises ``SchemaTooNew``."""
+        return self.read(lambda db: steps(db, target))
+
+    def sync(self, target: int | None = None, tell: Callable[[Step, float], None] = lambda *_: None) -> None:
+        """Walk the schema to the version ``target`` (the newest), alone, and ``tell`` of each step with its seconds.
+
+        Raises ``MigrationFailed``, ``SchemaTooNew``, ``DatabaseUnavailable``. A database that was opened with an
+        ``answer_timeout`` ends a step that takes longer.
+        """
+        with self._gate, self._turn() if self.sqlite else nullcontext(), self._connected():
+            self._keep_log()
+            with alone(self.peewee):
+                walk(self.peewee, steps(self.peewee, target), tell)
 
     def close(self) -> None:
         """Close the calling thread's connection, if it has one."""
