@@ -16,14 +16,17 @@ from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config import Settings
 from .config_ini import PlaceFault
+from .election import Election
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused
 from .feed import Feed
 from .job import Outgoing, new_uuid, now
 from .limits import ArgumentLimits
 from .registry import Registry
 from .relay import Relay
+from .retention import Retention
 from .service import Service
 from .store.database import Database
+from .store.election import ElectionStore
 from .store.history import HistoryStore
 from .store.jobs import JobStore
 from .store.outbox import Outbox
@@ -131,6 +134,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return new_uuid()
 
     @cached_property
+    def retention(self) -> Retention:
+        """How long jobs are kept, and their purge."""
+        return Retention(self.database, self.settings.retention)
+
+    @cached_property
     def upkeep(self) -> Upkeep:
         """Looks after lost, expired and forgotten jobs in a thread of its own, once it is started."""
         own = self.settings.dispatcher
@@ -139,6 +147,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             self.outbox,
             self.workers,
             Depth(self),
+            retention=self.retention,
+            election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
             lease=own.lease_seconds,
             interval=own.lease_seconds / 6,
             republish=own.republish_seconds,

@@ -37,6 +37,15 @@ class SequenceField(peewee.BigAutoField):
         return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
 
 
+class Compact(peewee.SchemaManager):
+    """Makes a table that SQLite keeps in its primary key alone, without a hidden row id and a second tree."""
+
+    def create_table(self, safe: bool = True, **options: object) -> None:  # noqa: FBT001, FBT002 - PeeWee's own
+        """Create it; the other databases have no such option, and the one of the model holds for all."""
+        self.model._meta.without_rowid = is_sqlite(self.database)
+        super().create_table(safe, **options)
+
+
 class PartialIndex(NamedTuple):
     """An index of few rows: the ``columns`` of those that ``where`` lets in.
 

@@ -9,7 +9,8 @@ DispatcherError
 │   └── BatchTooLarge        the batch has more items than the configuration allows
 ├── NotFound
 │   ├── UnknownTask          no task of that name is registered
-│   └── UnknownJob           no job has that UUID
+│   ├── UnknownJob           no job has that UUID
+│   └── PurgedJob            the job has ended and was purged
 ├── BadArguments             the arguments do not fit the task; each is named
 ├── BadOptions               an option of the dispatch cannot be used; each is named
 ├── NothingValid             no item of a batch can be dispatched; each is told why
@@ -143,6 +144,15 @@ class UnknownJob(NotFound):
 
     def __init__(self, uuid: str) -> None:
         super().__init__(f"No job has the UUID {uuid}.")
+
+
+class PurgedJob(NotFound):
+    """The job has ended and was purged; nothing but its UUID is remembered, and that only for a while."""
+
+    code = "purged-job"
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"Job {uuid} has ended and was purged; nothing else is remembered of it.")
 
 
 class BadArguments(DispatcherError):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import peewee
 
-from .dialect import KEY_LENGTH, LongTextField, PartialIndex, SequenceField
+from .dialect import KEY_LENGTH, Compact, LongTextField, PartialIndex, SequenceField
 from .job import WAITING, State
 
 
@@ -113,6 +113,31 @@ class Idempotency(peewee.Model):
         table_name = "idempotency"
 
 
+class Tombstone(peewee.Model):
+    """All that is left of a purged job: its UUID in 16 bytes, and the hour since 1970 in which it was purged.
+
+    It has no second index: that would be as large as all else. Who forgets the old ones walks through them.
+    """
+
+    job = peewee.BinaryUUIDField(primary_key=True)
+    hour = peewee.IntegerField()
+
+    class Meta:
+        table_name = "tombstone"
+        schema_manager_class = Compact
+
+
+class Election(peewee.Model):
+    """Which process does a duty that only one needs to do; it does so while its beat moves."""
+
+    duty = peewee.CharField(32, primary_key=True)
+    holder = peewee.CharField(36)
+    beat = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "election"
+
+
 class Message(peewee.Model):
     """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
 
@@ -170,7 +195,7 @@ class Token(peewee.Model):
         table_name = "token"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token)
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election)
 
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")

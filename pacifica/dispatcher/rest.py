@@ -66,7 +66,12 @@ class Dispatch:
     )
     @operation(
         "/dispatch/{task}",
-        {200: "Job, text/plain uuid, Location", 202: "Job, text/plain uuid, Location", 422: "Problem"},
+        {
+            200: "Job, text/plain uuid, Location",
+            202: "Job, text/plain uuid, Location",
+            410: "Problem",
+            422: "Problem",
+        },
         body="Dispatch",
         query=WAIT,
         headers=("Idempotency-Key", *PREFER),

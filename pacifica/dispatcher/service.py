@@ -7,7 +7,7 @@ from typing import Any
 
 from . import failpoints, jsontext
 from .access import Reach
-from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, UnknownJob
+from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
 from .job import Event, Job, Outgoing, State, micros, new_uuid, now
 from .options import Options, parse_options
 from .registry import Call, Registry
@@ -84,7 +84,8 @@ class Service:
     def dispatch(self, call: Call, options: Options | None = None, request: Request | None = None) -> Job:
         """Store the job, then hand it to the relay; the answer does not wait for the broker.
 
-        Raises ``DatabaseUnavailable``, and then nothing was accepted, and ``KeyReused``.
+        Raises ``DatabaseUnavailable``, and then nothing was accepted, ``KeyReused``, and ``PurgedJob`` when the
+        key stands for one: the request was carried out, and is not carried out again.
         """
         options, request = options or Options(), request or Request()
         if request.uuid is not None and (known := self.jobs.get(request.uuid)) is not None:
@@ -92,7 +93,9 @@ class Service:
         job = self._new_job(call, options, request)
         earlier = self.jobs.add([job], self._key(call, options, request, job.created))
         if earlier is not None:
-            return self.status(earlier)
+            if (found := self.jobs.get(earlier)) is None:
+                raise PurgedJob(earlier)
+            return found
         failpoints.reach("after-commit")
         if job.eta is None:
             self.hand_over(outgoing(job))
@@ -130,10 +133,10 @@ class Service:
         return outcome
 
     def status(self, uuid: str) -> Job:
-        """The job as it stands; raises ``UnknownJob``."""
+        """The job as it stands; raises ``UnknownJob``, and ``PurgedJob`` for as long as that is remembered."""
         job = self.jobs.get(uuid)
         if job is None:
-            raise UnknownJob(uuid)
+            raise PurgedJob(uuid) if self.jobs.was_purged(uuid) else UnknownJob(uuid)
         return job
 
     def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach) -> tuple[Sequence[Job], bool]:

@@ -86,6 +86,7 @@ def build() -> WsgiApplication:
     app.relay.start()
     app.upkeep.start()
     atexit.register(app.relay.stop)
+    atexit.register(app.upkeep.stop)
     return tree  # type: ignore[no-any-return]
 
 

@@ -39,6 +39,7 @@ SAMPLES = {
     "BadId": lambda: errors.BadId("nope" * 100),
     "UnknownTask": lambda: errors.UnknownTask("ad" * 100, ["add"]),
     "UnknownJob": lambda: errors.UnknownJob(UUID),
+    "PurgedJob": lambda: errors.PurgedJob(UUID),
     "BadArguments": lambda: errors.BadArguments("add", FAULTS),
     "BadOptions": lambda: errors.BadOptions(FAULTS),
     "KeyReused": lambda: errors.KeyReused("key" * 100),

@@ -2,6 +2,7 @@
 
 import click
 
+from .purge import purge
 from .schema import dbchk, dbsync
 from .token import token
 from .up import up
@@ -15,5 +16,6 @@ def main() -> None:
 
 main.add_command(dbchk)
 main.add_command(dbsync)
+main.add_command(purge)
 main.add_command(token)
 main.add_command(up)

@@ -13,7 +13,7 @@ from .. import orm
 from ..access import EVERY_JOB, Reach
 from ..job import Claim, Event, Job, JobError, State
 from ..search import Filters, Place
-from . import moves, rows, search
+from . import moves, rows, search, tombstones
 from .database import Database
 from .idempotency import Key, Keys, forget_keys
 from .prepared import Prepared, insert, slot
@@ -114,6 +114,10 @@ class JobStore:
         """The job as it stands now."""
         row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
         return None if row is None else rows.job_from_row(row)
+
+    def was_purged(self, uuid: str) -> bool:
+        """Whether there was such a job, as far as that is remembered."""
+        return tombstones.is_there(self._database, uuid)
 
     def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach = EVERY_JOB) -> list[Job]:
         """At most ``limit`` jobs of the reach, newest first, from right behind ``after``."""
