@@ -158,6 +158,8 @@ def test_run_times_and_retries_come_from_the_workers(several: Stack) -> None:
 
 def test_what_waits_is_told_with_its_age(several: Stack) -> None:
     sleeping = [several.dispatch("sleep", 30) for _ in range(2)]
+    for uuid in sleeping:  # Two relays keep no common order: another job might be sent first.
+        eventually(lambda uuid=uuid: several.status(uuid)["state"] == "STARTED", 20)
     waiting = several.dispatch("echo", 1)
     seen = eventually(
         lambda: (
