@@ -57,9 +57,10 @@ class Record:
         yield _gauge("build_info", "What is running; always 1.", {tuple(told.values()): 1}, *told)
         health = self._health()
         yield from _of_health(health)
-        yield from _of_tally(self._tally.look(), self._label)
         # A database that has just been silent is not asked again: the scrape would take as long once more.
-        if health.parts["schema"].verdict == OK and (seen := self._seen.get()) is not None:
+        ask = health.parts["schema"].verdict == OK
+        yield from _of_tally(self._tally.look(ask=ask), self._label)
+        if ask and (seen := self._seen.get()) is not None:
             yield from _of_jobs(seen, self._label)
 
     def describe(self) -> list[Metric]:

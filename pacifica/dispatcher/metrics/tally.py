@@ -166,11 +166,11 @@ class Tally:
                 last = self._history.last()
                 self._keep.write(Counted(last, last, time.monotonic()))
 
-    def look(self) -> Counted:
-        """What has been counted; while the database is away, or another one looks, that is what was before."""
+    def look(self, *, ask: bool = True) -> Counted:
+        """What has been counted; what was before, while the database is away, another one looks, or without ``ask``."""
         with self._keep.turn() as ours:
             counted = self._keep.read() or Counted()
-            if ours and not 0 <= time.monotonic() - counted.at < LOOK:
+            if ask and ours and not 0 <= time.monotonic() - counted.at < LOOK:
                 try:
                     counted = self._advance(counted)
                 except DatabaseUnavailable as error:
