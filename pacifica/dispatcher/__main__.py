@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app = DispatcherApp(lambda: load_settings(given.config))
         app.prepare()
-        tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
+        tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit, app.monitor)
         _configure(tree, given)
         _check_address(app.settings.auth.anonymous)
     except (ConfigError, DatabaseUnavailable, SchemaMismatch, UsageError) as error:
@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cherrypy.tree.mount(tree, "")
     cherrypy.server.instance = Server(cherrypy.server, app.settings.dispatcher.body_limit)
     engine = cherrypy.engine
+    cherrypy.server.instance.on_refusal = app.monitor.counts.unread
     app.feed.places = min(app.feed.places, cherrypy.server.thread_pool // 2)
+    app.watch()
     engine.subscribe("stop", app.feed.stop, priority=10)  # Before the server waits for its threads.
     engine.subscribe("start", app.relay.start)
     engine.subscribe("start", app.upkeep.start)

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .errors import DatabaseUnavailable, TooManyWaiting
@@ -29,8 +29,9 @@ LIMIT = 1000
 class Watch:
     """What one waiter is told through."""
 
-    def __init__(self, job: str | None) -> None:
+    def __init__(self, job: str | None, *, stream: bool = False) -> None:
         self.job = job
+        self.stream = stream
         self._told = threading.Event()
 
     def tell(self) -> None:
@@ -45,11 +46,12 @@ class Watch:
 
 
 class Feed:
-    """Follows the history for at most ``places`` waiters."""
+    """Follows the history for at most ``places`` waiters; ``on_change`` is told how many wait, and how many stream."""
 
     def __init__(self, history: HistoryStore, places: int) -> None:
         self.places = places
         self.stopped = False
+        self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None
         self._history = history
         self._lock = threading.Condition()
         self._watches: set[Watch] = set()
@@ -66,12 +68,12 @@ class Feed:
         return self._position
 
     @contextmanager
-    def watch(self, job: str | None = None) -> Iterator[Watch]:
+    def watch(self, job: str | None = None, *, stream: bool = False) -> Iterator[Watch]:
         """Be told of what happens from now on, to one job or to any.
 
         Raises ``TooManyWaiting``, and ``DatabaseUnavailable``.
         """
-        one = Watch(job)
+        one = Watch(job, stream=stream)
         with self._lock:
             if len(self._watches) >= self.places or self.stopped:
                 raise TooManyWaiting(self.places)
@@ -79,6 +81,7 @@ class Feed:
                 self._position = self._highest = self._over = self._history.last()
                 self._marks.clear()
             self._watches.add(one)
+            self._changed()
             self._moved = time.monotonic()
             self._start()
         try:
@@ -86,6 +89,7 @@ class Feed:
         finally:
             with self._lock:
                 self._watches.discard(one)
+                self._changed()
 
     def stop(self) -> None:
         """Let everybody go on, and nobody wait any more."""
@@ -96,6 +100,10 @@ class Feed:
                 one.tell()
         if self._thread is not None:
             self._thread.join(5)
+
+    def _changed(self) -> None:
+        streams = sum(one.stream for one in self._watches)
+        self.on_change(len(self._watches) - streams, streams)
 
     def _start(self) -> None:
         if self._thread is None:

@@ -51,24 +51,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether the parts that a dispatch needs answer: a word for each, ``ok`` when all is well."""
-
-    database: str
-    broker: str
-    outbox: int
-
-    @property
-    def ready(self) -> bool:
-        """Whether the service accepts jobs: that takes the database alone."""
-        return self.database == "ok"
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """The verbs. ``hand_over`` gives an accepted job to the relay; it must neither block nor fail.
 
-    ``broker_state`` tells what the relay saw of the broker last: ``ok``, or a sentence.
+    ``count`` is told each dispatch that got as far as here: its task, empty where none is known, and what became of it.
     """
 
     registry: Registry
@@ -79,7 +65,7 @@ class Service:
     keep_keys: float = 86_400
     batch_limit: int = 10_000
     hand_over: Callable[[Outgoing], None] = field(default=lambda _: None)
-    broker_state: Callable[[], str] = field(default=lambda: "ok")
+    count: Callable[[str, str], object] = field(default=lambda _task, _outcome: None)
 
     def dispatch(self, call: Call, options: Options | None = None, request: Request | None = None) -> Job:
         """Store the job, then hand it to the relay; the answer does not wait for the broker.
@@ -91,7 +77,12 @@ class Service:
         if request.uuid is not None and (known := self.jobs.get(request.uuid)) is not None:
             return known  # A workflow's task that is run again names the next one by the same id.
         job = self._new_job(call, options, request)
-        earlier = self.jobs.add([job], self._key(call, options, request, job.created))
+        try:
+            earlier = self.jobs.add([job], self._key(call, options, request, job.created))
+        except DatabaseUnavailable:
+            self.count(call.task, "failed")
+            raise
+        self.count(call.task, "accepted" if earlier is None else "repeated")
         if earlier is not None:
             if (found := self.jobs.get(earlier)) is None:
                 raise PurgedJob(earlier)
@@ -128,6 +119,7 @@ class Service:
                 stored = [error] * len(chunk)
             for (place, plan), found in zip(chunk, stored, strict=True):
                 outcome[place] = found
+                self.count(plan.call.task, _fate(plan.job, found))
                 if found == plan.job.uuid and plan.job.eta is None:
                     self.hand_over(outgoing(plan.job))
         return outcome
@@ -172,14 +164,6 @@ class Service:
         )
         return self.dispatch(call, options, replace(request or Request(), replay_of=old.uuid))
 
-    def readiness(self) -> Readiness:
-        """How the database, the broker and the outbox are; never raises for a part that is away."""
-        try:
-            waiting = self.outbox.count(at=now(), limit=10_000)
-        except DatabaseUnavailable as error:
-            return Readiness(str(error), self.broker_state(), 0)
-        return Readiness("ok", self.broker_state(), waiting)
-
     def _at_most(self, asked: Iterable[Asked | DispatcherError]) -> Iterator[Asked | DispatcherError]:
         for number, item in enumerate(asked, 1):
             if number > self.batch_limit:
@@ -188,11 +172,13 @@ class Service:
 
     def _plan(self, item: Asked | DispatcherError, request: Request) -> "_Plan | DispatcherError":
         if isinstance(item, DispatcherError):
+            self.count("", "refused")
             return item
         try:
             call, options = self.registry[item.task].bind(item.args, item.kwargs), parse_options(item.options)
             return _Plan(call, options, self._new_job(call, options, request))
         except DispatcherError as error:
+            self.count(item.task, "refused")
             return error
 
     def _whole_key(self, items: Sequence[Asked | DispatcherError], request: Request) -> Key | None:
@@ -256,6 +242,13 @@ class _Plan:
     call: Call
     options: Options
     job: Job
+
+
+def _fate(job: Job, found: str | DispatcherError) -> str:
+    """What became of an item of a batch, for those who count."""
+    if isinstance(found, DispatcherError):
+        return "failed"
+    return "accepted" if found == job.uuid else "repeated"
 
 
 def _headers(request: Request) -> Mapping[str, Any] | None:

@@ -78,7 +78,7 @@ class Waiting:
         when the job is final, when the server stops, and when the database is away; whoever reads goes on
         behind the last event. Raises ``TooManyWaiting`` and ``DatabaseUnavailable`` before the first value.
         """
-        with self._feed.watch(job) as watch:
+        with self._feed.watch(job, stream=True) as watch:
             place = after if after is not None else self._feed.position if job is None else 0
             yield None
             told = time.monotonic()

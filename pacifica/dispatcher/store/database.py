@@ -35,7 +35,7 @@ class Database:
 
     ``url`` is a PeeWee URL; ``busy_timeout`` and ``answer_timeout`` as in ``open_database``. Nothing is
     connected before the first statement, and never across a fork. Raises ``DatabaseUnavailable`` from
-    any statement that the database cannot carry out now.
+    any statement that the database cannot carry out now; ``on_failure`` is told the kind of each such failure.
     """
 
     def __init__(self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> None:
@@ -50,6 +50,7 @@ class Database:
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
         self._silent = float("-inf")
+        self.on_failure: Callable[[str], object] = lambda _: None
         self._longest_turn = max(busy_timeout, SHORTEST_TURN)
         if hasattr(os, "register_at_fork"):  # Windows has no fork.
             os.register_at_fork(after_in_child=self._forget_parent)
@@ -74,6 +75,7 @@ class Database:
                     return query(self.peewee)
             except DatabaseUnavailable as error:
                 if fresh or attempt == 2 or failures.is_silence(error):
+                    self.on_failure(failures.kind(error))
                     raise
         raise AssertionError("unreachable")
 
@@ -85,16 +87,17 @@ class Database:
         when that shows before the first statement, so that no change is ever applied twice. A
         transaction that the server ended to untie a deadlock was rolled back whole, so it is run again.
         """
-        for pause in PAUSES:
+        for pause in (*PAUSES, None):
             try:
                 return self._transact(change, durable=durable)
             except DatabaseUnavailable as error:
                 if self.sqlite and failures.is_read_only(error):
                     FORKS.close_all()
-                if not failures.is_sacrifice(error):
+                if pause is None or not failures.is_sacrifice(error):
+                    self.on_failure(failures.kind(error))
                     raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
-        return self._transact(change, durable=durable)
+        raise AssertionError("unreachable")
 
     def wait_until_up(self, attempts: int, wait: float) -> None:
         """Connect and create an empty database's tables, trying ``attempts`` times, ``wait`` seconds apart.
