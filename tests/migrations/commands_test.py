@@ -150,6 +150,11 @@ def test_a_schema_that_is_too_new_ends_server_and_worker_and_is_503_under_gunico
     run(database, "DELETE FROM schema_migration WHERE name = '0099_future'")
     eventually(lambda: requests.get(f"http://127.0.0.1:{port}/tasks", timeout=5).ok)
 
+    come_from_the_future(database)
+    eventually(lambda: requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).status_code == 503)
+    ready = requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).json()
+    assert told in ready["checks"]["schema"]["message"]
+
 
 def test_the_results_of_the_first_years_are_answered_for(processes: Processes, database: Database) -> None:
     plain, spoilt = old_ids(2)
