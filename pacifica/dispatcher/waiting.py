@@ -5,7 +5,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from .access import EVERY_JOB, Reach
@@ -48,8 +48,10 @@ class Waiting:
         self._heartbeat = heartbeat
         self._typical: dict[str, tuple[float, float]] = {}
 
-    def until_final(self, job: Job, seconds: float) -> Waited:
+    def until_final(self, job: Job, seconds: float, gone: Callable[[], bool] = lambda: False) -> Waited:
         """The job once it is final, or after ``seconds``; at once when all places are taken.
+
+        Whoever waits for nobody, as ``gone`` tells, leaves its place within ``RELOOK``.
 
         What was accepted is not put in doubt: when the database is away in the meantime, the job is told as
         it stood before.
@@ -62,7 +64,7 @@ class Waiting:
                 while True:
                     job = self._jobs.get(job.uuid) or job
                     left = end - time.monotonic()
-                    if job.final or left <= 0 or self._feed.stopped:
+                    if job.final or left <= 0 or self._feed.stopped or gone():
                         return Waited(job, waited=True)
                     watch.wait(min(left, RELOOK))
         except (TooManyWaiting, DatabaseUnavailable) as error:

@@ -1,10 +1,12 @@
 """Requests that wait for their job, and streams of what happens, under both servers."""
 
 import json
+import select
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -137,6 +139,22 @@ def test_no_more_may_wait_than_there_are_places_and_others_are_served(stack: Sta
         assert [one.result(20)["state"] for one in waiting] == ["REVOKED"] * PLACES
     later = stack.dispatch("add", 2, 2, options={"countdown": 600})
     eventually(lambda: waited(stack, later, 1))
+
+
+def test_who_goes_away_while_it_waits_gives_its_place_back(stack: Stack) -> None:
+    uuid = stack.dispatch("add", 2, 2, options={"countdown": 600})
+    host, _, port = stack.url.removeprefix("http://").partition(":")
+    ask = f"GET /status/{uuid}?wait=30 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    with ExitStack() as crowd:
+
+        def one_more_waits() -> bool:
+            sock = crowd.enter_context(socket.create_connection((host, int(port))))
+            sock.sendall(ask)
+            return not select.select([sock], [], [], 0.5)[0]
+
+        for _ in range(PLACES):
+            eventually(one_more_waits)
+    eventually(lambda: waited(stack, uuid, 1), 20)  # They had asked for 30 seconds.
 
 
 # Streams
