@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .access import Grant, Network
-from .config_ini import Given, Name, PlaceFault, read_ini
+from .config_ini import Given, IniText, Name, PlaceFault, read_ini
 from .config_values import (
     GRANTS,
     HEADER,
@@ -24,6 +24,7 @@ from .config_values import (
     choice,
     database_url,
     mask_passwords,
+    mask_value,
     or_none,
     seconds,
     whole_number,
@@ -245,8 +246,7 @@ def parse(
     as not set. A value that a later source replaces is not looked at.
     """
     ini = read_ini(text or "", source)
-    given = ini.values | _environment(environ)
-    given |= {Name(*name): Given(value, "command line") for name, value in overrides.items()}
+    given = given_values(ini, environ, overrides)
     strange = [_unknown_section(section, source) for section in ini.sections if section not in SECTIONS]
     values, wrong = _convert(given, celery_types)
     if faults := [*ini.faults, *strange, *wrong, *_forbidden(environ)]:
@@ -261,6 +261,14 @@ def parse(
         auth=AuthSettings(**chosen["auth"]),
         retention=RetentionSettings(**chosen["retention"]),
     )
+
+
+def given_values(
+    ini: IniText, environ: Mapping[str, str], overrides: Mapping[tuple[str, str], str]
+) -> dict[Name, Given]:
+    """Each setting that is not left at its default, with the source that wins; nothing is judged."""
+    given = ini.values | _environment(environ)
+    return given | {Name(*name): Given(value, "command line") for name, value in overrides.items()}
 
 
 def example_ini() -> str:
@@ -314,8 +322,7 @@ def _convert(
 
 def _fault(name: Name, text: str, origin: str, message: str) -> ConfigFault:
     """The value is shown on one line, shortened, and without what may be a password."""
-    hidden = mask_passwords(f"{name.key} = {text}").removeprefix(f"{name.key} = ")
-    shown = hidden.replace("\n", "\\n")
+    shown = mask_value(name.key, text).replace("\n", "\\n")
     shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
     return ConfigFault(name.section, name.key, shown, f"{message} (from {origin})")
 

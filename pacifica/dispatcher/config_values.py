@@ -29,6 +29,11 @@ def mask_passwords(text: str) -> str:
     return text
 
 
+def mask_value(key: str, text: str) -> str:
+    """The value of a setting in the same way; the setting's name may say that it is one."""
+    return mask_passwords(f"{key} = {text}").removeprefix(f"{key} = ")
+
+
 @dataclass(frozen=True)
 class Kind:
     """Called with a text, gives its value, or a ``ValueError`` that says what the text must be.

@@ -3,10 +3,31 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from . import config_file
 from .celery_settings import CELERY_TYPES
-from .config import Settings, parse
+from .config import Settings, given_values, parse
+from .config_ini import Given, Name, read_ini
+
+
+class Sources(NamedTuple):
+    """What the settings of a process are made of; ``path`` is ``None`` when there is no file."""
+
+    path: Path | None
+    text: str
+    environ: Mapping[str, str]
+
+    def given(self) -> Mapping[Name, Given]:
+        """Each setting that is not left at its default, as it was written; nothing is judged."""
+        return given_values(read_ini(self.text, str(self.path)), self.environ, {})
+
+
+def find_sources(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Sources:
+    """The file that ``load_settings`` would read, read; raises ``ConfigError`` when that cannot be done."""
+    environ = os.environ if environ is None else environ
+    path = config_file.find(config, environ, Path.cwd(), _home(environ))
+    return Sources(path, "" if path is None else config_file.read(path), environ)
 
 
 def load_settings(
@@ -19,9 +40,12 @@ def load_settings(
     ``config`` is a file named on the command line, ``overrides`` are values by section and key from
     there; without ``environ`` it is the process's own.
     """
-    environ = os.environ if environ is None else environ
-    path = config_file.find(config, environ, Path.cwd(), _home(environ))
-    text = None if path is None else config_file.read(path)
+    return understand(find_sources(config, environ), overrides)
+
+
+def understand(sources: Sources, overrides: Mapping[tuple[str, str], str] | None = None) -> Settings:
+    """The same, of sources that were read before."""
+    path, text, environ = sources
     return parse(text, environ, overrides or {}, celery_types=CELERY_TYPES, source=str(path or "config.ini"))
 
 

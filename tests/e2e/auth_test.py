@@ -112,7 +112,7 @@ def test_a_revoked_token_ends_within_seconds(door: Door) -> None:
     assert token not in listed
     assert door.processes.run("-c", COMMANDS, "token", "revoke", "brief").stdout == "Revoked 1.\n"
     eventually(lambda: door.ask("GET", "/tasks", token).status_code == 401, 10)
-    assert door.processes.run("-c", COMMANDS, "token", "revoke", "brief").returncode == 1
+    assert door.processes.run("-c", COMMANDS, "token", "revoke", "brief").returncode == 2
 
 
 def test_every_answer_carries_the_security_headers_and_no_version(door: Door) -> None:

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, Mapping[str, Entry]] = {
     },
     "Operating": {
         "token": Entry(".token:token", "Make, list and revoke the bearer tokens of the HTTP API."),
+        "config": Entry(".config:config", "Show and check the configuration."),
         "completion": Entry(".completion:completion", "Print the script that completes these commands in your shell."),
     },
 }

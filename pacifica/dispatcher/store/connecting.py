@@ -4,9 +4,11 @@ A server that is stopped, or a network that swallows what it is sent, keeps a co
 nothing: whoever waits for it waits for ever. So each wait for a server's answer has a limit.
 """
 
+import importlib.util
 import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +17,8 @@ from playhouse import db_url
 from playhouse.pool import PooledDatabase, PooledSqliteDatabase
 
 SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
+DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
+"""What the extra of that name installs."""
 CONNECT_TIMEOUT = 5.0
 """Seconds for a connection, where an answer may take longer."""
 
@@ -25,6 +29,20 @@ for _alias, _class in (("sqliteext", peewee.SqliteDatabase), ("sqliteext+pool", 
 def is_pooled(database: peewee.Database) -> bool:
     """Whether connections go back to a pool after each use (a ``+pool`` URL)."""
     return isinstance(database, PooledDatabase)
+
+
+def check_installed(url: str) -> None:
+    """Raises ``ValueError`` with a sentence when the driver of a server's database is not installed."""
+    kind = urlsplit(url).scheme.removesuffix("+pool")
+    driver = DRIVERS.get(kind)
+    if driver is not None and importlib.util.find_spec(driver) is None:
+        raise ValueError(f"{driver} is not installed; pip install 'pacifica-dispatcher[{kind}]' brings it")
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL, absolute, as this process would open it; ``None`` when the URL names a server."""
+    parts = urlsplit(url)
+    return Path(parts.path[1:]).absolute() if parts.scheme.startswith("sqlite") else None
 
 
 def _sqlite_options(busy_timeout: float) -> Mapping[str, Any]:

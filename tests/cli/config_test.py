@@ -1,0 +1,79 @@
+"""``config``: what it shows of a configuration, and what it finds wrong with one."""
+
+import json
+
+from pacifica.dispatcher.config import OPTIONS, example_ini
+
+from ..processes import Processes
+from .conftest import Run
+
+
+def test_every_setting_is_shown_with_its_source_and_without_passwords(processes: Processes, run: Run) -> None:
+    processes.write_config(
+        "[database]\npeewee_url = postgresql://lab:hidden@db.example.org/jobs\n"
+        '[celery]\nworker_concurrency = 3\nbroker_transport_options = {"password": "hidden"}\n'
+    )
+    told = run("config", "show", env={"BROKER_URL": "redis://:hidden@broker.example.org/0"})
+    assert told.returncode == 0
+    assert told.stderr == f"The configuration file is {processes.cwd}/config.ini.\n"
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert {line[0] for line in lines[1:]} >= {f"{option.section}.{option.key}" for option in OPTIONS}
+    assert ["database.peewee_url", "postgresql://lab:***@db.example.org/jobs", "file"] in lines
+    assert ["celery.broker_url", "redis://:***@broker.example.org/0", "environment", "BROKER_URL"] in lines
+    assert ["celery.worker_concurrency", "3", "file"] in lines
+    assert ["dispatcher.max_attempts", "3", "default"] in lines
+    assert "hidden" not in told.stdout
+
+    shown = json.loads(run("config", "show", "--json").stdout)
+    assert shown["file"] == f"{processes.cwd}/config.ini"
+    assert {
+        "section": "celery",
+        "key": "worker_concurrency",
+        "value": "3",
+        "from": "file",
+        "default": None,
+    } in shown["settings"]
+
+
+def test_the_defaults_are_a_configuration_to_begin_with(run: Run) -> None:
+    assert run("config", "show", "--defaults").stdout == example_ini()
+
+
+def test_all_faults_are_found_at_once(processes: Processes, run: Run) -> None:
+    (processes.cwd / "broken.py").write_text("1 / 0\n", encoding="utf-8")
+    path = processes.write_config(
+        "[database]\npeewee_url = sqliteext:////no/such/folder/db.sqlite3\n"
+        "[celery]\nbroker_url = amqp://;carrier-pigeon://lab:hidden@loft/\n"
+        "[dispatcher]\ntasks = broken, missing\nmax_attempts = many\n"
+    )
+    told = run("config", "check")
+    assert (told.returncode, told.stdout) == (2, "")
+    first, *faults = told.stderr.splitlines()
+    assert first == f"Error: {path} has 5 faults:"
+    for line, begin, end in zip(
+        faults,
+        (
+            "[dispatcher] max_attempts = many: ",
+            "[database] peewee_url = sqliteext:////no/such/folder/db.sqlite3: ",
+            "[celery] broker_url = amqp://;carrier-pigeon://lab:***@loft/: ",
+            "[dispatcher] tasks = broken, missing: ",
+            "[dispatcher] tasks = broken, missing: ",
+        ),
+        (
+            "must be a whole number from 1 to 1000000",
+            "there is no folder /no/such/folder",
+            "its transport cannot be used: No such transport: carrier-pigeon",
+            f"the module broken cannot be imported in {processes.cwd}: division by zero",
+            f"the module missing cannot be imported in {processes.cwd}: No module named 'missing'",
+        ),
+        strict=True,
+    ):
+        assert line == f"  {begin}{end} (from {path})"
+
+    assert run("config", "show").returncode == 2
+
+
+def test_a_good_file_has_no_fault(processes: Processes, run: Run) -> None:
+    path = processes.write_config("[celery]\nbroker_url = database://\n", "other.ini")
+    told = run("config", "check", "other.ini")
+    assert (told.returncode, told.stdout) == (0, f"{path} has no fault.\n")
