@@ -55,7 +55,7 @@ def test_all_faults_are_found_at_once(processes: Processes, run: Run) -> None:
         (
             "[dispatcher] max_attempts = many: ",
             "[database] peewee_url = sqliteext:////no/such/folder/db.sqlite3: ",
-            "[celery] broker_url = amqp://;carrier-pigeon://lab:***@loft/: ",
+            "[celery] broker_url = amqp://;carrier-pigeon:***@loft/: ",
             "[dispatcher] tasks = broken, missing: ",
             "[dispatcher] tasks = broken, missing: ",
         ),
