@@ -11,6 +11,9 @@ COMMANDS: Mapping[str, Mapping[str, Entry]] = {
     "Jobs": {},
     "Service": {
         "up": Entry(".up:up", "Start web server and worker on this machine, and try them."),
+        "doctor": Entry(
+            ".doctor:doctor", "Send one job all the way, and say what to do where it does not come through."
+        ),
     },
     "Database": {
         "dbsync": Entry(".schema:dbsync", "Bring the schema of the database to the version of this release, or to another."),

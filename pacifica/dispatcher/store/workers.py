@@ -37,6 +37,11 @@ class WorkerStore:
         query = _W.select(_W.id, _W.beat).tuples()
         return dict(self._database.read(lambda db: list(query.execute(db))))
 
+    def names(self) -> set[str]:
+        """The name of each registered worker, as Celery has it."""
+        query = _W.select(_W.name).distinct().tuples()
+        return {row[0] for row in self._database.read(lambda db: list(query.execute(db)))}
+
     def holders(self) -> set[str]:
         """Who holds STARTED jobs, registered or not."""
         query = _J.select(_J.holder).where(_STARTED).distinct().tuples()

@@ -1,0 +1,154 @@
+"""The part of ``doctor`` for the service's own machine: its configuration, and by it database and broker."""
+
+import time
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from ..app import DispatcherApp
+from ..broker import Depth
+from ..config_values import mask_passwords
+from ..errors import BrokerUnavailable, ConfigError, DatabaseUnavailable
+from ..probes import answering_workers, broker_name, greet_broker
+from ..settings import find_sources, understand
+from ..store.connecting import check_installed, sqlite_file
+from ..store.identity import product
+from .findings import Finding, bad, good, skipped
+
+STAGES = ("configuration", "database", "broker")
+START_WORKER = "celery -A pacifica.dispatcher.tasks worker -l info"
+
+
+class Premises:
+    """What the configuration that is found from here says of the service; nothing is changed."""
+
+    def __init__(self, config: Path | None) -> None:
+        self._config = config
+        self._app: DispatcherApp | None = None
+        self._database_answers = False
+        self._file_is_missing = False
+
+    def look(self) -> Iterator[Finding]:
+        """The stages of this machine."""
+        yield self._configuration()
+        if self._app is None:
+            yield from (skipped(stage, "the configuration has faults") for stage in STAGES[1:])
+            return
+        yield self._database(self._app)
+        yield self._broker(self._app)
+
+    def keeps(self, uuid: str) -> Finding:
+        """Whether the job that the server has accepted is in the database of this configuration."""
+        if self._app is None or not (self._database_answers or self._file_is_missing):
+            return skipped("recorded", "the database of the configuration does not answer")
+        began = time.monotonic()
+        try:
+            kept = self._database_answers and self._app.jobs.get(uuid) is not None
+        except DatabaseUnavailable:  # It answered before, so it has no table of jobs.
+            kept = False
+        if kept:
+            return good("recorded", "the database of this configuration has it", time.monotonic() - began)
+        return bad("recorded", "it is not in the database of this configuration", self._other_database())
+
+    def why_not_taken(self, task: str, queue: str | None) -> str:
+        """What keeps workers from the job, as far as database and broker tell; with what to do."""
+        if self._app is None or not self._database_answers:
+            return f"Start a worker: {START_WORKER}"
+        sought = Depth(self._app).queue_of(task, queue) or "its queue"
+        try:
+            known = self._app.workers.names()
+            answering = answering_workers(self._app, len(known))
+        except (BrokerUnavailable, DatabaseUnavailable) as error:
+            return str(error)
+        broker = broker_name(self._app)
+        if not answering:
+            return _nobody_answers(known, sought, broker)
+        if not known & set(answering):
+            return (
+                f"{_listed(answering)} answers at {broker}, but is not registered in this database: it uses another "
+                f"one. {self._relative()}"
+            )
+        listening = [worker for worker, queues in answering.items() if sought in queues]
+        if not listening:
+            return f"{_listed(answering)} does not listen to queue {sought}: start one with {START_WORKER} -Q {sought}"
+        return f"{_listed(listening)} listens to queue {sought}; it may be busy: give it more time with --timeout."
+
+    def _configuration(self) -> Finding:
+        began = time.monotonic()
+        try:
+            sources = find_sources(self._config)
+            settings = understand(sources)
+        except ConfigError as error:
+            count = len(error.faults)
+            told = f"it has {count} fault{'s' * (count > 1)}: {'; '.join(map(str, error.faults))}"
+            return bad("configuration", told, "Mend them; pacifica-dispatcher-cmd config check looks again.")
+        self._app = DispatcherApp(lambda: settings)
+        where = sources.path or "no file; the defaults and the environment"
+        return good("configuration", str(where), time.monotonic() - began)
+
+    def _database(self, app: DispatcherApp) -> Finding:
+        url = app.settings.database.peewee_url
+        file = sqlite_file(url)
+        if file is not None and not file.exists():
+            self._file_is_missing = True
+            return bad(
+                "database",
+                f"there is no file {file}",
+                "The server makes it, in its own folder, when it starts: run doctor there.",
+            )
+        try:
+            check_installed(url)
+            name = product(app.database)
+            began = time.monotonic()
+            product(app.database)
+        except ValueError as error:
+            return bad("database", f"{error}", "Install the driver.")
+        except DatabaseUnavailable as error:
+            return bad(
+                "database", f"{self._place()}: {error}", "Start it, or correct [database] peewee_url (PEEWEE_URL)."
+            )
+        self._database_answers = True
+        return good("database", f"{name}, {self._place()}", time.monotonic() - began)
+
+    def _broker(self, app: DispatcherApp) -> Finding:
+        is_the_database = app.settings.celery["broker_url"].startswith("database:")
+        if is_the_database and not self._database_answers:
+            return skipped("broker", "it is the database")
+        try:
+            return good("broker", broker_name(app), greet_broker(app))
+        except BrokerUnavailable as error:
+            start = "The server makes its table when it starts" if is_the_database else "Start it"
+            advice = f"{start}, or correct [celery] broker_url (BROKER_URL)."
+            return bad("broker", f"{broker_name(app)}: {error}", advice)
+
+    def _place(self) -> str:
+        url = self._app.settings.database.peewee_url if self._app else ""
+        return str(sqlite_file(url) or mask_passwords(url))
+
+    def _other_database(self) -> str:
+        return f"The server uses another one than {self._place()}. {self._relative()}"
+
+    def _relative(self) -> str:
+        """The classic mistake, where it can be made."""
+        if sqlite_file(self._app.settings.database.peewee_url if self._app else "") is None:
+            return "Compare PEEWEE_URL and [database] peewee_url where server and worker were started."
+        return (
+            "The path of an SQLite file is relative to the working directory: run doctor, server and worker in the "
+            "same folder, or write the whole path in [database] peewee_url (with four slashes)."
+        )
+
+
+def _nobody_answers(known: Collection[str], queue: str, broker: str) -> str:
+    if not known:
+        return (
+            f"Start a worker: {START_WORKER}. If one runs already, it uses another database, and does not listen to "
+            f"queue {queue} of {broker}."
+        )
+    return (
+        f"No worker answers at {broker}, but the database knows {_listed(known)}: it has ended, or it listens at "
+        "another broker; compare BROKER_URL and [celery] broker_url where it was started."
+    )
+
+
+def _listed(workers: Iterable[str]) -> str:
+    names = sorted(workers)
+    return ("worker " if len(names) == 1 else "workers ") + ", ".join(names)

@@ -1,0 +1,46 @@
+"""Questions to the broker of a configuration, from outside the processes that use it."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from celery import Celery
+from kombu.connection import Connection
+from kombu.exceptions import KombuError
+
+from .errors import BrokerUnavailable, DatabaseUnavailable
+
+PATIENCE = 5.0
+"""Seconds that the broker may take to accept a connection."""
+ANSWERS = 1.0
+"""Seconds that workers have to answer a question."""
+
+
+def greet_broker(app: Celery) -> float:
+    """Connect and log in to the broker: how many seconds that took; raises ``BrokerUnavailable``."""
+    began = time.monotonic()
+    with app.connection_for_write() as connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
+        except _errors(connection) as error:
+            reason = " ".join(map(str, error.args[-1:])) or type(error).__name__
+            raise BrokerUnavailable(f"The broker cannot be reached ({reason}).") from error
+    return time.monotonic() - began
+
+
+def broker_name(app: Celery) -> str:
+    """The broker's URL, without its password."""
+    return str(app.connection_for_write().as_uri())
+
+
+def answering_workers(app: Celery, expected: int) -> Mapping[str, Sequence[str]]:
+    """The workers that answer at the broker within seconds, each with the queues that it listens to.
+
+    As soon as the ``expected`` number has answered, nobody else is waited for. Raises ``BrokerUnavailable``.
+    """
+    greet_broker(app)
+    answers = app.control.inspect(timeout=ANSWERS, limit=expected or None).active_queues() or {}
+    return {worker: [str(queue["name"]) for queue in queues] for worker, queues in answers.items()}
+
+
+def _errors(connection: Connection) -> tuple[type[Exception], ...]:
+    return (KombuError, OSError, DatabaseUnavailable, *connection.connection_errors, *connection.channel_errors)

@@ -1,0 +1,190 @@
+"""``doctor``: it sees a job go all the way, and tells each way to fail from the others."""
+
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ..processes import Processes, Running, free_port
+from ..services import redis_database
+from .conftest import CODE
+
+DEAD = "amqp://127.0.0.1:1"
+BRIEFLY = ("--timeout", "1")
+"""Where nothing is to come."""
+
+
+@dataclass(frozen=True)
+class Town:
+    """Services that share one worker, or do not: each has a folder with its ``config.ini``, and a web server.
+
+    The worker has the broker and the database of ``well``; ``far`` has its broker and another database,
+    ``deaf`` its database and another broker, ``alone`` has neither.
+    """
+
+    processes: Processes
+    webs: dict[str, Running]
+
+    def doctor(self, folder: str, *options: str, **env: str) -> tuple[int, dict[str, str]]:
+        """Its exit code, and what it told of each stage that failed; run in that folder."""
+        url = self.webs[folder].url if folder in self.webs else "http://127.0.0.1:1"
+        ran = self.run(folder, "--url", url, "--json", *options, **env)
+        failed = {
+            stage["stage"]: f"{stage['told']} {stage['advice']}"
+            for stage in json.loads(ran.stdout)["stages"]
+            if stage["verdict"] == "failed"
+        }
+        assert "Traceback" not in ran.stderr
+        return ran.returncode, failed
+
+    def run(self, folder: str, *options: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        """The command as it is."""
+        place = Processes(self.processes.cwd / folder, self.processes.env)
+        return place.run("-c", CODE, "doctor", *options, env=env)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Town]:
+    """All of them, with a token for each in the environment of the doctor."""
+    root = Path(tmp_path_factory.mktemp("town"))
+    redis = redis_database(worker_id)
+    brokers = {"well": redis, "far": redis, "deaf": "database://", "alone": "database://", "cut": DEAD}
+    with Processes(root) as processes:
+        webs = {}
+        for name, broker in brokers.items():
+            (root / name).mkdir()
+            database = root / ("well" if name in ("well", "deaf") else name) / "db.sqlite3"
+            (root / name / "config.ini").write_text(
+                f"[database]\npeewee_url = sqliteext:///{database}\n[celery]\nbroker_url = {broker}\n"
+                f"[auth]\nanonymous = {'none' if name == 'deaf' else 'loopback'}\n",
+                encoding="utf-8",
+            )
+            port = free_port()
+            arguments = ["-m", "pacifica.dispatcher", "-p", str(port), "-c", f"{name}/config.ini"]
+            webs[name] = processes.start("web", arguments, url=f"http://127.0.0.1:{port}")
+        (root / "elsewhere").mkdir()
+        processes.start_worker(concurrency=1, env={"DISPATCHER_CONFIG": str(root / "well" / "config.ini")})
+        for web in webs.values():
+            web.wait_until_it_serves()
+        yield Town(processes, webs)
+
+
+def test_a_canary_goes_all_the_way(town: Town) -> None:
+    ran = town.run("well", "--url", town.webs["well"].url)
+    assert ran.returncode == 0, ran.stdout
+    lines = [line.split() for line in ran.stdout.splitlines()]
+    assert [(line[0], line[1]) for line in lines] == [
+        ("✓", stage)
+        for stage in (
+            *("configuration", "database", "broker", "server", "ready"),
+            *("accepted", "recorded", "sent", "taken", "done", "seen"),
+        )
+    ]
+    assert all(line[3] == "ms" for line in lines), ran.stdout
+    assert "its result is 4" in ran.stdout
+
+
+def test_a_client_sees_its_part_also_on_a_plain_terminal(town: Town) -> None:
+    ran = town.run("elsewhere", "--url", town.webs["well"].url, PYTHONIOENCODING="ascii")
+    assert ran.returncode == 0, ran.stdout
+    marks = [line.split()[0] for line in ran.stdout.splitlines()]
+    assert marks == ["--", "--", "--", "ok", "ok", "ok", "--", "ok", "ok", "ok", "ok"]
+    assert "database                not looked at: there is no configuration here" in ran.stdout
+
+
+def test_nothing_listens(town: Town) -> None:
+    code, failed = town.doctor("elsewhere")
+    assert code == 3
+    assert failed == {"server": failed["server"]}
+    assert "nothing listens at http://127.0.0.1:1 Start the server (python -m pacifica.dispatcher" in failed["server"]
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.0 404 Not Found\r\nServer: other/1\r\n\r\nno\n", b"220 mail ready\r\n"])
+def test_something_else_listens(town: Town, greeting: bytes) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def greet() -> None:
+            client, _ = server.accept()
+            client.recv(65_536)
+            client.sendall(greeting)
+            client.close()
+
+        threading.Thread(target=greet, daemon=True).start()
+        code, failed = town.doctor("elsewhere", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
+    assert code == 3
+    assert "something else " in failed["server"]
+    assert "Another program uses the port" in failed["server"]
+
+
+def test_a_token_is_needed(town: Town) -> None:
+    code, failed = town.doctor("deaf")
+    assert code == 2
+    assert list(failed) == ["accepted"]
+    assert "HTTP 401" in failed["accepted"]
+    assert "pacifica-dispatcher-cmd token create --name doctor" in failed["accepted"]
+
+
+def test_server_and_configuration_have_different_databases(town: Town) -> None:
+    code, failed = town.doctor("far", "--url", town.webs["well"].url)
+    assert code == 1
+    assert list(failed) == ["recorded"]
+    assert f"The server uses another one than {town.processes.cwd}/far/db.sqlite3." in failed["recorded"]
+    assert "relative to the working directory" in failed["recorded"]
+
+    code, failed = town.doctor("elsewhere", "--url", town.webs["well"].url, BROKER_URL="database://")
+    assert code == 1
+    assert f"there is no file {town.processes.cwd}/elsewhere/db.sqlite3" in failed["database"]
+    assert list(failed) == ["database", "recorded"]
+    assert not (town.processes.cwd / "elsewhere" / "db.sqlite3").exists()
+
+
+def test_the_broker_is_away(town: Town) -> None:
+    code, failed = town.doctor("cut", *BRIEFLY)
+    assert code == 4
+    assert next(iter(failed)) == "broker"
+    assert list(failed)[-1] == "sent"
+    assert "The broker cannot be reached" in failed["broker"]
+    assert "it waited 1 s for the broker" in failed["sent"]
+
+
+def test_there_is_no_worker(town: Town) -> None:
+    code, failed = town.doctor("alone", *BRIEFLY)
+    assert code == 4
+    assert "no worker took it within 1 s" in failed["taken"]
+    assert "Start a worker: celery -A pacifica.dispatcher.tasks worker" in failed["taken"]
+    assert "queue dispatcher of database://" in failed["taken"]
+    assert list(failed)[-1] == "taken"
+
+
+def test_the_worker_has_another_database(town: Town) -> None:
+    code, failed = town.doctor("far", *BRIEFLY)
+    assert code == 4
+    assert "is not registered in this database: it uses another one" in failed["taken"]
+
+
+def test_the_worker_has_another_broker(town: Town) -> None:
+    made = town.processes.run(
+        *("-c", CODE, "token", "-c", "deaf/config.ini", "create", "--name", "doctor"),
+        *("--scope", "read", "--scope", "cancel", "--scope", "dispatch:add"),
+    )
+    code, failed = town.doctor("deaf", *BRIEFLY, DISPATCHER_TOKEN=made.stdout.strip())
+    assert code == 4
+    assert "No worker answers at database://, but the database knows worker test-" in failed["taken"]
+
+
+def test_the_worker_listens_to_other_queues(town: Town) -> None:
+    code, failed = town.doctor("well", "--queue", "slow", *BRIEFLY)
+    assert code == 4
+    assert "does not listen to queue slow: start one with celery" in failed["taken"]
+
+
+def test_a_task_that_fails_is_told(town: Town) -> None:
+    code, failed = town.doctor("well", "--task", "fail", "--args", '["on purpose"]')
+    assert code == 1
+    assert "it ended as FAILURE: RuntimeError: on purpose" in failed["done"]
