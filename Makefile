@@ -18,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 DOCUMENT_TESTS = $(wildcard tests/docs/*_test.py tests/docs_test.py tests/documents_test.py tests/readme_test.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos burst fuzz format lock clean
+.PHONY: help run test check chaos burst fuzz format docs lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice: each is sent once,
 format: $(DEV)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+docs: $(DEV)  ## write the pages that are made from the code: docs/commands.md and docs/settings.md
+	$(BIN)/python -m tests.docs.generated
 
 # It needs no earlier lock, and what both locks hold has the same version in both.
 lock: $(BIN)/pip  ## lock the newest versions that pyproject.toml allows

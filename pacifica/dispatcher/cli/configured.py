@@ -18,7 +18,7 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The INI file; else $DISPATCHER_CONFIG, ./config.ini or ~/.pacifica-dispatcher/config.ini.",
+    help="The INI file; without it, the one that the server would read from here.",
 )
 """The option of every command that reads the configuration; the command's parameter is ``config: Path | None``."""
 
