@@ -31,7 +31,7 @@ POLL = 0.05
 """Seconds between two looks at what is not ready yet."""
 
 
-class NotReadyError(Exception):
+class NotReadyError(Failed):
     """Something ended, or took too long, before the canary was back."""
 
 
@@ -58,10 +58,7 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
     environ = {name: value for name, value in os.environ.items() if name != "CELERY_BROKER_URL"}
     environ["BROKER_URL"] = broker
     settings = load_settings(config, environ)
-    try:
-        _free(address, port)
-    except NotReadyError as error:
-        raise Failed(str(error)) from error
+    _free(address, port)
     if config is not None:
         environ["DISPATCHER_CONFIG"] = str(config.absolute())
     base = f"http://{address}:{port}"
@@ -69,12 +66,12 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
         try:
             with _let_in(settings) as headers:
                 seconds = _canary(base, headers, children, told)
-        except (NotReadyError, DatabaseUnavailable) as error:
+        except (NotReadyError, DatabaseUnavailable):
             if told():
                 return
             for child in children:
                 child.release()
-            raise Failed(str(error)) from error
+            raise
         _welcome(console, base, broker, seconds)
         for child in children:
             child.forget()
