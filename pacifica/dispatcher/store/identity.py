@@ -5,7 +5,6 @@ import re
 import peewee
 
 from ..errors import DatabaseUnavailable
-from . import failures
 from .database import Database
 
 
@@ -20,6 +19,6 @@ def product(database: Database) -> str:
     try:
         version = str(database.read(lambda db: db.execute_sql(statement).fetchone()[0]))
     except peewee.DatabaseError as error:
-        raise DatabaseUnavailable(f"The database cannot be used ({failures.reason(error)}).") from error
+        raise DatabaseUnavailable("The database cannot be used (it is no database of the kind).") from error
     number = re.match(r"[\d.]*", version)
     return f"{'MariaDB' if 'MariaDB' in version else name} {number[0] if number else version}"
