@@ -21,6 +21,7 @@ PURPOSE: Mapping[str, str] = {
     "celery": "The broker, and any Celery setting by its own lower-case name.",
     "dispatcher": "What the service itself does.",
     "auth": "Who may ask for what: [api/security.md](api/security.md).",
+    "retention": "How long jobs are kept: [retention.md](retention.md).",
 }
 VARIABLES: Mapping[str, str] = {
     **{variable: f"replaces `[{name.section}] {name.key}`" for variable, name in ENVIRONMENT.items()},
@@ -66,7 +67,7 @@ def settings_page() -> str:
     """Every setting, variable and option of the server."""
     parts = [SETTINGS_HEAD]
     for section in SECTIONS:
-        parts += [f"## [{section}]\n", PURPOSE[section] + "\n"]
+        parts += [f"## [{section}]\n", *([f"{PURPOSE[section]}\n"] if section in PURPOSE else [])]
         rows = [
             (f"`{one.key}`", one.why, one.kind.allowed, f"`{one.default}`" if one.default else "empty")
             for one in OPTIONS

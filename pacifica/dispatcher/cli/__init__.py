@@ -16,7 +16,9 @@ COMMANDS: Mapping[str, Mapping[str, Entry]] = {
         ),
     },
     "Database": {
-        "dbsync": Entry(".schema:dbsync", "Bring the schema of the database to the version of this release, or to another."),
+        "dbsync": Entry(
+            ".schema:dbsync", "Bring the schema of the database to the version of this release, or to another."
+        ),
         "dbchk": Entry(".schema:dbchk", "Compare the schema of the database with this release's; change nothing."),
         "purge": Entry(".purge:purge", "Delete jobs that have ended, with their labels and history."),
     },

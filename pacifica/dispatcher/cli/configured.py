@@ -24,16 +24,17 @@ config_option = click.option(
 
 
 @contextmanager
-def configured_database(settings: Settings) -> Iterator[Database]:
+def configured_database(settings: Settings, answer_timeout: float | None = None) -> Iterator[Database]:
     """The database that the configuration names; it is neither connected nor changed before it is used."""
     own = settings.database
-    with closing(Database(own.peewee_url, own.busy_timeout, own.answer_timeout)) as database:
+    patience = own.answer_timeout if answer_timeout is None else answer_timeout
+    with closing(Database(own.peewee_url, own.busy_timeout, patience)) as database:
         yield database
 
 
 @contextmanager
 def prepared_database(config: Path | None) -> Iterator[Database]:
-    """The same, reached, and with the tables that it lacks; raises ``ConfigError`` and ``DatabaseUnavailable``."""
+    """The same, reached, and with the tables that it lacks; raises what both raise."""
     with configured_database(load_settings(config)) as database:
         database.wait_until_up(1, 0)
         yield database

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import click
 
-from ..errors import DispatcherError, Unavailable
+from ..errors import DispatcherError, MigrationFailed, SchemaMismatch, Unavailable
 
 
 class Exit(IntEnum):
@@ -55,6 +55,15 @@ class TimedOut(click.ClickException):
     exit_code = Exit.TIMED_OUT
 
 
+_ENDINGS: tuple[tuple[type[DispatcherError], type[click.ClickException]], ...] = (
+    (SchemaMismatch, Failed),
+    (MigrationFailed, Failed),
+    (Unavailable, Unreachable),
+    (DispatcherError, Refused),
+)
+"""The first class that an error is an instance of decides."""
+
+
 def ending_of(error: DispatcherError) -> click.ClickException:
     """How a command ends that meets this error."""
-    return Unreachable(str(error)) if isinstance(error, Unavailable) else Refused(str(error))
+    return next(ending for kind, ending in _ENDINGS if isinstance(error, kind))(str(error))

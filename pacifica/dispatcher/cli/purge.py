@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -12,27 +12,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import jsontext
-from ..config import Settings
-from ..errors import ConfigError, DatabaseUnavailable
 from ..job import FINAL, State, now
 from ..retention import Retention
 from ..settings import load_settings
-from ..store.database import Database
 from ..store.purge import Bounds
+from .configured import config_option, configured_database
 from .token import Lifetime
 
 ENDED = tuple(state.value for state in State if state in FINAL)
 AGES = "[retention] success_seconds, failure_seconds or revoked_seconds"
 
 
-class Unreachable(click.ClickException):
-    """The database cannot be reached, or not be written."""
-
-    exit_code = 3
-
-
 @click.command()
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The INI file; the default is ./config.ini.")
+@config_option
 @click.option(
     "--older-than", type=Lifetime(), metavar="AGE", help="Purge what ended so long ago, such as 30d, 12h, 30m or 90s."
 )
@@ -62,7 +54,9 @@ def purge(  # noqa: PLR0913 - each is an option
     in small batches with a pause after each, so that the service goes on meanwhile; Ctrl-C ends it between two.
     A purged job's UUID is remembered for a while, and answers 410 Gone.
     """
-    with _configured(config) as (database, retention):
+    settings = load_settings(config)
+    with configured_database(settings) as database:
+        retention = Retention(database, settings.retention)
         before = _bounds(retention, older_than, [State(state) for state in states])
         database.wait_until_up(1, 0)
         steps = retention.count if dry_run else retention.purge
@@ -75,20 +69,6 @@ def purge(  # noqa: PLR0913 - each is an option
                     time.sleep(0 if dry_run else retention.pause)
         finally:
             _tell(counts, dry_run=dry_run, as_json=as_json)
-
-
-@contextmanager
-def _configured(config: Path | None) -> Iterator[tuple[Database, Retention]]:
-    """The configured database, not connected yet, and its retention; each error as the command ends with it."""
-    try:
-        settings: Settings = load_settings(config)
-        own = settings.database
-        with closing(Database(own.peewee_url, own.busy_timeout, own.answer_timeout)) as database:
-            yield database, Retention(database, settings.retention)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
-    except DatabaseUnavailable as error:
-        raise Unreachable(str(error)) from error
 
 
 def _bounds(retention: Retention, older_than: float | None, states: Sequence[State]) -> Bounds:

@@ -3,37 +3,29 @@
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import jsontext
-from ..errors import ConfigError, DatabaseUnavailable, MigrationFailed, SchemaMismatch
+from ..errors import DatabaseUnavailable
 from ..migrations.schema import Schema, Step
 from ..settings import load_settings
 from ..store.comparison import Difference, differences
 from ..store.database import Database
-
-CONFIG = click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="The INI file; the default is ./config.ini."
-)
-
-
-class NotReachable(click.ClickException):
-    """The database is not reachable."""
-
-    exit_code = 3
+from .configured import config_option, configured_database
+from .exits import Exit, Unreachable
 
 
 @click.command()
-@CONFIG
+@config_option
 @click.option("--to", type=click.IntRange(min=0), metavar="NUMBER", help="The version; without it, the newest.")
 @click.option("--dry-run", is_flag=True, help="Tell the steps, and make none.")
 @click.option("--yes", is_flag=True, help="Ask nothing, also before a step down.")
 def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> None:  # noqa: FBT001
-    """Bring the schema of the database to the version that this release needs, or to another one.
+    """Bring the schema of the database to the version of this release, or to another.
 
     Stop web servers and workers first, and make a backup. SQLite and PostgreSQL make all steps or none;
     on MySQL and MariaDB a step that was interrupted is made again by the next dbsync. Two at once do no harm.
@@ -60,14 +52,15 @@ def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> Non
 
 
 @click.command()
-@CONFIG
+@config_option
 @click.option("--equal", is_flag=True, help="Succeed only when it is exactly the schema of this release.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Tell the version of the database's schema, what is pending, and how the tables differ from this release's.
+    """Compare the schema of the database with this release's; change nothing.
 
-    It changes nothing. It succeeds when the version is at least the one that this release needs and no table or
-    column is missing or of another type; with --equal, when version, tables, columns and indexes are exactly those.
+    It tells both versions, what is pending, and how the tables differ. It succeeds when the version is at least the
+    one that this release needs and no table or column is missing or of another type; with --equal, when version,
+    tables, columns and indexes are exactly those.
 
     Exit codes: 0 yes, 1 no, 2 wrong usage, 3 the database is not reachable.
     """
@@ -78,20 +71,17 @@ def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT
     same = schema.current and not found
     click.echo(_as_json(schema, found, usable=usable, same=same) if as_json else _as_text(schema, found, usable=usable))
     if not (same if equal else usable):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(Exit.FAILED)
 
 
 @contextmanager
 def _database(config: Path | None) -> Iterator[Database]:
     """The database of the configuration, with all the time that it needs for an answer."""
     try:
-        own = load_settings(config).database
-        with closing(Database(own.peewee_url, own.busy_timeout, math.inf)) as database:
+        with configured_database(load_settings(config), answer_timeout=math.inf) as database:
             yield database
     except DatabaseUnavailable as error:
-        raise NotReachable(f"{error}{_reason(error)}") from error
-    except (ConfigError, MigrationFailed, SchemaMismatch) as error:
-        raise click.ClickException(str(error)) from error
+        raise Unreachable(f"{error}{_reason(error)}") from error
 
 
 def _reason(error: DatabaseUnavailable) -> str:

@@ -19,7 +19,7 @@ from rich.text import Text
 from .. import jsontext
 from ..app import DispatcherApp
 from ..config import Settings
-from ..errors import DatabaseUnavailable
+from ..errors import DispatcherError
 from ..settings import load_settings
 from .children import Child, start
 from .configured import config_option
@@ -66,7 +66,7 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
         try:
             with _let_in(settings) as headers:
                 seconds = _canary(base, headers, children, told)
-        except (NotReadyError, DatabaseUnavailable):
+        except (NotReadyError, DispatcherError):
             if told():
                 return
             for child in children:
