@@ -82,7 +82,7 @@ def test_a_canary_goes_all_the_way(town: Town) -> None:
     assert [(line[0], line[1]) for line in lines] == [
         ("✓", stage)
         for stage in (
-            *("configuration", "database", "broker", "server", "ready"),
+            *("configuration", "database", "schema", "broker", "server", "ready"),
             *("accepted", "recorded", "sent", "taken", "done", "seen"),
         )
     ]
@@ -94,7 +94,7 @@ def test_a_client_sees_its_part_also_on_a_plain_terminal(town: Town) -> None:
     ran = town.run("elsewhere", "--url", town.webs["well"].url, PYTHONIOENCODING="ascii")
     assert ran.returncode == 0, ran.stdout
     marks = [line.split()[0] for line in ran.stdout.splitlines()]
-    assert marks == ["--", "--", "--", "ok", "ok", "ok", "--", "ok", "ok", "ok", "ok"]
+    assert marks == ["--", "--", "--", "--", "ok", "ok", "ok", "--", "ok", "ok", "ok", "ok"]
     assert "database                not looked at: there is no configuration here" in ran.stdout
 
 

@@ -31,7 +31,7 @@ def test_the_list_says_of_a_command_what_it_says_itself(name: str, entry: Entry)
     command = command_of(entry)
     assert command.name == name
     assert entry.help == command.get_short_help_str(200)
-    assert len(entry.help) <= 84, "it takes a second line of the list"
+    assert len(entry.help) <= 64, "it takes a second line of the list"
 
 
 def test_help_lists_the_commands_in_sections_and_the_exit_codes(run: Run) -> None:

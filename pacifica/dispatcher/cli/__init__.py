@@ -11,15 +11,11 @@ COMMANDS: Mapping[str, Mapping[str, Entry]] = {
     "Jobs": {},
     "Service": {
         "up": Entry(".up:up", "Start web server and worker on this machine, and try them."),
-        "doctor": Entry(
-            ".doctor:doctor", "Send one job all the way, and say what to do where it does not come through."
-        ),
+        "doctor": Entry(".doctor:doctor", "Send one job all the way, and say what to do if it gets stuck."),
     },
     "Database": {
-        "dbsync": Entry(
-            ".schema:dbsync", "Bring the schema of the database to the version of this release, or to another."
-        ),
-        "dbchk": Entry(".schema:dbchk", "Compare the schema of the database with this release's; change nothing."),
+        "dbsync": Entry(".schema:dbsync", "Bring the schema of the database to that of this release."),
+        "dbchk": Entry(".schema:dbchk", "Compare the schema of the database with that of this release."),
         "purge": Entry(".purge:purge", "Delete jobs that have ended, with their labels and history."),
     },
     "Operating": {

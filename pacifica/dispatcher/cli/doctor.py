@@ -65,7 +65,7 @@ def doctor(  # noqa: PLR0913 - each is an option
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Send one job all the way, and say what to do where it does not come through.
+    """Send one job all the way, and say what to do if it gets stuck.
 
     On the service's machine it reads the configuration, and looks at database and broker, too: run it in the
     folder where the server runs. With --url alone, and no configuration here, it sees what a client sees.

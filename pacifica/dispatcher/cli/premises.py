@@ -7,14 +7,14 @@ from pathlib import Path
 from ..app import DispatcherApp
 from ..broker import Depth
 from ..config_values import mask_passwords
-from ..errors import BrokerUnavailable, ConfigError, DatabaseUnavailable
+from ..errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ..probes import answering_workers, broker_name, greet_broker
 from ..settings import find_sources, understand
 from ..store.connecting import check_installed, sqlite_file
 from ..store.identity import product
 from .findings import Finding, bad, good, skipped
 
-STAGES = ("configuration", "database", "broker")
+STAGES = ("configuration", "database", "schema", "broker")
 START_WORKER = "celery -A pacifica.dispatcher.tasks worker -l info"
 
 
@@ -34,6 +34,7 @@ class Premises:
             yield from (skipped(stage, "the configuration has faults") for stage in STAGES[1:])
             return
         yield self._database(self._app)
+        yield self._schema(self._app)
         yield self._broker(self._app)
 
     def keeps(self, uuid: str) -> Finding:
@@ -108,6 +109,22 @@ class Premises:
             )
         self._database_answers = True
         return good("database", f"{name}, {self._place()}", time.monotonic() - began)
+
+    def _schema(self, app: DispatcherApp) -> Finding:
+        if not self._database_answers:
+            return skipped("schema", "the database does not answer")
+        began = time.monotonic()
+        try:
+            schema = app.database.schema()
+            if schema.untouched:
+                return bad("schema", "the database is empty", f"It is not the server's. {self._relative()}")
+            schema.check()
+        except SchemaMismatch as error:
+            told, _, advice = str(error).partition(". ")
+            return bad("schema", told, advice)
+        except DatabaseUnavailable as error:
+            return bad("schema", str(error), "pacifica-dispatcher-cmd dbchk tells more.")
+        return good("schema", f"version {schema.found}, as this release needs it", time.monotonic() - began)
 
     def _broker(self, app: DispatcherApp) -> Finding:
         is_the_database = app.settings.celery["broker_url"].startswith("database:")

@@ -25,10 +25,11 @@ from .exits import Exit, Unreachable
 @click.option("--dry-run", is_flag=True, help="Tell the steps, and make none.")
 @click.option("--yes", is_flag=True, help="Ask nothing, also before a step down.")
 def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> None:  # noqa: FBT001
-    """Bring the schema of the database to the version of this release, or to another.
+    """Bring the schema of the database to that of this release.
 
-    Stop web servers and workers first, and make a backup. SQLite and PostgreSQL make all steps or none;
-    on MySQL and MariaDB a step that was interrupted is made again by the next dbsync. Two at once do no harm.
+    With --to, to that of another release. Stop web servers and workers first, and make a backup. SQLite and
+    PostgreSQL make all steps or none; on MySQL and MariaDB a step that was interrupted is made again by the next
+    dbsync. Two at once do no harm.
 
     A step down drops what the step up has made, with all that it holds.
 
@@ -56,11 +57,11 @@ def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> Non
 @click.option("--equal", is_flag=True, help="Succeed only when it is exactly the schema of this release.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Compare the schema of the database with this release's; change nothing.
+    """Compare the schema of the database with that of this release.
 
-    It tells both versions, what is pending, and how the tables differ. It succeeds when the version is at least the
-    one that this release needs and no table or column is missing or of another type; with --equal, when version,
-    tables, columns and indexes are exactly those.
+    It changes nothing, and tells both versions, what is pending, and how the tables differ. It succeeds when the
+    version is at least the one that this release needs and no table or column is missing or of another type; with
+    --equal, when version, tables, columns and indexes are exactly those.
 
     Exit codes: 0 yes, 1 no, 2 wrong usage, 3 the database is not reachable.
     """
