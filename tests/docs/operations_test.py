@@ -1,0 +1,186 @@
+"""docs/operations.md is walked from top to bottom: what an operator types is run, and the units' ExecStart with it."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from pacifica.dispatcher.celery_settings import CELERY_TYPES
+from pacifica.dispatcher.config import parse
+from pacifica.dispatcher.job import Job, State, new_uuid, now
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+
+from ..eventually import eventually
+from ..processes import Processes, Running, free_port
+from ..services import MYSQL, POSTGRESQL
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGE = (DOCS / "operations.md").read_text(encoding="utf-8")
+BIN = Path(sys.executable).parent
+ADDRESS = "127.0.0.1:8050"
+OTHERS = ("# As root", "# PostgreSQL", "# MariaDB")
+"""How blocks begin that the walk passes by."""
+UNITS = {
+    name: re.search(r"^ExecStart=/opt/dispatcher/bin/(.*)$", text, re.MULTILINE)
+    for name, text in re.findall(r"/system/(\S+)\.service`.*?^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+}
+
+
+class Block(NamedTuple):
+    """What an operator is to type, and under which heading."""
+
+    heading: str
+    text: str
+
+
+def blocks(language: str) -> Iterator[Block]:
+    """The blocks of one language, in their order."""
+    for part in re.split(r"^## ", PAGE, flags=re.MULTILINE):
+        for text in re.findall(rf"^```{language}\n(.*?)^```", part, re.MULTILINE | re.DOTALL):
+            yield Block(part.split("\n", 1)[0], text)
+
+
+@dataclass
+class Machine:
+    """A folder with the two units, and a shell in it."""
+
+    processes: Processes
+    address: str
+    running: dict[str, Running] = field(default_factory=dict)
+
+    def type(self, text: str) -> str:
+        """Run each line, as a shell does that stops at the first failure; what it printed."""
+        told = ""
+        for part in re.split(r"^(systemctl .*\n)", text.replace(ADDRESS, self.address), flags=re.MULTILINE):
+            if part.startswith("systemctl "):
+                self._systemctl(*part.split()[1:])
+            elif part:
+                told += self._shell(part)
+        return told
+
+    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+        """One request to the web server."""
+        return requests.request(method, f"http://{self.address}{path}", timeout=30, **more)
+
+    def state(self, uuid: str) -> str:
+        """How a job is."""
+        return str(self.ask("GET", f"/status/{uuid}").json()["state"])
+
+    def _systemctl(self, verb: str, *units: str) -> None:
+        for unit in units:
+            if verb == "stop":
+                self.running.pop(unit).stop()
+                continue
+            command = UNITS[unit]
+            assert command is not None
+            program, *arguments = shlex.split(command[1].replace(ADDRESS, self.address))
+            self.running[unit] = self.processes.start(unit, [str(BIN / program), *arguments])
+            if unit == "dispatcher-web":  # Its Type=notify has systemctl wait, too.
+                self.running[unit].url = f"http://{self.address}"
+                self.running[unit].wait_until_it_serves()
+
+    def _shell(self, text: str) -> str:
+        ran = subprocess.run(
+            ["bash", "-euc", text],
+            cwd=self.processes.cwd,
+            env=self.processes._environment({"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=60,
+        )
+        assert ran.returncode == 0, f"{text}\n{ran.stdout}{ran.stderr}"
+        return ran.stdout
+
+
+@pytest.fixture
+def machine(processes: Processes) -> Machine:
+    """An empty one; no broker server is needed there."""
+    address = f"127.0.0.1:{free_port()}"
+    processes.env |= {"BROKER_URL": "database://", "DISPATCHER_URL": f"http://{address}"}
+    return Machine(processes, address)
+
+
+def test_the_page_leads_from_an_empty_machine_to_one_that_was_restored_and_upgraded(machine: Machine) -> None:
+    told: dict[str, str] = {}
+
+    def walk(*headings: str) -> None:
+        for heading in headings:
+            mine = [block.text for block in blocks("sh") if block.heading == heading]
+            told[heading] = "".join(machine.type(text) for text in mine if not text.startswith(OTHERS))
+
+    def dispatch(options: dict[str, Any]) -> str:
+        return str(machine.ask("POST", "/dispatch/add", json={"args": [2, 2], "options": options}).json()["uuid"])
+
+    walk("Install")
+    ended, waiting = dispatch({}), dispatch({"countdown": 4})
+    eventually(lambda: machine.state(ended) == "SUCCESS")
+    walk("Back up")
+    assert "ok\n" in told["Back up"]
+    later = dispatch({})
+    eventually(lambda: machine.state(later) == machine.state(waiting) == "SUCCESS")
+    before = machine.ask("GET", f"/status/{waiting}").json()["finished"]
+
+    walk("Restore")
+    assert waiting in told["Restore"]
+    assert machine.state(ended) == "SUCCESS"
+    assert machine.ask("GET", f"/status/{later}").status_code == 404
+    eventually(lambda: machine.state(waiting) == "SUCCESS")
+    assert machine.ask("GET", f"/status/{waiting}").json()["finished"] > before
+
+    walk("Upgrade", "Keep it small", "What to do when")
+    assert machine.state(ended) == "SUCCESS"
+    assert '"database": "ok"' in told["What to do when"]
+
+
+@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
+def test_a_server_is_backed_up_and_restored(machine: Machine, make_database: Callable[[str], str], kind: str) -> None:
+    url = make_database(kind)
+    machine.processes.env["PEEWEE_URL"] = url
+    place = urlsplit(url)
+    name = place.path[1:]
+    (machine.processes.cwd / ".my.cnf").write_text(
+        f"[client]\nhost={place.hostname}\nport={place.port or 3306}\nuser={place.username}\n"
+        f"password={place.password or ''}\n",
+        encoding="utf-8",
+    )
+    first = "# PostgreSQL" if kind == POSTGRESQL else "# MariaDB"
+    dump, restore = (block.text for block in blocks("sh") if block.text.startswith(first))
+    with closing(Database(url)) as database:
+        database.wait_until_up(1, 0)
+        jobs = JobStore(database)
+        kept, lost = (
+            Job(uuid=new_uuid(), task="add", args=[2, 2], kwargs={}, state=State.PENDING, created=now(), max_attempts=3)
+            for _ in range(2)
+        )
+        jobs.add([kept])
+        machine.type(dump.replace(" dispatcher ", f" {name} "))
+        jobs.add([lost])
+        database.close()
+        machine.type(restore.replace(" dispatcher ", f" {name} "))
+        assert jobs.get(kept.uuid) is not None
+        assert jobs.get(lost.uuid) is None
+    machine.type("pacifica-dispatcher-cmd dbchk --equal")
+
+
+def test_the_settings_that_it_shows_are_valid() -> None:
+    for block in blocks("ini"):
+        if "[Unit]" not in block.text:
+            assert parse(block.text, {}, {}, celery_types=CELERY_TYPES)
+
+
+def test_there_is_something_to_do_for_each_alarm_and_each_verdict() -> None:
+    alarms = re.findall(r"- alert: (\w+)", (DOCS / "metrics.md").read_text(encoding="utf-8"))
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert rows == ["database", "schema", "broker", "outbox", "workers", *alarms]
