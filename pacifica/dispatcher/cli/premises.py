@@ -91,11 +91,10 @@ class Premises:
         file = sqlite_file(url)
         if file is not None and not file.exists():
             self._file_is_missing = True
-            return bad(
-                "database",
-                f"there is no file {file}",
-                "The server makes it, in its own folder, when it starts: run doctor there.",
-            )
+            advice = "The server makes it, in its own folder, when it starts: run doctor there."
+            if not file.parent.is_dir():
+                advice = "Nor is there its folder: make that, or correct [database] peewee_url (PEEWEE_URL)."
+            return bad("database", f"there is no file {file}", advice)
         try:
             check_installed(url)
             name = product(app.database)

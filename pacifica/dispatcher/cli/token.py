@@ -86,9 +86,13 @@ def _described(one: Token) -> dict[str, Any]:
 
 def _row(one: Token) -> tuple[str, ...]:
     expired = ", expired" if one.expires is not None and one.expires <= now() else ""
-    ends = f"{iso(one.expires) or 'never'}{expired}"
+    ends = f"{_second(one.expires) or 'never'}{expired}"
     scopes = " ".join(map(str, one.grants))
-    return one.id, one.name, scopes, "its own" if one.own else "all", iso(one.created) or "", ends
+    return one.id, one.name, scopes, "its own" if one.own else "all", _second(one.created), ends
+
+
+def _second(at: int | None) -> str:
+    return f"{iso(at)}"[:19] + "Z" if at is not None else ""
 
 
 @token.command()
