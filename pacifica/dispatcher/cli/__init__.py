@@ -1,21 +1,39 @@
 """``pacifica-dispatcher-cmd``: the commands beside the server's own."""
 
+from collections.abc import Mapping
+
 import click
 
-from .purge import purge
-from .schema import dbchk, dbsync
-from .token import token
-from .up import up
+from .exits import EPILOGUE
+from .lazy import Entry, LazyGroup
+
+COMMANDS: Mapping[str, Mapping[str, Entry]] = {
+    "Jobs": {},
+    "Service": {
+        "up": Entry(".up:up", "Start web server and worker on this machine, and try them."),
+    },
+    "Database": {
+        "dbsync": Entry(".schema:dbsync", "Bring the schema of the database to this release's version, or to another."),
+        "dbchk": Entry(".schema:dbchk", "Tell the schema's version, what is pending, and how the tables differ."),
+        "purge": Entry(".purge:purge", "Delete jobs that have ended, with their labels and history."),
+    },
+    "Operating": {
+        "token": Entry(".token:token", "Make, list and revoke the bearer tokens of the HTTP API."),
+        "completion": Entry(".completion:completion", "Print the script that completes these commands in your shell."),
+    },
+}
+"""Every command by its section of the help; a test holds each line to what the command itself says."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    epilog=EPILOGUE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="pacifica-dispatcher", prog_name="pacifica-dispatcher-cmd")
 def main() -> None:
-    """Run and look after Pacifica Dispatcher."""
+    """Dispatch jobs, and run and look after Pacifica Dispatcher.
 
-
-main.add_command(dbchk)
-main.add_command(dbsync)
-main.add_command(purge)
-main.add_command(token)
-main.add_command(up)
+    COMMAND --help tells more of each.
+    """
