@@ -25,9 +25,14 @@ def print_json(value: Any) -> None:
     click.echo(jsontext.pretty(value), nl=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """A table for people; a terminal folds what it has no room for, and a pipe gets each row on a line."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    Screen(width=None if sys.stdout.isatty() else 10_000).print(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """The table itself; texts are shown as they are, whatever rich would make of them."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
     for row in rows:
-        table.add_row(*map(Text, row))
-    Screen(width=None if sys.stdout.isatty() else 10_000).print(table)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return table
