@@ -10,15 +10,13 @@ from .lazy import Entry, LazyGroup
 COMMANDS: Mapping[str, Mapping[str, Entry]] = {
     "Jobs": {
         "dispatch": Entry(".jobs:dispatch", "Dispatch a job of TASK, and print its UUID."),
-        "batch": Entry(".batch:batch", "Dispatch a job for each line of FILE, and go on where an earlier run stopped."),
+        "batch": Entry(".batch:batch", "Dispatch a job for each line of FILE, once, however often run."),
         "status": Entry(".jobs:status", "Show jobs as they stand: one in full, several as a table."),
-        "result": Entry(
-            ".jobs:result", "Print the result of a job, and nothing else: text as it is, all else as JSON."
-        ),
+        "result": Entry(".jobs:result", "Print the result of a job, and nothing else."),
         "wait": Entry(".jobs:wait", "Wait until jobs have ended, and print how each did."),
         "search": Entry(".search:search", "List the jobs that fit, newest first."),
-        "watch": Entry(".watch:watch", "Watch these jobs until all have ended, or the newest that fit until Ctrl-C."),
-        "cancel": Entry(".jobs:cancel", "Cancel jobs that wait, and have those that run stopped by their worker."),
+        "watch": Entry(".watch:watch", "Watch jobs as they change, in a live table."),
+        "cancel": Entry(".jobs:cancel", "Cancel jobs that wait or run."),
         "retry": Entry(".jobs:retry", "Dispatch a job again, with the same task and arguments."),
         "events": Entry(".service:events", "Tell what happened to a job, or to all of them, oldest first."),
     },

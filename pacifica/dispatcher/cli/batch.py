@@ -69,11 +69,11 @@ class Sent(NamedTuple):
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended; the lines then say how.")
 @talking_patiently
 def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
-    """Dispatch a job for each line of FILE, and go on where an earlier run stopped.
+    """Dispatch a job for each line of FILE, once, however often run.
 
-    Run it again after Ctrl-C, or after the service was away: for a day, each line that was dispatched is the same
-    job with the same UUID, and none is doubled. With --key this also holds for a file in which lines were mended.
-    FILE may be - for standard input; it then takes a --key to be run again.
+    Run it again after Ctrl-C, or after the service was away, and it goes on where it stopped: for a day, each line
+    that was dispatched is the same job with the same UUID, and none is doubled. With --key this also holds for a
+    file in which lines were mended. FILE may be - for standard input; it then takes a --key to be run again.
 
     NDJSON has a JSON object a line: {"task": "add", "args": [2, 2], "kwargs": {}, "options": {}}. The first line of
     CSV names the arguments; values are text and read as in a URL, an empty one is left out.

@@ -110,7 +110,9 @@ def status(talk: Talk, uuids: tuple[str, ...]) -> None:
 @click.option("--wait", type=Seconds(), is_flag=False, flag_value=math.inf, help="Wait for it, at most so long.")
 @talking
 def result(talk: Talk, uuid: str, wait: float | None) -> None:
-    """Print the result of a job, and nothing else: text as it is, all else as JSON.
+    """Print the result of a job, and nothing else.
+
+    Text is printed as it is, anything else as JSON.
 
     Exit code 1 when the job has failed or was revoked, 4 when there is no result yet.
 
@@ -159,7 +161,9 @@ def wait(talk: Talk, uuids: tuple[str, ...], timeout: float | None) -> None:
 @uuids
 @talking
 def cancel(talk: Talk, uuids: tuple[str, ...]) -> None:
-    """Cancel jobs that wait, and have those that run stopped by their worker.
+    """Cancel jobs that wait or run.
+
+    Those that wait are revoked at once; those that run are stopped by their worker.
 
     Exit code 2 when one has ended already, or there is none; the others are cancelled all the same.
     """

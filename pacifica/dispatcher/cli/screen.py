@@ -32,7 +32,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) ->
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     """The table itself; texts are shown as they are, whatever rich would make of them."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
+    for column in columns:
+        table.add_column(column, no_wrap=column == "UUID")
     for row in rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table

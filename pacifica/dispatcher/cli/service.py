@@ -101,7 +101,5 @@ def _tell(talk: Talk, screen: Screen, event: JobEvent) -> None:
     if talk.as_json:
         print_json(event.document)
     else:
-        screen.print(
-            Text("  ").join(Text(cell) if isinstance(cell, str) else cell for cell in showing.event(event)),
-            soft_wrap=True,
-        )
+        cells = [cell for cell in showing.event(event) if cell]
+        screen.print(Text("  ").join(Text(cell) if isinstance(cell, str) else cell for cell in cells), soft_wrap=True)

@@ -1,7 +1,7 @@
 """Jobs and events as people read them."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
@@ -17,14 +17,14 @@ STYLES: Mapping[str, str] = {
     State.FAILURE: "bold red",
     State.REVOKED: "dim",
 }
-COLUMNS = ("UUID", "TASK", "STATE", "CREATED", "RAN", "RESULT")
+COLUMNS = ("UUID", "TASK", "STATE", "AGE", "RAN", "RESULT")
 LONGEST = 60
 """Characters of a result in a table."""
 
 
 def row(job: JobStatus) -> list[str | Text]:
     """A job as a row of a table."""
-    return [job.uuid, job.task, state(job.state), moment(job.created), ran(job), shortened(outcome(job))]
+    return [job.uuid, job.task, state(job.state), age(job.created), ran(job), shortened(outcome(job))]
 
 
 def state(name: str) -> Text:
@@ -89,6 +89,13 @@ def bare(told: Any) -> str:
 def moment(at: datetime) -> str:
     """A time in UTC, to the second."""
     return f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def age(at: datetime) -> str:
+    """How long ago it was, in the largest unit that fits."""
+    seconds = max(0, int((datetime.now(UTC) - at).total_seconds()))
+    size, unit = next((unit for unit in ((86_400, "d"), (3600, "h"), (60, "m")) if seconds >= unit[0]), (1, "s"))
+    return f"{seconds // size}{unit}"
 
 
 def ran(job: JobStatus) -> str:

@@ -31,10 +31,12 @@ Look = Callable[[], Sequence[JobStatus]]
 @click.option("-n", "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many at most.")
 @talking_patiently
 def watch(talk: Talk, uuids: tuple[str, ...], limit: int, **given: Any) -> None:
-    """Watch these jobs until all have ended, or the newest that fit until Ctrl-C.
+    """Watch jobs as they change, in a live table.
 
-    Where standard output is no terminal, each change is a line. With UUIDs, exit code 1 when a job did not succeed
-    and 130 on Ctrl-C; without, Ctrl-C is how it ends, and the exit code 0.
+    With UUIDs it ends when all of these have ended; without, it shows the newest that fit, until Ctrl-C.
+
+    Where standard output is no terminal, each change is a line. With UUIDs, the exit code is 1 when a job did not
+    succeed and 130 on Ctrl-C; without, Ctrl-C is how it ends, and the exit code is 0.
 
     \b
     Examples:

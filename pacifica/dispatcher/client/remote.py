@@ -49,7 +49,8 @@ class RemoteJob:
             if job.final:
                 return job
             if deadline.over:
-                raise TimedOut(f"Job {self.uuid} ({job.task}) is still {job.state} after {timeout:g} s.", job)
+                after = f" after {timeout:g} s" if timeout else ""
+                raise TimedOut(f"Job {self.uuid} ({job.task}) is still {job.state}{after}.", job)
             if "Preference-Applied" not in answer.headers:
                 time.sleep(deadline.left(asked_pause(answer.headers.get("Retry-After")) or RELOOK))
 
