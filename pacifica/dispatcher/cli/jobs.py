@@ -240,4 +240,4 @@ def _show(talk: Talk, jobs: Sequence[JobStatus]) -> None:
 
 
 def _left(deadline: Deadline) -> float | None:
-    return None if deadline.seconds is None else deadline.left(deadline.seconds)
+    return None if deadline.seconds is None else round(deadline.left(deadline.seconds), 3)

@@ -17,16 +17,16 @@ PAUSE = 2.0
 
 
 class Follower:
-    """The events of one stream behind ``place``; ``None`` is where the service lets it begin.
+    """The events of one stream behind ``place``; ``None`` is where the service lets it begin, and says so.
 
-    A cut connection is opened again behind the last event; ``NotReachable`` comes when none of the connection's
-    retries leads to a stream.
+    ``place`` is at any time the id of the event behind which it would go on, as text. A cut connection is opened
+    again there; ``NotReachable`` comes when none of the connection's retries leads to a stream.
     """
 
     def __init__(self, connection: Connection, path: str, place: int | None, silence: float = SILENCE) -> None:
         self._connection = connection
         self._path = path
-        self._place = "" if place is None else str(place)
+        self.place = "" if place is None else str(place)
         self._silence = silence
         self._pause = PAUSE
         self._over = False
@@ -35,27 +35,27 @@ class Follower:
         """The events; it ends when the service says that there will be no more."""
         pauses = self._connection.retries.pauses()
         while not self._over:
-            began, failed = self._place, None
+            began, failed = self.place, None
             try:
                 yield from self._stream()
             except NotReachable as error:
                 failed = error
-            if self._place != began:
+            if self.place != began:
                 pauses = self._connection.retries.pauses()
                 continue
             time.sleep(self._rest(failed, pauses))
 
     def _stream(self) -> Iterator[JobEvent]:
         """The events of one connection."""
-        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": self._place} if self._place else {})}
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": self.place} if self.place else {})}
         with self._connection.stream(self._path, headers, self._silence) as answer:
             if answer.status_code == 204:
                 self._over = True
                 return
             if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
                 raise BadAnswer(f"{answer.url} does not answer with a stream of events.")
-            for message in messages(_chunks(answer), self._place):
-                self._place = message.last_id
+            for message in messages(_chunks(answer), self.place):
+                self.place = message.last_id
                 self._pause = self._pause if message.retry is None else message.retry
                 if message.data is not None:
                     yield read(JobEvent.of, message.data)
