@@ -160,7 +160,7 @@ def test_search_lists_jobs_as_a_table_and_as_json_lines(command: Command, stack:
 
 def test_tasks_and_openapi_describe_the_service(command: Command) -> None:
     assert re.search(
-        r"^lab\.greet +name: string, loud: boolean = false +A greeting\.$", good(command("tasks")), re.MULTILINE
+        r"^lab\.greet +name: string, loud: boolean = false +A greeting\. *$", good(command("tasks")), re.MULTILINE
     )
     assert "x: integer | number | string" in good(command("tasks", "add"))
     assert json.loads(good(command("tasks", "add", "--json")))["name"] == "add"
