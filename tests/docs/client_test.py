@@ -66,10 +66,9 @@ def plain(text: str) -> str:
 
 def test_the_sweep_shows_a_table_of_results_and_failures(service: Processes) -> None:
     script = str(ROOT / "examples" / "sweep.py")
-    good, again, some = (service.run(script, *named) for named in ([], [], ["lab.yield_of"]))
+    good, some = (service.run(script, *named) for named in ([], ["lab.yield_of"]))
     assert (good.returncode, good.stderr) == (0, "")
     assert re.search(r"320 +│ 2\.5 +│ 800\.0 ", good.stdout)
-    assert good.stdout == again.stdout
     assert re.search(r"300 +│ 1\.5 +│ 450\.0 ", some.stdout)
     assert some.stdout.count("failed: ValueError: too hot") == 4
     nobody = service.run(script, env={"DISPATCHER_URL": "nowhere"})
