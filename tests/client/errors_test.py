@@ -41,6 +41,13 @@ def test_the_client_is_imported_without_the_server() -> None:
     assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic", "rich", "click"}
 
 
+def test_a_command_that_talks_http_is_imported_without_the_server() -> None:
+    modules = "arguments, batch, jobs, lines, search, service, showing, talking, watch"
+    code = f"import sys; from pacifica.dispatcher.cli import {modules}; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic"}
+
+
 def test_an_argument_may_have_any_name() -> None:
     signature = DispatcherClient.dispatch.__code__
     assert signature.co_posonlyargcount == 2

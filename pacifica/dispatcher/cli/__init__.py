@@ -21,9 +21,9 @@ COMMANDS: Mapping[str, Mapping[str, Entry]] = {
         "events": Entry(".service:events", "Tell what happened to a job, or to all of them, oldest first."),
     },
     "Service": {
+        "up": Entry(".up:up", "Start web server and worker on this machine, and try them."),
         "tasks": Entry(".service:tasks", "List what can be dispatched, or describe one task."),
         "openapi": Entry(".service:openapi", "Print the service's description of itself (OpenAPI 3.1)."),
-        "up": Entry(".up:up", "Start web server and worker on this machine, and try them."),
     },
     "Database": {
         "dbsync": Entry(".schema:dbsync", "Bring the schema of the database to this release's version, or to another."),

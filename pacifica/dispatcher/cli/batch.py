@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..client import BatchItem, ClientError, JobStatus, Problem, RemoteJob, State
+from ..client import BatchItem, JobStatus, NotReachable, Problem, RemoteJob, State
 from . import lines, showing
-from .exits import Failed, Refused
+from .exits import Failed, Refused, Unreachable
 from .jobs import OPTIONS, Pairs, options_of
 from .lines import Line
 from .screen import print_json
-from .talking import Pair, Talk, ending_of, talking_patiently
+from .talking import Pair, Talk, talking_patiently
 
 Advance = Callable[[int], None]
 
@@ -89,14 +89,17 @@ def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
       seq 1000 | jq -c '{task: "add", args: [., 1]}' | pacifica-dispatcher-cmd batch -
     """
     given = _given(file, said)
-    facts = None if str(file) == "-" else lines.facts(file, given.defaults)
+    facts = lines.facts(file, given.defaults) if file.is_file() else None
     key = said["key"] or (facts.key if facts else None)
+    hint = " Run the same command again to go on." if key else ""
     with _bar(facts.lines if facts else None) as advance:
         try:
             sent = list(_sent(talk, given, key, advance, tell=not said["wait"]))
-        except ClientError as error:
-            hint = " Run the same command again to go on." if key else ""
-            raise type(ending_of(error))(f"{error}{hint}") from error
+        except NotReachable as error:
+            raise Unreachable(f"{error}{hint}") from error
+        except KeyboardInterrupt:
+            click.echo(hint, nl=False, err=True)
+            raise
     jobs = [Job(number, job) for number, job in sent if isinstance(job, RemoteJob)]
     failed = _wait(talk, jobs) if said["wait"] else 0
     _end(len(jobs), len(sent) - len(jobs), failed)
@@ -133,7 +136,8 @@ def _lines(talk: Talk, given: Given, source: IO[bytes]) -> Iterator[Line]:
     if not given.as_csv or given.defaults.task is None:
         return lines.ndjson(source, given.defaults)
     schema = talk.client.task(given.defaults.task).arguments
-    text = TextIOWrapper(source, encoding="utf-8-sig", newline="")
+    # What is not UTF-8 becomes lone surrogates, which the service refuses by the line.
+    text = TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
     return lines.comma_separated(text, given.defaults, schema)
 
 

@@ -54,20 +54,24 @@ def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
 def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[str, Any]) -> Iterator[Line]:
     """A job a row: the first row names the arguments, and each value is read as in a URL; an empty one is left out."""
     reader = csv.reader(source, strict=True)
-    header = next(reader, [])
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            yield Line(reader.line_num, Problem.bad_item(f"The line is not CSV: {error}."))
-            continue
-        if row is None:
-            return
-        if row:
-            yield Line(reader.line_num, _row(header, row, defaults, schema))
+    header: Sequence[str] | None = None
+    while (row := _next(reader)) is not None:
+        if isinstance(row, Problem):
+            yield Line(reader.line_num, row)
+        elif header is None:
+            header = row
+        elif row:
+            yield Line(reader.line_num, _item(header, row, defaults, schema))
 
 
-def _row(
+def _next(reader: Iterator[Sequence[str]]) -> Sequence[str] | Problem | None:
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        return Problem.bad_item(f"The line is not CSV: {error}.")
+
+
+def _item(
     header: Sequence[str], row: Sequence[str], defaults: Defaults, schema: Mapping[str, Any]
 ) -> BatchItem | Problem:
     if len(row) != len(header):
@@ -85,10 +89,11 @@ class Facts(NamedTuple):
 
 def facts(path: Path, defaults: Defaults) -> Facts:
     """The key is made of the file's absolute path, its content, and what all lines have in common."""
-    count, digest = 0, hashlib.sha256(jsontext.dumps([str(path.absolute()), defaults.task, defaults.options]).encode())
+    common = jsontext.dumps([str(path.absolute()), defaults.task, defaults.options])
+    count, last, digest = 0, b"\n", hashlib.sha256(common.encode())
     with path.open("rb") as file:
         while part := file.read(1 << 20):
             digest.update(part)
             count += part.count(b"\n")
             last = part[-1:]
-    return Facts(count + (count == 0 or last != b"\n"), f"file-{digest.hexdigest()[:40]}")
+    return Facts(count + (last != b"\n"), f"file-{digest.hexdigest()[:40]}")
