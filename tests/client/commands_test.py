@@ -12,6 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from pacifica.dispatcher.cli import main
 
 from ..cli.conftest import CODE
 from ..e2e.stack import Stack
@@ -29,6 +32,18 @@ def command(stack: Stack) -> Command:
 
     def run(*arguments: str, env: dict[str, str] | None = None) -> Ran:
         return stack.processes.run("-c", CODE, *arguments, env={"DISPATCHER_URL": stack.url, **(env or {})})
+
+    return run
+
+
+@pytest.fixture
+def quick(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The same without a process of its own, for what has been shown with one, and differs little."""
+    monkeypatch.chdir(stack.processes.cwd)
+
+    def run(*arguments: str, env: dict[str, str] | None = None) -> Ran:
+        told = CliRunner().invoke(main, arguments, env={"DISPATCHER_URL": stack.url, **(env or {})})
+        return Ran(arguments, told.exit_code, told.stdout, told.stderr)
 
     return run
 
@@ -66,7 +81,7 @@ def terminal(stack: Stack, *arguments: str) -> str:
 # One job
 
 
-def test_dispatch_prints_the_uuid_and_the_others_take_it(command: Command) -> None:
+def test_dispatch_prints_the_uuid_and_the_others_take_it(command: Command, quick: Command) -> None:
     uuid = good(command("dispatch", "add", "2", "-2", "-l", "run=17", "-o", "priority=9"))
     assert re.fullmatch(UUID, uuid)
     assert good(command("wait", uuid, "--timeout", "30")) == f"{uuid} SUCCESS"
@@ -75,57 +90,57 @@ def test_dispatch_prints_the_uuid_and_the_others_take_it(command: Command) -> No
     assert re.search(r"^state +SUCCESS *$", shown, re.MULTILINE)
     assert re.search(r"^arguments +2, -2 *$", shown, re.MULTILINE)
     assert re.search(r"^labels +run=17 *$", shown, re.MULTILINE)
-    job = json.loads(good(command("status", uuid, "--json")))
+    job = json.loads(good(quick("status", uuid, "--json")))
     assert (job["uuid"], job["result"], job["priority"]) == (uuid, 0, 9)
     events = [line.split("  ") for line in good(command("events", uuid)).splitlines()]
     assert [event[3] for event in events] == ["PENDING", "STARTED", "SUCCESS"]
-    after = good(command("events", uuid, "--after", events[0][0], "--json")).splitlines()
+    after = good(quick("events", uuid, "--after", events[0][0], "--json")).splitlines()
     assert [json.loads(line)["kind"] for line in after] == ["STARTED", "SUCCESS"]
 
 
-def test_arguments_are_what_the_task_says_and_the_result_can_be_waited_for(command: Command) -> None:
-    assert good(command("dispatch", "lab.greet", "5", "-k", "loud=true", "--wait")) == "Hello, 5!"
-    job = json.loads(good(command("dispatch", "echo", '{"a": [1]}', "--wait", "30", "--json")))
+def test_arguments_are_what_the_task_says_and_the_result_can_be_waited_for(quick: Command) -> None:
+    assert good(quick("dispatch", "lab.greet", "5", "-k", "loud=true", "--wait")) == "Hello, 5!"
+    job = json.loads(good(quick("dispatch", "echo", '{"a": [1]}', "--wait", "30", "--json")))
     assert (job["state"], job["args"], job["result"]) == ("SUCCESS", ['{"a": [1]}'], '{"a": [1]}')
 
 
-def test_a_failed_job_ends_with_1(command: Command) -> None:
+def test_a_failed_job_ends_with_1(command: Command, quick: Command) -> None:
     bad(command("dispatch", "fail", "Oh no.", "--wait"), 1, "(fail) failed: RuntimeError: Oh no.")
-    ran = command("dispatch", "fail", "--wait", "--json")
+    ran = quick("dispatch", "fail", "--wait", "--json")
     assert (ran.returncode, json.loads(ran.stdout)["state"]) == (1, "FAILURE")
     uuid = json.loads(ran.stdout)["uuid"]
-    bad(command("result", uuid, "--json"), 1, "It was asked to fail.")
-    waited = command("wait", uuid)
+    bad(quick("result", uuid, "--json"), 1, "It was asked to fail.")
+    waited = quick("wait", uuid)
     assert (waited.returncode, waited.stdout) == (1, f"{uuid} FAILURE\n")
 
 
-def test_what_is_asked_wrongly_ends_with_2(command: Command) -> None:
+def test_what_is_asked_wrongly_ends_with_2(command: Command, quick: Command) -> None:
     bad(command("dispatch", "ad", "2", "2"), 2, "Error: No task named 'ad' is registered. Did you mean add")
-    bad(command("dispatch", "add", "2"), 2, "y: is missing")
-    bad(command("dispatch", "add", "2", "2", "-o", "speed=9"), 2, "speed: is not an option; they are queue")
-    bad(command("dispatch", "add", "2", "2", "--wiat"), 2, "No such option '--wiat'")
-    bad(command("dispatch", "add", "2", "2", "-k", "x"), 2, "'x' is not NAME=VALUE")
-    bad(command("status", "nonsense"), 2, "'nonsense' is not a UUID")
-    bad(command("status", "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"), 2, "No job has the UUID 0192f0c1")
-    bad(command("tasks", env={"DISPATCHER_TOKEN": "pd_nonsense"}), 2, "Error: ")
-    bad(command("tasks", "--url", "nowhere"), 2, "'nowhere' is not the URL of a service")
+    bad(quick("dispatch", "add", "2"), 2, "y: is missing")
+    bad(quick("dispatch", "add", "2", "2", "-o", "speed=9"), 2, "speed: is not an option; they are queue")
+    bad(quick("dispatch", "add", "2", "2", "--wiat"), 2, "No such option '--wiat'")
+    bad(quick("dispatch", "add", "2", "2", "-k", "x"), 2, "'x' is not NAME=VALUE")
+    bad(quick("status", "nonsense"), 2, "'nonsense' is not a UUID")
+    bad(quick("status", "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"), 2, "No job has the UUID 0192f0c1")
+    bad(quick("tasks", env={"DISPATCHER_TOKEN": "pd_nonsense"}), 2, "Error: ")
+    bad(quick("tasks", "--url", "nowhere"), 2, "'nowhere' is not the URL of a service")
 
 
-def test_nobody_there_ends_with_3(command: Command) -> None:
+def test_nobody_there_ends_with_3(command: Command, quick: Command) -> None:
     bad(command("tasks", "--url", "http://127.0.0.1:1"), 3, "http://127.0.0.1:1 cannot be reached: Connection refused.")
     with stubbed([busy(503, Retry_After="99")]) as stub:
-        bad(command("openapi", "--url", stub.url), 3, "cannot do it now: Not just now.")
+        bad(quick("openapi", "--url", stub.url), 3, "cannot do it now: Not just now.")
 
 
-def test_cancel_retry_and_too_short_a_wait(command: Command) -> None:
-    uuid = good(command("dispatch", "add", "1", "2", "-o", "countdown=600"))
-    bad(command("result", uuid), 4, f"Job {uuid} (add) is still PENDING.")
+def test_cancel_retry_and_too_short_a_wait(command: Command, quick: Command) -> None:
+    uuid = good(quick("dispatch", "add", "1", "2", "-o", "countdown=600"))
+    bad(quick("result", uuid), 4, f"Job {uuid} (add) is still PENDING.")
     bad(command("wait", uuid, "--timeout", "0.1"), 4, "is still PENDING after 0.1 s.")
     assert good(command("cancel", uuid)) == f"{uuid} REVOKED"
     again = good(command("retry", uuid, "--key", "once"))
-    assert good(command("retry", uuid, "--key", "once")) == again
-    assert good(command("wait", again)) == f"{again} SUCCESS"
-    ran = command("cancel", again, uuid)
+    assert good(quick("retry", uuid, "--key", "once")) == again
+    assert good(quick("wait", again)) == f"{again} SUCCESS"
+    ran = quick("cancel", again, uuid)
     assert (ran.returncode, ran.stdout) == (2, f"{uuid} REVOKED\n")
     assert "has ended as SUCCESS; there is nothing to cancel." in ran.stderr
 
@@ -145,7 +160,7 @@ def test_ctrl_c_says_that_the_job_goes_on(stack: Stack) -> None:
 # Many
 
 
-def test_search_lists_jobs_as_a_table_and_as_json_lines(command: Command, stack: Stack) -> None:
+def test_search_lists_jobs_as_a_table_and_as_json_lines(command: Command, quick: Command, stack: Stack) -> None:
     uuids = [stack.dispatch("add", n, 1, options={"labels": {"run": "listed"}}) for n in range(3)]
     for uuid in uuids:
         stack.ended(uuid)
@@ -154,20 +169,22 @@ def test_search_lists_jobs_as_a_table_and_as_json_lines(command: Command, stack:
     ).splitlines()
     assert lines[0].split() == ["UUID", "TASK", "STATE", "AGE", "RAN", "RESULT"]
     assert [line.split()[0] for line in lines[1:]] == uuids[:0:-1]
-    told = good(command("search", "--label", "run=listed", "--all", "--json")).splitlines()
+    told = good(quick("search", "--label", "run=listed", "--all", "--json")).splitlines()
     assert [json.loads(line)["uuid"] for line in told] == uuids[::-1]
 
 
-def test_tasks_and_openapi_describe_the_service(command: Command) -> None:
+def test_tasks_and_openapi_describe_the_service(command: Command, quick: Command) -> None:
     assert re.search(
         r"^lab\.greet +name: string, loud: boolean = false +A greeting\. *$", good(command("tasks")), re.MULTILINE
     )
-    assert "x: integer | number | string" in good(command("tasks", "add"))
-    assert json.loads(good(command("tasks", "add", "--json")))["name"] == "add"
+    assert "x: integer | number | string" in good(quick("tasks", "add"))
+    assert json.loads(good(quick("tasks", "add", "--json")))["name"] == "add"
     assert json.loads(good(command("openapi")))["openapi"].startswith("3.1")
 
 
-def test_batch_says_of_each_line_what_became_of_it_and_doubles_nothing(command: Command, stack: Stack) -> None:
+def test_batch_says_what_became_of_each_line_and_doubles_nothing(
+    command: Command, quick: Command, stack: Stack
+) -> None:
     lines = ['{"task": "add", "args": [1, 1]}', "nonsense", "", '{"task": "nothing"}', '{"args": [2, 2]}', "[1]"]
     (stack.processes.cwd / "jobs.ndjson").write_text("\n".join(lines), encoding="utf-8")
     ran = command("batch", "jobs.ndjson", "-l", "run=lines")
@@ -177,7 +194,7 @@ def test_batch_says_of_each_line_what_became_of_it_and_doubles_nothing(command: 
     for told in ("line 2: The line is not JSON", "line 4: No task named", "line 5: The line names no task", "line 6: "):
         assert told in ran.stderr
     assert ran.stderr.endswith("Error: 1 dispatched, 4 refused.\n")
-    again = command("batch", "jobs.ndjson", "-l", "run=lines", "--wait", "--json")
+    again = quick("batch", "jobs.ndjson", "-l", "run=lines", "--wait", "--json")
     told_lines = {one["line"]: one for one in map(json.loads, again.stdout.splitlines())}
     assert sorted(told_lines) == [1, 2, 4, 5, 6]
     assert (told_lines[1]["uuid"], told_lines[1]["state"]) == (found[1], "SUCCESS")
@@ -185,11 +202,11 @@ def test_batch_says_of_each_line_what_became_of_it_and_doubles_nothing(command: 
     assert len(stack.get("/status?label=run:lines").json()["jobs"]) == 1
 
 
-def test_batch_reads_csv_as_a_url_is_read(command: Command, stack: Stack) -> None:
+def test_batch_reads_csv_as_a_url_is_read(quick: Command, stack: Stack) -> None:
     text = 'name,loud\n5,true\n"Bob, B",\nonly\n'
     (stack.processes.cwd / "names.csv").write_text(text, encoding="utf-8")
-    bad(command("batch", "names.csv"), 2, "say it with --task")
-    ran = command("batch", "names.csv", "--task", "lab.greet", "--wait")
+    bad(quick("batch", "names.csv"), 2, "say it with --task")
+    ran = quick("batch", "names.csv", "--task", "lab.greet", "--wait")
     assert (ran.returncode, ran.stderr.splitlines()[0]) == (2, "line 4: The line has 1 values; the first line names 2.")
     shown = [re.sub(UUID, "<uuid>", line) for line in ran.stdout.splitlines()]
     assert shown == ["2 <uuid> SUCCESS Hello, 5!", "3 <uuid> SUCCESS Hello, Bob, B!"]
@@ -224,13 +241,13 @@ def test_in_a_terminal_a_batch_shows_a_bar_with_rate_and_estimate(stack: Stack) 
 # As it happens
 
 
-def test_watch_prints_each_change_until_all_jobs_have_ended(command: Command, stack: Stack) -> None:
+def test_watch_prints_each_change_until_all_jobs_have_ended(command: Command, quick: Command, stack: Stack) -> None:
     uuids = [stack.dispatch("sleep", 0.5), stack.dispatch("add", 1, 1)]
     lines = good(command("watch", *uuids)).splitlines()
     assert f"{uuids[0]}  sleep  SUCCESS  0.5" in lines
     assert f"{uuids[1]}  add  SUCCESS  2" in lines
     failed = stack.dispatch("fail")
-    ran = command("watch", failed, "--json")
+    ran = quick("watch", failed, "--json")
     assert (ran.returncode, json.loads(ran.stdout.splitlines()[-1])["state"]) == (1, "FAILURE")
 
 

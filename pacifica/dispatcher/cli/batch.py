@@ -3,10 +3,10 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 import click
 from rich.console import Console
@@ -121,8 +121,8 @@ def _sent(talk: Talk, given: Given, key: str | None, advance: Advance, *, tell: 
             numbers.append(line.number)
             yield line.item
 
-    with _opened(given.path) as source:
-        for outcome in talk.client.batch(items(_lines(talk, given, source)), idempotency_key=key):
+    with _opened(talk, given) as found:
+        for outcome in talk.client.batch(items(found), idempotency_key=key):
             sent = Sent(numbers.popleft(), outcome)
             advance(sent.number)
             if isinstance(outcome, Problem):
@@ -132,22 +132,21 @@ def _sent(talk: Talk, given: Given, key: str | None, advance: Advance, *, tell: 
             yield sent
 
 
-def _lines(talk: Talk, given: Given, source: IO[bytes]) -> Iterator[Line]:
-    if not given.as_csv or given.defaults.task is None:
-        return lines.ndjson(source, given.defaults)
-    schema = talk.client.task(given.defaults.task).arguments
-    # What is not UTF-8 becomes lone surrogates, which the service refuses by the line.
-    text = TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return lines.comma_separated(text, given.defaults, schema)
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
-    with path.open("rb") as file:
-        yield file
+def _opened(talk: Talk, given: Given) -> Iterator[Iterator[Line]]:
+    """The lines of the file, or of standard input."""
+    task = given.defaults.task
+    schema = talk.client.task(task).arguments if given.as_csv and task else None
+    with nullcontext(sys.stdin.buffer) if str(given.path) == "-" else given.path.open("rb") as source:
+        if schema is None:
+            yield lines.ndjson(source, given.defaults)
+            return
+        # What is not UTF-8 becomes lone surrogates, which the service refuses by the line.
+        text = TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        try:
+            yield lines.comma_separated(text, given.defaults, schema)
+        finally:
+            text.detach()
 
 
 def _wait(talk: Talk, jobs: Sequence[Job]) -> int:
