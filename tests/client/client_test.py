@@ -7,6 +7,8 @@ from itertools import islice
 
 import pytest
 
+from pacifica.dispatcher.cli.talking import Talk
+from pacifica.dispatcher.cli.watch import Told
 from pacifica.dispatcher.client import (
     BatchItem,
     DispatcherClient,
@@ -22,6 +24,7 @@ from pacifica.dispatcher.client import (
 )
 
 from ..e2e.stack import Stack
+from ..eventually import eventually
 
 
 def adding(count: int, run: str) -> list[BatchItem]:
@@ -117,9 +120,9 @@ def test_a_batch_has_an_outcome_for_each_item_in_order_and_doubles_nothing(
     found = list(client.search(label={"run": "batch"}))
     assert {job.uuid for job in found} == {one.uuid for one in first if isinstance(one, RemoteJob)}
     items[7] = adding(1, "batch")[0]
-    mended = list(client.batch(items, idempotency_key="sweep"))
-    assert [one for one, before in zip(mended, first, strict=True) if one != before] == [mended[7]]
-    assert len(list(client.search(label={"run": "batch"}))) == 21
+    with pytest.raises(Refused) as told:
+        list(client.batch(items, idempotency_key="sweep"))
+    assert told.value.code == "key-reused"
 
 
 def test_a_search_goes_from_page_to_page(client: DispatcherClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,3 +187,14 @@ def test_the_service_tells_of_itself(client: DispatcherClient, stack: Stack) -> 
     with DispatcherClient(stack.url, token="pd_nonsense") as stranger, pytest.raises(Refused) as told:
         list(islice(stranger.search(), 1))
     assert told.value.status == 401
+
+
+def test_who_watches_is_told_when_something_happens(client: DispatcherClient) -> None:
+    told = Told(Talk(client, as_json=False))
+    told.start()
+
+    def happened() -> bool:
+        client.dispatch("add", 1, 1)
+        return told.happened.is_set()
+
+    eventually(happened)

@@ -258,7 +258,7 @@ def test_in_a_terminal_watch_is_a_table_with_whole_uuids(stack: Stack) -> None:
 
 def test_watch_and_events_follow_what_happens_until_ctrl_c(stack: Stack) -> None:
     env = {"DISPATCHER_URL": stack.url}
-    begin = stack.get("/events?after=0&limit=1000").json()["events"][-1]["id"]
+    begin = stack.get(f"/status/{stack.dispatch('add', 1, 1)}/events").json()["events"][0]["id"]
     following = ["-c", CODE, "events", "--follow", "--after", str(begin), "--json"]
     events = stack.processes.start("events", following, env=env)
     watch = stack.processes.start("watch", ["-c", CODE, "watch", "--label", "run=watched"], env=env)

@@ -65,15 +65,15 @@ class Sent(NamedTuple):
 )
 @click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"For all lines: one of {OPTIONS}.")
 @click.option("-l", "--label", "labels", type=Pair(), multiple=True, help="A label for all lines.")
-@click.option("--key", help="What the jobs are known by when it is run again; by default the file's path and content.")
+@click.option("--key", help="What the batch is known by when it is run again; by default the file's path and content.")
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended; the lines then say how.")
 @talking_patiently
 def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
     """Dispatch a job for each line of FILE, once, however often run.
 
     Run it again after Ctrl-C, or after the service was away, and it goes on where it stopped: for a day, each line
-    that was dispatched is the same job with the same UUID, and none is doubled. With --key this also holds for a
-    file in which lines were mended. FILE may be - for standard input; it then takes a --key to be run again.
+    that was dispatched is the same job with the same UUID, and none is doubled. A file that was changed is another
+    batch, with jobs of its own. FILE may be - for standard input; it then takes a --key to be run again.
 
     NDJSON has a JSON object a line: {"task": "add", "args": [2, 2], "kwargs": {}, "options": {}}. The first line of
     CSV names the arguments; values are text and read as in a URL, an empty one is left out.

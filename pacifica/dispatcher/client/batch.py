@@ -22,8 +22,7 @@ class Batch:
     """The requests of one batch.
 
     The request that begins with item ``n`` has the key ``<key>-<n>``, so what a run before has sent is found again,
-    as long as the items are the same. An item that cannot be sent is sent as ``null``: it keeps its place, and
-    only it is new when it has been mended.
+    as long as the items are the same. An item that cannot be sent is sent as ``null``, so that it keeps its place.
     """
 
     def __init__(self, connection: Connection, key: str) -> None:
