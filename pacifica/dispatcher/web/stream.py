@@ -16,8 +16,11 @@ from . import render
 from .waiting import Query
 
 EVENTS = "text/event-stream"
-BEGIN = b"retry: 2000\n\n"
-"""A client whose stream ended comes back after so many milliseconds."""
+BEGIN = b"retry: 2000\nid: %d\n\n"
+"""A client whose stream ended comes back after so many milliseconds, and behind this event if it has seen none.
+
+A message without data is not dispatched, but its id is remembered (section 9.2.6).
+"""
 SILENCE = b":\n\n"
 DEFAULT_LIMIT, MOST = 100, 1000
 """Events of a page."""
@@ -75,19 +78,23 @@ def told(
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
     events = waiting.follow(after, job, reach)
-    next(events)
+    begin = next(events)
     response.stream = True
     response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes on at once what it gets
-    return _lines(events)
+    return _lines(begin, events)
 
 
-def _lines(events: Generator[Event | None]) -> Iterator[bytes]:
+def _lines(begin: int | Event | None, events: Generator[int | Event | None]) -> Iterator[bytes]:
     with closing(events):
-        yield BEGIN
+        yield _line(begin)
         for event in events:
-            yield SILENCE if event is None else _message(event)
+            yield _line(event)
 
 
-def _message(event: Event) -> bytes:
+def _line(event: int | Event | None) -> bytes:
+    if event is None:
+        return SILENCE
+    if isinstance(event, int):
+        return BEGIN % event
     return b"id: %d\ndata: %s\n\n" % (event.id, jsontext.dumps(render.event(event)).encode())
