@@ -73,10 +73,10 @@ class Waiting:
 
     def follow(
         self, after: int | None = None, job: str | None = None, reach: Reach = EVERY_JOB
-    ) -> Generator[int | Event | None]:
-        """Events behind ``after`` as they happen, of one job or of all; ``None`` when there is silence.
+    ) -> Generator[int | Event]:
+        """Events behind ``after`` as they happen, of one job or of all.
 
-        First comes the place behind which they begin, for who is cut off before the first of them.
+        First, and when there is silence, comes the place behind which the next one will be, for who is cut off there.
 
         Without ``after`` it is the whole history of a job, and of all jobs what happens from now on. It ends
         when the job is final, when the server stops, and when the database is away; whoever reads goes on
@@ -98,7 +98,7 @@ class Waiting:
                         return
                     if time.monotonic() - told >= self._heartbeat:
                         told = time.monotonic()
-                        yield None
+                        yield place
                     watch.wait(min(RELOOK, self._heartbeat))
             except DatabaseUnavailable as error:
                 logger.warning("A stream of events ends: %s", error)

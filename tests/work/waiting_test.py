@@ -205,7 +205,7 @@ def test_a_stream_without_a_place_tells_only_what_happens_from_now_on(
 def test_a_silent_stream_shows_that_it_lives(sqlite: Database) -> None:
     waiting = a_waiting(sqlite, heartbeat=0.05)
     stream = waiting.follow()
-    assert [next(stream) for _ in range(3)] == [0, None, None]
+    assert [next(stream) for _ in range(3)] == [0, 0, 0]
     stream.close()
     waiting._feed.stop()
 

@@ -21,7 +21,7 @@ BEGIN = b"retry: 2000\nid: %d\n\n"
 
 A message without data is not dispatched, but its id is remembered (section 9.2.6).
 """
-SILENCE = b":\n\n"
+SILENCE = b":\nid: %d\n\n"
 DEFAULT_LIMIT, MOST = 100, 1000
 """Events of a page."""
 AFTER: Mapping[str, Mapping[str, Any]] = {
@@ -85,16 +85,12 @@ def told(
     return _lines(begin, events)
 
 
-def _lines(begin: int | Event | None, events: Generator[int | Event | None]) -> Iterator[bytes]:
+def _lines(begin: int | Event, events: Generator[int | Event]) -> Iterator[bytes]:
     with closing(events):
-        yield _line(begin)
+        yield BEGIN % begin
         for event in events:
-            yield _line(event)
+            yield SILENCE % event if isinstance(event, int) else _message(event)
 
 
-def _line(event: int | Event | None) -> bytes:
-    if event is None:
-        return SILENCE
-    if isinstance(event, int):
-        return BEGIN % event
+def _message(event: Event) -> bytes:
     return b"id: %d\ndata: %s\n\n" % (event.id, jsontext.dumps(render.event(event)).encode())
