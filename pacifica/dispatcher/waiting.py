@@ -73,8 +73,10 @@ class Waiting:
 
     def follow(
         self, after: int | None = None, job: str | None = None, reach: Reach = EVERY_JOB
-    ) -> Generator[Event | None]:
-        """Events behind ``after`` as they happen, of one job or of all; ``None`` first, and when there is silence.
+    ) -> Generator[int | Event]:
+        """Events behind ``after`` as they happen, of one job or of all.
+
+        First, and when there is silence, comes the place behind which the next one will be, for who is cut off there.
 
         Without ``after`` it is the whole history of a job, and of all jobs what happens from now on. It ends
         when the job is final, when the server stops, and when the database is away; whoever reads goes on
@@ -82,7 +84,7 @@ class Waiting:
         """
         with self._feed.watch(job, stream=True) as watch:
             place = after if after is not None else self._feed.position if job is None else 0
-            yield None
+            yield place
             told = time.monotonic()
             try:
                 while True:
@@ -96,7 +98,7 @@ class Waiting:
                         return
                     if time.monotonic() - told >= self._heartbeat:
                         told = time.monotonic()
-                        yield None
+                        yield place
                     watch.wait(min(RELOOK, self._heartbeat))
             except DatabaseUnavailable as error:
                 logger.warning("A stream of events ends: %s", error)

@@ -8,10 +8,23 @@ from .exits import EPILOGUE
 from .lazy import Entry, LazyGroup
 
 COMMANDS: Mapping[str, Mapping[str, Entry]] = {
-    "Jobs": {},
+    "Jobs": {
+        "dispatch": Entry(".jobs:dispatch", "Dispatch a job of TASK, and print its UUID."),
+        "batch": Entry(".batch:batch", "Dispatch a job for each line of FILE, once, however often run."),
+        "status": Entry(".jobs:status", "Show jobs as they stand: one in full, several as a table."),
+        "result": Entry(".jobs:result", "Print the result of a job, and nothing else."),
+        "wait": Entry(".jobs:wait", "Wait until jobs have ended, and print how each did."),
+        "search": Entry(".search:search", "List the jobs that fit, newest first."),
+        "watch": Entry(".watch:watch", "Watch jobs as they change, in a live table."),
+        "cancel": Entry(".jobs:cancel", "Cancel jobs that wait or run."),
+        "retry": Entry(".jobs:retry", "Dispatch a job again, with the same task and arguments."),
+        "events": Entry(".service:events", "Tell what happened to a job, or to all of them, oldest first."),
+    },
     "Service": {
         "up": Entry(".up:up", "Start web server and worker on this machine, and try them."),
         "doctor": Entry(".doctor:doctor", "Send one job all the way, and say what to do if it gets stuck."),
+        "tasks": Entry(".service:tasks", "List what can be dispatched, or describe one task."),
+        "openapi": Entry(".service:openapi", "Print the service's description of itself (OpenAPI 3.1)."),
     },
     "Database": {
         "dbsync": Entry(".schema:dbsync", "Bring the schema of the database to that of this release."),
