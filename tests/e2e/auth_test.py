@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def exposed(resource: Any) -> Iterator[tuple[str, str]]:
 
 
 def test_every_exposed_handler_has_its_rule_and_every_rule_its_handler() -> None:
-    tree = rest.Root(None)  # type: ignore[arg-type]
+    tree = rest.Root(None, SimpleNamespace(health=None), None)  # type: ignore[arg-type]
     assert sorted(set(exposed(tree))) == sorted((name, method) for name, own in ACCESS.items() for method in own)
 
 
