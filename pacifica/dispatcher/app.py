@@ -19,6 +19,7 @@ from .config_ini import PlaceFault
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused
 from .feed import Feed
 from .job import Outgoing, new_uuid, now
+from .journal import ToldJobs, ToldOutbox
 from .limits import ArgumentLimits
 from .registry import Registry
 from .relay import Relay
@@ -104,7 +105,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def jobs(self) -> JobStore:
         """The job rows."""
         own = self.settings.dispatcher
-        return JobStore(
+        return ToldJobs(
             self.database,
             durable=own.dispatch_synchronous == "full",
             reports_durable=own.report_synchronous == "full",
@@ -113,7 +114,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     @cached_property
     def outbox(self) -> Outbox:
         """The jobs that wait to be published."""
-        return Outbox(self.database)
+        return ToldOutbox(self.database)
 
     @cached_property
     def workers(self) -> WorkerStore:

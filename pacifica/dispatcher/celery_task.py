@@ -10,6 +10,7 @@ from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
+from . import logcontext
 from .backend import CLAIM_KEY
 from .broker import keep_headers
 from .errors import DatabaseUnavailable
@@ -75,7 +76,8 @@ class DispatcherTask(Task):  # type: ignore[misc]
         if task_id is not None and task_id == self.request.id and options.get("retries"):
             return self._ask_for_retry(args or (), kwargs or {}, options)
         call = app.registry[self.name].bind(*plain_arguments(args or (), kwargs or {}))
-        request = Request(uuid=task_id, headers=keep_headers(_with_parents(app, options)))
+        headers = keep_headers(_with_parents(app, options))
+        request = Request(uuid=task_id, headers=headers, request_id=logcontext.current().get("request"))
         job = app.quiet_service.dispatch(call, _options(options), request)
         result = self.AsyncResult(job.uuid)
         if job.eta is None and job.due is not None:

@@ -82,6 +82,15 @@ class AuthSettings:
 
 
 @dataclass(frozen=True)
+class LoggingSettings:
+    """What is logged, and how it looks; a Celery worker's own ``-l`` says how much it tells."""
+
+    format: str
+    level: str
+    access: bool
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration, valid; whatever may hold a password is left out of its ``repr``."""
 
@@ -89,6 +98,7 @@ class Settings:
     celery: Mapping[str, Any] = field(repr=False)
     dispatcher: DispatcherSettings
     auth: AuthSettings
+    logging: LoggingSettings
 
 
 class Option(NamedTuple):
@@ -175,6 +185,12 @@ OPTIONS: tuple[Option, ...] = (
            "The window of the rate limit, in seconds."),
     Option("auth", "show_tracebacks", YES_NO, "false",
            "Whether those who may read a failed job see its traceback, too."),
+    Option("logging", "format", choice("plain", "json"), "plain",
+           "How a log line looks: plain for people, json for programs (docs/logging.md)."),
+    Option("logging", "level", choice("debug", "info", "warning", "error"), "info",
+           "The least level that the web server logs; a worker has Celery's own -l for that."),
+    Option("logging", "access", YES_NO, "true",
+           "Whether each request is a line."),
 )
 # fmt: on
 SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS))
@@ -221,6 +237,7 @@ def parse(
         celery=MappingProxyType(chosen["celery"]),
         dispatcher=DispatcherSettings(**chosen["dispatcher"]),
         auth=AuthSettings(**chosen["auth"]),
+        logging=LoggingSettings(**chosen["logging"]),
     )
 
 

@@ -4,6 +4,7 @@ Options of its command line win over these.
 """
 
 worker_class = "pacifica.dispatcher.web.server.gthread.Worker"
+logger_class = "pacifica.dispatcher.web.server.gunicorn_log.Logger"
 bind = "127.0.0.1:8050"
 workers = 2
 threads = 8

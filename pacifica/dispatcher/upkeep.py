@@ -149,8 +149,7 @@ class Upkeep:
         for holder in dead:
             held = self._workers.held(holder, limit=BATCH)
             for uuid, token in held:
-                if self._jobs.lose(uuid, token=token, reason="its worker died", at=now()):
-                    logger.warning("Job %s was lost with its worker.", uuid)
+                self._jobs.lose(uuid, token=token, reason="its worker died", at=now())
             if len(held) < BATCH:
                 self._workers.forget([holder])
 

@@ -15,7 +15,9 @@ import cherrypy
 from . import jsontext, rest
 from .app import DispatcherApp
 from .errors import ConfigError, DispatcherError
+from .logsetup import configure
 from .settings import load_settings
+from .web.requestlog import RequestLog
 from .web.server.intake import Limits
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class LazyApplication:
             logger.error(  # noqa: TRY400 - a sentence for the operator, not a traceback
                 "The service cannot start, and tries again at the next request: %s", error
             )
-            return _unavailable(start_response)
+            return RequestLog(_unavailable)(environ, start_response)
         return application(environ, start_response)
 
     def stop(self) -> None:
@@ -77,6 +79,7 @@ def build() -> WsgiApplication:
     A database that is not up is not waited for: the request would wait, too.
     """
     app = DispatcherApp(load_settings)
+    configure(app.settings.logging)
     app.prepare(patient=False)
     tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
@@ -89,7 +92,7 @@ def build() -> WsgiApplication:
     return tree  # type: ignore[no-any-return]
 
 
-def _unavailable(start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _unavailable(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     text = "The service cannot start; its log tells why."
     problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": text, "message": text}
     start_response("503 Service Unavailable", [("Content-Type", "application/problem+json"), ("Retry-After", "2")])
