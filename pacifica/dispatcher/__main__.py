@@ -18,6 +18,7 @@ from .logsetup import configure
 from .settings import load_settings
 from .web.requestlog import use_files
 from .web.server.embedded import Server
+from .web.tracing import trace_requests
 
 DEFAULTS = {
     "server.socket_host": "127.0.0.1",
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure(app.settings.logging)
         app.prepare()
         tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
+        trace_requests(tree, app.tracing)
         _configure(tree, given)
         use_files(app.settings.logging)
         _check_address(app.settings.auth.anonymous)

@@ -31,6 +31,7 @@ from .store.outbox import Outbox
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .tokens import Tokens
+from .tracing import Tracing, tracing
 from .transport import Transport
 from .upkeep import Upkeep
 from .waiting import Waiting
@@ -145,6 +146,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             republish=own.republish_seconds,
             keep_keys=own.idempotency_seconds,
         )
+
+    @cached_property
+    def tracing(self) -> Tracing:
+        """Makes spans, where the environment asks for them."""
+        return tracing(os.environ, self.connection_for_write().get_transport_cls().driver_type)
 
     @property
     def publisher(self) -> Publisher:

@@ -23,6 +23,7 @@ from kombu.utils.json import loads as kombu_loads
 
 from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing
+from .tracing import Tracing, Untraced
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ MESSAGE_HEADERS = (
     "replaced_task_nesting",
 )
 """What a Celery workflow says of a job in the message's headers; kept in the row until it is sent."""
+UNTRACED = Untraced()
 OWN_HEADERS = ("traceparent", "request_id")
 """Headers of ours that go with a message as they are: where the job comes from."""
 
@@ -244,7 +246,12 @@ def send(app: Celery, producer: Producer, job: Outgoing) -> None:
         **headers,
     )
     message.headers.update(own)
-    app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
+    queue = getattr(options.get("queue"), "name", None) or str(options.get("routing_key") or "")
+    tracing: Tracing = getattr(app, "tracing", UNTRACED)
+    with tracing.sending(job.uuid, queue, own.get("traceparent")) as context:
+        if context is not None:
+            message.headers["traceparent"] = context
+        app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
 
 
 OURS = frozenset({"expires", "time_limit", "soft_time_limit", "ignore_result", "mandatory", "immediate", "serializer"})

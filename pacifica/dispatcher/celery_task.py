@@ -98,8 +98,11 @@ class DispatcherTask(Task):  # type: ignore[misc]
         reports = self._reports(app, claim)
         request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reports=reports)
         spec = app.registry[self.name]
+        queue = str((request.delivery_info or {}).get("routing_key") or "")
+        context = getattr(request, "traceparent", None)
         try:
-            return spec.dump(self._run_body(spec, claim), app.settings.dispatcher.result_limit)
+            with app.tracing.processing(request.id, self.name, queue, claim.attempt, context):
+                return spec.dump(self._run_body(spec, claim), app.settings.dispatcher.result_limit)
         finally:
             reports.finish()
 

@@ -44,9 +44,11 @@ _IN_MESSAGE = frozenset({"event", "method", "path", "status", "exception", "extr
 _PREFIX = "pacifica.dispatcher."
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {FIELDS, "message", "asctime", "taskName", "data"}
 _SECRET = re.compile(r"(?i)(pd_[\w-]{4})[\w-]+|((?:bearer|basic)(?:\s|%20|\+)+|(?:access_)?token=)[^\s&\"'\\]+")
+_MARKS = ("pd_", "bearer", "basic", "token=")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _IN_TRACEBACK = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BARE = re.compile(r"[\w.:/@+%*-]+")
+_ENCODER = json.JSONEncoder(default=str)
 
 
 class LineFormat(logging.Formatter):
@@ -78,7 +80,8 @@ class PlainFormat(LineFormat):
         fields: Mapping[str, Any] = getattr(record, FIELDS, {})
         shown = "".join([f" {key}={_value(fields[key])}" for key in KEYS if key in fields and key not in _IN_MESSAGE])
         shown += "".join([f" {key}={_value(value)}" for key, value in _extra(record).items()])
-        message = _CONTROL.sub(_escape, record.getMessage())
+        message = record.getMessage()
+        message = message if message.isprintable() else _CONTROL.sub(_escape, message)
         name = record.name.removeprefix(_PREFIX)
         line = f"{self.formatTime(record)} {record.levelname:<7} {name}: {message}{shown}"
         if told := self.told_exception(record, fields):
@@ -104,7 +107,7 @@ class JsonFormat(LineFormat):
             line["extra"] = extra
         if told := self.told_exception(record, fields):
             line["exception"] = told
-        return _mask(json.dumps(line, default=str).replace("\x7f", "\\u007f"))
+        return _mask(_ENCODER.encode(line).replace("\x7f", "\\u007f"))
 
 
 FORMATS: Mapping[str, type[LineFormat]] = {"plain": PlainFormat, "json": JsonFormat}
@@ -128,4 +131,8 @@ def _escape(found: "re.Match[str]") -> str:
 
 
 def _mask(line: str) -> str:
+    """The expression is dear, and most lines have nothing for it."""
+    low = line.lower()
+    if not any(mark in low for mark in _MARKS):
+        return line
     return _SECRET.sub(lambda found: f"{found[1] or found[2]}***", line)

@@ -10,7 +10,7 @@ import click
 from .app import DispatcherApp
 from .errors import DispatcherError
 from .settings import load_settings
-from .worker_logs import connect
+from .worker_signals import connect
 
 
 class WorkerApp(DispatcherApp):

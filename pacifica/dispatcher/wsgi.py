@@ -19,6 +19,7 @@ from .logsetup import configure
 from .settings import load_settings
 from .web.requestlog import RequestLog
 from .web.server.intake import Limits
+from .web.tracing import trace_requests
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def build() -> WsgiApplication:
     configure(app.settings.logging)
     app.prepare(patient=False)
     tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
+    trace_requests(tree, app.tracing)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
     if application.threads is not None:
         app.feed.places = min(app.feed.places, application.threads // 2)

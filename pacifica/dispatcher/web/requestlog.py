@@ -43,9 +43,9 @@ class RequestLog:
             return start_response(status, [*headers, (HEADER, request)], *more)
 
         try:
-            return Answer(self._application(environ, start), line)
+            return Answer(self._application(environ, start), line.write)
         except BaseException:
-            line.write()
+            line.write(0)
             raise
 
 
@@ -54,13 +54,12 @@ class Line:
 
     def __init__(self, environ: dict[str, Any], bound: logcontext.Bound) -> None:
         self.status = 500
-        self.sent = 0
         self._environ = environ
         self._bound = bound
         self._began = time.perf_counter()
 
-    def write(self) -> None:
-        """Write it, and end the request's context."""
+    def write(self, sent: int) -> None:
+        """Write it, with the bytes that were sent, and end the request's context."""
         environ, path = self._environ, shown(target(self._environ, self._environ.get("PATH_INFO", "")))
         level = logging.DEBUG if path.startswith(PROBES) and self.status < 500 else logging.INFO
         if logger.isEnabledFor(level):
@@ -70,7 +69,7 @@ class Line:
                 "path": path,
                 "status": self.status,
                 "ms": round((time.perf_counter() - self._began) * 1000, 1),
-                "bytes": self.sent,
+                "bytes": sent,
                 "remote": environ.get("REMOTE_ADDR", ""),
             }
             logger.log(level, "%s %s %d", method, path, self.status, extra={FIELDS: fields})
@@ -78,29 +77,28 @@ class Line:
 
 
 class Answer:
-    """The parts of an answer, counted as they are sent; its end is the request's."""
+    """The parts of an answer; when it is closed, ``end`` is told once how many bytes of it were sent."""
 
-    def __init__(self, parts: Iterable[bytes], line: Line) -> None:
+    def __init__(self, parts: Iterable[bytes], end: Callable[[int], object]) -> None:
         self._parts = parts
-        self._line: Line | None = line
+        self._end: Callable[[int], object] | None = end
+        self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        line = self._line
         for part in self._parts:
-            if line is not None:
-                line.sent += len(part)
+            self._sent += len(part)
             yield part
 
     def close(self) -> None:
         """Close the answer within; the server calls this when all is sent, or its client is gone."""
-        line, self._line = self._line, None
+        end, self._end = self._end, None
         try:
             close: Callable[[], None] | None = getattr(self._parts, "close", None)
             if close is not None:
                 close()
         finally:
-            if line is not None:
-                line.write()
+            if end is not None:
+                end(self._sent)
 
 
 class WithoutTime(logging.Filter):

@@ -1,5 +1,6 @@
-"""A Celery worker's log in our form: ``-l`` and ``-f`` say, as ever, how much there is and where it goes.
+"""What a worker does at Celery's signals: its log is in our form, and its spans are sent before a child ends.
 
+``-l`` and ``-f`` say, as ever, how much is logged and where it goes.
 Of our own jobs Celery's "received", "succeeded in", "retry" and "raised unexpected" are left out: the lines of
 ``journal`` tell the same moves.
 """
@@ -56,6 +57,7 @@ def connect(app: Any) -> None:
     signals.after_setup_task_logger.connect(dress_tasks, weak=False)
     signals.task_prerun.connect(_begin)
     signals.task_postrun.connect(_end)
+    signals.worker_process_shutdown.connect(lambda **_: app.tracing.flush(), weak=False)
 
 
 def _dress(app: Any, handlers: list[logging.Handler]) -> None:
