@@ -52,6 +52,9 @@ BAD_VALUES = {
     "rate_limit": ("", "-1", "many"),
     "rate_window": ("", "0", "86401"),
     "show_tracebacks": ("", "maybe"),
+    "format": ("", "JSON", "logfmt"),
+    "level": ("", "INFO", "trace"),
+    "access": ("", "sometimes"),
 }
 GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "peewee_url": ("postgresql+pool://u:p%40ss@db:5432/jobs?max_connections=4", None),
@@ -88,6 +91,9 @@ GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "rate_limit": ("100", 100),
     "rate_window": ("1", 1.0),
     "show_tracebacks": ("yes", True),
+    "format": ("json", "json"),
+    "level": ("warning", "warning"),
+    "access": ("off", False),
 }
 
 

@@ -56,7 +56,8 @@ def described(environ: Mapping[str, Any]) -> dict[str, Any]:
 
 def route(request: Any, environ: Mapping[str, Any]) -> str | None:
     """The template of the path, of those that the handler declares; none where nothing was found."""
-    declared = getattr(getattr(request.handler, "callable", None), "operations", ())
+    page = getattr(request.handler, "oldhandler", request.handler)  # CherryPy's encoder stands in for it.
+    declared = getattr(getattr(page, "callable", None), "operations", ())
     length = target(environ, environ.get("PATH_INFO", "")).strip("/").count("/")
-    paths = sorted((each.path for each in declared), key=len)
-    return next((path for path in reversed(paths) if path.strip("/").count("/") <= length), None)
+    paths = sorted((each.path for each in declared), key=len, reverse=True)
+    return next((path for path in paths if path.strip("/").count("/") <= length), None)
