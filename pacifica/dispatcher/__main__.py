@@ -13,7 +13,7 @@ import cherrypy
 from . import rest
 from .access import is_loopback
 from .app import DispatcherApp
-from .errors import ConfigError, DatabaseUnavailable
+from .errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from .logsetup import configure
 from .settings import load_settings
 from .web.requestlog import use_files
@@ -58,18 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = DispatcherApp(lambda: load_settings(given.config))
         configure(app.settings.logging)
         app.prepare()
-        tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
+        tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit, app.monitor)
         trace_requests(tree, app.tracing)
         _configure(tree, given)
         use_files(app.settings.logging)
         _check_address(app.settings.auth.anonymous)
-    except (ConfigError, DatabaseUnavailable, UsageError) as error:
+    except (ConfigError, DatabaseUnavailable, SchemaMismatch, UsageError) as error:
         sys.stderr.write(f"pacifica-dispatcher: {error}\n")
         return 1
     cherrypy.tree.mount(tree, "")
     cherrypy.server.instance = Server(cherrypy.server, app.settings.dispatcher.body_limit)
     engine = cherrypy.engine
+    cherrypy.server.instance.on_refusal = app.monitor.counts.unread
     app.feed.places = min(app.feed.places, cherrypy.server.thread_pool // 2)
+    app.watch()
     engine.subscribe("stop", app.feed.stop, priority=10)  # Before the server waits for its threads.
     engine.subscribe("start", app.relay.start)
     engine.subscribe("start", app.upkeep.start)

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
@@ -16,15 +17,22 @@ from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config import Settings
 from .config_ini import PlaceFault
-from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused
+from .election import Election
+from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused, SchemaMismatch
 from .feed import Feed
+from .health import Health
 from .job import Outgoing, new_uuid, now
 from .journal import ToldJobs, ToldOutbox
 from .limits import ArgumentLimits
+from .metrics.sharing import FOLDER
+from .monitor import Monitor
 from .registry import Registry
 from .relay import Relay
+from .retention import Retention
 from .service import Service
 from .store.database import Database
+from .store.election import ElectionStore
+from .store.figures import FigureStore
 from .store.history import HistoryStore
 from .store.jobs import JobStore
 from .store.outbox import Outbox
@@ -133,6 +141,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return new_uuid()
 
     @cached_property
+    def retention(self) -> Retention:
+        """How long jobs are kept, and their purge."""
+        return Retention(self.database, self.settings.retention)
+
+    @cached_property
     def upkeep(self) -> Upkeep:
         """Looks after lost, expired and forgotten jobs in a thread of its own, once it is started."""
         own = self.settings.dispatcher
@@ -141,6 +154,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             self.outbox,
             self.workers,
             Depth(self),
+            retention=self.retention,
+            election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
             lease=own.lease_seconds,
             interval=own.lease_seconds / 6,
             republish=own.republish_seconds,
@@ -176,20 +191,41 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return Feed(HistoryStore(self.database), self.settings.dispatcher.waiters)
 
     @cached_property
+    def monitor(self) -> Monitor:
+        """What this web process tells of itself and of the record; no other process has one."""
+        figures = FigureStore(self.database)
+        lease = self.settings.dispatcher.lease_seconds
+        health = Health(self.outbox, self.workers, lambda: self.relay, lambda: _schema(self.database), lease)
+        folder = os.environ.get(FOLDER)
+        return Monitor(health, figures, self.outbox, self.registry, Path(folder) if folder else None)
+
+    @cached_property
     def service(self) -> Service:
         """The verbs, with accepted jobs handed to the relay."""
-        return self._service(self.relay.hand_over)
+        return self._service(self.relay.hand_over, self.monitor.counts.dispatched)
 
     @cached_property
     def quiet_service(self) -> Service:
         """The verbs for Python callers, who send the message themselves."""
-        return self._service(lambda _: None)
+        return self._service(lambda _: None, lambda _task, _outcome: None)
 
     def prepare(self, *, patient: bool = True) -> None:
-        """Create missing tables, waiting for a database that is not up yet; raises ``DatabaseUnavailable``."""
+        """Create an empty database's tables, waiting for one that is not up yet.
+
+        Raises ``DatabaseUnavailable``, and ``SchemaMismatch`` for tables of another version.
+        """
         failpoints.arm(os.environ)
         own = self.settings.database
         self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)
+
+    def watch(self) -> None:
+        """Have this web process count what happens in it; raises ``DatabaseUnavailable``."""
+        counts = self.monitor.counts
+        counts.places(self.feed.places)
+        self.database.on_failure = counts.database_failed
+        self.feed.on_change = counts.waiting
+        self.relay.on_publish = counts.published
+        self.monitor.begin()
 
     def send_now(self, job: Outgoing) -> None:
         """Publish in the calling thread; what the broker does not take now stays in the outbox, which is no error."""
@@ -199,7 +235,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         except (BrokerUnavailable, DatabaseUnavailable, MessageRefused) as error:
             logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
 
-    def _service(self, hand_over: Callable[[Outgoing], None]) -> Service:
+    def _service(self, hand_over: Callable[[Outgoing], None], count: Callable[[str, str], object]) -> Service:
         own = self.settings.dispatcher
         return Service(
             registry=self.registry,
@@ -212,7 +248,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             keep_keys=own.idempotency_seconds,
             batch_limit=own.batch_limit,
             hand_over=hand_over,
-            broker_state=lambda: self.relay.broker_state,
+            count=count,
         )
 
     def _celery_settings(self) -> Mapping[str, Any]:
@@ -250,3 +286,12 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         if driver == "redis":
             closes_in_any_case(connection)
         return connection
+
+
+def _schema(database: Database) -> str:
+    """``ok``, or what is wrong with the tables, as a sentence; raises ``DatabaseUnavailable``."""
+    try:
+        database.schema().check()
+    except SchemaMismatch as error:
+        return str(error)
+    return "ok"

@@ -24,10 +24,12 @@ from .config_values import (
     choice,
     database_url,
     mask_passwords,
+    or_none,
     seconds,
     whole_number,
 )
 from .errors import ConfigError, ConfigFault
+from .job import State
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,28 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    """How long jobs are kept after their end; times are in seconds, ``None`` is for ever."""
+
+    success_seconds: float | None
+    failure_seconds: float | None
+    revoked_seconds: float | None
+    tombstone_seconds: float
+    purge_batch: int
+    purge_pause: float
+
+    @property
+    def ages(self) -> Mapping[State, float]:
+        """How long a job of a state is kept, for the states whose jobs are purged at all."""
+        of = {
+            State.SUCCESS: self.success_seconds,
+            State.FAILURE: self.failure_seconds,
+            State.REVOKED: self.revoked_seconds,
+        }
+        return {state: age for state, age in of.items() if age is not None}
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration, valid; whatever may hold a password is left out of its ``repr``."""
 
@@ -99,6 +123,7 @@ class Settings:
     dispatcher: DispatcherSettings
     auth: AuthSettings
     logging: LoggingSettings
+    retention: RetentionSettings
 
 
 class Option(NamedTuple):
@@ -115,6 +140,7 @@ SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql"
 """What may stand before the ``://`` of ``peewee_url``; the record layer has the same list."""
 
 _DURABILITY = choice("full", "normal")
+_AGE = or_none(seconds(1, 3_155_760_000))
 # fmt: off
 OPTIONS: tuple[Option, ...] = (
     Option("database", "peewee_url", database_url(SCHEMES), "sqliteext:///db.sqlite3",
@@ -191,6 +217,18 @@ OPTIONS: tuple[Option, ...] = (
            "The least level that the web server logs; a worker has Celery's own -l for that."),
     Option("logging", "access", YES_NO, "true",
            "Whether each request is a line."),
+    Option("retention", "success_seconds", _AGE, "none",
+           "How long a job that succeeded is kept after its end, in seconds; none keeps it and its result for ever."),
+    Option("retention", "failure_seconds", _AGE, "none",
+           "The same for a job that failed."),
+    Option("retention", "revoked_seconds", _AGE, "none",
+           "The same for a job that was revoked."),
+    Option("retention", "tombstone_seconds", seconds(0, 3_155_760_000), "31536000",
+           "How long a purged job's UUID answers 410 and not 404, in seconds, rounded up to an hour."),
+    Option("retention", "purge_batch", whole_number(1, 10_000), "100",
+           "How many jobs are purged in one transaction."),
+    Option("retention", "purge_pause", seconds(0, 3600), "0.05",
+           "The shortest pause after each of these, in seconds, in which others write."),
 )
 # fmt: on
 SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS))
@@ -238,6 +276,7 @@ def parse(
         dispatcher=DispatcherSettings(**chosen["dispatcher"]),
         auth=AuthSettings(**chosen["auth"]),
         logging=LoggingSettings(**chosen["logging"]),
+        retention=RetentionSettings(**chosen["retention"]),
     )
 
 

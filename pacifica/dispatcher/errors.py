@@ -9,7 +9,8 @@ DispatcherError
 │   └── BatchTooLarge        the batch has more items than the configuration allows
 ├── NotFound
 │   ├── UnknownTask          no task of that name is registered
-│   └── UnknownJob           no job has that UUID
+│   ├── UnknownJob           no job has that UUID
+│   └── PurgedJob            the job has ended and was purged
 ├── BadArguments             the arguments do not fit the task; each is named
 ├── BadOptions               an option of the dispatch cannot be used; each is named
 ├── NothingValid             no item of a batch can be dispatched; each is told why
@@ -25,7 +26,11 @@ DispatcherError
 ├── Unavailable              try again later
 │   ├── DatabaseUnavailable  the database cannot be reached, or cannot be written
 │   ├── BrokerUnavailable    the broker cannot be reached, or does not answer
+│   ├── SchemaMismatch       the database's tables are those of another version
+│   │   ├── SchemaTooOld     of an older one: dbsync mends it
+│   │   └── SchemaTooNew     of a newer one: installing that mends it
 │   └── TooManyWaiting       as many requests wait or stream as the configuration allows
+├── MigrationFailed          a step from one schema to the next cannot be made
 ├── MessageRefused           the broker is there, and does not take this message
 └── Rejected                 what a worker reports cannot be stored
     └── BadResult            the task's return value is not storable JSON
@@ -139,6 +144,15 @@ class UnknownJob(NotFound):
 
     def __init__(self, uuid: str) -> None:
         super().__init__(f"No job has the UUID {uuid}.")
+
+
+class PurgedJob(NotFound):
+    """The job has ended and was purged; nothing but its UUID is remembered, and that only for a while."""
+
+    code = "purged-job"
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"Job {uuid} has ended and was purged; nothing else is remembered of it.")
 
 
 class BadArguments(DispatcherError):
@@ -292,6 +306,47 @@ class BrokerUnavailable(Unavailable):
     """The broker cannot be reached, or does not answer; what was accepted waits in the outbox."""
 
     code = "broker-unavailable"
+
+
+class SchemaMismatch(Unavailable):
+    """The database's tables are those of another version of this service."""
+
+    code = "schema-mismatch"
+
+
+class SchemaTooOld(SchemaMismatch):
+    """An older version of this service has made the tables."""
+
+    code = "schema-too-old"
+
+    def __init__(self, found: int, expected: int) -> None:
+        super().__init__(
+            f"The database's schema is too old: it is version {found}, and this version of Pacifica Dispatcher needs "
+            f"version {expected}. Stop web servers and workers, make a backup, and run: pacifica-dispatcher-cmd dbsync."
+        )
+
+
+class SchemaTooNew(SchemaMismatch):
+    """A newer version of this service has changed the tables."""
+
+    code = "schema-too-new"
+
+    def __init__(self, found: int, expected: int) -> None:
+        super().__init__(
+            f"The database's schema is too new: it is version {found}, and this version of Pacifica Dispatcher knows "
+            f"no other than version {expected}. Install the version that made it, or let that one go back: "
+            f"pacifica-dispatcher-cmd dbsync --to {expected}."
+        )
+
+
+class MigrationFailed(DispatcherError):
+    """A step from one schema to the next cannot be made; ``kept`` when the database cannot undo a part of it."""
+
+    code = "migration-failed"
+
+    def __init__(self, name: str, reason: str, *, kept: bool) -> None:
+        outcome = "What was done of it stays, and is done again" if kept else "Nothing was changed"
+        super().__init__(f"Migration {name} failed: {reason.strip()[:200].rstrip('.')}. {outcome}.")
 
 
 class MessageRefused(DispatcherError):

@@ -7,7 +7,8 @@ looks often at first and then ever more rarely, so that a wait ends late by a sm
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .errors import DatabaseUnavailable, TooManyWaiting
@@ -28,8 +29,9 @@ LIMIT = 1000
 class Watch:
     """What one waiter is told through."""
 
-    def __init__(self, job: str | None) -> None:
+    def __init__(self, job: str | None, *, stream: bool = False) -> None:
         self.job = job
+        self.stream = stream
         self._told = threading.Event()
 
     def tell(self) -> None:
@@ -44,17 +46,20 @@ class Watch:
 
 
 class Feed:
-    """Follows the history for at most ``places`` waiters."""
+    """Follows the history for at most ``places`` waiters; ``on_change`` is told how many wait, and how many stream."""
 
     def __init__(self, history: HistoryStore, places: int) -> None:
         self.places = places
         self.stopped = False
+        self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None
         self._history = history
         self._lock = threading.Condition()
         self._watches: set[Watch] = set()
         self._thread: threading.Thread | None = None
         self._position = 0
-        self._gap: tuple[int, float] | None = None
+        self._highest = 0
+        self._over = 0
+        self._marks: deque[tuple[int, float]] = deque()
         self._moved = 0.0
 
     @property
@@ -63,18 +68,20 @@ class Feed:
         return self._position
 
     @contextmanager
-    def watch(self, job: str | None = None) -> Iterator[Watch]:
+    def watch(self, job: str | None = None, *, stream: bool = False) -> Iterator[Watch]:
         """Be told of what happens from now on, to one job or to any.
 
         Raises ``TooManyWaiting``, and ``DatabaseUnavailable``.
         """
-        one = Watch(job)
+        one = Watch(job, stream=stream)
         with self._lock:
             if len(self._watches) >= self.places or self.stopped:
                 raise TooManyWaiting(self.places)
             if not self._watches:
-                self._position, self._gap = self._history.last(), None
+                self._position = self._highest = self._over = self._history.last()
+                self._marks.clear()
             self._watches.add(one)
+            self._changed()
             self._moved = time.monotonic()
             self._start()
         try:
@@ -82,6 +89,7 @@ class Feed:
         finally:
             with self._lock:
                 self._watches.discard(one)
+                self._changed()
 
     def stop(self) -> None:
         """Let everybody go on, and nobody wait any more."""
@@ -92,6 +100,10 @@ class Feed:
                 one.tell()
         if self._thread is not None:
             self._thread.join(5)
+
+    def _changed(self) -> None:
+        streams = sum(one.stream for one in self._watches)
+        self.on_change(len(self._watches) - streams, streams)
 
     def _start(self) -> None:
         if self._thread is None:
@@ -119,9 +131,13 @@ class Feed:
         found = self._history.peek(self._position, LIMIT)
         if not found:
             return
+        events = [event for event, _, _ in found]
         with self._lock:
-            before, self._moved = self._position, time.monotonic()
-            self._advance([event for event, _, _ in found])
+            before, highest = self._position, self._highest
+            self._advance(events)
+            self._highest = events[-1]
+            if (before, highest) != (self._position, self._highest):
+                self._moved = time.monotonic()
             jobs = {job for _, job, _ in found}
             for one in self._watches:
                 if one.job in jobs or (one.job is None and self._position > before):
@@ -133,12 +149,22 @@ class Feed:
         A server gives out ids before their transactions are committed; one that is rolled back leaves a gap for ever.
         """
         for event in events:
-            if event > self._position + 1 and not self._history.ordered and not self._gone(event):
+            if event > self._position + 1 and not self._history.ordered and not self._is_over(event - 1):
                 return
-            self._position, self._gap = max(event, self._position), None
+            self._position = max(event, self._position)
 
-    def _gone(self, event: int) -> bool:
-        """Whether what is missing before this event has had its time."""
-        if self._gap is None or self._gap[0] != event:
-            self._gap = (event, time.monotonic())
-        return time.monotonic() - self._gap[1] > GRACE
+    def _is_over(self, event: int) -> bool:
+        """Whether what is missing up to this event has had its time.
+
+        That goes by when a higher id was first seen, as ids are given in turn: however many gaps there are, none
+        holds back anything for longer than ``GRACE``.
+        """
+        moment = time.monotonic()
+        while self._marks and moment - self._marks[0][1] > GRACE:
+            self._over = self._marks.popleft()[0]
+        if event <= self._over:
+            return True
+        last = self._history.last()
+        if not self._marks or last > self._marks[-1][0]:
+            self._marks.append((last, moment))
+        return False

@@ -1,7 +1,16 @@
 """gunicorn's settings: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
-Options of its command line win over these.
+Options of its command line win over these. The hooks give its workers a folder in which their metrics add up.
 """
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+OURS = "pacifica-dispatcher-metrics-"
 
 worker_class = "pacifica.dispatcher.web.server.gthread.Worker"
 logger_class = "pacifica.dispatcher.web.server.gunicorn_log.Logger"
@@ -21,3 +30,17 @@ limit_request_fields = 100
 
 # Files are not what it sends, and the socket of an answer waits for no client.
 sendfile = False
+
+
+def on_starting(_: Any) -> None:
+    """Make the folder, unless the environment names one; what an earlier master left there (SIGUSR2) is its own."""
+    named = os.environ.get(METRICS, "")
+    if not named or Path(named).name.startswith(OURS):
+        os.environ[METRICS] = tempfile.mkdtemp(prefix=OURS)
+
+
+def on_exit(_: Any) -> None:
+    """Remove the folder."""
+    folder = os.environ.get(METRICS, "")
+    if Path(folder).name.startswith(OURS):
+        shutil.rmtree(folder, ignore_errors=True)

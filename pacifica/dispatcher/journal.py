@@ -64,9 +64,9 @@ class ToldJobs(JobStore):
                 _tell_of(job, "dispatched")
         return earlier
 
-    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None]) -> list[str]:
+    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None], whole: Key | None = None) -> list[str]:
         """As ``JobStore``."""
-        stored = super().add_many(jobs, keys)
+        stored = super().add_many(jobs, keys, whole)
         for job, uuid in zip(jobs, stored, strict=True):
             if job.uuid == uuid:
                 _tell_of(job, "dispatched")

@@ -1,37 +1,15 @@
-"""The PeeWee models, and their tables.
+"""The PeeWee models: the tables as this version knows them; the migrations make them.
 
 The models are bound to no database: a query is given one when it is executed, so that one process
 may hold several. Times are microseconds since 1970 in UTC, arguments and results are JSON text.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import NamedTuple
 
 import peewee
 
+from .dialect import KEY_LENGTH, Compact, LongTextField, PartialIndex, SequenceField
 from .job import WAITING, State
-
-SCHEMA_LOCK = 0x70616369
-"""The PostgreSQL advisory lock under which tables are created."""
-KEY_LENGTH = 191
-"""The longest indexed string, in characters: MySQL indexes 767 bytes, and utf8mb4 takes four each."""
-
-
-class LongTextField(peewee.TextField):
-    """Text without a limit that matters: MySQL's own TEXT ends at 65,535 bytes."""
-
-    field_type = "LONGTEXT"
-
-
-class SequenceField(peewee.BigAutoField):
-    """A key that is never given twice: plain SQLite gives the highest key again once its row is deleted."""
-
-    def ddl(self, ctx: peewee.Context) -> peewee.NodeList:
-        """The column's definition; only SQLite has to be told."""
-        column = super().ddl(ctx)
-        on_sqlite = ctx.state.param == peewee.SqliteDatabase.param
-        return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
 
 
 class Job(peewee.Model):
@@ -135,6 +113,31 @@ class Idempotency(peewee.Model):
         table_name = "idempotency"
 
 
+class Tombstone(peewee.Model):
+    """All that is left of a purged job: its UUID in 16 bytes, and the hour since 1970 in which it was purged.
+
+    It has no second index: that would be as large as all else. Who forgets the old ones walks through them.
+    """
+
+    job = peewee.BinaryUUIDField(primary_key=True)
+    hour = peewee.IntegerField()
+
+    class Meta:
+        table_name = "tombstone"
+        schema_manager_class = Compact
+
+
+class Election(peewee.Model):
+    """Which process does a duty that only one needs to do; it does so while its beat moves."""
+
+    duty = peewee.CharField(32, primary_key=True)
+    holder = peewee.CharField(36)
+    beat = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "election"
+
+
 class Message(peewee.Model):
     """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
 
@@ -192,34 +195,13 @@ class Token(peewee.Model):
         table_name = "token"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token)
-
-
-def is_sqlite(database: peewee.Database) -> bool:
-    """Whether the database is an SQLite file (or memory)."""
-    return isinstance(database, peewee.SqliteDatabase)
-
-
-def is_mysql(database: peewee.Database) -> bool:
-    """Whether the database is MySQL or MariaDB."""
-    return isinstance(database, peewee.MySQLDatabase)
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election)
 
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
 HAS_CALLER = peewee.SQL("caller <> ''")
-
-
-class PartialIndex(NamedTuple):
-    """An index of the few jobs that are in motion, or somebody's: the ``columns`` of those that ``where`` lets in.
-
-    MySQL knows no partial indexes and takes ``on_mysql``, which begins with what the queries ask to be equal.
-    """
-
-    columns: str
-    where: peewee.SQL
-    on_mysql: str
 
 
 JOB_INDEXES: Mapping[str, PartialIndex] = {
@@ -229,41 +211,3 @@ JOB_INDEXES: Mapping[str, PartialIndex] = {
     "job_expires": PartialIndex("expires", WAITING_STATES, "state, expires"),
     "job_caller": PartialIndex("caller, created, uuid", HAS_CALLER, "caller, created, uuid"),
 }
-
-
-def create_tables(database: peewee.Database) -> None:
-    """Create the tables that are missing; safe while other processes do the same.
-
-    The database must be connected.
-    """
-    if all(database.table_exists(model._meta.table_name) for model in MODELS):
-        return
-    if is_mysql(database):
-        _create_on_mysql(database)
-        return
-    with database.atomic(), database.bind_ctx(MODELS):
-        if not is_sqlite(database):
-            database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        database.create_tables(MODELS, safe=True)
-        for name, index in JOB_INDEXES.items():
-            database.execute_sql(f"CREATE INDEX IF NOT EXISTS {name} ON job ({index.columns}) WHERE {index.where.sql}")
-
-
-def _create_on_mysql(database: peewee.Database) -> None:
-    """One table at a time under a named lock: MySQL's DDL is not transactional."""
-    database.execute_sql("SELECT GET_LOCK('pacifica-dispatcher-schema', 60)")
-    try:
-        with database.bind_ctx(MODELS):
-            for model in MODELS:
-                table = model._meta.table_name
-                if database.table_exists(table):
-                    continue
-                database.create_tables([model], safe=True)
-                database.execute_sql(f"ALTER TABLE `{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-        present = {index.name for index in database.get_indexes("job")}
-        for name, index in JOB_INDEXES.items():
-            if name not in present:  # MySQL itself knows no IF NOT EXISTS here.
-                database.execute_sql(f"CREATE INDEX {name} ON job ({index.on_mysql})")
-    finally:
-        with suppress(peewee.PeeweeException):
-            database.execute_sql("SELECT RELEASE_LOCK('pacifica-dispatcher-schema')")

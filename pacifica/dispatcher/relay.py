@@ -37,7 +37,8 @@ class Relay:
     ``publish`` raises ``BrokerUnavailable``, and ``MessageRefused`` for what is wrong with one of the messages; it
     may then have sent others.
 
-    ``interval`` is the seconds between two sweeps, ``batch`` the jobs of one round.
+    ``interval`` is the seconds between two sweeps, ``batch`` the jobs of one round. ``on_publish`` is told what
+    became of how many messages, and ``confirmed`` is when the broker took one last, by the monotonic clock.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Relay:
         self._thread: threading.Thread | None = None
         self._ahead = math.inf
         self.broker_state = "ok"
+        self.confirmed: float | None = None
+        self.on_publish: Callable[[str, int], object] = lambda _outcome, _messages: None
 
     def hand_over(self, job: Outgoing) -> None:
         """Publish this job soon; called after its row was committed."""
@@ -94,6 +97,8 @@ class Relay:
             batch = gather()
             more = len(batch) == self._batch
             if batch and (sent := self._send(batch)):
+                self.confirmed = time.monotonic()
+                self.on_publish("sent", len(sent))
                 failpoints.reach("after-publish")
                 self._outbox.mark_published(sent, at=now())
                 self.broker_state = "ok"
@@ -142,6 +147,7 @@ class Relay:
             extra={FIELDS: {"job": job.uuid, "task": job.task}},
         )
         self.broker_state = reason
+        self.on_publish("refused", 1)
         pause = min(max(SHORTEST_DEFERMENT, (now() - job.created) // 2), LONGEST_DEFERMENT)
         self._outbox.defer(job, at=now(), until=now() + pause, reason=reason)
 
@@ -161,6 +167,7 @@ class Relay:
         if self.broker_state != str(error):
             logger.warning("%s Accepted jobs wait in the outbox.", error)
         self.broker_state = str(error)
+        self.on_publish("unavailable", len(batch))
         unsent = [*batch, *(self._memory.popleft() for _ in range(len(self._memory)))]
         try:
             self._outbox.release(unsent, at=now())

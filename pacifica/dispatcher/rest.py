@@ -1,6 +1,7 @@
 """The HTTP API's table of contents: each route parses, calls the service once, and renders."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -10,16 +11,18 @@ from .access import READ
 from .config import AuthSettings
 from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
+from .monitor import Monitor
 from .options import parse_options
 from .service import Service
 from .tokens import Tokens
 from .web import batch, body, dispatching, problem, render, search, stream, waiting
 from .web.asked import caller_of, request_of
 from .web.caching import tagged
+from .web.counting import Counting
 from .web.guard import Guard
 from .web.headers import SecureHeaders
 from .web.openapi import Facts, operation
-from .web.operations import Docs, Health, Openapi
+from .web.operations import Docs, Health, Metrics, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 from .web.requestlog import RequestLog, take_over
 from .web.waiting import PREFER, WAIT, Query
@@ -67,7 +70,12 @@ class Dispatch:
     )
     @operation(
         "/dispatch/{task}",
-        {200: "Job, text/plain uuid, Location", 202: "Job, text/plain uuid, Location", 422: "Problem"},
+        {
+            200: "Job, text/plain uuid, Location",
+            202: "Job, text/plain uuid, Location",
+            410: "Problem",
+            422: "Problem",
+        },
         body="Dispatch",
         query=WAIT,
         headers=("Idempotency-Key", *PREFER),
@@ -269,14 +277,15 @@ class Tasks:
 class Root:
     """``/``: the service document, and all routes below it."""
 
-    def __init__(self, service: Service, facts: Facts = Facts()) -> None:  # noqa: B008
+    def __init__(self, service: Service, monitor: Monitor, facts: Facts) -> None:
         self._service = service
         self.dispatch = Dispatch(service)
         self.status = Status(service)
         self.result = Result(service)
         self.events = AllEvents(service)
         self.tasks = Tasks(service)
-        self.health = Health(service)
+        self.health = Health(monitor.health)
+        self.metrics = Metrics(monitor)
         self.openapi_json = Openapi(self, service, facts)
         self.docs = Docs(self, service, facts)
 
@@ -300,6 +309,7 @@ class Root:
                     "tasks": "/tasks",
                     "live": "/health/live",
                     "ready": "/health/ready",
+                    "metrics": "/metrics",
                     "openapi": "/openapi.json",
                     "docs": "/docs",
                 },
@@ -324,7 +334,9 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
 """How CherryPy is to treat the tree: by HTTP method, with one shape for every error."""
 
 
-def mount(service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int) -> cherrypy.Application:
+def mount(
+    service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int, monitor: Monitor
+) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
     guard = Guard(auth, tokens, service)
     own = dict(CONFIG["/"]) | {
@@ -333,9 +345,13 @@ def mount(service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int)
         "hooks.before_handler.guard": problem.refusing(guard.look),
     }
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
-    application = cherrypy.Application(Root(service, facts), "", {"/": own})
-    application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
-    application.wsgiapp.pipeline.append(("dispatcher_headers", SecureHeaders))
+    application = cherrypy.Application(Root(service, monitor, facts), "", {"/": own})
+    counting = partial(Counting, counts=monitor.counts)
+    application.wsgiapp.pipeline += [
+        ("dispatcher_log", RequestLog),
+        ("dispatcher_metrics", counting),
+        ("dispatcher_headers", SecureHeaders),
+    ]
     take_over(application.log)
     return application
 

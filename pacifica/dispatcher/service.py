@@ -7,7 +7,7 @@ from typing import Any
 
 from . import failpoints, jsontext
 from .access import Reach
-from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, UnknownJob
+from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
 from .job import Event, Job, Outgoing, State, micros, new_uuid, now
 from .options import Options, parse_options
 from .registry import Call, Registry
@@ -52,24 +52,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether the parts that a dispatch needs answer: a word for each, ``ok`` when all is well."""
-
-    database: str
-    broker: str
-    outbox: int
-
-    @property
-    def ready(self) -> bool:
-        """Whether the service accepts jobs: that takes the database alone."""
-        return self.database == "ok"
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """The verbs. ``hand_over`` gives an accepted job to the relay; it must neither block nor fail.
 
-    ``broker_state`` tells what the relay saw of the broker last: ``ok``, or a sentence.
+    ``count`` is told each dispatch that got as far as here: its task, empty where none is known, and what became of it.
     """
 
     registry: Registry
@@ -80,20 +66,28 @@ class Service:
     keep_keys: float = 86_400
     batch_limit: int = 10_000
     hand_over: Callable[[Outgoing], None] = field(default=lambda _: None)
-    broker_state: Callable[[], str] = field(default=lambda: "ok")
+    count: Callable[[str, str], object] = field(default=lambda _task, _outcome: None)
 
     def dispatch(self, call: Call, options: Options | None = None, request: Request | None = None) -> Job:
         """Store the job, then hand it to the relay; the answer does not wait for the broker.
 
-        Raises ``DatabaseUnavailable``, and then nothing was accepted, and ``KeyReused``.
+        Raises ``DatabaseUnavailable``, and then nothing was accepted, ``KeyReused``, and ``PurgedJob`` when the
+        key stands for one: the request was carried out, and is not carried out again.
         """
         options, request = options or Options(), request or Request()
         if request.uuid is not None and (known := self.jobs.get(request.uuid)) is not None:
             return known  # A workflow's task that is run again names the next one by the same id.
         job = self._new_job(call, options, request)
-        earlier = self.jobs.add([job], self._key(call, options, request, job.created))
+        try:
+            earlier = self.jobs.add([job], self._key(call, options, request, job.created))
+        except DatabaseUnavailable:
+            self.count(call.task, "failed")
+            raise
+        self.count(call.task, "accepted" if earlier is None else "repeated")
         if earlier is not None:
-            return self.status(earlier)
+            if (found := self.jobs.get(earlier)) is None:
+                raise PurgedJob(earlier)
+            return found
         failpoints.reach("after-commit")
         if job.eta is None:
             self.hand_over(outgoing(job))
@@ -108,29 +102,34 @@ class Service:
         database that fails in the middle is the error of the items that it did not take.
         """
         request = request or Request()
-        plans = [self._plan(item, request) for item in self._at_most(asked)]
+        items = list(self._at_most(asked))
+        plans = [self._plan(item, request) for item in items]
         outcome: list[str | DispatcherError] = [plan if isinstance(plan, DispatcherError) else "" for plan in plans]
         valid = [(place, plan) for place, plan in enumerate(plans) if not isinstance(plan, DispatcherError)]
         for first in range(0, len(valid), CHUNK):
             chunk = valid[first : first + CHUNK]
-            keys = [self._batch_key(plan, request, place, len(plans)) for place, plan in chunk]
+            keys = [self._item_key(plan, request, place) for place, plan in chunk]
+            whole = self._whole_key(items, request) if first == 0 else None
             try:
-                stored: Sequence[str | DispatcherError] = self.jobs.add_many([plan.job for _, plan in chunk], keys)
+                stored: Sequence[str | DispatcherError] = self.jobs.add_many(
+                    [plan.job for _, plan in chunk], keys, whole
+                )
             except DatabaseUnavailable as error:
                 if first == 0:
                     raise
                 stored = [error] * len(chunk)
             for (place, plan), found in zip(chunk, stored, strict=True):
                 outcome[place] = found
+                self.count(plan.call.task, _fate(plan.job, found))
                 if found == plan.job.uuid and plan.job.eta is None:
                     self.hand_over(outgoing(plan.job))
         return outcome
 
     def status(self, uuid: str) -> Job:
-        """The job as it stands; raises ``UnknownJob``."""
+        """The job as it stands; raises ``UnknownJob``, and ``PurgedJob`` for as long as that is remembered."""
         job = self.jobs.get(uuid)
         if job is None:
-            raise UnknownJob(uuid)
+            raise PurgedJob(uuid) if self.jobs.was_purged(uuid) else UnknownJob(uuid)
         return job
 
     def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach) -> tuple[Sequence[Job], bool]:
@@ -166,14 +165,6 @@ class Service:
         )
         return self.dispatch(call, options, replace(request or Request(), replay_of=old.uuid))
 
-    def readiness(self) -> Readiness:
-        """How the database, the broker and the outbox are; never raises for a part that is away."""
-        try:
-            waiting = self.outbox.count(at=now(), limit=10_000)
-        except DatabaseUnavailable as error:
-            return Readiness(str(error), self.broker_state(), 0)
-        return Readiness("ok", self.broker_state(), waiting)
-
     def _at_most(self, asked: Iterable[Asked | DispatcherError]) -> Iterator[Asked | DispatcherError]:
         for number, item in enumerate(asked, 1):
             if number > self.batch_limit:
@@ -182,19 +173,31 @@ class Service:
 
     def _plan(self, item: Asked | DispatcherError, request: Request) -> "_Plan | DispatcherError":
         if isinstance(item, DispatcherError):
+            self.count("", "refused")
             return item
         try:
             call, options = self.registry[item.task].bind(item.args, item.kwargs), parse_options(item.options)
             return _Plan(call, options, self._new_job(call, options, request))
         except DispatcherError as error:
+            self.count(item.task, "refused")
             return error
 
-    def _batch_key(self, plan: "_Plan", request: Request, place: int, count: int) -> Key | None:
-        """The key of one item: its place under the key of the batch; a batch of another size is another request."""
+    def _whole_key(self, items: Sequence[Asked | DispatcherError], request: Request) -> Key | None:
+        """The key of a batch, for all its items as they came, also those of which no job can be made."""
+        if request.idempotency_key is None:
+            return None
+        told = [
+            str(item) if isinstance(item, DispatcherError) else [item.task, item.args, item.kwargs, item.options]
+            for item in items
+        ]
+        return self._new_key(request, jsontext.dumps(told), now())
+
+    def _item_key(self, plan: "_Plan", request: Request, place: int) -> Key | None:
+        """The key of one item of a batch: its place under the key of the batch."""
         if request.idempotency_key is None:
             return None
         own = replace(request, idempotency_key=f"{request.idempotency_key}\x1f{place}")
-        return self._key(plan.call, plan.options, own, plan.job.created, count)
+        return self._key(plan.call, plan.options, own, plan.job.created)
 
     def _new_job(self, call: Call, options: Options, request: Request) -> Job:
         moment = datetime.now(UTC)
@@ -221,12 +224,16 @@ class Service:
             labels=options.labels or None,
         )
 
-    def _key(self, call: Call, options: Options, request: Request, at: int, count: int = 0) -> Key | None:
+    def _key(self, call: Call, options: Options, request: Request, at: int) -> Key | None:
         if request.idempotency_key is None:
             return None
         told = options.model_dump(mode="json")
-        asked = jsontext.dumps([call.task, call.args, call.kwargs, told, count, request.replay_of])
-        return Key(request.caller, request.idempotency_key, asked, at - int(self.keep_keys * 1_000_000))
+        asked = jsontext.dumps([call.task, call.args, call.kwargs, told, request.replay_of])
+        return self._new_key(request, asked, at)
+
+    def _new_key(self, request: Request, asked: str, at: int) -> Key:
+        key = request.idempotency_key or ""
+        return Key(request.caller, key, asked, at - int(self.keep_keys * 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +243,13 @@ class _Plan:
     call: Call
     options: Options
     job: Job
+
+
+def _fate(job: Job, found: str | DispatcherError) -> str:
+    """What became of an item of a batch, for those who count."""
+    if isinstance(found, DispatcherError):
+        return "failed"
+    return "accepted" if found == job.uuid else "repeated"
 
 
 def _headers(request: Request) -> Mapping[str, Any] | None:

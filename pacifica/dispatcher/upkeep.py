@@ -1,22 +1,25 @@
 """Upkeep: what somebody must look after while jobs come and go.
 
-Each worker and each web process has a thread of it. Every move is guarded by the row, so several of
-them do no harm, and one is enough.
+Each worker and each web process has a thread of it. All of them watch who is alive, and the elected one
+looks after everything. Every move is guarded by the row, so that two at once do no harm.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from .election import Election
 from .errors import BrokerUnavailable, DatabaseUnavailable
 from .job import now
+from .retention import Retention
 from .store.jobs import JobStore
 from .store.outbox import Kind, Outbox
 from .store.workers import WorkerStore
 
 logger = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 BATCH = 500
 """Jobs and keys that one round looks after, of each kind."""
@@ -75,9 +78,9 @@ class Queues(Protocol):
 
 
 class Upkeep:
-    """Every ``interval`` seconds rescues lost jobs, ends expired ones, forgets old keys and sends again what is lost.
+    """Every ``interval`` seconds rescues lost jobs, ends expired ones, sends again what is lost, forgets, and purges.
 
-    ``queues`` tells how many messages of a queue are ready.
+    ``queues`` tells how many messages of a queue are ready, ``election`` whether this process is to do it.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that the process gives
@@ -87,6 +90,8 @@ class Upkeep:
         workers: WorkerStore,
         queues: Queues,
         *,
+        retention: Retention,
+        election: Election,
         lease: float,
         interval: float,
         republish: float,
@@ -96,6 +101,8 @@ class Upkeep:
         self._outbox = outbox
         self._workers = workers
         self._queues = queues
+        self._retention = retention
+        self._election = election
         self._interval = interval
         self._republish = int(republish * 1_000_000)
         self._keep_keys = int(keep_keys * 1_000_000)
@@ -110,24 +117,42 @@ class Upkeep:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread, and leave the upkeep to another process at once."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(self._interval + 5)
+        self._election.resign()
+
+    def turn(self) -> None:
+        """Look after everything if that is this process's part; else watch, so as to know when it becomes that."""
+        if self._try(self._election.won):
+            self.round()
+        else:
+            self._try(self._watch)
 
     def round(self) -> None:
         """Look after everything once; what cannot be done keeps nothing else from it."""
+        end = time.monotonic() + self._interval
         for duty in (self._rescue, self._end_expired, self._send_again, self._forget_keys):
-            try:
-                duty()
-            except (DatabaseUnavailable, BrokerUnavailable) as error:
-                logger.debug("upkeep goes on later: %s", error)
-            except Exception:
-                logger.exception("upkeep goes on later")
+            self._try(duty)
+        self._try(lambda: self._retention.work(end, self._stopping.wait))
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._interval):
-            self.round()
+        pause = self._interval
+        while not self._stopping.wait(pause):
+            begin = time.monotonic()
+            self.turn()
+            pause = max(0.0, begin + self._interval - time.monotonic())
+
+    @staticmethod
+    def _try(duty: Callable[[], Value]) -> Value | None:
+        try:
+            return duty()
+        except (DatabaseUnavailable, BrokerUnavailable) as error:
+            logger.debug("upkeep goes on later: %s", error)
+        except Exception:
+            logger.exception("upkeep goes on later")
+        return None
 
     def _end_expired(self) -> None:
         for uuid in self._jobs.expired(at=now(), limit=BATCH):
@@ -136,7 +161,8 @@ class Upkeep:
     def _forget_keys(self) -> None:
         self._jobs.forget_keys(now() - self._keep_keys, BATCH)
 
-    def _rescue(self) -> None:
+    def _watch(self) -> set[str]:
+        """Who is dead; every process keeps looking, so that whoever is elected next knows it at once."""
         try:
             beats, holders = self._workers.beats(), self._workers.holders()
         except DatabaseUnavailable:
@@ -146,7 +172,10 @@ class Upkeep:
         if self._observer.suspects:
             # Nobody's beat moves while the database takes no writes: before the second look it must have taken one.
             self._workers.forget([])
-        for holder in dead:
+        return dead
+
+    def _rescue(self) -> None:
+        for holder in self._watch():
             held = self._workers.held(holder, limit=BATCH)
             for uuid, token in held:
                 self._jobs.lose(uuid, token=token, reason="its worker died", at=now())

@@ -78,7 +78,7 @@ class Waiting:
         when the job is final, when the server stops, and when the database is away; whoever reads goes on
         behind the last event. Raises ``TooManyWaiting`` and ``DatabaseUnavailable`` before the first value.
         """
-        with self._feed.watch(job) as watch:
+        with self._feed.watch(job, stream=True) as watch:
             place = after if after is not None else self._feed.position if job is None else 0
             yield None
             told = time.monotonic()
@@ -110,10 +110,13 @@ class Waiting:
         return self._history.between(after, place, limit, reach=reach), place
 
     def retry_after(self, job: Job) -> int:
-        """When to ask for the job again, in seconds, judged by how long its task ran lately."""
+        """When to ask for the job again, in seconds, judged by how long its task ran lately, and by when it starts."""
         typical = self._typical_run(job.task)
-        gone = 0.0 if job.state is not State.STARTED or job.started is None else (now() - job.started) / 1_000_000
-        return min(LONGEST_ADVICE, max(1, math.ceil(typical - gone)))
+        if job.state is not State.STARTED:
+            typical += max(0, (job.eta or 0) - now()) / 1_000_000
+        elif job.started is not None:
+            typical -= (now() - job.started) / 1_000_000
+        return min(LONGEST_ADVICE, max(1, math.ceil(typical)))
 
     def _between(self, after: int, upto: int, job: str | None, reach: Reach) -> Iterator[Event]:
         """All of them, page by page; a page costs the same, however few of its events are within reach."""

@@ -30,12 +30,14 @@ class LazyApplication:
     """A WSGI callable that assembles the service when it is first called in a process.
 
     A server that knows sets ``threads``, how many requests it answers at a time, and calls ``stop`` when it
-    begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps threads waiting.
+    begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps threads waiting. It calls
+    ``refused`` for each request that it answers by itself, which ``on_refusal`` is then told.
     """
 
     def __init__(self, build: Callable[[], WsgiApplication]) -> None:
         self.threads: int | None = None
         self.on_stop: list[Callable[[], object]] = []
+        self.on_refusal: Callable[[int], object] = lambda _: None
         self._build = build
         self._lock = threading.Lock()
         self._application: WsgiApplication | None = None
@@ -58,6 +60,10 @@ class LazyApplication:
                 call()
             except Exception:  # Whatever it is, the server has to end.
                 logger.warning("What was to be done at the server's end has failed.", exc_info=True)
+
+    def refused(self, status: int) -> None:
+        """A request was refused with that status before it was read."""
+        self.on_refusal(status)
 
     @staticmethod
     def body_limit() -> int:
@@ -82,15 +88,18 @@ def build() -> WsgiApplication:
     app = DispatcherApp(load_settings)
     configure(app.settings.logging)
     app.prepare(patient=False)
-    tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit)
+    tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit, app.monitor)
     trace_requests(tree, app.tracing)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
     if application.threads is not None:
         app.feed.places = min(app.feed.places, application.threads // 2)
+    app.watch()
+    application.on_refusal = app.monitor.counts.unread
     application.on_stop.append(app.feed.stop)
     app.relay.start()
     app.upkeep.start()
     atexit.register(app.relay.stop)
+    atexit.register(app.upkeep.stop)
     return tree  # type: ignore[no-any-return]
 
 

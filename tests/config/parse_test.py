@@ -11,7 +11,16 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.access import Grant
-from pacifica.dispatcher.config import OPTIONS, SCHEMES, SECTIONS, AuthSettings, Option, Settings, parse
+from pacifica.dispatcher.config import (
+    OPTIONS,
+    SCHEMES,
+    SECTIONS,
+    AuthSettings,
+    Option,
+    RetentionSettings,
+    Settings,
+    parse,
+)
 from pacifica.dispatcher.config_values import whole_number
 from pacifica.dispatcher.errors import ConfigError
 
@@ -55,6 +64,12 @@ BAD_VALUES = {
     "format": ("", "JSON", "logfmt"),
     "level": ("", "INFO", "trace"),
     "access": ("", "sometimes"),
+    "success_seconds": ("", "0", "-1", "for ever", "30d"),
+    "failure_seconds": ("", "0.5", "month"),
+    "revoked_seconds": ("", "0", "1e3"),
+    "tombstone_seconds": ("", "-1", "none", "year"),
+    "purge_batch": ("", "0", "10001"),
+    "purge_pause": ("", "-1", "3601"),
 }
 GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "peewee_url": ("postgresql+pool://u:p%40ss@db:5432/jobs?max_connections=4", None),
@@ -94,6 +109,12 @@ GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "format": ("json", "json"),
     "level": ("warning", "warning"),
     "access": ("off", False),
+    "success_seconds": ("2592000", 2592000.0),
+    "failure_seconds": ("86400", 86400.0),
+    "revoked_seconds": ("1.5", 1.5),
+    "tombstone_seconds": ("0", 0.0),
+    "purge_batch": ("1000", 1000),
+    "purge_pause": ("0", 0.0),
 }
 
 
@@ -162,6 +183,14 @@ def test_nothing_at_all_gives_the_documented_defaults() -> None:
         rate_limit=0,
         rate_window=60.0,
         show_tracebacks=False,
+    )
+    assert made.retention == RetentionSettings(
+        success_seconds=None,
+        failure_seconds=None,
+        revoked_seconds=None,
+        tombstone_seconds=31_536_000.0,
+        purge_batch=100,
+        purge_pause=0.05,
     )
 
 

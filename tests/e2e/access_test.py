@@ -14,25 +14,25 @@ from .http_test import problem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TABLE = """
-                     read  see   dispatch  batch  retry  cancel  known
-none                 u     uuuu  uu        u      uuuu   uuuu    u
-invalid              u     uuuu  uu        u      uuuu   uuuu    u
-expired              u     uuuu  uu        u      uuuu   uuuu    u
-read                 i     iiii  ff        f      ffff   ffff    i
-dispatch             f     ffff  ii        i      iiii   ffff    i
-cancel               f     ffff  ff        f      ffff   iiii    i
-admin                i     iiii  ii        i      iiii   iiii    i
-read:lab.*           i     nini  ff        f      ffff   ffff    i
-dispatch:lab.*       f     ffff  fi        i      nini   ffff    i
-cancel:lab.*         f     ffff  ff        f      ffff   nini    i
-admin:lab.*          i     nini  fi        i      nini   nini    i
-read,own             i     nnii  ff        f      ffff   ffff    i
-dispatch,own         f     ffff  ii        i      nnii   ffff    i
-cancel,own           f     ffff  ff        f      ffff   nnii    i
-admin,own            i     nnii  ii        i      nnii   nnii    i
-read:lab.*,own       i     nnni  ff        f      ffff   ffff    i
-dispatch:lab.*,own   f     ffff  fi        i      nnni   ffff    i
-cancel:lab.*,own     f     ffff  ff        f      ffff   nnni    i
+                     read  all  see   dispatch  batch  retry  cancel  known
+none                 u     u    uuuu  uu        u      uuuu   uuuu    u
+invalid              u     u    uuuu  uu        u      uuuu   uuuu    u
+expired              u     u    uuuu  uu        u      uuuu   uuuu    u
+read                 i     i    iiii  ff        f      ffff   ffff    i
+dispatch             f     f    ffff  ii        i      iiii   ffff    i
+cancel               f     f    ffff  ff        f      ffff   iiii    i
+admin                i     i    iiii  ii        i      iiii   iiii    i
+read:lab.*           i     f    nini  ff        f      ffff   ffff    i
+dispatch:lab.*       f     f    ffff  fi        i      nini   ffff    i
+cancel:lab.*         f     f    ffff  ff        f      ffff   nini    i
+admin:lab.*          i     f    nini  fi        i      nini   nini    i
+read,own             i     f    nnii  ff        f      ffff   ffff    i
+dispatch,own         f     f    ffff  ii        i      nnii   ffff    i
+cancel,own           f     f    ffff  ff        f      ffff   nnii    i
+admin,own            i     f    nnii  ii        i      nnii   nnii    i
+read:lab.*,own       i     f    nnni  ff        f      ffff   ffff    i
+dispatch:lab.*,own   f     f    ffff  fi        i      nnni   ffff    i
+cancel:lab.*,own     f     f    ffff  ff        f      ffff   nnni    i
 """
 """What each caller gets: in, 401 (unknown), 403 (forbidden), 404 (not there for him).
 
@@ -59,6 +59,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("DELETE", "/status/{uuid}"): "cancel",
     ("GET", "/health/live"): "open",
     ("GET", "/health/ready"): "open",
+    ("GET", "/metrics"): "all",
 }
 """The column of each route; HEAD is GET where it is not named."""
 SIGNS = {"i": "in", "u": 401, "f": 403, "n": 404}

@@ -76,6 +76,7 @@ def test_the_same_batch_with_the_same_key_is_the_same_jobs(stack: Stack) -> None
     assert len(stack.get("/status?label=run:batch-key").json()["jobs"]) == 3
     for other in (items[:2], [items[1], items[0], *items[2:]]):
         problem(stack.request("POST", "/dispatch", json=other, **keyed), 422, "key-reused")
+    problem(stack.request("POST", "/dispatch/add", json={"args": [1, 2]}, **keyed), 422, "key-reused")
     assert len(stack.get("/status?label=run:batch-key").json()["jobs"]) == 3
 
 

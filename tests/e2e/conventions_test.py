@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 
 from pacifica.dispatcher.rest import Root
-from pacifica.dispatcher.web.openapi import handlers
+from pacifica.dispatcher.web.openapi import Facts, handlers
 
 from ..processes import Processes
 from .conftest import start_stack
@@ -39,7 +39,9 @@ def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
 
 def test_every_handler_of_the_tree_is_declared() -> None:
     service: Any = SimpleNamespace(registry={})
-    assert [handler for _, handler in handlers(Root(service)) if not getattr(handler, "operations", ())] == []
+    monitor: Any = SimpleNamespace(health=None)
+    root = Root(service, monitor, Facts())
+    assert [handler for _, handler in handlers(root) if not getattr(handler, "operations", ())] == []
 
 
 def test_every_declared_method_is_one_that_its_path_allows(stack: Stack, document: dict[str, Any]) -> None:

@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pacifica.dispatcher.config import RetentionSettings
 from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.job import Job, State, new_uuid, now
 from pacifica.dispatcher.orm import MODELS
+from pacifica.dispatcher.retention import Retention
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.history import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
@@ -56,6 +58,13 @@ def a_job(**columns: Any) -> Job:
     at = now()
     given = {"task": "add", "args": [2, 2], "kwargs": {}, "max_attempts": 3, "created": at, "due": at}
     return Job(**{"uuid": new_uuid(), "state": State.PENDING, **given, **columns})
+
+
+def a_retention(database: Database, **own: float | None) -> Retention:
+    """What purges the jobs of a database: nothing by itself, unless settings of ``[retention]`` say so."""
+    forever = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"))
+    settings: dict[str, Any] = {**forever, "tombstone_seconds": 86_400.0, "purge_batch": 2, "purge_pause": 0.0, **own}
+    return Retention(database, RetentionSettings(**settings))
 
 
 def a_waiting(database: Database, places: int = 4, **options: float) -> Waiting:

@@ -10,8 +10,10 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.job import State
 from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Kind, Outbox
+from pacifica.dispatcher.store.purge import PurgeStore
 from pacifica.dispatcher.store.rows import job_to_row
 from pacifica.dispatcher.store.workers import WorkerStore
 
@@ -24,16 +26,22 @@ IN_MOTION = 20
 
 KIND = Kind("add", None)
 OF_WAITING = "job_sent|job_state_created_uuid|job_expires"
+OF_STARTED = "job_holder|job_state_created_uuid"
 """For the few that wait, whatever else they are, one of these is as good as the other."""
+
+BY_STATE, BY_TASK = "job_state_created_uuid", "job_task_created_uuid"
 
 LOOKS: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "take": (lambda database: Outbox(database).take(at=NOW, lease=1, limit=10), ("job_due", "job_due")),
-    "count": (lambda database: Outbox(database).count(at=NOW, limit=10), ("job_due",)),
+    "backlog": (lambda database: Outbox(database).backlog(at=NOW, limit=10), ("job_due",)),
+    "moving": (lambda database: FigureStore(database).moving(at=NOW, limit=10), (OF_WAITING, OF_STARTED, OF_WAITING)),
     "recall": (lambda database: Outbox(database).recall(at=NOW, lease=1), ("job_due", OF_WAITING)),
     "waiting": (lambda database: Outbox(database).waiting(), (OF_WAITING,)),
     "count_sent": (lambda database: Outbox(database).count_sent(KIND, since=1, until=NOW, limit=9), (OF_WAITING,)),
     "sent_first": (lambda database: Outbox(database).sent_first(KIND, until=NOW, limit=9), (OF_WAITING,)),
     "expired": (lambda database: JobStore(database).expired(at=NOW, limit=10), ("job_expires",)),
+    "purge": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10)), (BY_STATE,)),
+    "purge a task": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10, "add")), (BY_TASK,)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
 }
 """Each look, and the index that each of its statements about jobs uses; one by the primary key does not count."""

@@ -164,12 +164,21 @@ def test_releasing_brings_nothing_back_that_has_left(jobs: JobStore, outbox: Out
     assert take(outbox) == []
 
 
-def test_the_count_tells_how_many_wait_up_to_its_limit(jobs: JobStore, outbox: Outbox) -> None:
-    assert outbox.count(at=now(), limit=10) == 0
-    jobs.add([a_job() for _ in range(5)])
+def test_the_backlog_tells_how_many_wait_up_to_its_limit(jobs: JobStore, outbox: Outbox) -> None:
+    assert outbox.backlog(at=now(), limit=10) == (0, None, True)
+    jobs.add([a_job(created=number + 1, due=number) for number in range(5)])
     add(jobs, eta=now() + HOUR, due=now() + HOUR)
-    assert outbox.count(at=now(), limit=10) == 5
-    assert outbox.count(at=now(), limit=3) == 3
+    assert outbox.backlog(at=now(), limit=10) == (5, 1, True)
+    assert outbox.backlog(at=now(), limit=3) == (3, 1, False)
+
+
+def test_the_backlog_waits_since_it_was_scheduled_or_lost(jobs: JobStore, outbox: Outbox) -> None:
+    add(jobs, created=1, eta=50, due=50)
+    assert outbox.backlog(at=100, limit=10) == (1, 50, True)
+    lost = add(jobs, created=1, due=1)
+    assert jobs.claim(lost.uuid, token="t", worker="w", holder="h", retries=0, at=40)
+    assert jobs.lose(lost.uuid, token="t", reason="gone", at=60)
+    assert outbox.backlog(at=100, limit=10) == (2, 40, True)
 
 
 def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, outbox: Outbox) -> None:

@@ -39,6 +39,7 @@ SAMPLES = {
     "BadId": lambda: errors.BadId("nope" * 100),
     "UnknownTask": lambda: errors.UnknownTask("ad" * 100, ["add"]),
     "UnknownJob": lambda: errors.UnknownJob(UUID),
+    "PurgedJob": lambda: errors.PurgedJob(UUID),
     "BadArguments": lambda: errors.BadArguments("add", FAULTS),
     "BadOptions": lambda: errors.BadOptions(FAULTS),
     "KeyReused": lambda: errors.KeyReused("key" * 100),
@@ -46,6 +47,9 @@ SAMPLES = {
     "Unauthorized": lambda: errors.Unauthorized("A sentence.", invalid=True),
     "MissingScope": lambda: errors.MissingScope("dispatch", "ad" * 100),
     "TooManyRequests": lambda: errors.TooManyRequests(3),
+    "SchemaTooOld": lambda: errors.SchemaTooOld(1, 2),
+    "SchemaTooNew": lambda: errors.SchemaTooNew(2, 1),
+    "MigrationFailed": lambda: errors.MigrationFailed("0002_more", "no such table" * 50, kept=True),
     "NoResult": lambda: errors.NoResult(UUID, "FAILURE", {"type": "ValueError", "message": "no"}),
 }
 

@@ -13,7 +13,7 @@ from pacifica.dispatcher.errors import AlreadyFinal, BadArguments, KeyReused, Un
 from pacifica.dispatcher.job import Outgoing, State, new_uuid, now
 from pacifica.dispatcher.options import Options
 from pacifica.dispatcher.registry import Call, Registry, TaskSpec
-from pacifica.dispatcher.service import HAND_OVER, Request, Service
+from pacifica.dispatcher.service import HAND_OVER, Asked, Request, Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
@@ -179,23 +179,19 @@ def test_a_job_that_a_workflow_has_named_is_dispatched_once(desk: Desk) -> None:
     assert [event.kind for event in desk.service.events(uuid)] == ["PENDING"]
 
 
-def test_readiness_tells_of_each_part(desk: Desk) -> None:
-    desk.dispatch()
-    service = replace(desk.service, broker_state=lambda: "It is away.")
-    assert (service.readiness().ready, service.readiness().broker, service.readiness().outbox) == (
-        True,
-        "It is away.",
-        1,
-    )
-
-
-def test_a_service_without_its_database_is_not_ready_and_says_why(tmp_path: Any) -> None:
-    with closing(Database(f"sqlite:///{tmp_path}/no/such/folder.db")) as database:
-        service = Service(Registry([]), JobStore(database), Outbox(database), a_waiting(database), max_attempts=3)
-        found = service.readiness()
-    assert not found.ready
-    assert "its file cannot be opened" in found.database
-    assert str(tmp_path) not in found.database
+def test_each_dispatch_counts_by_what_became_of_it(desk: Desk) -> None:
+    counted: list[tuple[str, str]] = []
+    service = replace(desk.service, count=lambda task, outcome: counted.append((task, outcome)))
+    for _ in range(2):
+        service.dispatch(Call("add", [1], {}), request=Request(idempotency_key="k"))
+    service.dispatch_batch([Asked("add", [1], {}, {}), Asked("add", ["x"], {}, {}), Asked("nope", [], {}, {})])
+    assert sorted(counted) == [
+        ("add", "accepted"),
+        ("add", "accepted"),
+        ("add", "refused"),
+        ("add", "repeated"),
+        ("nope", "refused"),
+    ]
 
 
 def test_of_many_requests_at_once_each_has_its_own_job(desk: Desk) -> None:

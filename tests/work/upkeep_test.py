@@ -1,21 +1,27 @@
 """Upkeep on a real record, with a broker that only says what it is asked."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
 import pytest
 
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.job import Job, State, now
 from pacifica.dispatcher.service import outgoing
 from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.election import ElectionStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
-from pacifica.dispatcher.upkeep import Upkeep
+from pacifica.dispatcher.upkeep import FAR, Upkeep
 
 from ..eventually import eventually
-from ..record.conftest import a_job
+from ..record.conftest import a_job, a_retention
+
+LEASE = 0.1
 
 
 class Broker:
@@ -38,17 +44,25 @@ class Bench:
     """A record, its broker, and upkeep with short times."""
 
     def __init__(self, database: Database) -> None:
+        self.database = database
         self.jobs, self.outbox, self.broker = JobStore(database), Outbox(database), Broker()
+        self.election = Election(ElectionStore(database, "upkeep"), lease=LEASE)
         self.upkeep = Upkeep(
             self.jobs,
             self.outbox,
             WorkerStore(database),
             self.broker,
-            lease=0.1,
+            retention=a_retention(database),
+            election=self.election,
+            lease=LEASE,
             interval=0.02,
             republish=1,
             keep_keys=1,
         )
+
+    def elections(self) -> int:
+        """How many duties somebody has."""
+        return int(self.database.read(orm.Election.select().count))
 
     def sent(self, seconds_ago: int, **columns: Any) -> Job:
         """A job whose message was confirmed so long ago."""
@@ -92,6 +106,54 @@ def test_a_job_whose_queue_cannot_be_told_is_left_alone(bench: Bench) -> None:
     bench.upkeep.round()
     assert bench.found(elsewhere).due is None
     assert bench.found(lost).due is not None
+
+
+def test_of_two_the_elected_one_looks_after_jobs_and_the_other_takes_over_when_it_stops(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Bench(bench.database)
+    eventually(lambda: bench.upkeep.turn() or bench.elections() == 1)
+    looked_at: list[str] = []
+    for which, name in ((bench, "elected"), (other, "other")):
+        monkeypatch.setattr(which.jobs, "expired", lambda name=name, **_: looked_at.append(name) or [])
+    lost = a_job()
+    bench.jobs.add([lost])
+    assert bench.jobs.claim(lost.uuid, token="t", worker="w", holder="dead", retries=0, at=now())
+    eventually(lambda: other.upkeep.turn() or bench.upkeep.turn() or bench.found(lost).state is State.PENDING)
+    assert set(looked_at) == {"elected"}
+    bench.upkeep.stop()
+    other.upkeep.turn()
+    assert looked_at[-1] == "other"
+
+
+def test_who_is_elected_next_knows_already_which_worker_is_dead(bench: Bench) -> None:
+    other = Bench(bench.database)
+    eventually(lambda: bench.upkeep.turn() or bench.elections() == 1)
+    lost = a_job()
+    bench.jobs.add([lost])
+    assert bench.jobs.claim(lost.uuid, token="t", worker="w", holder="dead", retries=0, at=now())
+    until = time.monotonic() + 3 * LEASE
+    eventually(lambda: (bench.election.won() and other.upkeep.turn()) or time.monotonic() > until)
+    assert bench.found(lost).state is State.STARTED
+    bench.upkeep.stop()
+    other.upkeep.turn()
+    assert bench.found(lost).state is State.PENDING
+
+
+def test_a_purge_goes_on_where_the_round_before_has_stopped_and_ends_with_the_thread(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    at = now() - 10_000_000
+    for _ in range(7):
+        bench.jobs.add([a_job(state=State.SUCCESS, created=at, finished=at, due=None)])
+    retention = a_retention(bench.database, success_seconds=1.0)
+    left = []
+    for stop in (False, True, False, False):
+        retention.work(0.0 if not left else FAR, lambda _, stop=stop: stop)
+        left.append(bench.database.read(orm.Job.select().count))
+    assert left == [5, 3, 0, 0]
+    assert [record.message for record in caplog.records] == ["Purged 7 jobs (7 SUCCESS)."]
 
 
 # Messages that the broker has lost

@@ -263,6 +263,34 @@ def test_a_gap_that_stays_is_passed_over_in_the_end() -> None:
     feed.stop()
 
 
+def test_gaps_that_go_on_hold_nothing_back_for_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rolled back transaction, and each deleted event, leaves one."""
+    moment = 0.0
+    monkeypatch.setattr("pacifica.dispatcher.feed.time.monotonic", lambda: moment)
+    history = Scripted()
+    feed = Feed(history, 1)
+    for second in range(1, 20):
+        moment = second / 2
+        history.there.append(2 * second)
+        feed._look()
+        assert feed.position >= 2 * (second - 3)
+
+
+def test_more_events_than_are_looked_at_at_once_are_caught_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.feed.LIMIT", 2)
+    moment = 0.0
+    monkeypatch.setattr("pacifica.dispatcher.feed.time.monotonic", lambda: moment)
+    history = Scripted()
+    history.there = [2 * number for number in range(1, 20)]
+    feed = Feed(history, 1)
+    feed._look()
+    moment = 1.1
+    while feed.position < 38:
+        before = feed.position
+        feed._look()
+        assert feed.position > before
+
+
 def test_where_ids_come_in_order_a_gap_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pacifica.dispatcher.feed.GRACE", 3600.0)
     history = Scripted(ordered=True)

@@ -2,6 +2,8 @@
 
 import click
 
+from .purge import purge
+from .schema import dbchk, dbsync
 from .token import token
 from .up import up
 
@@ -12,5 +14,8 @@ def main() -> None:
     """Run and look after Pacifica Dispatcher."""
 
 
+main.add_command(dbchk)
+main.add_command(dbsync)
+main.add_command(purge)
 main.add_command(token)
 main.add_command(up)

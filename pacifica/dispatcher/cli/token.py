@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..app import DispatcherApp
-from ..errors import ConfigError, DatabaseUnavailable
+from ..errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from ..job import iso
 from ..settings import load_settings
 from ..tokens import Tokens
@@ -87,5 +87,5 @@ def _tokens(config: Path | None) -> Iterator[Tokens]:
         with closing(app.database):
             app.prepare(patient=False)
             yield app.tokens
-    except (ConfigError, DatabaseUnavailable) as error:
+    except (ConfigError, DatabaseUnavailable, SchemaMismatch) as error:
         raise click.ClickException(str(error)) from error

@@ -19,7 +19,7 @@ from rich.text import Text
 from .. import jsontext
 from ..app import DispatcherApp
 from ..config import Settings
-from ..errors import ConfigError, DatabaseUnavailable
+from ..errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from ..settings import load_settings
 from .children import Child, start
 
@@ -65,7 +65,7 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
         try:
             with _let_in(settings) as headers:
                 seconds = _canary(base, headers, children, told)
-        except (NotReadyError, DatabaseUnavailable) as error:
+        except (NotReadyError, DatabaseUnavailable, SchemaMismatch) as error:
             if told():
                 return
             for child in children:

@@ -41,11 +41,12 @@ def _sqlite_options(busy_timeout: float) -> Mapping[str, Any]:
 def _mysql_options(answer_timeout: float) -> Mapping[str, Any]:
     from pymysql.constants import CLIENT
 
+    seconds = answer_timeout if math.isfinite(answer_timeout) else None
     return {
         "client_flag": CLIENT.FOUND_ROWS,
         "connect_timeout": _connect_timeout(answer_timeout),
-        "read_timeout": answer_timeout,
-        "write_timeout": answer_timeout,
+        "read_timeout": seconds,
+        "write_timeout": seconds,
         # No locks on what is not there; see docs/decisions/0006-read-committed.md.
         "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "field_types": {"LONGTEXT": "LONGTEXT"},
@@ -76,7 +77,8 @@ def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 
 
     ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, a relative
     SQLite path is relative to the working directory. ``busy_timeout`` is in seconds, and SQLite's
-    alone; ``answer_timeout`` is the servers'. Raises ``ValueError`` with a sentence when the URL cannot be used.
+    alone; ``answer_timeout`` is the servers', and may be infinite. Raises ``ValueError`` with a sentence
+    when the URL cannot be used.
 
     Source: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#database-url
     """

@@ -12,8 +12,9 @@ from typing import TypeVar
 import peewee
 from playhouse.pool import MaxConnectionsExceeded
 
+from ..dialect import is_mysql, is_sqlite
 from ..errors import DatabaseUnavailable
-from ..orm import create_tables, is_mysql, is_sqlite
+from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
 from . import failures
 from .connecting import is_pooled, open_database
 from .forks import FORKS, FileConnection
@@ -34,7 +35,7 @@ class Database:
 
     ``url`` is a PeeWee URL; ``busy_timeout`` and ``answer_timeout`` as in ``open_database``. Nothing is
     connected before the first statement, and never across a fork. Raises ``DatabaseUnavailable`` from
-    any statement that the database cannot carry out now.
+    any statement that the database cannot carry out now; ``on_failure`` is told the kind of each such failure.
     """
 
     def __init__(self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> None:
@@ -49,6 +50,7 @@ class Database:
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
         self._silent = float("-inf")
+        self.on_failure: Callable[[str], object] = lambda _: None
         self._longest_turn = max(busy_timeout, SHORTEST_TURN)
         if hasattr(os, "register_at_fork"):  # Windows has no fork.
             os.register_at_fork(after_in_child=self._forget_parent)
@@ -73,6 +75,7 @@ class Database:
                     return query(self.peewee)
             except DatabaseUnavailable as error:
                 if fresh or attempt == 2 or failures.is_silence(error):
+                    self.on_failure(failures.kind(error))
                     raise
         raise AssertionError("unreachable")
 
@@ -84,27 +87,29 @@ class Database:
         when that shows before the first statement, so that no change is ever applied twice. A
         transaction that the server ended to untie a deadlock was rolled back whole, so it is run again.
         """
-        for pause in PAUSES:
+        for pause in (*PAUSES, None):
             try:
                 return self._transact(change, durable=durable)
             except DatabaseUnavailable as error:
                 if self.sqlite and failures.is_read_only(error):
                     FORKS.close_all()
-                if not failures.is_sacrifice(error):
+                if pause is None or not failures.is_sacrifice(error):
+                    self.on_failure(failures.kind(error))
                     raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
-        return self._transact(change, durable=durable)
+        raise AssertionError("unreachable")
 
     def wait_until_up(self, attempts: int, wait: float) -> None:
-        """Connect and create missing tables, trying ``attempts`` times, ``wait`` seconds apart.
+        """Connect and create an empty database's tables, trying ``attempts`` times, ``wait`` seconds apart.
 
-        Raises ``DatabaseUnavailable`` when the last attempt fails, too.
+        Raises ``DatabaseUnavailable`` when the last attempt fails, too, and at once ``SchemaTooOld`` or
+        ``SchemaTooNew`` when the tables are those of another version.
         """
         for attempt in range(1, attempts + 1):
             try:
                 with self._gate, self._connected():
                     self._keep_log()
-                    create_tables(self.peewee)
+                    create(self.peewee)
             except DatabaseUnavailable as error:
                 if attempt == attempts:
                     raise
@@ -112,6 +117,25 @@ class Database:
                 time.sleep(wait)
             else:
                 return
+
+    def schema(self) -> Schema:
+        """The schema's version, found and expected; costs two small reads."""
+        return self.read(read)
+
+    def steps(self, target: int | None = None) -> list[Step]:
+        """What ``sync`` would walk now; raises ``SchemaTooNew``."""
+        return self.read(lambda db: steps(db, target))
+
+    def sync(self, target: int | None = None, tell: Callable[[Step, float], None] = lambda *_: None) -> None:
+        """Walk the schema to the version ``target`` (the newest), alone, and ``tell`` of each step with its seconds.
+
+        Raises ``MigrationFailed``, ``SchemaTooNew``, ``DatabaseUnavailable``. A database that was opened with an
+        ``answer_timeout`` ends a step that takes longer.
+        """
+        with self._gate, self._turn() if self.sqlite else nullcontext(), self._connected():
+            self._keep_log()
+            with alone(self.peewee):
+                walk(self.peewee, steps(self.peewee, target), tell)
 
     def close(self) -> None:
         """Close the calling thread's connection, if it has one."""

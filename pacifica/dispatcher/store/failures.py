@@ -11,14 +11,15 @@ SQL_STATES = frozenset({"40P01", "40001"})
 SILENCE = ("timed out", "timeout expired")
 """How PyMySQL and psycopg say that no answer came in time."""
 SIGNS = (
-    ("locked", "it is locked by another writer"),
-    ("readonly", "it is read-only"),
-    ("read-only", "it is read-only"),
-    ("full", "the disk is full"),
-    ("unable to open", "its file cannot be opened"),
-    *((sign, "it did not answer in time") for sign in SILENCE),
-    ("connection", "it cannot be reached"),
+    ("locked", "locked", "it is locked by another writer"),
+    ("readonly", "read_only", "it is read-only"),
+    ("read-only", "read_only", "it is read-only"),
+    ("full", "full", "the disk is full"),
+    ("unable to open", "unopened", "its file cannot be opened"),
+    *((sign, "silent", "it did not answer in time") for sign in SILENCE),
+    ("connection", "unreachable", "it cannot be reached"),
 )
+"""What a driver's text holds, the kind of failure that it is, and how people are told of it."""
 
 
 def reason(error: BaseException) -> str:
@@ -26,7 +27,15 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MaxConnectionsExceeded):
         return "all its connections are in use"
     told = _told(error)
-    return next((word for sign, word in SIGNS if sign in told), "it answered with an error")
+    return next((sentence for sign, _, sentence in SIGNS if sign in told), "it answered with an error")
+
+
+def kind(error: BaseException) -> str:
+    """One word of few, to count by."""
+    if any(isinstance(one, MaxConnectionsExceeded) for one in _with_causes(error)):
+        return "exhausted"
+    told = _told(error)
+    return next((word for sign, word, _ in SIGNS if sign in told), "other")
 
 
 def is_silence(error: BaseException) -> bool:

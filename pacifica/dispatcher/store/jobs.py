@@ -13,7 +13,7 @@ from .. import orm
 from ..access import EVERY_JOB, Reach
 from ..job import Claim, Event, Job, JobError, State
 from ..search import Filters, Place
-from . import moves, rows, search
+from . import moves, rows, search, tombstones
 from .database import Database
 from .idempotency import Key, Keys, forget_keys
 from .prepared import Prepared, insert, slot
@@ -83,15 +83,18 @@ class JobStore:
                 raise
             return there.uuid
 
-    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None]) -> list[str]:
+    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None], whole: Key | None = None) -> list[str]:
         """Store new jobs in one commit, each with its key; for each the UUID of the job that its key stands for.
 
-        Raises ``KeyReused``, and then nothing was stored.
+        ``whole`` is the key of the request that asks for all of them, and more. Raises ``KeyReused``, and then
+        nothing was stored.
         """
         values = [rows.job_to_row(job) for job in jobs]
 
         def change(db: peewee.Database) -> list[str]:
             stored = []
+            if whole is not None:
+                self._keys.take(db, whole, jobs[0])
             for job, row, key in zip(jobs, values, keys, strict=True):
                 found = None if key is None else self._keys.take(db, key, job)
                 if found is None:
@@ -111,6 +114,10 @@ class JobStore:
         """The job as it stands now."""
         row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
         return None if row is None else rows.job_from_row(row)
+
+    def was_purged(self, uuid: str) -> bool:
+        """Whether there was such a job, as far as that is remembered."""
+        return tombstones.is_there(self._database, uuid)
 
     def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach = EVERY_JOB) -> list[Job]:
         """At most ``limit`` jobs of the reach, newest first, from right behind ``after``."""

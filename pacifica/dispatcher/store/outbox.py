@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from .. import orm
-from ..job import Outgoing
+from ..job import Outgoing, State
 from . import rows
 from .database import Database
 
@@ -25,6 +25,14 @@ class Kind(NamedTuple):
 
     task: str
     queue: str | None
+
+
+class Backlog(NamedTuple):
+    """What waits to be sent: how many jobs, the oldest of them since when, and whether there are no more of them."""
+
+    jobs: int
+    since: int | None
+    all: bool
 
 
 class Outbox:
@@ -122,13 +130,21 @@ class Outbox:
         query = _J.update({_J.due: at}).where(_J.uuid.in_(uuids), orm.WAITING_STATES, _J.due.is_null())
         self._database.write(query.execute)
 
-    def count(self, *, at: int, limit: int) -> int:
-        """How many jobs wait to be published, counted up to ``limit``; those for later than ``at`` do not count."""
-        start = _J.eta.is_null() | (_J.eta <= at)
-        few = _J.select(_J.uuid).where(_J.due.is_null(is_null=False), start).limit(limit)
-        return self._database.read(few.count)
+    def backlog(self, *, at: int, limit: int) -> Backlog:
+        """The jobs whose message is to be sent, without those for later than ``at``; the ``limit`` due first count."""
+        few = _J.select(_J.eta, WAITS_SINCE.alias("since")).where(_J.due.is_null(is_null=False))
+        few = few.order_by(_J.due).limit(limit).alias("few")
+        waits = few.c.eta.is_null() | (few.c.eta <= at)
+        columns = (peewee.Case(None, [(waits, 1)]), peewee.Case(None, [(waits, few.c.since)]), peewee.SQL("1"))
+        query = few.select_from(peewee.fn.COUNT(columns[0]), peewee.fn.MIN(columns[1]), peewee.fn.COUNT(columns[2]))
+        jobs, since, looked_at = self._database.read(lambda db: next(iter(query.tuples().execute(db))))
+        return Backlog(jobs, since, all=looked_at < limit)
 
 
+WAITS_SINCE = peewee.Case(
+    None, [(_J.state == State.RETRY.value, _J.eta)], peewee.fn.COALESCE(_J.started, _J.eta, _J.created)
+)
+"""Since when a job waits: a scheduled one since its time, one that was lost since it was started."""
 _SENT = (orm.WAITING_STATES, _J.due.is_null(), _J.published.is_null(is_null=False))
 
 

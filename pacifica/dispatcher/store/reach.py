@@ -10,6 +10,7 @@ import peewee
 
 from .. import orm
 from ..access import Reach
+from ..dialect import is_mysql
 
 _J = orm.Job
 _STEPS = """
@@ -27,7 +28,7 @@ _DISTINCT = "SELECT DISTINCT task FROM job"
 
 def task_names(db: peewee.Database, reach: Reach) -> list[str]:
     """The tasks that the reach covers and that have a job; costs a look into an index for each task, not each job."""
-    cursor = db.execute_sql(_DISTINCT if orm.is_mysql(db) else _STEPS)
+    cursor = db.execute_sql(_DISTINCT if is_mysql(db) else _STEPS)
     return [name for (name,) in cursor.fetchall() if reach.matches(name)]
 
 

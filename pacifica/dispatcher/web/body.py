@@ -14,6 +14,8 @@ from ..errors import BadQuery, BadRequest
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"
 """An ``Idempotency-Key``; blanks at its ends are not the header's (RFC 9110, section 5.5)."""
+CONTAINERS = 1_000_000
+"""Arrays and objects of a body: in memory each of them takes a hundred times its two characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ def declared_query() -> None:
 
 def _process(entity: Any) -> None:
     raw = entity.fp.read()
+    if raw.count(b"[") + raw.count(b"{") > CONTAINERS:
+        raise cherrypy.HTTPError(413, f"The body may have {CONTAINERS} arrays and objects.")
     try:
         if raw:
             cherrypy.request.json = jsontext.loads(raw)

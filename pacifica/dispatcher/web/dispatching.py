@@ -49,8 +49,11 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
 
     @staticmethod
     def _choose(handlers: Mapping[str, Any], method: str, vpath: Sequence[str]) -> Any:
+        """The method's handler; ``request.dispatcher_found`` is one of the path's, with the rest of the path."""
         if not handlers:
             return cherrypy.NotFound()
+        # Tools wrap the request's own handler.
+        cherrypy.serving.request.dispatcher_found = handlers.get(method) or next(iter(handlers.values())), vpath
         cherrypy.serving.response.headers["Allow"] = ", ".join(sorted({*handlers, "OPTIONS"}))
         if method == "OPTIONS":
             return _options

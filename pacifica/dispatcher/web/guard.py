@@ -20,6 +20,7 @@ from ..errors import (
     Forbidden,
     ForeignHost,
     MissingScope,
+    PurgedJob,
     TooManyRequests,
     Unauthorized,
     UnknownJob,
@@ -96,8 +97,14 @@ class Guard:
         cherrypy.request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.may(READ, task)
 
     def _look_at_job(self, caller: Caller, found: Rule, uuid: str) -> None:
-        """Neither task nor caller of a job ever changes, so that what is seen here holds in the handler."""
-        job = self._service.status(uuid)
+        """Neither task nor caller of a job ever changes, so that what is seen here holds in the handler.
+
+        Of a purged job neither is remembered, so that whoever may not see all jobs is told of none.
+        """
+        try:
+            job = self._service.status(uuid)
+        except PurgedJob:
+            raise UnknownJob(uuid) from None
         request = cherrypy.request
         if not caller.reach(str(found.scope)).covers(job.task, job.caller):
             raise UnknownJob(uuid)

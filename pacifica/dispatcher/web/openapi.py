@@ -132,7 +132,7 @@ def _errors(method: str, path: str, *, guarded: bool) -> set[int]:
     """The statuses of errors that every route of this kind may have, without those of its own."""
     found = {400, 408, 414, 431, 503} | ({401, 403, 406, 429} if guarded else set())
     found |= {411, 413, 415} if method == "POST" else set()
-    return found | ({404} if "{" in path else set())
+    return found | ({404} if "{" in path else set()) | ({410} if "{uuid}" in path else set())
 
 
 def _parts(told: str) -> list[str]:

@@ -4,11 +4,20 @@ from typing import Any
 
 import cherrypy
 
+from .. import health
+from ..monitor import Monitor
 from ..service import Service
-from . import openapi, pages
+from . import openapi, pages, render
 from .caching import tagged
 from .openapi import Facts, operation
-from .render import JSON, as_json, wanted
+from .render import JSON, TEXT, as_json, wanted
+
+OPENMETRICS = "application/openmetrics-text"
+MEDIA = {
+    TEXT: f"{TEXT};version=0.0.4;charset=utf-8",
+    OPENMETRICS: f"{OPENMETRICS};version=1.0.0;charset=utf-8",
+}
+"""The media types of the metrics, with the versions of their formats."""
 
 
 @cherrypy.expose
@@ -25,27 +34,39 @@ class Live:
 class Ready:
     """``/health/ready``"""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, health: health.Health) -> None:
+        self._health = health
 
     @operation("/health/ready", {200: "Readiness", 503: "Readiness"})
     def GET(self) -> bytes:
-        """Whether jobs are accepted: 503 when not; with the broker's state and how many jobs wait for it."""
-        seen = self._service.readiness()
+        """Whether jobs are accepted, and will be run: a verdict for each part that it takes; 503 when not."""
+        seen = self._health.look()
         cherrypy.response.status = 200 if seen.ready else 503
-        verdict = "ok" if seen.ready and seen.broker == "ok" else "degraded" if seen.ready else "unavailable"
-        return as_json(
-            {"status": verdict, "database": seen.database, "broker": seen.broker, "outbox": {"waiting": seen.outbox}}
-        )
+        return as_json(render.readiness(seen))
 
 
 @cherrypy.expose
 class Health:
     """``/health``"""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, health: health.Health) -> None:
         self.live = Live()
-        self.ready = Ready(service)
+        self.ready = Ready(health)
+
+
+@cherrypy.expose
+class Metrics:
+    """``/metrics``"""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    @operation("/metrics", {200: f"{TEXT}, {OPENMETRICS}"})
+    def GET(self) -> bytes:
+        """Figures for Prometheus: what the web processes counted, and what the record says now."""
+        media = wanted(TEXT, OPENMETRICS)
+        cherrypy.response.headers["Content-Type"] = MEDIA[media]
+        return self._monitor.as_text() if media == TEXT else self._monitor.as_openmetrics()
 
 
 @cherrypy.expose

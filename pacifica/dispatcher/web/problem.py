@@ -16,6 +16,7 @@ from .. import errors, jsontext
 STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.PurgedJob: HTTPStatus.GONE,
     errors.BatchTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NothingValid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadArguments: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -6,6 +6,7 @@ import cherrypy
 from cherrypy.lib import cptools
 
 from .. import jsontext
+from ..health import Readiness
 from ..job import Event, Job, State, iso
 from ..registry import TaskSpec
 
@@ -80,6 +81,23 @@ def event(value: Event) -> dict[str, Any]:
     data = {key: iso(item) if key == "eta" else item for key, item in value.data.items()}
     told = {"id": value.id, "job": value.job, "at": iso(value.at), "kind": value.kind}
     return {**told, "data": data} if data else told
+
+
+def readiness(seen: Readiness) -> dict[str, Any]:
+    """The verdicts; of ages, whole milliseconds are told."""
+    parts = {
+        name: {"verdict": part.verdict, "age": None if part.age is None else round(part.age, 3), "message": part.told}
+        for name, part in seen.parts.items()
+    }
+    told = {name: part.told or part.verdict for name, part in seen.parts.items()}
+    return {
+        "status": seen.verdict,
+        "database": told["database"],
+        "broker": told["broker"],
+        "outbox": {"waiting": seen.waiting},
+        "workers": {"living": seen.workers.living},
+        "checks": parts,
+    }
 
 
 def task(spec: TaskSpec) -> dict[str, Any]:

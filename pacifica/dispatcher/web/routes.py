@@ -37,6 +37,7 @@ ACCESS: Mapping[str, Mapping[str, Rule]] = {
     "Docs": {"GET": Rule(READ)},
     "Live": {"GET": OPEN},
     "Ready": {"GET": OPEN},
+    "Metrics": {"GET": Rule(READ, "everything")},
 }
 """By the resource's class and the name of its method; a HEAD or OPTIONS that CherryPy answers itself has none."""
 

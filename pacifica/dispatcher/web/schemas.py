@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..health import VERDICTS
 from ..job import State
 from ..options import Options
 from .body import KEY, MEMBERS
@@ -30,6 +31,13 @@ def _list(name: str) -> dict[str, Any]:
     return {"type": "array", "items": reference(name)}
 
 
+_PART: Mapping[str, Any] = _object(
+    {
+        "verdict": {"enum": list(VERDICTS)},
+        "age": {"type": ["number", "null"], "minimum": 0, "description": "Seconds; docs/api/service.md says of what."},
+        "message": _TEXT_OR_NULL,
+    }
+)
 DISPATCH: Mapping[str, Any] = {
     name: {"type": "array" if kind is list else "object"} if name != "options" else reference("Options")
     for name, (kind, _) in MEMBERS.items()
@@ -81,6 +89,8 @@ SCHEMAS: Mapping[str, Any] = {
             "database": _TEXT,
             "broker": _TEXT,
             "outbox": _object({"waiting": _COUNT}),
+            "workers": _object({"living": _COUNT}),
+            "checks": _object(dict.fromkeys(("database", "broker", "schema", "outbox", "workers"), _PART), **CLOSED),
         }
     ),
     "BatchAnswer": _object(

@@ -7,6 +7,7 @@ from typing import Any
 import cherrypy
 
 from ..tracing import Tracing
+from .counting import template
 from .dispatching import target
 from .requestlog import Answer, WsgiApplication, shown
 
@@ -31,7 +32,7 @@ class TracedRequests:
         told: dict[str, Any] = {"status": 500, "route": None}
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            told.update(status=int(status[:3]), route=route(cherrypy.serving.request, environ))
+            told.update(status=int(status[:3]), route=route(cherrypy.serving.request))
             return start_response(status, headers, *more)
 
         try:
@@ -54,10 +55,7 @@ def described(environ: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def route(request: Any, environ: Mapping[str, Any]) -> str | None:
-    """The template of the path, of those that the handler declares; none where nothing was found."""
-    page = getattr(request.handler, "oldhandler", request.handler)  # CherryPy's encoder stands in for it.
-    declared = getattr(getattr(page, "callable", None), "operations", ())
-    length = target(environ, environ.get("PATH_INFO", "")).strip("/").count("/")
-    paths = sorted((each.path for each in declared), key=len, reverse=True)
-    return next((path for path in paths if path.strip("/").count("/") <= length), None)
+def route(request: Any) -> str | None:
+    """The template of the path; none where nothing was found."""
+    handler, _ = getattr(request, "dispatcher_found", (None, ()))
+    return None if handler is None else template(handler, request.path_info.count("/"))

@@ -105,7 +105,7 @@ class Connections(ConnectionManager):
         self._selector = DefaultSelector()
         self._selector.register(server.socket, EVENT_READ, self._accept)
         server.socket.settimeout(0)
-        self.intake = Intake(self._selector, server.limits, self._ready)
+        self.intake = Intake(self._selector, server.limits, self._ready, refused=server.on_refusal)
 
     def put(self, conn: Connection) -> None:
         """Await the next request; called by the thread that has answered one."""
@@ -153,6 +153,7 @@ class Server(CPWSGIServer):  # type: ignore[misc]
         Connection.RequestHandlerClass = Request  # CherryPy has just set its own.
         self.requests._queue_put_timeout = 0  # The loop waits for nobody.
         seconds, head = float(self.timeout), self.max_request_header_size or Limits().head
+        self.on_refusal: Callable[[int], object] = lambda _: None
         self.limits = Limits(seconds, head, body_limit, 4 * body_limit)
 
     @property

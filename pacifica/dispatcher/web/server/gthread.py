@@ -32,6 +32,9 @@ class Told(Protocol):
     def stop(self) -> None:
         """The worker stops once what runs is answered."""
 
+    def refused(self, status: int) -> None:
+        """A request was answered without the application."""
+
 
 class Taken(Unreader):  # type: ignore[misc]
     """The one request that was taken in, in place of a socket."""
@@ -114,7 +117,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             limits = limits._replace(seconds=seconds, head=head or limits.head, connections=self.cfg.worker_connections)
             # The intake answers the connections beyond the limit; gunicorn would leave them waiting.
             self.worker_connections = sys.maxsize
-            self.intake = Intake(self.poller, limits, self._ready, self._gone)
+            self.intake = Intake(self.poller, limits, self._ready, self._gone, self._refused)
         super().run()
 
     def accept(self, listener: socket.socket) -> None:
@@ -181,6 +184,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _ready(self, incoming: Incoming, request: bytes) -> None:
         incoming.owner.read(request)
         self.enqueue_req(incoming.owner)
+
+    def _refused(self, status: int) -> None:
+        if isinstance(self.wsgi, Told):
+            self.wsgi.refused(status)
 
     def _gone(self, _: Incoming) -> None:
         self.nr_conns -= 1

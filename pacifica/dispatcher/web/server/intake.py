@@ -71,6 +71,8 @@ class Incoming:
 class Intake:
     """The connections of one server; ``ready`` gets a connection and its whole request, ``gone`` one that was closed.
 
+    ``refused`` is told the status of each request that is answered here.
+
     Whoever gets a connection answers by ``send``, and gives it back by ``resume``, ``end`` or ``refuse``, from any
     thread. All else is for the loop's thread; its selector calls each key's ``data`` with the socket.
     """
@@ -81,11 +83,13 @@ class Intake:
         limits: Limits,
         ready: Callable[[Incoming, bytes], None],
         gone: Callable[[Incoming], None] = lambda _: None,
+        refused: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._selector = selector
         self._limits = limits
         self._ready = ready
         self._gone = gone
+        self._refused = refused
         self._lock = threading.Lock()
         self._open: set[Incoming] = set()
         self._budget = Budget(limits.taken)
@@ -142,6 +146,7 @@ class Intake:
         request = logcontext.request_id(None)
         fields = {"request": request, "status": int(refusal.status)}
         logger.info("A request was refused: %d %s", refusal.status, refusal.told, extra={FIELDS: fields})
+        self._refused(refusal.status)
         answer = closing(refusal.status, refusal.told, request)
         try:
             incoming.sock.settimeout(0)

@@ -1,0 +1,137 @@
+"""``purge``: delete jobs that have ended, straight in the database."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .. import jsontext
+from ..config import Settings
+from ..errors import ConfigError, DatabaseUnavailable
+from ..job import FINAL, State, now
+from ..retention import Retention
+from ..settings import load_settings
+from ..store.database import Database
+from ..store.purge import Bounds
+from .token import Lifetime
+
+ENDED = tuple(state.value for state in State if state in FINAL)
+AGES = "[retention] success_seconds, failure_seconds or revoked_seconds"
+
+
+class Unreachable(click.ClickException):
+    """The database cannot be reached, or not be written."""
+
+    exit_code = 3
+
+
+@click.command()
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="The INI file; the default is ./config.ini.")
+@click.option(
+    "--older-than", type=Lifetime(), metavar="AGE", help="Purge what ended so long ago, such as 30d, 12h, 30m or 90s."
+)
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(ENDED, case_sensitive=False),
+    metavar="STATE",
+    help=f"Only jobs that ended as {', '.join(ENDED[:-1])} or {ENDED[-1]}; repeatable.",
+)
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only jobs of these tasks; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Purge nothing, and tell how many it would be.")
+@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
+def purge(  # noqa: PLR0913 - each is an option
+    config: Path | None,
+    *,
+    older_than: float | None,
+    states: tuple[str, ...],
+    tasks: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Delete jobs that have ended, with their labels and history.
+
+    Without --older-than it purges what the settings in [retention] ask for, as the service itself does. It works
+    in small batches with a pause after each, so that the service goes on meanwhile; Ctrl-C ends it between two.
+    A purged job's UUID is remembered for a while, and answers 410 Gone.
+    """
+    with _configured(config) as (database, retention):
+        before = _bounds(retention, older_than, [State(state) for state in states])
+        database.wait_until_up(1, 0)
+        steps = retention.count if dry_run else retention.purge
+        counts: Counter[State] = Counter(dict.fromkeys(before, 0))
+        try:
+            with _progress(lambda: _total(retention.count(before, tasks)), dry_run=dry_run) as advance:
+                for step in steps(before, tasks):
+                    counts.update(step)
+                    advance(step.total())
+                    time.sleep(0 if dry_run else retention.pause)
+        finally:
+            _tell(counts, dry_run=dry_run, as_json=as_json)
+
+
+@contextmanager
+def _configured(config: Path | None) -> Iterator[tuple[Database, Retention]]:
+    """The configured database, not connected yet, and its retention; each error as the command ends with it."""
+    try:
+        settings: Settings = load_settings(config)
+        own = settings.database
+        with closing(Database(own.peewee_url, own.busy_timeout, own.answer_timeout)) as database:
+            yield database, Retention(database, settings.retention)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    except DatabaseUnavailable as error:
+        raise Unreachable(str(error)) from error
+
+
+def _bounds(retention: Retention, older_than: float | None, states: Sequence[State]) -> Bounds:
+    """For each state the moment before which a job must have ended."""
+    at = now()
+    if older_than is not None:
+        ended = at - int(older_than * 1_000_000)
+        return dict.fromkeys(states or [State(state) for state in ENDED], ended)
+    known = retention.bounds(at)
+    if unsaid := [state for state in states if state not in known]:
+        raise click.UsageError(f"How old must a job be that ended as {unsaid[0]}? Give --older-than, or set {AGES}.")
+    if not known:
+        raise click.UsageError(f"How old must a job be? Give --older-than, such as 30d, or set {AGES}.")
+    return {state: known[state] for state in states or known}
+
+
+@contextmanager
+def _progress(total: Callable[[], int], *, dry_run: bool) -> Iterator[Callable[[int], None]]:
+    """A bar for whoever sits in front of a terminal; jobs are counted first, for its sake alone."""
+    console = Console(stderr=True)
+    if dry_run or not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("Counting", total=None)
+        progress.update(bar, total=total(), description="Purging")
+        yield lambda number: progress.advance(bar, number)
+
+
+def _total(counts: Iterator[Counter[State]]) -> int:
+    return sum(count.total() for count in counts)
+
+
+def _tell(counts: Mapping[State, int], *, dry_run: bool, as_json: bool) -> None:
+    total = sum(counts.values())
+    if as_json:
+        told = {"dry_run": dry_run, "jobs": dict(counts), "total": total}
+        sys.stdout.write(jsontext.pretty(told).decode())
+        return
+    jobs = f"{total} job{'' if total == 1 else 's'}"
+    click.echo(f"{jobs} would be purged" if dry_run else f"{jobs} purged", nl=False)
+    click.echo(":" if total else ".")
+    for state, number in counts.items():
+        if number:
+            click.echo(f"  {state:8}{number:>12}")

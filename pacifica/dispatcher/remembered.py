@@ -1,0 +1,26 @@
+"""A value that is costly to find, kept for a moment and shared by all who ask for it meanwhile."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class Remembered(Generic[Value]):
+    """What ``find`` returned, at most ``seconds`` old; of several threads that ask at once, one finds it."""
+
+    def __init__(self, find: Callable[[], Value], seconds: float) -> None:
+        self._find = find
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._kept: tuple[Value, float] | None = None
+
+    def get(self) -> Value:
+        """The value; whatever ``find`` raises is raised, and not kept."""
+        with self._lock:
+            if self._kept is None or time.monotonic() >= self._kept[1]:
+                value = self._find()
+                self._kept = value, time.monotonic() + self._seconds
+            return self._kept[0]

@@ -1,0 +1,81 @@
+"""The page of metrics tells of each metric what the code tells, and its alarms ask for nothing else."""
+
+import re
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from pacifica.dispatcher.health import Health
+from pacifica.dispatcher.job import now
+from pacifica.dispatcher.metrics import tally
+from pacifica.dispatcher.metrics.counts import PREFIX
+from pacifica.dispatcher.monitor import Monitor
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.figures import FigureStore
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.workers import WorkerStore
+
+from ..record.conftest import a_job
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE, re.MULTILINE)
+
+
+@pytest.fixture
+def families(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Metric]:
+    """All metrics of a service in which everything has happened once, by name without the prefix."""
+    monkeypatch.setattr(tally, "LOOK", 0.0)
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        jobs, figures, outbox = JobStore(database), FigureStore(database), Outbox(database)
+        relay = SimpleNamespace(broker_state="ok", confirmed=None)
+        health = Health(outbox, WorkerStore(database), lambda: relay, lambda: "ok", 30)
+        monitor = Monitor(health, figures, outbox, {"add"}, None)
+        monitor.begin()
+        waits, ended = a_job(), a_job()
+        jobs.add([waits, ended])
+        jobs.claim(ended.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+        jobs.succeed(ended.uuid, token="t", result=4, at=now())
+        monitor.counts.request("/tasks", "GET", "200", 0.1)
+        monitor.counts.unread(400)
+        monitor.counts.dispatched("add", "accepted")
+        monitor.counts.database_failed("locked")
+        found = list(text_string_to_metric_families(monitor.as_text().decode()))
+    return {family.name.removeprefix(f"{PREFIX}_"): family for family in found if not family.name.endswith("_created")}
+
+
+def documented_name(family: Metric, name: str) -> str:
+    """As Prometheus will know it."""
+    return f"{name}_total" if family.type == "counter" else name
+
+
+def test_the_table_has_each_metric_with_its_labels(families: dict[str, Metric]) -> None:
+    told = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in ROWS}
+    found = {
+        documented_name(family, name): {label for sample in family.samples for label in sample.labels} - {"le"}
+        for name, family in families.items()
+    }
+    assert found == told
+    assert len(ROWS) == len(told)
+    assert all(family.samples for family in families.values())
+
+
+def test_every_metric_has_a_help_text_and_a_name_of_prometheus_conventions(families: dict[str, Metric]) -> None:
+    for name, family in families.items():
+        assert re.fullmatch(r"[A-Z][^\n]*[.1]", family.documentation), name
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
+
+
+def test_the_alarms_ask_for_metrics_and_labels_that_there_are(families: dict[str, Metric]) -> None:
+    samples = {sample.name: set(sample.labels) for family in families.values() for sample in family.samples}
+    rules = PAGE.partition("## Alarms")[2]
+    asked = re.findall(rf"({PREFIX}_\w+)(?:{{(\w+)=)?", rules)
+    assert len(asked) > 8
+    for name, label in asked:
+        assert name in samples, name
+        assert not label or label in samples[name], (name, label)

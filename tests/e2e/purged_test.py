@@ -1,0 +1,156 @@
+"""A purged job over HTTP: 410 for whoever may see all jobs, for as long as it is remembered, and 404 for others."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher.job import State, new_uuid, now
+from pacifica.dispatcher.store import tombstones
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.tokens import TokenStore
+from pacifica.dispatcher.tokens import Tokens
+
+from ..eventually import eventually
+from ..processes import Processes
+from .conftest import start_stack
+from .error_shape_test import Wrong, check
+from .gate import Gate
+from .http_test import filled
+from .stack import Stack
+
+CONFIG = """
+[dispatcher]
+tasks = lab
+lease_seconds = 0.6
+[retention]
+success_seconds = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """A service that keeps a job that has succeeded for a second."""
+    with Processes(Path(tmp_path_factory.mktemp("short")), {"BROKER_URL": "database://"}) as processes:
+        processes.write_config(CONFIG)
+        stack = start_stack(processes)
+        with closing(Database(f"sqliteext:///{processes.cwd}/db.sqlite3")) as database:
+            yield Gate(stack, JobStore(database), Tokens(TokenStore(database)))
+
+
+@pytest.fixture(scope="module")
+def stack(short: Gate) -> Stack:
+    """The service, for whoever is let in without a token; its document is the fixture ``document``."""
+    return short.stack
+
+
+@pytest.fixture(scope="module")
+def purged(short: Gate) -> str:
+    """The UUID of a job that the service itself has purged."""
+    made = short.stack.request("POST", "/dispatch/add", json={"args": [2, 2]}, headers={"Idempotency-Key": "monday"})
+    uuid = str(made.json()["uuid"])
+    eventually(lambda: short.jobs.get(uuid) is None)
+    return uuid
+
+
+def about_a_job(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Path and method of each operation on one job."""
+    paths = document["paths"].items()
+    return [(path, method.upper()) for path, item in paths if "{uuid}" in path for method in item]
+
+
+def test_the_service_purges_what_it_was_told_to_and_nothing_else(short: Gate) -> None:
+    failed, waiting = short.stack.dispatch("fail", "on purpose"), short.stack.dispatch("add", 2, 2)
+    short.stack.ended(failed)
+    eventually(lambda: short.jobs.get(waiting) is None)
+    assert short.stack.status(failed)["state"] == "FAILURE"
+    assert short.jobs.events(waiting) == []
+
+
+def test_every_route_of_a_purged_job_is_410_and_of_one_that_never_was_404(
+    short: Gate, document: dict[str, Any], purged: str
+) -> None:
+    found = about_a_job(document)
+    assert len(found) == 5
+    for path, method in found:
+        gone = short.stack.request(method, filled(path, purged))
+        check(document, Wrong(path, method, filled(path, purged), 410, "purged-job"), gone)
+        assert purged in gone.json()["detail"]
+        unknown = new_uuid()
+        check(
+            document,
+            Wrong(path, method, filled(path, unknown), 404, "unknown-job"),
+            short.stack.request(method, filled(path, unknown)),
+        )
+    stream = short.stack.get(f"/status/{purged}/events", headers={"Accept": "text/event-stream"})
+    assert stream.status_code == short.stack.get(f"/status/{purged}?wait=1").status_code == 410
+
+
+@pytest.mark.parametrize(("scope", "own"), [("admin:add", False), ("admin", True)])
+def test_who_may_not_see_all_jobs_learns_no_more_of_a_purged_one_than_of_none(
+    short: Gate, document: dict[str, Any], purged: str, scope: str, own: bool
+) -> None:
+    token, unknown = short.token("small", scope, own=own), new_uuid()
+    for path, method in about_a_job(document):
+        told = [short.ask(method, filled(path, uuid), token) for uuid in (purged, unknown)]
+        assert [answer.status_code for answer in told] == [404, 404]
+        assert told[0].text.replace(purged, unknown) == told[1].text
+
+
+def test_a_token_for_all_jobs_is_told_of_a_purged_one(short: Gate, purged: str) -> None:
+    assert short.ask("GET", f"/status/{purged}", short.token("whole", "read")).status_code == 410
+
+
+def test_a_key_that_comes_again_makes_no_second_job_of_a_purged_one(short: Gate, purged: str) -> None:
+    headers = {"Idempotency-Key": "monday"}
+    again = short.stack.request("POST", "/dispatch/add", json={"args": [2, 2]}, headers=headers)
+    assert (again.status_code, again.json()["type"]) == (410, "urn:pacifica-dispatcher:problem:purged-job")
+    assert purged in again.json()["detail"]
+    other = short.stack.request("POST", "/dispatch/add", json={"args": [2, 3]}, headers=headers)
+    assert other.status_code == 422
+
+
+def test_a_batch_that_comes_again_names_the_jobs_that_were_purged(short: Gate) -> None:
+    def post() -> list[dict[str, str]]:
+        items = [{"task": "add", "args": [1, 1]}]
+        answer = short.stack.request("POST", "/dispatch", json=items, headers={"Idempotency-Key": "batch"})
+        assert answer.status_code == 202
+        found: list[dict[str, str]] = answer.json()["jobs"]
+        return found
+
+    first = post()
+    eventually(lambda: short.jobs.get(first[0]["uuid"]) is None)
+    assert post() == first
+
+
+def test_a_replay_outlives_the_job_that_it_repeats(short: Gate) -> None:
+    old = short.job("add", "", state=State.SUCCESS, created=1, finished=1, eta=None, due=None)
+    replay = short.job("add", "", replay_of=old)
+    eventually(lambda: short.jobs.get(old) is None)
+    assert short.stack.status(replay)["replay_of"] == old
+    assert short.stack.get(f"/status/{old}").status_code == 410
+
+
+def test_the_position_of_a_stream_holds_when_all_before_it_was_purged(short: Gate, purged: str) -> None:
+    place = short.stack.get("/events?after=0").json()["next"]
+    uuid = short.stack.dispatch("add", 3, 3)
+    events: list[dict[str, Any]] = eventually(lambda: short.stack.get(place).json()["events"])
+    assert events[0]["job"] == uuid
+    eventually(lambda: short.jobs.get(uuid) is None)
+    following = short.stack.get(place).json()
+    assert uuid not in {event["job"] for event in following["events"]}
+    new = short.stack.dispatch("fail", "later")
+    assert eventually(lambda: short.stack.get(following["next"]).json()["events"])[0]["job"] == new
+
+
+def test_what_is_not_remembered_any_more_is_unknown(short: Gate) -> None:
+    hours = {new_uuid(): 400 * 24, new_uuid(): 300 * 24}
+    for uuid, age in hours.items():
+        short.jobs._database.write(partial(tombstones.put, uuids=[uuid], at=now() - age * tombstones.HOUR))
+    old, young = hours
+    eventually(lambda: short.stack.get(f"/status/{old}").status_code == 404)
+    assert short.stack.get(f"/status/{young}").status_code == 410

@@ -1,0 +1,174 @@
+"""``dbsync`` and ``dbchk`` as processes, and the processes that refuse a schema of another version."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import requests
+from click.testing import CliRunner, Result
+
+from pacifica.dispatcher.cli import main
+from pacifica.dispatcher.store.database import Database
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+from ..processes import Processes, free_port
+from .layouts import DATED, make_historical, old_ids
+from .walk_test import NEWEST, run
+
+COMMANDS = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
+LAST = f"{NEWEST:04}_"
+
+
+def command(processes: Processes, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """``pacifica-dispatcher-cmd`` with these arguments, as a process, run to its end."""
+    ran = processes.run("-c", COMMANDS, *arguments, env=env)
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
+def invoke(*arguments: str) -> Result:
+    """The same in this process, where a start would tell nothing new."""
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.fixture
+def database(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """The SQLite file that commands find in their working directory, without anything in it."""
+    monkeypatch.chdir(processes.cwd)
+    with closing(Database(f"sqliteext:///{processes.cwd}/db.sqlite3")) as opened:
+        yield opened
+
+
+def forget_history(database: Database) -> None:
+    """As a version without migrations has left it."""
+    database.wait_until_up(1, 0.0)
+    run(database, "DROP TABLE schema_migration")
+
+
+def come_from_the_future(database: Database) -> None:
+    """As a newer version has left it."""
+    database.wait_until_up(1, 0.0)
+    run(database, "INSERT INTO schema_migration (name, applied) VALUES ('0099_future', '2030-01-01')")
+
+
+def test_dbsync_fills_an_empty_database_and_dbchk_finds_it_equal(processes: Processes, database: Database) -> None:
+    before = command(processes, "dbchk", "--json")
+    assert (before.returncode, json.loads(before.stdout)["found"]) == (1, 0)
+    planned = invoke("dbsync", "--dry-run")
+    assert planned.stdout.splitlines() == [f"up    {name}" for name in json.loads(before.stdout)["pending"]]
+    assert not database.schema().current
+    synced = command(processes, "dbsync")
+    assert synced.returncode == 0
+    assert synced.stdout.splitlines()[-1] == f"The schema is at version {NEWEST}."
+    assert f"up    {LAST}" in synced.stdout
+    assert " s\n" in synced.stdout
+    assert "there is nothing to do" in invoke("dbsync").stdout
+    checked = command(processes, "dbchk", "--equal")
+    assert (checked.returncode, checked.stdout.splitlines()[-1]) == (0, "It is exactly the schema of this release.")
+
+
+def test_dbsync_goes_down_only_when_it_is_told_twice(processes: Processes, database: Database) -> None:
+    database.wait_until_up(1, 0.0)
+    asked = invoke("dbsync", "--to", "0")
+    assert (asked.exit_code, database.schema().found) == (1, NEWEST)
+    assert "is dropped, with all that it holds" in asked.stderr
+    went = command(processes, "dbsync", "--to", "0", "--yes")
+    assert (went.returncode, database.schema().found) == (0, 0)
+    assert went.stdout.splitlines()[-1] == "The schema is at version 0."
+
+
+def test_dbchk_tells_the_usable_from_the_equal(database: Database) -> None:
+    database.wait_until_up(1, 0.0)
+    run(database, "DROP INDEX job_due")
+    usable, equal = invoke("dbchk", "--json"), invoke("dbchk", "--equal")
+    assert (usable.exit_code, equal.exit_code) == (0, 1)
+    told = json.loads(usable.stdout)
+    assert told["differences"] == [{"table": "job", "told": "index job_due is missing", "breaks": False}]
+    assert (told["found"], told["expected"], told["usable"], told["equal"]) == (NEWEST, NEWEST, True, False)
+    assert "difference      job: index job_due is missing" in equal.stdout
+    run(database, "DROP TABLE label")
+    assert invoke("dbchk").exit_code == 1
+
+
+def test_what_cannot_be_done_is_said_by_the_exit_code(processes: Processes, database: Database) -> None:
+    away = f"postgresql://me:secret@127.0.0.1:{free_port()}/db"
+    for name in ("dbsync", "dbchk"):
+        ran = command(processes, name, PEEWEE_URL=away)
+        assert (ran.returncode, ran.stdout) == (3, "")
+        assert "it cannot be reached" in ran.stderr
+        assert "secret" not in ran.stderr
+    wrong = invoke("dbsync", "--to", "99")
+    assert wrong.exit_code == 2
+    assert f"no version above {NEWEST}" in wrong.stderr
+
+
+def test_a_schema_that_is_too_old_ends_server_and_worker_until_dbsync(processes: Processes, database: Database) -> None:
+    forget_history(database)
+    told = "is version 0, and this version of Pacifica Dispatcher needs"
+    server = processes.run("-m", "pacifica.dispatcher", "-p", str(free_port()), env={"BROKER_URL": "database://"})
+    worker = processes.run("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-c", "1")
+    for ran in (server, worker):
+        assert ran.returncode == 1
+        assert told in ran.stderr
+        assert "pacifica-dispatcher-cmd dbsync" in ran.stderr
+        assert "Traceback" not in ran.stderr
+    assert "pacifica-dispatcher-cmd dbsync" in invoke("token", "list").stderr
+    assert invoke("dbsync").exit_code == 0
+    assert invoke("token", "list").exit_code == 0
+
+
+def test_a_schema_that_is_too_new_ends_server_and_worker_and_is_503_under_gunicorn(
+    processes: Processes, database: Database
+) -> None:
+    come_from_the_future(database)
+    told = "is version 99, and this version of Pacifica Dispatcher knows"
+    server = processes.run("-m", "pacifica.dispatcher", "-p", str(free_port()), env={"BROKER_URL": "database://"})
+    worker = processes.run("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-c", "1")
+    for ran in (server, worker):
+        assert (ran.returncode, told in ran.stderr) == (1, True), ran.stderr
+        assert "Install the version that made it" in ran.stderr
+    synced, checked = invoke("dbsync"), invoke("dbchk")
+    assert (synced.exit_code, told in synced.stderr) == (1, True)
+    assert (checked.exit_code, "newer than this release" in checked.stdout) == (0, True)
+    assert invoke("dbchk", "--equal").exit_code == 1
+
+    port = free_port()
+    own = ("-c", "python:pacifica.dispatcher.gunicorn_conf", "-w", "1", "-b", f"127.0.0.1:{port}")
+    gunicorn = processes.start("gunicorn", ["-m", "gunicorn", *own, "pacifica.dispatcher.wsgi:application"])
+
+    def answers() -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/tasks", timeout=5).status_code == 503
+        except requests.ConnectionError:
+            return False
+
+    eventually(answers, 30)
+    assert told in gunicorn.output()
+    run(database, "DELETE FROM schema_migration WHERE name = '0099_future'")
+    eventually(lambda: requests.get(f"http://127.0.0.1:{port}/tasks", timeout=5).ok)
+
+    come_from_the_future(database)
+    eventually(lambda: requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).status_code == 503)
+    ready = requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).json()
+    assert told in ready["checks"]["schema"]["message"]
+
+
+def test_the_results_of_the_first_years_are_answered_for(processes: Processes, database: Database) -> None:
+    plain, spoilt = old_ids(2)
+    make_historical(database, {plain: '{"sum": 4}', spoilt: "no JSON"}, {old_ids(1)[0]: "5"})
+    synced = command(processes, "dbsync")
+    assert synced.returncode == 0, synced.stderr
+    assert "2 of 3 rows of dispatchermodel became jobs" in synced.stderr
+    stack = Stack(processes, processes.start_web(env={"BROKER_URL": "database://"}))
+    status = stack.get(f"/status/{plain}").json()
+    assert (status["state"], status["task"], status["result"]) == ("SUCCESS", "unknown", {"sum": 4})
+    assert (status["created"], status["finished"]) == DATED
+    assert stack.get(f"/result/{plain}").json() == {"sum": 4}
+    assert stack.get(f"/result/{spoilt}").json() == "no JSON"
+    assert len(stack.get("/status?task=unknown&state=SUCCESS").json()["jobs"]) == 2
+    assert [event["kind"] for event in stack.get(f"/status/{plain}/events").json()["events"]] == ["SUCCESS"]
+    retried = stack.request("POST", f"/status/{plain}/retry")
+    assert (retried.status_code, retried.json()["type"].rpartition(":")[2]) == (404, "unknown-task")

@@ -1,0 +1,119 @@
+"""A database of the service's first years: each of its rows becomes a job that is answered for, and none is lost."""
+
+import subprocess
+import sys
+from contextlib import closing
+from uuid import UUID
+
+import pytest
+
+from pacifica.dispatcher.errors import SchemaTooOld
+from pacifica.dispatcher.job import Job, State, iso
+from pacifica.dispatcher.migrations import historical
+from pacifica.dispatcher.search import Filters
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.search import page
+
+from ..record.conftest import all_at_once
+from .layouts import DATED, described, historical_rows, make_historical, old_ids
+
+VALUES = {
+    "4": 4,
+    '{"a": [1, 2.5, null, "\u00fc"]}': {"a": [1, 2.5, None, "ü"]},
+    '"text"': "text",
+    "null": None,
+    "Traceback (most recent call last)": "Traceback (most recent call last)",
+    "NaN": "NaN",
+    "": "",
+}
+"""What the old table holds, and the result that it becomes."""
+
+KILLED = """
+import os, signal, sys
+from pacifica.dispatcher.migrations import historical
+from pacifica.dispatcher.store.database import Database
+
+historical.BATCH = 2
+store, calls = historical._store, []
+
+def die_at_the_third(*arguments):
+    calls.append(arguments)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return store(*arguments)
+
+historical._store = die_at_the_third
+Database(sys.argv[1]).sync()
+"""
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few rows are several batches."""
+    monkeypatch.setattr(historical, "BATCH", 2)
+
+
+def dashed(name: str) -> str:
+    """As every edge shows a UUID."""
+    return str(UUID(name))
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_every_row_becomes_a_job_that_has_succeeded(database_url: str) -> None:
+    with closing(Database(database_url)) as database:
+        spelled = old_ids(len(VALUES))
+        spelled[0], spelled[1] = dashed(spelled[0]), spelled[1].upper()
+        make_historical(database, dict(zip(spelled, VALUES, strict=True)), {(gone := old_ids(1)[0]): "5"})
+        before = historical_rows(database)
+        with pytest.raises(SchemaTooOld, match=r"it is version 0, .*pacifica-dispatcher-cmd dbsync"):
+            database.wait_until_up(3, 60)
+        database.sync()
+        jobs = JobStore(database)
+        for name, value in zip(spelled, VALUES.values(), strict=True):
+            job = jobs.get(dashed(name))
+            assert isinstance(job, Job)
+            assert (job.state, job.task, job.result, job.args) == (State.SUCCESS, historical.TASK, value, [])
+            assert (iso(job.created), iso(job.finished)) == DATED
+            events = HistoryStore(database).between(0, 10**6, 9, job.uuid)
+            assert [(event.kind, event.at) for event in events] == [("SUCCESS", job.finished)]
+        assert jobs.get(dashed(gone)) is None
+        first = page(database, Filters(), None, 4)
+        assert [job.uuid for job in first] == sorted((dashed(name) for name in spelled), reverse=True)[:4]
+        assert historical_rows(database) == before
+
+        database.sync(0)
+        assert list(described(database)) == [historical.TABLE]
+        assert historical_rows(database) == before
+        database.sync()
+        assert isinstance(jobs.get(dashed(spelled[0])), Job)
+
+
+def test_what_has_no_uuid_or_no_time_is_no_obstacle(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(Database(sqlite_url)) as database:
+        make_historical(database, {"not a uuid": "1", (name := old_ids(1)[0]): "2"})
+        database.write(lambda db: db.execute_sql("UPDATE dispatchermodel SET created = '', updated = 'once'"))
+        database.sync()
+        job = JobStore(database).get(dashed(name))
+        assert job is not None
+        assert (job.result, job.created, job.finished) == (2, 0, 0)
+        assert "'not a uuid' is not a UUID" in caplog.text
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_sync_that_is_killed_in_the_middle_is_repeated_and_two_at_once_do_no_harm(database_url: str) -> None:
+    with closing(Database(database_url)) as database:
+        names = old_ids(9)
+        make_historical(database, dict.fromkeys(names, "1"))
+        before = described(database)
+        killed = subprocess.run([sys.executable, "-c", KILLED, database_url], check=False, timeout=60)
+        assert killed.returncode == -9
+        assert (described(database) == before) != bool(database.mysql)
+        with pytest.raises(SchemaTooOld):
+            database.wait_until_up(1, 0.0)
+        all_at_once(database, [database.sync, database.sync])
+        jobs = page(database, Filters(), None, 20)
+        assert sorted(job.uuid for job in jobs) == sorted(map(dashed, names))
+        events = HistoryStore(database)
+        assert [len(events.between(0, 10**6, 9, job.uuid)) for job in jobs] == [1] * len(names)

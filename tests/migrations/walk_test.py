@@ -1,0 +1,222 @@
+"""Up and down on each database: the tables are those of the models, and a step back leaves none of a step's traces."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.errors import MigrationFailed, SchemaTooNew, SchemaTooOld
+from pacifica.dispatcher.migrations import schema
+from pacifica.dispatcher.store.comparison import differences
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+
+from ..record.conftest import a_job, all_at_once
+from ..services import DATABASES
+from .layouts import described, make_by_models
+
+NEWEST = max(int(path.name[:4]) for path in schema.FOLDER.glob("[0-9]*.py"))
+NEXT = f"{NEWEST + 1:04}_next"
+NEXT_MIGRATION = """
+import peewee
+from pacifica.dispatcher.migrations import tables
+
+class Later(peewee.Model):
+    name = peewee.CharField(20, primary_key=True)
+    class Meta:
+        table_name = "later"
+
+def up(_, db):
+    tables.create(db, [Later])
+
+def down(_, db):
+    tables.drop(db, [Later])
+"""
+
+
+@pytest.fixture
+def make_opened(make_database: Callable[[str], str]) -> Iterator[Callable[[str], Database]]:
+    """Opens a fresh, empty database of a kind."""
+    opened: list[Database] = []
+
+    def make(kind: str) -> Database:
+        opened.append(Database(make_database(kind)))
+        return opened[-1]
+
+    yield make
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, make_opened: Callable[[str], Database]) -> Database:
+    """A fresh, empty database; the test runs once for each kind."""
+    return make_opened(request.param)
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of one more migration, as the next version of this service would bring it."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(schema.FOLDER, folder)
+    monkeypatch.setattr(schema, "FOLDER", folder)
+    path = folder / f"{NEXT}.py"
+    path.write_text(NEXT_MIGRATION, encoding="utf-8")
+    return path
+
+
+def run(database: Database, *statements: str) -> None:
+    """Change the database behind the service's back."""
+    for statement in statements:
+        database.write(lambda db, sql=statement: db.execute_sql(sql))  # type: ignore[misc]
+
+
+def test_the_migrated_tables_are_those_of_the_models(
+    database: Database, make_opened: Callable[[str], Database], tmp_path: Path
+) -> None:
+    database.wait_until_up(1, 0.0)
+    assert database.read(differences) == []
+    migrated = described(database)
+    database.sync(0)
+    assert described(database) == {}
+    make_by_models(database)
+    assert described(database) == migrated
+
+
+def test_a_walk_down_and_up_ends_at_the_same_tables(database: Database) -> None:
+    seen = {}
+    for number in range(NEWEST + 1):
+        database.sync(number)
+        seen[number] = described(database)
+    for number in [*reversed(range(NEWEST)), *range(1, NEWEST + 1)]:
+        database.sync(number)
+        assert described(database) == seen[number]
+    assert database.schema().current
+
+
+def test_a_database_without_a_history_is_completed_and_keeps_its_rows(database: Database) -> None:
+    make_by_models(database)
+    wanted = described(database)
+    on = " ON job" if database.mysql else ""
+    run(database, f"DROP INDEX job_sent{on}", f"DROP INDEX job_caller{on}", f"DROP INDEX job_created_uuid{on}")
+    run(database, "ALTER TABLE job DROP COLUMN progress", "DROP TABLE token")
+    if database.mysql:
+        run(database, "ALTER TABLE label CONVERT TO CHARACTER SET latin1 COLLATE latin1_swedish_ci")
+    if database.sqlite:
+        run(database, "DROP TABLE event", "CREATE TABLE event (id INTEGER NOT NULL PRIMARY KEY, job VARCHAR(36) "
+            "NOT NULL, at INTEGER NOT NULL, kind VARCHAR(32) NOT NULL, data TEXT)")  # fmt: skip
+    for _ in range(2):
+        database.write(orm.Event.insert(job="j", at=1, kind="PENDING").execute)
+    with pytest.raises(SchemaTooOld, match="pacifica-dispatcher-cmd dbsync"):
+        database.wait_until_up(3, 60)
+    database.sync()
+    assert database.read(differences) == []
+    found = described(database)
+    assert {table: told for table, told in found.items() if table != "job"} == {
+        table: told for table, told in wanted.items() if table != "job"
+    }
+    assert {line for line in found["job"] if "INDEX" in line} == {line for line in wanted["job"] if "INDEX" in line}
+    run(database, "DELETE FROM event WHERE id = 2")
+    JobStore(database).add([job := a_job(args=["ü"])])
+    assert JobStore(database).get(job.uuid) == job
+    events = database.read(orm.Event.select(orm.Event.id).order_by(orm.Event.id).tuples().execute)
+    assert list(events) == [(1,), (3,)], "an id is never given twice"
+
+
+def test_the_next_version_finds_the_schema_too_old_and_this_one_then_finds_it_too_new(
+    database: Database, next_version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.sync(NEWEST)
+    with pytest.raises(SchemaTooOld, match=rf"version {NEWEST}, .* needs version {NEWEST + 1}\."):
+        database.wait_until_up(3, 60)
+    told: list[schema.Step] = []
+    database.sync(tell=lambda step, _: told.append(step))
+    assert told == [schema.Step(NEXT, up=True)]
+    database.wait_until_up(1, 0.0)
+    assert "later" in described(database)
+    monkeypatch.undo()
+    for wrong in (lambda: database.wait_until_up(3, 60), lambda: database.sync(0)):
+        with pytest.raises(SchemaTooNew, match=rf"version {NEWEST + 1}, .* than version {NEWEST}\."):
+            wrong()
+    assert "later" in described(database)
+
+
+def test_a_migration_that_fails_says_why_and_changes_nothing_where_the_database_can_undo_it(
+    database: Database, next_version: Path
+) -> None:
+    next_version.write_text(NEXT_MIGRATION.replace("up(_, db):", "up(_, db):\n    wrong(db)") + "\n\ndef wrong(db):\n"
+        "    tables.create(db, [Later])\n    db.execute_sql('INSERT INTO later VALUES (NULL)')\n")  # fmt: skip
+    with pytest.raises(MigrationFailed, match=rf"Migration {NEXT} failed: .*(name|null)"):
+        database.sync()
+    kept = bool(database.mysql)
+    assert ("job" in described(database), "later" in described(database)) == (kept, kept)
+    next_version.write_text(NEXT_MIGRATION)
+    database.sync()
+    assert "later" in described(database)
+    assert database.schema().current
+
+
+def test_many_that_sync_at_once_walk_each_step_once(database: Database, next_version: Path) -> None:
+    database.sync(NEWEST)
+    told: list[schema.Step] = []
+    all_at_once(database, [lambda: database.sync(tell=lambda step, _: told.append(step)) for _ in range(4)])
+    assert told == [schema.Step(NEXT, up=True)]
+
+
+def test_who_comes_while_an_empty_database_is_filled_waits_and_uses_it(database: Database, next_version: Path) -> None:
+    all_at_once(database, [lambda: database.wait_until_up(1, 0.0) for _ in range(4)])
+    assert database.schema().current
+
+
+def test_a_difference_is_named(database: Database) -> None:
+    database.wait_until_up(1, 0.0)
+    on = " ON job" if database.mysql else ""
+    run(database, f"DROP INDEX job_due{on}", "CREATE INDEX extra ON job (finished)")
+    run(database, "ALTER TABLE job DROP COLUMN traceparent", "ALTER TABLE job ADD COLUMN more TEXT")
+    run(
+        database, "DROP TABLE label", "ALTER TABLE worker DROP COLUMN since", "ALTER TABLE worker ADD COLUMN since TEXT"
+    )
+    found = database.read(differences)
+    assert [(one.table, one.told, one.breaks) for one in found] == [
+        ("job", "column traceparent is missing", True),
+        ("job", "column more is not of this version", False),
+        ("job", "index job_due is missing", False),
+        ("job", "index extra is not of this version", False),
+        ("label", "the table is missing", True),
+        ("worker", f"column since is text instead of {'integer' if database.sqlite else 'bigint'} NOT NULL", True),
+    ]
+
+
+def test_a_table_of_somebody_else_is_left_alone(database: Database) -> None:
+    run(database, "CREATE TABLE job (number INTEGER NOT NULL PRIMARY KEY)")
+    before = described(database)
+    with pytest.raises(SchemaTooOld):
+        database.wait_until_up(1, 0.0)
+    with pytest.raises(MigrationFailed, match="uuid is not null but has no default"):
+        database.sync()
+    assert described(database) == before
+
+
+def test_a_look_at_the_schema_costs_two_small_reads(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    database.wait_until_up(1, 0.0)
+    said: list[str] = []
+    execute = database.peewee.execute_sql
+
+    def listen(sql: str, params: object = None) -> object:
+        said.append(sql)
+        return execute(sql, params)
+
+    monkeypatch.setattr(database.peewee, "execute_sql", listen)
+    database.wait_until_up(1, 0.0)
+    assert len([sql for sql in said if not sql.startswith("PRAGMA")]) == 2, said
+    assert not [sql for sql in said if re.match("BEGIN|INSERT|CREATE|SELECT GET_LOCK", sql)]
+
+
+def test_migrations_are_numbered_without_a_gap_and_have_a_way_back() -> None:
+    numbers = sorted(int(path.name[:4]) for path in schema.FOLDER.glob("[0-9]*.py"))
+    assert numbers == list(range(1, NEWEST + 1))
+    for path in schema.FOLDER.glob("[0-9]*.py"):
+        assert "\ndef down(" in path.read_text(encoding="utf-8")

@@ -1,0 +1,238 @@
+"""A purge deletes what has ended for long enough, with all that belongs to it, and nothing else; on each database."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.job import FINAL, Job, State, new_uuid, now
+from pacifica.dispatcher.search import Filters, Place
+from pacifica.dispatcher.store import tombstones
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.idempotency import Key
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.purge import PurgeStore
+
+from .conftest import a_job, a_retention, all_at_once
+
+HOUR = tombstones.HOUR
+DAY = 24 * HOUR
+WEEK: Mapping[str, float] = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"), 7 * 86_400.0)
+
+
+def ended(jobs: JobStore, days: float, state: State = State.SUCCESS, **columns: Any) -> Job:
+    """A job that was made and ended so many days ago."""
+    at = now() - int(days * DAY)
+    job = a_job(**{"created": at, "started": at, "finished": at, "due": None, "state": state, **columns})
+    jobs.add([job])
+    return job
+
+
+def purge(database: Database, *tasks: str, **settings: float | None) -> dict[State, int]:
+    """How many jobs of each state a purge by these settings has deleted."""
+    retention = a_retention(database, **settings)
+    counts: dict[State, int] = {}
+    for step in retention.purge(retention.bounds(now()), tasks):
+        for state, number in step.items():
+            counts[state] = counts.get(state, 0) + number
+    return counts
+
+
+def left(database: Database) -> set[str]:
+    """The UUIDs of all jobs that there are."""
+    return {row[0] for row in database.read(lambda db: list(orm.Job.select(orm.Job.uuid).tuples().execute(db)))}
+
+
+def test_each_state_is_kept_for_as_long_as_its_own_setting_says(database: Database, jobs: JobStore) -> None:
+    kept = {ended(jobs, days, State(state)).uuid for days, state in ((6, "SUCCESS"), (29, "FAILURE"), (400, "REVOKED"))}
+    old = [ended(jobs, days, State(state)) for days, state in ((8, "SUCCESS"), (9, "SUCCESS"), (31, "FAILURE"))]
+    assert purge(database, success_seconds=7 * 86_400.0, failure_seconds=30 * 86_400.0) == {
+        State.SUCCESS: 2,
+        State.FAILURE: 1,
+    }
+    assert left(database) == kept
+    assert [jobs.was_purged(job.uuid) for job in old] == [True] * 3
+    assert not any(jobs.was_purged(uuid) for uuid in kept)
+
+
+def test_nothing_is_purged_unless_a_setting_says_so(database: Database, jobs: JobStore) -> None:
+    kept = {ended(jobs, 4_000, state).uuid for state in FINAL}
+    assert purge(database) == {}
+    assert left(database) == kept
+
+
+def test_a_job_that_has_not_ended_is_never_purged(database: Database, jobs: JobStore) -> None:
+    kept = {ended(jobs, 4_000, state, finished=None).uuid for state in set(State) - FINAL}
+    assert purge(database, **WEEK) == purge(database, "add", **WEEK) == {}
+    assert left(database) == kept
+    with pytest.raises(ValueError, match="only what has ended"):
+        list(PurgeStore(database).pages({State.PENDING: now()}, 10))
+
+
+def test_a_job_that_ran_for_long_counts_from_its_end_and_holds_up_no_other(database: Database, jobs: JobStore) -> None:
+    long = [ended(jobs, 100 - number, finished=now()) for number in range(5)]
+    ended(jobs, 50)
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+    assert left(database) == {job.uuid for job in long}
+
+
+def test_of_a_purged_job_nothing_stays_but_its_uuid_and_the_others_keep_all(database: Database, jobs: JobStore) -> None:
+    labels = {"run": "17", "site": "Köln"}
+    old, young = (ended(jobs, days, labels=labels) for days in (8, 6))
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+    for model, number in ((orm.Job, 1), (orm.Label, 2), (orm.Event, 1), (orm.Tombstone, 1)):
+        assert database.read(model.select().count) == number
+    assert jobs.get(old.uuid) is None
+    assert [jobs.events(old.uuid), len(jobs.events(young.uuid))] == [[], 1]
+    assert jobs.was_purged(old.uuid)
+
+
+def test_only_the_tasks_that_are_named_are_purged(database: Database, jobs: JobStore) -> None:
+    kept = {ended(jobs, 8, task="mul").uuid, *(ended(jobs, 6, task=task).uuid for task in ("add", "lab.scan"))}
+    for task, state in (("add", State.SUCCESS), ("add", State.FAILURE), ("lab.scan", State.SUCCESS)):
+        ended(jobs, 8, state, task=task)
+    assert purge(database, "add", "lab.scan", "nobody's", **WEEK) == {State.SUCCESS: 2, State.FAILURE: 1}
+    assert left(database) == kept
+
+
+def test_what_would_be_purged_is_what_is_purged(database: Database, jobs: JobStore) -> None:
+    for number in range(9):
+        ended(jobs, 3 + number, sorted(FINAL)[number % 3])
+    retention = a_retention(database, **WEEK)
+    before = retention.bounds(now())
+    told = [sum(step.total() for step in retention.count(before, tasks)) for tasks in ((), ("add",))]
+    assert told == [5, 5]
+    assert len(left(database)) == 9
+    assert sum(step.total() for step in retention.purge(before)) == 5
+
+
+def test_a_slow_database_has_a_longer_pause_after_each_batch(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        ended(jobs, 8)
+    retention = a_retention(database, purge_pause=0.5, **WEEK)
+    clock = count(0, 7)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    steps = retention.purge(retention.bounds(now()))
+    assert retention.pause == 0.5
+    next(steps)
+    assert retention.pause >= 3 * 7
+
+
+def test_jobs_of_one_moment_are_all_found_whatever_the_size_of_a_page(database: Database, jobs: JobStore) -> None:
+    at = now() - 8 * DAY
+    for _ in range(7):
+        ended(jobs, 8, created=at, finished=at)
+    assert purge(database, purge_batch=2, **WEEK) == {State.SUCCESS: 7}
+
+
+def test_two_that_purge_at_once_purge_each_job_once(database: Database, jobs: JobStore) -> None:
+    old = [ended(jobs, 8) for _ in range(30)]
+    found = all_at_once(database, [partial(purge, database, purge_batch=5, **WEEK)] * 3)
+    assert sum(counts.get(State.SUCCESS, 0) for counts in found) == 30
+    assert left(database) == set()
+    assert all(jobs.was_purged(job.uuid) for job in old)
+
+
+def test_dispatches_and_reports_go_on_while_jobs_are_purged(database: Database, jobs: JobStore) -> None:
+    for _ in range(60):
+        ended(jobs, 8)
+
+    def dispatch() -> list[str]:
+        made = [a_job() for _ in range(20)]
+        for job in made:
+            jobs.add([job], Key("me", job.uuid, "request", 0))
+            assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+            assert jobs.succeed(job.uuid, token="t", result=4, at=now())
+        return [job.uuid for job in made]
+
+    def clear() -> list[str]:
+        assert purge(database, **WEEK) == {State.SUCCESS: 60}
+        return []
+
+    found = all_at_once(database, [dispatch, dispatch, clear])
+    made = {uuid for uuids in found for uuid in uuids}
+    assert left(database) == made
+    assert {len(jobs.events(uuid)) for uuid in made} == {3}
+
+
+# What else knew the job
+
+
+def test_a_key_stands_for_a_purged_job_until_its_own_time_is_over(database: Database, jobs: JobStore) -> None:
+    old = a_job(state=State.SUCCESS, created=1, finished=2, due=None)
+    assert jobs.add([old], Key("me", "monday", "request", 0)) is None
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+    assert jobs.add([a_job()], Key("me", "monday", "request", 0)) == old.uuid
+    assert jobs.add([a_job()], Key("me", "monday", "request", 10)) is None
+
+
+def test_a_search_goes_on_behind_a_job_that_was_purged(database: Database, jobs: JobStore) -> None:
+    made = [ended(jobs, days) for days in (6, 8, 9)]
+    last = made[1]
+    assert purge(database, success_seconds=8.5 * 86_400) == {State.SUCCESS: 1}
+    place = Place(last.created, last.uuid)
+    assert purge(database, success_seconds=7 * 86_400.0) == {State.SUCCESS: 1}
+    assert [job.uuid for job in jobs.search(Filters(), None, 10)] == [made[0].uuid]
+    older = ended(jobs, 10)
+    assert [job.uuid for job in jobs.search(Filters(), place, 10)] == [older.uuid]
+
+
+def test_an_event_has_an_id_behind_those_of_all_that_were_purged(database: Database, jobs: JobStore) -> None:
+    history = HistoryStore(database)
+    for _ in range(3):
+        ended(jobs, 8)
+    place = history.last()
+    assert purge(database, **WEEK) == {State.SUCCESS: 3}
+    new = a_job()
+    jobs.add([new])
+    assert [event.job for event in history.between(place, history.last(), 10)] == [new.uuid]
+
+
+# Tombstones
+
+
+def put(database: Database, *hours_ago: float) -> Iterator[str]:
+    """Tombstones so old, one of them of a UUID that no time is in."""
+    for number, hours in enumerate(hours_ago):
+        uuid = str(uuid4()) if number == 1 else new_uuid()
+        database.write(partial(tombstones.put, uuids=[uuid], at=now() - int(hours * HOUR)))
+        yield uuid
+
+
+def test_old_tombstones_are_forgotten_page_by_page(database: Database, jobs: JobStore) -> None:
+    uuids = list(put(database, 30, 30, 2, 30, 2, 2))
+    after = tombstones.FIRST
+    for _ in range(4):
+        after = tombstones.forget(database, now() - 24 * HOUR, after, 2)
+    assert after == tombstones.FIRST, "it has seen all, and begins anew"
+    assert [jobs.was_purged(uuid) for uuid in uuids] == [False, False, True, False, True, True]
+
+
+def test_a_tombstone_is_kept_for_as_long_as_the_setting_says_and_not_much_longer(
+    database: Database, jobs: JobStore
+) -> None:
+    uuids = list(put(database, 23.9, 25.1))
+    a_retention(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
+    assert [jobs.was_purged(uuid) for uuid in uuids] == [True, False]
+
+
+def test_no_tombstone_is_made_where_none_is_kept(database: Database, jobs: JobStore) -> None:
+    old = ended(jobs, 8)
+    assert purge(database, tombstone_seconds=0.0, **WEEK) == {State.SUCCESS: 1}
+    assert not jobs.was_purged(old.uuid)
+
+
+def test_a_uuid_is_purged_again_when_it_was_used_again(database: Database, jobs: JobStore) -> None:
+    """A step of a workflow has the id that the step before gave it, each time that one is run."""
+    old = ended(jobs, 8)
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+    ended(jobs, 8, uuid=old.uuid)
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+    assert jobs.was_purged(old.uuid)
