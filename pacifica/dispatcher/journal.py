@@ -57,7 +57,7 @@ class ToldJobs(JobStore):
     def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
         """As ``JobStore``."""
         earlier = super().add(jobs, key)
-        if len(jobs) == 1:
+        if len(jobs) == 1 and "job" not in logcontext.current():  # Of a request, and not of a running job.
             logcontext.note(job=earlier or jobs[0].uuid, task=jobs[0].task)
         if earlier is None:
             for job in jobs:

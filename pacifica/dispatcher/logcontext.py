@@ -13,6 +13,8 @@ from .logformat import FIELDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@~-]{0,127}", re.ASCII)
 _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
+OF_REQUESTS = ("request", "trace")
+"""What a job has in common with those that it dispatches."""
 Bound = Token[dict[str, Any] | None]
 
 
@@ -47,11 +49,17 @@ def request_id(given: str | None) -> str:
 
 
 class Context(logging.Filter):
-    """Adds to a record what its thread is at; what the record says itself stays."""
+    """Adds to a record what its thread is at; what the record says itself stays.
+
+    A record about another job than the running one, which this one dispatches, say, gets its request alone.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Every record is kept."""
         about = _about.get()
         if about:
-            setattr(record, FIELDS, {**about, **getattr(record, FIELDS, {})})
+            own = getattr(record, FIELDS, {})
+            if "job" in own and own["job"] != about.get("job", own["job"]):
+                about = {key: about[key] for key in OF_REQUESTS if key in about}
+            setattr(record, FIELDS, {**about, **own})
         return True

@@ -347,11 +347,8 @@ def mount(
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
     application = cherrypy.Application(Root(service, monitor, facts), "", {"/": own})
     counting = partial(Counting, counts=monitor.counts)
-    application.wsgiapp.pipeline += [
-        ("dispatcher_log", RequestLog),
-        ("dispatcher_metrics", counting),
-        ("dispatcher_headers", SecureHeaders),
-    ]
+    application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
+    application.wsgiapp.pipeline += [("dispatcher_metrics", counting), ("dispatcher_headers", SecureHeaders)]
     take_over(application.log)
     return application
 

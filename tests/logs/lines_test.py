@@ -157,8 +157,10 @@ def test_a_job_that_waits_and_is_cancelled_is_told_by_the_server(told: Told) -> 
 
 
 def test_a_job_that_a_task_dispatches_carries_the_request_on(told: Told) -> None:
-    told.ask("GET", "/dispatch/chain", **{"X-Request-ID": "root"})
-    assert told.line(event="succeeded", task="speak", request="root")
+    outer = told.ask("GET", "/dispatch/chain", **{"X-Request-ID": "root"}).text
+    inner = told.line(event="succeeded", task="speak", request="root")["job"]
+    assert told.line(event="succeeded", task="chain", request="root")["job"] == outer
+    assert "attempt" not in told.line(event="dispatched", job=inner, request="root", task="speak")
 
 
 def test_probes_are_not_told_and_all_lines_have_the_same_shape(told: Told) -> None:
