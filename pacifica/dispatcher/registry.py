@@ -17,7 +17,8 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from . import jsontext
 from .errors import BadArguments, BadResult, Fault, UnknownTask
 from .limits import USUAL, ArgumentLimits
-from .values import adapter_of, load, most_telling, readings, validate
+from .readings import readings
+from .values import adapter_of, load, most_telling, validate
 
 Parameter = inspect.Parameter
 

@@ -1,18 +1,12 @@
-"""One argument's value: how an annotation reads it, what a URL's text may mean, and how a fault of it is told."""
+"""One argument's value: how an annotation reads it, and how a fault of it is told."""
 
 import inspect
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from . import jsontext
-
-WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
-DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
-MAX_DIGITS = 4300
-"""Longer whole numbers stay text: Python refuses to convert them (CVE-2020-10735)."""
 
 Loaded = tuple[Any, tuple[str, str] | None]
 """A value, and pydantic's kind and text of what is wrong with it."""
@@ -83,23 +77,6 @@ def validate(adapter: TypeAdapter[Any], value: Any) -> Loaded:
     """The same JSON value when it fits, or what is wrong with it."""
     _, fault = load(adapter, value)
     return (value, None) if fault is None else (None, fault)
-
-
-def readings(text: str) -> list[Any]:
-    """What a URL's text may mean, the likeliest first: a number, the text itself, another JSON value."""
-    found: list[Any] = []
-    if WHOLE.match(text):
-        if len(text) <= MAX_DIGITS:
-            found.append(int(text))
-    elif DECIMAL.match(text) and abs(float(text)) != float("inf"):
-        found.append(float(text))
-    found.append(text)
-    if text in ("true", "false", "null") or text[:1] in ("[", "{"):
-        try:
-            found.append(jsontext.loads(text))
-        except ValueError:
-            return found
-    return found
 
 
 def most_telling(faults: Sequence[tuple[str, str]]) -> str:

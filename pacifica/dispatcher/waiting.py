@@ -5,7 +5,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from .access import EVERY_JOB, Reach
@@ -48,8 +48,10 @@ class Waiting:
         self._heartbeat = heartbeat
         self._typical: dict[str, tuple[float, float]] = {}
 
-    def until_final(self, job: Job, seconds: float) -> Waited:
+    def until_final(self, job: Job, seconds: float, gone: Callable[[], bool] = lambda: False) -> Waited:
         """The job once it is final, or after ``seconds``; at once when all places are taken.
+
+        Whoever waits for nobody, as ``gone`` tells, leaves its place within ``RELOOK``.
 
         What was accepted is not put in doubt: when the database is away in the meantime, the job is told as
         it stood before.
@@ -62,7 +64,7 @@ class Waiting:
                 while True:
                     job = self._jobs.get(job.uuid) or job
                     left = end - time.monotonic()
-                    if job.final or left <= 0 or self._feed.stopped:
+                    if job.final or left <= 0 or self._feed.stopped or gone():
                         return Waited(job, waited=True)
                     watch.wait(min(left, RELOOK))
         except (TooManyWaiting, DatabaseUnavailable) as error:
@@ -71,8 +73,10 @@ class Waiting:
 
     def follow(
         self, after: int | None = None, job: str | None = None, reach: Reach = EVERY_JOB
-    ) -> Generator[Event | None]:
-        """Events behind ``after`` as they happen, of one job or of all; ``None`` first, and when there is silence.
+    ) -> Generator[int | Event]:
+        """Events behind ``after`` as they happen, of one job or of all.
+
+        First, and when there is silence, comes the place behind which the next one will be, for who is cut off there.
 
         Without ``after`` it is the whole history of a job, and of all jobs what happens from now on. It ends
         when the job is final, when the server stops, and when the database is away; whoever reads goes on
@@ -80,7 +84,7 @@ class Waiting:
         """
         with self._feed.watch(job, stream=True) as watch:
             place = after if after is not None else self._feed.position if job is None else 0
-            yield None
+            yield place
             told = time.monotonic()
             try:
                 while True:
@@ -94,7 +98,7 @@ class Waiting:
                         return
                     if time.monotonic() - told >= self._heartbeat:
                         told = time.monotonic()
-                        yield None
+                        yield place
                     watch.wait(min(RELOOK, self._heartbeat))
             except DatabaseUnavailable as error:
                 logger.warning("A stream of events ends: %s", error)

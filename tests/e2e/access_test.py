@@ -213,3 +213,15 @@ def test_the_key_of_a_retry_is_its_callers_and_stands_for_that_job_only(gate: Ga
     assert gate.ask("POST", f"/status/{one}/retry", boss, **keyed).json()["uuid"] != first["uuid"]
     problem(gate.ask("POST", f"/status/{two}/retry", ann, **keyed), 422, "key-reused")
     problem(gate.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}, **keyed), 422, "key-reused")
+
+
+def test_who_may_cancel_or_retry_a_job_and_not_read_it_is_not_shown_what_is_in_it(gate: Gate) -> None:
+    one, two = (gate.job("lab.greet", "token:another", labels={"of": "another"}) for _ in range(2))
+    for method, path, scope in (("POST", f"/status/{one}/retry", "dispatch"), ("DELETE", f"/status/{two}", "cancel")):
+        blind, seeing = gate.token("blind", scope), gate.token("seeing", scope, "read")
+        answer = gate.ask(method, path, blind)
+        told = answer.json()
+        assert (answer.ok, told["args"], told["kwargs"], told["error"], told["labels"]) == (True, None, None, None, {})
+        assert "Ada" not in answer.text
+        if method == "POST":
+            assert gate.ask(method, path, seeing).json()["args"] == ["Ada"]

@@ -1,10 +1,13 @@
 """Requests that wait for their job, and streams of what happens, under both servers."""
 
 import json
+import select
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -139,6 +142,22 @@ def test_no_more_may_wait_than_there_are_places_and_others_are_served(stack: Sta
     eventually(lambda: waited(stack, later, 1))
 
 
+def test_who_goes_away_while_it_waits_gives_its_place_back(stack: Stack) -> None:
+    uuid = stack.dispatch("add", 2, 2, options={"countdown": 600})
+    host, _, port = stack.url.removeprefix("http://").partition(":")
+    ask = f"GET /status/{uuid}?wait=30 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    with ExitStack() as crowd:
+
+        def one_more_waits() -> bool:
+            sock = crowd.enter_context(socket.create_connection((host, int(port))))
+            sock.sendall(ask)
+            return not select.select([sock], [], [], 0.5)[0]
+
+        for _ in range(PLACES):
+            eventually(one_more_waits)
+    eventually(lambda: waited(stack, uuid, 1), 20)  # They had asked for 30 seconds.
+
+
 # Streams
 
 
@@ -183,11 +202,28 @@ def test_a_stream_of_all_jobs_is_read_from_page_to_page_as_well(stack: Stack) ->
     assert pages == seen
 
 
+def test_who_is_cut_off_before_the_first_event_knows_where_to_go_on(stack: Stack) -> None:
+    earlier = stack.dispatch("add", 1, 1)
+    stack.ended(earlier)
+    with eventually(
+        lambda: opened if (opened := stack.get("/events", headers=STREAM, stream=True)).ok else None
+    ) as cut:
+        begin = list(islice(cut.iter_lines(1, decode_unicode=True), 3))
+    assert (begin[0], begin[2]) == ("retry: 2000", "")
+    missed = stack.dispatch("add", 2, 2)
+    with reading(stack, "/events", int(begin[1].removeprefix("id: "))) as told:
+        assert {next(told)["job"] for _ in range(3)} == {missed}
+    with stack.get(f"/status/{missed}/events", headers=STREAM, stream=True) as answer:
+        assert next(line for line in answer.iter_lines(1) if line.startswith(b"id")) == b"id: 0"
+
+
 def test_a_silent_stream_shows_that_it_lives(stack: Stack) -> None:
     with requests.get(f"{stack.url}/events", headers=STREAM, stream=True, timeout=30) as answer:
         lines = answer.iter_lines(1, decode_unicode=True)
         assert next(lines) == "retry: 2000"
-        assert [line for line in (next(lines) for _ in range(5)) if line] == [":", ":"]
+        place = next(lines)
+        assert place.startswith("id: ")
+        assert [line for line in (next(lines) for _ in range(7)) if line] == [":", place, ":", place]
 
 
 @pytest.mark.parametrize("last", ["-1", "x", "1.0", "9" * 19])

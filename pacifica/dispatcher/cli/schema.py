@@ -33,7 +33,7 @@ class NotReachable(click.ClickException):
 @click.option("--dry-run", is_flag=True, help="Tell the steps, and make none.")
 @click.option("--yes", is_flag=True, help="Ask nothing, also before a step down.")
 def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> None:  # noqa: FBT001
-    """Bring the schema of the database to the version that this release needs, or to another one.
+    """Bring the schema of the database to this release's version, or to another.
 
     Stop web servers and workers first, and make a backup. SQLite and PostgreSQL make all steps or none;
     on MySQL and MariaDB a step that was interrupted is made again by the next dbsync. Two at once do no harm.
@@ -64,7 +64,7 @@ def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> Non
 @click.option("--equal", is_flag=True, help="Succeed only when it is exactly the schema of this release.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Tell the version of the database's schema, what is pending, and how the tables differ from this release's.
+    """Tell the schema's version, what is pending, and how the tables differ.
 
     It changes nothing. It succeeds when the version is at least the one that this release needs and no table or
     column is missing or of another type; with --equal, when version, tables, columns and indexes are exactly those.

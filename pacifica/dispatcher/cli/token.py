@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..app import DispatcherApp
-from ..errors import ConfigError, DatabaseUnavailable, SchemaMismatch
-from ..job import iso
-from ..settings import load_settings
+from ..job import iso, now
+from ..store.tokens import Token, TokenStore
 from ..tokens import Tokens
+from .configured import config_option, prepared_database
+from .exits import Refused
+from .screen import print_json, print_table
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -31,10 +32,10 @@ class Lifetime(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.group()
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The INI file; the default is ./config.ini.")
+@config_option
 @click.pass_context
 def token(ctx: click.Context, config: Path | None) -> None:
-    """Bearer tokens of the HTTP API."""
+    """Make, list and revoke the bearer tokens of the HTTP API."""
     ctx.obj = config
 
 
@@ -52,20 +53,42 @@ def create(config: Path | None, name: str, scopes: tuple[str, ...], own: bool, e
         try:
             text, made = tokens.create(name, scopes, own=own, lifetime=expires)
         except ValueError as error:
-            raise click.ClickException(f"No token was made: {error}.") from error
+            raise Refused(f"No token was made: {error}.") from error
     click.echo(f"Token {made.id}; send it as the header Authorization: Bearer …", err=True)
     click.echo(text)
 
 
 @token.command("list")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array, for programs.")
 @click.pass_obj
-def show(config: Path | None) -> None:
-    """List the tokens, one a line; never the tokens themselves."""
+def show(config: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the tokens, oldest first; never the tokens themselves."""
     with _tokens(config) as tokens:
-        for each in tokens.all():
-            ends = f"expires {iso(each.expires)}" if each.expires is not None else "never expires"
-            own = "own jobs" if each.own else "all jobs"
-            click.echo(f"{each.id}  {each.name}  {','.join(map(str, each.grants))}  {own}  {ends}")
+        known = tokens.all()
+    if as_json:
+        print_json([_described(each) for each in known])
+    elif known:
+        print_table(("ID", "NAME", "SCOPES", "JOBS", "CREATED", "EXPIRES"), map(_row, known))
+    else:
+        click.echo("There are no tokens.", err=True)
+
+
+def _described(one: Token) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "scopes": [str(grant) for grant in one.grants],
+        "own": one.own,
+        "created": iso(one.created),
+        "expires": iso(one.expires),
+    }
+
+
+def _row(one: Token) -> tuple[str, ...]:
+    expired = ", expired" if one.expires is not None and one.expires <= now() else ""
+    ends = f"{iso(one.expires) or 'never'}{expired}"
+    scopes = " ".join(map(str, one.grants))
+    return one.id, one.name, scopes, "its own" if one.own else "all", iso(one.created) or "", ends
 
 
 @token.command()
@@ -76,16 +99,11 @@ def revoke(config: Path | None, which: str) -> None:
     with _tokens(config) as tokens:
         count = tokens.revoke(which)
     if not count:
-        raise click.ClickException(f"There is no token with the id or name {which}.")
+        raise Refused(f"There is no token with the id or name {which}.")
     click.echo(f"Revoked {count}.")
 
 
 @contextmanager
 def _tokens(config: Path | None) -> Iterator[Tokens]:
-    try:
-        app = DispatcherApp(lambda: load_settings(config))
-        with closing(app.database):
-            app.prepare(patient=False)
-            yield app.tokens
-    except (ConfigError, DatabaseUnavailable, SchemaMismatch) as error:
-        raise click.ClickException(str(error)) from error
+    with prepared_database(config) as database:
+        yield Tokens(TokenStore(database))

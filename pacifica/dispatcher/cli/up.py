@@ -19,9 +19,11 @@ from rich.text import Text
 from .. import jsontext
 from ..app import DispatcherApp
 from ..config import Settings
-from ..errors import ConfigError, DatabaseUnavailable, SchemaMismatch
+from ..errors import DatabaseUnavailable
 from ..settings import load_settings
 from .children import Child, start
+from .configured import config_option
+from .exits import Failed
 
 READY = 60.0
 """Seconds that server, worker and canary may take together."""
@@ -34,7 +36,7 @@ class NotReadyError(Exception):
 
 
 @click.command()
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The INI file; the default is ./config.ini.")
+@config_option
 @click.option("-a", "--address", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("-p", "--port", type=click.IntRange(1, 65535), default=8050, show_default=True, help="The port.")
 @click.option("-w", "--workers", type=click.IntRange(1, 1024), default=2, show_default=True, help="Worker processes.")
@@ -45,7 +47,9 @@ class NotReadyError(Exception):
     help="The broker's URL; by default the database is the broker.",
 )
 def up(config: Path | None, address: str, port: int, workers: int, broker: str) -> None:
-    """Start web server and worker on this machine, and say when a job has gone all the way round.
+    """Start web server and worker on this machine, and try them.
+
+    It says when a job has gone all the way round.
 
     No broker and no database server are needed: the record is the database of the configuration (by
     default an SQLite file in the working directory), and it carries the messages, too. Ctrl-C ends both.
@@ -53,11 +57,11 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
     console = Console(stderr=True, highlight=False)
     environ = {name: value for name, value in os.environ.items() if name != "CELERY_BROKER_URL"}
     environ["BROKER_URL"] = broker
+    settings = load_settings(config, environ)
     try:
-        settings = load_settings(config, environ)
         _free(address, port)
-    except (ConfigError, NotReadyError) as error:
-        raise click.ClickException(str(error)) from error
+    except NotReadyError as error:
+        raise Failed(str(error)) from error
     if config is not None:
         environ["DISPATCHER_CONFIG"] = str(config.absolute())
     base = f"http://{address}:{port}"
@@ -65,12 +69,12 @@ def up(config: Path | None, address: str, port: int, workers: int, broker: str) 
         try:
             with _let_in(settings) as headers:
                 seconds = _canary(base, headers, children, told)
-        except (NotReadyError, DatabaseUnavailable, SchemaMismatch) as error:
+        except (NotReadyError, DatabaseUnavailable) as error:
             if told():
                 return
             for child in children:
                 child.release()
-            raise click.ClickException(str(error)) from error
+            raise Failed(str(error)) from error
         _welcome(console, base, broker, seconds)
         for child in children:
             child.forget()
@@ -209,9 +213,9 @@ def _welcome(console: Console, base: str, broker: str, seconds: float) -> None:
 
 
 def _watch(children: list[Child], told: Callable[[], bool]) -> None:
-    """Return when told to stop; raises ``ClickException`` when a process ends by itself."""
+    """Return when told to stop; raises ``Failed`` when a process ends by itself."""
     while not told():
         for child in children:
             if child.ended():
-                raise click.ClickException(f"The {child.name} process ended by itself.")
+                raise Failed(f"The {child.name} process ended by itself.")
         time.sleep(POLL)

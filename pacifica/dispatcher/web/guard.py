@@ -86,7 +86,8 @@ class Guard:
                 logcontext.note(job=parse_uuid(text))
         if found.about == "task":
             self._look_at_task(caller, found, _subject("task"))
-        if found.about == "job" and not caller.may_all(found.scope) and (named := _subject("uuid")):
+        sees_all = caller.may_all(found.scope) and caller.may_all(READ)
+        if found.about == "job" and not sees_all and (named := _subject("uuid")):
             self._look_at_job(caller, found, parse_uuid(named))
 
     def _look_at_task(self, caller: Caller, found: Rule, task: str) -> None:
@@ -110,6 +111,7 @@ class Guard:
             raise UnknownJob(uuid)
         shown = caller.reach(READ).covers(job.task, job.caller)
         request.dispatcher_tracebacks = self._settings.show_tracebacks and shown
+        request.dispatcher_hides = not shown
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         """A page whose name was rebound to this address sends its own name as the host (DNS rebinding)."""

@@ -11,6 +11,8 @@ from ..job import Event, Job, State, iso
 from ..registry import TaskSpec
 
 JSON, TEXT = "application/json", "text/plain"
+UNREAD = dict.fromkeys(("result", "error", "args", "kwargs", "progress")) | {"labels": {}}
+"""A job's values for those who may cancel or retry it, and not read it."""
 TIMES = ("created", "eta", "expires", "published", "started", "finished")
 
 
@@ -39,9 +41,11 @@ def bare(value: Any) -> str:
 
 
 def job(value: Job) -> dict[str, Any]:
-    """A job as JSON shows it; the traceback of a failure only to those who may see it (``web.guard``)."""
+    """A job as JSON shows it; what went in and came out only to those who may read it (``web.guard``)."""
     error = value.error
-    shows = error is not None and getattr(cherrypy.serving.request, "dispatcher_tracebacks", False)
+    request = cherrypy.serving.request
+    shows = error is not None and getattr(request, "dispatcher_tracebacks", False)
+    hidden = UNREAD if getattr(request, "dispatcher_hides", False) else {}
     return {
         "uuid": value.uuid,
         "task": value.task,
@@ -68,6 +72,7 @@ def job(value: Job) -> dict[str, Any]:
         "labels": value.labels or {},
         "progress": value.progress,
         **{name: iso(getattr(value, name)) for name in TIMES},
+        **hidden,
     }
 
 

@@ -16,9 +16,12 @@ from . import render
 from .waiting import Query
 
 EVENTS = "text/event-stream"
-BEGIN = b"retry: 2000\n\n"
-"""A client whose stream ended comes back after so many milliseconds."""
-SILENCE = b":\n\n"
+BEGIN = b"retry: 2000\nid: %d\n\n"
+"""A client whose stream ended comes back after so many milliseconds, and behind this event if it has seen none.
+
+A message without data is not dispatched, but its id is remembered (section 9.2.6).
+"""
+SILENCE = b":\nid: %d\n\n"
 DEFAULT_LIMIT, MOST = 100, 1000
 """Events of a page."""
 AFTER: Mapping[str, Mapping[str, Any]] = {
@@ -75,18 +78,18 @@ def told(
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
     events = waiting.follow(after, job, reach)
-    next(events)
+    begin = next(events)
     response.stream = True
     response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes on at once what it gets
-    return _lines(events)
+    return _lines(begin, events)
 
 
-def _lines(events: Generator[Event | None]) -> Iterator[bytes]:
+def _lines(begin: int | Event, events: Generator[int | Event]) -> Iterator[bytes]:
     with closing(events):
-        yield BEGIN
+        yield BEGIN % begin
         for event in events:
-            yield SILENCE if event is None else _message(event)
+            yield SILENCE % event if isinstance(event, int) else _message(event)
 
 
 def _message(event: Event) -> bytes:

@@ -1,7 +1,7 @@
 """``?wait=`` and ``Prefer: wait=``: how long a request may wait for its job (RFC 7240, section 4.3)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import cherrypy
@@ -9,6 +9,7 @@ import cherrypy
 from ..errors import BadQuery
 from ..job import Job
 from ..waiting import Waiting
+from .server.intake import GONE
 
 MOST = 999_999
 """The most seconds that may be asked for; the setting ``wait_limit`` says how many are waited."""
@@ -53,10 +54,17 @@ def until_final(waiting: Waiting, job: Job, wait: Wait) -> Job:
     A server with one thread waits for nobody.
     """
     seconds = min(wait.seconds, waiting.limit) if cherrypy.request.multithread else 0.0
-    job, waited = waiting.until_final(job, seconds)
+    job, waited = waiting.until_final(job, seconds, _has_gone())
     headers = cherrypy.response.headers
     if wait.preferred and waited:
         headers["Preference-Applied"] = f"wait={seconds:.0f}"
     if not job.final:
         headers["Retry-After"] = str(waiting.retry_after(job))
     return job
+
+
+def _has_gone() -> Callable[[], bool]:
+    """What tells whether the client has closed its connection; a server that does not know says no."""
+    environ = cherrypy.request.wsgi_environ
+    found: Callable[[], bool] = environ.get(GONE) or getattr(environ.get("gunicorn.socket"), "has_gone", lambda: False)
+    return found

@@ -16,10 +16,11 @@ from typing import Any
 from cheroot.connections import ConnectionManager
 from cheroot.makefile import MakeFile
 from cheroot.server import HeaderReader, HTTPConnection
+from cheroot.wsgi import Gateway_10 as WSGIGateway_10
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
 from .answer import closing
-from .intake import BUSY, Incoming, Intake, Limits
+from .intake import BUSY, GONE, Incoming, Intake, Limits
 
 ACCEPTED = 32
 """Connections that are accepted at once, before others are served."""
@@ -70,6 +71,14 @@ class Writer:
         self._send(data)
         self.bytes_written += len(data)
         return len(data)
+
+
+class Gateway(WSGIGateway_10):
+    """cheroot's bridge to the application, which can ask whether the client is still there."""
+
+    def __init__(self, req: Any) -> None:
+        super().__init__(req)
+        self.env[GONE] = req.conn.incoming.has_gone
 
 
 class Connection(HTTPConnection):
@@ -151,6 +160,7 @@ class Server(CPWSGIServer):  # type: ignore[misc]
     def __init__(self, adapter: Any, body_limit: int) -> None:
         super().__init__(adapter)
         Connection.RequestHandlerClass = Request  # CherryPy has just set its own.
+        self.gateway = Gateway
         self.requests._queue_put_timeout = 0  # The loop waits for nobody.
         seconds, head = float(self.timeout), self.max_request_header_size or Limits().head
         self.on_refusal: Callable[[int], object] = lambda _: None

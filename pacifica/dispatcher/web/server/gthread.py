@@ -6,7 +6,6 @@ reads requests itself, and a client that sends slowly holds a thread.
 
 import socket
 import sys
-from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from http import HTTPStatus
@@ -58,9 +57,10 @@ class Taken(Unreader):  # type: ignore[misc]
 class Answers:
     """Stands for the socket that gunicorn writes to, and sends by the intake, which waits for no client."""
 
-    def __init__(self, client: socket.socket, send: Callable[[bytes], None]) -> None:
-        self._client = client
-        self.sendall = send
+    def __init__(self, incoming: Incoming, intake: Intake) -> None:
+        self._client = incoming.sock
+        self.sendall = partial(intake.send, incoming)
+        self.has_gone = incoming.has_gone
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - socket's own
         """gunicorn says so before each request; the intake's sockets never wait."""
@@ -75,7 +75,7 @@ class Connection(TConn):  # type: ignore[misc]
     def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any, intake: Intake) -> None:
         super().__init__(cfg, client, address, server)
         self.incoming = Incoming(client, self)
-        self.sock = Answers(client, partial(intake.send, self.incoming))
+        self.sock = Answers(self.incoming, intake)
         self.initialized = True
         self.parser = http.get_parser(cfg, (), address)
 

@@ -32,6 +32,9 @@ PAUSE = 0.25
 SPARE = 100
 """Connections beyond the limit that are told so; any further one is closed without a word."""
 
+GONE = "pacifica.dispatcher.gone"
+"""The key of a request's WSGI environment under which the application finds ``Incoming.has_gone``."""
+
 LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not come to its end in time.")
 CUT_OFF = Refusal(HTTPStatus.BAD_REQUEST, "The connection ended before the request did.")
 CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many connections; try again.")
@@ -66,6 +69,15 @@ class Incoming:
         self.deadline = inf
         self.counted = 0
         self.unread = self.ending = self.watched = False
+
+    def has_gone(self) -> bool:
+        """Whether its client has closed its end, or more: asked by a thread that is long about its answer."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
 
 class Intake:

@@ -1,0 +1,243 @@
+"""``dispatch``, ``status``, ``result``, ``wait``, ``cancel``, ``retry``: one job, or a few, over HTTP."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, Unpack, cast
+
+import click
+
+from ..client import JobStatus, Options, RemoteJob, State
+from ..client import Refused as RefusedByServer
+from ..client.errors import NoResult
+from ..client.retries import Deadline
+from ..readings import readings
+from . import arguments, showing
+from .exits import Failed, Refused
+from .screen import print_json, print_table
+from .talking import Pair, Seconds, Talk, talking
+
+OPTIONS = ", ".join(sorted(Options.__annotations__))
+uuids = click.argument("uuids", metavar="UUID…", nargs=-1, required=True)
+one_uuid = click.argument("uuid", metavar="UUID")
+
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Given(TypedDict):
+    """What the options of ``dispatch`` say."""
+
+    kwargs: Pairs
+    options: Pairs
+    labels: Pairs
+    key: str | None
+    wait: float | None
+
+
+class TakesNumbers(click.Command):
+    """A command whose arguments may be negative numbers, which are no options; a double hyphen still begins one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an option that there is not, as click would without ``ignore_unknown_options``."""
+        known = {name for parameter in self.get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
+        before = args[: args.index("--")] if "--" in args else args
+        for word in before:
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in known:
+                raise click.NoSuchOption(name, ctx=ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=TakesNumbers, context_settings={"ignore_unknown_options": True})
+@click.argument("task")
+@click.argument("args", nargs=-1)
+@click.option("-k", "--kwarg", "kwargs", type=Pair(), multiple=True, help="An argument by its name.")
+@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"One of {OPTIONS}.")
+@click.option("-l", "--label", "labels", type=Pair(), multiple=True, help="A label to search by.")
+@click.option("--key", help="Dispatch it once under this Idempotency-Key: the same job however often it is said.")
+@click.option(
+    "--wait",
+    type=Seconds(),
+    is_flag=False,
+    flag_value=math.inf,
+    help="Wait for the result, at most so long, and print it in place of the UUID (with --json, the job).",
+)
+@talking
+def dispatch(talk: Talk, task: str, args: tuple[str, ...], **given: Unpack[Given]) -> None:
+    """Dispatch a job of TASK, and print its UUID.
+
+    ARGS are read as in a URL: as the task's annotations ask for, and without any 2 is a whole number, 1.5 a
+    decimal, and the rest text. Where an argument begins with two hyphens, put -- before the first one.
+
+    \b
+    Examples:
+      pacifica-dispatcher-cmd dispatch add 2 2
+      pacifica-dispatcher-cmd dispatch add 2 -2 --wait
+      pacifica-dispatcher-cmd dispatch lab.convert S-17 -k scale=2 -o priority=9 -l run=17
+      UUID=$(pacifica-dispatcher-cmd dispatch add 2 2) && pacifica-dispatcher-cmd wait $UUID
+    """
+    schema = _arguments_of(talk, task)
+    job = talk.client.dispatch_call(
+        task,
+        arguments.positional(schema, args),
+        arguments.named(schema, dict(given["kwargs"])),
+        options=options_of(given["options"], given["labels"]),
+        idempotency_key=given["key"],
+    )
+    if given["wait"] is not None:
+        _print_outcome(talk, job, given["wait"])
+    elif talk.as_json and job.seen is not None:
+        print_json(job.seen.document)
+    else:
+        click.echo(job.uuid)
+
+
+@click.command()
+@uuids
+@talking
+def status(talk: Talk, uuids: tuple[str, ...]) -> None:
+    """Show jobs as they stand: one in full, several as a table.
+
+    \b
+    Example:
+      pacifica-dispatcher-cmd status 01a20a87-952e-7637-b259-b34fb625e63a
+    """
+    _show(talk, [talk.client.job(uuid).status() for uuid in uuids])
+
+
+@click.command()
+@one_uuid
+@click.option("--wait", type=Seconds(), is_flag=False, flag_value=math.inf, help="Wait for it, at most so long.")
+@talking
+def result(talk: Talk, uuid: str, wait: float | None) -> None:
+    """Print the result of a job, and nothing else.
+
+    Text is printed as it is, anything else as JSON.
+
+    Exit code 1 when the job has failed or was revoked, 4 when there is no result yet.
+
+    \b
+    Examples:
+      pacifica-dispatcher-cmd result $UUID
+      pacifica-dispatcher-cmd result $UUID --wait 10m > result.json
+    """
+    told = talk.client.job(uuid).result(wait or 0.0)
+    if talk.as_json:
+        print_json(told)
+    else:
+        click.echo(showing.bare(told))
+
+
+@click.command()
+@uuids
+@click.option("--timeout", type=Seconds(), help="Wait at most so long, for all of them together.")
+@talking
+def wait(talk: Talk, uuids: tuple[str, ...], timeout: float | None) -> None:
+    """Wait until jobs have ended, and print how each did.
+
+    Exit code 1 when one did not succeed, 4 when the time is over; the jobs go on then.
+
+    \b
+    Examples:
+      pacifica-dispatcher-cmd wait $UUID --timeout 10m
+      pacifica-dispatcher-cmd search --label run=17 --json | jq -r .uuid | xargs pacifica-dispatcher-cmd wait
+    """
+    deadline, failed = Deadline(timeout), []
+    for uuid in uuids:
+        job = talk.client.job(uuid).wait(_left(deadline))
+        if talk.as_json:
+            print_json(job.document)
+        else:
+            click.echo(f"{job.uuid} {job.state}")
+        if job.state is not State.SUCCESS:
+            failed.append(job)
+    if len(failed) == 1:
+        raise Failed(str(NoResult(failed[0])))
+    if failed:
+        raise Failed(f"{len(failed)} of {len(uuids)} jobs did not succeed.")
+
+
+@click.command()
+@uuids
+@talking
+def cancel(talk: Talk, uuids: tuple[str, ...]) -> None:
+    """Cancel jobs that wait or run.
+
+    Those that wait are revoked at once; those that run are stopped by their worker.
+
+    Exit code 2 when one has ended already, or there is none; the others are cancelled all the same.
+    """
+    refused = []
+    for uuid in uuids:
+        try:
+            job = talk.client.job(uuid).cancel()
+        except RefusedByServer as error:
+            refused.append(str(error))
+            continue
+        if talk.as_json:
+            print_json(job.document)
+        else:
+            asked = "" if job.final else " (its worker is asked to stop it)"
+            click.echo(f"{job.uuid} {job.state}{asked}")
+    if refused:
+        raise Refused("\n".join(refused))
+
+
+@click.command()
+@one_uuid
+@click.option("--key", help="Retry it once under this Idempotency-Key, however often it is said.")
+@talking
+def retry(talk: Talk, uuid: str, key: str | None) -> None:
+    """Dispatch a job again, with the same task and arguments.
+
+    It is a new job, whose UUID is printed.
+    """
+    job = talk.client.job(uuid).retry(idempotency_key=key)
+    if talk.as_json and job.seen is not None:
+        print_json(job.seen.document)
+    else:
+        click.echo(job.uuid)
+
+
+def _arguments_of(talk: Talk, task: str) -> Mapping[str, Any]:
+    """The schema of the task's arguments; nothing is known of them by who may dispatch and not read."""
+    try:
+        return talk.client.task(task).arguments
+    except RefusedByServer as error:
+        if error.status != 403:
+            raise
+        return {}
+
+
+def options_of(given: Sequence[tuple[str, str]], labels: Sequence[tuple[str, str]]) -> Options:
+    """The options as JSON values; which there are, and what they may be, is the service's to say."""
+    options: dict[str, Any] = {name: readings(text)[0] for name, text in given}
+    return cast("Options", {**options, "labels": dict(labels)} if labels else options)
+
+
+def _print_outcome(talk: Talk, job: RemoteJob, seconds: float) -> None:
+    """The result, or for a program the whole job, whatever became of it."""
+    try:
+        seen = job.wait(seconds)
+    except KeyboardInterrupt:
+        click.echo(f"\nJob {job.uuid} goes on.", nl=False, err=True)
+        raise
+    if talk.as_json:
+        print_json(seen.document)
+    told = RemoteJob(job.connection, job.uuid, seen).result()
+    if not talk.as_json:
+        click.echo(showing.bare(told))
+
+
+def _show(talk: Talk, jobs: Sequence[JobStatus]) -> None:
+    if talk.as_json:
+        for job in jobs:
+            print_json(job.document)
+    elif len(jobs) == 1:
+        print_table((), showing.details(jobs[0]))
+    else:
+        print_table(showing.COLUMNS, map(showing.row, jobs))
+
+
+def _left(deadline: Deadline) -> float | None:
+    return None if deadline.seconds is None else round(deadline.left(deadline.seconds), 3)

@@ -1,0 +1,89 @@
+"""A click group whose commands are imported when they are run, and one end for all of them.
+
+Source: https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subcommands
+"""
+# ruff: noqa: ARG002 - these signatures are click's
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..errors import DispatcherError
+from .exits import Exit, ending_of
+
+
+class Entry(NamedTuple):
+    """One command of the table: ``module:attribute``, and its line in the list of commands."""
+
+    where: str
+    help: str
+
+
+class LazyGroup(click.Group):
+    """Commands by section and name. Listing them imports none of them; running one imports that one."""
+
+    def __init__(self, *args: Any, table: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = table
+        self._entries = {name: entry for section in table.values() for name, entry in section.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(self._entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported; ``None`` when the table has none of that name."""
+        if cmd_name not in self._entries:
+            return None
+        module, _, attribute = self._entries[cmd_name].where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module, __package__), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; for an unknown name, with the near ones."""
+        name = args[0]
+        if name not in self._entries and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, self._entries, 3)
+            hint = f"Did you mean {' or '.join(near)}?" if near else "The list of commands has those that there are."
+            ctx.fail(f"There is no command {name!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, section by section."""
+        widest = max(map(len, self._entries))
+        for section, entries in self._sections.items():
+            if not entries:
+                continue
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(widest), entry.help) for name, entry in entries.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names that begin so, and the options."""
+        names = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in self._entries.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; each of our errors, Ctrl-C, and a reader that has gone away end it by an exit code."""
+        try:
+            return super().invoke(ctx)
+        except DispatcherError as error:
+            raise ending_of(error) from error
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            ctx.exit(Exit.INTERRUPTED)
+        except BrokenPipeError:
+            # Python flushes standard output once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(Exit.BROKEN_PIPE)

@@ -1,0 +1,99 @@
+"""The jobs that a file asks for: NDJSON or CSV, line by line, however long the file is."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from .. import jsontext
+from ..client import BatchItem, Options, Problem
+from . import arguments
+
+
+class Line(NamedTuple):
+    """A line of the file that is a job, or the problem that keeps it from being one."""
+
+    number: int
+    item: BatchItem | Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What all lines have in common: a line's own task and options win."""
+
+    task: str | None
+    options: Options
+
+    def item(self, given: Mapping[str, Any]) -> BatchItem | Problem:
+        """The job of a line; its members are the service's to judge."""
+        if "task" not in given and self.task is None:
+            return Problem.bad_item('The line names no task; say it in "task", or with --task.')
+        options = given.get("options", {})
+        both = {**self.options, **options} if isinstance(options, dict) else options
+        return cast("BatchItem", {"task": self.task, **given, **({"options": both} if both else {})})
+
+
+def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
+    """A JSON object a line, as ``POST /dispatch`` takes them; empty lines count as lines, and for nothing else."""
+    for number, line in enumerate(source, 1):
+        if not line.strip():
+            continue
+        try:
+            given = jsontext.loads(line)
+        except ValueError as error:
+            yield Line(number, Problem.bad_item(f"The line is not JSON: {error}."))
+            continue
+        if isinstance(given, dict):
+            yield Line(number, defaults.item(given))
+        else:
+            yield Line(number, Problem.bad_item("The line is not a JSON object."))
+
+
+def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[str, Any]) -> Iterator[Line]:
+    """A job a row: the first row names the arguments, and each value is read as in a URL; an empty one is left out."""
+    reader = csv.reader(source, strict=True)
+    header: Sequence[str] | None = None
+    while (row := _next(reader)) is not None:
+        if isinstance(row, Problem):
+            yield Line(reader.line_num, row)
+        elif header is None:
+            header = row
+        elif row:
+            yield Line(reader.line_num, _item(header, row, defaults, schema))
+
+
+def _next(reader: Iterator[Sequence[str]]) -> Sequence[str] | Problem | None:
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        return Problem.bad_item(f"The line is not CSV: {error}.")
+
+
+def _item(
+    header: Sequence[str], row: Sequence[str], defaults: Defaults, schema: Mapping[str, Any]
+) -> BatchItem | Problem:
+    if len(row) != len(header):
+        return Problem.bad_item(f"The line has {len(row)} values; the first line names {len(header)}.")
+    texts = {name: text for name, text in zip(header, row, strict=True) if text}
+    return defaults.item({"kwargs": arguments.named(schema, texts)})
+
+
+class Facts(NamedTuple):
+    """What one look through a file tells: how many lines it has, and a key that is its own."""
+
+    lines: int
+    key: str
+
+
+def facts(path: Path, defaults: Defaults) -> Facts:
+    """The key is made of the file's absolute path, its content, and what all lines have in common."""
+    common = jsontext.dumps([str(path.absolute()), defaults.task, defaults.options])
+    count, last, digest = 0, b"\n", hashlib.sha256(common.encode())
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+            count += part.count(b"\n")
+            last = part[-1:]
+    return Facts(count + (last != b"\n"), f"file-{digest.hexdigest()[:40]}")

@@ -1,0 +1,96 @@
+"""What all commands share that talk to a service: its address, a token, and how each way to fail ends them."""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from ..client import ClientError, DispatcherClient, NoResult, NotReachable, Retries
+from ..client import TimedOut as TookTooLong
+from .exits import Failed, Refused, TimedOut, Unreachable
+
+Command = Callable[..., None]
+SHORTLY = Retries(3)
+"""A person at a terminal wants to know at once that nobody is there."""
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """The service, and whether a program reads what the command prints."""
+
+    client: DispatcherClient
+    as_json: bool
+
+
+def talking(command: Command, *, retries: Retries = SHORTLY) -> Command:
+    """Give a command the options that all of them have, and as its first argument what they come to."""
+
+    @click.option(
+        "--url",
+        envvar="DISPATCHER_URL",
+        default="http://127.0.0.1:8050",
+        show_default=True,
+        show_envvar=True,
+        help="Where the service answers.",
+    )
+    @click.option(
+        "--token", envvar="DISPATCHER_TOKEN", show_envvar=True, metavar="TOKEN", help="The bearer token to send."
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, one value a line.")
+    @functools.wraps(command)
+    def run(*, url: str, token: str | None, as_json: bool, **given: Any) -> None:
+        try:
+            with DispatcherClient(url, token=token, retries=retries) as client:
+                command(Talk(client, as_json), **given)
+        except ClientError as error:
+            raise ending_of(error) from error
+
+    return run
+
+
+def talking_patiently(command: Command) -> Command:
+    """The same for a command that takes long, and so goes on after a restart of the service."""
+    return talking(command, retries=Retries())
+
+
+def ending_of(error: ClientError) -> click.ClickException:
+    """How a command ends that meets this error."""
+    kinds: dict[type[ClientError], type[click.ClickException]] = {
+        NotReachable: Unreachable,
+        TookTooLong: TimedOut,
+        NoResult: Failed,
+    }
+    kind = next((ending for kind, ending in kinds.items() if isinstance(error, kind)), Refused)
+    return kind(str(error))
+
+
+class Pair(click.ParamType):  # type: ignore[type-arg]
+    """``NAME=VALUE``, as the two texts."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The name and the value, which may hold further equals signs."""
+        name, sign, text = str(value).partition("=")
+        if not name or not sign:
+            self.fail(f"{value!r} is not NAME=VALUE.", param, ctx)
+        return name, text
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]
+    """Seconds, or ``90s``, ``30m``, ``12h``, ``7d``."""
+
+    name = "SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", str(value), re.ASCII)
+        if found is None:
+            self.fail(f"{value!r} is not a number of seconds, nor one such as 30m, 12h or 7d.", param, ctx)
+        return float(found[1]) * UNITS[found[2] or "s"]

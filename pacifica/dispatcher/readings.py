@@ -1,0 +1,28 @@
+"""What a text may mean where JSON values are wanted: in a URL, on a command line, in a CSV file."""
+
+import re
+from typing import Any
+
+from . import jsontext
+
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
+MAX_DIGITS = 4300
+"""Longer whole numbers stay text: Python refuses to convert them (CVE-2020-10735)."""
+
+
+def readings(text: str) -> list[Any]:
+    """What a URL's text may mean, the likeliest first: a number, the text itself, another JSON value."""
+    found: list[Any] = []
+    if WHOLE.match(text):
+        if len(text) <= MAX_DIGITS:
+            found.append(int(text))
+    elif DECIMAL.match(text) and abs(float(text)) != float("inf"):
+        found.append(float(text))
+    found.append(text)
+    if text in ("true", "false", "null") or text[:1] in ("[", "{"):
+        try:
+            found.append(jsontext.loads(text))
+        except ValueError:
+            return found
+    return found

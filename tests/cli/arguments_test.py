@@ -1,0 +1,53 @@
+"""Text for a task is read as the service reads it in a URL, by the schema of the task's arguments alone."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacifica.dispatcher.cli import arguments
+from pacifica.dispatcher.errors import BadArguments
+from pacifica.dispatcher.registry import TaskSpec
+
+
+def plain(a, b=None): ...
+def numbers(a: int, b: float = 1.0): ...
+def texts(a: str, b: bool = False): ...
+def unions(a: int | str, b: float | None = None): ...
+def either(a: Literal["x", 2], b: list[int] | None = None): ...
+def moments(a: datetime, b: dict[str, int] | None = None): ...
+def many(a: int, *rest: str, loud: bool = False): ...
+
+
+TEXT = st.one_of(
+    st.sampled_from(
+        ["2", "-2", "1.5", "1e3", "true", "false", "null", "x", "", "[1, 2]", '{"n": 1}', "[", "007", "1_0"]
+    ),
+    st.integers().map(str),
+    st.text(max_size=4),
+)
+
+
+@pytest.mark.parametrize("function", [plain, numbers, texts, unions, either, moments, many])
+@given(words=st.lists(TEXT, min_size=1, max_size=3))
+def test_what_a_url_would_say_is_what_is_sent(function: Callable[..., Any], words: list[str]) -> None:
+    spec = TaskSpec("t", function)
+    sent = arguments.positional(spec.arguments_schema(), words)
+    try:
+        told = spec.bind_text(words).args
+    except BadArguments:
+        with pytest.raises(BadArguments):
+            spec.bind(sent, {})
+    else:
+        assert [(type(one), one) for one in sent] == [(type(one), one) for one in told]
+
+
+def test_arguments_by_name_are_read_in_the_same_way() -> None:
+    def named(a: str, **rest: int) -> None: ...
+
+    schema = TaskSpec("t", named).arguments_schema()
+    assert arguments.named(schema, {"a": "5", "b": "5"}) == {"a": "5", "b": 5}
+    assert arguments.named({}, {"a": "5", "b": "x"}) == {"a": 5, "b": "x"}

@@ -1,0 +1,64 @@
+"""The lines of a file of jobs: NDJSON and CSV, good ones and bad ones."""
+
+import csv
+import io
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacifica.dispatcher.cli.lines import Defaults, Facts, comma_separated, facts, ndjson
+from pacifica.dispatcher.client import Problem
+
+PLAIN = Defaults("add", {})
+CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=5)
+
+
+@given(st.lists(st.tuples(CELL, CELL), max_size=5))
+def test_what_a_program_writes_as_csv_is_read_back_as_text(rows: list[tuple[str, str]]) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([("a", "b"), *rows])
+    file.seek(0)
+    strings = {"properties": {name: {"type": "string"} for name in "ab"}}
+    found = [line.item for line in comma_separated(file, PLAIN, strings)]
+    assert found == [{"task": "add", "kwargs": {"a": a, "b": b}} for a, b in rows]
+
+
+def test_a_bad_line_of_csv_is_told_by_its_number_and_the_rest_goes_on() -> None:
+    text = 'a,b\n1,"x\ny"\n2\n\n"3"4,5\n6,\n'
+    found = list(comma_separated(io.StringIO(text, newline=""), PLAIN, {}))
+    assert [line.number for line in found] == [3, 4, 6, 7]
+    assert [isinstance(line.item, Problem) for line in found] == [False, True, True, False]
+    assert found[3].item == {"task": "add", "kwargs": {"a": 6}}
+
+
+def test_a_line_of_ndjson_wins_over_what_all_have_in_common() -> None:
+    common = Defaults("add", {"priority": 1, "queue": "q"})
+    source = [
+        b'{"args": [1]}\n',
+        b"\n",
+        b'{"task": "mul", "options": {"priority": 9}}',
+        b"\xff",
+        b"5",
+        b'{"options": 3}',
+    ]
+    found = list(ndjson(source, common))
+    assert [line.number for line in found] == [1, 3, 4, 5, 6]
+    assert found[0].item == {"task": "add", "args": [1], "options": {"priority": 1, "queue": "q"}}
+    assert found[1].item == {"task": "mul", "options": {"priority": 9, "queue": "q"}}
+    assert [isinstance(line.item, Problem) for line in found] == [False, False, True, True, False]
+    assert isinstance(next(ndjson([b"{}"], Defaults(None, {}))).item, Problem)
+
+
+def test_a_file_is_known_by_its_path_its_content_and_what_is_said_for_all_lines(tmp_path: Path) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+    keys = set()
+    for text in ("1\n2\n", "1\n2\n3"):
+        path.write_text(text, encoding="utf-8")
+        other.write_text(text, encoding="utf-8")
+        told = [facts(path, PLAIN), facts(other, PLAIN), facts(path, Defaults("mul", {})), facts(path, PLAIN)]
+        assert told[0] == told[3]
+        keys |= {one.key for one in told}
+    assert (len(keys), told[0].lines) == (6, 3)
+    path.write_bytes(b"")
+    assert facts(path, PLAIN) == Facts(0, facts(path, PLAIN).key)

@@ -1,0 +1,37 @@
+"""``token``: what it prints for people and for programs, and how it refuses."""
+
+import json
+import re
+
+from .conftest import Run
+
+
+def test_a_token_is_made_listed_and_revoked(run: Run) -> None:
+    empty = run("token", "list")
+    assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "There are no tokens.\n")
+
+    made = run("token", "create", "--name", "lab", "--scope", "read", "--scope", "dispatch:lab.*", "--own")
+    assert re.fullmatch(r"pd_\S{43}\n", made.stdout)
+    assert run("token", "create", "--name", "guest", "--scope", "read", "--expires", "30d").returncode == 0
+
+    header, first, second = run("token", "list").stdout.splitlines()
+    assert header.split() == ["ID", "NAME", "SCOPES", "JOBS", "CREATED", "EXPIRES"]
+    assert re.fullmatch(r"\S{36}  lab +read dispatch:lab\.\*  its own  \S+Z  never", first.rstrip())
+    assert re.fullmatch(r"\S{36}  guest  read +all +\S+Z  \S+Z", second.rstrip())
+    listed = json.loads(run("token", "list", "--json").stdout)
+    assert [(each["name"], each["scopes"], each["own"]) for each in listed] == [
+        ("lab", ["read", "dispatch:lab.*"], True),
+        ("guest", ["read"], False),
+    ]
+    assert listed[0]["expires"] is None
+
+    assert run("token", "revoke", "lab").stdout == "Revoked 1.\n"
+    again = run("token", "revoke", "lab")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == "Error: There is no token with the id or name lab.\n"
+
+
+def test_a_token_that_cannot_be_is_refused(run: Run) -> None:
+    told = run("token", "create", "--name", "lab", "--scope", "rule")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("Error: No token was made: ")

@@ -1,0 +1,200 @@
+"""The client against a real service."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import islice
+
+import pytest
+
+from pacifica.dispatcher.cli.talking import Talk
+from pacifica.dispatcher.cli.watch import Told
+from pacifica.dispatcher.client import (
+    BatchItem,
+    DispatcherClient,
+    JobEvent,
+    JobFailed,
+    JobRevoked,
+    Problem,
+    Refused,
+    RemoteJob,
+    State,
+    TimedOut,
+    batch,
+)
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+
+
+def adding(count: int, run: str) -> list[BatchItem]:
+    """So many items that add, with a label to find them by."""
+    return [{"task": "add", "args": [n, n], "options": {"labels": {"run": run}}} for n in range(count)]
+
+
+def test_a_job_is_dispatched_and_its_result_is_what_the_task_returned(client: DispatcherClient) -> None:
+    job = client.dispatch("add", 2, y=2, options={"labels": {"run": "one"}, "priority": 9})
+    assert job.seen is not None
+    assert job.seen.state is State.PENDING
+    assert job.result(30) == 4
+    told = job.status()
+    assert (told.args, told.kwargs, told.labels, told.attempt) == ([2], {"y": 2}, {"run": "one"}, 1)
+    assert told.final
+    assert abs((datetime.now(UTC) - told.created).total_seconds()) < 60
+    assert told.seconds is not None
+    assert told.document["priority"] == 9
+
+
+def test_a_failed_job_tells_type_and_message(client: DispatcherClient) -> None:
+    with pytest.raises(JobFailed, match=r"\(fail\) failed: RuntimeError: Oh no\.") as told:
+        client.dispatch("fail", "Oh no.").result(30)
+    assert (told.value.type, told.value.message) == ("RuntimeError", "Oh no.")
+    assert told.value.job.state is State.FAILURE
+
+
+def test_a_job_is_waited_for_as_long_as_was_said_and_then_goes_on(client: DispatcherClient) -> None:
+    job = client.dispatch("add", 2, 2, options={"countdown": 600})
+    with pytest.raises(TimedOut, match=r"is still PENDING after 0\.2 s") as told:
+        job.wait(0.2)
+    assert isinstance(told.value, TimeoutError)
+    assert told.value.job == job.status()
+
+
+def test_a_cancelled_job_has_no_result_and_is_cancelled_once(client: DispatcherClient) -> None:
+    job = client.dispatch("add", 2, 2, options={"countdown": 600})
+    assert job.cancel().state is State.REVOKED
+    assert job.cancel().state is State.REVOKED
+    with pytest.raises(JobRevoked, match="was revoked"):
+        job.result()
+    ended = client.dispatch("add", 1, 1)
+    ended.wait(30)
+    with pytest.raises(Refused, match="has ended as SUCCESS") as told:
+        ended.cancel()
+    assert (told.value.status, told.value.code) == (409, "already-final")
+
+
+def test_a_retry_is_a_new_job_and_under_one_key_the_same(client: DispatcherClient) -> None:
+    job = client.dispatch("mul", 6, 7)
+    first, again = (job.retry(idempotency_key=job.uuid) for _ in range(2))
+    assert first == again
+    assert first != job.retry()
+    assert (first.result(30), first.status().replay_of) == (42, job.uuid)
+
+
+def test_what_is_asked_wrongly_is_told_before_there_is_a_job(client: DispatcherClient) -> None:
+    with pytest.raises(Refused, match=r"Did you mean add") as unknown:
+        client.dispatch("ad", 2, 2)
+    assert unknown.value.status == 404
+    with pytest.raises(Refused) as missing:
+        client.dispatch("add", 2, options={"priority": 3})
+    assert [(fault.where, fault.message) for fault in missing.value.errors] == [("y", "is missing")]
+    with pytest.raises(Refused) as option:
+        client.dispatch("add", 2, 2, options={"priority": 10})
+    assert option.value.code == "bad-options"
+    with pytest.raises(ValueError, match="not JSON"):
+        client.dispatch("add", object(), 2)
+    with pytest.raises(Refused) as nowhere:
+        client.job("01a20a87-952e-7637-b259-b34fb625e63a").status()
+    assert nowhere.value.code == "unknown-job"
+
+
+def test_arguments_may_have_the_names_of_the_clients_own(client: DispatcherClient) -> None:
+    with pytest.raises(Refused) as told:
+        client.dispatch("echo", self=1, task=2)
+    assert {fault.where for fault in told.value.errors} == {"self", "task", "value"}
+    assert client.dispatch_call("echo", kwargs={"value": {"__type__": "datetime"}}).result(30) == {
+        "__type__": "datetime"
+    }
+
+
+def test_a_batch_has_an_outcome_for_each_item_in_order_and_doubles_nothing(
+    client: DispatcherClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MOST_ITEMS", 10)
+    items: list[BatchItem] = adding(21, "batch")
+    items[7] = {"task": "nothing"}
+    first, again = (list(client.batch(iter(items), idempotency_key="sweep")) for _ in range(2))
+    assert [place for place, one in enumerate(first) if isinstance(one, Problem)] == [7]
+    assert first == again
+    assert len({one.uuid for one in first if isinstance(one, RemoteJob)}) == 20
+    found = list(client.search(label={"run": "batch"}))
+    assert {job.uuid for job in found} == {one.uuid for one in first if isinstance(one, RemoteJob)}
+    items[7] = adding(1, "batch")[0]
+    with pytest.raises(Refused) as told:
+        list(client.batch(items, idempotency_key="sweep"))
+    assert told.value.code == "key-reused"
+
+
+def test_a_search_goes_from_page_to_page(client: DispatcherClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [one for one in client.batch(adding(7, "pages")) if isinstance(one, RemoteJob)]
+    monkeypatch.setattr("pacifica.dispatcher.client.client.PAGE", 3)
+    assert list(client.search(label="run:pages")) == jobs[::-1]
+    assert list(client.search(label="run:pages", limit=4)) == jobs[:2:-1]
+
+
+def test_a_batch_of_nothing_valid_tells_why_of_each(client: DispatcherClient) -> None:
+    found = list(client.batch([{"task": "nothing"}, {"task": "add", "args": [1]}]))
+    assert [one.code for one in found if isinstance(one, Problem)] == ["unknown-task", "bad-arguments"]
+    assert list(client.batch([])) == []
+
+
+def test_a_search_shows_jobs_newest_first_as_they_stood(client: DispatcherClient) -> None:
+    jobs = [client.dispatch("add", n, 1, options={"labels": {"run": "search", "n": str(n)}}) for n in range(3)]
+    for job in jobs:
+        job.wait(30)
+    found = list(client.search(label={"run": "search", "n": None}, state=["success", "FAILURE"], since=600))
+    assert found == jobs[::-1]
+    assert [job.seen.result for job in found if job.seen] == [3, 2, 1]
+    assert list(client.search(label="run:search", limit=2)) == found[:2]
+    assert list(client.search(label=["run:search", "n:0"], task="add")) == found[2:]
+    assert list(client.search(limit=0)) == []
+
+
+def test_events_of_a_job_end_with_it(client: DispatcherClient) -> None:
+    job = client.dispatch("add", 2, 2)
+    told = list(job.events())
+    assert [event.kind for event in told] == ["PENDING", "STARTED", "SUCCESS"]
+    assert job.history() == told
+    assert list(job.events(told[0].id)) == told[1:]
+    assert list(client.history(told[0].id - 1))[:3] == told
+
+
+def test_events_of_all_jobs_are_told_as_they_happen(client: DispatcherClient) -> None:
+    begin = client.dispatch("add", 1, 1).history()[0].id
+    job = client.dispatch("add", 2, 2)
+    seen: list[JobEvent] = []
+    for event in client.events(begin):
+        seen.append(event)
+        if (event.job, event.kind) == (job.uuid, "SUCCESS"):
+            break
+    assert [event.kind for event in seen if event.job == job.uuid] == ["PENDING", "STARTED", "SUCCESS"]
+
+
+def test_threads_may_share_a_client(client: DispatcherClient) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda n: client.dispatch("add", n, n).result(30), range(16))) == [
+            2 * n for n in range(16)
+        ]
+    assert threading.active_count() < 16
+
+
+def test_the_service_tells_of_itself(client: DispatcherClient, stack: Stack) -> None:
+    add = client.task("add")
+    assert add in client.tasks()
+    assert set(add.arguments["properties"]) == {"x", "y"}
+    assert client.openapi()["openapi"].startswith("3.1")
+    assert (client.ready().ready, client.ready().document["database"]) == (True, "ok")
+    with DispatcherClient(stack.url, token="pd_nonsense") as stranger, pytest.raises(Refused) as told:
+        list(islice(stranger.search(), 1))
+    assert told.value.status == 401
+
+
+def test_who_watches_is_told_when_something_happens(client: DispatcherClient) -> None:
+    told = Told(Talk(client, as_json=False))
+    told.start()
+
+    def happened() -> bool:
+        client.dispatch("add", 1, 1)
+        return told.happened.is_set()
+
+    eventually(happened)

@@ -1,0 +1,53 @@
+"""The tree of the client's errors, and what importing the client takes."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from pacifica.dispatcher.client import DispatcherClient, errors
+from pacifica.dispatcher.client.errors import ClientError
+
+LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}.+)?\Z")
+
+
+def drawn() -> Iterator[tuple[str, str]]:
+    """Each class of the drawing with the class that it hangs from."""
+    trail: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = LINE.match(line)
+        if found is None or (trail and not found["branch"]):
+            continue
+        del trail[len(found["branch"]) // 4 :]
+        if trail:
+            yield found["name"], trail[-1]
+        trail.append(found["name"])
+
+
+def real(root: type[ClientError]) -> Iterator[tuple[str, str]]:
+    """Each class below the root with its base."""
+    for below in root.__subclasses__():
+        yield below.__name__, root.__name__
+        yield from real(below)
+
+
+def test_the_drawing_is_the_real_tree() -> None:
+    assert sorted(drawn()) == sorted(real(ClientError))
+
+
+def test_the_client_is_imported_without_the_server() -> None:
+    code = "import sys; from pacifica.dispatcher.client import DispatcherClient; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic", "rich", "click"}
+
+
+def test_a_command_that_talks_http_is_imported_without_the_server() -> None:
+    modules = "arguments, batch, jobs, lines, search, service, showing, talking, watch"
+    code = f"import sys; from pacifica.dispatcher.cli import {modules}; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic"}
+
+
+def test_an_argument_may_have_any_name() -> None:
+    signature = DispatcherClient.dispatch.__code__
+    assert signature.co_posonlyargcount == 2

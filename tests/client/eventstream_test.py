@@ -1,0 +1,56 @@
+"""The reading of ``text/event-stream``, held to the examples and rules of the HTML standard."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacifica.dispatcher.client.eventstream import Message, lines, messages
+
+
+def read(body: str, last_id: str = "") -> list[Message]:
+    """The messages of a body."""
+    return list(messages([body.encode()], last_id))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("data: YHOO\ndata: +2\ndata: 10\n\n", [("YHOO\n+2\n10", "")]),
+        (": test stream\n\ndata: first event\nid: 1\n\n", [(None, ""), ("first event", "1")]),
+        ("data:second event\nid\n\n", [("second event", "")]),
+        ("data:  third event\n\n", [(" third event", "")]),
+        ("data\n\ndata\ndata\n\ndata:", [("", ""), ("\n", "")]),
+        ("data:test\n\ndata: test\n\n", [("test", ""), ("test", "")]),
+        ("id: 1\n\ndata: x\n\n", [(None, "1"), ("x", "1")]),
+        ("id: 1\x002\ndata: x\n\n", [("x", "")]),
+        ("id: 7\ndata: cut off", []),
+        ("\ufeffdata: x\n\n", [("x", "")]),
+        ("event: add\nunknown: y\ndata: x\n\n", [("x", "")]),
+    ],
+)
+def test_a_stream_is_read_as_the_standard_says(body: str, told: list[tuple[str | None, str]]) -> None:
+    assert [(message.data, message.last_id) for message in read(body)] == told
+
+
+def test_a_message_without_data_leaves_its_id_and_the_time_to_come_back() -> None:
+    assert read("retry: 2000\nid: 41\n\n") == [Message(None, "41", 2.0)]
+    assert read("data: x\n\n", "41") == [Message("x", "41", None)]
+    assert read("retry: soon\nretry: 9999999999\n\n") == [Message(None, "", None)]
+
+
+ENDS = st.sampled_from(["\n", "\r", "\r\n"])
+TEXT = st.text(st.characters(exclude_characters="\n\r\ufeff", codec="utf-8"), max_size=8)
+
+
+@given(st.lists(st.tuples(TEXT, ENDS), max_size=8), st.data())
+def test_how_a_body_is_cut_into_chunks_changes_nothing(parts: list[tuple[str, str]], data: st.DataObject) -> None:
+    body = "".join(f"{text}{end}" for text, end in parts).encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
+    chunks = [body[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    joined = body.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
+    assert list(lines(chunks)) == joined
+
+
+def test_a_line_is_there_as_soon_as_it_ends() -> None:
+    told = iter(messages(iter([b"data: x\r\n\r", b"\n"])))
+    assert next(told).data == "x"

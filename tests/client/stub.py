@@ -1,0 +1,105 @@
+"""A server that answers as it is told, for what no dispatcher would answer when a test wants it to."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+JOB = {
+    "uuid": "01a20a87-952e-7637-b259-b34fb625e63a",
+    "task": "add",
+    "state": "SUCCESS",
+    "result": 4,
+    "error": None,
+    "args": [2, 2],
+    "kwargs": {},
+    "attempt": 1,
+    "labels": {},
+    "progress": None,
+    "worker": None,
+    "replay_of": None,
+    "created": "2026-11-23T22:29:47.438375Z",
+    "started": None,
+    "finished": None,
+}
+
+
+@dataclass
+class Answer:
+    """One answer; one of status 0 is a connection that is cut."""
+
+    status: int = 200
+    body: Any = field(default_factory=lambda: JOB)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Asked:
+    """One request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class Stub:
+    """Gives its answers in turn, the last one for ever, and remembers what it was asked."""
+
+    url: str
+    answers: list[Answer] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+
+    def will(self, *answers: Answer) -> None:
+        """Forget what was, and answer so."""
+        self.answers[:], self.asked[:] = answers, []
+
+
+def busy(status: int = 503, **headers: str) -> Answer:
+    """A problem that passes."""
+    told = {"type": "urn:pacifica-dispatcher:problem:unavailable", "status": status, "detail": "Not just now."}
+    return Answer(status, told, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@contextmanager
+def stubbed(answers: Sequence[Answer] = ()) -> Iterator[Stub]:
+    """A stub on a port of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length).decode()
+            stub.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            answer = stub.answers.pop(0) if len(stub.answers) > 1 else stub.answers[0]
+            if not answer.status:
+                self.close_connection = True
+                return
+            told = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            self.send_response(answer.status)
+            for name, value in {"Content-Length": str(len(told)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(told)
+
+        do_GET = do_POST = do_DELETE = answer
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    stub = Stub(f"http://127.0.0.1:{server.server_address[1]}", list(answers))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield stub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
