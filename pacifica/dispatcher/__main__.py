@@ -14,8 +14,11 @@ from . import rest
 from .access import is_loopback
 from .app import DispatcherApp
 from .errors import ConfigError, DatabaseUnavailable, SchemaMismatch
+from .logsetup import configure
 from .settings import load_settings
+from .web.requestlog import use_files
 from .web.server.embedded import Server
+from .web.tracing import trace_requests
 
 DEFAULTS = {
     "server.socket_host": "127.0.0.1",
@@ -23,6 +26,7 @@ DEFAULTS = {
     "server.socket_queue_size": 128,
     "server.max_request_header_size": 32_768,
     "engine.autoreload.on": False,
+    "log.screen": False,
 }
 
 OPTIONS: Sequence[tuple[Sequence[str], Mapping[str, Any]]] = (
@@ -52,9 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parse(arguments)
     try:
         app = DispatcherApp(lambda: load_settings(given.config))
+        configure(app.settings.logging)
         app.prepare()
         tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit, app.monitor)
+        trace_requests(tree, app.tracing)
         _configure(tree, given)
+        use_files(app.settings.logging)
         _check_address(app.settings.auth.anonymous)
     except (ConfigError, DatabaseUnavailable, SchemaMismatch, UsageError) as error:
         sys.stderr.write(f"pacifica-dispatcher: {error}\n")

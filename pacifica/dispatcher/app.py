@@ -22,6 +22,7 @@ from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavail
 from .feed import Feed
 from .health import Health
 from .job import Outgoing, new_uuid, now
+from .journal import ToldJobs, ToldOutbox
 from .limits import ArgumentLimits
 from .metrics.sharing import FOLDER
 from .monitor import Monitor
@@ -38,6 +39,7 @@ from .store.outbox import Outbox
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .tokens import Tokens
+from .tracing import Tracing, tracing
 from .transport import Transport
 from .upkeep import Upkeep
 from .waiting import Waiting
@@ -112,7 +114,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def jobs(self) -> JobStore:
         """The job rows."""
         own = self.settings.dispatcher
-        return JobStore(
+        return ToldJobs(
             self.database,
             durable=own.dispatch_synchronous == "full",
             reports_durable=own.report_synchronous == "full",
@@ -121,7 +123,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     @cached_property
     def outbox(self) -> Outbox:
         """The jobs that wait to be published."""
-        return Outbox(self.database)
+        return ToldOutbox(self.database)
 
     @cached_property
     def workers(self) -> WorkerStore:
@@ -159,6 +161,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             republish=own.republish_seconds,
             keep_keys=own.idempotency_seconds,
         )
+
+    @cached_property
+    def tracing(self) -> Tracing:
+        """Makes spans, where the environment asks for them."""
+        return tracing(os.environ, self.connection_for_write().get_transport_cls().driver_type)
 
     @property
     def publisher(self) -> Publisher:

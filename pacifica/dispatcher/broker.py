@@ -23,6 +23,7 @@ from kombu.utils.json import loads as kombu_loads
 
 from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing
+from .tracing import Tracing, Untraced
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,9 @@ MESSAGE_HEADERS = (
     "replaced_task_nesting",
 )
 """What a Celery workflow says of a job in the message's headers; kept in the row until it is sent."""
+UNTRACED = Untraced()
+OWN_HEADERS = ("traceparent", "request_id")
+"""Headers of ours that go with a message as they are: where the job comes from."""
 
 
 def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -222,8 +226,11 @@ def send(app: Celery, producer: Producer, job: Outgoing) -> None:
     options = _routed(app, job.task, {"queue": job.queue, "priority": job.priority})
     if producer.connection.transport.driver_type == "redis":
         options["priority"] = HIGHEST - (options.get("priority") or 0)  # kombu's Redis takes 0 before 9
-    headers = kombu_loads(json.dumps(job.headers)) if job.headers else {}
-    trace = headers.pop("traceparent", None)
+    kept = job.headers or {}
+    own = {name: kept[name] for name in OWN_HEADERS if name in kept}
+    headers = kombu_loads(json.dumps(kept)) if len(kept) > len(own) else {}
+    for name in own:
+        headers.pop(name, None)
     message = app.amqp.as_task_v2(
         job.uuid,
         job.task,
@@ -238,9 +245,13 @@ def send(app: Celery, producer: Producer, job: Outgoing) -> None:
         ignore_result=False,
         **headers,
     )
-    if trace is not None:
-        message.headers["traceparent"] = trace
-    app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
+    message.headers.update(own)
+    queue = getattr(options.get("queue"), "name", None) or str(options.get("routing_key") or "")
+    tracing: Tracing = getattr(app, "tracing", UNTRACED)
+    with tracing.sending(job.uuid, queue, own.get("traceparent")) as context:
+        if context is not None:
+            message.headers["traceparent"] = context
+        app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
 
 
 OURS = frozenset({"expires", "time_limit", "soft_time_limit", "ignore_result", "mandatory", "immediate", "serializer"})

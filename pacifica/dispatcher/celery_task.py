@@ -10,6 +10,7 @@ from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
+from . import logcontext
 from .backend import CLAIM_KEY
 from .broker import keep_headers
 from .errors import DatabaseUnavailable
@@ -75,7 +76,8 @@ class DispatcherTask(Task):  # type: ignore[misc]
         if task_id is not None and task_id == self.request.id and options.get("retries"):
             return self._ask_for_retry(args or (), kwargs or {}, options)
         call = app.registry[self.name].bind(*plain_arguments(args or (), kwargs or {}))
-        request = Request(uuid=task_id, headers=keep_headers(_with_parents(app, options)))
+        headers = keep_headers(_with_parents(app, options))
+        request = Request(uuid=task_id, headers=headers, request_id=logcontext.current().get("request"))
         job = app.quiet_service.dispatch(call, _options(options), request)
         result = self.AsyncResult(job.uuid)
         if job.eta is None and job.due is not None:
@@ -96,8 +98,11 @@ class DispatcherTask(Task):  # type: ignore[misc]
         reports = self._reports(app, claim)
         request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reports=reports)
         spec = app.registry[self.name]
+        queue = str((request.delivery_info or {}).get("routing_key") or "")
+        context = getattr(request, "traceparent", None)
         try:
-            return spec.dump(self._run_body(spec, claim), app.settings.dispatcher.result_limit)
+            with app.tracing.processing(request.id, self.name, queue, claim.attempt, context):
+                return spec.dump(self._run_body(spec, claim), app.settings.dispatcher.result_limit)
         finally:
             reports.finish()
 

@@ -85,6 +85,15 @@ class AuthSettings:
 
 
 @dataclass(frozen=True)
+class LoggingSettings:
+    """What is logged, and how it looks; a Celery worker's own ``-l`` says how much it tells."""
+
+    format: str
+    level: str
+    access: bool
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     """How long jobs are kept after their end; times are in seconds, ``None`` is for ever."""
 
@@ -114,6 +123,7 @@ class Settings:
     celery: Mapping[str, Any] = field(repr=False)
     dispatcher: DispatcherSettings
     auth: AuthSettings
+    logging: LoggingSettings
     retention: RetentionSettings
 
 
@@ -202,6 +212,12 @@ OPTIONS: tuple[Option, ...] = (
            "The window of the rate limit, in seconds."),
     Option("auth", "show_tracebacks", YES_NO, "false",
            "Whether those who may read a failed job see its traceback, too."),
+    Option("logging", "format", choice("plain", "json"), "plain",
+           "How a log line looks: plain for people, json for programs (docs/logging.md)."),
+    Option("logging", "level", choice("debug", "info", "warning", "error"), "info",
+           "The least level that the web server logs; a worker has Celery's own -l for that."),
+    Option("logging", "access", YES_NO, "true",
+           "Whether each request is a line."),
     Option("retention", "success_seconds", _AGE, "none",
            "How long a job that succeeded is kept after its end, in seconds; none keeps it and its result for ever."),
     Option("retention", "failure_seconds", _AGE, "none",
@@ -259,6 +275,7 @@ def parse(
         celery=MappingProxyType(chosen["celery"]),
         dispatcher=DispatcherSettings(**chosen["dispatcher"]),
         auth=AuthSettings(**chosen["auth"]),
+        logging=LoggingSettings(**chosen["logging"]),
         retention=RetentionSettings(**chosen["retention"]),
     )
 

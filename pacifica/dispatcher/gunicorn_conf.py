@@ -13,6 +13,7 @@ METRICS = "PROMETHEUS_MULTIPROC_DIR"
 OURS = "pacifica-dispatcher-metrics-"
 
 worker_class = "pacifica.dispatcher.web.server.gthread.Worker"
+logger_class = "pacifica.dispatcher.web.server.gunicorn_log.Logger"
 bind = "127.0.0.1:8050"
 workers = 2
 threads = 8

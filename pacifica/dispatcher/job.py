@@ -124,13 +124,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's right to run a job: only a report with its ``token`` counts."""
+    """A worker's right to run a job: only a report with its ``token`` counts.
+
+    ``ready`` is when it could have been started first, in microseconds: when it was accepted, or its ``eta``.
+    """
 
     job: str
     token: str
     attempt: int
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    ready: int = 0
 
 
 class Held(NamedTuple):

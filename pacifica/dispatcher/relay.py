@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from . import failpoints
 from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing, now
+from .logformat import FIELDS
 from .service import HAND_OVER
 from .store.outbox import Outbox
 
@@ -143,6 +144,7 @@ class Relay:
             job.uuid,
             reason,
             exc_info=None if refused else error,
+            extra={FIELDS: {"job": job.uuid, "task": job.task}},
         )
         self.broker_state = reason
         self.on_publish("refused", 1)

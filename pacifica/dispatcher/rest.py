@@ -20,10 +20,11 @@ from .web.asked import caller_of, request_of
 from .web.caching import tagged
 from .web.counting import Counting
 from .web.guard import Guard
-from .web.headers import CLEAN, SecureHeaders
+from .web.headers import SecureHeaders
 from .web.openapi import Facts, operation
 from .web.operations import Docs, Health, Metrics, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
+from .web.requestlog import RequestLog, take_over
 from .web.waiting import PREFER, WAIT, Query
 
 STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
@@ -346,10 +347,9 @@ def mount(
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
     application = cherrypy.Application(Root(service, monitor, facts), "", {"/": own})
     counting = partial(Counting, counts=monitor.counts)
+    application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
     application.wsgiapp.pipeline += [("dispatcher_metrics", counting), ("dispatcher_headers", SecureHeaders)]
-    for log in (application.log, cherrypy.log):
-        log.access_log.addFilter(CLEAN)
-        log.error_log.addFilter(CLEAN)
+    take_over(application.log)
     return application
 
 

@@ -29,7 +29,7 @@ class Request:
 
     ``uuid`` and ``headers`` come from a Celery workflow that has named the job already.
     ``idempotency_key`` makes of the same request by the same ``caller`` the same job. ``traceparent`` is a
-    valid W3C trace context; the job's message carries it.
+    valid W3C trace context; the job's message carries it, and ``request_id``, so that a worker's log names it.
     """
 
     uuid: str | None = None
@@ -38,6 +38,7 @@ class Request:
     idempotency_key: str | None = None
     replay_of: str | None = None
     traceparent: str | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +253,9 @@ def _fate(job: Job, found: str | DispatcherError) -> str:
 
 
 def _headers(request: Request) -> Mapping[str, Any] | None:
-    if request.traceparent is None:
-        return request.headers
-    return {**(request.headers or {}), "traceparent": request.traceparent}
+    own = {"traceparent": request.traceparent, "request_id": request.request_id}
+    told = {name: value for name, value in own.items() if value is not None}
+    return {**(request.headers or {}), **told} if told else request.headers
 
 
 _TOLD = tuple(column.name for column in fields(Outgoing))

@@ -10,6 +10,7 @@ import click
 from .app import DispatcherApp
 from .errors import DispatcherError
 from .settings import load_settings
+from .worker_signals import connect
 
 
 class WorkerApp(DispatcherApp):
@@ -17,6 +18,7 @@ class WorkerApp(DispatcherApp):
 
     def Worker(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - Celery's name
         """A worker of this application; raises ``ClickException``, which the command prints."""
+        connect(self)
         try:
             return super().Worker(*args, **kwargs)
         except DispatcherError as error:

@@ -178,8 +178,7 @@ class Upkeep:
         for holder in self._watch():
             held = self._workers.held(holder, limit=BATCH)
             for uuid, token in held:
-                if self._jobs.lose(uuid, token=token, reason="its worker died", at=now()):
-                    logger.warning("Job %s was lost with its worker.", uuid)
+                self._jobs.lose(uuid, token=token, reason="its worker died", at=now())
             if len(held) < BATCH:
                 self._workers.forget([holder])
 

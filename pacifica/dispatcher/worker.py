@@ -41,9 +41,10 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
-        worker.app.prepare()
-        _ = worker.app.service, worker.app.holder  # What children of a fork are to share is made before it.
-        worker.app.database.close()
+        app = worker.app
+        app.prepare()
+        _ = app.service, app.holder, app.tracing  # What children of a fork are to share is made before it.
+        app.database.close()
 
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -15,8 +15,11 @@ import cherrypy
 from . import jsontext, rest
 from .app import DispatcherApp
 from .errors import ConfigError, DispatcherError
+from .logsetup import configure
 from .settings import load_settings
+from .web.requestlog import RequestLog
 from .web.server.intake import Limits
+from .web.tracing import trace_requests
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ class LazyApplication:
             logger.error(  # noqa: TRY400 - a sentence for the operator, not a traceback
                 "The service cannot start, and tries again at the next request: %s", error
             )
-            return _unavailable(start_response)
+            return RequestLog(_unavailable)(environ, start_response)
         return application(environ, start_response)
 
     def stop(self) -> None:
@@ -83,8 +86,10 @@ def build() -> WsgiApplication:
     A database that is not up is not waited for: the request would wait, too.
     """
     app = DispatcherApp(load_settings)
+    configure(app.settings.logging)
     app.prepare(patient=False)
     tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit, app.monitor)
+    trace_requests(tree, app.tracing)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
     if application.threads is not None:
         app.feed.places = min(app.feed.places, application.threads // 2)
@@ -98,7 +103,7 @@ def build() -> WsgiApplication:
     return tree  # type: ignore[no-any-return]
 
 
-def _unavailable(start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _unavailable(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     text = "The service cannot start; its log tells why."
     problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": text, "message": text}
     start_response("503 Service Unavailable", [("Content-Type", "application/problem+json"), ("Retry-After", "2")])

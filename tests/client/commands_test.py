@@ -261,8 +261,9 @@ def test_watch_and_events_follow_what_happens_until_ctrl_c(stack: Stack) -> None
     begin = stack.get(f"/status/{stack.dispatch('add', 1, 1)}/events").json()["events"][0]["id"]
     following = ["-c", CODE, "events", "--follow", "--after", str(begin), "--json"]
     events = stack.processes.start("events", following, env=env)
+    searches = stack.web.output().count("GET /status 200")
     watch = stack.processes.start("watch", ["-c", CODE, "watch", "--label", "run=watched"], env=env)
-    eventually(lambda: "label=run%3Awatched" in stack.web.output())
+    eventually(lambda: stack.web.output().count("GET /status 200") > searches)
     uuid = stack.dispatch("add", 1, 1, options={"labels": {"run": "watched"}})
     watch.wait_until_it_says(rf"{uuid}  add  SUCCESS  2")
     events.wait_until_it_says(rf'"job": "{uuid}", "at": "[^"]+", "kind": "SUCCESS"')

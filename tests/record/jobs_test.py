@@ -157,7 +157,8 @@ def test_a_state_that_is_none_is_refused_by_the_table(database: Database, jobs: 
 
 def test_a_claim_starts_a_job_and_gives_its_arguments(jobs: JobStore) -> None:
     job = add(jobs, args=[1, {"__type__": "datetime"}], kwargs={"y": None})
-    assert claim(jobs, job) == Claim(job.uuid, "token", 1, [1, {"__type__": "datetime"}], {"y": None})
+    args, kwargs = [1, {"__type__": "datetime"}], {"y": None}
+    assert claim(jobs, job) == Claim(job.uuid, "token", 1, args, kwargs, ready=job.created)
     found = get(jobs, job)
     assert (found.state, found.attempt, found.worker, found.holder) == (State.STARTED, 1, "celery@h", "holder")
     assert found.started is not None

@@ -189,7 +189,7 @@ class Record(RuleBasedStateMachine):
 
     def lose_with(self, uuid: str, token: str, *, expected: bool) -> None:
         before, at = self.job(uuid), self.at()
-        assert self._jobs.lose(uuid, token=token, reason="gone", at=at) == expected
+        assert bool(self._jobs.lose(uuid, token=token, reason="gone", at=at)) == expected
         after = self.job(uuid)
         if not expected:
             assert after == before

@@ -46,7 +46,7 @@ class JobStore:
         self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
         self._select_state = Prepared(db, _select(("state", "claim")).where(_J.uuid == slot("uuid")))
         self._select_claim = Prepared(
-            db, _select(("attempt", "args", "kwargs")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
+            db, _select(("attempt", "args", "kwargs", "created", "eta")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
         )
         self._claim = Prepared(db, moves.claim(returning=not database.mysql))
         self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
@@ -158,7 +158,7 @@ class JobStore:
                 return None
             if moved:
                 self._record(uuid, at, State.STARTED.value, {"attempt": row[0], "worker": worker})
-            return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]))
+            return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]), row[4] or row[3])
 
         return self._database.write(change, durable=self._reports_durable)
 
@@ -193,11 +193,11 @@ class JobStore:
 
         return self._database.write(change, durable=self._durable)
 
-    def lose(self, uuid: str, *, token: str, reason: str, at: int) -> bool:
+    def lose(self, uuid: str, *, token: str, reason: str, at: int) -> str | None:
         """STARTED → PENDING, as its worker is gone: into the outbox for the next attempt.
 
         After the last attempt it is FAILURE with ``WorkerLostError``, and REVOKED when it was to be
-        cancelled. False when that claim is not the current one any more.
+        cancelled. The answer is the kind of its event; ``None`` when that claim is not the current one any more.
         """
         error = JobError("WorkerLostError", f"The job was lost in its last attempt: {reason}.", module=LOST_MODULE)
         ends: tuple[tuple[Prepared, Mapping[str, Any]], ...] = (
@@ -207,12 +207,12 @@ class JobStore:
             (self._finish_cancelled, cancelled),  # Somebody asked for that since the first was tried.
         )
 
-        def change(_: peewee.Database) -> bool:
+        def change(_: peewee.Database) -> str | None:
             for statement, values in ends:
                 if statement.run({**values, "uuid": uuid, "token": token, "at": at}).rowcount == 1:
                     self._record(uuid, at, values["state"], {"reason": reason})
-                    return True
-            return False
+                    return str(values["state"])
+            return None
 
         return self._database.write(change, durable=self._reports_durable)
 
@@ -241,8 +241,11 @@ class JobStore:
         kwargs: Mapping[str, Any],
         error: JobError,
         at: int,
-    ) -> bool:
-        """STARTED → RETRY: back into the outbox, to be published at ``eta``; REVOKED when it was to be cancelled."""
+    ) -> State | None:
+        """STARTED → RETRY: back into the outbox, to be published at ``eta``; REVOKED when it was to be cancelled.
+
+        The answer is the state that it moved to; ``None`` when the claim of that token is not the current one any more.
+        """
         values = {
             "state": State.RETRY.value,
             "token": token,
@@ -254,8 +257,9 @@ class JobStore:
         }
         stopped = _ending(State.REVOKED, _revoked("cancelled")) | {"token": token}
         if self._end(self._finish_cancelled, uuid, at, stopped, {"reason": "cancelled"}, late=False):
-            return True
-        return self._end(self._retry, uuid, at, values, {**_told(error), "eta": eta, "retries": retries})
+            return State.REVOKED
+        moved = self._end(self._retry, uuid, at, values, {**_told(error), "eta": eta, "retries": retries})
+        return State.RETRY if moved else None
 
     def _end(  # noqa: PLR0913, PLR0917 - what the statement, the event and the guard each need
         self,

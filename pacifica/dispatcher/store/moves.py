@@ -33,7 +33,7 @@ def claim(*, returning: bool) -> peewee.Query:
             _J.due: None,
         }
     ).where(_IS, _WAITING, _J.retries == slot("retries"), in_time)
-    return query.returning(_J.attempt, _J.args, _J.kwargs) if returning else query
+    return query.returning(_J.attempt, _J.args, _J.kwargs, _J.created, _J.eta) if returning else query
 
 
 def finish(guard: peewee.Node) -> peewee.Query:

@@ -4,6 +4,7 @@ import re
 
 import cherrypy
 
+from .. import logcontext
 from ..access import Caller
 from ..service import Request
 from . import body
@@ -26,6 +27,7 @@ def request_of() -> Request:
         caller=getattr(cherrypy.request, "login", None) or "",
         idempotency_key=body.idempotency_key() if cherrypy.request.method == "POST" else None,
         traceparent=traceparent(cherrypy.request.headers.get("traceparent")),
+        request_id=logcontext.current().get("request"),
     )
 
 

@@ -36,14 +36,14 @@ class Counting:
     def _count(self, method: str, status: str, seconds: float) -> None:
         request = cherrypy.serving.request
         found: tuple[Any, Sequence[str]] = getattr(request, "dispatcher_found", (None, ()))
-        route = NOWHERE if found[0] is None else _template(found[0], request.path_info.count("/"))
+        route = NOWHERE if found[0] is None else template(found[0], request.path_info.count("/"))
         self._counts.request(route, method if method in KNOWN else OTHER, status, seconds)
         if route.startswith(DISPATCH) and method in TRIES and status.startswith("4"):
             self._counts.dispatched(found[1][0], "refused")
 
 
 @lru_cache(maxsize=256)
-def _template(handler: Any, segments: int) -> str:
+def template(handler: Any, segments: int) -> str:
     """Of the paths that a handler answers, the longest that the request's is long enough for."""
     paths: list[str] = sorted((one.path for one in handler.operations), key=lambda path: path.count("/"))
     return [path for path in paths if path.count("/") <= segments][-1]

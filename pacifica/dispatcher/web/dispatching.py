@@ -28,9 +28,9 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
         """Set the handler of the current request."""
         request, headers = cherrypy.serving.request, cherrypy.serving.response.headers
         headers["Cache-Control"] = "no-store"
-        target = _target(getattr(request, "wsgi_environ", {}), path_info)
+        raw = target(getattr(request, "wsgi_environ", {}), path_info)
         try:
-            parts = segments(target)
+            parts = segments(raw)
         except DispatcherError as error:
             self.find_handler("/")
             request.handler = _refusal(error)
@@ -44,7 +44,7 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
         vpath = [part.replace(SLASH, "/") for part in vpath]
         handlers = allowed(resource, vpath, named) if resource else {}
         request.handler = self._choose(handlers, request.method, vpath)
-        if len(target) > LONGEST_TARGET:
+        if len(raw) > LONGEST_TARGET:
             request.handler = cherrypy.HTTPError(414, f"The request target may have {LONGEST_TARGET} characters.")
 
     @staticmethod
@@ -62,12 +62,12 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
         return cherrypy.dispatch.LateParamPageHandler(handlers[method], *vpath)
 
 
-def segments(target: str) -> list[str]:
+def segments(raw_path: str) -> list[str]:
     """The decoded segments of a raw path; one slash at its end counts for nothing.
 
     Raises ``BadRequest`` for an empty segment, and for bytes that are not UTF-8.
     """
-    raw = target.removeprefix("/").removesuffix("/")
+    raw = raw_path.removeprefix("/").removesuffix("/")
     parts = raw.split("/") if raw else []
     if "" in parts:
         raise BadRequest("The path has an empty segment; write an empty text argument in a POST.")
@@ -100,7 +100,7 @@ def _signature(handler: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(handler)
 
 
-def _target(environ: Mapping[str, Any], path_info: str) -> str:
+def target(environ: Mapping[str, Any], path_info: str) -> str:
     """The raw path: gunicorn's ``RAW_URI``, cheroot's ``REQUEST_URI``; else what the server decoded."""
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if not raw:

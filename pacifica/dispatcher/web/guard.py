@@ -5,14 +5,17 @@ It stands before the body is read. Order and rules are told in docs/api/security
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import cherrypy
 
+from .. import logcontext
 from ..access import ANYBODY, READ, Caller, is_loopback, within
 from ..config import AuthSettings
 from ..errors import (
+    BadId,
     CrossSite,
     Forbidden,
     ForeignHost,
@@ -57,6 +60,7 @@ class Guard:
             raise
         request.dispatcher_caller = caller
         request.login = caller.name
+        logcontext.note(caller=caller.name)
         self._count(caller.name or f"at {request.remote.ip}")
         if handler is None:
             return  # CherryPy's own 404 or 405.
@@ -77,6 +81,9 @@ class Guard:
         found, caller = rule(getattr(request.handler, "callable", None)), getattr(request, "dispatcher_caller", None)
         if found is None or caller is None or found.scope is None:
             return
+        if found.about == "job" and (text := _subject("uuid")):
+            with suppress(BadId):  # The handler refuses it.
+                logcontext.note(job=parse_uuid(text))
         if found.about == "task":
             self._look_at_task(caller, found, _subject("task"))
         sees_all = caller.may_all(found.scope) and caller.may_all(READ)

@@ -1,7 +1,5 @@
-"""The headers that every answer carries, whichever part made it, and a log that clients cannot write into."""
+"""The headers that every answer carries, whichever part made it."""
 
-import logging
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,8 +11,6 @@ SECURITY = (
 )
 """What an answer sets itself stays."""
 SERVER = "Pacifica-Dispatcher"
-_SECRET = re.compile(r"(?i)(pd_[\w-]{4})[\w-]+|((?:bearer|basic)(?:\s|%20|\+)+|(?:access_)?token=)[^\s&\"']+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class SecureHeaders:
@@ -35,16 +31,3 @@ class SecureHeaders:
             return start_response(status, kept if named else [*kept, ("Server", SERVER)], *more)
 
         return self._application(environ, start)
-
-
-class CleanLog(logging.Filter):
-    """Takes tokens and control characters out of what is logged; line breaks stay in our own tracebacks only."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record; it is always kept."""
-        text = _SECRET.sub(lambda found: f"{found[1] or found[2]}***", record.getMessage())
-        record.msg, record.args = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text), ()
-        return True
-
-
-CLEAN = CleanLog()

@@ -164,8 +164,8 @@ def _response(status: int, told: str) -> dict[str, Any]:
     if content := _content(told):
         found["content"] = content
     always = OF_PROBLEMS.get(status, []) if told == "Problem" else []
-    if headers := [*always, *(part for part in _parts(told) if part in ANSWERED)]:
-        found["headers"] = {name: ANSWERED[name] for name in headers}
+    headers = ["X-Request-ID", *always, *(part for part in _parts(told) if part in ANSWERED)]
+    found["headers"] = {name: ANSWERED[name] for name in headers}
     if place := next((LEADS[kind] for kind in _parts(told) if status < 300 and kind in LEADS), None):
         found["links"] = _links(place)
     return found

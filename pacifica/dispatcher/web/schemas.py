@@ -163,5 +163,6 @@ ANSWERED: Mapping[str, dict[str, Any]] = {
     "ETag": {"required": True, "schema": {"type": "string", "pattern": '^"[0-9a-f]+"$'}},
     "WWW-Authenticate": {"required": True, "schema": {"type": "string", "pattern": "^Bearer realm="}},
     "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 0}},
+    "X-Request-ID": {"required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 128}},
 }
 """Headers of answers."""

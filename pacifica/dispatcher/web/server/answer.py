@@ -3,7 +3,7 @@
 from email.utils import formatdate
 from http import HTTPStatus
 
-from ... import jsontext
+from ... import jsontext, logcontext
 from ..headers import SECURITY, SERVER
 from ..problem import PROBLEM_JSON, members
 
@@ -20,8 +20,8 @@ TOLD = {
 """The sentence for what a server itself answers."""
 
 
-def closing(status: HTTPStatus, told: str | None = None) -> bytes:
-    """A whole answer, after which the connection is closed."""
+def closing(status: HTTPStatus, told: str | None = None, request: str | None = None) -> bytes:
+    """A whole answer, after which the connection is closed; ``request`` is the id that the log has for it."""
     sentence = told or TOLD.get(status, f"{status.phrase}.")
     body = jsontext.pretty(members(status, status.name.lower().replace("_", "-"), sentence, {}))
     headers = [
@@ -31,6 +31,7 @@ def closing(status: HTTPStatus, told: str | None = None) -> bytes:
         ("Cache-Control", "no-store"),
         ("Date", formatdate(usegmt=True)),
         ("Server", SERVER),
+        ("X-Request-ID", request or logcontext.request_id(None)),
         *SECURITY,
     ]
     if status is HTTPStatus.SERVICE_UNAVAILABLE:

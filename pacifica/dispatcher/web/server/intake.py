@@ -15,6 +15,8 @@ from math import inf
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import Any, NamedTuple
 
+from ... import logcontext
+from ...logformat import FIELDS
 from .answer import CONTINUE, closing
 from .head import Head, Refusal, read_head
 from .outgoing import SLOWEST, Budget, Outgoing
@@ -153,9 +155,11 @@ class Intake:
 
     def refuse(self, incoming: Incoming, refusal: Refusal) -> None:
         """Answer in place of the server, and close the connection, without waiting for its client."""
-        logger.info("A request was refused: %d %s", refusal.status, refusal.told)
+        request = logcontext.request_id(None)
+        fields = {"request": request, "status": int(refusal.status)}
+        logger.info("A request was refused: %d %s", refusal.status, refusal.told, extra={FIELDS: fields})
         self._refused(refusal.status)
-        answer = closing(refusal.status, refusal.told)
+        answer = closing(refusal.status, refusal.told, request)
         try:
             incoming.sock.settimeout(0)
             whole = incoming.sock.send(answer) == len(answer)

@@ -1,0 +1,83 @@
+"""Spans of requests, messages and attempts: none, unless the standard variables of OpenTelemetry ask for them.
+
+Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+logger = logging.getLogger(__name__)
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+EXPORTER = "OTEL_TRACES_EXPORTER"
+
+
+class RequestSpan(Protocol):
+    """The span of a request that is being answered in this thread."""
+
+    traceparent: str
+
+    def end(self, status: int, route: str | None) -> None:
+        """The answer is sent; ``route`` is the template of the path, where one was found."""
+
+
+class Tracing(Protocol):
+    """What makes spans; ``on`` is false for one that makes none."""
+
+    on: bool
+
+    def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> RequestSpan:
+        """Begin a request's span; only of a tracing that is on."""
+
+    def sending(self, uuid: str, queue: str, traceparent: str | None) -> Any:
+        """A context manager around the sending of a job's message: the trace context that this carries."""
+
+    def processing(self, uuid: str, task: str, queue: str, attempt: int, traceparent: str | None) -> Any:
+        """A context manager around the body of an attempt."""
+
+    def flush(self) -> None:
+        """Send what waits, as this process ends."""
+
+
+class Untraced:
+    """The tracing that makes no spans."""
+
+    on = False
+
+    def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> RequestSpan:
+        """Nobody asks for it."""
+        raise NotImplementedError
+
+    @contextmanager
+    def sending(self, uuid: str, queue: str, traceparent: str | None) -> Iterator[str | None]:  # noqa: ARG002
+        """The client's own trace context goes on."""
+        yield traceparent
+
+    @contextmanager
+    def processing(self, uuid: str, task: str, queue: str, attempt: int, traceparent: str | None) -> Iterator[None]:  # noqa: ARG002
+        """Nothing."""
+        yield
+
+    def flush(self) -> None:
+        """Nothing."""
+
+
+def wanted(environ: Mapping[str, str]) -> bool:
+    """Whether the variables name somewhere for spans to go."""
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get(EXPORTER) == "none":
+        return False
+    return any(environ.get(name) for name in (*ENDPOINTS, EXPORTER))
+
+
+def tracing(environ: Mapping[str, str], driver: str) -> Tracing:
+    """The tracing that the environment asks for; ``driver`` is kombu's type of the broker."""
+    if not wanted(environ):
+        return Untraced()
+    try:
+        from .telemetry import traced
+    except ImportError:
+        logger.warning("OTEL_… asks for spans, and the extra is not there: pip install 'pacifica-dispatcher[tracing]'")
+        return Untraced()
+    return traced(environ, driver)

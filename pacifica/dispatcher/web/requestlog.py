@@ -1,0 +1,136 @@
+"""One line for each request, and its id, around the whole application: whichever part answers.
+
+The path is told without its query and without a task's arguments, as these may be what nobody else should read.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import cherrypy
+
+from .. import logcontext
+from ..config import LoggingSettings
+from ..logformat import FIELDS
+from ..logsetup import ACCESS, dress
+from .dispatching import target
+
+logger = logging.getLogger(ACCESS)
+
+HEADER = "X-Request-ID"
+LONGEST_PATH = 300
+"""Characters of a path that a line shows."""
+PROBES = ("/health/", "/metrics")
+"""What machines ask all the time: told at the level DEBUG."""
+
+WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class RequestLog:
+    """WSGI middleware: gives the request its id, and writes its line when the answer has been sent."""
+
+    def __init__(self, application: WsgiApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        request = logcontext.request_id(environ.get("HTTP_X_REQUEST_ID"))
+        line = Line(environ, logcontext.bind(request=request))
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            line.status = int(status[:3])
+            return start_response(status, [*headers, (HEADER, request)], *more)
+
+        try:
+            return Answer(self._application(environ, start), line.write)
+        except BaseException:
+            line.write(0)
+            raise
+
+
+class Line:
+    """What is told of one request; written once."""
+
+    def __init__(self, environ: dict[str, Any], bound: logcontext.Bound) -> None:
+        self.status = 500
+        self._environ = environ
+        self._bound = bound
+        self._began = time.perf_counter()
+
+    def write(self, sent: int) -> None:
+        """Write it, with the bytes that were sent, and end the request's context."""
+        environ, path = self._environ, shown(target(self._environ, self._environ.get("PATH_INFO", "")))
+        level = logging.DEBUG if path.startswith(PROBES) and self.status < 500 else logging.INFO
+        if logger.isEnabledFor(level):
+            method = environ.get("REQUEST_METHOD", "")
+            fields = {
+                "method": method,
+                "path": path,
+                "status": self.status,
+                "ms": round((time.perf_counter() - self._began) * 1000, 1),
+                "bytes": sent,
+                "remote": environ.get("REMOTE_ADDR", ""),
+            }
+            logger.log(level, "%s %s %d", method, path, self.status, extra={FIELDS: fields})
+        logcontext.unbind(self._bound)
+
+
+class Answer:
+    """The parts of an answer; when it is closed, ``end`` is told once how many bytes of it were sent."""
+
+    def __init__(self, parts: Iterable[bytes], end: Callable[[int], object]) -> None:
+        self._parts = parts
+        self._end: Callable[[int], object] | None = end
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            self._sent += len(part)
+            yield part
+
+    def close(self) -> None:
+        """Close the answer within; the server calls this when all is sent, or its client is gone."""
+        end, self._end = self._end, None
+        try:
+            close: Callable[[], None] | None = getattr(self._parts, "close", None)
+            if close is not None:
+                close()
+        finally:
+            if end is not None:
+                end(self._sent)
+
+
+class WithoutTime(logging.Filter):
+    """Takes the time from the beginning of CherryPy's own messages, as each line has it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record is kept."""
+        text = str(record.msg)
+        record.msg = text.partition("] ")[2].strip() if text.startswith("[") else text
+        return True
+
+
+WITHOUT_TIME = WithoutTime()
+
+
+def take_over(log: Any) -> None:
+    """Have CherryPy tell its errors through our handlers, and leave its own access lines, which are dear, out."""
+    log.access = lambda: None
+    for each in (log, cherrypy.log):
+        each.error_log.addFilter(WITHOUT_TIME)
+
+
+def use_files(settings: LoggingSettings) -> None:
+    """Write into the files of CherryPy's ``log.access_file`` and ``log.error_file``, too, in our form."""
+    for handler in cherrypy.log.access_log.handlers:
+        logger.addHandler(handler)
+    dress([*cherrypy.log.access_log.handlers, *cherrypy.log.error_log.handlers], settings)
+
+
+def shown(path: str) -> str:
+    """A raw path without a task's arguments: they are as confidential as a body."""
+    if path.startswith("/dispatch/"):
+        task, slash, _ = path.removeprefix("/dispatch/").partition("/")
+        path = f"/dispatch/{task}/…" if slash else path
+    return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"

@@ -1,0 +1,76 @@
+"""What a worker does at Celery's signals: its log is in our form, and its spans are sent before a child ends.
+
+``-l`` and ``-f`` say, as ever, how much is logged and where it goes.
+Of our own jobs Celery's "received", "succeeded in", "retry" and "raised unexpected" are left out: the lines of
+``journal`` tell the same moves.
+"""
+
+import logging
+from typing import Any
+
+from celery import Celery, current_task, signals
+
+from . import logcontext
+from .celery_task import DispatcherTask
+from .errors import DispatcherError
+from .journal import REQUEST
+from .logsetup import dress
+
+TRACE, STRATEGY = "celery.app.trace", "celery.worker.strategy"
+
+
+class NotOurs(logging.Filter):
+    """Leaves out what Celery says of the end of a job's attempt; a plain Celery task's lines stay."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is kept."""
+        told = hasattr(record, "data")
+        running = current_task._get_current_object() if told and current_task else None
+        return not isinstance(running, DispatcherTask)
+
+
+class Received(logging.Filter):
+    """Leaves out that the message of a job of ours has come: its claim is told."""
+
+    def __init__(self, app: Celery) -> None:
+        super().__init__()
+        self._app = app
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is kept."""
+        name = getattr(record, "data", {}).get("name")
+        return not isinstance(self._app.tasks.get(name), DispatcherTask)
+
+
+def connect(app: Any) -> None:
+    """Have the signals of Celery's logging and tasks do this, for this app's worker."""
+
+    def dress_root(logger: logging.Logger, **_: Any) -> None:
+        _dress(app, logger.handlers)
+        logging.getLogger(TRACE).addFilter(NotOurs())
+        logging.getLogger(STRATEGY).addFilter(Received(app))
+
+    def dress_tasks(logger: logging.Logger, **_: Any) -> None:
+        _dress(app, logger.handlers)
+
+    signals.after_setup_logger.connect(dress_root, weak=False)
+    signals.after_setup_task_logger.connect(dress_tasks, weak=False)
+    signals.task_prerun.connect(_begin)
+    signals.task_postrun.connect(_end)
+    signals.worker_process_shutdown.connect(lambda **_: app.tracing.flush(), weak=False)
+
+
+def _dress(app: Any, handlers: list[logging.Handler]) -> None:
+    try:
+        settings = app.settings.logging
+    except DispatcherError:
+        return  # The worker is about to end, and to say why.
+    dress(handlers, settings)
+
+
+def _begin(task_id: str, task: Any, **_: Any) -> None:
+    logcontext.bind(request=getattr(task.request, REQUEST, None), job=task_id, task=task.name)
+
+
+def _end(**_: Any) -> None:
+    logcontext.unbind()

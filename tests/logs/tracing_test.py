@@ -1,0 +1,151 @@
+"""One trace from the request through the broker to the task, as a collector receives it."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pacifica.dispatcher.tracing import Untraced, tracing
+
+from ..e2e.stack import Stack
+from ..eventually import eventually
+from ..processes import Processes
+from .collector import Collected, Collector
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TASKS = """
+from opentelemetry import trace
+from pacifica.dispatcher import task
+
+
+@task(name="traced", bind=True)
+def traced(self) -> str:
+    with trace.get_tracer("lab").start_as_current_span("within"):
+        return self.request.traceparent
+
+
+@task(name="again", bind=True, max_retries=1)
+def again(self) -> int:
+    if not self.request.retries:
+        raise self.retry(countdown=0, exc=OSError("not yet"))
+    return 1
+"""
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with Collector() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
+    folder = Path(tmp_path_factory.mktemp("traced"))
+    env = {
+        "BROKER_URL": "database://",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+    }
+    with Processes(folder, env) as processes:
+        (folder / "lab.py").write_text(TASKS, encoding="utf-8")
+        processes.write_config("[dispatcher]\ntasks = lab\n")
+        web = processes.start_web()
+        processes.start_worker()
+        yield Stack(processes, web)
+
+
+def spans(collector: Collector, uuid: str, number: int) -> list[Collected]:
+    """The job's own spans by kind, once there are so many."""
+    found = eventually(lambda: found if len(found := collector.of_job(uuid)) == number else None, 30)
+    return sorted(found, key=lambda span: (span.kind, span.attributes.get("pacifica.dispatcher.attempt", 0)))
+
+
+def by_id(collector: Collector, identity: str) -> Collected:
+    return eventually(lambda: next((span for span in collector.spans if span.id == identity), None), 30)
+
+
+def test_request_message_and_attempt_are_one_trace_that_a_client_began(stack: Stack, collector: Collector) -> None:
+    made = stack.request("POST", "/dispatch/traced", json={}, headers={"traceparent": PARENT}).json()
+    attempt, message = spans(collector, made["uuid"], 2)
+    request = by_id(collector, message.parent)
+    assert {span.trace for span in (request, message, attempt)} == {PARENT.split("-")[1]}
+    assert (request.parent, attempt.parent) == (PARENT.split("-")[2], message.id)
+    assert [span.kind for span in (request, message, attempt)] == ["server", "producer", "consumer"]
+    assert made["traceparent"] == f"00-{request.trace}-{request.id}-01"
+    assert stack.ended(made["uuid"])["result"] == f"00-{message.trace}-{message.id}-01"
+    within = eventually(lambda: [span for span in collector.spans if span.name == "within"], 30)
+    assert attempt.id in {span.parent for span in within}
+    stack.web.wait_until_it_says(rf"trace={request.trace}")
+
+
+def test_names_and_attributes_are_those_of_the_conventions(stack: Stack, collector: Collector) -> None:
+    uuid = stack.get("/dispatch/add/1/2", headers={"User-Agent": "lab/1"}).text
+    attempt, message = spans(collector, uuid, 2)
+    request = by_id(collector, message.parent)
+    assert (request.name, request.parent) == ("GET /dispatch/{task}/{arguments}", "")
+    assert (
+        request.attributes.items()
+        >= {
+            "http.request.method": "GET",
+            "http.route": "/dispatch/{task}/{arguments}",
+            "http.response.status_code": 200,
+            "url.path": "/dispatch/add/…",
+            "url.scheme": "http",
+            "client.address": "127.0.0.1",
+            "user_agent.original": "lab/1",
+        }.items()
+    )
+    assert (message.name, attempt.name) == ("send dispatcher", "process dispatcher")
+    for span, operation in ((message, "send"), (attempt, "process")):
+        assert (
+            span.attributes.items()
+            >= {
+                "messaging.system": "database",
+                "messaging.operation.name": operation,
+                "messaging.operation.type": operation,
+                "messaging.destination.name": "dispatcher",
+                "messaging.message.id": uuid,
+            }.items()
+        )
+    assert {span.service for span in (request, message, attempt)} == {"pacifica-dispatcher"}
+    assert not any(span.error for span in (request, message, attempt))
+
+
+def test_a_failure_is_an_error_of_its_attempt_alone_and_a_wrong_path_of_nobody(
+    stack: Stack, collector: Collector
+) -> None:
+    attempt, message = spans(collector, stack.dispatch("fail", "Oh no"), 2)
+    assert (attempt.error, message.error) == (True, False)
+    assert attempt.attributes["error.type"] == "RuntimeError"
+    stack.get("/nope")
+    lost = eventually(lambda: [span for span in collector.spans if span.attributes.get("url.path") == "/nope"], 30)
+    assert [(span.name, span.error) for span in lost] == [("GET", False)]
+
+
+def test_a_retry_stands_beside_the_first_attempt_in_the_same_trace(stack: Stack, collector: Collector) -> None:
+    first, second, *messages = spans(collector, stack.dispatch("again"), 4)
+    assert [span.attributes["pacifica.dispatcher.attempt"] for span in (first, second)] == [1, 2]
+    assert {first.parent, second.parent} == {message.id for message in messages}
+    assert len({message.parent for message in messages}) == 1
+    assert not first.error
+    assert len({span.trace for span in (first, second, *messages)}) == 1
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, {"OTEL_SDK_DISABLED": "true"}],
+)
+def test_nothing_is_traced_that_nobody_asked_for(environ: dict[str, str]) -> None:
+    assert isinstance(tracing(environ, "sql"), Untraced)
+
+
+def test_without_the_extra_a_warning_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "pacifica.dispatcher.telemetry", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with caplog.at_level(logging.WARNING):
+        assert not tracing({"OTEL_TRACES_EXPORTER": "otlp"}, "sql").on
+    assert "pacifica-dispatcher[tracing]" in caplog.text
