@@ -15,8 +15,8 @@ from kombu.connection import Connection
 from . import failpoints
 from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
-from .config import Settings
 from .config_ini import PlaceFault
+from .config_options import Settings
 from .election import Election
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused, SchemaMismatch
 from .feed import Feed

@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from .config import LoggingSettings
+from .config_options import LoggingSettings
 from .logcontext import Context
 from .logformat import FORMATS
 

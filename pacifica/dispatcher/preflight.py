@@ -7,8 +7,8 @@ from pathlib import Path
 from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
-from .config import OPTIONS
 from .config_ini import Given, Name
+from .config_options import OPTIONS
 from .config_values import mask_value
 from .errors import ConfigFault
 from .store.connecting import check_installed, sqlite_file

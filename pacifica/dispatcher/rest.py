@@ -8,7 +8,7 @@ from typing import Any
 import cherrypy
 
 from .access import READ
-from .config import AuthSettings
+from .config_options import AuthSettings
 from .errors import NoResult, NothingValid
 from .job import Job, State, parse_uuid
 from .monitor import Monitor

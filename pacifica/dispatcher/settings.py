@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from . import config_file
 from .celery_settings import CELERY_TYPES
-from .config import Settings, given_values, parse
+from .config import given_values, parse
 from .config_ini import Given, Name, read_ini
+from .config_options import Settings
 
 
 class Sources(NamedTuple):

@@ -2,7 +2,8 @@
 
 import json
 
-from pacifica.dispatcher.config import OPTIONS, example_ini
+from pacifica.dispatcher.config import example_ini
+from pacifica.dispatcher.config_options import OPTIONS
 
 from ..processes import Processes
 from .conftest import Run

@@ -11,7 +11,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.access import Grant
-from pacifica.dispatcher.config import (
+from pacifica.dispatcher.config import parse
+from pacifica.dispatcher.config_options import (
     OPTIONS,
     SCHEMES,
     SECTIONS,
@@ -19,7 +20,6 @@ from pacifica.dispatcher.config import (
     Option,
     RetentionSettings,
     Settings,
-    parse,
 )
 from pacifica.dispatcher.config_values import whole_number
 from pacifica.dispatcher.errors import ConfigError

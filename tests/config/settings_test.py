@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.celery_settings import CELERY_TYPES
-from pacifica.dispatcher.config import OPTIONS, example_ini, parse
+from pacifica.dispatcher.config import example_ini, parse
+from pacifica.dispatcher.config_options import OPTIONS
 from pacifica.dispatcher.errors import ConfigError
 from pacifica.dispatcher.settings import load_settings
 

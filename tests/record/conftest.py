@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pacifica.dispatcher.config import RetentionSettings
+from pacifica.dispatcher.config_options import RetentionSettings
 from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.job import Job, State, new_uuid, now
 from pacifica.dispatcher.orm import MODELS

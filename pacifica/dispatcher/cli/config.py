@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import click
 
-from ..config import OPTIONS, example_ini
+from ..config import example_ini
 from ..config_ini import Name
+from ..config_options import OPTIONS
 from ..config_values import mask_value
 from ..errors import ConfigError, ConfigFault
 from ..preflight import missing_parts

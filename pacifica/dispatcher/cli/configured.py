@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..config import Settings
+from ..config_options import Settings
 from ..settings import load_settings
 from ..store.database import Database
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from .. import jsontext
 from ..app import DispatcherApp
-from ..config import Settings
+from ..config_options import Settings
 from ..errors import DispatcherError
 from ..settings import load_settings
 from .children import Child, start

@@ -13,7 +13,7 @@ import cherrypy
 
 from .. import logcontext
 from ..access import ANYBODY, READ, Caller, is_loopback, within
-from ..config import AuthSettings
+from ..config_options import AuthSettings
 from ..errors import (
     BadId,
     CrossSite,

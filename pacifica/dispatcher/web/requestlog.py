@@ -11,7 +11,7 @@ from typing import Any
 import cherrypy
 
 from .. import logcontext
-from ..config import LoggingSettings
+from ..config_options import LoggingSettings
 from ..logformat import FIELDS
 from ..logsetup import ACCESS, dress
 from .dispatching import target
