@@ -28,6 +28,9 @@ from .services import (
 SHOWN = 20_000
 """How many of the last characters of each process's output a report shows."""
 
+UNMEASURED = {"faults", "transport"}
+"""Folders whose tests start many processes, to see them survive; what these run, others have measured."""
+
 
 @pytest.fixture
 def rabbitmq_url() -> str:
@@ -99,10 +102,12 @@ def queue_name(worker_id: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def processes(tmp_path: Path, queue_name: str, make_database: Callable[[str], str]) -> Iterator[Processes]:
+def processes(
+    tmp_path: Path, queue_name: str, make_database: Callable[[str], str], request: pytest.FixtureRequest
+) -> Iterator[Processes]:
     """Starts web server, worker or gunicorn in ``tmp_path`` and ends them; a failed test shows their output."""
     # The two others are asked for so that they are tidied up last: a worker would make its queue anew.
-    with Processes(tmp_path) as started:
+    with Processes(tmp_path, measured=not UNMEASURED.intersection(request.path.parts)) as started:
         yield started
 
 

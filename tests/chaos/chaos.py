@@ -329,7 +329,7 @@ def prepared(broker: str, database: str, *, seed: int, rate: float) -> Iterator[
         url = f"sqliteext:///{cwd}/db.sqlite3"
         if database != SQLITE:
             url = last.enter_context(fresh_database(database))
-        processes = last.enter_context(Processes(cwd))
+        processes = last.enter_context(Processes(cwd, measured=False))
         last.callback(lambda: [one.kill() for one in processes.running])
         broker_url = server.url if server is not None else "database://"
         yield Chaos(processes, url, server, broker_url, rate, random.Random(seed))
