@@ -106,7 +106,7 @@ class Dispatch:
         wanted(JSON)
         asked = batch.asked(cherrypy.request.json, caller_of())
         found = self._service.dispatch_batch(asked, request_of())
-        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
+        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of_item(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
             raise NothingValid(jobs)
         cherrypy.response.status = 202

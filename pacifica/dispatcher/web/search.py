@@ -13,13 +13,12 @@ import cherrypy
 from .. import jsontext
 from ..errors import BadCursor, BadId, BadQuery
 from ..job import Job, State, micros, now, parse_uuid
+from ..options import MOST_LABELS
 from ..search import Filters, Place, Wanted
 
 PARAMETERS = ("task", "state", "label", "queue", "caller", "since", "until", "limit", "cursor")
 """What the query may hold; ``state`` and ``label`` may come several times."""
 DEFAULT_LIMIT, MOST = 50, 500
-MOST_LABELS = 16
-"""As many as a job can have; each is one more table for the database to join."""
 MOST_MOMENT = 2**63
 """No database here counts further."""
 _SPELLED = [spelled for state in State for spelled in (state.value, state.value.lower())]
@@ -158,6 +157,7 @@ def _refuse_nul(query: Query) -> None:
 
 
 def _labels(texts: Sequence[str]) -> list[Wanted]:
+    """As many as a job can have: each is one more table for the database to join."""
     if len(texts) > MOST_LABELS:
         raise BadQuery(
             f"The query parameter label comes {len(texts)} times; a job has at most {MOST_LABELS} labels to look for."
