@@ -139,8 +139,25 @@ def test_a_browser_changes_nothing_for_another_site(door: Door) -> None:
         for method, path in (("GET", "/dispatch/add/2/2"), ("POST", "/dispatch/add"), ("DELETE", f"/status/{NOBODY}")):
             problem(door.ask(method, path, token, **headers), 403, "cross-site")
         assert door.ask("GET", "/tasks", token, **headers).status_code == 200
+        problem(door.ask("GET", "/events", token, **headers, Accept="text/*"), 403, "cross-site")
     for headers in ({"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin", "Origin": here}, {}):
         assert door.ask("GET", "/dispatch/add/2/2", token, **headers).status_code == 200
+
+
+def test_a_page_of_another_site_takes_no_place_of_those_who_wait(door: Door) -> None:
+    token = door.token("waiter", "admin")
+    uuid = door.ask("GET", "/dispatch/add/2/2", token).text
+    other, stream = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, {"Accept": "text/event-stream"}
+    for path, headers in (
+        (f"/status/{uuid}?wait=5", {}),
+        (f"/result/{uuid}?wait=5", {}),
+        (f"/status/{uuid}", {"Prefer": "wait=5"}),
+        (f"/status/{uuid}/events", stream),
+        ("/events", stream),
+    ):
+        told = problem(door.ask("GET", path, token, **headers, **other), 403, "cross-site")
+        assert "may not wait or stream here" in told["detail"]
+    assert door.ask("GET", f"/status/{uuid}?wait=0", token, **other).status_code == 200
 
 
 @pytest.mark.parametrize("server", ["embedded", "gunicorn"])
