@@ -256,5 +256,9 @@ def test_paths_and_bodies_are_read_alike_under_both_servers(processes: Processes
         status, told = raw(stack, "GET", f"/status/{NOBODY}?{query}")
         assert (status, b"The query cannot be read" in told) == (400, True), query
     assert raw(stack, "PUT", "/tasks?wait=%ff")[0] == 400
+    for name in ("Accept", "Content-Type", "Content-Disposition"):
+        for path in ("/tasks", "/nope", "/tasks//"):
+            status, told = raw(stack, "GET", path, {name: ',"' * 14_000})
+            assert (status, b"may have 2000 characters" in told) == (431, True), (name, path)
     assert count_jobs(stack) == before
     assert stack.get("/health/live").status_code == 200
