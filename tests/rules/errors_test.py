@@ -99,9 +99,9 @@ def test_every_fault_is_named() -> None:
 
 
 def test_of_many_faults_the_first_are_told_and_each_in_short() -> None:
-    error = errors.BadOptions([Fault(f"{number}-{'x' * 200}", "is wrong " * 1000) for number in range(100_000)])
+    error = errors.BadOptions([Fault(f"{number}-{'x' * 200}", "is wrong " * 1000) for number in range(1000)])
     assert len(str(error)) < 11_000
-    assert "; and 99990 more." in str(error)
+    assert "; and 990 more." in str(error)
     assert [entry["where"][:2] for entry in error.details()["errors"]] == [f"{number}-" for number in range(10)]
 
 
