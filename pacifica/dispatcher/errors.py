@@ -11,8 +11,9 @@ DispatcherError
 │   ├── UnknownTask          no task of that name is registered
 │   ├── UnknownJob           no job has that UUID
 │   └── PurgedJob            the job has ended and was purged
-├── BadArguments             the arguments do not fit the task; each is named
-├── BadOptions               an option of the dispatch cannot be used; each is named
+├── BadDispatch              what a dispatch says beside its task cannot be used
+│   ├── BadArguments         the arguments do not fit the task; each is named
+│   └── BadOptions           an option of the dispatch cannot be used; each is named
 ├── NothingValid             no item of a batch can be dispatched; each is told why
 ├── KeyReused                an Idempotency-Key came again with another request
 ├── AlreadyFinal             the job has ended; it cannot be cancelled
@@ -155,33 +156,54 @@ class PurgedJob(NotFound):
         super().__init__(f"Job {uuid} has ended and was purged; nothing else is remembered of it.")
 
 
-class BadArguments(DispatcherError):
-    """The arguments do not fit the task's signature; ``faults`` names each one."""
+MOST_FAULTS, MOST_OF_ITEM = 10, 3
+"""How many faults are told of a dispatch, and of one among many in a batch: an answer stays in proportion."""
+LONGEST_PLACE, LONGEST_MESSAGE = 80, 1000
+"""Characters of a fault that are told."""
+
+
+class BadDispatch(DispatcherError):
+    """What a dispatch says beside its task cannot be used; ``faults`` names the first of what is wrong."""
+
+    code = "bad-dispatch"
+
+    def __init__(self, told: str, faults: Sequence[Fault]) -> None:
+        self._told = told
+        self._number = len(faults)
+        self.faults = tuple(
+            Fault(fault.where[:LONGEST_PLACE], fault.message[:LONGEST_MESSAGE]) for fault in faults[:MOST_FAULTS]
+        )
+        super().__init__(self.sentence())
+
+    def sentence(self, most: int = MOST_FAULTS) -> str:
+        """What is wrong, with at most so many faults."""
+        first = self.faults[:most]
+        told = "; ".join(f"{fault.where}: {fault.message}" for fault in first)
+        more = self._number - len(first)
+        return f"{self._told}: {told}{f'; and {more} more' if more else ''}."
+
+    def details(self, most: int = MOST_FAULTS) -> Mapping[str, Any]:
+        """At most so many of the faults."""
+        return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults[:most]]}
+
+
+class BadArguments(BadDispatch):
+    """The arguments do not fit the task's signature."""
 
     code = "bad-arguments"
 
     def __init__(self, task: str, faults: Sequence[Fault]) -> None:
         self.task = task
-        self.faults = tuple(faults)
-        told = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
-        super().__init__(f"The arguments do not fit task {task}: {told}.")
-
-    def details(self) -> Mapping[str, Any]:
-        return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults]}
+        super().__init__(f"The arguments do not fit task {task}", faults)
 
 
-class BadOptions(DispatcherError):
-    """An option of the dispatch cannot be used; ``faults`` names each one."""
+class BadOptions(BadDispatch):
+    """An option of the dispatch cannot be used."""
 
     code = "bad-options"
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(faults)
-        told = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
-        super().__init__(f"The options cannot be used: {told}.")
-
-    def details(self) -> Mapping[str, Any]:
-        return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults]}
+        super().__init__("The options cannot be used", faults)
 
 
 class NothingValid(DispatcherError):

@@ -22,7 +22,11 @@ class ArgumentLimits:
 
     def check_size(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise ``BadArguments`` when the JSON values, as the row would hold them, have too many bytes."""
-        if (size := len(jsontext.dumps(args)) + len(jsontext.dumps(kwargs))) > self.size:
+        try:
+            size = len(jsontext.dumps(args)) + len(jsontext.dumps(kwargs))
+        except ValueError:
+            return  # Which of them is no JSON is told when each is read.
+        if size > self.size:
             self._refuse(task, f"have {size} bytes of JSON; arguments_bytes allows {self.size}")
 
     @staticmethod

@@ -51,6 +51,7 @@ QueueName = Annotated[
 Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 
 
+MOST_LABELS = 16
 LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", re.ASCII)
 
 
@@ -70,7 +71,7 @@ LabelName = Annotated[str, AfterValidator(_label_name)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
 LABELS_SCHEMA = {
     "type": "object",
-    "maxProperties": 16,
+    "maxProperties": MOST_LABELS,
     "propertyNames": {"type": "string", "pattern": f"^{LABEL_NAME.pattern}$"},
     "additionalProperties": {"type": "string", "maxLength": 191, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"},
 }
@@ -95,7 +96,7 @@ class Options(BaseModel):
     eta: Moment | None = None
     expires: Moment | Seconds | None = None
     max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
-    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=16)] | None = None
+    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=MOST_LABELS)] | None = None
 
     @model_validator(mode="after")
     def _one_start(self) -> "Options":
@@ -118,6 +119,7 @@ class Options(BaseModel):
 
 def parse_options(given: Mapping[str, Any]) -> Options:
     """The options of a JSON object; raises ``BadOptions`` naming each that cannot be used."""
+    _refuse_number(given)
     _refuse_digits(given)
     text = _text(given)
     return _named(lambda: Options.model_validate_json(text))
@@ -142,11 +144,24 @@ def _named(make: Callable[[], Options]) -> Options:
         raise BadOptions([Fault(where, ", or ".join(texts)) for where, texts in faults.items()]) from None
 
 
+MOST_OPTIONS = 2 * len(Options.model_fields)
+"""Beyond it they are not even looked at, to name what is wrong with each."""
+
+
 def _text(given: Mapping[str, Any]) -> str:
     try:
         return jsontext.dumps(given)
     except ValueError as error:
         raise BadOptions([Fault("options", str(error))]) from None
+
+
+def _refuse_number(given: Mapping[str, Any]) -> None:
+    """Too many to be read one by one; a fault of each would cost more than it tells."""
+    labels = given.get("labels")
+    if len(given) > MOST_OPTIONS:
+        raise BadOptions([Fault("options", f"are {len(given)}; there are only {', '.join(Options.model_fields)}")])
+    if isinstance(labels, dict) and len(labels) > MOST_LABELS:
+        raise BadOptions([Fault("labels", f"are {len(labels)}; a job has at most {MOST_LABELS}")])
 
 
 def _refuse_digits(given: Mapping[str, Any]) -> None:

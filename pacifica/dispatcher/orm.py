@@ -202,6 +202,7 @@ STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
 HAS_CALLER = peewee.SQL("caller <> ''")
+HAS_QUEUE = peewee.SQL("queue IS NOT NULL")
 
 
 JOB_INDEXES: Mapping[str, PartialIndex] = {
@@ -210,4 +211,5 @@ JOB_INDEXES: Mapping[str, PartialIndex] = {
     "job_sent": PartialIndex("task, queue, published, due", WAITING_STATES, "state, task, queue, published, due"),
     "job_expires": PartialIndex("expires", WAITING_STATES, "state, expires"),
     "job_caller": PartialIndex("caller, created, uuid", HAS_CALLER, "caller, created, uuid"),
+    "job_queue": PartialIndex("queue, created, uuid", HAS_QUEUE, "queue, created, uuid"),
 }

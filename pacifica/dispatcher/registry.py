@@ -104,8 +104,8 @@ class TaskSpec:
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """The call with these JSON values; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, kwargs)
-        self._load_all(args, kwargs)
         self._limits.check_size(self.name, args, kwargs)
+        self._load_all(args, kwargs)
         return Call(self.name, list(args), dict(kwargs))
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -235,7 +235,7 @@ class Registry(Mapping[str, TaskSpec]):
         try:
             return self._specs[name]
         except KeyError:
-            raise UnknownTask(name, difflib.get_close_matches(name, self._specs, n=2)) from None
+            raise UnknownTask(name, difflib.get_close_matches(name[:191], self._specs, n=2)) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._specs

@@ -29,6 +29,9 @@ from .web.waiting import PREFER, WAIT, Query
 
 STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
 
+cherrypy.tools.dispatcher_readable = cherrypy.Tool(
+    "on_start_resource", problem.refusing(body.readable_query), priority=60
+)
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
 cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem.trim)
 cherrypy.tools.dispatcher_query = cherrypy.Tool("before_handler", problem.refusing(body.declared_query))
@@ -106,7 +109,7 @@ class Dispatch:
         wanted(JSON)
         asked = batch.asked(cherrypy.request.json, caller_of())
         found = self._service.dispatch_batch(asked, request_of())
-        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of(item)} for item in found]
+        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of_item(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
             raise NothingValid(jobs)
         cherrypy.response.status = 202
@@ -326,6 +329,7 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
         "tools.log_tracebacks.on": False,
         "tools.log_headers.on": False,
         "tools.trailing_slash.on": False,
+        "tools.dispatcher_readable.on": True,
         "tools.dispatcher_json_body.on": True,
         "tools.dispatcher_query.on": True,
         "tools.dispatcher_trim.on": True,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
 from . import jsontext
 
@@ -28,10 +29,34 @@ def load(adapter: TypeAdapter[Any], value: Any) -> Loaded:
     try:
         return adapter.validate_json(jsontext.dumps(value), strict=True), None
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
-        return None, (faults[0]["type"], _told(faults, value))
+        return None, _fault(adapter, value, error)
     except ValueError as error:
         return None, ("json", str(error))
+
+
+def _fault(adapter: TypeAdapter[Any], value: Any, error: ValidationError) -> tuple[str, str]:
+    many = error.error_count() > MAX_FAULTS
+    if many:
+        error = _first_look(adapter, value) or error
+    faults = error.errors(include_url=False, include_context=False)
+    told = f"{_told(faults[:MAX_PLACES], value)}, and many more" if many else _told(faults, value)
+    return faults[0]["type"], told
+
+
+def _first_look(adapter: TypeAdapter[Any], value: Any) -> ValidationError | None:
+    """The faults of a reader that stops at the first wrong item of each list."""
+    try:
+        SchemaValidator(_stopping(adapter.core_schema)).validate_json(jsontext.dumps(value), strict=True)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _stopping(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        found = {key: _stopping(part) for key, part in schema.items()}
+        return found | {"fail_fast": True} if schema.get("type") in SERIAL else found
+    return [_stopping(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _told(faults: Sequence[Any], value: Any) -> str:
@@ -69,6 +94,10 @@ def _either(said: Sequence[str]) -> str:
 
 _SHOULD = "Input should be "
 _SAID = {"missing": "is missing", "extra_forbidden": "is not allowed"}
+MAX_FAULTS = 1000
+"""How many faults of one argument are sorted by their places; to tell of each costs more than to find it."""
+SERIAL = ("list", "set", "frozenset", "tuple")
+"""What pydantic can leave at its first wrong item."""
 MAX_PLACES = 10
 """How many places of one argument a fault tells of."""
 

@@ -143,6 +143,25 @@ def test_a_browser_changes_nothing_for_another_site(door: Door) -> None:
         assert door.ask("GET", "/dispatch/add/2/2", token, **headers).status_code == 200
 
 
+def test_a_page_of_another_site_takes_no_place_of_those_who_wait(door: Door) -> None:
+    token = door.token("waiter", "admin")
+    uuid = door.ask("GET", "/dispatch/add/2/2", token).text
+    other = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    for path, headers in (
+        (f"/status/{uuid}?wait=5", {}),
+        (f"/result/{uuid}?wait=5", {}),
+        (f"/status/{uuid}", {"Prefer": "wait=5"}),
+    ):
+        told = problem(door.ask("GET", path, token, **headers, **other), 403, "cross-site")
+        assert "may not wait or stream here" in told["detail"]
+    for path, accept in ((f"/status/{uuid}/events", "text/event-stream"), ("/events", "text/*")):
+        asked = {**other, "Accept": accept, "Authorization": f"Bearer {token}"}
+        with requests.get(door.web.url + path, headers=asked, stream=True, timeout=30) as answer:
+            assert answer.status_code == 403  # Looked at first, as a stream that is let in does not end.
+            problem(answer, 403, "cross-site")
+    assert door.ask("GET", f"/status/{uuid}?wait=0", token, **other).status_code == 200
+
+
 @pytest.mark.parametrize("server", ["embedded", "gunicorn"])
 def test_without_settings_only_this_machine_is_anonymous(embedded: Processes, server: str) -> None:
     door = Door(embedded, embedded.start_gunicorn() if server == "gunicorn" else embedded.start_web())

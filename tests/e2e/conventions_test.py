@@ -14,7 +14,7 @@ from pacifica.dispatcher.web.openapi import Facts, handlers
 from ..processes import Processes
 from .conftest import start_stack
 from .gate import Gate
-from .http_test import NOBODY, count_jobs, filled
+from .http_test import NOBODY, count_jobs, filled, problem
 from .stack import Stack
 
 
@@ -172,6 +172,39 @@ def test_a_wait_may_be_any_number_of_json(stack: Stack, wait: str) -> None:
     assert stack.get(f"/dispatch/add/2/2?wait={wait}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "APPLICATION/JSON", "Accept": "Application/JSON;Q=1"},
+        {"Content-Type": "application/json; charset=UTF-8", "Content-Encoding": "Identity"},
+        {"Content-Type": 'application/json; charset="utf8"', "Accept": "APPLICATION/*"},
+    ],
+)
+def test_a_media_type_is_the_same_in_any_case(stack: Stack, headers: dict[str, str]) -> None:
+    answer = stack.request("POST", "/dispatch/add", data=b'{"args": [2, 2]}', headers=headers)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (202, "application/json")
+
+
+def test_lines_of_json_may_be_announced_in_any_case(stack: Stack) -> None:
+    headers = {"Content-Type": "Application/X-NDJSON"}
+    answer = stack.request("POST", "/dispatch", data=b'{"task": "add", "args": [2, 2]}\n', headers=headers)
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("Content-Encoding", "gzip", "'gzip' is not read here"),
+        ("Content-Type", "application/json; charset=utf-16", "not in 'utf-16'"),
+        ("Content-Type", "application/x-ndjson; charset=latin-1", "not in 'latin-1'"),
+    ],
+)
+def test_a_body_in_another_coding_is_refused(stack: Stack, name: str, value: str, told: str) -> None:
+    headers = {"Content-Type": "application/json", name: value}
+    answer = stack.request("POST", "/dispatch", data=b'[{"task": "add", "args": [2, 2]}]', headers=headers)
+    assert told in problem(answer, 415, "unsupported-media-type")["detail"]
+
+
 @pytest.mark.parametrize("key", ["ключ".encode(), b"\xe9", b"", b"x" * 256])
 def test_an_idempotency_key_is_printable_ascii(stack: Stack, key: bytes) -> None:
     answer = stack.request("POST", "/dispatch/add", json={"args": [2, 2]}, headers={"Idempotency-Key": key})
@@ -219,5 +252,13 @@ def test_paths_and_bodies_are_read_alike_under_both_servers(processes: Processes
     status, told = raw(stack, "POST", "/dispatch/add", {"Content-Length": "101", "Content-Type": "application/json"})
     assert (status, b"100 bytes" in told) == (413, True)
     assert raw(stack, "GET", f"/dispatch/echo/{'x' * 9000}")[0] == 414
+    for query in ("wait=%ff", "wait=a:%ED%A0%80", "%ff=1", f"{'1' * 5000},1"):
+        status, told = raw(stack, "GET", f"/status/{NOBODY}?{query}")
+        assert (status, b"The query cannot be read" in told) == (400, True), query
+    assert raw(stack, "PUT", "/tasks?wait=%ff")[0] == 400
+    for name in ("Accept", "Content-Type", "Content-Disposition"):
+        for path in ("/tasks", "/nope", "/tasks//"):
+            status, told = raw(stack, "GET", path, {name: ',"' * 14_000})
+            assert (status, b"may have 2000 characters" in told) == (431, True), (name, path)
     assert count_jobs(stack) == before
     assert stack.get("/health/live").status_code == 200

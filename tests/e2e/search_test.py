@@ -1,8 +1,13 @@
 """Searching over HTTP: pages, filters, labels, and what a wrong query is told."""
 
+import base64
+import json
+from typing import Any
+from urllib.parse import unquote
+
 import pytest
 
-from .http_test import problem
+from .http_test import NOBODY, problem
 from .stack import Stack
 
 
@@ -49,6 +54,10 @@ def test_times_are_taken_as_moments_and_as_seconds_ago(stack: Stack) -> None:
         ("since=yesterday", "since"),
         ("since=2026-01-01T00:00:00", "seconds before now"),
         ("label=:x", "NAME:VALUE"),
+        ("&".join(f"label=n{n}" for n in range(17)), "comes 17 times; a job has at most 16"),
+        ("task=%00", "task is '\\x00'"),
+        ("label=run:%00", "NUL"),
+        ("state=SUCCESS&queue=a%00b&caller=%00", "NUL"),
         ("sort=asc", "allowed are task, state"),
     ],
 )
@@ -67,6 +76,31 @@ def test_a_cursor_belongs_to_its_search(stack: Stack) -> None:
     following = stack.get("/status?label=run:search-4&limit=1").json()["next"]
     assert stack.get(following.replace("limit=1", "limit=9")).status_code == 200
     problem(stack.get(following.replace("search-4", "search-5")), 400, "bad-cursor")
+
+
+def with_place(following: str, created: Any, uuid: Any) -> str:
+    """The page's path with a place in its cursor that this service did not make."""
+    path, _, cursor = following.partition("cursor=")
+    mark, *_ = json.loads(base64.urlsafe_b64decode(unquote(cursor)))
+    return f"{path}cursor={base64.urlsafe_b64encode(json.dumps([mark, created, uuid]).encode()).decode()}"
+
+
+def test_a_cursor_that_was_written_by_hand_holds_a_place_or_is_refused(stack: Stack) -> None:
+    for _ in range(2):
+        stack.dispatch("add", 1, 1, options={"labels": {"run": "search-5"}})
+    following = stack.get("/status?label=run:search-5&limit=1").json()["next"]
+    assert stack.get(with_place(following, 2**63 - 1, NOBODY)).status_code == 200
+    for created in (2**63, 10**30, -1, 1.5, True, None, "1"):
+        problem(stack.get(with_place(following, created, NOBODY)), 400, "bad-cursor")
+    for uuid in ("\ud800", "\0", "nope", "", None, {"a": 1}, 1):
+        problem(stack.get(with_place(following, 1, uuid)), 400, "bad-cursor")
+
+
+def test_as_many_labels_as_a_job_may_have_are_looked_for(stack: Stack) -> None:
+    labels = {f"search-6-{n}": str(n) for n in range(16)}
+    uuid = stack.dispatch("add", 1, 1, options={"labels": labels})
+    query = "&".join(f"label={name}:{value}" for name, value in labels.items())
+    assert [job["uuid"] for job in stack.get(f"/status?{query}").json()["jobs"]] == [uuid]
 
 
 def test_one_job_takes_no_query(stack: Stack) -> None:

@@ -94,7 +94,11 @@ def test_a_preference_is_applied_and_said(stack: Stack) -> None:
     assert (answer.json()["state"], answer.headers["Preference-Applied"]) == ("SUCCESS", "wait=20")
     capped = stack.get("/dispatch/add/2/2", headers={**JSON, "Prefer": "wait=999"})
     assert (capped.json()["state"], capped.headers["Preference-Applied"]) == ("SUCCESS", "wait=30")
-    for odd in ("wait", "wait=-1", "wait=1.5", "waits=3", "wait=soon"):
+    for said in ('foo="x, y", wait="20"; a="b"', r'foo="\", wait=1, ", Wait = 20', "foo;bar=baz,wait=20"):
+        assert (
+            stack.get("/dispatch/add/2/2", headers={**JSON, "Prefer": said}).headers["Preference-Applied"] == "wait=20"
+        )
+    for odd in ("wait", "wait=-1", "wait=1.5", "waits=3", "wait=soon", 'foo="x, wait=3, y"', 'foo="x, wait=3'):
         assert "Preference-Applied" not in stack.get("/dispatch/add/2/2", headers={**JSON, "Prefer": odd}).headers
 
 

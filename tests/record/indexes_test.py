@@ -9,6 +9,7 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.job import State
+from pacifica.dispatcher.search import Filters
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.jobs import JobStore
@@ -42,6 +43,7 @@ LOOKS: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "expired": (lambda database: JobStore(database).expired(at=NOW, limit=10), ("job_expires",)),
     "purge": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10)), (BY_STATE,)),
     "purge a task": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10, "add")), (BY_TASK,)),
+    "queue": (lambda database: JobStore(database).search(Filters(queue="slow"), None, 10), ("job_queue",)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
 }
 """Each look, and the index that each of its statements about jobs uses; one by the primary key does not count."""
@@ -52,6 +54,8 @@ def some_jobs() -> Iterator[dict[str, Any]]:
     for number in range(ENDED):
         ended = {"published": number, "expires": number, "started": number, "finished": number}
         yield {"state": State.SUCCESS.value, "due": None, "holder": f"holder-{number % 50}", **ended}
+        if number < IN_MOTION:
+            yield {"state": State.SUCCESS.value, "due": None, "queue": "slow", **ended}
     for number in range(IN_MOTION):
         yield {"state": State.PENDING.value, "due": number}
         yield {"state": State.PENDING.value, "due": None, "published": number, "expires": number}

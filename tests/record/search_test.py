@@ -85,6 +85,7 @@ def test_labels_come_back_as_they_were_given(jobs: JobStore) -> None:
         (EVERYTHING, "job_created_uuid"),
         (Filters(task="add"), "job_task_created_uuid"),
         (Filters(states=[State.FAILURE]), "job_state_created_uuid"),
+        (Filters(queue="slow"), "job_queue"),
         (Filters(labels=[Wanted("run", "1")]), "label_name_value_created_job"),
         (Filters(labels=[Wanted("run", None)]), "label_name_created_job"),
     ],

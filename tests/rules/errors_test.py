@@ -40,6 +40,7 @@ SAMPLES = {
     "UnknownTask": lambda: errors.UnknownTask("ad" * 100, ["add"]),
     "UnknownJob": lambda: errors.UnknownJob(UUID),
     "PurgedJob": lambda: errors.PurgedJob(UUID),
+    "BadDispatch": lambda: errors.BadDispatch("It cannot be used", FAULTS),
     "BadArguments": lambda: errors.BadArguments("add", FAULTS),
     "BadOptions": lambda: errors.BadOptions(FAULTS),
     "KeyReused": lambda: errors.KeyReused("key" * 100),
@@ -95,6 +96,22 @@ def test_every_fault_is_named() -> None:
     error = errors.BadArguments("add", FAULTS)
     assert str(error) == "The arguments do not fit task add: x: should be a valid integer; y: is missing."
     assert [entry["where"] for entry in error.details()["errors"]] == ["x", "y"]
+
+
+def test_of_many_faults_the_first_are_told_and_each_in_short() -> None:
+    error = errors.BadOptions([Fault(f"{number}-{'x' * 200}", "is wrong " * 1000) for number in range(1000)])
+    assert len(str(error)) < 11_000
+    assert "; and 990 more." in str(error)
+    assert [entry["where"][:2] for entry in error.details()["errors"]] == [f"{number}-" for number in range(10)]
+
+
+def test_an_item_of_a_batch_is_told_of_in_short() -> None:
+    from pacifica.dispatcher.web import problem
+
+    told = problem.of_item(errors.BadOptions([Fault(f"o{number}", "is wrong") for number in range(12)]))
+    assert told["detail"] == "The options cannot be used: o0: is wrong; o1: is wrong; o2: is wrong; and 9 more."
+    assert [entry["where"] for entry in told["errors"]] == ["o0", "o1", "o2"]
+    assert (told["status"], problem.of_item(errors.UnknownTask("zzz"))["status"]) == (422, 404)
 
 
 def test_an_unknown_task_is_told_of_the_near_name_or_where_to_look() -> None:

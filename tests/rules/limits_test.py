@@ -39,6 +39,11 @@ def test_the_size_is_that_of_the_json_that_the_row_would_hold() -> None:
         SPEC.bind_text(["x" * 35])
 
 
+def test_the_size_is_looked_at_before_what_would_cost_more() -> None:
+    with pytest.raises(BadArguments, match="bytes of JSON"):
+        TaskSpec("two", two, limits=ArgumentLimits(size=40)).bind([["x"] * 40], {})
+
+
 def test_too_many_arguments_are_one_fault_and_not_one_each() -> None:
     with pytest.raises(BadArguments) as caught:
         TaskSpec("two", two).bind(list(range(1001)), {})

@@ -96,6 +96,21 @@ def test_every_fault_is_named_at_once() -> None:
     assert {fault.where for fault in caught.value.faults} == {"priority", "queue", "max_attempts", "when"}
 
 
+@pytest.mark.parametrize(
+    ("given_options", "where", "told"),
+    [
+        ({f"o{number}": 1 for number in range(15)}, "options", "are 15; there are only queue, priority"),
+        ({"labels": {f"bad name {number}": number for number in range(17)}}, "labels", "are 17; a job has at most 16"),
+    ],
+)
+def test_too_many_are_one_fault_and_not_one_each(given_options: dict[str, Any], where: str, told: str) -> None:
+    with pytest.raises(BadOptions) as caught:
+        parse_options(given_options)
+    (fault,) = caught.value.faults
+    assert fault.where == where
+    assert told in fault.message
+
+
 def test_options_at_their_bounds_are_taken() -> None:
     made = parse_options({"priority": 9, "max_attempts": 1000, "queue": "a" * 191, "countdown": 366 * 24 * 3600})
     assert (made.priority, made.max_attempts, made.countdown) == (9, 1000, 31_622_400)

@@ -32,6 +32,12 @@ def create_partial_index(db: peewee.Database, table: str, name: str, index: Part
     db.execute_sql(f"CREATE INDEX {name} ON {table} ({columns})")
 
 
+def drop_index(db: peewee.Database, table: str, name: str) -> None:
+    """Drop the index if it is there."""
+    if name in _index_names(db, table):
+        migrate(SchemaMigrator.from_database(db).drop_index(table, name))
+
+
 def drop(db: peewee.Database, models: Sequence[Model]) -> None:
     """Drop the tables with all that they hold."""
     with db.bind_ctx(models):

@@ -33,7 +33,7 @@ def _read(
 ) -> Sequence[Sequence[Any]]:
     if filters.task is not None or reach.every_task:
         query = within(_query(filters, after), reach, [] if filters.task is None else [filters.task])
-    elif filters.labels or filters.caller or reach.caller:
+    elif filters.labels or filters.caller or filters.queue or reach.caller:
         query = within(_query(filters, after), reach, task_names(db, reach))
     else:
         query = _query(Filters(), None).where(_J.uuid.in_(_newest(db, filters, after, limit, reach)))

@@ -70,6 +70,10 @@ def json_body(limit: int) -> None:
         request.process_request_body = False
         return
     _refuse_size(limit)
+    if request.process_request_body:
+        _refuse_coding()
+    # A type is the same in any case (RFC 9110, section 8.3.1).
+    request.body.content_type.value = request.body.content_type.value.lower()
     request.body.processors = {"application/json": _process}
     for media, read in getattr(getattr(request.handler, "callable", None), "streams", {}).items():
         if not request.handler.args:  # Below it, the resource is a single job.
@@ -101,6 +105,14 @@ def no_query(query: Mapping[str, Any]) -> None:
     """Refuse parameters where the handler takes some, but not for this resource."""
     for name in query:
         raise BadQuery(f"The query parameter {name[:80]!r} is not known here; this route takes none.")
+
+
+def readable_query() -> None:
+    """Refuse a query that cannot be read; a tool, before CherryPy reads it, for which such a query is a 404."""
+    try:
+        httputil.parse_query_string(cherrypy.request.query_string)
+    except ValueError:
+        raise BadQuery("The query cannot be read; it must be NAME=VALUE, in UTF-8, percent-encoded.") from None
 
 
 def declared_query() -> None:
@@ -140,6 +152,20 @@ def _refuse_size(limit: int) -> None:
     if int(length[:20]) > limit:
         cherrypy.response.headers["Connection"] = "close"
         raise cherrypy.HTTPError(413, f"The body may have {limit} bytes.")
+
+
+def _refuse_coding() -> None:
+    """A body that would be read as something else than it says it is."""
+    request = cherrypy.request
+    coding = request.headers.get("Content-Encoding", "identity")
+    if coding.strip().lower() != "identity":
+        cherrypy.response.headers["Accept-Encoding"] = "identity"
+        raise cherrypy.HTTPError(
+            415, f"The body must be as it is; the Content-Encoding {coding[:80]!r} is not read here."
+        )
+    charset = request.body.content_type.params.get("charset", "utf-8")
+    if charset.strip().lower() not in {"utf-8", "utf8"}:
+        raise cherrypy.HTTPError(415, f"The body must be in UTF-8, not in {charset[:80]!r}.")
 
 
 def _refuse_type() -> None:

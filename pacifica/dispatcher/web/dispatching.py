@@ -19,6 +19,8 @@ SLASH = "\udc2f"
 """Stands for a slash within a segment while CherryPy splits the path; strict UTF-8 never yields it."""
 LONGEST_TARGET = 8000
 """Characters of a request target that are read (RFC 9110, section 4.1, recommends no less)."""
+LISTS, LONGEST_LIST = ("Accept", "Content-Type", "Content-Disposition"), 2000
+"""Headers that CherryPy takes apart in a time that grows with the square of their length, and what they may have."""
 
 
 class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
@@ -26,6 +28,13 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
 
     def __call__(self, path_info: str) -> None:
         """Set the handler of the current request."""
+        self._find(path_info)
+        request = cherrypy.serving.request
+        for name in [name for name in LISTS if len(request.headers.get(name, "")) > LONGEST_LIST]:
+            del request.headers[name]
+            request.handler = cherrypy.HTTPError(431, f"The header {name} may have {LONGEST_LIST} characters.")
+
+    def _find(self, path_info: str) -> None:
         request, headers = cherrypy.serving.request, cherrypy.serving.response.headers
         headers["Cache-Control"] = "no-store"
         raw = target(getattr(request, "wsgi_environ", {}), path_info)

@@ -6,8 +6,6 @@ It stands before the body is read. Order and rules are told in docs/api/security
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
-from urllib.parse import urlsplit
 
 import cherrypy
 
@@ -16,7 +14,6 @@ from ..access import ANYBODY, READ, Caller, is_loopback, within
 from ..config_options import AuthSettings
 from ..errors import (
     BadId,
-    CrossSite,
     Forbidden,
     ForeignHost,
     MissingScope,
@@ -30,6 +27,7 @@ from ..ratelimit import RateLimit
 from ..service import Service
 from ..tokens import Tokens
 from .routes import Rule, rule
+from .site import check_site
 
 FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
 """What a proxy adds: a request with one of these comes from elsewhere, whatever its address says."""
@@ -166,32 +164,10 @@ class Guard:
             raise TooManyRequests(seen.retry_after)
 
 
-def check_site(headers: Mapping[str, str]) -> None:
-    """Raise ``CrossSite`` when a browser says that another site asks; whoever is no browser says nothing.
-
-    Source: W3C Fetch Metadata; RFC 6454, section 7.
-    """
-    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
-    if site is not None and site.strip().lower() not in {"same-origin", "none"}:
-        raise CrossSite("A page of another site may not change anything here (Sec-Fetch-Site).")
-    if origin is not None and _authority(origin) != _authority(f"{origin.partition(':')[0]}://{headers.get('Host')}"):
-        raise CrossSite("A page of another site may not change anything here (Origin).")
-
-
 def host_name(host: str) -> str:
     """The name in a ``Host`` header, in lower case, without port; an IPv6 address keeps its brackets."""
     name = host.strip().lower()
     return f"{name.partition(']')[0]}]" if name.startswith("[") else name.partition(":")[0]
-
-
-def _authority(origin: str) -> Any:
-    """Host and port of an origin; something that equals nothing for one that has none, such as ``null``."""
-    try:
-        parts = urlsplit(origin)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        return object()
-    return (parts.hostname, port) if parts.hostname else object()
 
 
 def _subject(name: str) -> str:

@@ -19,8 +19,7 @@ STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.PurgedJob: HTTPStatus.GONE,
     errors.BatchTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NothingValid: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.BadArguments: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.BadOptions: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BadDispatch: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.AlreadyFinal: HTTPStatus.CONFLICT,
     errors.NoResult: HTTPStatus.CONFLICT,
@@ -42,6 +41,14 @@ def status_of(error: errors.DispatcherError) -> HTTPStatus:
 def of(error: errors.DispatcherError) -> dict[str, Any]:
     """The problem document of an error."""
     return members(status_of(error), error.code, str(error), dict(error.details()))
+
+
+def of_item(error: errors.DispatcherError) -> dict[str, Any]:
+    """The problem document of one item of a batch, where the first faults tell enough."""
+    if not isinstance(error, errors.BadDispatch):
+        return of(error)
+    most = errors.MOST_OF_ITEM
+    return members(status_of(error), error.code, error.sentence(most), dict(error.details(most)))
 
 
 def respond_to_exception() -> None:

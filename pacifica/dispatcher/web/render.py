@@ -19,6 +19,9 @@ TIMES = ("created", "eta", "expires", "published", "started", "finished")
 def wanted(*offered: str) -> str:
     """Of the media types offered, the one that the client's ``Accept`` likes best; 406 when it likes none."""
     cherrypy.response.headers["Vary"] = "Accept"
+    asked = cherrypy.request.headers
+    if "Accept" in asked:  # A type is the same in any case (RFC 9110, section 8.3.1).
+        asked["Accept"] = asked["Accept"].lower()
     chosen: str = cptools.accept(list(offered))
     return chosen
 

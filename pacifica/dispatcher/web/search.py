@@ -11,13 +11,16 @@ from urllib.parse import urlencode
 import cherrypy
 
 from .. import jsontext
-from ..errors import BadCursor, BadQuery
-from ..job import Job, State, micros, now
+from ..errors import BadCursor, BadId, BadQuery
+from ..job import Job, State, micros, now, parse_uuid
+from ..options import MOST_LABELS
 from ..search import Filters, Place, Wanted
 
 PARAMETERS = ("task", "state", "label", "queue", "caller", "since", "until", "limit", "cursor")
 """What the query may hold; ``state`` and ``label`` may come several times."""
 DEFAULT_LIMIT, MOST = 50, 500
+MOST_MOMENT = 2**63
+"""No database here counts further."""
 _SPELLED = [spelled for state in State for spelled in (state.value, state.value.lower())]
 _TIME: Mapping[str, Any] = {
     "anyOf": [
@@ -25,8 +28,9 @@ _TIME: Mapping[str, Any] = {
         {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "description": "Seconds before now."},
     ]
 }
+_TEXT: Mapping[str, Any] = {"type": "string", "pattern": r"^[^\u0000]*$"}
 DESCRIBED: Mapping[str, Mapping[str, Any]] = {
-    "task": {"type": "string", "description": "Jobs of this task."},
+    "task": {**_TEXT, "description": "Jobs of this task."},
     "state": {
         "type": "array",
         "items": {"type": "string", "enum": _SPELLED},
@@ -35,12 +39,13 @@ DESCRIBED: Mapping[str, Mapping[str, Any]] = {
     },
     "label": {
         "type": "array",
-        "items": {"type": "string", "pattern": "^[^:]"},
+        "items": {"type": "string", "pattern": r"^[^:\u0000][^\u0000]*$"},
         "minItems": 1,
+        "maxItems": MOST_LABELS,
         "description": "NAME or NAME:VALUE.",
     },
-    "queue": {"type": "string", "description": "Jobs that asked for this queue."},
-    "caller": {"type": "string", "description": "Jobs that this caller dispatched."},
+    "queue": {**_TEXT, "description": "Jobs that asked for this queue."},
+    "caller": {**_TEXT, "description": "Jobs that this caller dispatched."},
     "since": _TIME,
     "until": _TIME,
     "limit": {
@@ -60,10 +65,11 @@ Query = Mapping[str, str | list[str]]
 
 def filters(query: Query) -> Filters:
     """What the query looks for; raises ``BadQuery`` naming the parameter that cannot be used."""
+    _refuse_nul(query)
     return Filters(
         task=_once(query, "task"),
         states=[_state(name) for text in _all(query, "state") for name in text.split(",")],
-        labels=[_label(text) for text in _all(query, "label")],
+        labels=_labels(_all(query, "label")),
         queue=_once(query, "queue"),
         caller=_once(query, "caller"),
         since=_moment(query, "since"),
@@ -88,8 +94,8 @@ def place(query: Query) -> Place | None:
         return None
     try:
         mark, created, uuid = jsontext.loads(base64.urlsafe_b64decode(text.encode("ascii")))
-        found = Place(int(created), str(uuid))
-    except (ValueError, TypeError):
+        found = _place(created, uuid)
+    except (ValueError, TypeError, BadId):
         raise BadCursor("The query parameter cursor is none; take it from the member next of a page.") from None
     if mark != _mark(query):
         raise BadCursor(
@@ -133,6 +139,30 @@ def _state(name: str) -> State:
         return State(name.strip().upper())
     except ValueError:
         raise BadQuery(f"The query parameter state is {name[:80]!r}; it must be one of {', '.join(State)}.") from None
+
+
+def _place(created: Any, uuid: Any) -> Place:
+    """Whoever makes a cursor of his own must not get further than to another page."""
+    if type(created) is not int or not 0 <= created < MOST_MOMENT:
+        raise ValueError("no moment")
+    return Place(created, parse_uuid(uuid))
+
+
+def _refuse_nul(query: Query) -> None:
+    """PostgreSQL cannot even be asked for a text with a NUL, and no job has one."""
+    for name in query:
+        for text in _all(query, name):
+            if "\0" in text:
+                raise BadQuery(f"The query parameter {name} is {text[:80]!r}; it may not hold the character NUL.")
+
+
+def _labels(texts: Sequence[str]) -> list[Wanted]:
+    """As many as a job can have: each is one more table for the database to join."""
+    if len(texts) > MOST_LABELS:
+        raise BadQuery(
+            f"The query parameter label comes {len(texts)} times; a job has at most {MOST_LABELS} labels to look for."
+        )
+    return [_label(text) for text in texts]
 
 
 def _label(text: str) -> Wanted:

@@ -13,6 +13,7 @@ from ..errors import BadQuery, BadRequest, TooManyWaiting
 from ..job import Event
 from ..waiting import Waiting
 from . import render
+from .site import check_place
 from .waiting import Query
 
 EVENTS = "text/event-stream"
@@ -67,7 +68,7 @@ def over() -> bytes:
 def told(
     waiting: Waiting, after: int | None, job: str | None = None, reach: Reach = EVERY_JOB
 ) -> bytes | Iterator[bytes]:
-    """The body of a stream; raises ``TooManyWaiting`` and ``DatabaseUnavailable``.
+    """The body of a stream; raises ``TooManyWaiting``, ``DatabaseUnavailable`` and ``CrossSite``.
 
     A server with one thread has none to spare for streams.
     """
@@ -75,6 +76,7 @@ def told(
     if cherrypy.request.method == "HEAD":
         response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
         return b""
+    check_place(cherrypy.request.headers)
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
     events = waiting.follow(after, job, reach)

@@ -10,14 +10,14 @@ from ..errors import BadQuery
 from ..job import Job
 from ..waiting import Waiting
 from .server.intake import GONE
+from .site import check_place
 
 MOST = 999_999
 """The most seconds that may be asked for; the setting ``wait_limit`` says how many are waited."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-_PREFERRED = re.compile(
-    r"""(?:^|,)\s*wait\s*=\s*(?:([0-9]{1,6})|"([0-9]{1,6})")\s*(?=[,;]|$)""", re.ASCII | re.IGNORECASE
-)
-
+_PREFERENCE = re.compile(r"""(?:[^,"]|"(?:[^"\\]|\\.?)*(?:"|$))+""")
+"""One of several, up to a comma that is not in quotes; what is quoted and never ends is quoted to the end."""
+_WAIT = re.compile(r"""\s*wait\s*=\s*(?:([0-9]{1,6})|"([0-9]{1,6})")\s*(?:;.*)?""", re.ASCII | re.IGNORECASE)
 
 Query = str | list[str] | None
 """The value of a query parameter: a list when it came several times."""
@@ -37,14 +37,23 @@ class Wait(NamedTuple):
 
 
 def asked(query: Query) -> Wait:
-    """What the request asks for; raises ``BadQuery``, while a preference that cannot be read counts for nothing."""
+    """What the request asks for; raises ``BadQuery``, and ``CrossSite`` when it would wait for another site's page."""
+    wait = _read(query)
+    if wait.seconds:
+        check_place(cherrypy.request.headers)
+    return wait
+
+
+def _read(query: Query) -> Wait:
+    """By the query, or by a preference; one that cannot be read counts for nothing."""
     if query is not None:
         if not isinstance(query, str) or not NUMBER.fullmatch(query) or not 0 <= float(query) <= MOST:
             raise BadQuery(
                 f"The query parameter wait is {query!r:.80}; it must be a number of seconds up to {MOST}, once."
             )
         return Wait(float(query))
-    found = _PREFERRED.search(cherrypy.request.headers.get("Prefer", ""))
+    preferences = _PREFERENCE.findall(cherrypy.request.headers.get("Prefer", ""))
+    found = next(filter(None, map(_WAIT.fullmatch, preferences)), None)
     return Wait(float(found[1] or found[2]), preferred=True) if found else Wait(0.0)
 
 
