@@ -77,10 +77,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engine.subscribe("start", app.upkeep.start)
     engine.subscribe("stop", app.relay.stop)
     engine.subscribe("stop", app.upkeep.stop)
+    _serve(engine)
+    return 0
+
+
+def _serve(engine: Any) -> None:
+    """Serve until SIGTERM, which counts once, and not before all has started.
+
+    CherryPy would stop, in the middle of its start or of its stop, what has not started or is just stopping.
+    """
+    asked = False
+
+    def end() -> None:
+        nonlocal asked
+        asked = True
+        if engine.state == engine.states.STARTED:
+            engine.exit()
+
+    engine.signal_handler.handlers["SIGTERM"] = end
     engine.signals.subscribe()
     engine.start()
+    if asked and engine.state == engine.states.STARTED:
+        engine.exit()
     engine.block()
-    return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -118,3 +118,14 @@ def test_a_missing_configuration_file_is_named(processes: Processes) -> None:
     ran = processes.run("-m", "pacifica.dispatcher", "-c", "nowhere.ini")
     assert ran.returncode == 1
     assert "nowhere.ini" in ran.stderr
+
+
+def test_a_server_that_is_told_to_end_while_it_starts_ends_in_order(processes: Processes) -> None:
+    web = processes.start(
+        "web", ["-m", "pacifica.dispatcher", "-p", str(free_port())], env={"BROKER_URL": "database://"}
+    )
+    web.wait_until_it_says("Bus STARTING")
+    web.send(signal.SIGTERM)
+    web.send(signal.SIGTERM)
+    assert web.wait() == 0
+    assert web.output().count("Bus EXITED") == 1
