@@ -4,6 +4,7 @@ import logging
 import sys
 
 from .config_options import LoggingSettings
+from .errors import DispatcherError
 from .logcontext import Context
 from .logformat import FORMATS
 
@@ -21,6 +22,7 @@ def dress(handlers: list[logging.Handler], settings: LoggingSettings) -> None:
 
 def configure(settings: LoggingSettings) -> None:
     """Log to standard error, unless the program that we are part of has a log of its own."""
+    logging.getLogger("celery.utils.dispatch.signal").addFilter(_is_not_raised_again)
     logging.getLogger(ACCESS).setLevel(logging.NOTSET if settings.access else logging.WARNING)
     root = logging.getLogger()
     if not root.handlers:
@@ -28,3 +30,8 @@ def configure(settings: LoggingSettings) -> None:
         dress([handler], settings)
         root.addHandler(handler)
         root.setLevel(settings.level.upper())
+
+
+def _is_not_raised_again(record: logging.LogRecord) -> bool:
+    """Celery logs an error of a signal's receiver with its traceback, and then hands it on; ours are sentences."""
+    return not (record.exc_info and isinstance(record.exc_info[1], DispatcherError))
