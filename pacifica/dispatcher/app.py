@@ -183,7 +183,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def relay(self) -> Relay:
         """Publishes the outbox in a thread of its own, once it is started."""
         own = self.settings.dispatcher
-        return Relay(self.outbox, Publisher(self).publish, interval=own.relay_interval, batch=own.relay_batch)
+        broker = Publisher(self)
+        return Relay(self.outbox, broker.publish, broker.greet, interval=own.relay_interval, batch=own.relay_batch)
 
     @cached_property
     def feed(self) -> Feed:

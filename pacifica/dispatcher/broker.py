@@ -8,8 +8,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,20 +85,17 @@ class Publisher:
         them; others may have been sent. RabbitMQ gets all of them before the first confirmation is waited for,
         Redis in one pipeline.
         """
-        with self._turn:
-            try:
-                self._send_all(jobs)
-            except DatabaseUnavailable as error:
-                raise BrokerUnavailable(f"The broker, which is the database, is away. {error}") from error
-            except (BrokerUnavailable, MessageRefused):
-                self.close()
-                raise
-            except self._refusals() as error:
-                self.close()
-                raise MessageRefused(f"The broker refuses a message ({type(error).__name__}).") from error
-            except self._errors() as error:
-                self.close()
-                raise BrokerUnavailable(f"The broker cannot be reached ({type(error).__name__}).") from error
+        with self._turn, self._translated():
+            self._send_all(jobs)
+
+    def greet(self) -> None:
+        """Return when the broker has answered; raises ``BrokerUnavailable``.
+
+        A new channel is what each broker must answer for: RabbitMQ opens it, Redis is pinged.
+        """
+        with self._turn, self._translated():
+            producer = self._open()
+            producer.connection.channel().close()
 
     def close(self) -> None:
         """Close the connection, whatever state it is in; the next message opens another."""
@@ -106,6 +103,23 @@ class Publisher:
         if connection is not None:
             with suppress(*self._errors(connection)):
                 connection.collect(socket_timeout=1)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Close the connection on whatever goes wrong with it, and say what that was."""
+        try:
+            yield
+        except DatabaseUnavailable as error:
+            raise BrokerUnavailable(f"The broker, which is the database, is away. {error}") from error
+        except (BrokerUnavailable, MessageRefused):
+            self.close()
+            raise
+        except self._refusals() as error:
+            self.close()
+            raise MessageRefused(f"The broker refuses a message ({type(error).__name__}).") from error
+        except self._errors() as error:
+            self.close()
+            raise BrokerUnavailable(f"The broker cannot be reached ({type(error).__name__}).") from error
 
     def _send_all(self, jobs: Sequence[Outgoing]) -> None:
         producer = self._open()

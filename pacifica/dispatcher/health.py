@@ -115,30 +115,35 @@ class Health:
         self._look = Remembered(self._look_now, KEPT)
 
     def look(self) -> Readiness:
-        """How all parts are, at most a second old; never raises for a part that is away."""
-        return self._look.get()
+        """How all parts are, at most a second old; never raises for a part that is away, nor waits long for it."""
+        try:
+            return self._look.get()
+        except TimeoutError:
+            return self._without_database("The database has not answered yet.")
 
     def _look_now(self) -> Readiness:
-        broker = self._broker()
         try:
             schema = self._schema()
             workers = self._census.look(self._workers.beats()) if schema == OK else Workers()
             backlog = self._outbox.backlog(at=now(), limit=COUNTED) if schema == OK else None
         except DatabaseUnavailable as error:
             self._census.forget()
-            away = Part(UNAVAILABLE, _since(self._good), str(error))
-            unseen = dict.fromkeys(("schema", "outbox", "workers"), Part(UNKNOWN))
-            return Readiness({"database": away, "broker": broker, **unseen}, 0, Workers())
+            return self._without_database(str(error))
         self._good = time.monotonic()
         age = None if backlog is None or backlog.since is None else max(0.0, (now() - backlog.since) / 1_000_000)
         parts = {
             "database": Part(OK, 0.0),
-            "broker": broker,
+            "broker": self._broker(),
             "schema": Part(OK, 0.0) if schema == OK else Part(UNAVAILABLE, None, schema),
             "outbox": Part(UNKNOWN) if backlog is None else _outbox_part(age),
             "workers": Part(UNKNOWN) if schema != OK else _workers_part(workers),
         }
         return Readiness(parts, 0 if backlog is None else backlog.jobs, workers)
+
+    def _without_database(self, told: str) -> Readiness:
+        away = Part(UNAVAILABLE, _since(self._good), told)
+        unseen = dict.fromkeys(("schema", "outbox", "workers"), Part(UNKNOWN))
+        return Readiness({"database": away, "broker": self._broker(), **unseen}, 0, Workers())
 
     def _broker(self) -> Part:
         relay = self._relay()

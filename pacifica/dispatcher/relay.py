@@ -29,23 +29,34 @@ LEASE = 30_000_000
 """Microseconds that a sweep keeps its jobs from other relays: longer than publishing them may take."""
 SHORTEST_DEFERMENT, LONGEST_DEFERMENT = 5_000_000, 3_600_000_000
 """Microseconds that a job which the broker refuses is left alone; in between, half of its age."""
+SILENCE = 5.0
+"""Seconds without anything to send after which the broker is asked whether it is there."""
 
 
 class Relay:
     """Publishes jobs until it is stopped.
 
     ``publish`` raises ``BrokerUnavailable``, and ``MessageRefused`` for what is wrong with one of the messages; it
-    may then have sent others.
+    may then have sent others. ``greet`` asks the broker for an answer, and raises ``BrokerUnavailable``.
 
     ``interval`` is the seconds between two sweeps, ``batch`` the jobs of one round. ``on_publish`` is told what
-    became of how many messages, and ``confirmed`` is when the broker took one last, by the monotonic clock.
+    became of how many messages, and ``confirmed`` is when the broker answered last, by the monotonic clock.
     """
 
     def __init__(
-        self, outbox: Outbox, publish: Callable[[Sequence[Outgoing]], None], *, interval: float, batch: int
+        self,
+        outbox: Outbox,
+        publish: Callable[[Sequence[Outgoing]], None],
+        greet: Callable[[], None] = lambda: None,
+        *,
+        interval: float,
+        batch: int,
     ) -> None:
         self._outbox = outbox
         self._publish = publish
+        self._greet = greet
+        self._asked = -math.inf
+        self._away = False
         self._interval = interval
         self._batch = batch
         self._memory: deque[Outgoing] = deque()
@@ -96,12 +107,14 @@ class Relay:
         try:
             batch = gather()
             more = len(batch) == self._batch
-            if batch and (sent := self._send(batch)):
+            if not batch:
+                self._ask_broker()
+            elif sent := self._send(batch):
                 self.confirmed = time.monotonic()
                 self.on_publish("sent", len(sent))
                 failpoints.reach("after-publish")
                 self._outbox.mark_published(sent, at=now())
-                self.broker_state = "ok"
+                self.broker_state, self._away, self._asked = "ok", False, self.confirmed
         except BrokerUnavailable as error:
             self._broker_is_away(error, batch)
             return False
@@ -115,6 +128,16 @@ class Relay:
             self._pause()
             return False
         return more
+
+    def _ask_broker(self) -> None:
+        """Where nothing is sent, nobody would learn that the broker has gone, or is back."""
+        if time.monotonic() < self._asked + SILENCE:
+            return
+        self._asked = time.monotonic()
+        self._greet()
+        self.confirmed = time.monotonic()
+        if self._away:
+            self.broker_state, self._away = "ok", False
 
     def _send(self, batch: list[Outgoing], *, again: bool = True) -> list[Outgoing]:
         """Publish the batch, in halves when something in it cannot be sent; returns what was sent.
@@ -166,7 +189,9 @@ class Relay:
     def _broker_is_away(self, error: BrokerUnavailable, batch: Sequence[Outgoing]) -> None:
         if self.broker_state != str(error):
             logger.warning("%s Accepted jobs wait in the outbox.", error)
-        self.broker_state = str(error)
+        self.broker_state, self._away = str(error), True
+        if not batch:
+            return
         self.on_publish("unavailable", len(batch))
         unsent = [*batch, *(self._memory.popleft() for _ in range(len(self._memory)))]
         try:

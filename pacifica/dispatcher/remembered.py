@@ -7,6 +7,9 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
+PATIENCE = 1.0
+"""Seconds that whoever asks waits for another thread, which may be waiting for something that never answers."""
+
 
 class Remembered(Generic[Value]):
     """What ``find`` returned, at most ``seconds`` old; of several threads that ask at once, one finds it."""
@@ -17,10 +20,17 @@ class Remembered(Generic[Value]):
         self._lock = threading.Lock()
         self._kept: tuple[Value, float] | None = None
 
-    def get(self) -> Value:
-        """The value; whatever ``find`` raises is raised, and not kept."""
-        with self._lock:
+    def get(self, patience: float = PATIENCE) -> Value:
+        """The value; whatever ``find`` raises is raised, and not kept.
+
+        Raises ``TimeoutError`` when another thread is not done with finding it for ``patience`` seconds.
+        """
+        if not self._lock.acquire(timeout=patience):
+            raise TimeoutError
+        try:
             if self._kept is None or time.monotonic() >= self._kept[1]:
                 value = self._find()
                 self._kept = value, time.monotonic() + self._seconds
             return self._kept[0]
+        finally:
+            self._lock.release()

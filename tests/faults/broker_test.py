@@ -94,6 +94,21 @@ def dispatch_timed(stack: Stack, times: int) -> tuple[list[str], list[float]]:
     return uuids, took
 
 
+def test_who_has_nothing_to_send_sees_the_broker_go_and_return(make_bench: Make, own_broker: Own) -> None:
+    server = own_broker("redis")
+    bench = make_bench(server.url)
+    server.stop()
+    stack = Stack(bench.processes, bench.processes.start_gunicorn(workers=2))
+
+    def seen() -> set[str]:
+        """What several looks find: each is answered by one of the two processes."""
+        return {stack.get("/health/ready").json()["checks"]["broker"]["verdict"] for _ in range(8)}
+
+    eventually(lambda: seen() == {"degraded"}, 20)
+    server.start()
+    eventually(lambda: seen() == {"ok"}, 20)
+
+
 @pytest.mark.parametrize(("kind", "fault"), AWAY)
 def test_jobs_accepted_while_the_broker_is_away_wait_and_are_sent_on_its_return(
     make_bench: Make, own_broker: Own, kind: str, fault: Callable[[Server], Iterator[None]], note: Note

@@ -1,13 +1,15 @@
 """Who lives, and how the parts are that a job needs."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pacifica.dispatcher import health
-from pacifica.dispatcher.health import Census, Health, Workers
+from pacifica.dispatcher.health import Census, Health, Readiness, Workers
 from pacifica.dispatcher.job import now
 from pacifica.dispatcher.remembered import Remembered
 from pacifica.dispatcher.store.database import Database
@@ -146,3 +148,27 @@ def test_many_who_ask_share_one_look() -> None:
     kept = Remembered(lambda: looks.append(1) or len(looks), 60)
     assert [kept.get() for _ in range(5)] == [1] * 5
     assert looks == [1]
+
+
+def test_who_asks_while_the_database_is_silent_is_told_so_and_waits_for_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def silent() -> str:
+        asked.set()
+        assert answered.wait(30)
+        return "ok"
+
+    def look() -> Readiness:
+        with closing(bench.database):
+            return bench.health.look()
+
+    monkeypatch.setattr(bench.health, "_schema", silent)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(look)
+        assert asked.wait(30)
+        seen = bench.health.look()
+        assert (seen.verdict, seen.parts["database"].told) == ("unavailable", "The database has not answered yet.")
+        answered.set()
+        assert first.result(30).parts["database"].verdict == "ok"

@@ -36,6 +36,12 @@ class FakeBroker:
         self.sent: list[str] = []
         self.rounds: list[int] = []
         self.tries = 0
+        self.greeted = 0
+
+    def greet(self) -> None:
+        self.greeted += 1
+        if self.away:
+            raise BrokerUnavailable("The broker cannot be reached (test).")
 
     def publish(self, jobs: Sequence[Outgoing]) -> None:
         self.tries += 1
@@ -58,7 +64,7 @@ class Bench:
 
     def relay(self, interval: float = SOON, batch: int = 10, *, start: bool = True) -> Relay:
         """A relay, which is stopped in the end."""
-        made = Relay(self.outbox, self.broker.publish, interval=interval, batch=batch)
+        made = Relay(self.outbox, self.broker.publish, self.broker.greet, interval=interval, batch=batch)
         self._threads.callback(made.stop)
         if start:
             made.start()
@@ -104,6 +110,33 @@ def test_what_another_process_left_is_swept_up(bench: Bench) -> None:
     eventually(lambda: all(bench.published(job) for job in made))
     assert bench.broker.sent == [job.uuid for job in made]
     assert bench.broker.rounds == [10, 10, 5]
+
+
+def test_a_relay_that_has_nothing_to_send_learns_that_the_broker_has_gone_and_is_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.relay.SILENCE", SOON)
+    relay = bench.relay()
+    first = eventually(lambda: relay.confirmed)
+    bench.broker.away = True
+    eventually(lambda: "cannot be reached" in relay.broker_state)
+    bench.broker.away = False
+    eventually(lambda: relay.broker_state == "ok")
+    assert eventually(lambda: relay.confirmed) > first
+    assert bench.broker.tries == 0
+
+
+def test_a_message_that_was_refused_is_not_forgotten_as_the_broker_answers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.relay.SILENCE", SOON)
+    bench.broker.says_no = MessageRefused("no such queue")
+    bench.broker.poison.add(bench.accept().uuid)
+    relay = bench.relay()
+    eventually(lambda: relay.broker_state == "no such queue")
+    greeted = bench.broker.greeted
+    eventually(lambda: bench.broker.greeted > greeted + 1)
+    assert relay.broker_state == "no such queue"
 
 
 def test_a_job_for_later_is_published_when_its_time_has_come(bench: Bench) -> None:

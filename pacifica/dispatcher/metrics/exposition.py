@@ -35,6 +35,10 @@ class Seen(NamedTuple):
     backlog: Backlog
 
 
+SCRAPE = 60.0
+"""Seconds that a scrape waits for another one that reads the record."""
+
+
 class Record:
     """A collector of what the record says; a part of it that cannot be read is left out.
 
@@ -60,7 +64,7 @@ class Record:
         # A database that has just been silent is not asked again: the scrape would take as long once more.
         ask = health.parts["schema"].verdict == OK
         yield from _of_tally(self._tally.look(ask=ask), self._label)
-        if ask and (seen := self._seen.get()) is not None:
+        if ask and (seen := self._seen.get(SCRAPE)) is not None:
             yield from _of_jobs(seen, self._label)
 
     def describe(self) -> list[Metric]:
