@@ -3,12 +3,14 @@
 import csv
 import io
 from pathlib import Path
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.cli.lines import Defaults, Facts, comma_separated, facts, ndjson
-from pacifica.dispatcher.client import Problem
+from pacifica.dispatcher.cli.options import options_of
+from pacifica.dispatcher.client import BatchItem, Problem
 
 PLAIN = Defaults("add", {})
 CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=5)
@@ -48,6 +50,14 @@ def test_a_line_of_ndjson_wins_over_what_all_have_in_common() -> None:
     assert found[1].item == {"task": "mul", "options": {"priority": 9, "queue": "q"}}
     assert [isinstance(line.item, Problem) for line in found] == [False, False, True, True, False]
     assert isinstance(next(ndjson([b"{}"], Defaults(None, {}))).item, Problem)
+
+
+def test_a_label_for_all_lines_stands_beside_those_of_a_line_whose_own_win() -> None:
+    common = Defaults("add", options_of([("labels", '{"x": "1"}')], [("run", "55"), ("who", "all")]))
+    source = [b'{"options": {"labels": {"a": "b", "who": "line"}}}', b"{}", b'{"options": {"labels": 3}}']
+    found = [cast("BatchItem", line.item)["options"]["labels"] for line in ndjson(source, common)]
+    everywhere = {"run": "55", "x": "1"}
+    assert found == [{**everywhere, "a": "b", "who": "line"}, {**everywhere, "who": "all"}, 3]
 
 
 def test_a_file_is_known_by_its_path_its_content_and_what_is_said_for_all_lines(tmp_path: Path) -> None:

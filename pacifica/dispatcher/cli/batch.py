@@ -16,8 +16,8 @@ from rich.text import Text
 from ..client import BatchItem, JobStatus, NotReachable, Problem, RemoteJob, State
 from . import lines, showing
 from .exits import Failed, Refused, Unreachable
-from .jobs import OPTIONS, Pairs, options_of
 from .lines import Line
+from .options import NAMES, Pairs, options_of
 from .screen import print_json
 from .talking import Pair, Talk, talking_patiently
 
@@ -63,8 +63,15 @@ class Sent(NamedTuple):
 @click.option(
     "--format", "form", type=click.Choice(["ndjson", "csv"]), help="By default what the file's name ends with."
 )
-@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"For all lines: one of {OPTIONS}.")
-@click.option("-l", "--label", "labels", type=Pair(), multiple=True, help="A label for all lines.")
+@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"For all lines: one of {NAMES}.")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    type=Pair(),
+    multiple=True,
+    help="A label for all lines, beside those of its own that a line has; on the same name the line's own wins.",
+)
 @click.option("--key", help="What the batch is known by when it is run again; by default the file's path and content.")
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended; the lines then say how.")
 @talking_patiently

@@ -2,26 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack
 
 import click
 
-from ..client import JobStatus, Options, RemoteJob, State
+from ..client import JobStatus, RemoteJob, State
 from ..client import Refused as RefusedByServer
 from ..client.errors import NoResult
 from ..client.retries import Deadline
-from ..readings import readings
 from . import arguments, showing
 from .exits import Failed, Refused
+from .options import NAMES, Pairs, options_of
 from .screen import print_json, print_table
 from .talking import Pair, Seconds, Talk, talking
 
-OPTIONS = ", ".join(sorted(Options.__annotations__))
 uuids = click.argument("uuids", metavar="UUID…", nargs=-1, required=True)
 one_uuid = click.argument("uuid", metavar="UUID")
-
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 class Given(TypedDict):
@@ -52,8 +48,15 @@ class TakesNumbers(click.Command):
 @click.argument("task")
 @click.argument("args", nargs=-1)
 @click.option("-k", "--kwarg", "kwargs", type=Pair(), multiple=True, help="An argument by its name.")
-@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"One of {OPTIONS}.")
-@click.option("-l", "--label", "labels", type=Pair(), multiple=True, help="A label to search by.")
+@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"One of {NAMES}.")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    type=Pair(),
+    multiple=True,
+    help="A label to search by; several may be given, also beside -o labels=JSON, which wins.",
+)
 @click.option("--key", help="Dispatch it once under this Idempotency-Key: the same job however often it is said.")
 @click.option(
     "--wait",
@@ -207,12 +210,6 @@ def _arguments_of(talk: Talk, task: str) -> Mapping[str, Any]:
         if error.status != 403:
             raise
         return {}
-
-
-def options_of(given: Sequence[tuple[str, str]], labels: Sequence[tuple[str, str]]) -> Options:
-    """The options as JSON values; which there are, and what they may be, is the service's to say."""
-    options: dict[str, Any] = {name: readings(text)[0] for name, text in given}
-    return cast("Options", {**options, "labels": dict(labels)} if labels else options)
 
 
 def _print_outcome(talk: Talk, job: RemoteJob, seconds: float) -> None:

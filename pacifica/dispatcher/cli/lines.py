@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from .. import jsontext
 from ..client import BatchItem, Options, Problem
 from . import arguments
+from .options import merged
 
 
 class Line(NamedTuple):
@@ -21,7 +22,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What all lines have in common: a line's own task and options win."""
+    """What all lines have in common: a line's own task, options and labels win."""
 
     task: str | None
     options: Options
@@ -31,7 +32,7 @@ class Defaults:
         if "task" not in given and self.task is None:
             return Problem.bad_item('The line names no task; say it in "task", or with --task.')
         options = given.get("options", {})
-        both = {**self.options, **options} if isinstance(options, dict) else options
+        both = merged(self.options, options) if isinstance(options, dict) else options
         return cast("BatchItem", {"task": self.task, **given, **({"options": both} if both else {})})
 
 
