@@ -148,7 +148,7 @@ def _opened(talk: Talk, given: Given) -> Iterator[Iterator[Line]]:
         if schema is None:
             yield lines.ndjson(source, given.defaults)
             return
-        # What is not UTF-8 becomes lone surrogates, which the service refuses by the line.
+        # What is not UTF-8 becomes lone surrogates, so that it is told by its line.
         text = TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
             yield lines.comma_separated(text, given.defaults, schema)

@@ -85,7 +85,8 @@ class Problem:
     @classmethod
     def bad_item(cls, detail: str) -> Self:
         """Of an item of a batch that cannot be sent at all, as the service would tell it."""
-        return cls.of({"type": f"{TYPE_PREFIX}bad-request", "status": 400, "detail": detail})
+        told = {"title": "Bad Request", "status": 400, "detail": detail, "message": detail}
+        return cls.of({"type": f"{TYPE_PREFIX}bad-request", **told})
 
 
 @dataclass(frozen=True, slots=True)
