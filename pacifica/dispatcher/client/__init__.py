@@ -8,6 +8,7 @@ from .client import DispatcherClient
 from .errors import (
     BadAddress,
     BadAnswer,
+    BadToken,
     ClientError,
     Fault,
     JobFailed,
@@ -24,6 +25,7 @@ from .values import BatchItem, JobEvent, JobStatus, Options, Problem, Readiness,
 __all__ = [
     "BadAddress",
     "BadAnswer",
+    "BadToken",
     "BatchItem",
     "ClientError",
     "DispatcherClient",

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from .. import jsontext
-from .errors import BadAddress, BadAnswer, NotReachable, Refused, TimedOut
+from .errors import BadAddress, BadAnswer, BadToken, NotReachable, Refused, TimedOut
 from .retries import Deadline, Retries, asked_pause
 from .values import Problem
 
@@ -42,14 +42,18 @@ class Sending(TypedDict, total=False):
 
 
 class Bearer(AuthBase):
-    """The token; as ``auth``, so that no ``.netrc`` replaces it."""
+    """The token, without the blanks and line ends around it; as ``auth``, so that no ``.netrc`` replaces it."""
 
     def __init__(self, token: str | None) -> None:
-        self._token = token
+        self._token = (token or "").strip()
+        if not re.fullmatch("[!-~]*", self._token):
+            raise BadToken(
+                "The token cannot be sent: it has a blank, a line end or another character in it that no token has."
+            )
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the header, if there is a token."""
-        if self._token is not None:
+        if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 

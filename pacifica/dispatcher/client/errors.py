@@ -2,6 +2,7 @@
 
 ClientError
 ├── BadAddress    the URL of the service is none
+├── BadToken      the token cannot be sent
 ├── NotReachable  nobody answers there, or only that the service cannot work now
 ├── BadAnswer     what answers there is not a dispatcher
 ├── Refused       the service says no; its problem document tells why
@@ -25,6 +26,10 @@ class ClientError(Exception):
 
 class BadAddress(ClientError, ValueError):
     """The URL of the service is none."""
+
+
+class BadToken(ClientError, ValueError):
+    """The token cannot be sent; it is a secret, and so not told."""
 
 
 class NotReachable(ClientError):
