@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from .. import jsontext
-from .errors import BadAddress, BadAnswer, BadToken, NotReachable, Refused, TimedOut
+from .errors import BadAddress, BadAnswer, BadToken, BadValue, NotReachable, Refused, TimedOut
 from .retries import Deadline, Retries, asked_pause
 from .values import Problem
 
@@ -143,6 +143,8 @@ class Connection:
             raise NotReachable(f"The service at {self.url} does not answer in time.") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             raise NotReachable(f"The service at {self.url} cannot be reached: {_reason(error)}.") from error
+        except (requests.exceptions.InvalidHeader, UnicodeEncodeError) as error:
+            raise BadValue(f"A key or another header cannot be sent: {error}.") from error
         except requests.RequestException as error:
             raise BadAnswer(f"The service at {self.url} cannot be talked to: {error}.") from error
 

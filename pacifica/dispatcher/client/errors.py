@@ -3,6 +3,7 @@
 ClientError
 ├── BadAddress    the URL of the service is none
 ├── BadToken      the token cannot be sent
+├── BadValue      what was given cannot be sent, such as an argument that is not JSON
 ├── NotReachable  nobody answers there, or only that the service cannot work now
 ├── BadAnswer     what answers there is not a dispatcher
 ├── Refused       the service says no; its problem document tells why
@@ -30,6 +31,10 @@ class BadAddress(ClientError, ValueError):
 
 class BadToken(ClientError, ValueError):
     """The token cannot be sent; it is a secret, and so not told."""
+
+
+class BadValue(ClientError, ValueError):
+    """What was given cannot be sent; nothing was."""
 
 
 class NotReachable(ClientError):
