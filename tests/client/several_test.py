@@ -58,6 +58,35 @@ def test_status_shows_those_that_there_are(service: Stub) -> None:
     assert [line.split()[0] for line in told.stdout.splitlines()] == ["UUID", DONE]
 
 
+def test_watch_counts_a_job_once_and_takes_uuids_or_filters(service: Stub) -> None:
+    service.will(failed)
+    told = ran(service, "watch", FAILED, FAILED)
+    assert (told.stderr, told.exit_code) == ("Error: 1 of 1 jobs did not succeed.\n", 1)
+    told = ran(service, "watch", FAILED, "--task", "add")
+    assert "Jobs are watched by their UUIDs, or by what they have in common; not by both." in told.stderr
+    assert told.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("2026-11-24", "2026-11-24T00%3A00%3A00%2B00%3A00"),
+        ("2026-11-24T09:30:00+02:00", "2026-11-24T09%3A30%3A00%2B02%3A00"),
+        ("1.5h", "5400.0"),
+    ],
+)
+def test_search_takes_a_day_a_time_and_how_long_ago(service: Stub, said: str, asked: str) -> None:
+    service.will(Answer(body={"jobs": [], "next": None}))
+    assert ran(service, "search", "--since", said).exit_code == 0
+    assert f"since={asked}&" in service.asked[0].path
+
+
+def test_search_says_which_times_there_are(service: Stub) -> None:
+    for said in ("yesterday", "2026-11-24T09:30"):
+        told = ran(service, "search", "--since", said)
+        assert (told.exit_code, f"'{said}' is no time: it may be one with an offset" in told.stderr) == (2, True)
+
+
 def test_who_is_not_known_is_told_so_once(service: Stub) -> None:
     service.will(Answer(401, {"status": 401, "detail": "A token is missing."}))
     told = ran(service, "cancel", DONE, NONE)

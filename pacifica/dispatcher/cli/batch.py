@@ -83,7 +83,7 @@ def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
     batch, with jobs of its own. FILE may be - for standard input; it then takes a --key to be run again.
 
     NDJSON has a JSON object a line: {"task": "add", "args": [2, 2], "kwargs": {}, "options": {}}. The first line of
-    CSV names the arguments; values are text and read as in a URL, an empty one is left out.
+    CSV names the arguments, each once; values are text and read as in a URL, an empty one is left out.
 
     Printed is for each line its number and its UUID; what is refused goes to standard error. With --json all of it
     goes to standard output: {"line": 1, "uuid": …} or {"line": 2, "problem": {…}}. Exit code 2 when a line was
