@@ -14,7 +14,7 @@ from .stub import JOB, Answer, Stub, stubbed
 RUNS, FAILED, DONE, NONE = (f"01a20a87-952e-7637-b259-00000000000{n}" for n in range(4))
 ERROR = {"type": "RuntimeError", "message": "Oh no.", "traceback": ""}
 STILL = f"Error: Job {RUNS} (add) is still STARTED after 0.05 s.\n"
-OH_NO = f"Error: Job {FAILED} (add) ended without a result: RuntimeError: Oh no.\n"
+OH_NO = f"Error: Job {FAILED} (add) failed: RuntimeError: Oh no.\n"
 NO_SUCH = "Error: No job has that UUID.\n"
 runs = Answer(body={**JOB, "uuid": RUNS, "state": "STARTED"}, headers={"Preference-Applied": "wait"})
 failed = Answer(body={**JOB, "uuid": FAILED, "state": "FAILURE", "error": ERROR})

@@ -181,7 +181,7 @@ def wait(talk: Talk, uuids: tuple[str, ...], timeout: float | None) -> None:
             failed.append(job)
     if failed:
         several = f"{len(failed)} of {len(set(uuids))} jobs did not succeed."
-        faults.tell(Exit.FAILED, several if len(failed) > 1 else str(NoResult(failed[0])))
+        faults.tell(Exit.FAILED, several if len(failed) > 1 else str(NoResult.of(failed[0])))
     faults.end()
 
 

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..job import State
+
 if TYPE_CHECKING:
     from .values import JobStatus, Problem
 
@@ -103,6 +105,11 @@ class NoResult(ClientError):
         super().__init__(f"Job {job.uuid} ({job.task}) {self._ended}{told}".rstrip(".") + ".")
 
     _ended = "ended without a result"
+
+    @staticmethod
+    def of(job: "JobStatus") -> "NoResult":
+        """The error of a job that has not succeeded."""
+        return JobRevoked(job) if job.state is State.REVOKED else JobFailed(job)
 
 
 class JobFailed(NoResult):
