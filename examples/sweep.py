@@ -8,6 +8,7 @@ Run it again, also after Ctrl-C: the same grid under the same name is the same j
 not computed again (for a day). DISPATCHER_URL says where the service is, DISPATCHER_TOKEN who you are.
 """
 
+import argparse
 import sys
 from itertools import product
 
@@ -56,7 +57,9 @@ def outcome(job: RemoteJob | Problem) -> str:
 
 def main() -> None:
     """Sweep with the task that the command line names."""
-    task = sys.argv[1] if len(sys.argv) > 1 else "mul"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", nargs="?", default="mul", help="what to compute for each temperature and pressure")
+    task = parser.parse_args().task
     try:
         with DispatcherClient() as client:
             Console().print(sweep(client, task))

@@ -94,6 +94,14 @@ def test_a_reader_that_goes_away_ends_a_command_in_silence() -> None:
     assert (told.returncode, told.stderr) == (141, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_disk_that_is_full_ends_a_command_with_1() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-c", CODE, "completion", "fish"]
+        told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    assert (told.returncode, told.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
+
+
 COMPLETE = r"""
 source <("$0" completion bash)
 complete -p pacifica-dispatcher-cmd

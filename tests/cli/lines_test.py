@@ -2,13 +2,18 @@
 
 import csv
 import io
+import re
 from pathlib import Path
+from typing import cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacifica.dispatcher.cli.exits import Refused
 from pacifica.dispatcher.cli.lines import Defaults, Facts, comma_separated, facts, ndjson
-from pacifica.dispatcher.client import Problem
+from pacifica.dispatcher.cli.options import options_of
+from pacifica.dispatcher.client import BatchItem, Problem
 
 PLAIN = Defaults("add", {})
 CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=5)
@@ -27,9 +32,36 @@ def test_what_a_program_writes_as_csv_is_read_back_as_text(rows: list[tuple[str,
 def test_a_bad_line_of_csv_is_told_by_its_number_and_the_rest_goes_on() -> None:
     text = 'a,b\n1,"x\ny"\n2\n\n"3"4,5\n6,\n'
     found = list(comma_separated(io.StringIO(text, newline=""), PLAIN, {}))
-    assert [line.number for line in found] == [3, 4, 6, 7]
+    assert [line.number for line in found] == [2, 4, 6, 7]
     assert [isinstance(line.item, Problem) for line in found] == [False, True, True, False]
     assert found[3].item == {"task": "add", "kwargs": {"a": 6}}
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("a,b,a,b,c", "Line 1 names 'a', 'b' more than once"),
+        ("\na,b,", "Line 2 has no name for column 3; a comma at the end"),
+        ('"a"b', "Line 1 is to name the arguments. The line is not CSV"),
+        ("a,\udce9", "Line 1 is to name the arguments. The line is not UTF-8"),
+    ],
+)
+def test_a_header_that_could_put_a_value_in_a_wrong_place_is_refused(header: str, told: str) -> None:
+    with pytest.raises(Refused, match=re.escape(told)):
+        list(comma_separated(io.StringIO(f"{header}\n1,2\n", newline=""), PLAIN, {}))
+
+
+def test_a_line_of_csv_that_is_not_utf_8_is_told_as_that() -> None:
+    source = io.TextIOWrapper(io.BytesIO("a\nx\né\ny\n".encode("latin-1")), "utf-8", "surrogateescape", newline="")
+    found = list(comma_separated(source, PLAIN, {}))
+    assert [isinstance(line.item, Problem) for line in found] == [False, True, False]
+    problem = cast("Problem", found[1].item)
+    assert (found[1].number, problem.detail) == (3, "The line is not UTF-8; save the file in that encoding.")
+
+
+def test_a_problem_that_is_made_here_has_the_members_of_one_of_the_service() -> None:
+    told = {"title": "Bad Request", "status": 400, "detail": "No.", "message": "No."}
+    assert Problem.bad_item("No.").document == {"type": "urn:pacifica-dispatcher:problem:bad-request", **told}
 
 
 def test_a_line_of_ndjson_wins_over_what_all_have_in_common() -> None:
@@ -48,6 +80,14 @@ def test_a_line_of_ndjson_wins_over_what_all_have_in_common() -> None:
     assert found[1].item == {"task": "mul", "options": {"priority": 9, "queue": "q"}}
     assert [isinstance(line.item, Problem) for line in found] == [False, False, True, True, False]
     assert isinstance(next(ndjson([b"{}"], Defaults(None, {}))).item, Problem)
+
+
+def test_a_label_for_all_lines_stands_beside_those_of_a_line_whose_own_win() -> None:
+    common = Defaults("add", options_of([("labels", '{"x": "1"}')], [("run", "55"), ("who", "all")]))
+    source = [b'{"options": {"labels": {"a": "b", "who": "line"}}}', b"{}", b'{"options": {"labels": 3}}']
+    found = [cast("BatchItem", line.item)["options"]["labels"] for line in ndjson(source, common)]
+    everywhere = {"run": "55", "x": "1"}
+    assert found == [{**everywhere, "a": "b", "who": "line"}, {**everywhere, "who": "all"}, 3]
 
 
 def test_a_file_is_known_by_its_path_its_content_and_what_is_said_for_all_lines(tmp_path: Path) -> None:

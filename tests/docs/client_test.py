@@ -71,6 +71,7 @@ def test_the_sweep_shows_a_table_of_results_and_failures(service: Processes) -> 
     assert re.search(r"320 +│ 2\.5 +│ 800\.0 ", good.stdout)
     assert re.search(r"300 +│ 1\.5 +│ 450\.0 ", some.stdout)
     assert some.stdout.count("failed: ValueError: too hot") == 4
+    assert "usage: sweep.py" in service.run(script, "--help").stdout
     nobody = service.run(script, env={"DISPATCHER_URL": "nowhere"})
     assert (nobody.returncode, nobody.stderr.count("\n")) == (1, 1)
 

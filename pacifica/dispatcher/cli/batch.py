@@ -16,8 +16,8 @@ from rich.text import Text
 from ..client import BatchItem, JobStatus, NotReachable, Problem, RemoteJob, State
 from . import lines, showing
 from .exits import Failed, Refused, Unreachable
-from .jobs import OPTIONS, Pairs, options_of
 from .lines import Line
+from .options import NAMES, Pairs, options_of
 from .screen import print_json
 from .talking import Pair, Talk, talking_patiently
 
@@ -63,8 +63,15 @@ class Sent(NamedTuple):
 @click.option(
     "--format", "form", type=click.Choice(["ndjson", "csv"]), help="By default what the file's name ends with."
 )
-@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"For all lines: one of {OPTIONS}.")
-@click.option("-l", "--label", "labels", type=Pair(), multiple=True, help="A label for all lines.")
+@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"For all lines: one of {NAMES}.")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    type=Pair(),
+    multiple=True,
+    help="A label for all lines, beside those of its own that a line has; on the same name the line's own wins.",
+)
 @click.option("--key", help="What the batch is known by when it is run again; by default the file's path and content.")
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended; the lines then say how.")
 @talking_patiently
@@ -76,7 +83,7 @@ def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
     batch, with jobs of its own. FILE may be - for standard input; it then takes a --key to be run again.
 
     NDJSON has a JSON object a line: {"task": "add", "args": [2, 2], "kwargs": {}, "options": {}}. The first line of
-    CSV names the arguments; values are text and read as in a URL, an empty one is left out.
+    CSV names the arguments, each once; values are text and read as in a URL, an empty one is left out.
 
     Printed is for each line its number and its UUID; what is refused goes to standard error. With --json all of it
     goes to standard output: {"line": 1, "uuid": …} or {"line": 2, "problem": {…}}. Exit code 2 when a line was
@@ -141,7 +148,7 @@ def _opened(talk: Talk, given: Given) -> Iterator[Iterator[Line]]:
         if schema is None:
             yield lines.ndjson(source, given.defaults)
             return
-        # What is not UTF-8 becomes lone surrogates, which the service refuses by the line.
+        # What is not UTF-8 becomes lone surrogates, so that it is told by its line.
         text = TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
             yield lines.comma_separated(text, given.defaults, schema)

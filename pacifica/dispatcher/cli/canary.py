@@ -11,6 +11,7 @@ import requests
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
 from .. import jsontext
+from ..client.connection import Bearer
 from .exits import Exit
 from .findings import Finding, bad, good, skipped
 from .premises import START_WORKER, Premises
@@ -41,7 +42,7 @@ class Flight:
     """What is sent where: the canary's task and arguments, its queue, and how many seconds a stage may take."""
 
     url: str
-    token: str | None
+    bearer: Bearer
     task: str
     args: Sequence[Any]
     queue: str | None
@@ -55,7 +56,7 @@ class Canary:
         self._flight = flight
         self._premises = premises
         self._session = requests.Session()
-        self._session.auth = self._authorize
+        self._session.auth = flight.bearer
         self._job: dict[str, Any] = {}
 
     def fly(self) -> Iterator[Finding]:
@@ -184,12 +185,6 @@ class Canary:
         if self._job and self._job["state"] not in FINAL:
             with suppress(requests.RequestException):
                 self._ask("DELETE", f"/status/{self._job['uuid']}")
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Without a token, too, so that no ``.netrc`` sends another one's login."""
-        if self._flight.token:
-            request.headers["Authorization"] = f"Bearer {self._flight.token}"
-        return request
 
     def _ask(self, method: str, path: str, body: str | None = None) -> requests.Response:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from .. import jsontext
+from ..client import BadToken
+from ..client.connection import Bearer
 from ..errors import ConfigError
 from ..settings import find_sources
 from .canary import Canary, Flight
@@ -76,8 +78,9 @@ def doctor(  # noqa: PLR0913 - each is an option
     """
     if url is not None and not url.startswith(("http://", "https://")):
         raise click.BadParameter(f"{url!r} is no address; one looks like {DEFAULT_URL}.", param_hint="--url")
+    bearer = _bearer(token)
     premises = Premises(config) if url is None or _is_configured(config) else None
-    flight = Flight(url or DEFAULT_URL, token, task, args or DEFAULT_ARGS.get(task, []), queue, timeout)
+    flight = Flight(url or DEFAULT_URL, bearer, task, args or DEFAULT_ARGS.get(task, []), queue, timeout)
     findings = []
     for finding in _examine(premises, flight):
         findings.append(finding)
@@ -95,6 +98,13 @@ def _examine(premises: Premises | None, flight: Flight) -> Iterator[Finding]:
     else:
         yield from premises.look()
     yield from Canary(flight, premises).fly()
+
+
+def _bearer(token: str | None) -> Bearer:
+    try:
+        return Bearer(token)
+    except BadToken as error:
+        raise click.BadParameter(str(error), param_hint="--token") from None
 
 
 def _is_configured(config: Path | None) -> bool:

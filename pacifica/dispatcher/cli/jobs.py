@@ -1,27 +1,24 @@
 """``dispatch``, ``status``, ``result``, ``wait``, ``cancel``, ``retry``: one job, or a few, over HTTP."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, Unpack, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypedDict, Unpack
 
 import click
 
-from ..client import JobStatus, Options, RemoteJob, State
+from ..client import JobStatus, RemoteJob, State, TimedOut
 from ..client import Refused as RefusedByServer
 from ..client.errors import NoResult
 from ..client.retries import Deadline
-from ..readings import readings
 from . import arguments, showing
-from .exits import Failed, Refused
+from .exits import Exit
+from .options import NAMES, Pairs, options_of
 from .screen import print_json, print_table
+from .several import Faults
 from .talking import Pair, Seconds, Talk, talking
 
-OPTIONS = ", ".join(sorted(Options.__annotations__))
 uuids = click.argument("uuids", metavar="UUID…", nargs=-1, required=True)
 one_uuid = click.argument("uuid", metavar="UUID")
-
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 class Given(TypedDict):
@@ -52,15 +49,23 @@ class TakesNumbers(click.Command):
 @click.argument("task")
 @click.argument("args", nargs=-1)
 @click.option("-k", "--kwarg", "kwargs", type=Pair(), multiple=True, help="An argument by its name.")
-@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"One of {OPTIONS}.")
-@click.option("-l", "--label", "labels", type=Pair(), multiple=True, help="A label to search by.")
+@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"One of {NAMES}.")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    type=Pair(),
+    multiple=True,
+    help="A label to search by; several may be given, also beside -o labels=JSON, which wins.",
+)
 @click.option("--key", help="Dispatch it once under this Idempotency-Key: the same job however often it is said.")
 @click.option(
     "--wait",
     type=Seconds(),
     is_flag=False,
     flag_value=math.inf,
-    help="Wait for the result, at most so long, and print it in place of the UUID (with --json, the job).",
+    help="Wait for the result, at most so long, or without SECONDS as long as it takes, and print it in place of the "
+    "UUID (with --json the job, also when the time is over).",
 )
 @talking
 def dispatch(talk: Talk, task: str, args: tuple[str, ...], **given: Unpack[Given]) -> None:
@@ -98,16 +103,34 @@ def dispatch(talk: Talk, task: str, args: tuple[str, ...], **given: Unpack[Given
 def status(talk: Talk, uuids: tuple[str, ...]) -> None:
     """Show jobs as they stand: one in full, several as a table.
 
+    Exit code 2 when there is none of a UUID; the others are shown all the same.
+
     \b
     Example:
       pacifica-dispatcher-cmd status 01a20a87-952e-7637-b259-b34fb625e63a
     """
-    _show(talk, [talk.client.job(uuid).status() for uuid in uuids])
+    faults = Faults()
+    jobs = list(faults.each(uuids, lambda uuid: talk.client.job(uuid).status()))
+    if talk.as_json:
+        for job in jobs:
+            print_json(job.document)
+    elif len(uuids) == 1:
+        for job in jobs:
+            print_table((), showing.details(job))
+    elif jobs:
+        print_table(showing.COLUMNS, map(showing.row, jobs))
+    faults.end()
 
 
 @click.command()
 @one_uuid
-@click.option("--wait", type=Seconds(), is_flag=False, flag_value=math.inf, help="Wait for it, at most so long.")
+@click.option(
+    "--wait",
+    type=Seconds(),
+    is_flag=False,
+    flag_value=math.inf,
+    help="Wait for it, at most so long, or without SECONDS as long as it takes.",
+)
 @talking
 def result(talk: Talk, uuid: str, wait: float | None) -> None:
     """Print the result of a job, and nothing else.
@@ -135,26 +158,31 @@ def result(talk: Talk, uuid: str, wait: float | None) -> None:
 def wait(talk: Talk, uuids: tuple[str, ...], timeout: float | None) -> None:
     """Wait until jobs have ended, and print how each did.
 
-    Exit code 1 when one did not succeed, 4 when the time is over; the jobs go on then.
+    Those that have ended are told at once, then each of the others when it ends. With --json, one that goes on when
+    the time is over is printed as it stands.
+
+    Exit code 2 when there is none of a UUID, else 4 when the time is over (the jobs go on then), else 1 when one did
+    not succeed.
 
     \b
     Examples:
       pacifica-dispatcher-cmd wait $UUID --timeout 10m
       pacifica-dispatcher-cmd search --label run=17 --json | jq -r .uuid | xargs pacifica-dispatcher-cmd wait
     """
-    deadline, failed = Deadline(timeout), []
-    for uuid in uuids:
-        job = talk.client.job(uuid).wait(_left(deadline))
+    faults, failed = Faults(), []
+    for job in _as_they_end(talk, faults, uuids, Deadline(timeout)):
         if talk.as_json:
             print_json(job.document)
-        else:
+        elif job.final:
             click.echo(f"{job.uuid} {job.state}")
-        if job.state is not State.SUCCESS:
+        if not job.final:
+            faults.tell(Exit.TIMED_OUT, f"Job {job.uuid} ({job.task}) is still {job.state} after {timeout:g} s.")
+        elif job.state is not State.SUCCESS:
             failed.append(job)
-    if len(failed) == 1:
-        raise Failed(str(NoResult(failed[0])))
     if failed:
-        raise Failed(f"{len(failed)} of {len(uuids)} jobs did not succeed.")
+        several = f"{len(failed)} of {len(set(uuids))} jobs did not succeed."
+        faults.tell(Exit.FAILED, several if len(failed) > 1 else str(NoResult.of(failed[0])))
+    faults.end()
 
 
 @click.command()
@@ -167,20 +195,14 @@ def cancel(talk: Talk, uuids: tuple[str, ...]) -> None:
 
     Exit code 2 when one has ended already, or there is none; the others are cancelled all the same.
     """
-    refused = []
-    for uuid in uuids:
-        try:
-            job = talk.client.job(uuid).cancel()
-        except RefusedByServer as error:
-            refused.append(str(error))
-            continue
+    faults = Faults()
+    for job in faults.each(uuids, lambda uuid: talk.client.job(uuid).cancel()):
         if talk.as_json:
             print_json(job.document)
         else:
             asked = "" if job.final else " (its worker is asked to stop it)"
             click.echo(f"{job.uuid} {job.state}{asked}")
-    if refused:
-        raise Refused("\n".join(refused))
+    faults.end()
 
 
 @click.command()
@@ -209,18 +231,17 @@ def _arguments_of(talk: Talk, task: str) -> Mapping[str, Any]:
         return {}
 
 
-def options_of(given: Sequence[tuple[str, str]], labels: Sequence[tuple[str, str]]) -> Options:
-    """The options as JSON values; which there are, and what they may be, is the service's to say."""
-    options: dict[str, Any] = {name: readings(text)[0] for name, text in given}
-    return cast("Options", {**options, "labels": dict(labels)} if labels else options)
-
-
 def _print_outcome(talk: Talk, job: RemoteJob, seconds: float) -> None:
     """The result, or for a program the whole job, whatever became of it."""
     try:
         seen = job.wait(seconds)
     except KeyboardInterrupt:
         click.echo(f"\nJob {job.uuid} goes on.", nl=False, err=True)
+        raise
+    except TimedOut as error:
+        known = error.job or job.seen
+        if talk.as_json and known is not None:
+            print_json(known.document)
         raise
     if talk.as_json:
         print_json(seen.document)
@@ -229,14 +250,24 @@ def _print_outcome(talk: Talk, job: RemoteJob, seconds: float) -> None:
         click.echo(showing.bare(told))
 
 
-def _show(talk: Talk, jobs: Sequence[JobStatus]) -> None:
-    if talk.as_json:
-        for job in jobs:
-            print_json(job.document)
-    elif len(jobs) == 1:
-        print_table((), showing.details(jobs[0]))
-    else:
-        print_table(showing.COLUMNS, map(showing.row, jobs))
+def _as_they_end(talk: Talk, faults: Faults, uuids: Iterable[str], deadline: Deadline) -> Iterator[JobStatus]:
+    """Each job once it has ended, or as it stands when the time is over; first those that have ended already."""
+    going_on = []
+    for job in faults.each(uuids, lambda uuid: talk.client.job(uuid).status()):
+        if job.final:
+            yield job
+        else:
+            going_on.append(job.uuid)
+    yield from faults.each(going_on, lambda uuid: _waited(talk.client.job(uuid), deadline))
+
+
+def _waited(job: RemoteJob, deadline: Deadline) -> JobStatus:
+    try:
+        return job.wait(_left(deadline))
+    except TimedOut as error:
+        if error.job is None:
+            raise
+        return error.job
 
 
 def _left(deadline: Deadline) -> float | None:

@@ -4,6 +4,7 @@ Source: https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subc
 """
 # ruff: noqa: ARG002 - these signatures are click's
 
+import errno
 import importlib
 import os
 import sys
@@ -15,7 +16,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import DispatcherError
-from .exits import Exit, ending_of
+from .exits import Exit, Failed, ending_of
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Why a file, and so standard output, takes no more."""
 
 
 class Entry(NamedTuple):
@@ -84,6 +88,15 @@ class LazyGroup(click.Group):
             click.echo(err=True)
             ctx.exit(Exit.INTERRUPTED)
         except BrokenPipeError:
-            # Python flushes standard output once more when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             ctx.exit(Exit.BROKEN_PIPE)
+        except OSError as error:
+            if error.errno not in NO_ROOM or error.filename is not None:
+                raise
+            _drop_output()
+            raise Failed(f"The output cannot be written: {error.strerror}.") from error
+
+
+def _drop_output() -> None:
+    """Python flushes standard output once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,8 @@
 
 import csv
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,11 @@ from typing import Any, NamedTuple, cast
 from .. import jsontext
 from ..client import BatchItem, Options, Problem
 from . import arguments
+from .exits import Refused
+from .options import merged
+
+NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""What ``surrogateescape`` makes of a byte that is none."""
 
 
 class Line(NamedTuple):
@@ -21,7 +28,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What all lines have in common: a line's own task and options win."""
+    """What all lines have in common: a line's own task, options and labels win."""
 
     task: str | None
     options: Options
@@ -31,7 +38,7 @@ class Defaults:
         if "task" not in given and self.task is None:
             return Problem.bad_item('The line names no task; say it in "task", or with --task.')
         options = given.get("options", {})
-        both = {**self.options, **options} if isinstance(options, dict) else options
+        both = merged(self.options, options) if isinstance(options, dict) else options
         return cast("BatchItem", {"task": self.task, **given, **({"options": both} if both else {})})
 
 
@@ -53,22 +60,46 @@ def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
 
 def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[str, Any]) -> Iterator[Line]:
     """A job a row: the first row names the arguments, and each value is read as in a URL; an empty one is left out."""
+    rows = _rows(source)
+    first = next(rows, None)
+    if first is None:
+        return
+    header = _header(*first)
+    for number, row in rows:
+        yield Line(number, row if isinstance(row, Problem) else _item(header, row, defaults, schema))
+
+
+def _rows(source: Iterable[str]) -> Iterator[tuple[int, Sequence[str] | Problem]]:
+    """Each record that is not empty, with the number of the line that it begins with."""
     reader = csv.reader(source, strict=True)
-    header: Sequence[str] | None = None
-    while (row := _next(reader)) is not None:
-        if isinstance(row, Problem):
-            yield Line(reader.line_num, row)
-        elif header is None:
-            header = row
+    while True:
+        number = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, Problem.bad_item(f"The line is not CSV: {error}.")
+            continue
+        if any(map(NOT_UTF8.search, row)):
+            yield number, Problem.bad_item("The line is not UTF-8; save the file in that encoding.")
         elif row:
-            yield Line(reader.line_num, _item(header, row, defaults, schema))
+            yield number, row
 
 
-def _next(reader: Iterator[Sequence[str]]) -> Sequence[str] | Problem | None:
-    try:
-        return next(reader, None)
-    except csv.Error as error:
-        return Problem.bad_item(f"The line is not CSV: {error}.")
+def _header(number: int, names: Sequence[str] | Problem) -> Sequence[str]:
+    """The names of the arguments; each must be there once, so that no value takes the place of another."""
+    if isinstance(names, Problem):
+        raise Refused(f"Line {number} is to name the arguments. {names.detail}")
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise Refused(
+            f"Line {number} names {', '.join(map(repr, twice))} more than once; give each column its own name."
+        )
+    if "" in names:
+        place = names.index("") + 1
+        raise Refused(f"Line {number} has no name for column {place}; a comma at the end of the line makes such a one.")
+    return names
 
 
 def _item(

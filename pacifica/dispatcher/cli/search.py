@@ -9,15 +9,9 @@ from ..client import State
 from ..client.values import Filters
 from . import showing
 from .screen import print_json, print_table
-from .talking import UNITS, Talk, talking
+from .talking import Moment, Talk, talking
 
 STATES = click.Choice([state.value for state in State], case_sensitive=False)
-
-
-def ago(text: str) -> str:
-    """``30m`` as seconds; anything else is the service's to judge."""
-    number, unit = text[:-1], text[-1:]
-    return str(int(number) * UNITS[unit]) if number.isdigit() and unit in UNITS else text
 
 
 def filtering(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,11 +25,10 @@ def filtering(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--caller", metavar="NAME", help="That this caller dispatched."),
             click.option(
                 "--since",
-                type=ago,
-                metavar="TIME",
-                help="Made then or later: ISO 8601 with an offset, or 30m, 12h, 7d ago.",
+                type=Moment(),
+                help="Made then or later: ISO 8601 with an offset, a day (its midnight in UTC), or 30m, 12h, 7d ago.",
             ),
-            click.option("--until", type=ago, metavar="TIME", help="Made before then."),
+            click.option("--until", type=Moment(), help="Made before then."),
         )
     ):
         command = option(command)

@@ -3,7 +3,9 @@
 import functools
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import click
@@ -90,7 +92,41 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
         """The seconds."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", str(value), re.ASCII)
-        if found is None:
+        seconds = _seconds(str(value))
+        if seconds is None:
             self.fail(f"{value!r} is not a number of seconds, nor one such as 30m, 12h or 7d.", param, ctx)
-        return float(found[1]) * UNITS[found[2] or "s"]
+        return seconds
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]
+    """A time with an offset, a day, or how long ago; as a search takes it."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
+        """Seconds before now, or the time as ISO 8601 with an offset."""
+        text = str(value)
+        seconds = _seconds(text)
+        found = _iso(text) if seconds is None else seconds
+        if found is None:
+            self.fail(
+                f"{text!r} is no time: it may be one with an offset, such as 2026-11-24T09:30:00Z, a day, such as "
+                "2026-11-24 (its midnight in UTC), or how long ago, such as 30m, 12h, 7d or a number of seconds.",
+                param,
+                ctx,
+            )
+        return found
+
+
+def _iso(text: str) -> str | None:
+    """The time, or midnight in UTC of the day; ``None`` when it is neither."""
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)).isoformat()
+    with suppress(ValueError):
+        return text if datetime.fromisoformat(text).tzinfo else None
+    return None
+
+
+def _seconds(text: str) -> float | None:
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text, re.ASCII)
+    return None if found is None else float(found[1]) * UNITS[found[2] or "s"]

@@ -33,7 +33,8 @@ Look = Callable[[], Sequence[JobStatus]]
 def watch(talk: Talk, uuids: tuple[str, ...], limit: int, **given: Any) -> None:
     """Watch jobs as they change, in a live table.
 
-    With UUIDs it ends when all of these have ended; without, it shows the newest that fit, until Ctrl-C.
+    With UUIDs it ends when all of these have ended; without, it shows the newest that fit what the options say,
+    until Ctrl-C.
 
     Where standard output is no terminal, each change is a line. With UUIDs, the exit code is 1 when a job did not
     succeed and 130 on Ctrl-C; without, Ctrl-C is how it ends, and the exit code is 0.
@@ -44,12 +45,14 @@ def watch(talk: Talk, uuids: tuple[str, ...], limit: int, **given: Any) -> None:
       pacifica-dispatcher-cmd watch --task lab.convert --state started
       pacifica-dispatcher-cmd watch $UUID
     """
+    filters = filters_of(**given)
     if uuids:
-        jobs = _until_final(talk, uuids)
+        if any(filters.values()):
+            raise click.UsageError("Jobs are watched by their UUIDs, or by what they have in common; not by both.")
+        jobs = _until_final(talk, list(dict.fromkeys(uuids)))
         if failed := [job for job in jobs if job.state is not State.SUCCESS]:
             raise Failed(f"{len(failed)} of {len(jobs)} jobs did not succeed.")
         return
-    filters = filters_of(**given)
     try:
         for _ in _looks(talk, lambda: [job.seen for job in talk.client.search(limit=limit, **filters) if job.seen]):
             pass

@@ -8,6 +8,8 @@ from .client import DispatcherClient
 from .errors import (
     BadAddress,
     BadAnswer,
+    BadToken,
+    BadValue,
     ClientError,
     Fault,
     JobFailed,
@@ -24,6 +26,8 @@ from .values import BatchItem, JobEvent, JobStatus, Options, Problem, Readiness,
 __all__ = [
     "BadAddress",
     "BadAnswer",
+    "BadToken",
+    "BadValue",
     "BatchItem",
     "ClientError",
     "DispatcherClient",

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from .. import jsontext
 from .connection import PASSING, Connection
-from .errors import Refused
+from .errors import BadValue, Refused
+from .outgoing import json_of
 from .values import BatchItem, Document, Problem, read
 
 MOST_ITEMS = 1000
@@ -27,7 +27,7 @@ class Batch:
 
     def __init__(self, connection: Connection, key: str) -> None:
         if len(key) > LONGEST_KEY:
-            raise ValueError(f"The key of a batch has at most {LONGEST_KEY} characters; this one has {len(key)}.")
+            raise BadValue(f"The key of a batch has at most {LONGEST_KEY} characters; this one has {len(key)}.")
         self._connection = connection
         self._key = key
 
@@ -94,9 +94,9 @@ def _text(item: BatchItem | Problem) -> str | Problem:
     if isinstance(item, Problem):
         return item
     try:
-        return jsontext.dumps(item)
-    except ValueError as error:
-        return Problem.bad_item(f"The item cannot be sent: {error}.")
+        return json_of("The item", item)
+    except BadValue as error:
+        return Problem.bad_item(str(error))
 
 
 def _outcomes(answer: Document, count: int) -> list[Outcome]:

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import requests
 
-from .. import jsontext
 from .batch import Batch
 from .connection import Connection
 from .follow import Follower
+from .outgoing import json_of, plain
 from .remote import RemoteJob
 from .retries import Retries
 from .values import BatchItem, Filters, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo, read
@@ -66,7 +66,7 @@ class DispatcherClient:
         idempotency_key: str | None = None,
         **kwargs: Any,
     ) -> RemoteJob:
-        """A new job; ``ValueError`` for arguments that are not JSON, ``Refused`` for what the service does not take.
+        """A new job; ``BadValue`` for arguments that are not JSON, ``Refused`` for what the service does not take.
 
         The same ``idempotency_key`` with the same arguments is the same job for a day. An argument of the task that is
         named ``options`` or ``idempotency_key`` can be given with ``dispatch_call``.
@@ -83,7 +83,7 @@ class DispatcherClient:
         idempotency_key: str | None = None,
     ) -> RemoteJob:
         """The same with the arguments as values, whatever their names are."""
-        text = jsontext.dumps({"args": args, "kwargs": kwargs or {}, "options": options or {}})
+        text = json_of("The job", {"args": args, "kwargs": kwargs or {}, "options": options or {}})
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         answer = self._connection.send("POST", f"/dispatch/{quote(task, safe='')}", text=text, headers=headers)
         found = read(JobStatus.of, answer.content)
@@ -164,4 +164,5 @@ def _query(filters: Filters, limit: int) -> Mapping[str, Any]:
     label = filters.get("label")
     if isinstance(label, Mapping):
         label = [name if value is None else f"{name}:{value}" for name, value in label.items()]
-    return {**filters, "label": label, "limit": limit}
+    times = {name: plain(name, filters.get(name)) for name in ("since", "until")}
+    return {**filters, **times, "label": label, "limit": limit}

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from .. import jsontext
-from .errors import BadAddress, BadAnswer, NotReachable, Refused, TimedOut
+from .errors import BadAddress, BadAnswer, BadToken, BadValue, NotReachable, Refused, TimedOut
 from .retries import Deadline, Retries, asked_pause
 from .values import Problem
 
@@ -42,14 +42,18 @@ class Sending(TypedDict, total=False):
 
 
 class Bearer(AuthBase):
-    """The token; as ``auth``, so that no ``.netrc`` replaces it."""
+    """The token, without the blanks and line ends around it; as ``auth``, so that no ``.netrc`` replaces it."""
 
     def __init__(self, token: str | None) -> None:
-        self._token = token
+        self._token = (token or "").strip()
+        if not re.fullmatch("[!-~]*", self._token):
+            raise BadToken(
+                "The token cannot be sent: it has a blank, a line end or another character in it that no token has."
+            )
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the header, if there is a token."""
-        if self._token is not None:
+        if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
@@ -139,6 +143,8 @@ class Connection:
             raise NotReachable(f"The service at {self.url} does not answer in time.") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             raise NotReachable(f"The service at {self.url} cannot be reached: {_reason(error)}.") from error
+        except (requests.exceptions.InvalidHeader, UnicodeEncodeError) as error:
+            raise BadValue(f"A key or another header cannot be sent: {error}.") from error
         except requests.RequestException as error:
             raise BadAnswer(f"The service at {self.url} cannot be talked to: {error}.") from error
 

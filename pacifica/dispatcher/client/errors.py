@@ -2,6 +2,8 @@
 
 ClientError
 ├── BadAddress    the URL of the service is none
+├── BadToken      the token cannot be sent
+├── BadValue      what was given cannot be sent, such as an argument that is not JSON
 ├── NotReachable  nobody answers there, or only that the service cannot work now
 ├── BadAnswer     what answers there is not a dispatcher
 ├── Refused       the service says no; its problem document tells why
@@ -15,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..job import State
+
 if TYPE_CHECKING:
     from .values import JobStatus, Problem
 
@@ -25,6 +29,14 @@ class ClientError(Exception):
 
 class BadAddress(ClientError, ValueError):
     """The URL of the service is none."""
+
+
+class BadToken(ClientError, ValueError):
+    """The token cannot be sent; it is a secret, and so not told."""
+
+
+class BadValue(ClientError, ValueError):
+    """What was given cannot be sent; nothing was."""
 
 
 class NotReachable(ClientError):
@@ -93,6 +105,11 @@ class NoResult(ClientError):
         super().__init__(f"Job {job.uuid} ({job.task}) {self._ended}{told}".rstrip(".") + ".")
 
     _ended = "ended without a result"
+
+    @staticmethod
+    def of(job: "JobStatus") -> "NoResult":
+        """The error of a job that has not succeeded."""
+        return JobRevoked(job) if job.state is State.REVOKED else JobFailed(job)
 
 
 class JobFailed(NoResult):

@@ -12,7 +12,7 @@ import requests
 
 from ..job import State
 from .connection import Connection
-from .errors import JobFailed, JobRevoked, Refused, TimedOut
+from .errors import NoResult, Refused, TimedOut
 from .follow import Follower
 from .retries import Deadline, asked_pause
 from .values import JobEvent, JobStatus, read
@@ -59,7 +59,7 @@ class RemoteJob:
         job = self.wait(timeout)
         if job.state is State.SUCCESS:
             return job.result
-        raise JobRevoked(job) if job.state is State.REVOKED else JobFailed(job)
+        raise NoResult.of(job)
 
     def cancel(self) -> JobStatus:
         """Have it revoked, or its worker asked to stop it: the job as it then stands.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Required, Self, TypedDict, TypeVar
 
 from .. import jsontext
@@ -15,13 +15,16 @@ TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
 
 
 class Options(TypedDict, total=False):
-    """When, where and how urgently a job is to run; times are ISO 8601 with an offset, or seconds from now."""
+    """When, where and how urgently a job is to run; times are ISO 8601 with an offset, or seconds from now.
+
+    A ``datetime`` that has an offset, and a ``timedelta``, are as good.
+    """
 
     queue: str
     priority: int
-    countdown: float
-    eta: str
-    expires: str | float
+    countdown: float | timedelta
+    eta: str | datetime
+    expires: str | float | datetime | timedelta
     max_attempts: int
     labels: Mapping[str, str]
 
@@ -39,7 +42,8 @@ class Filters(TypedDict, total=False):
     """What a search looks for: all of it must hold.
 
     ``state`` may be several; ``label`` is ``NAME:VALUE``, ``NAME``, several of them, or a mapping in which ``None``
-    stands for any value; ``since`` and ``until`` are ISO 8601 with an offset, or seconds before now.
+    stands for any value; ``since`` and ``until`` are ISO 8601 with an offset, or seconds before now; a
+    ``datetime`` that has an offset, and a ``timedelta``, are as good.
     """
 
     task: str | None
@@ -47,8 +51,8 @@ class Filters(TypedDict, total=False):
     label: str | Sequence[str] | Mapping[str, str | None]
     queue: str | None
     caller: str | None
-    since: str | float | None
-    until: str | float | None
+    since: str | float | datetime | timedelta | None
+    until: str | float | datetime | timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ class Problem:
     @classmethod
     def bad_item(cls, detail: str) -> Self:
         """Of an item of a batch that cannot be sent at all, as the service would tell it."""
-        return cls.of({"type": f"{TYPE_PREFIX}bad-request", "status": 400, "detail": detail})
+        told = {"title": "Bad Request", "status": 400, "detail": detail, "message": detail}
+        return cls.of({"type": f"{TYPE_PREFIX}bad-request", **told})
 
 
 @dataclass(frozen=True, slots=True)

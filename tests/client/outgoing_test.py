@@ -1,0 +1,62 @@
+"""What a client sends, and what cannot be sent."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher.client import BadValue, ClientError, DispatcherClient
+
+from .stub import Answer, Stub, stubbed
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Stub]:
+    """What the client talks to."""
+    with stubbed() as stub:
+        yield stub
+
+
+@pytest.fixture
+def client(service: Stub) -> Iterator[DispatcherClient]:
+    """A client of it."""
+    with DispatcherClient(service.url) as client:
+        yield client
+
+
+def test_times_of_python_are_sent_as_the_service_takes_them(service: Stub, client: DispatcherClient) -> None:
+    service.will(Answer())
+    client.dispatch("add", 2, 2, options={"eta": NOON, "expires": timedelta(minutes=2)})
+    told = json.loads(service.asked[0].body)["options"]
+    assert told == {"eta": "2026-11-24T12:00:00+00:00", "expires": 120.0}
+    service.will(Answer(body={"jobs": [], "next": None}))
+    assert list(client.search(since=NOON, until=timedelta(hours=1))) == []
+    assert service.asked[0].path.startswith("/status?since=2026-11-24T12%3A00%3A00%2B00%3A00&until=3600.0&")
+
+
+@pytest.mark.parametrize(
+    ("argument", "options", "told"),
+    [
+        (float("nan"), {}, "The job cannot be sent: it is not JSON"),
+        (NOON, {}, "The job cannot be sent: it is not JSON: Object of type datetime"),
+        (1, {"eta": datetime.fromisoformat("2026-11-24")}, "eta is 2026-11-24T00:00:00, a time without an offset"),
+    ],
+)
+def test_what_cannot_be_sent_is_an_error_of_the_clients_tree(
+    client: DispatcherClient, argument: Any, options: Any, told: str
+) -> None:
+    with pytest.raises(BadValue, match=told) as error:
+        client.dispatch("add", argument, 2, options=options)
+    assert isinstance(error.value, ClientError)
+    assert isinstance(error.value, ValueError)
+
+
+def test_a_key_that_no_header_can_hold_is_an_error_of_the_clients_tree(client: DispatcherClient) -> None:
+    with pytest.raises(BadValue):
+        client.dispatch("add", 1, 2, idempotency_key="€")
+    with pytest.raises(BadValue):
+        client.dispatch("add", 1, 2, idempotency_key="a\nb")
