@@ -238,6 +238,24 @@ def test_a_file_that_is_read_only_is_read_and_refuses_to_be_written(tmp_path: Pa
         assert count_events(database) == 1
 
 
+def test_a_file_that_is_no_database_is_told_at_once_and_mistakes_of_ours_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "db.sqlite3"
+    path.write_text("x\n" * 500, encoding="utf-8")
+    with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable) as told:
+        database.wait_until_up(3, 60.0)
+    assert str(told.value) == "The database cannot do that now (its file is no SQLite database)."
+
+    path.unlink()
+    with closing(Database(f"sqlite:///{path}")) as database:
+        database.wait_until_up(1, 0.0)
+        with pytest.raises(peewee.IntegrityError):
+            database.write(lambda db: db.execute_sql("INSERT INTO job (uuid) VALUES (NULL)"))
+        database.peewee.execute_sql("PRAGMA writable_schema = 1")
+        database.peewee.execute_sql("UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'event'")
+    with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable, match="is damaged"):
+        count_events(database)
+
+
 def test_a_server_that_is_read_only_is_read_and_refuses_to_be_written(server_url: str) -> None:
     with closing(Database(server_url)) as database:
         database.wait_until_up(1, 0.0)

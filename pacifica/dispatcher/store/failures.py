@@ -16,6 +16,8 @@ SIGNS = (
     ("read-only", "read_only", "it is read-only"),
     ("full", "full", "the disk is full"),
     ("unable to open", "unopened", "its file cannot be opened"),
+    ("not a database", "damaged", "its file is no SQLite database"),
+    ("malformed", "damaged", "its file is damaged"),
     *((sign, "silent", "it did not answer in time") for sign in SILENCE),
     ("connection", "unreachable", "it cannot be reached"),
 )
@@ -47,6 +49,11 @@ def is_silence(error: BaseException) -> bool:
 def is_read_only(error: BaseException) -> bool:
     """Whether what was to be written can only be read."""
     return "readonly" in _told(error)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether the file is none that SQLite can read: to wait does not mend it."""
+    return kind(error) == "damaged"
 
 
 def is_sacrifice(error: BaseException) -> bool:
