@@ -55,6 +55,7 @@ def come_from_the_future(database: Database) -> None:
 
 
 def test_dbsync_fills_an_empty_database_and_dbchk_finds_it_equal(processes: Processes, database: Database) -> None:
+    (processes.cwd / "db.sqlite3").touch()
     before = command(processes, "dbchk", "--json")
     assert (before.returncode, json.loads(before.stdout)["found"]) == (1, 0)
     planned = invoke("dbsync", "--dry-run")

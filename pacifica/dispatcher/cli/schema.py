@@ -35,7 +35,7 @@ def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> Non
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the database is not reachable.
     """
-    with _database(config) as database:
+    with _database(config, make=not dry_run) as database:
         schema = database.schema()
         if to is not None and to > schema.expected:
             raise click.UsageError(f"--to {to}: this release knows no version above {schema.expected}.")
@@ -76,10 +76,10 @@ def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT
 
 
 @contextmanager
-def _database(config: Path | None) -> Iterator[Database]:
+def _database(config: Path | None, *, make: bool = False) -> Iterator[Database]:
     """The database of the configuration, with all the time that it needs for an answer."""
     try:
-        with configured_database(load_settings(config), answer_timeout=math.inf) as database:
+        with configured_database(load_settings(config), answer_timeout=math.inf, make=make) as database:
             yield database
     except DatabaseUnavailable as error:
         raise Unreachable(f"{error}{_reason(error)}") from error
