@@ -31,8 +31,9 @@ class LazyApplication:
     """A WSGI callable that assembles the service when it is first called in a process, or told to ``begin``.
 
     A server that knows sets ``threads``, how many requests it answers at a time, and calls ``begin`` before it
-    serves, and ``stop`` when it begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps threads waiting. It calls
-    ``refused`` for each request that it answers by itself, which ``on_refusal`` is then told.
+    serves, and ``stop`` when it begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps
+    threads waiting. It calls ``refused`` for each request that it answers by itself, which ``on_refusal`` is then
+    told.
     """
 
     def __init__(self, build: Callable[[], WsgiApplication]) -> None:

@@ -167,10 +167,18 @@ def test_server_and_configuration_have_different_databases(town: Town) -> None:
 def test_the_broker_is_away(town: Town) -> None:
     code, failed = town.doctor("cut", *BRIEFLY)
     assert code == 4
-    assert next(iter(failed)) == "broker"
-    assert list(failed)[-1] == "sent"
+    assert list(failed)[-2:] == ["sent", "broker"]
     assert "The broker cannot be reached" in failed["broker"]
     assert "it waited 1 s for the broker" in failed["sent"]
+
+
+def test_a_broker_that_nobody_uses_is_a_remark(town: Town) -> None:
+    ran = town.run("well", "--url", town.webs["well"].url, BROKER_URL=DEAD)
+    assert ran.returncode == 0, ran.stdout
+    *_, seen, broker, advice = ran.stdout.splitlines()
+    assert (seen[:6], broker[:8]) == ("✓ seen", "! broker")
+    assert "The broker cannot be reached" in broker
+    assert "server and worker have another broker than this configuration: up has the database" in advice
 
 
 def test_there_is_no_worker(town: Town) -> None:
