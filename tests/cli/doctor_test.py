@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -18,7 +19,7 @@ from pacifica.dispatcher.errors import CannotStart
 from pacifica.dispatcher.web import problem
 
 from ..processes import Processes, Running, free_port
-from ..services import redis_database
+from ..services import POSTGRESQL, redis_database, server_url
 from .conftest import CODE
 
 DEAD = "amqp://127.0.0.1:1"
@@ -162,6 +163,14 @@ def test_server_and_configuration_have_different_databases(town: Town) -> None:
     assert f"there is no file {town.processes.cwd}/elsewhere/db.sqlite3" in failed["database"]
     assert list(failed) == ["database", "recorded"]
     assert not (town.processes.cwd / "elsewhere" / "db.sqlite3").exists()
+
+
+def test_the_server_has_no_database_of_that_name(town: Town) -> None:
+    url = urlsplit(server_url(POSTGRESQL))._replace(path="/nosuch").geturl()
+    code, failed = town.doctor("elsewhere", PEEWEE_URL=url, BROKER_URL="database://")
+    assert code == 3
+    assert "there is no database of that name" in failed["database"]
+    assert "Create it" in failed["database"]
 
 
 def test_the_broker_is_away(town: Town) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import peewee
 import pytest
@@ -254,6 +255,16 @@ def test_a_file_that_is_no_database_is_told_at_once_and_mistakes_of_ours_stay_wh
         database.peewee.execute_sql("UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'event'")
     with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable, match="is damaged"):
         count_events(database)
+
+
+def test_a_server_without_that_database_or_that_user_says_which(server_url: str) -> None:
+    address = urlsplit(server_url)
+    for url, why in (
+        (address._replace(path="/nosuch"), "there is no database of that name"),
+        (address._replace(netloc=f"nosuch:x@{address.hostname}:{address.port or ''}".rstrip(":")), "let that user in"),
+    ):
+        with closing(Database(urlunsplit(url))) as database, pytest.raises(DatabaseUnavailable, match=why):
+            one(database)
 
 
 def test_a_server_that_is_read_only_is_read_and_refuses_to_be_written(server_url: str) -> None:

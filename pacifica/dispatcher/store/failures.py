@@ -11,6 +11,11 @@ SQL_STATES = frozenset({"40P01", "40001"})
 SILENCE = ("timed out", "timeout expired")
 """How PyMySQL and psycopg say that no answer came in time."""
 SIGNS = (
+    ("unknown database", "missing", "there is no database of that name"),
+    ("fatal:  role ", "denied", "it does not let that user in"),
+    ("authentication failed", "denied", "it does not let that user in"),
+    ("access denied", "denied", "it does not let that user in"),
+    ('" does not exist', "missing", "there is no database of that name"),
     ("locked", "locked", "it is locked by another writer"),
     ("readonly", "read_only", "it is read-only"),
     ("read-only", "read_only", "it is read-only"),
