@@ -14,11 +14,13 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _CONFIDENTIAL = r"""\w*(?:pas+w|pwd|secret|token)\w*["']?\s*[=:]\s*"""
+_SAME_URL = r"(?!;(?:amqps?|pyamqp|librabbitmq|rediss?|sentinel|database)[+\w]*://)"
+"""Not at the end of a URL in a list of brokers; a ``;`` alone may be of a password."""
 _SECRETS = (
     re.compile(rf"^({_CONFIDENTIAL}).*()", re.IGNORECASE | re.DOTALL),
     re.compile(rf"""({_CONFIDENTIAL})(?:"(?:\\.|[^"\\])*"?|[^&\s]+)()""", re.IGNORECASE),
-    re.compile(r"(//[^:]*:).*(@)", re.DOTALL),
-    re.compile(r"(:)(?!//).*(@)", re.DOTALL),
+    re.compile(rf"(//(?:{_SAME_URL}[^:])*:)(?:{_SAME_URL}.)*(@)", re.DOTALL),
+    re.compile(rf"(:)(?!//)(?:{_SAME_URL}.)*(@)", re.DOTALL),
 )
 
 

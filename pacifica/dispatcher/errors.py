@@ -25,6 +25,7 @@ DispatcherError
 │   └── ForeignHost          the request names a host that is not this one
 ├── TooManyRequests          the caller's rate limit is used up
 ├── Unavailable              try again later
+│   ├── CannotStart          the service lacks what it needs to start; its log tells what
 │   ├── DatabaseUnavailable  the database cannot be reached, or cannot be written
 │   ├── BrokerUnavailable    the broker cannot be reached, or does not answer
 │   ├── SchemaMismatch       the database's tables are those of another version
@@ -316,6 +317,15 @@ class Unavailable(DispatcherError):
 
     code = "unavailable"
     retry_after: ClassVar[int] = 2
+
+
+class CannotStart(Unavailable):
+    """The service lacks what it needs to start, and tries again at each request; its log tells what."""
+
+    code = "cannot-start"
+
+    def __init__(self) -> None:
+        super().__init__("Pacifica Dispatcher is here and cannot start; its log tells why.")
 
 
 class DatabaseUnavailable(Unavailable):

@@ -1,7 +1,7 @@
 """The WSGI entry: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
-Everything is built at the first request of each process, so that nothing is connected or published
-before a server has forked its workers.
+Everything is built in each process by itself, at its first request or when its server tells it to begin,
+so that nothing is connected or published before a server has forked its workers.
 """
 
 import atexit
@@ -14,9 +14,10 @@ import cherrypy
 
 from . import jsontext, rest
 from .app import DispatcherApp
-from .errors import ConfigError, DispatcherError
+from .errors import CannotStart, ConfigError, DispatcherError
 from .logsetup import configure
 from .settings import load_settings
+from .web import problem
 from .web.requestlog import RequestLog
 from .web.server.intake import Limits
 from .web.tracing import trace_requests
@@ -27,11 +28,12 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 
 class LazyApplication:
-    """A WSGI callable that assembles the service when it is first called in a process.
+    """A WSGI callable that assembles the service when it is first called in a process, or told to ``begin``.
 
-    A server that knows sets ``threads``, how many requests it answers at a time, and calls ``stop`` when it
-    begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps threads waiting. It calls
-    ``refused`` for each request that it answers by itself, which ``on_refusal`` is then told.
+    A server that knows sets ``threads``, how many requests it answers at a time, and calls ``begin`` before it
+    serves, and ``stop`` when it begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps
+    threads waiting. It calls ``refused`` for each request that it answers by itself, which ``on_refusal`` is then
+    told.
     """
 
     def __init__(self, build: Callable[[], WsgiApplication]) -> None:
@@ -47,11 +49,18 @@ class LazyApplication:
         try:
             application = self._application or self._build_once()
         except DispatcherError as error:
-            logger.error(  # noqa: TRY400 - a sentence for the operator, not a traceback
-                "The service cannot start, and tries again at the next request: %s", error
-            )
+            _log(error)
             return RequestLog(_unavailable)(environ, start_response)
         return application(environ, start_response)
+
+    def begin(self) -> None:
+        """Assemble the service; where that cannot be, the log tells why, and the next request tries again."""
+        try:
+            self._build_once()
+        except DispatcherError as error:
+            _log(error)
+        except Exception:  # A worker that ends here would be started again and again.
+            logger.exception("The service cannot start, and tries again at the next request.")
 
     def stop(self) -> None:
         """Call what ``on_stop`` holds; one that fails keeps no other from being called."""
@@ -100,14 +109,20 @@ def build() -> WsgiApplication:
     app.upkeep.start()
     atexit.register(app.relay.stop)
     atexit.register(app.upkeep.stop)
+    app.database.close()  # The thread that begins may be one that answers no request.
     return tree  # type: ignore[no-any-return]
 
 
+def _log(error: DispatcherError) -> None:
+    """A sentence for the operator, and no traceback."""
+    logger.error("The service cannot start, and tries again at the next request: %s", error)
+
+
 def _unavailable(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    text = "The service cannot start; its log tells why."
-    problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": text, "message": text}
-    start_response("503 Service Unavailable", [("Content-Type", "application/problem+json"), ("Retry-After", "2")])
-    return [jsontext.pretty(problem)]
+    told = problem.of(CannotStart())
+    headers = [("Content-Type", problem.PROBLEM_JSON), ("Retry-After", str(CannotStart.retry_after))]
+    start_response(f"{told['status']} {told['title']}", headers)
+    return [jsontext.pretty(told)]
 
 
 application = LazyApplication(build)

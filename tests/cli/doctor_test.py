@@ -5,17 +5,21 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import chdir, closing
+from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
 
+from pacifica.dispatcher import jsontext
 from pacifica.dispatcher.cli import main
+from pacifica.dispatcher.errors import CannotStart
+from pacifica.dispatcher.web import problem
 
 from ..processes import Processes, Running, free_port
-from ..services import redis_database
+from ..services import POSTGRESQL, redis_database, server_url
 from .conftest import CODE
 
 DEAD = "amqp://127.0.0.1:1"
@@ -106,8 +110,9 @@ def test_nothing_listens(town: Town) -> None:
     assert "nothing listens at http://127.0.0.1:1 Start the server (python -m pacifica.dispatcher" in failed["server"]
 
 
-@pytest.mark.parametrize("greeting", [b"HTTP/1.0 404 Not Found\r\nServer: other/1\r\n\r\nno\n", b"220 mail ready\r\n"])
-def test_something_else_listens(town: Town, greeting: bytes) -> None:
+@contextmanager
+def listening(greeting: bytes) -> Iterator[str]:
+    """The URL of something that answers one connection so."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
 
         def greet() -> None:
@@ -117,10 +122,25 @@ def test_something_else_listens(town: Town, greeting: bytes) -> None:
             client.close()
 
         threading.Thread(target=greet, daemon=True).start()
-        code, failed = town.doctor("elsewhere", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.0 404 Not Found\r\nServer: other/1\r\n\r\nno\n", b"220 mail ready\r\n"])
+def test_something_else_listens(town: Town, greeting: bytes) -> None:
+    with listening(greeting) as url:
+        code, failed = town.doctor("elsewhere", "--url", url)
     assert code == 3
     assert "something else " in failed["server"]
     assert "Another program uses the port" in failed["server"]
+
+
+def test_the_server_is_there_and_cannot_start(town: Town) -> None:
+    body = jsontext.dumps(problem.of(CannotStart()))
+    with listening(f"HTTP/1.0 503 Service Unavailable\r\n\r\n{body}".encode()) as url:
+        code, failed = town.doctor("elsewhere", "--url", url)
+    assert code == 1
+    assert "HTTP 503: Pacifica Dispatcher is here and cannot start" in failed["server"]
+    assert "It is the right server. Read its log" in failed["server"]
 
 
 def test_a_token_is_needed(town: Town) -> None:
@@ -145,13 +165,29 @@ def test_server_and_configuration_have_different_databases(town: Town) -> None:
     assert not (town.processes.cwd / "elsewhere" / "db.sqlite3").exists()
 
 
+def test_the_server_has_no_database_of_that_name(town: Town) -> None:
+    url = urlsplit(server_url(POSTGRESQL))._replace(path="/nosuch").geturl()
+    code, failed = town.doctor("elsewhere", PEEWEE_URL=url, BROKER_URL="database://")
+    assert code == 3
+    assert "there is no database of that name" in failed["database"]
+    assert "Create it" in failed["database"]
+
+
 def test_the_broker_is_away(town: Town) -> None:
     code, failed = town.doctor("cut", *BRIEFLY)
     assert code == 4
-    assert next(iter(failed)) == "broker"
-    assert list(failed)[-1] == "sent"
+    assert list(failed)[-2:] == ["sent", "broker"]
     assert "The broker cannot be reached" in failed["broker"]
     assert "it waited 1 s for the broker" in failed["sent"]
+
+
+def test_a_broker_that_nobody_uses_is_a_remark(town: Town) -> None:
+    ran = town.run("well", "--url", town.webs["well"].url, BROKER_URL=DEAD)
+    assert ran.returncode == 0, ran.stdout
+    *_, seen, broker, advice = ran.stdout.splitlines()
+    assert (seen[:6], broker[:8]) == ("✓ seen", "! broker")
+    assert "The broker cannot be reached" in broker
+    assert "server and worker have another broker than this configuration: up has the database" in advice
 
 
 def test_there_is_no_worker(town: Town) -> None:

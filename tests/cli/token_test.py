@@ -2,11 +2,18 @@
 
 import json
 import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pacifica.dispatcher.cli import main
 
 from .conftest import Run
 
 
 def test_a_token_is_made_listed_and_revoked(run: Run) -> None:
+    assert run("dbsync").returncode == 0
     empty = run("token", "list")
     assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "There are no tokens.\n")
 
@@ -32,6 +39,19 @@ def test_a_token_is_made_listed_and_revoked(run: Run) -> None:
 
 
 def test_a_token_that_cannot_be_is_refused(run: Run) -> None:
+    run("dbsync")
     told = run("token", "create", "--name", "lab", "--scope", "rule")
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr.startswith("Error: No token was made: ")
+
+
+def test_in_a_folder_that_is_not_the_service_s_no_command_makes_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = ("dbchk", "dbsync --dry-run", "purge --older-than 1d", "purge --older-than 1d --dry-run", "token list")
+    for command in (*commands, "token create --name lab --scope read", "token revoke lab"):
+        ran = CliRunner().invoke(main, command.split(), env={"HOME": str(tmp_path), "PEEWEE_URL": None})
+        assert (ran.exit_code, ran.stdout) == (3, ""), command
+        assert f"There is no SQLite file {tmp_path}/db.sqlite3; relative paths count from" in ran.stderr
+    assert list(tmp_path.iterdir()) == []

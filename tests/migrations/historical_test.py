@@ -92,13 +92,15 @@ def test_every_row_becomes_a_job_that_has_succeeded(database_url: str) -> None:
 
 def test_what_has_no_uuid_or_no_time_is_no_obstacle(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with closing(Database(sqlite_url)) as database:
-        make_historical(database, {"not a uuid": "1", (name := old_ids(1)[0]): "2"})
+        caplog.set_level("INFO")
+        make_historical(database, {"not a uuid": "1", (name := old_ids(1)[0]): "2"}, {old_ids(1)[0]: "3"})
         database.write(lambda db: db.execute_sql("UPDATE dispatchermodel SET created = '', updated = 'once'"))
         database.sync()
         job = JobStore(database).get(dashed(name))
         assert job is not None
         assert (job.result, job.created, job.finished) == (2, 0, 0)
         assert "'not a uuid' is not a UUID" in caplog.text
+        assert "(left out: 1 marked as deleted, 1 without a UUID, 0 that are jobs already)" in caplog.text
 
 
 @pytest.mark.usefixtures("small_batches")

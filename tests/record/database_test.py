@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import peewee
 import pytest
@@ -236,6 +237,34 @@ def test_a_file_that_is_read_only_is_read_and_refuses_to_be_written(tmp_path: Pa
         with pytest.raises(DatabaseUnavailable, match="it is read-only"):
             database.write(add_event)
         assert count_events(database) == 1
+
+
+def test_a_file_that_is_no_database_is_told_at_once_and_mistakes_of_ours_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "db.sqlite3"
+    path.write_text("x\n" * 500, encoding="utf-8")
+    with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable) as told:
+        database.wait_until_up(3, 60.0)
+    assert str(told.value) == "The database cannot do that now (its file is no SQLite database)."
+
+    path.unlink()
+    with closing(Database(f"sqlite:///{path}")) as database:
+        database.wait_until_up(1, 0.0)
+        with pytest.raises(peewee.IntegrityError):
+            database.write(lambda db: db.execute_sql("INSERT INTO job (uuid) VALUES (NULL)"))
+        database.peewee.execute_sql("PRAGMA writable_schema = 1")
+        database.peewee.execute_sql("UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'event'")
+    with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable, match="is damaged"):
+        count_events(database)
+
+
+def test_a_server_without_that_database_or_that_user_says_which(server_url: str) -> None:
+    address = urlsplit(server_url)
+    for url, why in (
+        (address._replace(path="/nosuch"), "there is no database of that name"),
+        (address._replace(netloc=f"nosuch:x@{address.hostname}:{address.port or ''}".rstrip(":")), "let that user in"),
+    ):
+        with closing(Database(urlunsplit(url))) as database, pytest.raises(DatabaseUnavailable, match=why):
+            one(database)
 
 
 def test_a_server_that_is_read_only_is_read_and_refuses_to_be_written(server_url: str) -> None:

@@ -48,6 +48,7 @@ SAMPLES = {
     "Unauthorized": lambda: errors.Unauthorized("A sentence.", invalid=True),
     "MissingScope": lambda: errors.MissingScope("dispatch", "ad" * 100),
     "TooManyRequests": lambda: errors.TooManyRequests(3),
+    "CannotStart": errors.CannotStart,
     "SchemaTooOld": lambda: errors.SchemaTooOld(1, 2),
     "SchemaTooNew": lambda: errors.SchemaTooNew(2, 1),
     "MigrationFailed": lambda: errors.MigrationFailed("0002_more", "no such table" * 50, kept=True),

@@ -32,6 +32,8 @@ ADVICE: Mapping[str, str] = {
     "foreign-host": "Name it in [auth] hosts of the server, or ask the server by a name that is there.",
     "unknown-task": "Name a task that the server has with --task; GET /tasks lists them.",
     "bad-arguments": "Give the task's arguments with --args.",
+    "cannot-start": "It is the right server. Read its log (under systemd: journalctl -u dispatcher-web): it says there "
+    "what it lacks, such as dbsync, the database or a task module.",
     "database-unavailable": "Start the database that the server uses, or correct its [database] peewee_url.",
 }
 """What to do, by the code of the problem that the server answers."""

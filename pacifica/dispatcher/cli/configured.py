@@ -11,7 +11,9 @@ import click
 
 from ..config_options import Settings
 from ..settings import load_settings
+from ..store.connecting import sqlite_file
 from ..store.database import Database
+from .exits import Unreachable
 
 config_option = click.option(
     "-c",
@@ -24,9 +26,21 @@ config_option = click.option(
 
 
 @contextmanager
-def configured_database(settings: Settings, answer_timeout: float | None = None) -> Iterator[Database]:
-    """The database that the configuration names; it is neither connected nor changed before it is used."""
+def configured_database(
+    settings: Settings, answer_timeout: float | None = None, *, make: bool = False
+) -> Iterator[Database]:
+    """The database that the configuration names; it is neither connected nor changed before it is used.
+
+    Unless told to ``make`` it, an SQLite file that is not there is refused: it would be an empty one that no
+    service knows, in a folder that is not the service's.
+    """
     own = settings.database
+    file = sqlite_file(own.peewee_url)
+    if file is not None and not make and not file.exists():
+        raise Unreachable(
+            f"There is no SQLite file {file}; relative paths count from the working directory. Go to the folder of "
+            "the service, or start the service here, or run: pacifica-dispatcher-cmd dbsync."
+        )
     patience = own.answer_timeout if answer_timeout is None else answer_timeout
     with closing(Database(own.peewee_url, own.busy_timeout, patience)) as database:
         yield database

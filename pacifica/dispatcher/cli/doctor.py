@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..settings import find_sources
 from .canary import Canary, Flight
 from .configured import config_option
-from .findings import Finding, show, skipped
+from .findings import Finding, remark, show, skipped
 from .premises import STAGES, Premises
 from .screen import print_json
 
@@ -71,7 +71,8 @@ def doctor(  # noqa: PLR0913 - each is an option
 
     On the service's machine it reads the configuration, and looks at database and broker, too: run it in the
     folder where the server runs. With --url alone, and no configuration here, it sees what a client sees.
-    The times of a job are those of the clocks of server and worker.
+    The times of a job are those of the clocks of server and worker. A broker of the configuration that cannot be
+    reached is a mere remark (!) when the job comes through by another one.
 
     Exit codes: 0 all is well, 1 a stage failed, 2 the server refused the canary, 3 the server is not reachable,
     4 the canary was not back in time.
@@ -93,11 +94,32 @@ def doctor(  # noqa: PLR0913 - each is an option
 
 
 def _examine(premises: Premises | None, flight: Flight) -> Iterator[Finding]:
+    """Each stage; a broker that is away comes last, as only the canary tells whether anybody uses it."""
+    away = None
+    for finding in _around(premises):
+        if finding.stage == "broker" and finding.ending:
+            away = finding
+        else:
+            yield finding
+    for finding in Canary(flight, premises).fly():
+        yield finding
+    if away is not None:
+        yield _unused(away) if finding.stage == "seen" else away
+
+
+def _around(premises: Premises | None) -> Iterator[Finding]:
     if premises is None:
-        yield from (skipped(stage, "there is no configuration here") for stage in STAGES)
-    else:
-        yield from premises.look()
-    yield from Canary(flight, premises).fly()
+        return (skipped(stage, "there is no configuration here") for stage in STAGES)
+    return premises.look()
+
+
+def _unused(broker: Finding) -> Finding:
+    """What of the broker's failure is left when the canary has come through without it."""
+    advice = (
+        "The canary came through, so server and worker have another broker than this configuration: up has the "
+        "database, unless it was told --broker. Name theirs in [celery] broker_url (BROKER_URL), or leave it."
+    )
+    return remark(broker.stage, broker.told, advice)
 
 
 def _bearer(token: str | None) -> Bearer:

@@ -18,11 +18,17 @@ class Verdict(StrEnum):
     """How a stage is."""
 
     OK = "ok"
+    REMARK = "remark"
     FAILED = "failed"
     SKIPPED = "not looked at"
 
 
-MARKS = {Verdict.OK: ("✓", "ok", "green"), Verdict.FAILED: ("✗", "NO", "red"), Verdict.SKIPPED: ("·", "--", None)}
+MARKS = {
+    Verdict.OK: ("✓", "ok", "green"),
+    Verdict.REMARK: ("!", "!!", "yellow"),
+    Verdict.FAILED: ("✗", "NO", "red"),
+    Verdict.SKIPPED: ("·", "--", None),
+}
 """For a terminal with these characters, for one without, and the colour."""
 
 
@@ -52,6 +58,11 @@ class Finding:
 def good(stage: str, told: str, seconds: float | None = None) -> Finding:
     """A stage that is as it should be."""
     return Finding(stage, Verdict.OK, told, seconds)
+
+
+def remark(stage: str, told: str, advice: str) -> Finding:
+    """A stage that is not as the configuration says, and harms nobody now."""
+    return Finding(stage, Verdict.REMARK, told, None, advice)
 
 
 def bad(stage: str, told: str, advice: str, ending: Exit = Exit.FAILED) -> Finding:

@@ -1,7 +1,7 @@
 """The part of ``doctor`` for the service's own machine: its configuration, and by it database and broker."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..app import DispatcherApp
@@ -10,11 +10,18 @@ from ..config_values import mask_passwords
 from ..errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ..probes import answering_workers, broker_name, greet_broker
 from ..settings import find_sources, understand
+from ..store import failures
 from ..store.connecting import check_installed, sqlite_file
 from ..store.identity import product
 from .findings import Finding, bad, good, skipped
 
 STAGES = ("configuration", "database", "schema", "broker")
+MEND: Mapping[str, str] = {
+    "missing": "Create it (CREATE DATABASE)",
+    "denied": "Let that user in",
+    "damaged": "Restore its backup",
+}
+"""What to do about a database, by the kind of its failure; else to start it."""
 START_WORKER = "celery -A pacifica.dispatcher.tasks worker -l info"
 
 
@@ -103,9 +110,9 @@ class Premises:
         except ValueError as error:
             return bad("database", f"{error}", "Install the driver.")
         except DatabaseUnavailable as error:
-            return bad(
-                "database", f"{self._place()}: {error}", "Start it, or correct [database] peewee_url (PEEWEE_URL)."
-            )
+            mend = MEND.get(failures.kind(error), "Start it")
+            advice = f"{mend}, or correct [database] peewee_url (PEEWEE_URL)."
+            return bad("database", f"{self._place()}: {error}", advice)
         self._database_answers = True
         return good("database", f"{name}, {self._place()}", time.monotonic() - began)
 
@@ -156,7 +163,7 @@ class Premises:
 def _nobody_answers(known: Collection[str], queue: str, broker: str) -> str:
     if not known:
         return (
-            f"Start a worker: {START_WORKER}. If one runs already, it uses another database, and does not listen to "
+            f"Start a worker: {START_WORKER}. If one runs already, it uses another database, or does not listen to "
             f"queue {queue} of {broker}."
         )
     return (

@@ -58,7 +58,7 @@ def purge(  # noqa: PLR0913 - each is an option
     with configured_database(settings) as database:
         retention = Retention(database, settings.retention)
         before = _bounds(retention, older_than, [State(state) for state in states])
-        database.wait_until_up(1, 0)
+        database.schema().check()
         steps = retention.count if dry_run else retention.purge
         counts: Counter[State] = Counter(dict.fromkeys(before, 0))
         try:

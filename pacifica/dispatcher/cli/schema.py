@@ -35,7 +35,7 @@ def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> Non
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the database is not reachable.
     """
-    with _database(config) as database:
+    with _database(config, make=not dry_run) as database:
         schema = database.schema()
         if to is not None and to > schema.expected:
             raise click.UsageError(f"--to {to}: this release knows no version above {schema.expected}.")
@@ -59,16 +59,16 @@ def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> Non
 def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT001
     """Compare the schema of the database with that of this release.
 
-    It changes nothing, and tells both versions, what is pending, and how the tables differ. It succeeds when the
-    version is at least the one that this release needs and no table or column is missing or of another type; with
-    --equal, when version, tables, columns and indexes are exactly those.
+    It changes nothing, and tells both versions, what is pending, and how the tables differ. It succeeds when this
+    release would start on it: the version is the one that it needs, and no table or column is missing or of another
+    type; with --equal, when tables, columns and indexes are exactly those.
 
     Exit codes: 0 yes, 1 no, 2 wrong usage, 3 the database is not reachable.
     """
     with _database(config) as database:
         schema = database.schema()
         found = [] if schema.pending else database.read(differences)
-    usable = not schema.pending and not any(one.breaks for one in found)
+    usable = schema.current and not any(one.breaks for one in found)
     same = schema.current and not found
     click.echo(_as_json(schema, found, usable=usable, same=same) if as_json else _as_text(schema, found, usable=usable))
     if not (same if equal else usable):
@@ -76,10 +76,10 @@ def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT
 
 
 @contextmanager
-def _database(config: Path | None) -> Iterator[Database]:
+def _database(config: Path | None, *, make: bool = False) -> Iterator[Database]:
     """The database of the configuration, with all the time that it needs for an answer."""
     try:
-        with configured_database(load_settings(config), answer_timeout=math.inf) as database:
+        with configured_database(load_settings(config), answer_timeout=math.inf, make=make) as database:
             yield database
     except DatabaseUnavailable as error:
         raise Unreachable(f"{error}{_reason(error)}") from error
@@ -127,10 +127,10 @@ def _verdict(schema: Schema, found: list[Difference], *, usable: bool) -> str:
         return "The database is empty; whatever starts first creates the tables, as dbsync does."
     if schema.pending:
         return "It is too old: stop web servers and workers, and run pacifica-dispatcher-cmd dbsync."
-    if not usable:
-        return "It cannot be used: tables or columns are not as they should be."
     if schema.too_new:
         return "It is newer than this release, which does not start on it: install the newer release."
+    if not usable:
+        return "It cannot be used: tables or columns are not as they should be."
     return "It can be used, and differs." if found else "It is exactly the schema of this release."
 
 

@@ -34,14 +34,21 @@ def take_over(db: peewee.Database, job: Model, event: Model) -> None:
     """
     if not db.table_exists(TABLE):
         return
-    read = taken = 0
+    read = taken = deleted = nameless = 0
     for rows in _batches(db):
-        jobs = [found for row in rows if (found := _as_job(row)) is not None]
+        seen = [row for row in rows if row[-1] is None]
+        jobs = [found for row in seen if (found := _as_job(row)) is not None]
         taken += _store(db, jobs, job, event)
         read += len(rows)
+        deleted += len(rows) - len(seen)
+        nameless += len(seen) - len(jobs)
         if read % REPORTED < BATCH:
             logger.info("%d rows of %s are read.", read, TABLE)
-    logger.info("%d of %d rows of %s became jobs; the table stays as it is.", taken, read, TABLE)
+    logger.info(
+        "%d of %d rows of %s became jobs (left out: %d marked as deleted, %d without a UUID, %d that are jobs already)"
+        "; the table stays as it is.",
+        *(taken, read, TABLE, deleted, nameless, read - taken - deleted - nameless),
+    )
 
 
 def _batches(db: peewee.Database) -> Iterator[Sequence[Sequence[Any]]]:
@@ -56,9 +63,7 @@ def _batches(db: peewee.Database) -> Iterator[Sequence[Sequence[Any]]]:
 
 
 def _as_job(row: Sequence[Any]) -> Row | None:
-    uuid, value, created, updated, deleted = row
-    if deleted is not None:
-        return None
+    uuid, value, created, updated, _ = row
     try:
         name = str(UUID(str(uuid)))  # PeeWee wrote hexadecimal digits where the database has no UUIDs.
     except ValueError:

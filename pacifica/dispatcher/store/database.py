@@ -23,7 +23,10 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 UNREACHABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError, MaxConnectionsExceeded)
-"""What PeeWee raises when the server is gone, the file is locked, full or read-only, or the pool is empty."""
+"""What PeeWee raises when the server is gone, the file is locked, full or read-only, or the pool is empty.
+
+Of a file that is damaged, or another program's, it raises plain ``DatabaseError``, the base of all of its others.
+"""
 PAUSES = (0.01, 0.03, 0.1, 0.3)
 """Seconds, at most, before each new try of a transaction that the server gave up for another's sake."""
 SHORTEST_TURN = 1.0
@@ -102,8 +105,8 @@ class Database:
     def wait_until_up(self, attempts: int, wait: float) -> None:
         """Connect and create an empty database's tables, trying ``attempts`` times, ``wait`` seconds apart.
 
-        Raises ``DatabaseUnavailable`` when the last attempt fails, too, and at once ``SchemaTooOld`` or
-        ``SchemaTooNew`` when the tables are those of another version.
+        Raises ``DatabaseUnavailable`` when the last attempt fails, too, and at once when the file is damaged;
+        at once ``SchemaTooOld`` or ``SchemaTooNew`` when the tables are those of another version.
         """
         for attempt in range(1, attempts + 1):
             try:
@@ -111,7 +114,7 @@ class Database:
                     self._keep_log()
                     create(self.peewee)
             except DatabaseUnavailable as error:
-                if attempt == attempts:
+                if attempt == attempts or failures.is_damage(error):
                     raise
                 logger.warning("%s Attempt %d of %d; the next in %g s.", error, attempt, attempts, wait)
                 time.sleep(wait)
@@ -188,7 +191,9 @@ class Database:
         try:
             self._connect()
             yield
-        except UNREACHABLE as error:
+        except (*UNREACHABLE, peewee.DatabaseError) as error:
+            if not isinstance(error, UNREACHABLE) and type(error) is not peewee.DatabaseError:
+                raise
             self._discard()
             logger.debug("database error", exc_info=True)
             raise _unavailable(error) from error

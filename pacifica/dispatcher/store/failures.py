@@ -11,11 +11,18 @@ SQL_STATES = frozenset({"40P01", "40001"})
 SILENCE = ("timed out", "timeout expired")
 """How PyMySQL and psycopg say that no answer came in time."""
 SIGNS = (
+    ("unknown database", "missing", "there is no database of that name"),
+    ("fatal:  role ", "denied", "it does not let that user in"),
+    ("authentication failed", "denied", "it does not let that user in"),
+    ("access denied", "denied", "it does not let that user in"),
+    ('" does not exist', "missing", "there is no database of that name"),
     ("locked", "locked", "it is locked by another writer"),
     ("readonly", "read_only", "it is read-only"),
     ("read-only", "read_only", "it is read-only"),
     ("full", "full", "the disk is full"),
     ("unable to open", "unopened", "its file cannot be opened"),
+    ("not a database", "damaged", "its file is no SQLite database"),
+    ("malformed", "damaged", "its file is damaged"),
     *((sign, "silent", "it did not answer in time") for sign in SILENCE),
     ("connection", "unreachable", "it cannot be reached"),
 )
@@ -47,6 +54,11 @@ def is_silence(error: BaseException) -> bool:
 def is_read_only(error: BaseException) -> bool:
     """Whether what was to be written can only be read."""
     return "readonly" in _told(error)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether the file is none that SQLite can read: to wait does not mend it."""
+    return kind(error) == "damaged"
 
 
 def is_sacrifice(error: BaseException) -> bool:

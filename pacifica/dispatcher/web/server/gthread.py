@@ -21,9 +21,12 @@ from .intake import Incoming, Intake, Limits
 
 @runtime_checkable
 class Told(Protocol):
-    """An application that wants to know how many threads serve it, and when its worker begins to stop."""
+    """An application that wants to know how many threads serve it, and when its worker begins, and begins to stop."""
 
     threads: int | None
+
+    def begin(self) -> None:
+        """The worker is forked, and about to serve."""
 
     def body_limit(self) -> int:
         """The largest body of a request, in bytes."""
@@ -110,6 +113,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         limits = Limits()
         if isinstance(self.wsgi, Told):
             self.wsgi.threads = self.cfg.threads
+            self.wsgi.begin()
             body = self.wsgi.body_limit()
             limits = Limits(body=body, taken=4 * body)
         if not (self.cfg.is_ssl or self.cfg.proxy_protocol != "off" or self.cfg.http2_cleartext != "off"):

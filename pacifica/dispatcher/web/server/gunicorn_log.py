@@ -15,7 +15,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]
     """Chosen by ``pacifica.dispatcher.gunicorn_conf``."""
 
     def setup(self, cfg: Any) -> None:
-        """As gunicorn's; a configuration with a fault is told by the first request, in the default form."""
+        """As gunicorn's; a configuration with a fault is told when the application begins, in the default form."""
         super().setup(cfg)
         try:
             settings = load_settings().logging
