@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pacifica.dispatcher.cli import main
-from pacifica.dispatcher.client import DispatcherClient, errors
+from pacifica.dispatcher.client import DispatcherClient, Retries, errors
 from pacifica.dispatcher.client.errors import ClientError
 
 from .stub import JOB, Answer, stubbed
@@ -72,3 +72,17 @@ def test_a_token_that_cannot_be_sent_is_not_told(token: str, command: str) -> No
 def test_an_argument_may_have_any_name() -> None:
     signature = DispatcherClient.dispatch.__code__
     assert signature.co_posonlyargcount == 2
+
+
+def test_no_page_of_a_service_leads_to_another_host_and_no_password_of_a_url_is_told() -> None:
+    with (
+        stubbed([Answer(body={"jobs": [], "next": "@another.example/"})]) as stub,
+        DispatcherClient(stub.url) as client,
+    ):
+        with pytest.raises(ClientError, match="which is no path"):
+            list(client.search())
+        assert len(stub.asked) == 1
+    for url in ("http://joe:s3cret@127.0.0.1:1", "http://joe:s3cret@?x"):
+        with pytest.raises(ClientError) as refused:
+            DispatcherClient(url, retries=Retries(1, first=0.01)).tasks()
+        assert "s3cret" not in str(refused.value)

@@ -27,9 +27,9 @@ EVENTS = 1000
 class DispatcherClient:
     """A service at ``url``, by default at ``DISPATCHER_URL``, with the token of ``DISPATCHER_TOKEN``.
 
-    ``timeout`` is how many seconds one request may take. What fails for a moment is tried again, as ``retries``
-    says, and does nothing twice. Threads may share a client (one with a ``session`` of its own only as far as that
-    allows it); a process that was forked makes another.
+    ``timeout`` is for how many seconds the service may be silent. What fails for a moment is tried again, as
+    ``retries`` says, and does nothing twice. Threads may share a client (one with a ``session`` of its own only as
+    far as that allows it); a process that was forked makes another.
     """
 
     def __init__(

@@ -59,12 +59,13 @@ class Bearer(AuthBase):
 
 
 class Connection:
-    """Sends requests to the service at ``url``; ``timeout`` is how long one may take to be answered, in seconds."""
+    """Sends requests to the service at ``url``, which may be silent for ``timeout`` seconds, and no longer."""
 
     def __init__(
         self, url: str, token: str | None, timeout: float, session: requests.Session | None, retries: Retries
     ) -> None:
         self.url = _base(url)
+        self._shown = _shown(self.url)
         self.retries = retries
         self._auth = Bearer(token)
         self._timeout = timeout
@@ -125,6 +126,8 @@ class Connection:
             yield self._good(answer, frozenset())
 
     def _request(self, method: str, path: str, seconds: float, **options: Any) -> requests.Response:
+        if not path.startswith("/"):  # "@another.example/" behind our host would be another host.
+            raise BadAnswer(f"The service at {self._shown} names {path!r:.80} as its next page, which is no path.")
         return self._session.request(
             method,
             f"{self.url}{path}",
@@ -140,13 +143,13 @@ class Connection:
         try:
             yield
         except requests.Timeout as error:
-            raise NotReachable(f"The service at {self.url} does not answer in time.") from error
+            raise NotReachable(f"The service at {self._shown} does not answer in time.") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise NotReachable(f"The service at {self.url} cannot be reached: {_reason(error)}.") from error
+            raise NotReachable(f"The service at {self._shown} cannot be reached: {_reason(error)}.") from error
         except (requests.exceptions.InvalidHeader, UnicodeEncodeError) as error:
             raise BadValue(f"A key or another header cannot be sent: {error}.") from error
         except requests.RequestException as error:
-            raise BadAnswer(f"The service at {self.url} cannot be talked to: {error}.") from error
+            raise BadAnswer(f"The service at {self._shown} cannot be talked to: {error}.") from error
 
     def _good(self, answer: requests.Response, takes: frozenset[int]) -> requests.Response:
         if (answer.ok and not answer.is_redirect) or answer.status_code in takes:
@@ -161,7 +164,7 @@ class Connection:
             problem = self._problem(answer)
             told = problem.detail
         pause = asked_pause(answer.headers.get("Retry-After"))
-        return NotReachable(f"The service at {self.url} cannot do it now: {told}", problem, pause)
+        return NotReachable(f"The service at {self._shown} cannot do it now: {told}", problem, pause)
 
     def _problem(self, answer: requests.Response) -> Problem:
         """The problem document of an error; raises ``BadAnswer`` when there is none."""
@@ -174,8 +177,8 @@ class Connection:
         return Problem.of(document, answer.status_code)
 
     def _bad(self, answer: requests.Response, told: str) -> BadAnswer:
-        where = urlsplit(answer.url)
-        return BadAnswer(f"{where.scheme}://{where.netloc}{where.path} answered {answer.status_code}; {told}.")
+        where = _shown(answer.url).partition("?")[0]
+        return BadAnswer(f"{where} answered {answer.status_code}; {told}.")
 
 
 def _base(url: str) -> str:
@@ -186,8 +189,15 @@ def _base(url: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment:
-        raise BadAddress(f"{url!r} is not the URL of a service; one looks like http://127.0.0.1:8050.")
+        raise BadAddress(f"{_shown(url)!r} is not the URL of a service; one looks like http://127.0.0.1:8050.")
     return url.rstrip("/")
+
+
+def _shown(url: str) -> str:
+    """The URL without what may be a password before the host."""
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _new_session() -> requests.Session:
