@@ -101,16 +101,20 @@ def test_what_a_full_disk_has_no_room_for_is_told_when_there_is_room_again(
 
 
 def test_a_process_whose_folder_cannot_be_used_counts_for_itself(
-    monitor: Callable[[], Monitor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monitor: Callable[[], Monitor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(os, "posix_fallocate", full)
     for _ in range(2):
         alone = monitor()
         alone.counts.dispatched("add", "accepted")
         assert 'dispatches_total{outcome="accepted",task="add"} 1.0' in alone.as_text().decode()
-    assert [record.message for record in caplog.records if "counts for itself" in record.message] == [
-        "This process counts for itself, as the folder of the metrics cannot be used: "
-        "[Errno 28] No space left on device"
+    assert told(tmp_path / "metrics") == []
+    reason = "the folder of the metrics cannot be used: [Errno 28] No space left on device"
+    assert [record.message for record in caplog.records if "sharing" in record.name] == [
+        f"This process counts for itself, as {reason}"
     ]
 
 

@@ -27,7 +27,7 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that names the folder; prometheus_client's own."""
 KINDS = ("gauge_sum", "counter", "histogram")
 """What the files' names begin with; whoever holds the lock of all three has the place."""
-SIZE = 65_536
+SIZE = 16_384
 """Bytes of a new file."""
 DAMAGED = (RuntimeError, ValueError, OSError, struct.error)
 """What reading a file raises that is gone, or holds something else."""
@@ -143,7 +143,7 @@ class Sum:
 
     def collect(self) -> Iterable[Metric]:
         """All families; a file that is damaged is left out."""
-        files = [path for path in sorted(self._folder.glob("*.db")) if not (_is_gauge(path) and _is_free(path))]
+        files = [path for path in sorted(self._folder.glob("*.db")) if _counts(path)]
         for path in files:
             _keep_young(path)
         try:
@@ -206,17 +206,14 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
-def _is_gauge(path: Path) -> bool:
-    return path.name.startswith("gauge_")
-
-
-def _is_free(path: Path) -> bool:
-    """Whether no process has that file."""
+def _counts(path: Path) -> bool:
+    """Whether there is something in that file, and if it holds gauges, a process that lives has it."""
     try:
         with path.open("rb") as file:
-            return _lock(file.fileno(), shared=True)
+            empty = os.fstat(file.fileno()).st_size == 0
+            return not empty and not (path.name.startswith("gauge_") and _lock(file.fileno(), shared=True))
     except OSError:
-        return True
+        return False
 
 
 def _keep_young(path: Path) -> None:
