@@ -100,6 +100,21 @@ def test_what_a_full_disk_has_no_room_for_is_told_when_there_is_room_again(
     ]
 
 
+def test_on_a_full_disk_a_successor_goes_on_with_what_its_files_have(
+    start: Callable[[], Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, counts = start()
+    monkeypatch.setattr(sharing, "_fill", full)
+    many(counts)
+    before = told(tmp_path)
+    place.leave()
+    monkeypatch.setattr(sharing, "_fill", lambda _, size: None if size == sharing.SIZE else full())
+    many(start()[1])
+    counted = [line for line in before if "duration_seconds_count" in line]
+    assert len(counted) > 1
+    assert {line.replace(" 1.0", " 2.0") for line in counted} <= set(told(tmp_path))
+
+
 def test_a_process_whose_folder_cannot_be_used_counts_for_itself(
     monitor: Callable[[], Monitor],
     tmp_path: Path,

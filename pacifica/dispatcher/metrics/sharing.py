@@ -60,7 +60,7 @@ class Figures:
         _fill(file, SIZE)
         self._file = file
         self._figures: Any = MmapedDict(str(path))
-        self._known: set[str] = set()
+        self._known: set[str] = {key for key, *_ in self._figures.read_all_values()}
 
     def read(self, key: str) -> float:
         """The figure; 0 where there is none, and no room for one."""
