@@ -3,9 +3,11 @@
 Options of its command line win over these. The hooks give its workers a folder in which their metrics add up.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,17 @@ limit_request_fields = 100
 sendfile = False
 
 
-def on_starting(_: Any) -> None:
+def on_starting(server: Any) -> None:
     """Make the folder, unless the environment names one; what an earlier master left there (SIGUSR2) is its own."""
-    named = os.environ.get(METRICS, "")
-    if not named or Path(named).name.startswith(OURS):
-        os.environ[METRICS] = tempfile.mkdtemp(prefix=OURS)
+    named = os.environ.pop(METRICS, "")
+    if named and not Path(named).name.startswith(OURS):
+        os.environ[METRICS] = named
+        return
+    _remove_left_behind({server.cfg.uid, os.geteuid()})
+    try:
+        os.environ[METRICS] = _make_folder(server.cfg.uid, server.cfg.gid)
+    except OSError as error:
+        server.log.warning("Each worker counts for itself, as there is no folder for the metrics: %s", error)
 
 
 def on_exit(_: Any) -> None:
@@ -44,3 +52,31 @@ def on_exit(_: Any) -> None:
     folder = os.environ.get(METRICS, "")
     if Path(folder).name.startswith(OURS):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folder(user: int, group: int) -> str:
+    """A folder of the workers' user that this process and its children hold the lock of, however they end.
+
+    It gets its name last: what has that name is locked, or left behind. Cleaners of systemd leave it alone, too.
+    """
+    made = Path(tempfile.mkdtemp(prefix=f"new-{OURS}"))
+    os.chown(made, user, group)
+    fcntl.flock(os.open(made, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return str(made.rename(made.with_name(made.name.removeprefix("new-"))))
+
+
+def _remove_left_behind(users: Collection[int]) -> None:
+    """Remove the folders of masters that were killed; never a link, nor what any other user has made."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{OURS}*"):
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            if os.fstat(descriptor).st_uid in users:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # Its master lives.
+            continue
+        finally:
+            os.close(descriptor)

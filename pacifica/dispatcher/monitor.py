@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from .errors import DatabaseUnavailable
 from .health import Health
 from .metrics import exposition, sharing
 from .metrics.counts import Counts
@@ -26,18 +27,24 @@ class Monitor:
     ) -> None:
         self.health = health
         self._registry = CollectorRegistry()
-        if folder is None:
+        self._place = None if folder is None else sharing.join(folder)
+        if folder is None or self._place is None:
             self.counts = Counts(self._registry, tasks)
+            self._tally = Tally(figures, InMemory())
         else:
-            sharing.join(folder)
             self.counts = Counts(None, tasks)
-            sharing.sum_up(self._registry, folder)
-        self._tally = Tally(figures, InMemory() if folder is None else InFolder(folder))
+            self._registry.register(sharing.Sum(folder))
+            self._tally = Tally(figures, InFolder(folder))
         self._registry.register(Record(figures, outbox, self._tally, health.look, self.counts.label))
 
     def begin(self) -> None:
-        """Count the events of jobs from now on; raises ``DatabaseUnavailable``."""
-        self._tally.begin()
+        """Count the events of jobs from now on; raises ``DatabaseUnavailable``, and then counts nothing any more."""
+        try:
+            self._tally.begin()
+        except DatabaseUnavailable:
+            if self._place is not None:
+                self._place.leave()
+            raise
 
     def as_text(self) -> bytes:
         """The metrics in Prometheus' text format 0.0.4."""

@@ -43,7 +43,7 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(worker, **kwargs)
         app = worker.app
         app.prepare()
-        _ = app.service, app.holder, app.tracing  # What children of a fork are to share is made before it.
+        _ = app.quiet_service, app.holder, app.tracing  # What children of a fork are to share is made before it.
         app.database.close()
 
 

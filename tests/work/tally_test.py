@@ -112,3 +112,26 @@ def test_a_long_backlog_is_counted_in_several_looks(
     assert 0 <= one.look().left <= 25
     monkeypatch.setattr(tally, "LONGEST", 1.0)
     assert (counted(one), one.look().left) == (25, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"place":', "[]", '{"place":null,"last":0,"at":0,"events":[],"runs":[],"ran":[]}']
+)
+def test_a_damaged_file_counts_as_none(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    history = History()
+    history.happen(7)
+    (tmp_path / "tally.json").write_text(text, encoding="ascii")
+    one = Tally(history, InFolder(tmp_path))
+    assert counted(one) == 0
+    one.begin()
+    history.happen(3)
+    assert [counted(one) for _ in range(2)] == [3, 3]
+    assert len(caplog.records) <= 1
+
+
+def test_a_folder_that_is_gone_fails_no_scrape(tmp_path: Path) -> None:
+    history = History()
+    one = Tally(history, InFolder(tmp_path / "gone"))
+    one.begin()
+    history.happen(3)
+    assert counted(one) == 0

@@ -1,14 +1,38 @@
 """What a web process counts as it happens."""
 
-from collections.abc import Container
-from typing import Any
+import logging
+from collections.abc import Callable, Container
+from functools import wraps
+from typing import Any, ParamSpec
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "pacifica_dispatcher"
 UNREGISTERED = "(unregistered)"
 """The label for all tasks that the registry does not know, so that nobody can make labels by asking for tasks."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+Given = ParamSpec("Given")
+
+
+def harmless(count: Callable[Given, None]) -> Callable[Given, None]:
+    """The same, but an error stays in it: nothing that is counted fails for that."""
+    told = False
+
+    @wraps(count)
+    def counting(*given: Given.args, **named: Given.kwargs) -> None:
+        nonlocal told
+        try:
+            count(*given, **named)
+        except Exception:
+            if not told:
+                told = True
+                logger.warning("Something could not be counted; the next of its kind are not told.", exc_info=True)
+
+    return counting
 
 
 class Counts:
@@ -44,6 +68,7 @@ class Counts:
         self.waiting(0, 0)
         self._children: dict[tuple[str, str, str], Histogram] = {}
 
+    @harmless
     def request(self, route: str, method: str, status: str, seconds: float) -> None:
         """An HTTP answer has begun."""
         key = (route, method, status)
@@ -52,27 +77,33 @@ class Counts:
             child = self._children[key] = self._requests.labels(*key)
         child.observe(seconds)
 
+    @harmless
     def unread(self, status: int) -> None:
         """A request was refused by whoever reads requests."""
         self._unread.labels(str(int(status))).inc()
 
+    @harmless
     def dispatched(self, task: str, outcome: str) -> None:
         """A dispatch was ``accepted``, ``repeated`` (its key's job is there already), ``refused`` or ``failed``."""
         self._dispatches.labels(self.label(task), outcome).inc()
 
+    @harmless
     def published(self, outcome: str, messages: int) -> None:
         """Messages were ``sent``, or not, as they were ``refused`` or the broker was ``unavailable``."""
         self._publishes.labels(outcome).inc(messages)
 
+    @harmless
     def database_failed(self, reason: str) -> None:
         """The database did not do what it was asked to."""
         self._failures.labels(reason).inc()
 
+    @harmless
     def waiting(self, waits: int, streams: int) -> None:
         """So many requests wait for jobs now, and so many stream events."""
         self._waiters.labels("wait").set(waits)
         self._waiters.labels("stream").set(streams)
 
+    @harmless
     def places(self, number: int) -> None:
         """How many may wait or stream in this process."""
         self._places.set(number)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from .. import jsontext
 from ..errors import DatabaseUnavailable
 from ..store.figures import Ended
-from .sharing import locked
+from .sharing import locked, tell_once
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +79,16 @@ class Counted:
 
     @classmethod
     def from_text(cls, text: str) -> "Counted":
-        """What ``to_text`` made."""
+        """What ``to_text`` made; raises one of ``DAMAGED`` for anything else."""
         known: dict[str, Any] = jsontext.loads(text)
         for name in ("events", "runs", "ran"):
-            known[name] = Counter({tuple(key): number for key, number in known[name]})
-        return cls(**known)
+            known[name] = Counter({tuple(key): int(number) for key, number in known[name]})
+        place, last, at = int(known.pop("place")), int(known.pop("last")), float(known.pop("at"))
+        return cls(place, last, at, **known)
+
+
+DAMAGED = (ValueError, TypeError, KeyError, AttributeError)
+"""What reading it raises when it is not what was written."""
 
 
 class Keep(Protocol):
@@ -133,22 +138,33 @@ class InFolder:
         self._lock = folder / "tally.lock"
 
     def read(self) -> Counted | None:
-        """What is kept."""
+        """What is kept; nothing, where it cannot be read."""
         try:
             return Counted.from_text(self._path.read_text(encoding="ascii"))
         except FileNotFoundError:
             return None
+        except (OSError, *DAMAGED) as error:
+            tell_once(f"Events of jobs are counted anew, as {self._path} cannot be read: {error!r}")
+            return None
 
     def write(self, counted: Counted) -> None:
-        """Replace it; whoever reads sees the old or the new."""
+        """Replace it, or leave it where that is not possible: whoever reads sees the old or the new."""
         new = self._path.with_suffix(".new")
-        new.write_text(counted.to_text(), encoding="ascii")
-        new.replace(self._path)
+        try:
+            new.write_text(counted.to_text(), encoding="ascii")
+            new.replace(self._path)
+        except OSError as error:
+            tell_once(f"Events of jobs are counted again at each look, as {new} cannot be written: {error.strerror}")
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
-        """One thread of one process at a time."""
-        with locked(self._lock) as taken:
+        """One thread of one process at a time; nobody's, where there can be no lock."""
+        with ExitStack() as held:
+            try:
+                taken = held.enter_context(locked(self._lock))
+            except OSError as error:
+                tell_once(f"Events of jobs are not counted, as {self._lock} cannot be opened: {error.strerror}")
+                taken = False
             yield taken
 
 
@@ -163,21 +179,24 @@ class Tally:
         """Count what happens from now on, unless another process has begun; raises ``DatabaseUnavailable``."""
         with self._keep.turn() as ours:
             if ours and self._keep.read() is None:
-                last = self._history.last()
-                self._keep.write(Counted(last, last, time.monotonic()))
+                self._keep.write(self._start())
 
     def look(self, *, ask: bool = True) -> Counted:
         """What has been counted; what was before, while the database is away, another one looks, or without ``ask``."""
         with self._keep.turn() as ours:
-            counted = self._keep.read() or Counted()
-            if ask and ours and not 0 <= time.monotonic() - counted.at < LOOK:
+            counted = self._keep.read()
+            if ask and ours and (counted is None or not 0 <= time.monotonic() - counted.at < LOOK):
                 try:
-                    counted = self._advance(counted)
+                    counted = self._start() if counted is None else self._advance(counted)
                 except DatabaseUnavailable as error:
                     logger.debug("events are counted later: %s", error)
                 else:
                     self._keep.write(counted)
-        return counted
+        return counted or Counted()
+
+    def _start(self) -> Counted:
+        last = self._history.last()
+        return Counted(last, last, time.monotonic())
 
     def _advance(self, counted: Counted) -> Counted:
         upto, moment = self._history.last(), time.monotonic()

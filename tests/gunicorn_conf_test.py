@@ -1,0 +1,74 @@
+"""The folder that gunicorn's master makes for the metrics of its workers."""
+
+import os
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from pacifica.dispatcher import gunicorn_conf
+from pacifica.dispatcher.gunicorn_conf import METRICS, OURS
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go; the environment names no folder."""
+    monkeypatch.setenv(METRICS, "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def master(user: int | None = None, group: int | None = None) -> Any:
+    """What is asked of gunicorn's master."""
+    cfg = SimpleNamespace(uid=os.geteuid() if user is None else user, gid=os.getegid() if group is None else group)
+    return SimpleNamespace(cfg=cfg, log=Mock())
+
+
+def test_the_folder_belongs_to_the_user_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(os, "chown", lambda _, user, group: given.append((user, group)))
+    gunicorn_conf.on_starting(master(65534, 65533))
+    assert given == [(65534, 65533)]
+    assert Path(os.environ[METRICS]).is_dir()
+
+
+def test_without_a_place_for_it_there_is_none(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "gone"))
+    server = master()
+    gunicorn_conf.on_starting(server)
+    assert METRICS not in os.environ
+    server.log.warning.assert_called_once()
+
+
+def test_what_a_killed_master_left_is_removed_and_nothing_else(temporary: Path) -> None:
+    for name in (f"{OURS}left", "other", "linked"):
+        (temporary / name).mkdir()
+        (temporary / name / "counter_0.db").touch()
+    (temporary / f"{OURS}link").symlink_to(temporary / "linked")
+    gunicorn_conf.on_starting(master())
+    living = os.environ[METRICS]
+    gunicorn_conf.on_starting(master())  # As a new master does after SIGUSR2.
+    assert not (temporary / f"{OURS}left").exists()
+    assert (temporary / "other/counter_0.db").exists()
+    assert (temporary / "linked/counter_0.db").exists()
+    assert Path(living).is_dir()
+    assert os.environ[METRICS] != living
+
+
+def test_a_folder_of_another_user_is_left_alone(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (temporary / f"{OURS}left").mkdir()
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    gunicorn_conf.on_starting(master(own + 1))
+    assert (temporary / f"{OURS}left").exists()
+
+
+def test_a_folder_that_the_environment_names_stays_named(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(METRICS, str(temporary / "named"))
+    gunicorn_conf.on_starting(master())
+    assert os.environ[METRICS] == str(temporary / "named")
+    assert not list(temporary.iterdir())

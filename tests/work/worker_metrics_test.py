@@ -1,0 +1,20 @@
+"""A worker serves no metrics: what it does is told from the record."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pacifica.dispatcher.app import DispatcherApp
+from pacifica.dispatcher.metrics.sharing import FOLDER
+from pacifica.dispatcher.settings import load_settings
+from pacifica.dispatcher.worker import RecordStep
+
+
+def test_a_worker_touches_no_file_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path / "metrics"))
+    own = {"PEEWEE_URL": f"sqliteext:///{tmp_path}/db.sqlite3", "HOME": "/nonexistent"}
+    app = DispatcherApp(lambda: load_settings(environ=own))
+    RecordStep(SimpleNamespace(app=app))
+    assert "quiet_service" in vars(app)
+    assert not (tmp_path / "metrics").exists()
