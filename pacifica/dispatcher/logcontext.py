@@ -58,7 +58,8 @@ class Context(logging.Filter):
         """Every record is kept."""
         about = _about.get()
         if about:
-            own = getattr(record, FIELDS, {})
+            own = getattr(record, FIELDS, None)
+            own = own if isinstance(own, dict) else {}
             if "job" in own and own["job"] != about.get("job", own["job"]):
                 about = {key: about[key] for key in OF_REQUESTS if key in about}
             setattr(record, FIELDS, {**about, **own})
