@@ -23,12 +23,9 @@ def bind(**fields: Any) -> Bound:
     return _about.set({key: value for key, value in fields.items() if value is not None})
 
 
-def unbind(bound: Bound | None = None) -> None:
-    """End it; without ``bound``, whatever this thread is at."""
-    if bound is None:
-        _about.set(None)
-    else:
-        _about.reset(bound)
+def unbind(bound: Bound) -> None:
+    """End it: this thread is again at what it was at before."""
+    _about.reset(bound)
 
 
 def note(**fields: Any) -> None:

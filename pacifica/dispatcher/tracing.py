@@ -38,7 +38,7 @@ class Tracing(Protocol):
         """A context manager around the body of an attempt."""
 
     def flush(self) -> None:
-        """Send what waits, as this process ends."""
+        """Send what waits, as this process ends; it takes a second at most."""
 
 
 class Untraced:
