@@ -31,6 +31,7 @@ KEYS: Mapping[str, str] = {
     "ms": "how long it took, in milliseconds: the request, or the attempt",
     "waited": "how long the job waited to be started, in milliseconds, since it was accepted or since its `eta`",
     "bytes": "the size of the answer's body",
+    "cut": "`true`: an error ended the answer after it had begun; the client has its status and no end",
     "request": "the request's id; in a worker, that of the request which made the job",
     "job": "the job's UUID",
     "task": "the task's name",

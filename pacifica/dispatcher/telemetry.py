@@ -26,6 +26,8 @@ from .tracing import EXPORTER, Tracing
 SERVICE = "pacifica-dispatcher"
 SYSTEMS: Mapping[str, str] = {"amqp": "rabbitmq", "sql": "database"}
 """The conventions' names of brokers, where they are not kombu's."""
+CUT = "cut"
+"""The ``error.type`` of a request whose answer had begun when an error ended it."""
 NOT_AN_ERROR = ("Retry", "Ignore", "Reject", "SystemExit")
 """What leaves an attempt without a failure of its body: Celery's words, and a pool that ends."""
 LAST_FLUSH = 1.0
@@ -81,15 +83,15 @@ class OpenRequest:
         self.traceparent = _told() or ""
         logcontext.note(trace=trace.format_trace_id(span.get_span_context().trace_id))
 
-    def end(self, status: int, route: str | None) -> None:
-        """The answer is sent."""
+    def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
+        """The answer is sent, or cut off by an error."""
         span = self._span
         span.set_attribute("http.response.status_code", status)
         if route is not None:
             span.set_attribute("http.route", route)
             span.update_name(f"{getattr(span, 'name', '')} {route}")
-        if status >= 500:
-            span.set_attribute("error.type", str(status))
+        if status >= 500 or cut:
+            span.set_attribute("error.type", str(status) if status >= 500 else CUT)
             span.set_status(Status(StatusCode.ERROR))
         context.detach(self._token)
         span.end()

@@ -19,8 +19,8 @@ class RequestSpan(Protocol):
 
     traceparent: str
 
-    def end(self, status: int, route: str | None) -> None:
-        """The answer is sent; ``route`` is the template of the path, where one was found."""
+    def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
+        """The answer is sent, or ``cut`` off; ``route`` is the template of the path, where one was found."""
 
 
 class Tracing(Protocol):
