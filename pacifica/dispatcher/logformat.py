@@ -76,9 +76,9 @@ class LineFormat(logging.Formatter):
         try:
             return self.line(record)
         except Exception as error:  # noqa: BLE001 - values of a task's own code are asked for their texts
-            about = {"name": record.name, "levelname": record.levelname, "created": record.created}
+            about = {key: _text(getattr(record, key, "")) for key in ("name", "levelname", "process")}
             told = f"This line cannot be shown: {type(error).__name__}."
-            return self.line(logging.makeLogRecord({**about, "process": record.process, "msg": told}))
+            return self.line(logging.makeLogRecord({**about, "msg": told}))
 
     def line(self, record: logging.LogRecord) -> str:
         """The line, in this form."""

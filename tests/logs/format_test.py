@@ -115,6 +115,12 @@ def test_a_message_whose_arguments_do_not_fit_is_told_as_it_is(form: str) -> Non
     assert "RuntimeError" in a_line(form, "of %s", args=(Broken(),))
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_record_that_has_no_form_at_all_still_has_a_line(form: str) -> None:
+    line = a_line(form, "x", name=None, levelname=Broken(), created="never", exc_info=(1, 2, 3))
+    assert "This line cannot be shown" in line
+
+
 @pytest.mark.parametrize("extra", [["a", "b"], {"level": "DEBUG", "message": "forged", "time": 0}, 5, None])
 def test_what_a_task_calls_fields_takes_no_place_of_ours(extra: Any) -> None:
     bound = logcontext.bind(job="u")
