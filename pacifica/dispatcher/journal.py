@@ -145,7 +145,7 @@ class ToldJobs(JobStore):
 
     def _moved(self, moved: bool, event: str, uuid: str, reason: str | None = None, **fields: Any) -> bool:  # noqa: FBT001
         """A move that is rare, or made by a process that knows no more of the job than its UUID."""
-        if moved:
+        if moved and logger.isEnabledFor(LEVELS.get(event, logging.INFO)):  # The row is read for its line alone.
             try:
                 job = self.get(uuid)
             except DatabaseUnavailable:

@@ -23,12 +23,9 @@ def bind(**fields: Any) -> Bound:
     return _about.set({key: value for key, value in fields.items() if value is not None})
 
 
-def unbind(bound: Bound | None = None) -> None:
-    """End it; without ``bound``, whatever this thread is at."""
-    if bound is None:
-        _about.set(None)
-    else:
-        _about.reset(bound)
+def unbind(bound: Bound) -> None:
+    """End it: this thread is again at what it was at before."""
+    _about.reset(bound)
 
 
 def note(**fields: Any) -> None:
@@ -58,7 +55,8 @@ class Context(logging.Filter):
         """Every record is kept."""
         about = _about.get()
         if about:
-            own = getattr(record, FIELDS, {})
+            own = getattr(record, FIELDS, None)
+            own = own if isinstance(own, dict) else {}
             if "job" in own and own["job"] != about.get("job", own["job"]):
                 about = {key: about[key] for key in OF_REQUESTS if key in about}
             setattr(record, FIELDS, {**about, **own})

@@ -7,6 +7,7 @@ Source: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,8 +26,12 @@ from .tracing import EXPORTER, Tracing
 SERVICE = "pacifica-dispatcher"
 SYSTEMS: Mapping[str, str] = {"amqp": "rabbitmq", "sql": "database"}
 """The conventions' names of brokers, where they are not kombu's."""
+CUT = "cut"
+"""The ``error.type`` of a request whose answer had begun when an error ended it."""
 NOT_AN_ERROR = ("Retry", "Ignore", "Reject", "SystemExit")
 """What leaves an attempt without a failure of its body: Celery's words, and a pool that ends."""
+LAST_FLUSH = 1.0
+"""Seconds in which the last spans of a process may be sent: no worker waits longer for a collector."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -49,13 +54,24 @@ class PerProcess(SpanProcessor):
 
     def shutdown(self) -> None:
         """Send what waits; nothing comes any more."""
-        if (own := self._made.get(os.getpid())) is not None:
-            own.force_flush()
+        self.force_flush()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what waits."""
+        """Send what waits; whether all of it was sent in time."""
         own = self._made.get(os.getpid())
-        return own is None or own.force_flush(timeout_millis)
+        return own is None or briefly(own.force_flush, min(timeout_millis / 1000, LAST_FLUSH))
+
+
+def briefly(flush: Callable[[], object], seconds: float = LAST_FLUSH) -> bool:
+    """Whether ``flush`` has come to its end in time; OpenTelemetry's own keeps to no time limit."""
+    thread = threading.Thread(target=flush, name="last-spans", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # From Python 3.12 on an interpreter that ends makes no threads.
+        flush()
+        return True
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 class OpenRequest:
@@ -67,15 +83,15 @@ class OpenRequest:
         self.traceparent = _told() or ""
         logcontext.note(trace=trace.format_trace_id(span.get_span_context().trace_id))
 
-    def end(self, status: int, route: str | None) -> None:
-        """The answer is sent."""
+    def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
+        """The answer is sent, or cut off by an error."""
         span = self._span
         span.set_attribute("http.response.status_code", status)
         if route is not None:
             span.set_attribute("http.route", route)
             span.update_name(f"{getattr(span, 'name', '')} {route}")
-        if status >= 500:
-            span.set_attribute("error.type", str(status))
+        if status >= 500 or cut:
+            span.set_attribute("error.type", str(status) if status >= 500 else CUT)
             span.set_status(Status(StatusCode.ERROR))
         context.detach(self._token)
         span.end()
@@ -129,8 +145,8 @@ class Traced:
                 raise
 
     def flush(self) -> None:
-        """Send what waits."""
-        self._flush()
+        """Send what waits, as far as there is time."""
+        briefly(self._flush)
 
     def _message(self, operation: str, uuid: str, queue: str) -> dict[str, str]:
         return {

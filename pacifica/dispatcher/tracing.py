@@ -19,8 +19,8 @@ class RequestSpan(Protocol):
 
     traceparent: str
 
-    def end(self, status: int, route: str | None) -> None:
-        """The answer is sent; ``route`` is the template of the path, where one was found."""
+    def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
+        """The answer is sent, or ``cut`` off; ``route`` is the template of the path, where one was found."""
 
 
 class Tracing(Protocol):
@@ -38,7 +38,7 @@ class Tracing(Protocol):
         """A context manager around the body of an attempt."""
 
     def flush(self) -> None:
-        """Send what waits, as this process ends."""
+        """Send what waits, as this process ends; it takes a second at most."""
 
 
 class Untraced:

@@ -38,7 +38,8 @@ class Received(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is kept."""
-        name = getattr(record, "data", {}).get("name")
+        data = getattr(record, "data", None)
+        name = str(data.get("name")) if isinstance(data, dict) else ""
         return not isinstance(self._app.tasks.get(name), DispatcherTask)
 
 
@@ -69,8 +70,14 @@ def _dress(app: Any, handlers: list[logging.Handler]) -> None:
 
 
 def _begin(task_id: str, task: Any, **_: Any) -> None:
-    logcontext.bind(request=getattr(task.request, REQUEST, None), job=task_id, task=task.name)
+    request = getattr(task.request, REQUEST, None)
+    if task.request.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
+        request = request or logcontext.current().get("request")
+    # Calls may be nested, and each has a request of its own, which holds what was at the thread before.
+    task.request.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
 
 
-def _end(**_: Any) -> None:
-    logcontext.unbind()
+def _end(task: Any, **_: Any) -> None:
+    bound = getattr(task.request, "log_bound", None)
+    if bound is not None:
+        logcontext.unbind(bound)

@@ -16,6 +16,15 @@ from pacifica.dispatcher.journal import EVENTS
 from pacifica.dispatcher.logformat import FIELDS, FORMATS, KEYS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "logging.md").read_text(encoding="utf-8")
+SECRETS = (
+    "Basic\tsesame",
+    "bearer \x00\x1fsesame",
+    "Basic%09sesame",
+    "access_token=sesame",
+    "pd_abcdsesame",
+    "amqp://u:sesame@host//",
+    "redis://:p/ses@me/sesame@host,amqp://u:sesame@host",
+)
 HOSTILE = "a\nforged\r\x1b[2J\x9b\u2028\u202e\x7f\ud800 Bearer sesame access_token=sesame pd_abcdsesame"
 
 
@@ -30,12 +39,12 @@ def a_line(form: str, message: str, **attributes: Any) -> str:
 
 
 def test_a_plain_line_has_time_level_logger_message_and_the_fields_in_their_order() -> None:
-    line = a_line("plain", "job started", fields={"job": "u", "event": "started", "waited": 1.5, "caller": "a b"})
+    line = a_line("plain", "job started", **{FIELDS: {"job": "u", "event": "started", "waited": 1.5, "caller": "a b"}})
     assert line == '1970-01-01T00:00:01.500Z INFO    jobs: job started waited=1.5 job=u caller="a b"'
 
 
 def test_a_json_line_has_every_field_under_its_key() -> None:
-    line = json.loads(a_line("json", "job started", fields={"job": "u", "event": "started"}, process=7, sample=5))
+    line = json.loads(a_line("json", "job started", **{FIELDS: {"job": "u", "event": "started"}}, process=7, sample=5))
     assert line == {
         "time": "1970-01-01T00:00:01.500Z",
         "level": "INFO",
@@ -50,7 +59,7 @@ def test_a_json_line_has_every_field_under_its_key() -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_a_client_sends_breaks_no_line_and_shows_no_token(form: str) -> None:
-    line = a_line(form, HOSTILE, fields={"path": HOSTILE, "caller": HOSTILE, "reason": HOSTILE}, theirs=HOSTILE)
+    line = a_line(form, HOSTILE, **{FIELDS: {"path": HOSTILE, "caller": HOSTILE, "reason": HOSTILE}}, theirs=HOSTILE)
     assert line.isprintable()
     assert "sesame" not in line
     assert form == "plain" or json.loads(line)["caller"].startswith("a\nforged\r\x1b")
@@ -59,9 +68,96 @@ def test_what_a_client_sends_breaks_no_line_and_shows_no_token(form: str) -> Non
 @pytest.mark.parametrize("form", FORMATS)
 @given(st.text(), st.text())
 def test_any_text_is_one_printable_line(form: str, message: str, caller: str) -> None:
-    line = a_line(form, message, fields={"caller": caller})
+    line = a_line(form, message, **{FIELDS: {"caller": caller}})
     assert len(line.splitlines()) == 1
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", line)
+
+
+class Broken:
+    """A value of a task's own that has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    __str__ = __repr__
+
+
+class Unnamed(dict[str, int]):
+    """A value that fails where nothing should."""
+
+    def items(self) -> Any:
+        raise RuntimeError
+
+
+def deep() -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "value",
+    [{(1, 2): 3}, {"a": Broken()}, {Broken(): 1}, Broken(), [float("nan")], 10**5000, deep(), Unnamed(a=1), {1: {2}}],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_value_loses_its_line(form: str, value: Any) -> None:
+    line = a_line(form, "it is told", sample=value, **{FIELDS: {"job": "u", "reason": value}})
+    assert line.isprintable()
+    assert "it is told" in line
+    assert form == "plain" or json.loads(line, parse_constant=pytest.fail)["logger"] == "pacifica.dispatcher.jobs"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_message_whose_arguments_do_not_fit_is_told_as_it_is(form: str) -> None:
+    assert "%d of %d (with arguments that do not fit: ('x',))" in a_line(form, "%d of %d", args=("x",))
+    assert "RuntimeError" in a_line(form, "of %s", args=(Broken(),))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_record_that_has_no_form_at_all_still_has_a_line(form: str) -> None:
+    line = a_line(form, "x", name=None, levelname=Broken(), created="never", exc_info=(1, 2, 3))
+    assert "This line cannot be shown" in line
+
+
+@pytest.mark.parametrize("extra", [["a", "b"], {"level": "DEBUG", "message": "forged", "time": 0}, 5, None])
+def test_what_a_task_calls_fields_takes_no_place_of_ours(extra: Any) -> None:
+    bound = logcontext.bind(job="u")
+    try:
+        record = a_record("x", fields=extra)
+        assert logcontext.Context().filter(record)
+    finally:
+        logcontext.unbind(bound)
+    line = json.loads(FORMATS["json"]().format(record))
+    assert (line["level"], line["message"], line["job"], line["extra"]) == ("INFO", "x", "u", {"fields": extra})
+    assert FORMATS["plain"]().format(record).startswith("1970-01-01T00:00:01.500Z INFO    jobs: x job=u fields=")
+
+
+def test_no_field_takes_the_place_of_what_every_line_has() -> None:
+    line = json.loads(a_line("json", "x", **{FIELDS: {"time": 0, "level": "DEBUG", "logger": "l", "message": "m"}}))
+    assert (line["time"], line["level"], line["message"]) == ("1970-01-01T00:00:01.500Z", "INFO", "x")
+    bound = logcontext.bind(job="u")
+    try:
+        assert logcontext.Context().filter(a_record("x", **{FIELDS: ["a"]}))
+    finally:
+        logcontext.unbind(bound)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_what_is_secret_is_masked_wherever_it_stands(form: str, secret: str) -> None:
+    told = {"reason": secret, "exception": f"Traceback:\n  Error: {secret}"}
+    line = a_line(form, f"a {secret} b", theirs={"a": [secret]}, token="sesame", **{FIELDS: told})
+    assert "sesame" not in line
+    assert line.count("***") >= 4
+    assert form == "plain" or json.loads(line)["extra"]["token"] == "***"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_url_without_a_password_and_an_address_stay(form: str) -> None:
+    told = "http://host:8080/dispatch of user:ada by celery@lab"
+    assert told in a_line(form, told)
 
 
 @pytest.mark.parametrize("form", FORMATS)

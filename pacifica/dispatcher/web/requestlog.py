@@ -4,9 +4,11 @@ The path is told without its query and without a task's arguments, as these may 
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import cherrypy
 
@@ -24,6 +26,11 @@ LONGEST_PATH = 300
 PROBES = ("/health/", "/metrics")
 """What machines ask all the time: told at the level DEBUG."""
 
+MOST_DECODED = 3
+"""How often a path is decoded in search of arguments; a server does it once."""
+_DISPATCH = re.compile(r"(/dispatch(?:/[\w.:@+~-]+)?)(/.*)?", re.ASCII | re.DOTALL)
+_ANY_DISPATCH = re.compile(r"dispatch\W", re.IGNORECASE)
+
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -36,16 +43,16 @@ class RequestLog:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         request = logcontext.request_id(environ.get("HTTP_X_REQUEST_ID"))
-        line = Line(environ, logcontext.bind(request=request))
+        line, answer = Line(environ, logcontext.bind(request=request)), Answer()
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            line.status = int(status[:3])
+            line.status = answer.head(int(status[:3]))
             return start_response(status, [*headers, (HEADER, request)], *more)
 
         try:
-            return Answer(self._application(environ, start), line.write)
+            return answer.of(self._application(environ, start), lambda: line.write(answer))
         except BaseException:
-            line.write(0)
+            line.write(answer)
             raise
 
 
@@ -58,8 +65,8 @@ class Line:
         self._bound = bound
         self._began = time.perf_counter()
 
-    def write(self, sent: int) -> None:
-        """Write it, with the bytes that were sent, and end the request's context."""
+    def write(self, answer: "Answer") -> None:
+        """Write it, with what was sent of the answer, and end the request's context."""
         environ, path = self._environ, shown(target(self._environ, self._environ.get("PATH_INFO", "")))
         level = logging.DEBUG if path.startswith(PROBES) and self.status < 500 else logging.INFO
         if logger.isEnabledFor(level):
@@ -69,24 +76,40 @@ class Line:
                 "path": path,
                 "status": self.status,
                 "ms": round((time.perf_counter() - self._began) * 1000, 1),
-                "bytes": sent,
+                "bytes": answer.sent,
                 "remote": environ.get("REMOTE_ADDR", ""),
             }
+            if answer.broken:
+                fields["cut"] = True
             logger.log(level, "%s %s %d", method, path, self.status, extra={FIELDS: fields})
         logcontext.unbind(self._bound)
 
 
 class Answer:
-    """The parts of an answer; when it is closed, ``end`` is told once how many bytes of it were sent."""
+    """The parts of an answer, and what was sent of it; when it is closed, ``end`` is called once."""
 
-    def __init__(self, parts: Iterable[bytes], end: Callable[[int], object]) -> None:
-        self._parts = parts
-        self._end: Callable[[int], object] | None = end
-        self._sent = 0
+    def __init__(self) -> None:
+        self.sent, self.broken = 0, False
+        self._status = 500
+        self._parts: Iterable[bytes] = ()
+        self._end: Callable[[], object] | None = None
+
+    def head(self, status: int) -> int:
+        """The status that the client gets: a second head, of an error, comes too late for an answer that is begun."""
+        if self.sent:
+            self.broken = True
+        else:
+            self._status = status
+        return self._status
+
+    def of(self, parts: Iterable[bytes], end: Callable[[], object]) -> "Answer":
+        """This answer, with its parts."""
+        self._parts, self._end = parts, end
+        return self
 
     def __iter__(self) -> Iterator[bytes]:
         for part in self._parts:
-            self._sent += len(part)
+            self.sent += len(part)
             yield part
 
     def close(self) -> None:
@@ -98,7 +121,7 @@ class Answer:
                 close()
         finally:
             if end is not None:
-                end(self._sent)
+                end()
 
 
 class WithoutTime(logging.Filter):
@@ -106,8 +129,8 @@ class WithoutTime(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Every record is kept."""
-        text = str(record.msg)
-        record.msg = text.partition("] ")[2].strip() if text.startswith("[") else text
+        if isinstance(record.msg, str) and record.msg.startswith("["):
+            record.msg = record.msg.partition("] ")[2].strip()
         return True
 
 
@@ -129,8 +152,14 @@ def use_files(settings: LoggingSettings) -> None:
 
 
 def shown(path: str) -> str:
-    """A raw path without a task's arguments: they are as confidential as a body."""
-    if path.startswith("/dispatch/"):
-        task, slash, _ = path.removeprefix("/dispatch/").partition("/")
-        path = f"/dispatch/{task}/…" if slash else path
+    """A raw path without a task's arguments, which are as confidential as a body, in whatever way it is written."""
+    plain = _DISPATCH.fullmatch(path)
+    if plain is None:
+        decoded = path
+        for _ in range(MOST_DECODED):
+            decoded = unquote(decoded)
+        found = _ANY_DISPATCH.search(decoded)
+        path = f"{decoded[: found.end()]}…" if found else path
+    elif plain[2]:
+        path = f"{plain[1]}/…"
     return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"

@@ -30,13 +30,14 @@ class TracedRequests:
         span = self._tracing.request(environ["REQUEST_METHOD"], environ.get("HTTP_TRACEPARENT"), described(environ))
         environ["HTTP_TRACEPARENT"] = span.traceparent
         told: dict[str, Any] = {"status": 500, "route": None}
+        answer = Answer()
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            told.update(status=int(status[:3]), route=route(cherrypy.serving.request))
+            told.update(status=answer.head(int(status[:3])), route=route(cherrypy.serving.request))
             return start_response(status, headers, *more)
 
         try:
-            return Answer(self._application(environ, start), lambda _: span.end(**told))
+            return answer.of(self._application(environ, start), lambda: span.end(**told, cut=answer.broken))
         except BaseException:
             span.end(**told)
             raise

@@ -1,0 +1,124 @@
+"""The line of a request, around any WSGI application."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cherrypy._cpwsgi import ExceptionTrapper
+
+from pacifica.dispatcher.logformat import FIELDS
+from pacifica.dispatcher.logsetup import ACCESS
+from pacifica.dispatcher.tracing import RequestSpan, Untraced
+from pacifica.dispatcher.web.requestlog import RequestLog, WsgiApplication, shown
+from pacifica.dispatcher.web.tracing import TracedRequests
+
+ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/dispatch/add/topsecret/2",
+        "/%64ispatch/add/topsecret/2",
+        "/%2564ispatch/add/topsecret",
+        "//dispatch/add/topsecret",
+        "/dispatch//topsecret",
+        "/dispatch/add%2Ftopsecret",
+        "/dispatch%2Fadd%2Ftopsecret",
+        "/Dispatch/add/topsecret",
+        "/./dispatch/add/topsecret",
+        "/dispatch;a=b/add/topsecret",
+        "/dispatch\\add\\topsecret",
+        "/dispatch/add;topsecret",
+        "/dispatch/add\ntopsecret",
+    ],
+)
+def test_no_way_to_write_a_path_shows_arguments(path: str) -> None:
+    assert "topsecret" not in shown(path)
+    assert "ispatch" in shown(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/dispatch", "/dispatch/lab.add", "/status/7", "/no%70e", "/tasks/dispatch", "/%64ispatch"]
+)
+def test_a_path_without_arguments_is_told_as_it_was_sent(path: str) -> None:
+    assert shown(path) == path
+
+
+def test_a_path_keeps_its_task() -> None:
+    assert shown("/dispatch/lab.add/1/2") == "/dispatch/lab.add/…"
+
+
+class Span:
+    """A span that remembers its end."""
+
+    traceparent = ""
+    ended: dict[str, Any] | None = None
+
+    def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
+        """The end."""
+        self.ended = {"status": status, "cut": cut}
+
+
+class Remembered(Untraced):
+    """A tracing of one span."""
+
+    on = True
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def request(self, method: str, traceparent: str | None, attributes: Any) -> RequestSpan:
+        """The span."""
+        return self._span
+
+
+def asked(application: WsgiApplication, caplog: pytest.LogCaptureFixture) -> tuple[list[str], Any, Any]:
+    """The statuses that a server is given, the fields of the line and how the span ended."""
+    statuses: list[str] = []
+    span = Span()
+
+    def start_response(status: str, headers: Any, *raised: Any) -> None:
+        if statuses and sent:
+            raise raised[0][1]
+        statuses.append(status)
+
+    sent: list[bytes] = []
+    traced = TracedRequests(ExceptionTrapper(application), tracing=Remembered(span))
+    with caplog.at_level(logging.INFO, ACCESS):
+        answer: Any = RequestLog(traced)(dict(ENVIRON), start_response)
+        try:
+            sent.extend(answer)
+        except OSError:
+            pass
+        finally:
+            answer.close()
+    return statuses, getattr(caplog.records[-1], FIELDS), span.ended
+
+
+def breaks_after(parts: list[bytes]) -> WsgiApplication:
+    def application(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+
+        def body() -> Iterator[bytes]:
+            yield from parts
+            raise OSError("The stream broke.")
+
+        return body()
+
+    return application
+
+
+def test_an_answer_that_breaks_off_has_the_status_that_its_client_has(caplog: pytest.LogCaptureFixture) -> None:
+    statuses, line, span = asked(breaks_after([b"abc"]), caplog)
+    assert statuses == ["200 OK"]
+    assert (line["status"], line["cut"], line["bytes"]) == (200, True, 3)
+    assert span == {"status": 200, "cut": True}
+
+
+def test_an_error_before_the_first_part_is_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    statuses, line, span = asked(breaks_after([]), caplog)
+    assert statuses[-1].startswith("500")
+    assert (line["status"], "cut" in line) == (500, False)
+    assert span == {"status": 500, "cut": False}
