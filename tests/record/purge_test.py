@@ -3,26 +3,32 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import count
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
+import peewee
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import FINAL, Job, State, new_uuid, now
+from pacifica.dispatcher.job import FINAL, Job, JobError, State, new_uuid, now
 from pacifica.dispatcher.search import Filters, Place
 from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.history import HistoryStore
-from pacifica.dispatcher.store.idempotency import Key
+from pacifica.dispatcher.store.idempotency import Key, Keys
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.purge import PurgeStore
+from pacifica.dispatcher.store.rows import job_to_row
 
+from ..services import MYSQL, POSTGRESQL
 from .conftest import a_job, a_retention, all_at_once
 
 HOUR = tombstones.HOUR
 DAY = 24 * HOUR
 WEEK: Mapping[str, float] = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"), 7 * 86_400.0)
+ON_SERVERS = pytest.mark.parametrize("shared_database", [POSTGRESQL, MYSQL], indirect=True)
+"""On SQLite one writes at a time, and the others wait."""
 
 
 def ended(jobs: JobStore, days: float, state: State = State.SUCCESS, **columns: Any) -> Job:
@@ -138,6 +144,70 @@ def test_two_that_purge_at_once_purge_each_job_once(database: Database, jobs: Jo
     assert sum(counts.get(State.SUCCESS, 0) for counts in found) == 30
     assert left(database) == set()
     assert all(jobs.was_purged(job.uuid) for job in old)
+
+
+def test_a_job_that_was_purged_and_made_anew_since_it_was_read_is_another_job(
+    database: Database, jobs: JobStore
+) -> None:
+    store, bounds = PurgeStore(database), {State.SUCCESS: now()}
+    old, other = ended(jobs, 8, labels={"run": "17"}), ended(jobs, 8)
+    (page,) = store.pages(bounds, 10)
+    assert purge(database, **WEEK) == {State.SUCCESS: 2}
+    new = a_job(uuid=old.uuid, labels={"run": "18"})
+    jobs.add([new])
+    ended(jobs, 7, uuid=other.uuid)
+    assert store.purge(page, at=now(), remember=True) == {}
+    assert left(database) == {old.uuid, other.uuid}
+    assert [event.kind for event in jobs.events(new.uuid)] == ["PENDING"]
+    assert database.read(orm.Label.select().count) == 1
+
+
+@ON_SERVERS
+def test_a_purge_waits_for_no_row_that_somebody_else_holds(database: Database, jobs: JobStore) -> None:
+    """A writer that is stuck in the middle of a dispatch, or of a report that comes too late."""
+    old = [ended(jobs, 8, labels={"run": "17"}) for _ in range(3)]
+    jobs.add([a_job()], Key("me", "monday", "request", 0))
+    list(put(database, 30))
+    written, purged = Event(), Event()
+
+    def stuck(db: peewee.Database) -> bool:
+        jobs._insert(new := a_job(labels={"run": "18"}), job_to_row(new))
+        Keys().take(db, Key("me", "tuesday", "request", 0), new)
+        jobs._lock_state.run({"uuid": old[0].uuid})
+        tombstones.put(db, [new_uuid()], 1)
+        written.set()
+        return purged.wait(10)
+
+    def clear() -> bool:
+        try:
+            assert written.wait(10)
+            assert purge(database, purge_batch=5, **WEEK) == {State.SUCCESS: 2}
+            assert jobs.forget_keys(now(), 10) == 1
+            tombstones.forget(database, now() - 24 * HOUR, tombstones.FIRST, 10)
+        finally:
+            purged.set()
+        return True
+
+    assert all_at_once(database, [partial(database.write, stuck), clear]) == [True, True]
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+
+
+@ON_SERVERS
+def test_a_report_that_comes_too_late_leaves_no_event_of_a_job_that_is_purged_meanwhile(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, record = ended(jobs, 8), jobs._record
+
+    def purge_first(*told: Any) -> None:
+        all_at_once(database, [partial(purge, database, **WEEK)])
+        record(*told)
+
+    monkeypatch.setattr(jobs, "_record", purge_first)
+    assert not jobs.fail(old.uuid, token="gone", error=JobError("Late", ""), at=now())
+    assert jobs.claim(old.uuid, token="t", worker="w", holder="h", retries=0, at=now()) is None
+    assert [event.kind for event in jobs.events(old.uuid)] == ["PENDING", "LATE", "DROPPED"]
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+    assert database.read(orm.Event.select().count) == 0
 
 
 def test_dispatches_and_reports_go_on_while_jobs_are_purged(database: Database, jobs: JobStore) -> None:

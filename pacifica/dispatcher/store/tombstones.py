@@ -6,6 +6,7 @@ from uuid import UUID
 import peewee
 
 from .. import orm
+from .along import along
 from .database import Database
 
 _T = orm.Tombstone
@@ -36,5 +37,5 @@ def forget(database: Database, before: int, after: UUID, limit: int) -> UUID:
     found = database.read(lambda db: list(query.tuples().execute(db)))
     old = [job for job, hour in found if hour < before // HOUR]
     if old:
-        database.write(_T.delete().where(_T.job.in_(old)).execute)
+        database.write(lambda db: along(db, _T.delete().where(_T.job.in_(old))))
     return found[-1][0] if len(found) == limit else FIRST
