@@ -1,6 +1,7 @@
 """A purge deletes what has ended for long enough, with all that belongs to it, and nothing else; on each database."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from threading import Event
@@ -21,7 +22,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.purge import PurgeStore
 from pacifica.dispatcher.store.rows import job_to_row
 
-from ..services import MYSQL, POSTGRESQL
+from ..services import MYSQL, POSTGRESQL, SQLITE
 from .conftest import a_job, a_retention, all_at_once
 
 HOUR = tombstones.HOUR
@@ -129,6 +130,27 @@ def test_a_slow_database_has_a_longer_pause_after_each_batch(
     assert retention.pause == 0.5
     next(steps)
     assert retention.pause >= 3 * 7
+
+
+@pytest.mark.parametrize("shared_database", [SQLITE], indirect=True)
+def test_batches_become_smaller_while_they_take_long_and_grow_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large jobs take long, and others wait for all of a batch: from the eleventh on each takes 50 ms."""
+    clock, sizes = [0.0], []
+
+    def purge(_: PurgeStore, batch: Sequence[int], **__: object) -> Counter[State]:
+        sizes.append(len(batch))
+        clock[0] += sum(0.05 if 10 <= number < 40 else 0.001 for number in batch)
+        return Counter({State.SUCCESS: len(batch)})
+
+    monkeypatch.setattr(PurgeStore, "pages", lambda *_: iter([range(100), range(100, 200)]))
+    monkeypatch.setattr(PurgeStore, "purge", purge)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    retention = a_retention(database, purge_batch=20)
+    assert sum(count.total() for count in retention.purge({})) == sum(sizes) == 200
+    assert sizes[:4] == [10, 12, 6, 3], "it begins with a few"
+    assert max(sizes) == sizes[-2] == 20
 
 
 def test_jobs_of_one_moment_are_all_found_whatever_the_size_of_a_page(database: Database, jobs: JobStore) -> None:
@@ -293,10 +315,28 @@ def test_a_tombstone_is_kept_for_as_long_as_the_setting_says_and_not_much_longer
     assert [jobs.was_purged(uuid) for uuid in uuids] == [True, False]
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(60.0, 0), (0.0, 3)])
+def test_a_round_looks_at_as_many_tombstones_as_it_has_time_for(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, seconds: float, left: int
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.retention.LOOKED_AT", 2)
+    monkeypatch.setattr("pacifica.dispatcher.retention.FORGETTING", seconds)
+    uuids = list(put(database, *[25.1] * 5))
+    a_retention(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
+    assert sum(jobs.was_purged(uuid) for uuid in uuids) == left
+
+
 def test_no_tombstone_is_made_where_none_is_kept(database: Database, jobs: JobStore) -> None:
     old = ended(jobs, 8)
     assert purge(database, tombstone_seconds=0.0, **WEEK) == {State.SUCCESS: 1}
     assert not jobs.was_purged(old.uuid)
+
+
+def test_an_id_that_is_no_uuid_is_purged_and_not_remembered(database: Database, jobs: JobStore) -> None:
+    """Celery takes any text for a ``task_id``."""
+    old = [ended(jobs, 8, uuid="nightly"), ended(jobs, 8)]
+    assert purge(database, **WEEK) == {State.SUCCESS: 2}
+    assert [jobs.was_purged(job.uuid) for job in old] == [False, True]
 
 
 def test_a_uuid_is_purged_again_when_it_was_used_again(database: Database, jobs: JobStore) -> None:
