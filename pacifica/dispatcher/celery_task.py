@@ -1,5 +1,6 @@
 """The base of every dispatchable Celery task, and the decorator that makes one of a function."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from celery.result import AsyncResult
 from . import logcontext
 from .backend import CLAIM_KEY
 from .broker import keep_headers
-from .errors import DatabaseUnavailable
+from .errors import DatabaseUnavailable, PurgedJob
 from .job import Claim, micros, now
 from .limits import USUAL, ArgumentLimits
 from .options import Options, options_of
@@ -23,6 +24,7 @@ from .reports import Number, Reports, reported
 from .service import Request, outgoing
 from .store.jobs import JobStore
 
+logger = logging.getLogger(__name__)
 Function = Callable[..., Any]
 
 
@@ -65,7 +67,8 @@ class DispatcherTask(Task):  # type: ignore[misc]
     ) -> AsyncResult:
         """Dispatch a job, as HTTP does, and send its message at once; if the broker is away the relay sends it.
 
-        A ``task_id`` whose job is there already is that job: the step of a chain whose predecessor ran again.
+        A ``task_id`` whose job is there already is that job: the step of a chain whose predecessor ran again. One
+        whose job was purged is not run again either, and says nothing: an error would make the predecessor fail.
 
         Raises ``BadArguments``, ``BadOptions`` and ``DatabaseUnavailable``, and then there is no job.
         """
@@ -78,10 +81,15 @@ class DispatcherTask(Task):  # type: ignore[misc]
         call = app.registry[self.name].bind(*plain_arguments(args or (), kwargs or {}))
         headers = keep_headers(_with_parents(app, options))
         request = Request(uuid=task_id, headers=headers, request_id=logcontext.current().get("request"))
-        job = app.quiet_service.dispatch(call, _options(options), request)
-        result = self.AsyncResult(job.uuid)
-        if job.eta is None and job.due is not None:
-            app.send_now(outgoing(job))
+        try:
+            job = app.quiet_service.dispatch(call, _options(options), request)
+        except PurgedJob as purged:
+            result = self.AsyncResult(task_id)
+            logger.info("%s", purged)
+        else:
+            result = self.AsyncResult(job.uuid)
+            if job.eta is None and job.due is not None:
+                app.send_now(outgoing(job))
         if options.get("add_to_parent", True) and app.current_worker_task:
             app.current_worker_task.add_trail(result)
         return result

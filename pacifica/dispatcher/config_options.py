@@ -219,7 +219,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("retention", "tombstone_seconds", seconds(0, 3_155_760_000), "31536000",
            "How long a purged job's UUID answers 410 and not 404, in seconds, rounded up to an hour."),
     Option("retention", "purge_batch", whole_number(1, 10_000), "100",
-           "How many jobs are purged in one transaction."),
+           "How many jobs are purged in one transaction, at most."),
     Option("retention", "purge_pause", seconds(0, 3600), "0.05",
            "The shortest pause after each of these, in seconds, in which others write."),
 )

@@ -17,8 +17,14 @@ LONGEST_REST = 600.0
 """The longest time between two purges by the service, in seconds."""
 SHARE = 3
 """Whoever purges waits after a batch at least so many times as long as it took, however slow the database is."""
+LONG = 0.2
+"""Others wait for a batch: after one that took so many seconds the next has half as many jobs."""
+FIRST_BATCH = 10
+"""Jobs of the first batch at most, as nobody knows yet how large they are."""
 LOOKED_AT = 1000
-"""Tombstones that are looked at in one round, and jobs that are counted at a time."""
+"""Tombstones that are looked at, and jobs that are counted, at a time."""
+FORGETTING = 0.1
+"""Seconds of a round in which tombstones are looked at, and a little more."""
 
 
 class Retention:
@@ -31,6 +37,7 @@ class Retention:
         self._under_way: Iterator[Counter[State]] | None = None
         self._purged: Counter[State] = Counter()
         self._took = 0.0
+        self._batch = min(FIRST_BATCH, settings.purge_batch)
         self._next = 0.0
         self._forgotten = tombstones.FIRST
 
@@ -47,10 +54,14 @@ class Retention:
         """Purge a batch at each step, and tell how many jobs of each state it was; of these tasks, or of all."""
         remember = self._settings.tombstone_seconds > 0
         for page in self._pages(before, tasks, self._settings.purge_batch):
-            begin = time.monotonic()
-            purged = self._store.purge(page, at=now(), remember=remember)
-            self._took = time.monotonic() - begin
-            yield purged
+            first = 0
+            while first < max(1, len(page)):  # A page of which nothing is purged is a step, too.
+                batch = page[first : first + self._batch]
+                first += self._batch
+                begin = time.monotonic()
+                purged = self._store.purge(batch, at=now(), remember=remember)
+                self._learn(time.monotonic() - begin, len(batch))
+                yield purged
 
     def count(self, before: Bounds, tasks: Sequence[str] = ()) -> Iterator[Counter[State]]:
         """The same without purging: how many it would be, page by page."""
@@ -79,10 +90,22 @@ class Retention:
             told = ", ".join(f"{number} {state}" for state, number in sorted(self._purged.items()))
             logger.info("Purged %d jobs (%s).", self._purged.total(), told)
 
+    def _learn(self, took: float, size: int) -> None:
+        """How large the next batch is, after one of this size: others wait for the time that it takes."""
+        self._took = took
+        if took > LONG:
+            self._batch = max(1, size // 2)
+        elif size == self._batch and took < LONG / 2:
+            self._batch = min(self._settings.purge_batch, size + max(1, size // 4))
+
     def _forget(self) -> None:
-        """Forget the next of the tombstones that are old enough."""
+        """Forget the next of the tombstones that are old enough, and begin anew in another round once all were seen."""
         before = now() - int(self._settings.tombstone_seconds * 1_000_000)
-        self._forgotten = tombstones.forget(self._database, before, self._forgotten, LOOKED_AT)
+        end = time.monotonic() + FORGETTING
+        while True:
+            self._forgotten = tombstones.forget(self._database, before, self._forgotten, LOOKED_AT)
+            if self._forgotten == tombstones.FIRST or time.monotonic() >= end:
+                return
 
     def _pages(self, before: Bounds, tasks: Sequence[str], size: int) -> Iterator[Sequence[Ended]]:
         if not tasks:

@@ -72,11 +72,14 @@ class Service:
         """Store the job, then hand it to the relay; the answer does not wait for the broker.
 
         Raises ``DatabaseUnavailable``, and then nothing was accepted, ``KeyReused``, and ``PurgedJob`` when the
-        key stands for one: the request was carried out, and is not carried out again.
+        key or the UUID of the request stands for one: it was carried out, and is not carried out again.
         """
         options, request = options or Options(), request or Request()
-        if request.uuid is not None and (known := self.jobs.get(request.uuid)) is not None:
-            return known  # A workflow's task that is run again names the next one by the same id.
+        if request.uuid is not None:  # A workflow's task that is run again names the next one by the same id.
+            if (known := self.jobs.get(request.uuid)) is not None:
+                return known
+            if self.jobs.was_purged(request.uuid):
+                raise PurgedJob(request.uuid)
         job = self._new_job(call, options, request)
         try:
             earlier = self.jobs.add([job], self._key(call, options, request, job.created))

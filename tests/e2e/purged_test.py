@@ -114,6 +114,15 @@ def test_a_key_that_comes_again_makes_no_second_job_of_a_purged_one(short: Gate,
     assert other.status_code == 422
 
 
+def test_a_workflow_that_asks_for_a_purged_step_again_goes_on_without_it(short: Gate, purged: str) -> None:
+    """A step whose report was lost is run again, and dispatches the next one again, which had ended long before."""
+    code = "from pacifica.dispatcher.tasks import CELERY_APP as app; app.registry; add = app.tasks['add']"
+    ran = short.stack.processes.run("-c", f"{code}; print(add.apply_async((2, 2), task_id='{purged}').id)")
+    assert (ran.returncode, ran.stdout) == (0, f"{purged}\n"), ran.stderr
+    assert short.jobs.get(purged) is None
+    assert short.jobs.events(purged) == []
+
+
 def test_a_batch_that_comes_again_names_the_jobs_that_were_purged(short: Gate) -> None:
     def post() -> list[dict[str, str]]:
         items = [{"task": "add", "args": [1, 1]}]
@@ -125,6 +134,7 @@ def test_a_batch_that_comes_again_names_the_jobs_that_were_purged(short: Gate) -
     first = post()
     eventually(lambda: short.jobs.get(first[0]["uuid"]) is None)
     assert post() == first
+    assert short.stack.get(f"/status/{first[0]['uuid']}").status_code == 410
 
 
 def test_a_replay_outlives_the_job_that_it_repeats(short: Gate) -> None:

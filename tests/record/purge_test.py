@@ -1,28 +1,35 @@
 """A purge deletes what has ended for long enough, with all that belongs to it, and nothing else; on each database."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
+import peewee
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import FINAL, Job, State, new_uuid, now
+from pacifica.dispatcher.job import FINAL, Job, JobError, State, new_uuid, now
 from pacifica.dispatcher.search import Filters, Place
 from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.history import HistoryStore
-from pacifica.dispatcher.store.idempotency import Key
+from pacifica.dispatcher.store.idempotency import Key, Keys
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.purge import PurgeStore
+from pacifica.dispatcher.store.rows import job_to_row
 
+from ..services import MYSQL, POSTGRESQL, SQLITE
 from .conftest import a_job, a_retention, all_at_once
 
 HOUR = tombstones.HOUR
 DAY = 24 * HOUR
 WEEK: Mapping[str, float] = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"), 7 * 86_400.0)
+ON_SERVERS = pytest.mark.parametrize("shared_database", [POSTGRESQL, MYSQL], indirect=True)
+"""On SQLite one writes at a time, and the others wait."""
 
 
 def ended(jobs: JobStore, days: float, state: State = State.SUCCESS, **columns: Any) -> Job:
@@ -125,6 +132,27 @@ def test_a_slow_database_has_a_longer_pause_after_each_batch(
     assert retention.pause >= 3 * 7
 
 
+@pytest.mark.parametrize("shared_database", [SQLITE], indirect=True)
+def test_batches_become_smaller_while_they_take_long_and_grow_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large jobs take long, and others wait for all of a batch: from the eleventh on each takes 50 ms."""
+    clock, sizes = [0.0], []
+
+    def purge(_: PurgeStore, batch: Sequence[int], **__: object) -> Counter[State]:
+        sizes.append(len(batch))
+        clock[0] += sum(0.05 if 10 <= number < 40 else 0.001 for number in batch)
+        return Counter({State.SUCCESS: len(batch)})
+
+    monkeypatch.setattr(PurgeStore, "pages", lambda *_: iter([range(100), range(100, 200)]))
+    monkeypatch.setattr(PurgeStore, "purge", purge)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    retention = a_retention(database, purge_batch=20)
+    assert sum(count.total() for count in retention.purge({})) == sum(sizes) == 200
+    assert sizes[:4] == [10, 12, 6, 3], "it begins with a few"
+    assert max(sizes) == sizes[-2] == 20
+
+
 def test_jobs_of_one_moment_are_all_found_whatever_the_size_of_a_page(database: Database, jobs: JobStore) -> None:
     at = now() - 8 * DAY
     for _ in range(7):
@@ -138,6 +166,70 @@ def test_two_that_purge_at_once_purge_each_job_once(database: Database, jobs: Jo
     assert sum(counts.get(State.SUCCESS, 0) for counts in found) == 30
     assert left(database) == set()
     assert all(jobs.was_purged(job.uuid) for job in old)
+
+
+def test_a_job_that_was_purged_and_made_anew_since_it_was_read_is_another_job(
+    database: Database, jobs: JobStore
+) -> None:
+    store, bounds = PurgeStore(database), {State.SUCCESS: now()}
+    old, other = ended(jobs, 8, labels={"run": "17"}), ended(jobs, 8)
+    (page,) = store.pages(bounds, 10)
+    assert purge(database, **WEEK) == {State.SUCCESS: 2}
+    new = a_job(uuid=old.uuid, labels={"run": "18"})
+    jobs.add([new])
+    ended(jobs, 7, uuid=other.uuid)
+    assert store.purge(page, at=now(), remember=True) == {}
+    assert left(database) == {old.uuid, other.uuid}
+    assert [event.kind for event in jobs.events(new.uuid)] == ["PENDING"]
+    assert database.read(orm.Label.select().count) == 1
+
+
+@ON_SERVERS
+def test_a_purge_waits_for_no_row_that_somebody_else_holds(database: Database, jobs: JobStore) -> None:
+    """A writer that is stuck in the middle of a dispatch, or of a report that comes too late."""
+    old = [ended(jobs, 8, labels={"run": "17"}) for _ in range(3)]
+    jobs.add([a_job()], Key("me", "monday", "request", 0))
+    list(put(database, 30))
+    written, purged = Event(), Event()
+
+    def stuck(db: peewee.Database) -> bool:
+        jobs._insert(new := a_job(labels={"run": "18"}), job_to_row(new))
+        Keys().take(db, Key("me", "tuesday", "request", 0), new)
+        jobs._lock_state.run({"uuid": old[0].uuid})
+        tombstones.put(db, [new_uuid()], 1)
+        written.set()
+        return purged.wait(10)
+
+    def clear() -> bool:
+        try:
+            assert written.wait(10)
+            assert purge(database, purge_batch=5, **WEEK) == {State.SUCCESS: 2}
+            assert jobs.forget_keys(now(), 10) == 1
+            tombstones.forget(database, now() - 24 * HOUR, tombstones.FIRST, 10)
+        finally:
+            purged.set()
+        return True
+
+    assert all_at_once(database, [partial(database.write, stuck), clear]) == [True, True]
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+
+
+@ON_SERVERS
+def test_a_report_that_comes_too_late_leaves_no_event_of_a_job_that_is_purged_meanwhile(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, record = ended(jobs, 8), jobs._record
+
+    def purge_first(*told: Any) -> None:
+        all_at_once(database, [partial(purge, database, **WEEK)])
+        record(*told)
+
+    monkeypatch.setattr(jobs, "_record", purge_first)
+    assert not jobs.fail(old.uuid, token="gone", error=JobError("Late", ""), at=now())
+    assert jobs.claim(old.uuid, token="t", worker="w", holder="h", retries=0, at=now()) is None
+    assert [event.kind for event in jobs.events(old.uuid)] == ["PENDING", "LATE", "DROPPED"]
+    assert purge(database, **WEEK) == {State.SUCCESS: 1}
+    assert database.read(orm.Event.select().count) == 0
 
 
 def test_dispatches_and_reports_go_on_while_jobs_are_purged(database: Database, jobs: JobStore) -> None:
@@ -223,10 +315,28 @@ def test_a_tombstone_is_kept_for_as_long_as_the_setting_says_and_not_much_longer
     assert [jobs.was_purged(uuid) for uuid in uuids] == [True, False]
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(60.0, 0), (0.0, 3)])
+def test_a_round_looks_at_as_many_tombstones_as_it_has_time_for(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, seconds: float, left: int
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.retention.LOOKED_AT", 2)
+    monkeypatch.setattr("pacifica.dispatcher.retention.FORGETTING", seconds)
+    uuids = list(put(database, *[25.1] * 5))
+    a_retention(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
+    assert sum(jobs.was_purged(uuid) for uuid in uuids) == left
+
+
 def test_no_tombstone_is_made_where_none_is_kept(database: Database, jobs: JobStore) -> None:
     old = ended(jobs, 8)
     assert purge(database, tombstone_seconds=0.0, **WEEK) == {State.SUCCESS: 1}
     assert not jobs.was_purged(old.uuid)
+
+
+def test_an_id_that_is_no_uuid_is_purged_and_not_remembered(database: Database, jobs: JobStore) -> None:
+    """Celery takes any text for a ``task_id``."""
+    old = [ended(jobs, 8, uuid="nightly"), ended(jobs, 8)]
+    assert purge(database, **WEEK) == {State.SUCCESS: 2}
+    assert [jobs.was_purged(job.uuid) for job in old] == [False, True]
 
 
 def test_a_uuid_is_purged_again_when_it_was_used_again(database: Database, jobs: JobStore) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.errors import AlreadyFinal, BadArguments, KeyReused, UnknownJob, UnknownTask
+from pacifica.dispatcher.errors import AlreadyFinal, BadArguments, KeyReused, PurgedJob, UnknownJob, UnknownTask
 from pacifica.dispatcher.job import Outgoing, State, new_uuid, now
 from pacifica.dispatcher.options import Options
 from pacifica.dispatcher.registry import Call, Registry, TaskSpec
@@ -18,7 +18,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
-from ..record.conftest import a_waiting
+from ..record.conftest import a_retention, a_waiting
 
 HOUR = timedelta(hours=1)
 
@@ -177,6 +177,16 @@ def test_a_job_that_a_workflow_has_named_is_dispatched_once(desk: Desk) -> None:
     assert first.uuid == uuid
     assert desk.dispatch(uuid=uuid, headers={"link": [1]}) == desk.service.status(uuid)
     assert [event.kind for event in desk.service.events(uuid)] == ["PENDING"]
+
+
+def test_a_job_that_a_workflow_has_named_is_not_made_anew_once_it_was_purged(desk: Desk) -> None:
+    job = desk.dispatch(uuid=new_uuid())
+    desk.service.cancel(job.uuid)
+    retention = a_retention(desk.service.jobs._database, revoked_seconds=60.0)
+    assert [count.total() for count in retention.purge({State.REVOKED: now()})] == [1]
+    with pytest.raises(PurgedJob, match=job.uuid):
+        desk.dispatch(uuid=job.uuid)
+    assert len(desk.handed) == 1
 
 
 def test_each_dispatch_counts_by_what_became_of_it(desk: Desk) -> None:

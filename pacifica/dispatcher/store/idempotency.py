@@ -12,6 +12,7 @@ import peewee
 from .. import orm
 from ..errors import KeyReused
 from ..job import Job
+from .along import along
 from .database import Database
 
 _I = orm.Idempotency
@@ -59,7 +60,7 @@ def forget_keys(database: Database, before: int, limit: int) -> int:
     digests = [row[0] for row in database.read(lambda db: list(old.tuples().execute(db)))]
     # One that was taken anew meanwhile stays.
     query = _I.delete().where(_I.digest.in_(digests), _I.created < before)
-    return int(database.write(query.execute)) if digests else 0
+    return int(database.write(lambda db: along(db, query)).rowcount) if digests else 0
 
 
 def _hash(text: str) -> str:

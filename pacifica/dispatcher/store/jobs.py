@@ -44,7 +44,9 @@ class JobStore:
         self._insert_label = Prepared(db, insert(_L, ("job", "name", "value", "created")))
         self._insert_event = Prepared(db, insert(_E, ("job", "at", "kind", "data")))
         self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
-        self._select_state = Prepared(db, _select(("state", "claim")).where(_J.uuid == slot("uuid")))
+        state = _select(("state", "claim")).where(_J.uuid == slot("uuid"))
+        # Held, so that no purge comes between the look and the event that it leads to.
+        self._lock_state = Prepared(db, state if database.sqlite else state.for_update())
         self._select_claim = Prepared(
             db, _select(("attempt", "args", "kwargs", "created", "eta")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
         )
@@ -276,7 +278,7 @@ class JobStore:
             if statement.run(filled).rowcount == 1:
                 self._record(uuid, at, values["state"], data)
                 return True
-            row = self._select_state.run(filled).fetchone()
+            row = self._lock_state.run(filled).fetchone()
             if row is not None and row[0] == values["state"] and row[1] == values.get("token", ""):
                 return True  # The same report again: the answer to the first was lost on its way.
             if row is not None and late:
@@ -290,7 +292,7 @@ class JobStore:
 
     def _record_late(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
         """Keep what came too late, if there is such a job at all."""
-        row = self._select_state.run({"uuid": uuid}).fetchone()
+        row = self._lock_state.run({"uuid": uuid}).fetchone()
         if row is not None:
             self._record(uuid, at, kind, {**data, "state": row[0]})
 
@@ -298,7 +300,7 @@ class JobStore:
 LOST_MODULE = "celery.exceptions"
 
 
-def _select(columns: Sequence[str]) -> peewee.Query:
+def _select(columns: Sequence[str]) -> "peewee.ModelSelect[orm.Job]":
     return _J.select(*(getattr(_J, column) for column in columns))
 
 

@@ -13,9 +13,10 @@ import peewee
 from .. import orm
 from ..job import FINAL, State
 from . import tombstones
+from .along import along
 from .database import Database
 
-_J = orm.Job
+_J, _E, _L = orm.Job, orm.Event, orm.Label
 Bounds = Mapping[State, int]
 """The states whose jobs are purged, all of them final, each with the moment before which a job has ended."""
 
@@ -25,6 +26,7 @@ class Ended(NamedTuple):
 
     uuid: str
     state: State
+    created: int
 
 
 class PurgeStore:
@@ -53,23 +55,36 @@ class PurgeStore:
     def purge(self, jobs: Sequence[Ended], *, at: int, remember: bool) -> Counter[State]:
         """Delete these jobs in one short transaction; how many of each state were still there.
 
-        Their idempotency keys stay until their own time is over: a request that is sent again must not become
-        a second job.
+        One that was purged and made anew since it was read is another job, and stays; so does one whose row somebody
+        else holds, until the next walk. Their idempotency keys stay until their own time is over: a request that is
+        sent again must not become a second job.
         """
-        uuids: dict[State, list[str]] = {}
-        for uuid, state in sorted(jobs):
-            uuids.setdefault(state, []).append(uuid)
-        every = [job.uuid for job in jobs]
 
         def change(db: peewee.Database) -> Counter[State]:
+            self._use_indexes(db)
+            if not (gone := self._lock(db, jobs)):
+                return Counter()
+            uuids = [job.uuid for job in gone]
             if remember:
-                tombstones.put(db, every, at)
-            for model in (orm.Label, orm.Event):
-                model.delete().where(model.job.in_(every)).execute(db)
-            # By the UUIDs alone: told of the state, too, a database may look for them among all of that state.
-            return Counter({state: _J.delete().where(_J.uuid.in_(some)).execute(db) for state, some in uuids.items()})
+                tombstones.put(db, uuids, at)
+            for column, index in ((_L.job, "PRIMARY"), (_E.job, "event_job_id"), (_J.uuid, "PRIMARY")):
+                along(db, column.model.delete().where(column.in_(uuids)), index)
+            return Counter(job.state for job in gone)
 
         return self._database.write(change) if jobs else Counter()
+
+    def _lock(self, db: peewee.Database, jobs: Sequence[Ended]) -> Sequence[Ended]:
+        """Those of the jobs that are as they were read, each held until the end of the transaction."""
+        query = _J.select(_J.uuid, _J.state, _J.created).where(_J.uuid.in_([job.uuid for job in jobs]))
+        if not self._database.sqlite:
+            query = query.for_update(skip_locked=True)
+        there = {Ended(uuid, State(state), created) for uuid, state, created in along(db, query)}
+        return sorted(there.intersection(jobs))
+
+    def _use_indexes(self, db: peewee.Database) -> None:
+        """Have PostgreSQL not scan a table of which it has no statistics yet."""
+        if not self._database.sqlite and not self._database.mysql:
+            db.execute_sql("SET LOCAL enable_seqscan = off")
 
     def _walk(self, column: peewee.Field, value: str, before: Bounds, size: int) -> Iterator[Sequence[Ended]]:
         """The jobs with that value, along the index of this column, ``created`` and ``uuid``."""
@@ -81,7 +96,7 @@ class PurgeStore:
             # PostgreSQL takes this index, and not the one without the column, as this says where to begin in it.
             behind = peewee.Tuple(column, _J.created, _J.uuid) > peewee.Tuple(value, created, uuid)
             page = self._read(asked.where(_J.created >= created, behind))
-            yield [Ended(row[0], State(row[1])) for row in page if _has_ended(row, before)]
+            yield [Ended(row[0], State(row[1]), row[2]) for row in page if _has_ended(row, before)]
             if full := len(page) == size:
                 uuid, _, created, _ = page[-1]
 

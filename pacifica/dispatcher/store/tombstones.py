@@ -6,6 +6,7 @@ from uuid import UUID
 import peewee
 
 from .. import orm
+from .along import along
 from .database import Database
 
 _T = orm.Tombstone
@@ -16,14 +17,20 @@ FIRST = UUID(int=0)
 
 
 def put(db: peewee.Database, uuids: Iterable[str], at: int) -> None:
-    """Remember them, inside the caller's transaction; one that is remembered already stays as it is."""
-    stones = [{_T.job: UUID(uuid), _T.hour: at // HOUR} for uuid in uuids]
-    _T.insert_many(stones).on_conflict_ignore().execute(db)
+    """Remember them, inside the caller's transaction; one that is remembered already stays as it is.
+
+    An id that Celery's user has made up, and that is no UUID, is not remembered.
+    """
+    found = [key for uuid in uuids if (key := _key(uuid)) is not None]
+    if found:
+        _T.insert_many([{_T.job: key, _T.hour: at // HOUR} for key in found]).on_conflict_ignore().execute(db)
 
 
 def is_there(database: Database, uuid: str) -> bool:
     """Whether the UUID is remembered."""
-    query = _T.select(_T.hour).where(_T.job == UUID(uuid))
+    if (key := _key(uuid)) is None:
+        return False
+    query = _T.select(_T.hour).where(_T.job == key)
     return bool(database.read(lambda db: list(query.tuples().execute(db))))
 
 
@@ -36,5 +43,12 @@ def forget(database: Database, before: int, after: UUID, limit: int) -> UUID:
     found = database.read(lambda db: list(query.tuples().execute(db)))
     old = [job for job, hour in found if hour < before // HOUR]
     if old:
-        database.write(_T.delete().where(_T.job.in_(old)).execute)
+        database.write(lambda db: along(db, _T.delete().where(_T.job.in_(old))))
     return found[-1][0] if len(found) == limit else FIRST
+
+
+def _key(uuid: str) -> UUID | None:
+    try:
+        return UUID(uuid)
+    except ValueError:
+        return None
