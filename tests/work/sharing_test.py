@@ -145,12 +145,13 @@ def test_an_error_of_counting_stays_in_it_and_is_told_once(caplog: pytest.LogCap
 
 def test_a_place_whose_files_were_removed_is_not_shared(start: Callable[[], Process], tmp_path: Path) -> None:
     _, first = start()
+    first.request("/tasks", "GET", "200", 0.5)
     for path in (tmp_path / "gauge_sum_0.db", tmp_path / "counter_0.db"):
         path.unlink()
     _, second = start()
-    for counts in (first, second):
+    for counts in (second, first):
         counts.request("/tasks", "GET", "200", 0.5)
-    assert [line.rpartition(" ")[2] for line in told(tmp_path) if "duration_seconds_count" in line] == ["2.0"]
+    assert [line.rpartition(" ")[2] for line in told(tmp_path) if "duration_seconds_count" in line] == ["3.0"]
 
 
 def test_a_scrape_keeps_the_files_young(start: Callable[[], Process], tmp_path: Path) -> None:
@@ -162,11 +163,13 @@ def test_a_scrape_keeps_the_files_young(start: Callable[[], Process], tmp_path: 
 
 
 def test_the_gauges_of_a_process_end_with_it_and_its_counts_stay(start: Callable[[], Process], tmp_path: Path) -> None:
-    started = [start() for _ in range(3)]
-    for _, counts in started:
+    places = []
+    for _ in range(3):
+        place, counts = start()
         counts.places(4)
         counts.dispatched("add", "accepted")
-    for place, _ in started[1:]:
+        places.append(place)
+    for place in places[1:]:
         place.leave()
     lines = told(tmp_path)
     assert "pacifica_dispatcher_waiters_limit 4.0" in lines
