@@ -4,6 +4,8 @@ PYTHON ?= python3
 MINUTES ?= 30
 # More for `make chaos`, such as --broker redis --database postgresql --seed 7
 CHAOS ?=
+# Processes that run tests: half as many again as there are cores, as tests of faults wait more than they work.
+TESTERS ?= $(shell $(BIN)/python -c 'import os; print(max(2, (os.cpu_count() or 2) * 3 // 2))')
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -29,7 +31,7 @@ run: $(RUN)  ## start web server and worker here, with nothing installed beside;
 
 test: $(DEV)  ## run all tests on all cores; fails below the bar of branch coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal --skips-to=.pytest_cache/skips $(TESTS)
+	$(BIN)/coverage run -m pytest -n $(TESTERS) --dist worksteal --skips-to=.pytest_cache/skips $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report; status=$$?; echo; echo "Skipped tests:"; cat .pytest_cache/skips; exit $$status
 
