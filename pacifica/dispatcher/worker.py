@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import uuid4
 
-from billiard import active_children
+from billiard import active_children, pool
 from celery import bootsteps, signals
 from celery.concurrency.base import BasePool
 from celery.worker import state
@@ -19,6 +19,11 @@ from .lease import Lease
 
 logger = logging.getLogger(__name__)
 
+LAST_READ = 5.0
+"""Seconds that a pool's child waits, before it ends, for its parent to read its last message; billiard has 30.
+
+A parent that ends reads no more. What it may miss is an acknowledgement: the record knows what became of the job.
+"""
 LAST_WORD = 5.0
 """Seconds that the processes of a pool have to end after they were told to, before they are killed."""
 EX_FAILURE = 1
@@ -42,6 +47,9 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         app = worker.app
+        pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = int(
+            LAST_READ / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
+        )
         app.prepare()
         _ = app.quiet_service, app.holder, app.tracing  # What children of a fork are to share is made before it.
         app.database.close()
