@@ -176,7 +176,7 @@ def test_a_traceback_belongs_to_its_line(form: str) -> None:
 
 
 def test_a_record_is_given_what_its_thread_is_at_and_keeps_what_it_says_itself() -> None:
-    logcontext.unbind()  # A test that has not read an answer to its end may have left a request here.
+    logcontext._about.set(None)  # A test that has not read an answer to its end may have left a request here.
     bound = logcontext.bind(request="r", job=None)
     try:
         logcontext.note(job="u", caller="")
