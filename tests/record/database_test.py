@@ -168,6 +168,41 @@ def test_a_connection_that_is_dropped_within_a_change_is_an_error_and_the_next_c
         assert count_events(database) == 1
 
 
+def test_a_change_in_which_the_connection_is_dropped_once_is_made_once(server_url: str) -> None:
+    with closing(Database(server_url)) as database:
+        database.wait_until_up(1, 0.0)
+        assert one(database) == 1
+        drops = iter([True, False])
+
+        def change(db: peewee.Database) -> None:
+            add_event(db)
+            if next(drops):
+                hang_up(server_url, database)
+            add_event(db)
+
+        database.write(change)
+        assert count_events(database) == 2
+
+
+def test_a_connection_that_is_dropped_at_the_commit_is_an_error(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(server_url)) as database:
+        database.wait_until_up(1, 0.0)
+        assert one(database) == 1
+
+        def commit() -> None:
+            committed()
+            raise peewee.OperationalError("server closed the connection unexpectedly")
+
+        committed = database.peewee.commit
+        with monkeypatch.context() as cut:
+            cut.setattr(database.peewee, "commit", commit)
+            with pytest.raises(DatabaseUnavailable):
+                database.write(add_event)
+        assert count_events(database) == 1
+
+
 def test_a_pool_that_is_used_up_says_so(make_database: Callable[[str], str]) -> None:
     url = make_database(POSTGRESQL).replace("postgresql://", "postgresql+pool://") + "?max_connections=1"
     with closing(Database(url)) as database:

@@ -89,8 +89,8 @@ class Database:
 
         ``durable`` waits until the disk has it (SQLite; the servers do so in any case); what was committed and the
         disk did not take may be there all the same. A held connection that the server has dropped is replaced once
-        when that shows before the first statement, so that no change is ever applied twice. A
-        transaction that the server ended to untie a deadlock was rolled back whole, so it is run again.
+        when that shows before the commit, so that no change is ever applied twice. A transaction that the
+        server ended to untie a deadlock was rolled back whole, so it is run again.
         """
         for pause in (*PAUSES, None):
             try:
@@ -156,9 +156,19 @@ class Database:
         if self.sqlite:
             with self._gate, self._turn(), self._connected(), self.peewee.atomic():
                 return change(self.peewee)
-        self._drop_stale()
-        with self._connected(), self.peewee.atomic():
-            return change(self.peewee)
+        for attempt in (1, 2):
+            held = not (self._pooled or self.peewee.is_closed())
+            committing = False
+            try:
+                with self._connected(), self.peewee.atomic():
+                    value = change(self.peewee)
+                    committing = True
+            except DatabaseUnavailable as error:
+                if committing or attempt == 2 or not (held and failures.may_be_dropped(error)):
+                    raise
+            else:
+                return value
+        raise AssertionError("unreachable")
 
     def _keep_log(self) -> None:
         """Have the file keep a write-ahead log, which it remembers; SQLite's busy handler does not wait for that."""
@@ -239,20 +249,6 @@ class Database:
         with self._gate, self._connected():
             files = self.peewee.execute_sql("PRAGMA database_list").fetchall()
         return f"{next(path for _, name, path in files if name == 'main')}-wal"
-
-    def _drop_stale(self) -> None:
-        """Probe a held connection, as one that the server dropped shows it only when it is used."""
-        if self._pooled or self.peewee.is_closed():
-            return
-        try:
-            if self.mysql:
-                self.peewee.connection().ping(reconnect=False)
-            else:
-                self.peewee.execute_sql("SELECT 1")
-        except Exception as error:  # a driver's ping raises its own classes
-            self._discard()
-            if failures.is_silence(error):
-                raise _unavailable(error) from error
 
     def _discard(self) -> None:
         try:
