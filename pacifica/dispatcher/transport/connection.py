@@ -40,7 +40,7 @@ class Transport(virtual.Transport):
     driver_type = "sql"
     driver_name = "peewee"
     implements = virtual.Transport.implements.extend(
-        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
+        asynchronous=True, batch_publish=True, exchange_type=frozenset(["direct", "topic", "fanout"])
     )
     connection_errors = (*virtual.Transport.connection_errors, DatabaseUnavailable)  # type: ignore[assignment]
     recoverable_connection_errors = connection_errors
