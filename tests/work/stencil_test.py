@@ -2,10 +2,10 @@
 
 import pytest
 
-from pacifica.dispatcher.job import Outgoing, new_uuid
+from pacifica.dispatcher.job import Outgoing
 from pacifica.dispatcher.stencil import LIMIT, Stencils, cut, likeness
 
-UUID, OTHER = new_uuid(), new_uuid()
+UUID, OTHER = "01a20e35-add4-7939-8278-113335150592", "01a20e35-af01-7f0e-84cc-de0ebaf6f238"
 OWN = ("traceparent", "request_id")
 
 

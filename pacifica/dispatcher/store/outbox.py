@@ -138,7 +138,7 @@ class Outbox:
         ahead = at + lease
         in_hand = _J.eta.is_null() | (_J.due != _J.eta)
         due = _J.update({_J.due: at}).where(_J.due > ahead, in_hand)
-        published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.published > ahead)
+        published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.due.is_null(), _J.published > ahead)
         self._database.write(lambda db: (due.execute(db), published.execute(db)))
 
     def waiting(self) -> list[Kind]:
