@@ -48,6 +48,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
     abstract = True
     ignore_result = False
     Request = "pacifica.dispatcher.worker:JobRequest"
+    Strategy = "pacifica.dispatcher.worker:quietly"
     check: Callable[..., object] | None = None
 
     def spec(self, limits: ArgumentLimits = USUAL) -> TaskSpec:

@@ -8,7 +8,7 @@ Of our own jobs Celery's "received", "succeeded in", "retry" and "raised unexpec
 import logging
 from typing import Any
 
-from celery import Celery, current_task, signals
+from celery import Celery, signals
 
 from . import logcontext
 from .celery_task import DispatcherTask
@@ -16,21 +16,11 @@ from .errors import DispatcherError
 from .journal import REQUEST
 from .logsetup import dress
 
-TRACE, STRATEGY = "celery.app.trace", "celery.worker.strategy"
+TRACE = "celery.app.trace"
 
 
 class NotOurs(logging.Filter):
     """Leaves out what Celery says of the end of a job's attempt; a plain Celery task's lines stay."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is kept."""
-        told = hasattr(record, "data")
-        running = current_task._get_current_object() if told and current_task else None
-        return not isinstance(running, DispatcherTask)
-
-
-class Received(logging.Filter):
-    """Leaves out that the message of a job of ours has come: its claim is told."""
 
     def __init__(self, app: Celery) -> None:
         super().__init__()
@@ -38,9 +28,17 @@ class Received(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is kept."""
-        data = getattr(record, "data", None)
-        name = str(data.get("name")) if isinstance(data, dict) else ""
-        return not isinstance(self._app.tasks.get(name), DispatcherTask)
+        return not (hasattr(record, "data") and isinstance(self._app.current_task, DispatcherTask))
+
+
+def make_no_records(logger: logging.Logger, app: Celery) -> None:
+    """Have Celery's line of a success, which ``NotOurs`` leaves out, not be made while a job of ours runs."""
+    enabled = logger.isEnabledFor
+
+    def is_enabled(level: int) -> bool:
+        return enabled(level) and not (level == logging.INFO and isinstance(app.current_task, DispatcherTask))
+
+    vars(logger)["isEnabledFor"] = is_enabled
 
 
 def connect(app: Any) -> None:
@@ -48,8 +46,9 @@ def connect(app: Any) -> None:
 
     def dress_root(logger: logging.Logger, **_: Any) -> None:
         _dress(app, logger.handlers)
-        logging.getLogger(TRACE).addFilter(NotOurs())
-        logging.getLogger(STRATEGY).addFilter(Received(app))
+        trace = logging.getLogger(TRACE)
+        trace.addFilter(NotOurs(app))
+        make_no_records(trace, app)
 
     def dress_tasks(logger: logging.Logger, **_: Any) -> None:
         _dress(app, logger.handlers)
