@@ -92,6 +92,13 @@ class PublishingChannel(virtual.Channel):
         """Store all of these messages or none; ``durable`` has effect only where the connection asks for it."""
         self._store.put(letters, durable=self._durable and durable)
 
+    def encode_body(self, body: Any, encoding: str | None = None) -> tuple[Any, str | None]:
+        """Text is stored as it is; bytes, such as of a body that was compressed, as kombu's other transports do it."""
+        if isinstance(body, str):
+            return body, None
+        encoded: tuple[Any, str | None] = super().encode_body(body, encoding)  # type: ignore[no-untyped-call]
+        return encoded
+
     def _put(self, queue: str, message: Mapping[str, Any], **_: Any) -> None:
         self._put_all([queue], message)
 
