@@ -12,7 +12,6 @@ SUCCESS, FAILURE and REVOKED are final: no move leads out of them. A STARTED job
 is claimed again as the next attempt, so STARTED may follow STARTED.
 """
 
-import os
 import re
 import threading
 import time
@@ -23,6 +22,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from . import draws
 from .errors import BadId
 
 
@@ -211,5 +211,5 @@ _clock = _Clock()
 def new_uuid() -> str:
     """A UUID of version 7 (RFC 9562, section 6.2, method 3): it sorts by time, strictly so within a process."""
     ticks = _clock.tick()
-    tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
+    tail = int.from_bytes(draws.take(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
     return str(UUID(int=(ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | tail))

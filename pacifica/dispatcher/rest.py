@@ -25,6 +25,7 @@ from .web.openapi import Facts, operation
 from .web.operations import Docs, Health, Metrics, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 from .web.requestlog import RequestLog, take_over
+from .web.serving import DispatcherRequest, DispatcherResponse
 from .web.waiting import PREFER, WAIT, Query
 
 STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
@@ -329,6 +330,7 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
         "tools.log_tracebacks.on": False,
         "tools.log_headers.on": False,
         "tools.trailing_slash.on": False,
+        "tools.encode.on": False,
         "tools.dispatcher_readable.on": True,
         "tools.dispatcher_json_body.on": True,
         "tools.dispatcher_query.on": True,
@@ -350,6 +352,7 @@ def mount(
     }
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
     application = cherrypy.Application(Root(service, monitor, facts), "", {"/": own})
+    application.request_class, application.response_class = DispatcherRequest, DispatcherResponse
     counting = partial(Counting, counts=monitor.counts)
     application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
     application.wsgiapp.pipeline += [("dispatcher_metrics", counting), ("dispatcher_headers", SecureHeaders)]
@@ -358,4 +361,4 @@ def mount(
 
 
 def _locate(job: Job) -> None:
-    cherrypy.response.headers["Location"] = f"/status/{job.uuid}"
+    cherrypy.serving.response.headers["Location"] = f"/status/{job.uuid}"

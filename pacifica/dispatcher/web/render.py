@@ -18,23 +18,24 @@ TIMES = ("created", "eta", "expires", "published", "started", "finished")
 
 def wanted(*offered: str) -> str:
     """Of the media types offered, the one that the client's ``Accept`` likes best; 406 when it likes none."""
-    cherrypy.response.headers["Vary"] = "Accept"
-    asked = cherrypy.request.headers
-    if "Accept" in asked:  # A type is the same in any case (RFC 9110, section 8.3.1).
-        asked["Accept"] = asked["Accept"].lower()
+    cherrypy.serving.response.headers["Vary"] = "Accept"
+    asked = cherrypy.serving.request.headers
+    if asked.get("Accept", "*/*") == "*/*":
+        return offered[0]
+    asked["Accept"] = asked["Accept"].lower()  # A type is the same in any case (RFC 9110, section 8.3.1).
     chosen: str = cptools.accept(list(offered))
     return chosen
 
 
 def as_json(value: Any) -> bytes:
     """The response body of a JSON value."""
-    cherrypy.response.headers["Content-Type"] = JSON
+    cherrypy.serving.response.headers["Content-Type"] = JSON
     return jsontext.pretty(value)
 
 
 def as_text(text: str) -> bytes:
     """The response body of a bare text, without a newline at its end."""
-    cherrypy.response.headers["Content-Type"] = f"{TEXT};charset=utf-8"
+    cherrypy.serving.response.headers["Content-Type"] = f"{TEXT};charset=utf-8"
     return text.encode("utf-8", "backslashreplace")
 
 
