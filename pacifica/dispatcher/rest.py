@@ -17,7 +17,7 @@ from .service import Service
 from .tokens import Tokens
 from .web import batch, body, dispatching, problem, render, search, stream, waiting
 from .web.asked import caller_of, request_of
-from .web.caching import tagged
+from .web.caching import is_known, tagged
 from .web.counting import Counting
 from .web.guard import Guard
 from .web.headers import SecureHeaders
@@ -138,7 +138,9 @@ class Status:
         body.no_query(query)
         media, time = wanted(JSON, TEXT), waiting.asked(wait)
         job = waiting.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
-        return tagged(as_json(render.job(job)) if media == JSON else as_text(render.job_text(job)))
+        if is_known(render.job_mark(job, media)):
+            return b""
+        return as_json(render.job(job)) if media == JSON else as_text(render.job_text(job))
 
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)

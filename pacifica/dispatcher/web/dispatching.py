@@ -45,7 +45,7 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
         self._find(path_info)
         request = cherrypy.serving.request
         for name in LISTS:
-            if len(request.headers.get(name, "")) > LONGEST_LIST:
+            if len(dict.get(request.headers, name, "")) > LONGEST_LIST:  # They are kept in title case.
                 del request.headers[name]
                 request.handler = cherrypy.HTTPError(431, f"The header {name} may have {LONGEST_LIST} characters.")
 

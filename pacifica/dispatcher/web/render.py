@@ -1,5 +1,7 @@
 """Values as representations: a job as JSON, or as the bare text that a shell wants."""
 
+from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
 import cherrypy
@@ -78,6 +80,24 @@ def job(value: Job) -> dict[str, Any]:
         **{name: iso(getattr(value, name)) for name in TIMES},
         **hidden,
     }
+
+
+def job_mark(value: Job, media: str) -> bytes:
+    """Text that is another one when what is shown of the job, as that media type, is: its ``ETag`` is made of it.
+
+    Each write of a row counts up its version. The times beside it tell rows apart that a database brought back from
+    a backup would count up again.
+    """
+    request = cherrypy.serving.request
+    shown = getattr(request, "dispatcher_tracebacks", False), getattr(request, "dispatcher_hides", False)
+    row = (value.uuid, value.version, value.state.value, value.published, value.started, value.finished)
+    return f"{media} {_version()} {shown} {row}".encode()
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    """Another version may show the same row in another way."""
+    return version("pacifica-dispatcher")
 
 
 def job_text(value: Job) -> str:

@@ -85,13 +85,19 @@ class Headers(httputil.HeaderMap):  # type: ignore[misc]
 
     def output(self) -> list[tuple[bytes, bytes]]:
         """The headers as they are sent."""
-        return [(self._encoded(name), self._encoded(value)) for name, value in self.items()]
+        found = []
+        for name, value in self.items():
+            if type(value) is str and value.isascii() and value.isprintable():
+                found.append((_name(name), value.encode("ascii")))
+            else:
+                found.append((_name(name), self.encode_header_item(value if isinstance(value, bytes) else str(value))))
+        return found
 
-    def _encoded(self, text: Any) -> bytes:
-        text = text if isinstance(text, str | bytes) else str(text)
-        plain = isinstance(text, str) and text.isascii() and text.isprintable()
-        encoded: bytes = text.encode("ascii") if plain else self.encode_header_item(text)
-        return encoded
+
+@lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    encoded: bytes = Headers.encode_header_item(name)
+    return encoded
 
 
 class DispatcherResponse(Response):  # type: ignore[misc]
