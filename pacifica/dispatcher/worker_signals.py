@@ -79,11 +79,12 @@ def _share(**_: Any) -> None:
 
 
 def _begin(task_id: str, task: Any, **_: Any) -> None:
-    request = getattr(task.request, REQUEST, None)
-    if task.request.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
+    call = task.request
+    request = getattr(call, REQUEST, None)
+    if call.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
         request = request or logcontext.current().get("request")
     # Calls may be nested, and each has a request of its own, which holds what was at the thread before.
-    task.request.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
+    call.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
 
 
 def _end(task: Any, **_: Any) -> None:
