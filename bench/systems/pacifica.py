@@ -66,6 +66,19 @@ class Pacifica(System):
         return answer.body.decode().strip()
 
 
+class PacificaThreads(Pacifica):
+    """Workers that run short tasks in threads of their own, as docs/performance.md advises for many short tasks."""
+
+    name = "pacifica-threads"
+    title = "Pacifica Dispatcher, thread workers (RabbitMQ, SQLite)"
+
+    def workers(self, place: Place, processes: int) -> Sequence[Command]:
+        """That many workers, each one process with two threads."""
+        worker = [OURS / "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-P", "threads", "-c", "2"]
+        names = [f"bench-{place.port}-{number}@%h" for number in range(processes)]
+        return [Command(f"worker-{number}", [*worker, "-n", name]) for number, name in enumerate(names)]
+
+
 class PacificaServer(Pacifica):
     """The same with its own web server (``python -m pacifica.dispatcher``), which is one process."""
 
