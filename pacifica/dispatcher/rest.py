@@ -25,7 +25,7 @@ from .web.openapi import Facts, operation
 from .web.operations import Docs, Health, Metrics, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 from .web.requestlog import RequestLog, take_over
-from .web.serving import DispatcherRequest, DispatcherResponse
+from .web.serving import DispatcherApplication
 from .web.waiting import PREFER, WAIT, Query
 
 STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
@@ -353,8 +353,7 @@ def mount(
         "hooks.before_handler.guard": problem.refusing(guard.look),
     }
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
-    application = cherrypy.Application(Root(service, monitor, facts), "", {"/": own})
-    application.request_class, application.response_class = DispatcherRequest, DispatcherResponse
+    application = DispatcherApplication(Root(service, monitor, facts), "", {"/": own})
     counting = partial(Counting, counts=monitor.counts)
     application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
     application.wsgiapp.pipeline += [("dispatcher_metrics", counting), ("dispatcher_headers", SecureHeaders)]

@@ -1,8 +1,9 @@
 """CherryPy's request and answer, with what is the same for all of them made once.
 
-These are the classes that an application may name by itself (``request_class`` and ``response_class``).
+An application may name the classes of both by itself (``request_class`` and ``response_class``).
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -111,6 +112,35 @@ class DispatcherResponse(Response):  # type: ignore[misc]
         self.headers = Headers()
         dict.update(self.headers, {"Content-Type": "text/html", "Date": _date(int(self.time))})
         self.cookie = SimpleCookie()
+
+
+class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
+    """CherryPy's application, which tells CherryPy's bus of its requests where somebody listens."""
+
+    request_class, response_class = DispatcherRequest, DispatcherResponse
+
+    def get_serving(self, local: Any, remote: Any, scheme: str, sproto: str) -> tuple[Any, Any]:
+        """This thread's request and answer, made anew."""
+        request, response = self.request_class(local, remote, scheme, sproto), self.response_class()
+        request.app = self
+        cherrypy.serving.load(request, response)
+        _publish("acquire_thread")
+        _publish("before_request")
+        return request, response
+
+    def release_serving(self) -> None:
+        """The answer has been given."""
+        _publish("after_request")
+        try:
+            cherrypy.serving.request.close()
+        except Exception:  # noqa: BLE001 - the answer is given, and a user's own hook may fail in any way
+            cherrypy.log("What was to be done at a request's end has failed.", traceback=True, severity=logging.ERROR)
+        cherrypy.serving.clear()
+
+
+def _publish(channel: str) -> None:
+    if cherrypy.engine.listeners.get(channel):
+        cherrypy.engine.publish(channel)
 
 
 @lru_cache(maxsize=2)
