@@ -17,11 +17,11 @@ from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config_ini import PlaceFault
 from .config_options import Settings
+from .deliveries import DeliveriesStep
 from .election import Election
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused, SchemaMismatch
 from .feed import Feed
 from .health import Health
-from .intake import IntakeStep
 from .job import Outgoing, new_uuid, now
 from .journal import ToldJobs, ToldOutbox
 from .limits import ArgumentLimits
@@ -90,7 +90,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
         self.steps["worker"].update({RecordStep, LeaseStep, SparingStep})
-        self.steps["consumer"].add(IntakeStep)
+        self.steps["consumer"].add(DeliveriesStep)
 
     @cached_property
     def settings(self) -> Settings:

@@ -18,7 +18,7 @@ HEAD = struct.Struct(">BHI")
 """The begin of a frame: its type, channel, and its payload's size; one octet follows the payload."""
 
 
-class IntakeStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class DeliveriesStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Have the worker's event loop read so, where its broker is spoken to in AMQP and not encrypted."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

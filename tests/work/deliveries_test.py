@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from amqp.transport import TCPTransport
 
-from pacifica.dispatcher.intake import reader
+from pacifica.dispatcher.deliveries import reader
 from pacifica.dispatcher.worker import _sparing
 
 
