@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from . import draws
 from .errors import BadId
@@ -191,7 +190,10 @@ def parse_uuid(text: str) -> str:
     """
     if not _UUID.fullmatch(text):
         raise BadId(text)
-    digits = text.lower().replace("-", "")
+    return _canonical(text.lower().replace("-", ""))
+
+
+def _canonical(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
@@ -215,4 +217,5 @@ def new_uuid() -> str:
     """A UUID of version 7 (RFC 9562, section 6.2, method 3): it sorts by time, strictly so within a process."""
     ticks = _clock.tick()
     tail = int.from_bytes(draws.take(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
-    return str(UUID(int=(ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | tail))
+    number = (ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | tail
+    return _canonical(f"{number:032x}")

@@ -111,8 +111,9 @@ def walk(root: Any, parts: Sequence[str]) -> tuple[Any, list[str]]:
 
 @lru_cache(maxsize=256)
 def children(resource: Any) -> Mapping[str, Any]:
-    """The resources right below, which never change."""
-    return {name: child for name, child in vars(resource).items() if getattr(child, "exposed", False)}
+    """The resources right below, which never change; what a resource keeps for itself is not one of them."""
+    below = vars(resource).items()
+    return {name: child for name, child in below if name[:1] != "_" and getattr(child, "exposed", False)}
 
 
 @lru_cache(maxsize=256)
