@@ -1,6 +1,7 @@
 """``python -m bench``: measure, and write the report; ``--report`` writes it anew from what was measured."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wrk.missing():
         _say(wrk.INSTALL)
         return 1
+    # Asked to end, it ends what it has started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     status, results = _measure(options, given)
     _write_report(results, options.out)
     return status

@@ -15,7 +15,7 @@ from pathlib import Path
 ASKED = 20.0
 """Seconds in which a process that was asked to end may do so; then its whole group is killed."""
 FOREIGN = re.compile(
-    r"DISPATCHER_|(BROKER|PEEWEE)_URL$|CELERY_|GUNICORN_|FLOWER_|UVICORN_|WEB_CONCURRENCY$|PYTHON|VIRTUAL_ENV$"
+    r"DISPATCHER_|(BROKER|PEEWEE)_URL$|(CELERY|GUNICORN|FLOWER|UVICORN|COVERAGE)_|WEB_CONCURRENCY$|PYTHON|VIRTUAL_ENV$"
 )
 """Variables of the caller that would change what the measured processes do."""
 # Where the harness is killed, the kernel ends what it has started.

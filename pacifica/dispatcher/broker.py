@@ -7,13 +7,13 @@ claims the job. Source: https://docs.celeryq.dev/en/stable/internals/protocol.ht
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
+from celery.app.routes import MapRoute
 from kombu.connection import Connection
 from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as KombuOperationalError
@@ -21,8 +21,11 @@ from kombu.messaging import Producer
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
+from .batches import BatchRound
 from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing
+from .rabbitmq import Round
+from .stencil import Stencils, likeness
 from .tracing import Tracing, Untraced
 
 logger = logging.getLogger(__name__)
@@ -32,8 +35,6 @@ TRANSPORT_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "redis": {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True, "health_check_interval": 10},
 }
 """By kombu's driver type: publishing is confirmed, and no socket waits for ever (seconds)."""
-CONFIRM_TIMEOUT = 5.0
-"""Seconds that the broker may take to confirm a round of messages."""
 HIGHEST = 9
 """The priority that goes first."""
 NO_SUCH_QUEUE = "404"
@@ -57,6 +58,8 @@ MESSAGE_HEADERS = (
 UNTRACED = Untraced()
 OWN_HEADERS = ("traceparent", "request_id")
 """Headers of ours that go with a message as they are: where the job comes from."""
+PUBLISHING = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
+"""Celery's signals of each message."""
 
 
 def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -75,15 +78,16 @@ class Publisher:
         self._app = app
         self._connection: Connection | None = None
         self._producer: Producer | None = None
-        self._confirms: Confirms | None = None
+        self._round: Round | BatchRound | None = None
+        self._stencils = Stencils()
         self._turn = threading.Lock()
 
     def publish(self, jobs: Sequence[Outgoing]) -> None:
         """Return when the broker has confirmed every message.
 
         Raises ``BrokerUnavailable``, and ``MessageRefused`` when the broker is there and does not take one of
-        them; others may have been sent. RabbitMQ gets all of them before the first confirmation is waited for,
-        Redis in one pipeline.
+        them; others may have been sent. RabbitMQ gets all of them in one write before the first confirmation is
+        waited for, Redis in one pipeline.
         """
         with self._turn, self._translated():
             self._send_all(jobs)
@@ -99,7 +103,8 @@ class Publisher:
 
     def close(self) -> None:
         """Close the connection, whatever state it is in; the next message opens another."""
-        connection, self._connection, self._producer, self._confirms = self._connection, None, None, None
+        connection, self._connection, self._producer, self._round = self._connection, None, None, None
+        self._stencils = Stencils()
         if connection is not None:
             with suppress(*self._errors(connection)):
                 connection.collect(socket_timeout=1)
@@ -123,13 +128,33 @@ class Publisher:
 
     def _send_all(self, jobs: Sequence[Outgoing]) -> None:
         producer = self._open()
+        if self._round is not None:
+            self._round.discard()  # What is left of a round in which a message could not be made.
         with producer.batch():
-            for job in jobs:
-                send(self._app, producer, job)
-                if self._confirms is not None:
-                    self._confirms.expect()
-        if self._confirms is not None:
-            self._confirms.wait()
+            if self._round is not None and _unwatched(self._app):
+                self._copy_all(producer, self._round, jobs)
+            else:
+                for job in jobs:
+                    send(self._app, producer, job, routed(self._app, producer, job))
+        if self._round is not None:
+            self._round.settle()
+
+    def _copy_all(self, producer: Producer, messages: Round | BatchRound, jobs: Sequence[Outgoing]) -> None:
+        """Celery makes the first message of a kind, and those that go another way than the ones before."""
+        sure: dict[Hashable, Any] = {}
+        for job in jobs:
+            kind, words = likeness(job, OWN_HEADERS)
+            found = sure.get(kind)
+            if found is None:
+                route = routed(self._app, producer, job)
+                found = self._stencils.find(kind, route)
+                if found is None:
+                    send(self._app, producer, job, route)
+                    if kind is not None:
+                        self._stencils.keep(kind, route, messages.stencil(words))
+                    continue
+                sure[kind] = found
+            messages.publish_copy(found, words)
 
     def _open(self) -> Producer:
         if self._producer is None:
@@ -137,8 +162,10 @@ class Publisher:
             self._connection = self._app.connection_for_write(transport_options={"confirm_publish": False})
             self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
             self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
-            if hasattr(self._producer.channel, "confirm_select"):
-                self._confirms = Confirms(self._connection, self._producer.channel)
+            if hasattr(channel := self._producer.channel, "confirm_select"):
+                self._round = Round(channel)
+            elif self._producer.supports_batch_publish:
+                self._round = BatchRound(channel, OWN_HEADERS)
         return self._producer
 
     def _refusals(self) -> tuple[type[Exception], ...]:
@@ -149,46 +176,6 @@ class Publisher:
         known = connection or self._connection
         own = () if known is None else (*known.connection_errors, *known.channel_errors)
         return (KombuError, KombuOperationalError, OSError, *own)
-
-
-class Confirms:
-    """Counts RabbitMQ's publisher confirms on a channel: many messages, then one wait for all of them.
-
-    Source: https://www.rabbitmq.com/docs/confirms#publisher-confirms
-    """
-
-    def __init__(self, connection: Connection, channel: Any) -> None:
-        self._connection = connection
-        self._sent = 0
-        self._open: set[int] = set()
-        self._refused: str | None = None
-        channel.confirm_select()
-        channel.events["basic_ack"].add(self._on_ack)
-        channel.events["basic_nack"].add(self._on_nack)
-        channel.events["basic_return"].add(self._on_return)
-
-    def expect(self) -> None:
-        """Note that one more message was published on the channel."""
-        self._sent += 1
-        self._open.add(self._sent)
-
-    def wait(self) -> None:
-        """Return when all messages are confirmed; raises ``MessageRefused`` when one was refused or unroutable."""
-        end = time.monotonic() + CONFIRM_TIMEOUT
-        while self._open:
-            self._connection.drain_events(timeout=max(0.01, end - time.monotonic()))
-        if self._refused is not None:
-            raise MessageRefused(self._refused)
-
-    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - pyamqp's signature
-        self._open = {one for one in self._open if one > tag} if multiple else self._open - {tag}
-
-    def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - pyamqp's signature
-        self._refused = "The broker refused a message; its own limits or its disk may be full."
-        self._on_ack(tag, multiple)
-
-    def _on_return(self, _exception: Any, _exchange: str, routing_key: str, _message: Any) -> None:
-        self._refused = f"The broker has no queue {routing_key[:191]!r}; it is declared again."
 
 
 class Depth:
@@ -235,11 +222,8 @@ def closes_in_any_case(connection: Connection) -> None:
     vars(connection)["close"] = close_it
 
 
-def send(app: Celery, producer: Producer, job: Outgoing) -> None:
-    """Send the message of one job, and wait until the broker has confirmed it."""
-    options = _routed(app, job.task, {"queue": job.queue, "priority": job.priority})
-    if producer.connection.transport.driver_type == "redis":
-        options["priority"] = HIGHEST - (options.get("priority") or 0)  # kombu's Redis takes 0 before 9
+def send(app: Celery, producer: Producer, job: Outgoing, route: Mapping[str, Any]) -> None:
+    """Have Celery make the message of one job, and publish it."""
     kept = job.headers or {}
     own = {name: kept[name] for name in OWN_HEADERS if name in kept}
     headers = kombu_loads(json.dumps(kept)) if len(kept) > len(own) else {}
@@ -260,16 +244,38 @@ def send(app: Celery, producer: Producer, job: Outgoing) -> None:
         **headers,
     )
     message.headers.update(own)
-    queue = getattr(options.get("queue"), "name", None) or str(options.get("routing_key") or "")
-    tracing: Tracing = getattr(app, "tracing", UNTRACED)
-    with tracing.sending(job.uuid, queue, own.get("traceparent")) as context:
+    queue = getattr(route.get("queue"), "name", None) or str(route.get("routing_key") or "")
+    with _tracing(app).sending(job.uuid, queue, own.get("traceparent")) as context:
         if context is not None:
             message.headers["traceparent"] = context
-        app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **options)
+        app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **route)
+
+
+def _unwatched(app: Celery) -> bool:
+    """Whether nobody wants to see each message by itself: no span, no receiver of a signal, no router of the user's."""
+    routes = app.amqp.router.routes
+    return not (
+        _tracing(app).on
+        or any(signal.receivers for signal in PUBLISHING)
+        or any(type(route) is not MapRoute for route in routes)
+    )
+
+
+def _tracing(app: Celery) -> Tracing:
+    found: Tracing = getattr(app, "tracing", UNTRACED)
+    return found
 
 
 OURS = frozenset({"expires", "time_limit", "soft_time_limit", "ignore_result", "mandatory", "immediate", "serializer"})
 """Options of a Celery task that are handled elsewhere, or are not its to choose."""
+
+
+def routed(app: Celery, producer: Producer, job: Outgoing) -> dict[str, Any]:
+    """How the message of a job is sent."""
+    options = _routed(app, job.task, {"queue": job.queue, "priority": job.priority})
+    if producer.connection.transport.driver_type == "redis":
+        options["priority"] = HIGHEST - (options.get("priority") or 0)  # kombu's Redis takes 0 before 9
+    return options
 
 
 def _routed(app: Celery, name: str, own: Mapping[str, Any]) -> dict[str, Any]:

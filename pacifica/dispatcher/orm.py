@@ -201,6 +201,8 @@ MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombs
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
+IS_SENT = peewee.SQL(f"{WAITING_STATES.sql} AND due IS NULL AND published IS NOT NULL")
+MAY_EXPIRE = peewee.SQL(f"{WAITING_STATES.sql} AND expires IS NOT NULL")
 HAS_CALLER = peewee.SQL("caller <> ''")
 HAS_QUEUE = peewee.SQL("queue IS NOT NULL")
 
@@ -208,8 +210,8 @@ HAS_QUEUE = peewee.SQL("queue IS NOT NULL")
 JOB_INDEXES: Mapping[str, PartialIndex] = {
     "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
     "job_holder": PartialIndex("holder", STARTED, "state, holder"),
-    "job_sent": PartialIndex("task, queue, published, due", WAITING_STATES, "state, task, queue, published, due"),
-    "job_expires": PartialIndex("expires", WAITING_STATES, "state, expires"),
+    "job_sent": PartialIndex("task, queue, published, due", IS_SENT, "state, task, queue, published, due"),
+    "job_expires": PartialIndex("expires", MAY_EXPIRE, "state, expires"),
     "job_caller": PartialIndex("caller, created, uuid", HAS_CALLER, "caller, created, uuid"),
     "job_queue": PartialIndex("queue, created, uuid", HAS_QUEUE, "queue, created, uuid"),
 }

@@ -29,6 +29,13 @@ LEASE = 30_000_000
 """Microseconds that a sweep keeps its jobs from other relays: longer than publishing them may take."""
 SHORTEST_DEFERMENT, LONGEST_DEFERMENT = 5_000_000, 3_600_000_000
 """Microseconds that a job which the broker refuses is left alone; in between, half of its age."""
+NOTED_AFTER = 0.05
+"""Seconds until the record is told of what was sent: a worker that claims a job within them has said so already.
+
+Much shorter than any relay leaves a job alone, so that nobody sends it again meanwhile.
+"""
+PACE = 0.002
+"""Seconds between two rounds, at least: what comes faster goes together; what comes after a pause does not wait."""
 SILENCE = 5.0
 """Seconds without anything to send after which the broker is asked whether it is there."""
 
@@ -60,6 +67,9 @@ class Relay:
         self._interval = interval
         self._batch = batch
         self._memory: deque[Outgoing] = deque()
+        self._unnoted: list[Outgoing] = []
+        self._noting = math.inf
+        self._paced = -math.inf
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -95,29 +105,27 @@ class Relay:
                 next_sweep = time.monotonic() + (0 if more else self._interval)
             self._wake.clear()
             while self._memory and time.monotonic() < next_sweep:  # However much comes, the sweeps have their turn.
+                self._keep_pace()
                 self._round(self._drain)
             if not self._memory and not self._stopping.is_set():
-                self._wake.wait(max(0.0, next_sweep - time.monotonic()))
+                self._wake.wait(max(0.0, min(next_sweep, self._noting) - time.monotonic()))
+            if time.monotonic() >= self._noting:
+                self._round(self._note)
         while self._memory:
             self._round(self._drain)
+        self._round(self._note)
 
-    def _round(self, gather: Callable[[], list[Outgoing]]) -> bool:
-        """Publish one batch; whether there may be another one right behind it."""
-        batch: list[Outgoing] = []
+    def _keep_pace(self) -> None:
+        """Wait until the last round is a moment ago, unless there is enough for a whole one."""
+        pause = self._paced + PACE - time.monotonic()
+        if pause > 0 and len(self._memory) < self._batch:
+            self._stopping.wait(pause)
+        self._paced = time.monotonic()
+
+    def _round(self, step: Callable[[], bool]) -> bool:
+        """Go one step; whether there may be more to do right behind it."""
         try:
-            batch = gather()
-            more = len(batch) == self._batch
-            if not batch:
-                self._ask_broker()
-            elif sent := self._send(batch):
-                self.confirmed = time.monotonic()
-                self.on_publish("sent", len(sent))
-                failpoints.reach("after-publish")
-                self._outbox.mark_published(sent, at=now())
-                self.broker_state, self._away, self._asked = "ok", False, self.confirmed
-        except BrokerUnavailable as error:
-            self._broker_is_away(error, batch)
-            return False
+            return step()
         except DatabaseUnavailable as error:
             logger.warning("The relay goes on when the database does: %s", error)
             self._pause()
@@ -127,7 +135,31 @@ class Relay:
             logger.exception("The relay goes on, after an error that nobody has thought of.")
             self._pause()
             return False
-        return more
+
+    def _publish_these(self, batch: list[Outgoing]) -> bool:
+        """Publish one batch; whether there may be another one right behind it."""
+        try:
+            if not batch:
+                self._ask_broker()
+            elif sent := self._send(batch):
+                self.confirmed = time.monotonic()
+                self.on_publish("sent", len(sent))
+                failpoints.reach("after-publish")
+                self.broker_state, self._away, self._asked = "ok", False, self.confirmed
+                self._noting = min(self._noting, self.confirmed + NOTED_AFTER)
+                self._unnoted += sent
+                if len(self._unnoted) >= self._batch or self.confirmed >= self._noting:
+                    self._note()
+        except BrokerUnavailable as error:
+            self._broker_is_away(error, batch)
+            return False
+        return len(batch) == self._batch
+
+    def _note(self) -> bool:
+        """Tell the record what was sent."""
+        sent, self._unnoted, self._noting = self._unnoted, [], math.inf
+        self._outbox.mark_published(sent, at=now())
+        return False
 
     def _ask_broker(self) -> None:
         """Where nothing is sent, nobody would learn that the broker has gone, or is back."""
@@ -174,17 +206,17 @@ class Relay:
         pause = min(max(SHORTEST_DEFERMENT, (now() - job.created) // 2), LONGEST_DEFERMENT)
         self._outbox.defer(job, at=now(), until=now() + pause, reason=reason)
 
-    def _sweep(self) -> list[Outgoing]:
+    def _sweep(self) -> bool:
         ahead = time.time() - time.monotonic()
         if ahead < self._ahead - 1:  # The clock went back, or may have done so before this process was started.
             self._outbox.recall(at=now(), lease=LEASE)
         self._ahead = ahead
-        return self._outbox.take(at=now(), lease=LEASE, limit=self._batch)
+        return self._publish_these(self._outbox.take(at=now(), lease=LEASE, limit=self._batch))
 
-    def _drain(self) -> list[Outgoing]:
+    def _drain(self) -> bool:
         taken = [self._memory.popleft() for _ in range(min(len(self._memory), self._batch))]
         oldest = now() - KEPT
-        return [job for job in taken if job.created > oldest]
+        return self._publish_these([job for job in taken if job.created > oldest])
 
     def _broker_is_away(self, error: BrokerUnavailable, batch: Sequence[Outgoing]) -> None:
         if self.broker_state != str(error):
@@ -195,6 +227,7 @@ class Relay:
         self.on_publish("unavailable", len(batch))
         unsent = [*batch, *(self._memory.popleft() for _ in range(len(self._memory)))]
         try:
+            self._note()
             self._outbox.release(unsent, at=now())
         except DatabaseUnavailable:
             logger.debug("the batch comes due by itself", exc_info=True)

@@ -1,14 +1,16 @@
-"""What a worker does at Celery's signals: its log is in our form, and its spans are sent before a child ends.
+"""What a worker does at Celery's signals: its log is in our form, its children share what they can, and their spans
+are sent before they end.
 
 ``-l`` and ``-f`` say, as ever, how much is logged and where it goes.
 Of our own jobs Celery's "received", "succeeded in", "retry" and "raised unexpected" are left out: the lines of
 ``journal`` tell the same moves.
 """
 
+import gc
 import logging
 from typing import Any
 
-from celery import Celery, current_task, signals
+from celery import Celery, signals
 
 from . import logcontext
 from .celery_task import DispatcherTask
@@ -16,21 +18,11 @@ from .errors import DispatcherError
 from .journal import REQUEST
 from .logsetup import dress
 
-TRACE, STRATEGY = "celery.app.trace", "celery.worker.strategy"
+TRACE = "celery.app.trace"
 
 
 class NotOurs(logging.Filter):
     """Leaves out what Celery says of the end of a job's attempt; a plain Celery task's lines stay."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is kept."""
-        told = hasattr(record, "data")
-        running = current_task._get_current_object() if told and current_task else None
-        return not isinstance(running, DispatcherTask)
-
-
-class Received(logging.Filter):
-    """Leaves out that the message of a job of ours has come: its claim is told."""
 
     def __init__(self, app: Celery) -> None:
         super().__init__()
@@ -38,9 +30,17 @@ class Received(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is kept."""
-        data = getattr(record, "data", None)
-        name = str(data.get("name")) if isinstance(data, dict) else ""
-        return not isinstance(self._app.tasks.get(name), DispatcherTask)
+        return not (hasattr(record, "data") and isinstance(self._app.current_task, DispatcherTask))
+
+
+def make_no_records(logger: logging.Logger, app: Celery) -> None:
+    """Have Celery's line of a success, which ``NotOurs`` leaves out, not be made while a job of ours runs."""
+    enabled = logger.isEnabledFor
+
+    def is_enabled(level: int) -> bool:
+        return enabled(level) and not (level == logging.INFO and isinstance(app.current_task, DispatcherTask))
+
+    vars(logger)["isEnabledFor"] = is_enabled
 
 
 def connect(app: Any) -> None:
@@ -48,8 +48,9 @@ def connect(app: Any) -> None:
 
     def dress_root(logger: logging.Logger, **_: Any) -> None:
         _dress(app, logger.handlers)
-        logging.getLogger(TRACE).addFilter(NotOurs())
-        logging.getLogger(STRATEGY).addFilter(Received(app))
+        trace = logging.getLogger(TRACE)
+        trace.addFilter(NotOurs(app))
+        make_no_records(trace, app)
 
     def dress_tasks(logger: logging.Logger, **_: Any) -> None:
         _dress(app, logger.handlers)
@@ -58,6 +59,7 @@ def connect(app: Any) -> None:
     signals.after_setup_task_logger.connect(dress_tasks, weak=False)
     signals.task_prerun.connect(_begin)
     signals.task_postrun.connect(_end)
+    signals.worker_before_create_process.connect(_share)
     signals.worker_process_shutdown.connect(lambda **_: app.tracing.flush(), weak=False)
 
 
@@ -69,12 +71,20 @@ def _dress(app: Any, handlers: list[logging.Handler]) -> None:
     dress(handlers, settings)
 
 
+def _share(**_: Any) -> None:
+    """Before the first fork: what the collector of cycles never looks at again stays one memory for all children."""
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
 def _begin(task_id: str, task: Any, **_: Any) -> None:
-    request = getattr(task.request, REQUEST, None)
-    if task.request.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
+    call = task.request
+    request = getattr(call, REQUEST, None)
+    if call.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
         request = request or logcontext.current().get("request")
     # Calls may be nested, and each has a request of its own, which holds what was at the thread before.
-    task.request.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
+    call.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
 
 
 def _end(task: Any, **_: Any) -> None:

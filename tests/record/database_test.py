@@ -1,5 +1,6 @@
 """Connections and transactions on each database: what is lost, what is replaced, what is told."""
 
+import errno
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.store import disk
 from pacifica.dispatcher.store.connecting import SCHEMES, open_database
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
@@ -166,6 +168,41 @@ def test_a_connection_that_is_dropped_within_a_change_is_an_error_and_the_next_c
         assert count_events(database) == 1
 
 
+def test_a_change_in_which_the_connection_is_dropped_once_is_made_once(server_url: str) -> None:
+    with closing(Database(server_url)) as database:
+        database.wait_until_up(1, 0.0)
+        assert one(database) == 1
+        drops = iter([True, False])
+
+        def change(db: peewee.Database) -> None:
+            add_event(db)
+            if next(drops):
+                hang_up(server_url, database)
+            add_event(db)
+
+        database.write(change)
+        assert count_events(database) == 2
+
+
+def test_a_connection_that_is_dropped_at_the_commit_is_an_error(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(server_url)) as database:
+        database.wait_until_up(1, 0.0)
+        assert one(database) == 1
+
+        def commit() -> None:
+            committed()
+            raise peewee.OperationalError("server closed the connection unexpectedly")
+
+        committed = database.peewee.commit
+        with monkeypatch.context() as cut:
+            cut.setattr(database.peewee, "commit", commit)
+            with pytest.raises(DatabaseUnavailable):
+                database.write(add_event)
+        assert count_events(database) == 1
+
+
 def test_a_pool_that_is_used_up_says_so(make_database: Callable[[str], str]) -> None:
     url = make_database(POSTGRESQL).replace("postgresql://", "postgresql+pool://") + "?max_connections=1"
     with closing(Database(url)) as database:
@@ -288,17 +325,78 @@ def test_a_folder_that_is_not_there_is_unavailable_without_its_path(tmp_path: Pa
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_durable_change_is_synced_and_the_next_one_is_not(sqlite_url: str) -> None:
-    def synchronous(db: peewee.Database) -> int:
-        return int(db.execute_sql("PRAGMA synchronous").fetchone()[0])
+def test_a_durable_change_is_synced_once_it_is_committed_and_no_other_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link.sqlite3").symlink_to(file := tmp_path / "db.sqlite3")
+    synced: list[tuple[str, int]] = []
+    with closing(Database(f"sqlite:///{tmp_path}/link.sqlite3")) as database:
+        database.wait_until_up(1, 0.0)
+
+        def sync(descriptor: int) -> None:
+            name = next(each.name for each in tmp_path.iterdir() if os.path.sameopenfile(descriptor, opened[each.name]))
+            with closing(sqlite3.connect(file)) as other:
+                synced.append((name, other.execute("SELECT count(*) FROM event").fetchone()[0]))
+
+        opened = {each.name: os.open(each, os.O_RDONLY) for each in tmp_path.iterdir()}
+        monkeypatch.setattr(disk, "_sync", sync)
+        database.write(add_event, durable=True)
+        database.write(add_event)
+        with suppress(ZeroDivisionError):
+            database.write(lambda db: 1 // 0, durable=True)
+        database.write(add_event, durable=True)
+        for each in opened.values():
+            os.close(each)
+    assert synced == [("db.sqlite3-wal", 1), ("db.sqlite3-wal", 3)]
+
+
+def test_what_the_disk_did_not_take_is_not_said_to_be_kept(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
-        assert database.write(synchronous, durable=True) == 2
-        assert database.write(synchronous) == 1
-        with suppress(ZeroDivisionError):
-            database.write(lambda db: 1 // 0, durable=True)
-        assert database.read(synchronous) == 1
+        with monkeypatch.context() as broken:
+            broken.setattr(disk, "_sync", fail)
+            with pytest.raises(DatabaseUnavailable):
+                database.write(add_event, durable=True)
+        database.write(add_event, durable=True)
+
+
+def test_threads_share_the_sync_that_begins_after_they_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "log").touch()
+    log = disk.Disk(lambda: str(tmp_path / "log"))
+    go = threading.Event()
+    outcomes = iter([None, OSError("the second one")])
+    synced: list[int] = []
+    told: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(descriptor)
+        outcome = next(outcomes)
+        assert go.wait(20)
+        if outcome is not None:
+            raise outcome
+
+    def wait() -> None:
+        try:
+            log.wait()
+        except OSError as error:
+            told.append(type(error).__name__)
+
+    monkeypatch.setattr(disk, "_sync", sync)
+    first = threading.Thread(target=wait, daemon=True)
+    first.start()
+    eventually(lambda: len(synced) == 1)
+    others = [threading.Thread(target=wait, daemon=True) for _ in range(5)]
+    for other in others:
+        other.start()
+    eventually(lambda: len(log._condition._waiters) == 5)  # type: ignore[attr-defined] - threading's own
+    go.set()
+    for thread in (first, *others):
+        thread.join(20)
+    assert len(synced) == 2  # The one that was under way says nothing of what came after it had begun.
+    assert told == ["OSError"] * 5
 
 
 def test_the_file_is_a_write_ahead_log(sqlite_url: str) -> None:

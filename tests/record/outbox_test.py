@@ -103,6 +103,25 @@ def test_a_published_job_that_has_started_says_when_it_was_published(jobs: JobSt
     assert found.due is None
 
 
+def test_marking_what_was_claimed_meanwhile_writes_nothing(
+    database: Database, jobs: JobStore, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [add(jobs) for _ in range(12)]
+    assert all(claim(jobs, job) for job in made)
+    monkeypatch.setattr(database, "write", None)
+    outbox.mark_published([outgoing(job) for job in made], at=now())
+
+
+@pytest.mark.parametrize("number", [1, 2, 10, 11, 100, 101])
+def test_of_however_many_each_is_marked(jobs: JobStore, outbox: Outbox, number: int) -> None:
+    made = [a_job(version=place % 2) for place in range(number)]
+    jobs.add(made)
+    outbox.mark_published([outgoing(job) for job in made[: number - 1]], at=now())
+    assert take(outbox) == [made[-1].uuid]
+    outbox.mark_published([outgoing(job) for job in made], at=now())
+    assert {due(jobs, job) for job in made} == {None}
+
+
 def test_publishing_nothing_is_fine(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs)
     outbox.mark_published([], at=now())

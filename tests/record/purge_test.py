@@ -193,7 +193,7 @@ def test_a_purge_waits_for_no_row_that_somebody_else_holds(database: Database, j
     written, purged = Event(), Event()
 
     def stuck(db: peewee.Database) -> bool:
-        jobs._insert(new := a_job(labels={"run": "18"}), job_to_row(new))
+        jobs._insert([(new := a_job(labels={"run": "18"}), job_to_row(new))])
         Keys().take(db, Key("me", "tuesday", "request", 0), new)
         jobs._lock_state.run({"uuid": old[0].uuid})
         tombstones.put(db, [new_uuid()], 1)

@@ -1,7 +1,7 @@
 """What ``database://`` has beyond other brokers, and how it is configured; on SQLite, as no SQL is in question."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from kombu import Connection, Exchange, Queue
@@ -40,21 +40,33 @@ def count(database: Database, table: str = "message") -> int:
     return int(database.read(lambda db: db.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0]))
 
 
-def test_what_is_published_together_is_stored_by_one_commit_or_not_at_all(
+def test_what_is_published_in_a_batch_is_stored_by_one_commit_or_not_at_all(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
-    channel = connect().default_channel
-    producer = channel.Producer()
-    with channel.together():
+    producer = connect().Producer()
+    assert producer.supports_batch_publish
+    with producer.batch():
         for number in range(5):
             producer.publish(number, routing_key="q")
         assert count(database) == 0
     assert count(database) == 5
-    with pytest.raises(AttributeError), channel.together():
-        producer.publish(object().lost, routing_key="q")
+    with ExitStack() as batch:
+        batch.enter_context(pytest.raises(ChannelError))
+        batch.enter_context(producer.batch())
+        producer.publish("lost", routing_key="q")
+        producer.publish("refused", routing_key="q" * 192)
     assert count(database) == 5
     producer.publish("single", routing_key="q")
     assert count(database) == 6
+
+
+def test_a_full_batch_is_stored_before_its_end(database: Database, connect: Callable[..., Connection]) -> None:
+    producer = connect().Producer()
+    with producer.batch(max_size=2):
+        for number in range(5):
+            producer.publish(number, routing_key="q")
+        assert count(database) == 4
+    assert count(database) == 5
 
 
 def test_all_messages_up_to_one_are_acknowledged_at_once(
@@ -222,4 +234,7 @@ def test_durable_publishing_writes_through(
     producer = connect(durable=durable).Producer()
     producer.publish("persistent", routing_key="q", delivery_mode=2)
     producer.publish("transient", routing_key="q", delivery_mode=1)
-    assert asked == [durable, False]
+    with producer.batch():
+        producer.publish("persistent", routing_key="q", delivery_mode=2)
+        producer.publish("transient", routing_key="q", delivery_mode=1)
+    assert asked == [durable, False, durable]

@@ -127,3 +127,24 @@ def test_a_worker_tells_its_settings_without_the_password(make_broker_of: Any, m
     inspect = make_tasks(table).app.control.inspect([name], timeout=2.0)
     assert eventually(inspect.stats)[name]["broker"]["transport"] == "database"
     assert eventually(inspect.conf)[name]["broker_url"] == "database://"
+
+
+def test_a_worker_whose_hands_are_full_hears_remote_control(table: Broker, run_table_task: Any, tmp_path: Path) -> None:
+    table.worker("-c", "1")
+    for number in range(12):
+        run_table_task("nap", str(tmp_path / "naps"), str(number), 3600)
+    eventually(lambda: noted(tmp_path / "naps") == ["0 began"])
+    name = f"{table.queue.name}@h"
+    held = f"SELECT count(*) FROM message WHERE queue = '{table.queue.name}' AND owner <> ''"
+    eventually(lambda: rows(table, held) == [(4,)])
+    assert run_table_task.app.control.inspect([name], timeout=5.0, limit=1).ping() == {name: {"ok": "pong"}}
+
+
+def test_messages_that_wait_for_their_time_keep_no_others_back(
+    table: Broker, run_table_task: Any, tmp_path: Path
+) -> None:
+    table.worker("-c", "1")
+    for number in range(6):
+        run_table_task("note", str(tmp_path / "later"), str(number), countdown=3600)
+    run_table_task("note", str(tmp_path / "now"), "now")
+    eventually(lambda: noted(tmp_path / "now") == ["now"])

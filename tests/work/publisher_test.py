@@ -1,15 +1,18 @@
 """Publishing to a real RabbitMQ that says no, or nothing: what is not confirmed does not count as sent."""
 
+import itertools
+import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, signals
 from kombu.connection import Connection
 
-from pacifica.dispatcher import broker
+from pacifica.dispatcher import broker, rabbitmq
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.broker import Publisher
 from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
@@ -83,13 +86,134 @@ def test_a_queue_that_was_declared_in_another_way_refuses_its_messages(
     assert channel.queue_delete(other) == 1
 
 
+class Looker:
+    """Somebody who wants to see each message."""
+
+    def __init__(self) -> None:
+        self.saw: list[str] = []
+
+    def look(self, headers: Mapping[str, Any], **_: Any) -> None:
+        """Celery's signal."""
+        self.saw.append(headers["id"])
+
+
+@pytest.fixture
+def celerys_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The jobs whose message was made by Celery and is no copy of another one."""
+    made: list[str] = []
+
+    def send(app: Any, producer: Any, job: Outgoing, route: Any, send: Any = broker.send) -> None:
+        made.append(job.uuid)
+        send(app, producer, job, route)
+
+    monkeypatch.setattr(broker, "send", send)
+    return made
+
+
+def taken(url: str, queue: str, **options: Any) -> list[Any]:
+    """All that a worker sees of the messages in a queue."""
+    found = []
+    with Connection(url, connect_timeout=5, transport_options=options) as connection, connection.channel() as channel:
+        while (raw := channel.basic_get(queue, no_ack=True)) is not None:
+            seen = raw if hasattr(raw, "payload") else channel.message_to_python(raw)
+            way = {key: seen.delivery_info[key] for key in ("exchange", "routing_key")}
+            properties = {key: value for key, value in seen.properties.items() if key != "delivery_tag"}
+            found.append((seen.body, seen.content_type, seen.content_encoding, seen.headers, properties, way))
+    return found
+
+
+def some_jobs(number: int, names: Sequence[str] = (), **told: Any) -> list[Outgoing]:
+    """Jobs of one kind, each with words of its own in the headers of these names."""
+    return [
+        Outgoing(new_uuid(), "nothing", headers={key: secrets.token_hex(8) for key in names} or None, **told)
+        for _ in range(number)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), {}),
+        (("request_id",), {}),
+        (("request_id", "traceparent"), {"priority": 5, "retries": 2}),
+    ],
+)
+def test_a_message_that_is_copied_is_the_one_that_celery_makes(
+    broker_url: str,
+    sqlite_url: str,
+    queue_name: str,
+    celerys_own: list[str],
+    names: Sequence[str],
+    told: Mapping[str, Any],
+) -> None:
+    first, *jobs = some_jobs(6, names, queue=queue_name, **told)
+    options = {"peewee_url": sqlite_url} if broker_url == "database://" else {}
+    with publisher(broker_url, broker_transport_options=options) as made:
+        made.publish([first, *jobs[:3]])
+        made.publish(jobs[3:])
+        assert celerys_own == [first.uuid]
+        copied = taken(broker_url, queue_name, **options)[1:]
+        looker = Looker()
+        signals.before_task_publish.connect(looker.look)
+        made.publish(jobs)
+        signals.before_task_publish.disconnect(looker.look)
+    assert looker.saw == celerys_own[1:] == [job.uuid for job in jobs]
+    assert [headers["id"] for _, _, _, headers, _, _ in copied] == [job.uuid for job in jobs]
+    assert copied == taken(broker_url, queue_name, **options)
+
+
+def test_a_route_that_changes_is_followed_from_the_next_round_on(
+    rabbitmq_url: str, channel: Any, name: str, celerys_own: list[str]
+) -> None:
+    jobs = some_jobs(6)
+    other = f"{name}-other"
+    with publisher(rabbitmq_url, task_routes={"nothing": {"queue": name}}) as made:
+        made.publish(jobs[:2])
+        made._app.conf.task_routes = {"nothing": {"queue": other}}
+        made._app.amqp.flush_routes()
+        made._app.amqp.router = made._app.amqp.Router()
+        made.publish(jobs[2:4])
+        made.publish(jobs[4:])
+    assert celerys_own == [jobs[0].uuid, jobs[2].uuid]
+    assert [headers["id"] for _, _, _, headers, _, _ in taken(rabbitmq_url, name)] == [job.uuid for job in jobs[:2]]
+    assert channel.queue_delete(other) == 4
+
+
+def test_a_router_of_the_users_own_is_asked_for_each_message(rabbitmq_url: str, channel: Any, name: str) -> None:
+    queues = itertools.cycle([name, f"{name}-other"])
+    with publisher(rabbitmq_url, task_routes=lambda *_, **__: {"queue": next(queues)}) as made:
+        made.publish(some_jobs(3))
+        made.publish(some_jobs(3))
+    assert channel.queue_delete(f"{name}-other") == 3
+    assert channel.queue_declare(name, passive=True).message_count == 3
+
+
+def test_a_message_that_cannot_be_made_is_sent_with_none_of_its_round(
+    rabbitmq_url: str, channel: Any, name: str
+) -> None:
+    jobs = some_jobs(5, queue=name)
+    bad = replace(jobs[0], headers={"link": 1, "no": "option of Celery's", "task_id": "twice"})
+    with publisher(rabbitmq_url) as made:
+        made.publish(jobs[:1])
+        with pytest.raises(TypeError):
+            made.publish([*jobs[1:3], bad])
+        made.publish(jobs[3:])
+    assert channel.queue_declare(name, passive=True).message_count == 3
+
+
+def test_a_large_round_is_confirmed_whole(rabbitmq_url: str, channel: Any, name: str) -> None:
+    with publisher(rabbitmq_url) as made:
+        made.publish(some_jobs(rabbitmq.AT_ONCE * 2 + 5, queue=name))
+    assert channel.queue_declare(name, passive=True).message_count == rabbitmq.AT_ONCE * 2 + 5
+
+
 def test_a_message_that_is_not_confirmed_in_time_does_not_count(
     rabbitmq_url: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "CONFIRM_TIMEOUT", 0.3)
+    monkeypatch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 0.3)
     with publisher(rabbitmq_url) as made:
         made.publish([a_message(name)])
-        monkeypatch.setattr(broker.Confirms, "_on_ack", lambda *_: None)
+        monkeypatch.setattr(rabbitmq.Confirms, "_on_ack", lambda *_: None)
         made.close()
         with pytest.raises(BrokerUnavailable):
             made.publish([a_message(name)])

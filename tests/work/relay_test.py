@@ -208,6 +208,67 @@ def test_stopping_does_not_wait_for_a_broker_that_is_away(bench: Bench) -> None:
     assert [left.uuid for left in bench.outbox.take(at=now(), lease=1, limit=10)] == [job.uuid]
 
 
+def test_the_record_is_told_a_little_later_and_of_several_rounds_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked: list[Any] = []
+    monkeypatch.setattr(bench.outbox, "mark_published", lambda sent, at: marked.append((len(sent), at)))
+    relay = bench.relay(NEVER)
+    made = [bench.accept(LATER) for _ in range(3)]
+    for job in made:
+        relay.hand_over(outgoing(job))
+    eventually(lambda: len(bench.broker.sent) == 3)
+    eventually(lambda: sum(number for number, _ in marked) == 3)
+    assert [at - made[0].created >= relay_module.NOTED_AFTER * 1_000_000 for _, at in marked] == [True]
+
+
+def test_what_comes_right_behind_a_round_goes_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "PACE", 0.3)
+    relay = bench.relay(NEVER, batch=5)
+    relay.hand_over(outgoing(bench.accept(LATER)))
+    eventually(lambda: bench.broker.rounds == [1])
+    for job in [bench.accept(LATER) for _ in range(3)]:
+        relay.hand_over(outgoing(job))
+    eventually(lambda: bench.broker.rounds == [1, 3])
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_neither_a_full_round_nor_the_end_waits_for_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stop: bool
+) -> None:
+    monkeypatch.setattr(relay_module, "PACE", NEVER)
+    relay = bench.relay(NEVER, batch=3)
+    relay.hand_over(outgoing(bench.accept(LATER)))
+    eventually(lambda: bench.broker.rounds == [1])
+    made = [outgoing(bench.accept(LATER)) for _ in range(2 if stop else 3)]
+    relay._memory.extend(made)
+    relay._wake.set()
+    if stop:
+        relay.stop()
+    eventually(lambda: bench.broker.rounds == [1, len(made)])
+
+
+def test_a_full_batch_is_marked_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "NOTED_AFTER", NEVER)
+    made = [bench.accept() for _ in range(25)]
+    relay = bench.relay(NEVER, batch=10)
+    eventually(lambda: sum(bench.published(job) for job in made) == 20 and len(bench.broker.sent) == 25)
+    relay.stop()
+    assert all(bench.published(job) for job in made)
+
+
+def test_what_was_sent_is_marked_before_a_relay_waits_for_a_broker_that_went_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "NOTED_AFTER", NEVER)
+    relay = bench.relay(NEVER)
+    relay.hand_over(outgoing(sent := bench.accept(LATER)))
+    eventually(lambda: bench.broker.sent)
+    bench.broker.away = True
+    relay.hand_over(outgoing(bench.accept(LATER)))
+    eventually(lambda: bench.published(sent))
+
+
 def test_a_relay_can_be_stopped_before_it_was_started_and_twice(bench: Bench) -> None:
     relay = bench.relay(start=False)
     relay.stop()

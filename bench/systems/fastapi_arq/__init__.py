@@ -18,7 +18,10 @@ class FastapiArq(System):
     needs = (REDIS,)
     environment = ARQ
     libraries = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "arq", "redis", "hiredis")
-    logs = "no line for a request (`--no-access-log`), two lines for a job (arq's default)"
+    logs = (
+        "no line for a request (`--no-access-log`), "
+        "no line for a job (`--custom-log-dict`: arq's default is two for each)"
+    )
     ended: ClassVar[tuple[str, ...]] = ("complete",)
 
     def web(self, place: Place, processes: int) -> Sequence[Command]:
@@ -27,7 +30,10 @@ class FastapiArq(System):
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
         """One process each."""
-        return [Command(f"worker-{number}", [ARQ / "arq", "work.WorkerSettings"]) for number in range(processes)]
+        return [
+            Command(f"worker-{number}", [ARQ / "arq", "--custom-log-dict", "work.QUIET", "work.WorkerSettings"])
+            for number in range(processes)
+        ]
 
     def finished(self, place: Place) -> int:
         """A job is in the queue until it has ended; only then the results are counted, which costs more."""

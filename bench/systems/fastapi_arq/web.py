@@ -7,7 +7,7 @@ from typing import Any
 
 from arq import create_pool
 from arq.connections import RedisSettings
-from arq.jobs import Job
+from arq.jobs import Job, JobStatus
 from fastapi import FastAPI
 
 
@@ -34,5 +34,9 @@ async def status(job: str) -> dict[str, Any]:
     found = Job(job, app.state.redis)
     told = await found.result_info()
     if told is None:
-        return {"id": job, "state": (await found.status()).value, "result": None}
+        state = await found.status()
+        if state is not JobStatus.complete:
+            return {"id": job, "state": state.value, "result": None}
+        # It has ended between the two looks.
+        told = await found.result_info()
     return {"id": job, "state": "complete", "result": told.result}

@@ -11,6 +11,9 @@ async def add(_: dict[Any, Any], x: int, y: int) -> int:
     return x + y
 
 
+QUIET = {"version": 1, "loggers": {"arq": {"level": "WARNING"}}}
+
+
 class WorkerSettings:
     """Read by arq's command."""
 

@@ -17,6 +17,7 @@ from ..errors import DatabaseUnavailable
 from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
 from . import failures
 from .connecting import is_pooled, open_database
+from .disk import Disk
 from .forks import FORKS, FileConnection
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Database:
         self.peewee = open_database(url, busy_timeout, answer_timeout)
         self.sqlite = is_sqlite(self.peewee)
         self.mysql = is_mysql(self.peewee)
+        self.postgresql = not (self.sqlite or self.mysql)
         self._pooled = is_pooled(self.peewee)
         self._gate: AbstractContextManager[None] = FORKS if self.sqlite else nullcontext()
         if self.sqlite:
@@ -52,9 +54,10 @@ class Database:
         # SQLite's busy handler sleeps and does not queue; a lock keeps this process's writers in turn.
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
+        self._disk = Disk(self._log_path)
         self._silent = float("-inf")
         self.on_failure: Callable[[str], object] = lambda _: None
-        self._longest_turn = max(busy_timeout, SHORTEST_TURN)
+        self.longest_turn = max(busy_timeout, SHORTEST_TURN)
         if hasattr(os, "register_at_fork"):  # Windows has no fork.
             os.register_at_fork(after_in_child=self._forget_parent)
 
@@ -82,17 +85,21 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
-    def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False) -> Value:
+    def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False, alone: bool = False) -> Value:
         """What ``change`` returns, after its transaction has been committed.
 
-        ``durable`` waits until the disk has it (SQLite: ``synchronous=FULL`` for this commit; the
-        servers do so in any case). A held connection that the server has dropped is replaced once
-        when that shows before the first statement, so that no change is ever applied twice. A
-        transaction that the server ended to untie a deadlock was rolled back whole, so it is run again.
+        ``alone``: the change is one statement, which a server commits by itself.
+
+        ``durable`` waits until the disk has it (SQLite; the servers do so in any case); what was committed and the
+        disk did not take may be there all the same. A held connection that the server has dropped is replaced once
+        when that shows before the commit, so that no change is ever applied twice. A transaction that the
+        server ended to untie a deadlock was rolled back whole, so it is run again.
         """
         for pause in (*PAUSES, None):
             try:
-                return self._transact(change, durable=durable)
+                value = self._transact(change, alone=alone)
+                if durable and self.sqlite:
+                    self._wait_for_disk()
             except DatabaseUnavailable as error:
                 if self.sqlite and failures.is_read_only(error):
                     FORKS.close_all()
@@ -100,6 +107,8 @@ class Database:
                     self.on_failure(failures.kind(error))
                     raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
+            else:
+                return value
         raise AssertionError("unreachable")
 
     def wait_until_up(self, attempts: int, wait: float) -> None:
@@ -146,17 +155,27 @@ class Database:
             if not self.peewee.is_closed():
                 self.peewee.close()
 
-    def _transact(self, change: Callable[[peewee.Database], Value], *, durable: bool) -> Value:
+    def _transact(self, change: Callable[[peewee.Database], Value], *, alone: bool) -> Value:
         if self.sqlite:
-            with self._gate, self._turn(), self._connected(), self._synchronous(full=durable), self.peewee.atomic():
+            with self._gate, self._turn(), self._connected(), self.peewee.atomic():
                 return change(self.peewee)
-        self._drop_stale()
-        with self._connected(), self.peewee.atomic():
-            return change(self.peewee)
+        for attempt in (1, 2):
+            held = not (self._pooled or self.peewee.is_closed())
+            committing = alone
+            try:
+                with self._connected(), nullcontext() if alone else self.peewee.atomic():
+                    value = change(self.peewee)
+                    committing = True
+            except DatabaseUnavailable as error:
+                if committing or attempt == 2 or not (held and failures.may_be_dropped(error)):
+                    raise
+            else:
+                return value
+        raise AssertionError("unreachable")
 
     def _keep_log(self) -> None:
         """Have the file keep a write-ahead log, which it remembers; SQLite's busy handler does not wait for that."""
-        end = time.monotonic() + self._longest_turn
+        end = time.monotonic() + self.longest_turn
         while self.sqlite and self.peewee.execute_sql("PRAGMA journal_mode").fetchone()[0] != "wal":
             try:
                 self.peewee.execute_sql("PRAGMA journal_mode = wal")
@@ -169,6 +188,7 @@ class Database:
         """After a fork: a connection is never shared, and a lock that a thread of the parent held is free."""
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
+        self._disk.forget_parent()
         # A thread that was connecting holds PeeWee's own locks for that long, and its dispose() would wait for them.
         pool = threading.RLock()
         free = {"_lock": threading.Lock(), "_pool_lock": pool, "_pool_available": threading.Condition(pool)}
@@ -179,7 +199,7 @@ class Database:
     def _turn(self) -> Iterator[None]:
         """Wait for this process's other writers, and not for all that each of them waits for another process."""
         writers = self._writers  # After a fork it is another one.
-        if not writers.acquire(timeout=self._longest_turn):
+        if not writers.acquire(timeout=self.longest_turn):
             raise DatabaseUnavailable("The database cannot do that now (it is locked by another writer).")
         try:
             yield
@@ -221,32 +241,17 @@ class Database:
                     self._silent = time.monotonic()
                 raise
 
-    @contextmanager
-    def _synchronous(self, *, full: bool) -> Iterator[None]:
-        # A commit with FULL also syncs what earlier commits with NORMAL left in the log.
-        if not full:
-            yield
-            return
-        self.peewee.execute_sql("PRAGMA synchronous = 2")
+    def _wait_for_disk(self) -> None:
         try:
-            yield
-        finally:
-            if not self.peewee.is_closed():
-                self.peewee.execute_sql("PRAGMA synchronous = 1")
+            self._disk.wait()
+        except OSError as error:
+            raise _unavailable(error) from error
 
-    def _drop_stale(self) -> None:
-        """Probe a held connection, as one that the server dropped shows it only when it is used."""
-        if self._pooled or self.peewee.is_closed():
-            return
-        try:
-            if self.mysql:
-                self.peewee.connection().ping(reconnect=False)
-            else:
-                self.peewee.execute_sql("SELECT 1")
-        except Exception as error:  # a driver's ping raises its own classes
-            self._discard()
-            if failures.is_silence(error):
-                raise _unavailable(error) from error
+    def _log_path(self) -> str:
+        """SQLite's own log; it knows the file by its real name, also where the URL names a link."""
+        with self._gate, self._connected():
+            files = self.peewee.execute_sql("PRAGMA database_list").fetchall()
+        return f"{next(path for _, name, path in files if name == 'main')}-wal"
 
     def _discard(self) -> None:
         try:

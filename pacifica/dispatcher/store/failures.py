@@ -19,6 +19,7 @@ SIGNS = (
     ("locked", "locked", "it is locked by another writer"),
     ("readonly", "read_only", "it is read-only"),
     ("read-only", "read_only", "it is read-only"),
+    ("read only", "read_only", "it is read-only"),
     ("full", "full", "the disk is full"),
     ("unable to open", "unopened", "its file cannot be opened"),
     ("not a database", "damaged", "its file is no SQLite database"),
@@ -49,6 +50,11 @@ def is_silence(error: BaseException) -> bool:
     """Whether no answer came in time: to ask again would take as long once more."""
     told = _told(error)
     return any(sign in told for sign in SILENCE)
+
+
+def may_be_dropped(error: BaseException) -> bool:
+    """Whether a connection that was held may have been dropped by the server: drivers say so in many ways."""
+    return kind(error) in {"unreachable", "other"} and not is_sacrifice(error)
 
 
 def is_read_only(error: BaseException) -> bool:

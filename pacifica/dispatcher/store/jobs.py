@@ -16,13 +16,20 @@ from ..search import Filters, Place
 from . import moves, rows, search, tombstones
 from .database import Database
 from .idempotency import Key, Keys, forget_keys
-from .prepared import Prepared, insert, slot
+from .prepared import Prepared, PreparedRows, insert, slot
+from .together import Together
+from .told import ToldMove
 
 _J, _E, _L = orm.Job, orm.Event, orm.Label
+TOGETHER = 64
+"""Dispatches of several threads that share a commit, at most."""
 LOST = "LOST"
 """The kind of the event of a job that was put back, as its worker was gone."""
 PROGRESS = "PROGRESS"
 """The kind of the event of a job that tells how far it is."""
+
+_New = tuple[Job, Mapping[str, Any]]
+"""A job to be stored, and its row."""
 
 
 class JobStore:
@@ -40,18 +47,23 @@ class JobStore:
         self._reports_durable = reports_durable
         self._keys = Keys()
         db = database.peewee
-        self._insert_job = Prepared(db, insert(_J, rows.JOB_COLUMNS))
-        self._insert_label = Prepared(db, insert(_L, ("job", "name", "value", "created")))
+        self._insert_jobs = PreparedRows(db, _J, rows.JOB_COLUMNS)
+        self._insert_labels = PreparedRows(db, _L, ("job", "name", "value", "created"))
+        self._insert_events = PreparedRows(db, _E, ("job", "at", "kind", "data"))
         self._insert_event = Prepared(db, insert(_E, ("job", "at", "kind", "data")))
+        self._together = Together(self._add_now, TOGETHER, database.longest_turn)
         self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
         state = _select(("state", "claim")).where(_J.uuid == slot("uuid"))
         # Held, so that no purge comes between the look and the event that it leads to.
         self._lock_state = Prepared(db, state if database.sqlite else state.for_update())
-        self._select_claim = Prepared(
-            db, _select(("attempt", "args", "kwargs", "created", "eta")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
-        )
+        self._select_claim = Prepared(db, _select(CLAIMED).where(_J.uuid == slot("uuid"), moves.BY_TOKEN))
         self._claim = Prepared(db, moves.claim(returning=not database.mysql))
         self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
+        self._tells = database.postgresql
+        if self._tells:
+            attempt = "{head}::text || attempt || {tail}::text"
+            self._claim_told = ToldMove(db, moves.claim(returning=False), CLAIMED, attempt)
+            self._finish_told = ToldMove(db, moves.finish(moves.BY_TOKEN), ["uuid"])
         self._finish_cancelled = Prepared(db, moves.finish(moves.BY_TOKEN & _J.cancel))
         self._finish_wanted = Prepared(db, moves.finish(moves.BY_TOKEN & ~_J.cancel))
         self._finish_waiting = Prepared(db, moves.finish(moves.WAITING))
@@ -68,22 +80,17 @@ class JobStore:
         A single job that is there already is the answer, too: a workflow's step, asked for again as the
         step before it was run again.
         """
-        values = [rows.job_to_row(job) for job in jobs]
-
-        def change(db: peewee.Database) -> str | None:
-            if key is not None and (found := self._keys.take(db, key, jobs[0])) is not None:
-                return found
-            for job, row in zip(jobs, values, strict=True):
-                self._insert(job, row)
-            return None
-
         try:
-            return self._database.write(change, durable=self._durable)
+            if key is not None:
+                found = self.add_many(jobs, [key])[0]
+                return None if found == jobs[0].uuid else found
+            self._together([(job, rows.job_to_row(job)) for job in jobs])
         except peewee.IntegrityError:
             there = self.get(jobs[0].uuid) if len(jobs) == 1 else None
             if there is None or there.task != jobs[0].task:
                 raise
             return there.uuid
+        return None
 
     def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None], whole: Key | None = None) -> list[str]:
         """Store new jobs in one commit, each with its key; for each the UUID of the job that its key stands for.
@@ -94,23 +101,31 @@ class JobStore:
         values = [rows.job_to_row(job) for job in jobs]
 
         def change(db: peewee.Database) -> list[str]:
-            stored = []
             if whole is not None:
                 self._keys.take(db, whole, jobs[0])
-            for job, row, key in zip(jobs, values, keys, strict=True):
-                found = None if key is None else self._keys.take(db, key, job)
-                if found is None:
-                    self._insert(job, row)
-                stored.append(found or job.uuid)
-            return stored
+            pairs = zip(jobs, keys, strict=True)
+            earlier = [None if key is None else self._keys.take(db, key, job) for job, key in pairs]
+            self._insert([(job, row) for job, row, found in zip(jobs, values, earlier, strict=True) if found is None])
+            return [found or job.uuid for job, found in zip(jobs, earlier, strict=True)]
 
         return self._database.write(change, durable=self._durable)
 
-    def _insert(self, job: Job, row: Mapping[str, Any]) -> None:
-        self._insert_job.run(row)
-        for name, value in (job.labels or {}).items():
-            self._insert_label.run({"job": job.uuid, "name": name, "value": value, "created": job.created})
-        self._record(job.uuid, job.created, State.PENDING.value, {})
+    def _add_now(self, asked: Sequence[Sequence[_New]]) -> None:
+        new = [one for several in asked for one in several]
+        self._database.write(lambda _: self._insert(new), durable=self._durable)
+
+    def _insert(self, new: Sequence[_New]) -> None:
+        self._insert_jobs.run([row for _, row in new])
+        self._insert_labels.run(
+            [
+                {"job": job.uuid, "name": name, "value": value, "created": job.created}
+                for job, _ in new
+                for name, value in (job.labels or {}).items()
+            ]
+        )
+        self._insert_events.run(
+            [{"job": job.uuid, "at": job.created, "kind": State.PENDING.value, "data": None} for job, _ in new]
+        )
 
     def get(self, uuid: str) -> Job | None:
         """The job as it stands now."""
@@ -149,6 +164,13 @@ class JobStore:
         whoever asks may have been granted this very claim already, and not have heard of it.
         """
         values = {"uuid": uuid, "token": token, "worker": worker, "holder": holder, "retries": retries, "at": at}
+        if self._tells:
+            data = rows.to_text({"attempt": 0, "worker": worker}) or ""
+            head, _, tail = data.partition("0")
+            event = {"job": uuid, "at": at, "kind": State.STARTED.value, "head": head, "tail": tail}
+            row = self._database.write(lambda _: self._claim_told.run(values, event), alone=True)
+            if row is not None:
+                return _claimed(uuid, token, row)
 
         def change(_: peewee.Database) -> Claim | None:
             cursor = self._claim.run(values)
@@ -160,7 +182,7 @@ class JobStore:
                 return None
             if moved:
                 self._record(uuid, at, State.STARTED.value, {"attempt": row[0], "worker": worker})
-            return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]), row[4] or row[3])
+            return _claimed(uuid, token, row)
 
         return self._database.write(change, durable=self._reports_durable)
 
@@ -273,6 +295,11 @@ class JobStore:
         late: bool = True,  # noqa: FBT001, FBT002
     ) -> bool:
         filled = {**values, "uuid": uuid, "at": at}
+        if self._tells and statement is self._finish:
+            told = rows.to_text(data) if data else None
+            event = {"job": uuid, "at": at, "kind": values["state"], "head": told}
+            if self._database.write(lambda _: self._finish_told.run(filled, event), alone=True) is not None:
+                return True
 
         def change(_: peewee.Database) -> bool:
             if statement.run(filled).rowcount == 1:
@@ -298,6 +325,12 @@ class JobStore:
 
 
 LOST_MODULE = "celery.exceptions"
+CLAIMED = ["attempt", "args", "kwargs", "created", "eta"]
+
+
+def _claimed(uuid: str, token: str, row: Sequence[Any]) -> Claim:
+    """The claim of a row of the columns ``CLAIMED``."""
+    return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]), row[4] or row[3])
 
 
 def _select(columns: Sequence[str]) -> "peewee.ModelSelect[orm.Job]":

@@ -5,7 +5,7 @@ by a lease, so that others leave it alone, and clears it once the broker has con
 dies loses nothing: the job comes due again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import peewee
@@ -14,8 +14,11 @@ from .. import orm
 from ..job import Outgoing, State
 from . import rows
 from .database import Database
+from .prepared import Prepared, slot
 
 _J = orm.Job
+SIZES = (1, 10, 100)
+"""Of how many jobs the prepared statements speak; the last one is named again where there are fewer."""
 REFUSED = "REFUSED"
 """The kind of the event of a job whose message the broker did not take."""
 
@@ -35,11 +38,34 @@ class Backlog(NamedTuple):
     all: bool
 
 
+class Several:
+    """A statement about many jobs, prepared for a few numbers of them."""
+
+    def __init__(self, database: peewee.Database, query: Callable[[peewee.Expression], peewee.Query]) -> None:
+        self._by_size = {
+            size: Prepared(database, query(_J.uuid.in_([slot(str(place)) for place in range(size)]))) for size in SIZES
+        }
+
+    def run(self, uuids: Sequence[str], **values: Any) -> list[Any]:
+        """The cursors after it has run, for some of the jobs each."""
+        cursors = []
+        for first in range(0, len(uuids), SIZES[-1]):
+            these = uuids[first : first + SIZES[-1]]
+            size = next(size for size in SIZES if size >= len(these))
+            named = {str(place): these[min(place, len(these) - 1)] for place in range(size)}
+            cursors.append(self._by_size[size].run({**values, **named}))
+        return cursors
+
+
 class Outbox:
     """The outbox of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        same = _J.version == slot("version")
+        mark = {_J.published: slot("at"), _J.due: None, _J.version: _J.version + 1}
+        self._find = Several(database.peewee, lambda these: _J.select(_J.uuid).where(these, same))
+        self._mark = Several(database.peewee, lambda these: _J.update(mark).where(these, same))
 
     def take(self, *, at: int, lease: int, limit: int) -> list[Outgoing]:
         """The jobs that are due, at most ``limit``, oldest first; nobody else gets them for ``lease`` microseconds."""
@@ -63,12 +89,19 @@ class Outbox:
         A job that has moved since stays as it is: it may be in the outbox again, with another message to send.
         """
 
-        def change(db: peewee.Database) -> None:
-            for version, uuids in _by_version(sent).items():
-                mark = {_J.published: at, _J.due: None, _J.version: version + 1}
-                _J.update(mark).where(_J.uuid.in_(uuids), _J.version == version).execute(db)
+        by_version = _by_version(sent)
 
-        if sent:
+        def look(_: peewee.Database) -> dict[int, list[str]]:
+            found = {version: self._find.run(uuids, version=version) for version, uuids in by_version.items()}
+            return {version: [row[0] for one in cursors for row in one] for version, cursors in found.items()}
+
+        def change(_: peewee.Database) -> None:
+            for version, uuids in waiting.items():
+                self._mark.run(uuids, version=version, at=at)
+
+        # Most have been claimed by now, which says as much; a look takes no write lock.
+        waiting = self._database.read(look)
+        if any(waiting.values()):
             self._database.write(change)
 
     def release(self, unsent: Sequence[Outgoing], *, at: int) -> None:
@@ -105,7 +138,7 @@ class Outbox:
         ahead = at + lease
         in_hand = _J.eta.is_null() | (_J.due != _J.eta)
         due = _J.update({_J.due: at}).where(_J.due > ahead, in_hand)
-        published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.published > ahead)
+        published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.due.is_null(), _J.published > ahead)
         self._database.write(lambda db: (due.execute(db), published.execute(db)))
 
     def waiting(self) -> list[Kind]:

@@ -1,8 +1,7 @@
 """One half of a channel of the ``database://`` transport: publishing, queues and routes."""
 # ruff: noqa: ARG002, FBT001, FBT002 - these signatures are kombu's
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kombu.exceptions import ChannelError
@@ -74,19 +73,31 @@ class PublishingChannel(virtual.Channel):
         self._store: MessageStore = connection.store
         self._declared: Declared = connection.declared
         self._durable: bool = connection.durable
-        self._letters: list[Letter] | None = None
+        self._batch: PublishBatch | None = None
         self._message_ttls: dict[str, int | None] = {}
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """What is published inside is stored by one transaction at the end, or not at all if the block raises."""
-        letters, self._letters = [], []
+    def create_publish_batch(self, max_size: int) -> "PublishBatch":
+        """What ``Producer.batch()`` sends its messages through."""
+        return PublishBatch(self, max_size)
+
+    def publish_in(self, batch: "PublishBatch", message: dict[str, Any], **kwargs: Any) -> None:
+        """As ``basic_publish``, but for the batch to store; a message that goes nowhere is refused now."""
+        self._batch = batch
         try:
-            yield
-            letters = self._letters
+            self.basic_publish(message, **kwargs)  # type: ignore[no-untyped-call]
         finally:
-            self._letters = None
-        self._store.put(letters, durable=self._durable)
+            self._batch = None
+
+    def store(self, letters: Sequence[Letter], *, durable: bool) -> None:
+        """Store all of these messages or none; ``durable`` has effect only where the connection asks for it."""
+        self._store.put(letters, durable=self._durable and durable)
+
+    def encode_body(self, body: Any, encoding: str | None = None) -> tuple[Any, str | None]:
+        """Text is stored as it is; bytes, such as of a body that was compressed, as kombu's other transports do it."""
+        if isinstance(body, str):
+            return body, None
+        encoded: tuple[Any, str | None] = super().encode_body(body, encoding)  # type: ignore[no-untyped-call]
+        return encoded
 
     def _put(self, queue: str, message: Mapping[str, Any], **_: Any) -> None:
         self._put_all([queue], message)
@@ -98,11 +109,11 @@ class PublishingChannel(virtual.Channel):
         payload = dumps(message)
         priority: int = self._get_message_priority(message)  # type: ignore[no-untyped-call]
         letters = [Letter(_name(queue), payload, priority, self._ttl(queue, message)) for queue in queues]
-        if self._letters is not None:
-            self._letters.extend(letters)
+        persistent = message["properties"].get("delivery_mode") == PERSISTENT
+        if self._batch is not None:
+            self._batch.add(letters, durable=persistent)
         elif letters:
-            persistent = message["properties"].get("delivery_mode") == PERSISTENT
-            self._store.put(letters, durable=self._durable and persistent)
+            self.store(letters, durable=persistent)
 
     def _ttl(self, queue: str, message: Mapping[str, Any]) -> int | None:
         """Milliseconds; the shorter of the message's own time to live and its queue's."""
@@ -204,6 +215,40 @@ class PublishingChannel(virtual.Channel):
 
     def _purge(self, queue: str) -> int:
         return self._store.purge(queue)
+
+
+class PublishBatch:
+    """Messages that one transaction stores: all of them, or none; kombu calls what is here (``kombu.messaging``)."""
+
+    def __init__(self, channel: PublishingChannel, max_size: int) -> None:
+        self.channel = channel
+        self._max_size = max_size
+        self._letters: list[Letter] = []
+        self._durable = False
+
+    def publish(self, message: dict[str, Any], **kwargs: Any) -> None:
+        """Keep the message until the batch is stored, which is now when it is full."""
+        self.channel.publish_in(self, message, **kwargs)
+        if len(self._letters) >= self._max_size:
+            self.flush()
+
+    def add(self, letters: Sequence[Letter], *, durable: bool) -> None:
+        """One message, for each of the queues that get it."""
+        self._letters.extend(letters)
+        self._durable = self._durable or durable
+
+    def flush(self) -> None:
+        """Store what was published; after a failure it is forgotten, as whoever published it is told."""
+        letters, self._letters = self._letters, []
+        if letters:
+            self.channel.store(letters, durable=self._durable)
+
+    def discard(self) -> None:
+        """Forget what has not been stored."""
+        self._letters.clear()
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def _name(name: str) -> str:

@@ -25,8 +25,10 @@ logger = logging.getLogger(__name__)
 
 LEASE = 30.0
 POLLING_INTERVAL = 0.008
-GATHER = 0.002
+GATHER = 0.01
 """Seconds that a worker waits for more acknowledgements before it claims, while it still has much to do."""
+TURN = 0.002
+"""Seconds after which the event loop has its turn, however many messages there are to deliver."""
 
 HEAR_SIGNALS = 0.5
 """Seconds after which an idle worker looks whether it was asked to end."""
@@ -40,7 +42,7 @@ class Transport(virtual.Transport):
     driver_type = "sql"
     driver_name = "peewee"
     implements = virtual.Transport.implements.extend(
-        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
+        asynchronous=True, batch_publish=True, exchange_type=frozenset(["direct", "topic", "fanout"])
     )
     connection_errors = (*virtual.Transport.connection_errors, DatabaseUnavailable)  # type: ignore[assignment]
     recoverable_connection_errors = connection_errors
@@ -57,6 +59,7 @@ class Transport(virtual.Transport):
         self._options: Mapping[str, Any] = client.transport_options
         self._database: Database | None = None
         self._news = True
+        self._backlog = False
         self._round = 0
         self._bell: _Bell | None = None
 
@@ -115,6 +118,7 @@ class Transport(virtual.Transport):
             self._news = self._news or self._watch.look()
             if self._deliver_one():
                 return
+            self._watch_open_queues()
             left = self._watch.pause if end is None else end - time.monotonic()
             if left <= 0:
                 raise TimeoutError
@@ -122,16 +126,16 @@ class Transport(virtual.Transport):
 
     def subscriptions_changed(self) -> None:
         """A channel consumes other queues than before."""
-        consumed = [queue for channel in self.channels for queue in channel.consumed_queues()]
-        self._watch.queues = list(dict.fromkeys(consumed))
-        self.leases.keep_routes(self.declared.temporary_routes(self._watch.queues))
-        if self._watch.queues:
+        consumed = {queue: None for channel in self.channels for queue in channel.consumed_queues()}
+        self.leases.queues = self._watch.queues = list(consumed)
+        self.leases.keep_routes(self.declared.temporary_routes(consumed))
+        if consumed:
             self.leases.start()
             self._alarm()
 
     def room_changed(self, *, much: bool) -> None:
         """A channel may take more messages than before; ``much``: enough to make a claim worth its while."""
-        if self._bell is not None and self._news:
+        if self._bell is not None and (self._news or self._backlog):
             self._bell.ring_after(0.0 if much else GATHER)
 
     def register_with_event_loop(self, connection: Any, loop: Hub) -> None:
@@ -147,14 +151,21 @@ class Transport(virtual.Transport):
             self._bell.ring()
 
     def _on_bell(self, bell: "_Bell") -> None:
-        """Deliver one message, so that the worker sees signals in between; ring again as there may be another."""
-        if self._deliver_one():
-            bell.ring()
-        elif not self._news:
+        """Deliver messages for a moment, so that the worker sees signals in between; ring again if there may be more.
+
+        Where a delivery runs the task, as in a solo pool, one takes that moment.
+        """
+        end = time.monotonic() + TURN
+        while self._deliver_one():
+            if time.monotonic() >= end:
+                bell.ring()
+                return
+        if not self._news:
+            self._watch_open_queues()
             self.leases.calm()
 
     def _deliver_one(self) -> bool:
-        return self._hand_out() or (self._news and self._claim() and self._hand_out())
+        return self._hand_out() or ((self._news or self._backlog) and self._claim() and self._hand_out())
 
     def _hand_out(self) -> bool:
         """Deliver what has been claimed already, the channels in turn."""
@@ -163,8 +174,14 @@ class Transport(virtual.Transport):
         return any(channel.deliver_one() for channel in self.channels[start:] + self.channels[:start])
 
     def _claim(self) -> bool:
-        """Claim as much as all channels may take; whether anything was there."""
+        """Claim as much as all channels may take; whether anything was there.
+
+        Afterwards there is news when a queue may have more for a channel that may take it, and a backlog when
+        a channel may take no more.
+        """
         wanted = [(channel, want) for channel in self.channels for want in channel.wanted()]
+        if not self._news:  # then the backlog, which is of messages to keep, is all that there can be
+            wanted = [(channel, want) for channel, want in wanted if want.keep]
         if not wanted:
             return False
         # Before the claim: what is stored while it runs is news again.
@@ -176,9 +193,14 @@ class Transport(virtual.Transport):
             raise
         for (channel, want), found in zip(wanted, claimed, strict=True):
             channel.receive(want, found)
-            self._news = self._news or len(found) == want.limit
-        self._news = self._news or any(channel.is_full() for channel in self.channels)
+            may_have_more = len(found) == want.limit
+            self._news = self._news or (may_have_more and not (want.keep and channel.is_full()))
+        self._backlog = any(channel.is_full() for channel in self.channels)
         return any(claimed)
+
+    def _watch_open_queues(self) -> None:
+        """Of a queue whose consumers are full there is nothing to know before one of them has room again."""
+        self._watch.queues = list(dict.fromkeys(q for channel in self.channels for q in channel.open_queues()))
 
 
 def _turn_once() -> None:
@@ -194,7 +216,7 @@ class _Bell:
         self._ear, self._clapper = socket.socketpair()
         self._turn = threading.Lock()
         self._ringing = False
-        self._soon = False
+        self._due: float | None = None
         self._fd = self._ear.fileno()
         loop.add_reader(self._fd, self._rung)
 
@@ -209,9 +231,9 @@ class _Bell:
         """Ring then, unless it rings before."""
         if not seconds:
             self.ring()
-        elif not self._soon and not self._ringing:
-            self._soon = True
-            self._loop.call_soon(self._loop.call_later, seconds, self.ring)
+        elif self._due is None and not self._ringing:
+            self._due = time.monotonic() + seconds
+            self._loop.call_soon(self._loop.call_later, seconds, self._ring_if_due)
 
     def close(self) -> None:
         """Be silent for ever."""
@@ -222,12 +244,17 @@ class _Bell:
             self._ear.close()
             self._clapper.close()
 
+    def _ring_if_due(self) -> None:
+        """A timer that was overtaken by a ring is not taken back, and has nothing to say."""
+        if self._due is not None and time.monotonic() >= self._due:
+            self.ring()
+
     def _rung(self) -> None:
         with self._turn:
             if self._fd < 0:
                 return
             self._ear.recv(64)
-            self._ringing = self._soon = False
+            self._ringing, self._due = False, None
         self._on_ring(self)
 
 

@@ -133,9 +133,19 @@ class Channel(PublishingChannel):
         else:
             self.qos.ack(delivery_tag)
 
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
+        """Celery raises the limit by one for each message that waits for its time."""
+        self.qos.prefetch_count = prefetch_count
+        self._room_changed()
+
     def consumed_queues(self) -> list[str]:
         """The queues that have a consumer here."""
         return [subscription.queue for subscription in self._subscriptions.values()]
+
+    def open_queues(self) -> list[str]:
+        """Those of them whose consumers may be given a message now."""
+        room = self.qos.can_consume()
+        return [one.queue for one in self._subscriptions.values() if room or one.no_ack]
 
     def inbox_length(self) -> int:
         """How many messages have been claimed and not been delivered."""

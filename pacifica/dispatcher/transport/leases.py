@@ -74,7 +74,7 @@ class Leases:
     """The messages that one connection holds under an owner's name of its own.
 
     For any thread. ``lease`` is in seconds. In a process forked from the one that made it, nothing
-    is ever written: what is held belongs to the parent.
+    is ever written: what is held belongs to the parent. ``queues`` are those that the connection consumes.
     """
 
     def __init__(self, store: MessageStore, lease: float, watch: Watch) -> None:
@@ -87,6 +87,7 @@ class Leases:
         self._held: set[int] = set()
         self._done: set[int] = set()
         self._routes: dict[Route, None] = {}
+        self.queues: Sequence[str] = ()
         self._wake = threading.Event()
         self._stopping = False
         self._is_away = False
@@ -249,7 +250,7 @@ class Leases:
             self._renew()
             self._renew_at = now + self._lease / 3
         if now >= self._free_at:
-            self._store.free_lapsed(self._watch.queues)
+            self._store.free_lapsed(self.queues)
             self._free_at = now + min(self._lease / 2, 5.0)
         if now >= self._sweep_at:
             self._store.sweep()

@@ -156,7 +156,7 @@ def shown(path: str) -> str:
     plain = _DISPATCH.fullmatch(path)
     if plain is None:
         decoded = path
-        for _ in range(MOST_DECODED):
+        for _ in range(MOST_DECODED if "%" in path else 0):
             decoded = unquote(decoded)
         found = _ANY_DISPATCH.search(decoded)
         path = f"{decoded[: found.end()]}…" if found else path

@@ -1,0 +1,120 @@
+"""Carrying out at once what several threads ask for at the same time: one commit for all of them."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from ..errors import DatabaseUnavailable
+
+Item = TypeVar("Item")
+
+
+class Together(Generic[Item]):
+    """``carry_out`` is called with the items of all threads that came while it was at work for others before.
+
+    The first thread that comes does it, for all that wait, at most ``most``; then the next one that waits goes on. So
+    whoever comes alone waits for nobody, and no thread works for others twice. When ``carry_out`` fails for several,
+    each is tried alone, as it may be the fault of one; but not when the database is away, which all are told.
+    Where a thread is told to end in the middle, what others asked for is tried again.
+
+    ``patience`` is the seconds after which who waits for its turn gives up, with ``DatabaseUnavailable``.
+    """
+
+    def __init__(self, carry_out: Callable[[Sequence[Item]], object], most: int, patience: float) -> None:
+        self._carry_out = carry_out
+        self._most = most
+        self._patience = patience
+        self.forget_parent()
+        if hasattr(os, "register_at_fork"):  # Windows has no fork.
+            os.register_at_fork(after_in_child=self.forget_parent)
+
+    def forget_parent(self) -> None:
+        """After a fork: none of the parent's threads is here."""
+        self._lock = threading.Lock()
+        self._busy = False
+        self._waiting: deque[_Entry[Item]] = deque()
+
+    def __call__(self, item: Item) -> None:
+        """Return when the item was carried out; raises what ``carry_out`` raises for it."""
+        entry = _Entry(item)
+        with self._lock:
+            self._waiting.append(entry)
+            leads, self._busy = not self._busy, True
+        if not leads:
+            self._await(entry)
+        if not entry.done:
+            self._lead()
+        if entry.error is not None:
+            raise entry.error
+
+    def _await(self, entry: "_Entry[Item]") -> None:
+        """Until another thread has carried it out, or says that this one is to lead."""
+        if entry.turn.acquire(timeout=self._patience):
+            return
+        with self._lock:
+            late = entry in self._waiting and not entry.leads
+            if late:
+                self._waiting.remove(entry)
+        if late:
+            raise DatabaseUnavailable("The database cannot do that now (others wait before this one).")
+        entry.turn.acquire()
+
+    def _lead(self) -> None:
+        with self._lock:
+            entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+        try:
+            self._carry_out_all(entries)
+        finally:
+            with self._lock:
+                # Where this thread was told to end, the others' items are left to the others.
+                self._waiting.extendleft(reversed([entry for entry in entries[1:] if not entry.done]))
+                following = self._waiting[0] if self._waiting else None
+                self._busy = following is not None
+                if following is not None:
+                    following.leads = True
+            if following is not None:
+                following.turn.release()
+            for entry in entries:
+                if entry.done:
+                    entry.turn.release()
+
+    def _carry_out_all(self, entries: "Sequence[_Entry[Item]]") -> None:
+        try:
+            self._carry_out([entry.item for entry in entries])
+        except DatabaseUnavailable as error:
+            for entry in entries:
+                entry.end(error if len(entries) == 1 else _same(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the thread that asked raises it
+            if len(entries) == 1:
+                entries[0].end(error)
+                return
+            for entry in entries:
+                self._carry_out_all([entry])
+        else:
+            for entry in entries:
+                entry.end(None)
+
+
+class _Entry(Generic[Item]):
+    """What one thread asks for; its ``turn`` comes when it is done, or when its thread is to lead."""
+
+    __slots__ = ("done", "error", "item", "leads", "turn")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.done = self.leads = False
+        self.error: BaseException | None = None
+
+    def end(self, error: Exception | None) -> None:
+        self.done, self.error = True, error
+
+
+def _same(error: DatabaseUnavailable) -> DatabaseUnavailable:
+    """The error once more, for another thread to raise."""
+    same = DatabaseUnavailable(str(error))
+    same.__cause__ = error
+    return same

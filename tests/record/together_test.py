@@ -1,0 +1,113 @@
+"""Several threads' items in one call: who carries them out, and what each is told."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.store.together import Together
+
+from ..eventually import eventually
+
+
+class Held:
+    """A first call that lasts until it is let go, so that others come meanwhile."""
+
+    def __init__(self, carry_out: Callable[[Sequence[str]], object] = lambda _: None) -> None:
+        self.calls: list[list[str]] = []
+        self.go = threading.Event()
+        self._inner = carry_out
+
+    def __call__(self, items: Sequence[str]) -> None:
+        self.calls.append(list(items))
+        if items[0] == "first":
+            assert self.go.wait(20)
+        self._inner(items)
+
+
+def all_told(together: Together[str], held: Held, items: Sequence[str]) -> dict[str, BaseException | None]:
+    """What each thread was told; all of them come while the first is at work."""
+    told: dict[str, BaseException | None] = {}
+
+    def ask(item: str) -> None:
+        try:
+            together(item)
+        except BaseException as error:  # noqa: BLE001 - it is what is looked at
+            told[item] = error
+        else:
+            told[item] = None
+
+    threads = []
+    for item in ("first", *items):
+        threads.append(threading.Thread(target=ask, args=(item,), daemon=True))
+        threads[-1].start()
+        waiting = len(threads) - 1
+        eventually(lambda n=waiting: bool(held.calls) and len(together._waiting) == n)
+    held.go.set()
+    for thread in threads:
+        thread.join(20)
+    assert not together._busy
+    assert not together._waiting
+    return told
+
+
+def test_what_comes_meanwhile_is_carried_out_at_once_in_order() -> None:
+    together = Together(held := Held(), 64, 20)
+    assert all_told(together, held, ["a", "b", "c"]) == dict.fromkeys(["first", "a", "b", "c"])
+    assert held.calls == [["first"], ["a", "b", "c"]]
+
+
+def test_no_call_has_more_than_the_most() -> None:
+    together = Together(held := Held(), 2, 20)
+    all_told(together, held, ["a", "b", "c", "d", "e"])
+    assert held.calls == [["first"], ["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_the_fault_of_one_is_told_to_one() -> None:
+    def refuse(items: Sequence[str]) -> None:
+        if "bad" in items:
+            raise ValueError("bad")
+
+    together = Together(held := Held(refuse), 64, 20)
+    told = all_told(together, held, ["a", "bad", "c"])
+    assert isinstance(told.pop("bad"), ValueError)
+    assert told == dict.fromkeys(["first", "a", "c"])
+    assert held.calls == [["first"], ["a", "bad", "c"], ["a"], ["bad"], ["c"]]
+
+
+def test_a_database_that_is_away_is_told_to_all_after_one_try() -> None:
+    def away(items: Sequence[str]) -> None:
+        if "first" not in items:
+            raise DatabaseUnavailable("It is away.")
+
+    together = Together(held := Held(away), 64, 20)
+    told = all_told(together, held, ["a", "b"])
+    assert [str(told[item]) for item in ("a", "b")] == ["It is away."] * 2
+    assert told["a"] is not told["b"]
+    assert held.calls == [["first"], ["a", "b"]]
+
+
+def test_when_a_thread_is_told_to_end_the_others_go_on() -> None:
+    def interrupted(items: Sequence[str]) -> None:
+        if items == ["a", "b", "c"]:
+            raise KeyboardInterrupt
+
+    together = Together(held := Held(interrupted), 64, 20)
+    told = all_told(together, held, ["a", "b", "c"])
+    assert isinstance(told.pop("a"), KeyboardInterrupt)
+    assert told == dict.fromkeys(["first", "b", "c"])
+    assert held.calls[-1] == ["b", "c"]
+
+
+def test_who_waits_too_long_for_a_turn_is_told_and_forgotten() -> None:
+    together = Together(held := Held(), 64, 0.05)
+    first = threading.Thread(target=together, args=("first",), daemon=True)
+    first.start()
+    eventually(lambda: bool(held.calls))
+    with pytest.raises(DatabaseUnavailable, match="others wait"):
+        together("late")
+    held.go.set()
+    first.join(20)
+    together("next")
+    assert held.calls == [["first"], ["next"]]
