@@ -104,7 +104,9 @@ def _flat(this: Round, one: Parts) -> None:
     for number in range(1, SAMPLES + 1):
         one.send(jobs // SAMPLES, most=MOST)
         one.await_end()
-        samples[f"pss_{number * jobs // SAMPLES}"] = one.live.processes.pss()
+        name = f"pss_{number * jobs // SAMPLES}"
+        samples[name] = one.live.processes.pss()
+        this.record(SERVED, **{name: samples[name]})
         if time.monotonic() - begun > LONG:
             break
     done, values = number * jobs // SAMPLES, list(samples.values())
@@ -116,4 +118,4 @@ def _flat(this: Round, one: Parts) -> None:
         flow=done / (time.monotonic() - begun),
         bytes=size / one.store.number("SELECT count(*) FROM job"),
     )
-    this.record(SERVED, early=values[0], half=values[(len(values) - 1) // 2], late=values[-1], **samples)
+    this.record(SERVED, early=values[0], half=values[(len(values) - 1) // 2], late=values[-1])

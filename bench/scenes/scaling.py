@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,9 +12,12 @@ from ..statistics import Comparison
 from ..systems.ours import Parts, fresh_parts, store_missing, told
 from .scene import Figure, Round, Scene, Table
 
-JOBS = {"add": 5000, "busy": 2000}
-ARGUMENTS = {"add": (2, 2), "busy": (5,)}
-TITLES = {"add": "empty jobs", "busy": "jobs of 5 ms processor time"}
+WORK: Mapping[str, tuple[str, Sequence[int], int, str]] = {
+    "empty": ("add", (2, 2), 5000, "empty jobs"),
+    "busy-5": ("busy", (5,), 1500, "jobs of 5 ms processor time"),
+    "busy-20": ("busy", (20,), 400, "jobs of 20 ms processor time"),
+}
+"""By row, without the number of processes: task, arguments, how many, title."""
 ROUNDS = 3
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -38,15 +41,15 @@ class Scaling(Scene):
         ),
     )
     rows: ClassVar[Mapping[str, str]] = {
-        f"{task}-{number}": f"{title}, `-c {number}`" for task, title in TITLES.items() for number in (1, 2)
+        f"{row}-{number}": f"{title}, `-c {number}`" for row, (*_, title) in WORK.items() for number in (1, 2)
     }
     comparisons = tuple(
-        Comparison(f"two worker processes, beside one: {title}", f"{task}-2", "rate", (f"{task}-1",), "rate", 1.8)
-        for task, title in TITLES.items()
+        Comparison(f"two worker processes, beside one: {title}", f"{row}-2", "rate", (f"{row}-1",), "rate", 1.8)
+        for row, (*_, title) in WORK.items()
     )
 
     def measure(self, this: Round) -> None:
-        """All four from one start of the web server, in three rounds at most."""
+        """All from one start of the web server, in three rounds at most."""
         if this.number > ROUNDS:
             return
         row = next(iter(self.rows))
@@ -60,13 +63,15 @@ class Scaling(Scene):
         with fresh_parts(this.servers, POSTGRESQL, settings=told({"dispatcher": {"tasks": "busy"}})) as one:
             web = one.start_web()
             one.await_ready()
-            for task, jobs in JOBS.items():
+            for row in WORK:
                 for number in (1, 2) if this.number % 2 else (2, 1):
-                    this.record(f"{task}-{number}", **_drained(one, web, task, round(jobs * part), number))
+                    this.record(f"{row}-{number}", **_drained(one, web, row, part, number))
 
 
-def _drained(one: Parts, web: Process, task: str, jobs: int, number: int) -> Mapping[str, float]:
-    begun = one.backlog(jobs, task, ARGUMENTS[task])
+def _drained(one: Parts, web: Process, row: str, part: float, number: int) -> Mapping[str, float]:
+    task, arguments, whole, _ = WORK[row]
+    jobs = round(whole * part)
+    begun = one.backlog(jobs, task, arguments)
     worker = one.start_worker(number)
     one.wait(lambda: one.store.since(begun) > 0, "no job had ended")
     before, at, done = _used(one, web, worker), time.monotonic(), one.store.since(begun)
