@@ -21,6 +21,8 @@ from .store.workers import WorkerStore
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
+SURVEY = 3600.0
+"""Seconds between two surveys of the jobs."""
 BATCH = 500
 """Jobs and keys that one round looks after, of each kind."""
 COUNTED = 100_000
@@ -108,6 +110,7 @@ class Upkeep:
         self._keep_keys = int(keep_keys * 1_000_000)
         self._observer = Observer(lease)
         self._next_count = 0.0
+        self._next_survey = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -133,7 +136,7 @@ class Upkeep:
     def round(self) -> None:
         """Look after everything once; what cannot be done keeps nothing else from it."""
         end = time.monotonic() + 0.8 * self._interval
-        for duty in (self._rescue, self._end_expired, self._send_again, self._forget_keys):
+        for duty in (self._rescue, self._survey, self._end_expired, self._send_again, self._forget_keys):
             self._try(duty)
         self._try(lambda: self._retention.work(end, self._stopping.wait))
 
@@ -155,6 +158,11 @@ class Upkeep:
         except Exception:
             logger.exception("upkeep goes on later")
         return None
+
+    def _survey(self) -> None:
+        if time.monotonic() >= self._next_survey:
+            self._next_survey = time.monotonic() + SURVEY
+            self._jobs.survey()
 
     def _end_expired(self) -> None:
         for uuid in self._jobs.expired(at=now(), limit=BATCH):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import peewee
@@ -122,3 +123,17 @@ def test_a_look_uses_its_index_and_reads_no_job_that_has_ended(
     for told, index in zip(plans, indexes, strict=True):
         assert any(name in told for name in index.split("|")), told
         assert not is_full_scan(filled, told), told
+
+
+def test_a_survey_tells_sqlite_which_index_reads_least(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Database(sqlite_url)) as database, closing(Database(sqlite_url)) as other:
+        for each in (database, other):
+            each.wait_until_up(1, 0.0)
+        JobStore(database).add([a_job() for _ in range(2000)])
+        assert JobStore(other).expired(at=NOW, limit=1) == []  # It has read the schema before the survey.
+        JobStore(database).survey()
+        for each in (database, other):
+            (expired,) = statements(each, lambda of: JobStore(of).expired(at=NOW, limit=1), monkeypatch)
+            (waiting,) = statements(each, lambda of: Outbox(of).waiting(), monkeypatch)
+            assert "job_expires" in plan(each, expired)
+            assert "job_sent" in plan(each, waiting)

@@ -108,6 +108,14 @@ def test_a_job_whose_queue_cannot_be_told_is_left_alone(bench: Bench) -> None:
     assert bench.found(lost).due is not None
 
 
+def test_the_jobs_are_surveyed_at_first_and_seldom_after_that(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    surveyed: list[int] = []
+    monkeypatch.setattr(bench.jobs, "survey", lambda: surveyed.append(1))
+    for _ in range(3):
+        bench.upkeep.round()
+    assert surveyed == [1]
+
+
 def test_of_two_the_elected_one_looks_after_jobs_and_the_other_takes_over_when_it_stops(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ from .told import ToldMove
 _J, _E, _L = orm.Job, orm.Event, orm.Label
 TOGETHER = 64
 """Dispatches of several threads that share a commit, at most."""
+SURVEYED = 1000
+"""Rows of each index that a survey looks at, about."""
 LOST = "LOST"
 """The kind of the event of a job that was put back, as its worker was gone."""
 PROGRESS = "PROGRESS"
@@ -154,6 +156,20 @@ class JobStore:
         """Waiting jobs that are not worth starting any more, at most ``limit``."""
         query = _J.select(_J.uuid).where(orm.WAITING_STATES, _J.expires <= at).limit(limit)
         return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
+
+    def survey(self) -> None:
+        """Have SQLite learn how many jobs there are of each kind; the servers learn it by themselves.
+
+        Without that it takes any index that fits for the best: of the many jobs that wait, say, it would read all to
+        find the few that have expired. It looks at some rows only. Source: https://www.sqlite.org/lang_analyze.html
+        """
+        if self._database.sqlite:
+
+            def change(db: peewee.Database) -> None:
+                db.execute_sql(f"PRAGMA analysis_limit = {SURVEYED}")
+                db.execute_sql(f"ANALYZE {_J._meta.table_name}")
+
+            self._database.write(change)
 
     def claim(  # noqa: PLR0913 - each is a column of the row
         self, uuid: str, *, token: str, worker: str, holder: str, retries: int, at: int, again: bool = True
