@@ -4,6 +4,8 @@ PYTHON ?= python3
 MINUTES ?= 30
 # More for `make chaos`, such as --broker redis --database postgresql --seed 7
 CHAOS ?=
+# More for `make bench`, such as --scenes peers --systems pacifica,flower --rounds 3
+BENCH ?=
 # Processes that run tests: half as many again as there are cores, as tests of faults wait more than they work.
 TESTERS ?= $(shell $(BIN)/python -c 'import os; print(max(2, (os.cpu_count() or 2) * 3 // 2))')
 VENV := .venv
@@ -12,16 +14,21 @@ BIN := $(VENV)/bin
 # A stamp is newer than the lock that it was installed from, so that a second run installs nothing.
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+PEERS := bench/.venv/.installed bench/.venv-arq/.installed
+# What a trial of the measurements writes.
+SHORTLY := bench/.venv/short
 PROJECT := pyproject.toml setup.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --custom-compile-command "make lock" --group build
+COMPILE_PEERS := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
+  --no-emit-index-url --custom-compile-command "make peers"
 
 # Whether the pages fit the code; that what they show happens, too, is seen by `make test`.
 DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos burst fuzz format docs lock clean
+.PHONY: help run test check chaos burst bench fuzz format docs lock peers clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +60,9 @@ burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice: each is sent once,
 	TEST_BURST=10000 $(BIN)/python -m pytest -q --timeout 900 --junitxml=.pytest_cache/burst.xml tests/faults/burst_test.py; \
 	  status=$$?; grep -o '<property [^>]*>' .pytest_cache/burst.xml; exit $$status
 
+bench: $(DEV) $(PEERS)  ## measure beside the peers, and write bench/results; SHORT=1 only tries it; BENCH has more options
+	$(BIN)/python -m bench $(if $(SHORT),--short --out $(SHORTLY)) $(BENCH)
+
 format: $(DEV)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
@@ -67,10 +77,23 @@ lock: $(BIN)/pip  ## lock the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade pyproject.toml --extra gunicorn --extra mysql --extra postgresql --extra redis \
 	  -c requirements-dev.lock -o requirements.lock
 
+peers: $(DEV)  ## lock the newest versions of what `make bench` compares with
+	$(COMPILE_PEERS) bench/requirements.in -o bench/requirements.txt
+	$(COMPILE_PEERS) bench/requirements-arq.in -o bench/requirements-arq.txt
+
 clean:  ## remove all that was made here, but no database
-	rm -rf $(VENV) build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
-	  .pytest_cache .ruff_cache
-	find pacifica tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) bench/.venv bench/.venv-arq build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis \
+	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find pacifica tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is measured beside the project, each lock in an environment of its own.
+bench/.venv/.installed: bench/requirements.txt | $(BIN)/pip
+bench/.venv-arq/.installed: bench/requirements-arq.txt | $(BIN)/pip
+$(PEERS):
+	@echo "Installing $< ..."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -r $<
+	@touch $@
 
 $(BIN)/pip:
 	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON); install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }

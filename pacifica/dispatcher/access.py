@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 READ, DISPATCH, CANCEL, ADMIN = SCOPES = ("read", "dispatch", "cancel", "admin")
 """``admin`` holds all the others."""
 Network = IPv4Network | IPv6Network
+LONGEST_KEPT = 100
+"""Characters of a host of which it is remembered whether it is this machine."""
 _GLOB = re.compile(r"[\w.*?\[\]!-]{1,191}")
 
 
@@ -40,7 +43,7 @@ class Reach:
 
     def matches(self, task: str) -> bool:
         """Whether one of the globs matches the task's name, case and all."""
-        return any(fnmatchcase(task, glob) for glob in self.tasks)
+        return self.every_task or any(fnmatchcase(task, glob) for glob in self.tasks)
 
     def covers(self, task: str, caller: str) -> bool:
         """Whether a job of that task, dispatched by that caller, is one of them."""
@@ -57,6 +60,7 @@ class Caller:
     name: str
     grants: tuple[Grant, ...]
     own: bool = False
+    _reaches: dict[str, Reach] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def may(self, scope: str, task: str | None = None) -> bool:
         """Whether one of the grants covers the scope, and the task when one is named."""
@@ -65,12 +69,17 @@ class Caller:
 
     def may_all(self, scope: str) -> bool:
         """Whether the scope covers every task, and everybody's jobs."""
-        return self.reach(scope) == EVERY_JOB
+        reach = self.reach(scope)
+        return reach.every_task and reach.caller is None
 
     def reach(self, scope: str) -> Reach:
         """The jobs that the scope covers; none where no grant holds it."""
-        globs = [grant.tasks for grant in self.grants if grant.scope in {scope, ADMIN}]
-        return Reach(("*",) if "*" in globs else tuple(globs), self.name if self.own else None)
+        found = self._reaches.get(scope)
+        if found is None:
+            globs = [grant.tasks for grant in self.grants if grant.scope in {scope, ADMIN}]
+            found = Reach(("*",) if "*" in globs else tuple(globs), self.name if self.own else None)
+            self._reaches[scope] = found
+        return found
 
 
 ANYBODY = Caller("", (Grant(ADMIN),))
@@ -105,6 +114,11 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches the address or name, as far as the text tells; the empty text does not."""
+    return _is_loopback(host) if len(host) <= LONGEST_KEPT else _is_loopback.__wrapped__(host)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(host: str) -> bool:
     bare = host.strip().removeprefix("[").removesuffix("]").rstrip(".").lower()
     if bare == "localhost":
         return True
@@ -114,7 +128,7 @@ def is_loopback(host: str) -> bool:
 
 def within(host: str, networks: Sequence[Network]) -> bool:
     """Whether the address lies in one of the networks."""
-    address = _address(host)
+    address = _address(host) if networks else None
     return address is not None and any(address in network for network in networks)
 
 

@@ -21,6 +21,7 @@ from .election import Election
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused, SchemaMismatch
 from .feed import Feed
 from .health import Health
+from .intake import IntakeStep
 from .job import Outgoing, new_uuid, now
 from .journal import ToldJobs, ToldOutbox
 from .limits import ArgumentLimits
@@ -43,7 +44,7 @@ from .tracing import Tracing, tracing
 from .transport import Transport
 from .upkeep import Upkeep
 from .waiting import Waiting
-from .worker import LeaseStep, RecordStep
+from .worker import LeaseStep, RecordStep, SparingStep
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         self._publisher: tuple[int, Publisher | None] = (0, None)
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
-        self.steps["worker"].update({RecordStep, LeaseStep})
+        self.steps["worker"].update({RecordStep, LeaseStep, SparingStep})
+        self.steps["consumer"].add(IntakeStep)
 
     @cached_property
     def settings(self) -> Settings:

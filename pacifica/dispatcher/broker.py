@@ -21,10 +21,11 @@ from kombu.messaging import Producer
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
+from .batches import BatchRound
 from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .job import Outgoing
 from .rabbitmq import Round
-from .stencil import Stencil, Stencils, likeness
+from .stencil import Stencils, likeness
 from .tracing import Tracing, Untraced
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Publisher:
         self._app = app
         self._connection: Connection | None = None
         self._producer: Producer | None = None
-        self._round: Round | None = None
+        self._round: Round | BatchRound | None = None
         self._stencils = Stencils()
         self._turn = threading.Lock()
 
@@ -138,9 +139,9 @@ class Publisher:
         if self._round is not None:
             self._round.settle()
 
-    def _copy_all(self, producer: Producer, messages: Round, jobs: Sequence[Outgoing]) -> None:
+    def _copy_all(self, producer: Producer, messages: Round | BatchRound, jobs: Sequence[Outgoing]) -> None:
         """Celery makes the first message of a kind, and those that go another way than the ones before."""
-        sure: dict[Hashable, Stencil] = {}
+        sure: dict[Hashable, Any] = {}
         for job in jobs:
             kind, words = likeness(job, OWN_HEADERS)
             found = sure.get(kind)
@@ -150,10 +151,10 @@ class Publisher:
                 if found is None:
                     send(self._app, producer, job, route)
                     if kind is not None:
-                        self._stencils.keep(kind, route, messages.last, words)
+                        self._stencils.keep(kind, route, messages.stencil(words))
                     continue
                 sure[kind] = found
-            messages.publish_frames(found.fill(words))
+            messages.publish_copy(found, words)
 
     def _open(self) -> Producer:
         if self._producer is None:
@@ -161,8 +162,10 @@ class Publisher:
             self._connection = self._app.connection_for_write(transport_options={"confirm_publish": False})
             self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
             self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
-            if hasattr(self._producer.channel, "confirm_select"):
-                self._round = Round(self._producer.channel)
+            if hasattr(channel := self._producer.channel, "confirm_select"):
+                self._round = Round(channel)
+            elif self._producer.supports_batch_publish:
+                self._round = BatchRound(channel, OWN_HEADERS)
         return self._producer
 
     def _refusals(self) -> tuple[type[Exception], ...]:

@@ -101,7 +101,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
         if request.called_directly or request.is_eager:
             return super().__call__(*args, **kwargs)
         app = self._get_app()
-        claim = self._claim(app)
+        claim = self._claim(app, request)
         if claim is None:
             raise Ignore(f"Job {request.id} is not waiting to be run.")
         reports = self._reports(app, claim)
@@ -136,9 +136,10 @@ class DispatcherTask(Task):  # type: ignore[misc]
 
         return Reports(store, app.settings.dispatcher.progress_interval)
 
-    def _claim(self, app: Any) -> Claim | None:
+    @staticmethod
+    def _claim(app: Any, request: Any) -> Claim | None:
         """The right to run the job; when the database stays away the message goes back to the broker."""
-        request, token = self.request, getattr(self.request, CLAIM_KEY)
+        token = getattr(request, CLAIM_KEY)
         asked: list[str] = []  # By this process: a pool gives the same delivery to another child when one died early.
 
         def claim() -> Claim | None:

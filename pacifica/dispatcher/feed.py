@@ -16,7 +16,7 @@ from .store.history import HistoryStore
 
 logger = logging.getLogger(__name__)
 
-SHORTEST, LONGEST = 0.002, 0.1
+SHORTEST, LONGEST = 0.001, 0.1
 """Seconds between two looks."""
 PART = 20
 """The pause between two looks is this part of the time in which nothing has happened."""

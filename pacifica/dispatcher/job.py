@@ -12,7 +12,6 @@ SUCCESS, FAILURE and REVOKED are final: no move leads out of them. A STARTED job
 is claimed again as the next attempt, so STARTED may follow STARTED.
 """
 
-import os
 import re
 import threading
 import time
@@ -23,6 +22,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from . import draws
 from .errors import BadId
 
 
@@ -162,6 +162,9 @@ class Outgoing:
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as all that is counted from it
+
+
 def now() -> int:
     """The time as rows hold it: microseconds since 1970, UTC."""
     return time.time_ns() // 1000
@@ -171,8 +174,7 @@ def iso(micros: int | None) -> str | None:
     """A row's time as every edge shows it: ISO 8601, to the microsecond, with ``Z``."""
     if micros is None:
         return None
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
 
 
 def micros(moment: datetime) -> int:
@@ -189,7 +191,8 @@ def parse_uuid(text: str) -> str:
     """
     if not _UUID.fullmatch(text):
         raise BadId(text)
-    return str(UUID(text))
+    digits = text.lower().replace("-", "")
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class _Clock:
@@ -211,5 +214,5 @@ _clock = _Clock()
 def new_uuid() -> str:
     """A UUID of version 7 (RFC 9562, section 6.2, method 3): it sorts by time, strictly so within a process."""
     ticks = _clock.tick()
-    tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
+    tail = int.from_bytes(draws.take(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
     return str(UUID(int=(ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | tail))

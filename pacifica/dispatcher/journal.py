@@ -9,10 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import logcontext
+from . import logcontext, logline
 from .errors import DatabaseUnavailable
 from .job import Claim, Job, JobError, Outgoing, State
-from .logformat import FIELDS
 from .store.idempotency import Key
 from .store.jobs import JobStore
 from .store.outbox import Outbox
@@ -44,7 +43,7 @@ def tell(event: str, **fields: Any) -> None:
     level = LEVELS.get(event, logging.INFO)
     if logger.isEnabledFor(level):
         told = {key: value for key, value in fields.items() if value is not None}
-        logger.log(level, "job %s", event, extra={FIELDS: {"event": event, **told}})
+        logline.write(logger, level, "job %s", event, **{"event": event, **told})
 
 
 class ToldJobs(JobStore):

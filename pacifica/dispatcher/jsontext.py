@@ -25,7 +25,7 @@ def loads(text: str | bytes) -> Any:
     try:
         # Given bytes, json.loads would guess at UTF-16 and 32, and let the bytes of lone surrogates pass.
         plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        return json.loads(plain, parse_constant=_refuse, parse_float=_finite)
+        return _decode(plain)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -55,9 +55,13 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+_decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
+_encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+
+
 def pretty(value: Any) -> bytes:
     """A line of JSON for people and programs: UTF-8, a blank after each comma and colon."""
     try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+        return _encode_pretty(value).encode() + b"\n"
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8; escaped, it is still JSON
         return json.dumps(value, allow_nan=False).encode() + b"\n"

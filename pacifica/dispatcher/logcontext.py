@@ -5,10 +5,10 @@ A request binds it where it comes in, a worker where a job begins; what is learn
 
 import logging
 import re
-import secrets
 from contextvars import ContextVar, Token
 from typing import Any
 
+from . import draws
 from .logformat import FIELDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@~-]{0,127}", re.ASCII)
@@ -32,7 +32,7 @@ def note(**fields: Any) -> None:
     """Add what has been learned; outside a request or a job it is nobody's."""
     about = _about.get()
     if about is not None:
-        about.update({key: value for key, value in fields.items() if value not in (None, "")})
+        about.update({key: value for key, value in fields.items() if value is not None and value != ""})
 
 
 def current() -> dict[str, Any]:
@@ -42,7 +42,7 @@ def current() -> dict[str, Any]:
 
 def request_id(given: str | None) -> str:
     """The id that a client gives, where it is one short printable token, else a new one."""
-    return given if given is not None and _TOKEN.fullmatch(given) else secrets.token_hex(8)
+    return given if given is not None and _TOKEN.fullmatch(given) else draws.take(8).hex()
 
 
 class Context(logging.Filter):

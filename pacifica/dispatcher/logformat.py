@@ -48,6 +48,7 @@ KEYS: Mapping[str, str] = {
 }
 """What a line may hold, in the order of the plain form, each with its meaning."""
 _IN_MESSAGE = frozenset({"event", "method", "path", "status", "exception", "extra"})
+_SHOWN = tuple(key for key in KEYS if key not in _IN_MESSAGE)
 _PREFIX = "pacifica.dispatcher."
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {FIELDS, "message", "asctime", "taskName"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -101,10 +102,9 @@ class PlainFormat(LineFormat):
 
     def _line(self, record: logging.LogRecord, clean: Callable[[str], str]) -> str:
         fields = _fields(record)
-        shown = "".join(
-            [f" {key}={_value(fields[key], clean)}" for key in KEYS if key in fields and key not in _IN_MESSAGE]
-        )
-        shown += "".join([f" {_value(key, clean)}={_value(value, clean)}" for key, value in _extra(record).items()])
+        shown = "".join([f" {key}={_value(fields[key], clean)}" for key in _SHOWN if key in fields])
+        if extra := _extra(record):
+            shown += "".join([f" {_value(key, clean)}={_value(value, clean)}" for key, value in extra.items()])
         head = f"{record.levelname:<7} {record.name.removeprefix(_PREFIX)}: {clean(_message(record))}"
         head = head if head.isprintable() else _CONTROL.sub(_escape, head)
         line = f"{self.formatTime(record)} {head}{shown}"
@@ -149,6 +149,8 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    if vars(record).keys() <= _STANDARD:
+        return {}
     found = vars(record).keys() - _STANDARD
     if "data" in found and record.name.startswith("celery."):
         found.remove("data")  # What Celery's own lines say in words.
@@ -190,6 +192,8 @@ _encode = json.JSONEncoder(default=_text, allow_nan=False).encode
 
 
 def _value(value: Any, clean: Callable[[str], str]) -> str:
+    if type(value) is int:
+        return str(value) if value.bit_length() <= _WIDEST else _text(value)
     text = clean(_text(value))
     return text if _BARE.fullmatch(text) else _CONTROL.sub(_escape, json.dumps(text, ensure_ascii=False))
 

@@ -117,8 +117,14 @@ class Options(BaseModel):
         return now + timedelta(seconds=self.expires) if self.expires is not None else None
 
 
+NO_OPTIONS = Options()
+"""What is said of a job by who says nothing."""
+
+
 def parse_options(given: Mapping[str, Any]) -> Options:
     """The options of a JSON object; raises ``BadOptions`` naming each that cannot be used."""
+    if not given:
+        return NO_OPTIONS
     _refuse_number(given)
     _refuse_digits(given)
     text = _text(given)

@@ -4,6 +4,7 @@ Source: https://www.rabbitmq.com/docs/confirms#publisher-confirms
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from amqp import spec
@@ -12,6 +13,7 @@ from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
 
 from .errors import MessageRefused
+from .stencil import Stencil, cut
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds that the broker may take to confirm a round of messages."""
@@ -25,16 +27,16 @@ class Round:
     """The messages of a round on one channel, from their publishing to their confirmation.
 
     It is what kombu's ``Producer.batch`` asks a channel for, and serves one round after another, for as long as
-    the channel lives. A message becomes frames as it is published; ``last`` are those of the last one.
+    the channel lives. A message becomes frames as it is published.
     """
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
-        self.last = b""
         self._connection = channel.connection
         self._frame = frame_writer(self._connection, self)
         self._frames: list[bytes] = []
         self._messages: list[bytes] = []
+        self._last = b""
         self._confirms = Confirms(channel)
         channel.create_publish_batch = lambda max_size: self  # noqa: ARG005 - kombu's signature
 
@@ -43,14 +45,16 @@ class Round:
         self._frames.clear()
         arguments = dumps(PUBLISH_ARGUMENTS, (0, exchange, routing_key, mandatory, False))
         self._frame(1, self.channel.channel_id, spec.Basic.Publish, arguments, message)
-        self.last = b"".join(self._frames)
-        self.publish_frames(self.last)
+        self._last = b"".join(self._frames)
+        self._add(self._last)
 
-    def publish_frames(self, message: bytes) -> None:
-        """Add a message that has been made already."""
-        self._messages.append(message)
-        if len(self._messages) >= AT_ONCE:
-            self.flush()
+    def stencil(self, words: Sequence[bytes]) -> Stencil | None:
+        """What copies of the message that was published last are made from, if it can be told where its words are."""
+        return cut(self._last, words)
+
+    def publish_copy(self, stencil: Stencil, words: Sequence[bytes]) -> None:
+        """Add a message of these words."""
+        self._add(stencil.fill(words))
 
     def write(self, data: memoryview) -> None:
         """Keep what py-amqp's writer of frames would have sent; it uses the memory again."""
@@ -77,6 +81,11 @@ class Round:
         """Send what was added, and return when all of the round is confirmed; raises as ``Confirms.wait``."""
         self.flush()
         self._confirms.wait(self._connection)
+
+    def _add(self, message: bytes) -> None:
+        self._messages.append(message)
+        if len(self._messages) >= AT_ONCE:
+            self.flush()
 
 
 class Confirms:

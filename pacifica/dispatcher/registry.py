@@ -18,7 +18,7 @@ from . import jsontext
 from .errors import BadArguments, BadResult, Fault, UnknownTask
 from .limits import USUAL, ArgumentLimits
 from .readings import readings
-from .values import adapter_of, load, most_telling, validate
+from .values import adapter_of, load, most_telling
 
 Parameter = inspect.Parameter
 
@@ -32,8 +32,7 @@ class Call:
     kwargs: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(NamedTuple):
     """One argument as it came: how to name it in a fault, the parameter it is for, and its value."""
 
     where: str
@@ -78,6 +77,13 @@ class TaskSpec:
         try:
             self._signature = inspect.signature(function, eval_str=True)
             self._adapters = {p.name: adapter_of(p.annotation) for p in self._signature.parameters.values()}
+            parameters = self._signature.parameters.values()
+            self._slots = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+            self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+            self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
+            needs_names = any(_required(p) for p in parameters if p.kind is p.KEYWORD_ONLY)
+            self._exactly = -1 if needs_names else len(self._slots)
+            """So many arguments by position, and none by name, fit."""
             self._returns = adapter_of(self._signature.return_annotation)
             self.arguments_schema()
             self.result_schema()
@@ -87,14 +93,17 @@ class TaskSpec:
     def bind_text(self, args: Sequence[str]) -> Call:
         """The call that the segments of a URL name; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
-        given = self._assign(args, {})
         values, faults = [], []
-        for argument in given:
-            read = [validate(self._adapters[argument.parameter.name], value) for value in readings(argument.value)]
-            good = next((value for value, fault in read if fault is None), None)
-            if all(fault is not None for _, fault in read):
-                faults.append(Fault(argument.where, most_telling([fault for _, fault in read if fault is not None])))
-            values.append(good)
+        for argument in self._assign(args, {}):
+            wrong = []
+            for value in readings(argument.value):
+                _, fault = load(self._adapters[argument.parameter.name], value)
+                if fault is None:
+                    values.append(value)
+                    break
+                wrong.append(fault)
+            else:
+                faults.append(Fault(argument.where, most_telling(wrong)))
         self._raise(faults)
         if self._check:
             return self.bind(values, {})
@@ -194,10 +203,9 @@ class TaskSpec:
 
     def _assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[_Given]:
         """Each value with its parameter, positional ones first; raises ``BadArguments`` when they do not fit."""
-        parameters = self._signature.parameters
-        slots = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        rest = next((p for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
-        extra = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
+        if not kwargs and len(args) == self._exactly:
+            return [_Given(p.name, p, value) for p, value in zip(self._slots, args, strict=True)]
+        parameters, slots, rest, extra = self._signature.parameters, self._slots, self._rest, self._extra
         given, faults = [], []
         for index, value in enumerate(args):
             parameter = slots[index] if index < len(slots) else rest

@@ -34,6 +34,8 @@ NOTED_AFTER = 0.05
 
 Much shorter than any relay leaves a job alone, so that nobody sends it again meanwhile.
 """
+PACE = 0.002
+"""Seconds between two rounds, at least: what comes faster goes together; what comes after a pause does not wait."""
 SILENCE = 5.0
 """Seconds without anything to send after which the broker is asked whether it is there."""
 
@@ -67,6 +69,7 @@ class Relay:
         self._memory: deque[Outgoing] = deque()
         self._unnoted: list[Outgoing] = []
         self._noting = math.inf
+        self._paced = -math.inf
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -102,6 +105,7 @@ class Relay:
                 next_sweep = time.monotonic() + (0 if more else self._interval)
             self._wake.clear()
             while self._memory and time.monotonic() < next_sweep:  # However much comes, the sweeps have their turn.
+                self._keep_pace()
                 self._round(self._drain)
             if not self._memory and not self._stopping.is_set():
                 self._wake.wait(max(0.0, min(next_sweep, self._noting) - time.monotonic()))
@@ -110,6 +114,13 @@ class Relay:
         while self._memory:
             self._round(self._drain)
         self._round(self._note)
+
+    def _keep_pace(self) -> None:
+        """Wait until the last round is a moment ago, unless there is enough for a whole one."""
+        pause = self._paced + PACE - time.monotonic()
+        if pause > 0 and len(self._memory) < self._batch:
+            self._stopping.wait(pause)
+        self._paced = time.monotonic()
 
     def _round(self, step: Callable[[], bool]) -> bool:
         """Go one step; whether there may be more to do right behind it."""

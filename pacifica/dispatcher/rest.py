@@ -17,7 +17,7 @@ from .service import Service
 from .tokens import Tokens
 from .web import batch, body, dispatching, problem, render, search, stream, waiting
 from .web.asked import caller_of, request_of
-from .web.caching import tagged
+from .web.caching import is_known, tagged
 from .web.counting import Counting
 from .web.guard import Guard
 from .web.headers import SecureHeaders
@@ -25,6 +25,7 @@ from .web.openapi import Facts, operation
 from .web.operations import Docs, Health, Metrics, Openapi
 from .web.render import JSON, TEXT, as_json, as_text, wanted
 from .web.requestlog import RequestLog, take_over
+from .web.serving import DispatcherApplication
 from .web.waiting import PREFER, WAIT, Query
 
 STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
@@ -137,7 +138,9 @@ class Status:
         body.no_query(query)
         media, time = wanted(JSON, TEXT), waiting.asked(wait)
         job = waiting.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
-        return tagged(as_json(render.job(job)) if media == JSON else as_text(render.job_text(job)))
+        if is_known(render.job_mark(job, media)):
+            return b""
+        return as_json(render.job(job)) if media == JSON else as_text(render.job_text(job))
 
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)
@@ -329,6 +332,7 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
         "tools.log_tracebacks.on": False,
         "tools.log_headers.on": False,
         "tools.trailing_slash.on": False,
+        "tools.encode.on": False,
         "tools.dispatcher_readable.on": True,
         "tools.dispatcher_json_body.on": True,
         "tools.dispatcher_query.on": True,
@@ -349,7 +353,7 @@ def mount(
         "hooks.before_handler.guard": problem.refusing(guard.look),
     }
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
-    application = cherrypy.Application(Root(service, monitor, facts), "", {"/": own})
+    application = DispatcherApplication(Root(service, monitor, facts), "", {"/": own})
     counting = partial(Counting, counts=monitor.counts)
     application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
     application.wsgiapp.pipeline += [("dispatcher_metrics", counting), ("dispatcher_headers", SecureHeaders)]
@@ -358,4 +362,4 @@ def mount(
 
 
 def _locate(job: Job) -> None:
-    cherrypy.response.headers["Location"] = f"/status/{job.uuid}"
+    cherrypy.serving.response.headers["Location"] = f"/status/{job.uuid}"

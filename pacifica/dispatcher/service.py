@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from . import failpoints, jsontext
 from .access import Reach
 from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
 from .job import Event, Job, Outgoing, State, micros, new_uuid, now
-from .options import Options, parse_options
+from .options import NO_OPTIONS, Options, parse_options
 from .registry import Call, Registry
 from .search import Filters, Place
 from .store.idempotency import Key
@@ -74,7 +75,7 @@ class Service:
         Raises ``DatabaseUnavailable``, and then nothing was accepted, ``KeyReused``, and ``PurgedJob`` when the
         key or the UUID of the request stands for one: it was carried out, and is not carried out again.
         """
-        options, request = options or Options(), request or Request()
+        options, request = options or NO_OPTIONS, request or Request()
         if request.uuid is not None:  # A workflow's task that is run again names the next one by the same id.
             if (known := self.jobs.get(request.uuid)) is not None:
                 return known
@@ -203,10 +204,8 @@ class Service:
         return self._key(plan.call, plan.options, own, plan.job.created)
 
     def _new_job(self, call: Call, options: Options, request: Request) -> Job:
-        moment = datetime.now(UTC)
-        at = micros(moment)
-        start, end = options.start(moment), options.end(moment)
-        eta = micros(start) if start is not None and micros(start) > at else None
+        at = now()
+        eta, end = (None, None) if options is NO_OPTIONS else _moments(options, at)
         return Job(
             uuid=request.uuid or new_uuid(),
             task=call.task,
@@ -218,7 +217,7 @@ class Service:
             queue=options.queue,
             priority=options.priority,
             eta=eta,
-            expires=micros(end) if end is not None else None,
+            expires=end,
             due=at + HAND_OVER if eta is None else eta,
             headers=_headers(request),
             traceparent=request.traceparent,
@@ -256,14 +255,25 @@ def _fate(job: Job, found: str | DispatcherError) -> str:
 
 
 def _headers(request: Request) -> Mapping[str, Any] | None:
-    own = {"traceparent": request.traceparent, "request_id": request.request_id}
-    told = {name: value for name, value in own.items() if value is not None}
-    return {**(request.headers or {}), **told} if told else request.headers
+    told = dict(request.headers or {})
+    if request.traceparent is not None:
+        told["traceparent"] = request.traceparent
+    if request.request_id is not None:
+        told["request_id"] = request.request_id
+    return told or request.headers
 
 
-_TOLD = tuple(column.name for column in fields(Outgoing))
+def _moments(options: Options, at: int) -> tuple[int | None, int | None]:
+    """When the job is to start, where that is later than now, and when it is not worth starting any more."""
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)
+    start, end = options.start(moment), options.end(moment)
+    eta = None if start is None else micros(start)
+    return eta if eta is not None and eta > at else None, None if end is None else micros(end)
+
+
+_told = attrgetter(*(column.name for column in fields(Outgoing)))
 
 
 def outgoing(job: Job) -> Outgoing:
     """What the message of a job says."""
-    return Outgoing(**{column: getattr(job, column) for column in _TOLD})
+    return Outgoing(*_told(job))

@@ -26,22 +26,22 @@ class Stencil:
 
 
 class Stencils:
-    """Stencils by the kind of their messages, each good for as long as messages of its kind go the same way."""
+    """Whatever messages are made from, by their kind, and good for as long as those of a kind go the same way."""
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, tuple[Mapping[str, Any], Stencil]] = {}
+        self._kept: dict[Hashable, tuple[Mapping[str, Any], Any]] = {}
 
-    def find(self, kind: Hashable, route: Mapping[str, Any]) -> Stencil | None:
-        """The stencil of a message of this kind that goes this way."""
+    def find(self, kind: Hashable, route: Mapping[str, Any]) -> Any | None:
+        """The stencil of messages of this kind, if they go this way."""
         way, found = self._kept.get(kind, (None, None))
         return found if way == route else None
 
-    def keep(self, kind: Hashable, route: Mapping[str, Any], message: bytes, words: Sequence[bytes]) -> None:
-        """Make a stencil of this message, if it can be told where its words are."""
-        if (made := cut(message, words)) is not None:
+    def keep(self, kind: Hashable, route: Mapping[str, Any], stencil: Any | None) -> None:
+        """Have the next messages of this kind made from it, where there is one."""
+        if stencil is not None:
             if len(self._kept) >= LIMIT:
                 self._kept.clear()
-            self._kept[kind] = route, made
+            self._kept[kind] = route, stencil
 
 
 def likeness(job: Outgoing, own: Sequence[str]) -> tuple[Hashable, Sequence[bytes]]:

@@ -27,7 +27,7 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
 def load(adapter: TypeAdapter[Any], value: Any) -> Loaded:
     """The Python value, or pydantic's kind and text of what is wrong with it."""
     try:
-        return adapter.validate_json(jsontext.dumps(value), strict=True), None
+        return adapter.validator.validate_json(jsontext.dumps(value), strict=True), None
     except ValidationError as error:
         return None, _fault(adapter, value, error)
     except ValueError as error:
@@ -100,12 +100,6 @@ SERIAL = ("list", "set", "frozenset", "tuple")
 """What pydantic can leave at its first wrong item."""
 MAX_PLACES = 10
 """How many places of one argument a fault tells of."""
-
-
-def validate(adapter: TypeAdapter[Any], value: Any) -> Loaded:
-    """The same JSON value when it fits, or what is wrong with it."""
-    _, fault = load(adapter, value)
-    return (value, None) if fault is None else (None, fault)
 
 
 def most_telling(faults: Sequence[tuple[str, str]]) -> str:

@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sized
 from typing import Any
 
 from billiard import active_children, pool
@@ -67,6 +67,40 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
         app.prepare()
         _ = app.quiet_service, app.holder, app.tracing  # What children of a fork are to share is made before it.
         app.database.close()
+
+
+class SparingStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Have the event loop leave the pipes to the children alone while there is nothing to write to them.
+
+    Celery has it forget at each turn what it has forgotten already, at two system calls for a child.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        """At the loop's first turn, when the pool, whose turn comes after this, has registered itself."""
+        hub.call_soon(self._spare, worker, hub)
+
+    @staticmethod
+    def _spare(worker: Any, hub: Any) -> None:
+        processes: Any = getattr(worker.pool, "_pool", None)
+        prepare: Any = getattr(processes, "on_poll_start", None)
+        if prepare in hub.on_tick:
+            hub.on_tick.remove(prepare)
+            hub.on_tick.add(_sparing(prepare, processes.outbound_buffer))
+
+
+def _sparing(prepare: Callable[[], None], waiting: Sized) -> Callable[[], None]:
+    """``prepare`` at each turn of the loop at which jobs are ``waiting``, and once after it."""
+    forgotten = False
+
+    def on_tick() -> None:
+        nonlocal forgotten
+        if waiting or not forgotten:
+            prepare()
+            forgotten = not waiting
+
+    return on_tick
 
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]

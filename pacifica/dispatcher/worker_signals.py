@@ -1,10 +1,12 @@
-"""What a worker does at Celery's signals: its log is in our form, and its spans are sent before a child ends.
+"""What a worker does at Celery's signals: its log is in our form, its children share what they can, and their spans
+are sent before they end.
 
 ``-l`` and ``-f`` say, as ever, how much is logged and where it goes.
 Of our own jobs Celery's "received", "succeeded in", "retry" and "raised unexpected" are left out: the lines of
 ``journal`` tell the same moves.
 """
 
+import gc
 import logging
 from typing import Any
 
@@ -57,6 +59,7 @@ def connect(app: Any) -> None:
     signals.after_setup_task_logger.connect(dress_tasks, weak=False)
     signals.task_prerun.connect(_begin)
     signals.task_postrun.connect(_end)
+    signals.worker_before_create_process.connect(_share)
     signals.worker_process_shutdown.connect(lambda **_: app.tracing.flush(), weak=False)
 
 
@@ -68,12 +71,20 @@ def _dress(app: Any, handlers: list[logging.Handler]) -> None:
     dress(handlers, settings)
 
 
+def _share(**_: Any) -> None:
+    """Before the first fork: what the collector of cycles never looks at again stays one memory for all children."""
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
 def _begin(task_id: str, task: Any, **_: Any) -> None:
-    request = getattr(task.request, REQUEST, None)
-    if task.request.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
+    call = task.request
+    request = getattr(call, REQUEST, None)
+    if call.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
         request = request or logcontext.current().get("request")
     # Calls may be nested, and each has a request of its own, which holds what was at the thread before.
-    task.request.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
+    call.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
 
 
 def _end(task: Any, **_: Any) -> None:

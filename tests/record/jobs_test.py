@@ -155,6 +155,24 @@ def test_a_state_that_is_none_is_refused_by_the_table(database: Database, jobs: 
 # The moves
 
 
+def test_an_attempt_takes_few_statements(database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, said = add(jobs), []
+    execute, begin, commit = database.peewee.execute_sql, database.peewee.begin, database.peewee.commit
+    monkeypatch.setattr(database.peewee, "execute_sql", lambda *given: (said.append("statement"), execute(*given))[1])
+    monkeypatch.setattr(database.peewee, "begin", lambda *given: (said.append("begin"), begin(*given))[1])
+    monkeypatch.setattr(database.peewee, "commit", lambda: (said.append("commit"), commit())[1])
+    assert claim(jobs, job) is not None
+    claimed, said[:] = list(said), []
+    assert jobs.succeed(job.uuid, token="token", result=4, at=now())
+    if database.postgresql:
+        assert claimed == said == ["statement"]
+    else:
+        read_back = ["statement"] * database.mysql  # It has no UPDATE … RETURNING.
+        assert claimed == ["begin", "statement", *read_back, "statement", "commit"]
+        assert said == ["begin", "statement", "statement", "commit"]
+    assert jobs.events(job.uuid)[1].data == {"attempt": 1, "worker": "celery@h"}
+
+
 def test_a_claim_starts_a_job_and_gives_its_arguments(jobs: JobStore) -> None:
     job = add(jobs, args=[1, {"__type__": "datetime"}], kwargs={"y": None})
     args, kwargs = [1, {"__type__": "datetime"}], {"y": None}

@@ -110,14 +110,15 @@ def celerys_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def taken(url: str, queue: str) -> list[Any]:
+def taken(url: str, queue: str, **options: Any) -> list[Any]:
     """All that a worker sees of the messages in a queue."""
     found = []
-    with Connection(url, connect_timeout=5) as connection, connection.channel() as channel:
+    with Connection(url, connect_timeout=5, transport_options=options) as connection, connection.channel() as channel:
         while (raw := channel.basic_get(queue, no_ack=True)) is not None:
-            seen = channel.message_to_python(raw)
+            seen = raw if hasattr(raw, "payload") else channel.message_to_python(raw)
             way = {key: seen.delivery_info[key] for key in ("exchange", "routing_key")}
-            found.append((seen.body, seen.content_type, seen.content_encoding, seen.headers, seen.properties, way))
+            properties = {key: value for key, value in seen.properties.items() if key != "delivery_tag"}
+            found.append((seen.body, seen.content_type, seen.content_encoding, seen.headers, properties, way))
     return found
 
 
@@ -138,20 +139,27 @@ def some_jobs(number: int, names: Sequence[str] = (), **told: Any) -> list[Outgo
     ],
 )
 def test_a_message_that_is_copied_is_the_one_that_celery_makes(
-    rabbitmq_url: str, name: str, celerys_own: list[str], names: Sequence[str], told: Mapping[str, Any]
+    broker_url: str,
+    sqlite_url: str,
+    queue_name: str,
+    celerys_own: list[str],
+    names: Sequence[str],
+    told: Mapping[str, Any],
 ) -> None:
-    first, *jobs = some_jobs(6, names, queue=name, **told)
-    with publisher(rabbitmq_url) as made:
+    first, *jobs = some_jobs(6, names, queue=queue_name, **told)
+    options = {"peewee_url": sqlite_url} if broker_url == "database://" else {}
+    with publisher(broker_url, broker_transport_options=options) as made:
         made.publish([first, *jobs[:3]])
         made.publish(jobs[3:])
         assert celerys_own == [first.uuid]
-        copied = taken(rabbitmq_url, name)[1:]
+        copied = taken(broker_url, queue_name, **options)[1:]
         looker = Looker()
         signals.before_task_publish.connect(looker.look)
         made.publish(jobs)
         signals.before_task_publish.disconnect(looker.look)
     assert looker.saw == celerys_own[1:] == [job.uuid for job in jobs]
-    assert copied == taken(rabbitmq_url, name)
+    assert [headers["id"] for _, _, _, headers, _, _ in copied] == [job.uuid for job in jobs]
+    assert copied == taken(broker_url, queue_name, **options)
 
 
 def test_a_route_that_changes_is_followed_from_the_next_round_on(

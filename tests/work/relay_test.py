@@ -222,6 +222,32 @@ def test_the_record_is_told_a_little_later_and_of_several_rounds_together(
     assert [at - made[0].created >= relay_module.NOTED_AFTER * 1_000_000 for _, at in marked] == [True]
 
 
+def test_what_comes_right_behind_a_round_goes_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "PACE", 0.3)
+    relay = bench.relay(NEVER, batch=5)
+    relay.hand_over(outgoing(bench.accept(LATER)))
+    eventually(lambda: bench.broker.rounds == [1])
+    for job in [bench.accept(LATER) for _ in range(3)]:
+        relay.hand_over(outgoing(job))
+    eventually(lambda: bench.broker.rounds == [1, 3])
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_neither_a_full_round_nor_the_end_waits_for_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stop: bool
+) -> None:
+    monkeypatch.setattr(relay_module, "PACE", NEVER)
+    relay = bench.relay(NEVER, batch=3)
+    relay.hand_over(outgoing(bench.accept(LATER)))
+    eventually(lambda: bench.broker.rounds == [1])
+    made = [outgoing(bench.accept(LATER)) for _ in range(2 if stop else 3)]
+    relay._memory.extend(made)
+    relay._wake.set()
+    if stop:
+        relay.stop()
+    eventually(lambda: bench.broker.rounds == [1, len(made)])
+
+
 def test_a_full_batch_is_marked_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "NOTED_AFTER", NEVER)
     made = [bench.accept() for _ in range(25)]

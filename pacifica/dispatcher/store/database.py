@@ -46,6 +46,7 @@ class Database:
         self.peewee = open_database(url, busy_timeout, answer_timeout)
         self.sqlite = is_sqlite(self.peewee)
         self.mysql = is_mysql(self.peewee)
+        self.postgresql = not (self.sqlite or self.mysql)
         self._pooled = is_pooled(self.peewee)
         self._gate: AbstractContextManager[None] = FORKS if self.sqlite else nullcontext()
         if self.sqlite:
@@ -84,8 +85,10 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
-    def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False) -> Value:
+    def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False, alone: bool = False) -> Value:
         """What ``change`` returns, after its transaction has been committed.
+
+        ``alone``: the change is one statement, which a server commits by itself.
 
         ``durable`` waits until the disk has it (SQLite; the servers do so in any case); what was committed and the
         disk did not take may be there all the same. A held connection that the server has dropped is replaced once
@@ -94,7 +97,7 @@ class Database:
         """
         for pause in (*PAUSES, None):
             try:
-                value = self._transact(change)
+                value = self._transact(change, alone=alone)
                 if durable and self.sqlite:
                     self._wait_for_disk()
             except DatabaseUnavailable as error:
@@ -152,15 +155,15 @@ class Database:
             if not self.peewee.is_closed():
                 self.peewee.close()
 
-    def _transact(self, change: Callable[[peewee.Database], Value]) -> Value:
+    def _transact(self, change: Callable[[peewee.Database], Value], *, alone: bool) -> Value:
         if self.sqlite:
             with self._gate, self._turn(), self._connected(), self.peewee.atomic():
                 return change(self.peewee)
         for attempt in (1, 2):
             held = not (self._pooled or self.peewee.is_closed())
-            committing = False
+            committing = alone
             try:
-                with self._connected(), self.peewee.atomic():
+                with self._connected(), nullcontext() if alone else self.peewee.atomic():
                     value = change(self.peewee)
                     committing = True
             except DatabaseUnavailable as error:

@@ -18,6 +18,7 @@ from .database import Database
 from .idempotency import Key, Keys, forget_keys
 from .prepared import Prepared, PreparedRows, insert, slot
 from .together import Together
+from .told import ToldMove
 
 _J, _E, _L = orm.Job, orm.Event, orm.Label
 TOGETHER = 64
@@ -55,11 +56,14 @@ class JobStore:
         state = _select(("state", "claim")).where(_J.uuid == slot("uuid"))
         # Held, so that no purge comes between the look and the event that it leads to.
         self._lock_state = Prepared(db, state if database.sqlite else state.for_update())
-        self._select_claim = Prepared(
-            db, _select(("attempt", "args", "kwargs", "created", "eta")).where(_J.uuid == slot("uuid"), moves.BY_TOKEN)
-        )
+        self._select_claim = Prepared(db, _select(CLAIMED).where(_J.uuid == slot("uuid"), moves.BY_TOKEN))
         self._claim = Prepared(db, moves.claim(returning=not database.mysql))
         self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
+        self._tells = database.postgresql
+        if self._tells:
+            attempt = "{head}::text || attempt || {tail}::text"
+            self._claim_told = ToldMove(db, moves.claim(returning=False), CLAIMED, attempt)
+            self._finish_told = ToldMove(db, moves.finish(moves.BY_TOKEN), ["uuid"])
         self._finish_cancelled = Prepared(db, moves.finish(moves.BY_TOKEN & _J.cancel))
         self._finish_wanted = Prepared(db, moves.finish(moves.BY_TOKEN & ~_J.cancel))
         self._finish_waiting = Prepared(db, moves.finish(moves.WAITING))
@@ -160,6 +164,13 @@ class JobStore:
         whoever asks may have been granted this very claim already, and not have heard of it.
         """
         values = {"uuid": uuid, "token": token, "worker": worker, "holder": holder, "retries": retries, "at": at}
+        if self._tells:
+            data = rows.to_text({"attempt": 0, "worker": worker}) or ""
+            head, _, tail = data.partition("0")
+            event = {"job": uuid, "at": at, "kind": State.STARTED.value, "head": head, "tail": tail}
+            row = self._database.write(lambda _: self._claim_told.run(values, event), alone=True)
+            if row is not None:
+                return _claimed(uuid, token, row)
 
         def change(_: peewee.Database) -> Claim | None:
             cursor = self._claim.run(values)
@@ -171,7 +182,7 @@ class JobStore:
                 return None
             if moved:
                 self._record(uuid, at, State.STARTED.value, {"attempt": row[0], "worker": worker})
-            return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]), row[4] or row[3])
+            return _claimed(uuid, token, row)
 
         return self._database.write(change, durable=self._reports_durable)
 
@@ -284,6 +295,11 @@ class JobStore:
         late: bool = True,  # noqa: FBT001, FBT002
     ) -> bool:
         filled = {**values, "uuid": uuid, "at": at}
+        if self._tells and statement is self._finish:
+            told = rows.to_text(data) if data else None
+            event = {"job": uuid, "at": at, "kind": values["state"], "head": told}
+            if self._database.write(lambda _: self._finish_told.run(filled, event), alone=True) is not None:
+                return True
 
         def change(_: peewee.Database) -> bool:
             if statement.run(filled).rowcount == 1:
@@ -309,6 +325,12 @@ class JobStore:
 
 
 LOST_MODULE = "celery.exceptions"
+CLAIMED = ["attempt", "args", "kwargs", "created", "eta"]
+
+
+def _claimed(uuid: str, token: str, row: Sequence[Any]) -> Claim:
+    """The claim of a row of the columns ``CLAIMED``."""
+    return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]), row[4] or row[3])
 
 
 def _select(columns: Sequence[str]) -> "peewee.ModelSelect[orm.Job]":

@@ -18,7 +18,7 @@ WAITING = _WAITING
 _ATTEMPTS_LEFT = _J.attempt - _J.retries < _J.max_attempts
 
 
-def claim(*, returning: bool) -> peewee.Query:
+def claim(*, returning: bool) -> peewee.Update:
     """PENDING or RETRY → STARTED, for a message of the same count of retries, unless it has expired."""
     in_time = _J.expires.is_null() | (_J.expires > slot("at"))
     query = _J.update(
@@ -36,7 +36,7 @@ def claim(*, returning: bool) -> peewee.Query:
     return query.returning(_J.attempt, _J.args, _J.kwargs, _J.created, _J.eta) if returning else query
 
 
-def finish(guard: peewee.Node) -> peewee.Query:
+def finish(guard: peewee.Node) -> peewee.Update:
     """To the final state of the slot ``state``, with its result or error."""
     return _J.update(
         {

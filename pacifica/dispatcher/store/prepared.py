@@ -26,13 +26,15 @@ class Prepared:
 
     def __init__(self, database: peewee.Database, query: peewee.Query) -> None:
         self._database = database
-        self._sql, self._parameters = database.get_sql_context().sql(query).query()
+        self.sql, self._parameters = database.get_sql_context().sql(query).query()
 
     def run(self, values: Mapping[str, Any]) -> Any:
         """The cursor after the statement has run with these values, one for each slot."""
-        return self._database.execute_sql(
-            self._sql, [values[p.name] if isinstance(p, _Slot) else p for p in self._parameters]
-        )
+        return self._database.execute_sql(self.sql, self.parameters(values))
+
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        """The parameters of ``sql``, in order, with these values in its slots."""
+        return [values[p.name] if isinstance(p, _Slot) else p for p in self._parameters]
 
 
 MOST_ROWS = 32

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from operator import attrgetter
 from typing import Any
 
 from .. import jsontext
@@ -12,19 +13,30 @@ OUTGOING_COLUMNS = [column.name for column in fields(Outgoing)]
 JSON_COLUMNS = frozenset({"args", "kwargs", "result", "headers", "labels", "progress"})
 
 
+_JSON_PLACES = [place for place, column in enumerate(JOB_COLUMNS) if column in JSON_COLUMNS]
+_STATE, _CANCEL, _ERROR = (JOB_COLUMNS.index(column) for column in ("state", "cancel", "error"))
+_values_of = attrgetter(*JOB_COLUMNS)
+
+
 def job_to_row(job: Job) -> Mapping[str, Any]:
     """The columns of a job, with JSON as text."""
-    row = {column: getattr(job, column) for column in JOB_COLUMNS}
-    row |= {column: to_text(row[column]) for column in JSON_COLUMNS}
-    return row | {"state": job.state.value, "error": error_to_text(job.error)}
+    row = dict(zip(JOB_COLUMNS, _values_of(job), strict=True))
+    for column in JSON_COLUMNS:
+        if row[column] is not None:
+            row[column] = jsontext.dumps(row[column])
+    row["state"], row["error"] = job.state.value, error_to_text(job.error)
+    return row
 
 
 def job_from_row(row: Sequence[Any]) -> Job:
     """The job of a row that was read with ``JOB_COLUMNS``."""
-    values = dict(zip(JOB_COLUMNS, row, strict=True))
-    values |= {column: from_text(values[column]) for column in JSON_COLUMNS}
-    values |= {"state": State(values["state"]), "cancel": bool(values["cancel"])}
-    return Job(**values | {"error": _error_from_text(values["error"])})
+    values = list(row)
+    for place in _JSON_PLACES:
+        if values[place] is not None:
+            values[place] = jsontext.loads(values[place])
+    values[_STATE], values[_CANCEL] = State(values[_STATE]), bool(values[_CANCEL])
+    values[_ERROR] = _error_from_text(values[_ERROR])
+    return Job(*values)
 
 
 def outgoing_from_row(row: Sequence[Any]) -> Outgoing:

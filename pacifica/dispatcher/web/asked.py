@@ -17,16 +17,17 @@ _LENGTH = 55
 
 def caller_of() -> Caller:
     """Who asks, as the guard has found; a request that has not passed it has no caller, which is an error."""
-    caller: Caller = cherrypy.request.dispatcher_caller
+    caller: Caller = cherrypy.serving.request.dispatcher_caller
     return caller
 
 
 def request_of() -> Request:
     """The caller, the trace context and, of a POST, the ``Idempotency-Key``; raises ``BadRequest``."""
+    request = cherrypy.serving.request
     return Request(
-        caller=getattr(cherrypy.request, "login", None) or "",
-        idempotency_key=body.idempotency_key() if cherrypy.request.method == "POST" else None,
-        traceparent=traceparent(cherrypy.request.headers.get("traceparent")),
+        caller=request.login or "",
+        idempotency_key=body.idempotency_key() if request.method == "POST" else None,
+        traceparent=traceparent(request.headers.get("traceparent")),
         request_id=logcontext.current().get("request"),
     )
 

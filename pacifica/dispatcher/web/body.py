@@ -63,7 +63,7 @@ def json_body(limit: int) -> None:
     body has none (RFC 9112, section 6.3). 411 for a chunked one, 413 for more than ``limit`` bytes,
     both before a byte of it is read.
     """
-    request = cherrypy.request
+    request = cherrypy.serving.request
     request.json = {}
     announced = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
     if isinstance(request.handler, cherrypy.HTTPError) or not announced:
@@ -109,8 +109,11 @@ def no_query(query: Mapping[str, Any]) -> None:
 
 def readable_query() -> None:
     """Refuse a query that cannot be read; a tool, before CherryPy reads it, for which such a query is a 404."""
+    query = cherrypy.serving.request.query_string
+    if not query:
+        return
     try:
-        httputil.parse_query_string(cherrypy.request.query_string)
+        httputil.parse_query_string(query)
     except ValueError:
         raise BadQuery("The query cannot be read; it must be NAME=VALUE, in UTF-8, percent-encoded.") from None
 
@@ -120,8 +123,8 @@ def declared_query() -> None:
 
     Where there is no handler, that is the answer: 404 or 405.
     """
-    request = cherrypy.request
-    if isinstance(request.handler, cherrypy.HTTPError):
+    request = cherrypy.serving.request
+    if not request.query_string or isinstance(request.handler, cherrypy.HTTPError):
         return
     allowed = getattr(getattr(request.handler, "callable", None), "query", ())
     for name in httputil.parse_query_string(request.query_string):

@@ -29,7 +29,7 @@ from ..tokens import Tokens
 from .routes import Rule, rule
 from .site import check_site
 
-FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip")
+FORWARDED = frozenset({"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"})
 """What a proxy adds: a request with one of these comes from elsewhere, whatever its address says."""
 TOLD = "Send a token as the header Authorization: Bearer <token>; pacifica-dispatcher-cmd token create makes one."
 
@@ -45,7 +45,7 @@ class Guard:
 
     def enter(self) -> None:
         """Refuse what may not come in; else ``request.login`` is the caller's name. Errors are ``errors``'."""
-        request = cherrypy.request
+        request = cherrypy.serving.request
         handler = getattr(request.handler, "callable", None)
         found = rule(handler)
         if found is not None and found.scope is None:
@@ -75,7 +75,7 @@ class Guard:
 
     def look(self) -> None:
         """Refuse a task or a job that the caller's scope does not reach; another's job is as unknown as none."""
-        request = cherrypy.request
+        request = cherrypy.serving.request
         found, caller = rule(getattr(request.handler, "callable", None)), getattr(request, "dispatcher_caller", None)
         if found is None or caller is None or found.scope is None:
             return
@@ -93,7 +93,7 @@ class Guard:
         if task and not caller.may(str(found.scope), task):
             raise MissingScope(str(found.scope), task)
         # With an Idempotency-Key the answer may be a job that has failed already.
-        cherrypy.request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.may(READ, task)
+        cherrypy.serving.request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.may(READ, task)
 
     def _look_at_job(self, caller: Caller, found: Rule, uuid: str) -> None:
         """Neither task nor caller of a job ever changes, so that what is seen here holds in the handler.
@@ -104,7 +104,7 @@ class Guard:
             job = self._service.status(uuid)
         except PurgedJob:
             raise UnknownJob(uuid) from None
-        request = cherrypy.request
+        request = cherrypy.serving.request
         if not caller.reach(str(found.scope)).covers(job.task, job.caller):
             raise UnknownJob(uuid)
         shown = caller.reach(READ).covers(job.task, job.caller)
@@ -134,7 +134,7 @@ class Guard:
             return self._by_proxy(headers[own.proxy_user_header])
         if own.anonymous == "anywhere":
             return ANYBODY
-        local = is_loopback(address) and not from_proxy and not any(name in headers for name in FORWARDED)
+        local = is_loopback(address) and not from_proxy and FORWARDED.isdisjoint(headers)
         if own.anonymous == "loopback" and local and own.proxy_user_header not in headers:
             return ANYBODY
         raise Unauthorized(f"This takes a token. {TOLD}")
@@ -172,5 +172,5 @@ def host_name(host: str) -> str:
 
 def _subject(name: str) -> str:
     """What the path is about, as the handler will see it."""
-    handler = cherrypy.request.handler
+    handler = cherrypy.serving.request.handler
     return str(handler.args[0] if handler.args else handler.kwargs.get(name, ""))

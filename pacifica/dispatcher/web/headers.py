@@ -11,10 +11,11 @@ SECURITY = (
 )
 """What an answer sets itself stays."""
 SERVER = "Pacifica-Dispatcher"
+WITH_SERVER = (*SECURITY, ("Server", SERVER))
 
 
 class SecureHeaders:
-    """WSGI middleware around the whole application; takes the version out of ``Server``."""
+    """WSGI middleware around the whole application; an answer has no ``Server`` of its own (``web.serving``)."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
@@ -23,11 +24,10 @@ class SecureHeaders:
         """Answer one request."""
         # gunicorn adds a Server of its own, without a version, to whatever is there.
         named = environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+        own = SECURITY if named else WITH_SERVER
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            kept = [(name, value) for name, value in headers if name.lower() != "server"]
-            there = {name.lower() for name, _ in kept}
-            kept += [(name, value) for name, value in SECURITY if name.lower() not in there]
-            return start_response(status, kept if named else [*kept, ("Server", SERVER)], *more)
+            there = {name for name, _ in headers}  # CherryPy writes each name in title case.
+            return start_response(status, headers + [header for header in own if header[0] not in there], *more)
 
         return self._application(environ, start)

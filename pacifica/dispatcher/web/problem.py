@@ -118,7 +118,7 @@ def page(status: str, message: str, **_: Any) -> bytes:
 
 def trim() -> None:
     """Take off the blanks that CherryPy appends to short error pages; a tool, before the answer is final."""
-    response = cherrypy.response
+    response = cherrypy.serving.response
     if response.headers.get("Content-Type") == PROBLEM_JSON:
         response.body = [response.collapse_body().rstrip() + b"\n"]
         response.headers.pop("Content-Length", None)

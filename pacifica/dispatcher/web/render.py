@@ -1,5 +1,7 @@
 """Values as representations: a job as JSON, or as the bare text that a shell wants."""
 
+from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
 import cherrypy
@@ -18,23 +20,24 @@ TIMES = ("created", "eta", "expires", "published", "started", "finished")
 
 def wanted(*offered: str) -> str:
     """Of the media types offered, the one that the client's ``Accept`` likes best; 406 when it likes none."""
-    cherrypy.response.headers["Vary"] = "Accept"
-    asked = cherrypy.request.headers
-    if "Accept" in asked:  # A type is the same in any case (RFC 9110, section 8.3.1).
-        asked["Accept"] = asked["Accept"].lower()
+    cherrypy.serving.response.headers["Vary"] = "Accept"
+    asked = cherrypy.serving.request.headers
+    if asked.get("Accept", "*/*") == "*/*":
+        return offered[0]
+    asked["Accept"] = asked["Accept"].lower()  # A type is the same in any case (RFC 9110, section 8.3.1).
     chosen: str = cptools.accept(list(offered))
     return chosen
 
 
 def as_json(value: Any) -> bytes:
     """The response body of a JSON value."""
-    cherrypy.response.headers["Content-Type"] = JSON
+    cherrypy.serving.response.headers["Content-Type"] = JSON
     return jsontext.pretty(value)
 
 
 def as_text(text: str) -> bytes:
     """The response body of a bare text, without a newline at its end."""
-    cherrypy.response.headers["Content-Type"] = f"{TEXT};charset=utf-8"
+    cherrypy.serving.response.headers["Content-Type"] = f"{TEXT};charset=utf-8"
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -77,6 +80,24 @@ def job(value: Job) -> dict[str, Any]:
         **{name: iso(getattr(value, name)) for name in TIMES},
         **hidden,
     }
+
+
+def job_mark(value: Job, media: str) -> bytes:
+    """Text that is another one when what is shown of the job, as that media type, is: its ``ETag`` is made of it.
+
+    Each write of a row counts up its version. The times beside it tell rows apart that a database brought back from
+    a backup would count up again.
+    """
+    request = cherrypy.serving.request
+    shown = getattr(request, "dispatcher_tracebacks", False), getattr(request, "dispatcher_hides", False)
+    row = (value.uuid, value.version, value.state.value, value.published, value.started, value.finished)
+    return f"{media} {_version()} {shown} {row}".encode()
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    """Another version may show the same row in another way."""
+    return version("pacifica-dispatcher")
 
 
 def job_text(value: Job) -> str:

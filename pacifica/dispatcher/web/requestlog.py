@@ -12,9 +12,8 @@ from urllib.parse import unquote
 
 import cherrypy
 
-from .. import logcontext
+from .. import logcontext, logline
 from ..config_options import LoggingSettings
-from ..logformat import FIELDS
 from ..logsetup import ACCESS, dress
 from .dispatching import target
 
@@ -81,7 +80,7 @@ class Line:
             }
             if answer.broken:
                 fields["cut"] = True
-            logger.log(level, "%s %s %d", method, path, self.status, extra={FIELDS: fields})
+            logline.write(logger, level, "%s %s %d", method, path, self.status, **fields)
         logcontext.unbind(self._bound)
 
 
@@ -156,7 +155,7 @@ def shown(path: str) -> str:
     plain = _DISPATCH.fullmatch(path)
     if plain is None:
         decoded = path
-        for _ in range(MOST_DECODED):
+        for _ in range(MOST_DECODED if "%" in path else 0):
             decoded = unquote(decoded)
         found = _ANY_DISPATCH.search(decoded)
         path = f"{decoded[: found.end()]}…" if found else path

@@ -40,7 +40,7 @@ def asked(query: Query) -> Wait:
     """What the request asks for; raises ``BadQuery``, and ``CrossSite`` when it would wait for another site's page."""
     wait = _read(query)
     if wait.seconds:
-        check_place(cherrypy.request.headers)
+        check_place(cherrypy.serving.request.headers)
     return wait
 
 
@@ -52,7 +52,10 @@ def _read(query: Query) -> Wait:
                 f"The query parameter wait is {query!r:.80}; it must be a number of seconds up to {MOST}, once."
             )
         return Wait(float(query))
-    preferences = _PREFERENCE.findall(cherrypy.request.headers.get("Prefer", ""))
+    preference = cherrypy.serving.request.headers.get("Prefer")
+    if preference is None:
+        return Wait(0.0)
+    preferences = _PREFERENCE.findall(preference)
     found = next(filter(None, map(_WAIT.fullmatch, preferences)), None)
     return Wait(float(found[1] or found[2]), preferred=True) if found else Wait(0.0)
 
@@ -62,9 +65,11 @@ def until_final(waiting: Waiting, job: Job, wait: Wait) -> Job:
 
     A server with one thread waits for nobody.
     """
-    seconds = min(wait.seconds, waiting.limit) if cherrypy.request.multithread else 0.0
-    job, waited = waiting.until_final(job, seconds, _has_gone())
-    headers = cherrypy.response.headers
+    seconds = min(wait.seconds, waiting.limit) if wait.seconds and cherrypy.serving.request.multithread else 0.0
+    waited = job.final
+    if seconds and not waited:
+        job, waited = waiting.until_final(job, seconds, _has_gone())
+    headers = cherrypy.serving.response.headers
     if wait.preferred and waited:
         headers["Preference-Applied"] = f"wait={seconds:.0f}"
     if not job.final:

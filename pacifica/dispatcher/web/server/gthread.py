@@ -6,7 +6,8 @@ reads requests itself, and a client that sends slowly holds a thread.
 
 import socket
 import sys
-from concurrent.futures import Future
+import time
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, runtime_checkable
@@ -17,6 +18,9 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .answer import closing
 from .intake import Incoming, Intake, Limits
+
+BETWEEN_NOTICES = 0.2
+"""Seconds between two signs of life to gunicorn's master, at least."""
 
 
 @runtime_checkable
@@ -58,12 +62,40 @@ class Taken(Unreader):  # type: ignore[misc]
 
 
 class Answers:
-    """Stands for the socket that gunicorn writes to, and sends by the intake, which waits for no client."""
+    """Stands for the socket that gunicorn writes to, and sends by the intake, which waits for no client.
+
+    gunicorn writes the head of an answer first; it is sent with the first piece of the body.
+    """
 
     def __init__(self, incoming: Incoming, intake: Intake) -> None:
         self._client = incoming.sock
-        self.sendall = partial(intake.send, incoming)
+        self._send = partial(intake.send, incoming)
+        self._head: bytes | None = None
         self.has_gone = incoming.has_gone
+
+    def begin(self) -> None:
+        """Await the next answer."""
+        self._head = b""
+
+    def sendall(self, piece: bytes) -> None:
+        """Send it, after what waits for it; raises ``OSError``."""
+        if self._head == b"":
+            self._head = piece
+            return
+        head, self._head = self._head, None
+        self._send(piece if head is None else head + piece)
+
+    def finish(self) -> None:
+        """Send what still waits; raises ``OSError``."""
+        if self._head:
+            self.sendall(b"")
+        self._head = None
+
+    def shutdown(self, how: int) -> None:
+        """As the socket's own; an answer that was cut short keeps its head."""
+        with suppress(OSError):
+            self.finish()
+        self._client.shutdown(how)
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - socket's own
         """gunicorn says so before each request; the intake's sockets never wait."""
@@ -86,6 +118,7 @@ class Connection(TConn):  # type: ignore[misc]
         """Have the parser read this next, and forget what it has read."""
         self.parser.mesg = None
         self.parser.unreader = Taken(request)
+        self.sock.begin()
 
 
 class ErrorPage:
@@ -107,6 +140,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     intake: Intake | None = None
     _told = False
+    _notified = float("-inf")
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -136,16 +170,28 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         self.intake.admit(Connection(self.cfg, client, address, listener.getsockname(), self.intake).incoming)
 
-    def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
-        """Await the connection's next request, or close it."""
+    def enqueue_req(self, conn: Any) -> None:
+        """Have a thread of the pool answer the request."""
         if self.intake is None:
-            super().finish_request(conn, fs)
-            return
-        conn.read(b"")
-        if not fs.cancelled() and fs.exception() is None and fs.result():
-            self.intake.resume(conn.incoming)
+            super().enqueue_req(conn)
         else:
-            self.intake.end(conn.incoming)
+            self.tpool.submit(self._answer, conn, self.intake)
+
+    def _answer(self, conn: Connection, intake: Intake) -> None:
+        """Answer, then await the connection's next request, or close it; gunicorn would ask its loop to do so."""
+        keep = False
+        try:
+            keep = bool(self.handle(conn))
+            conn.sock.finish()
+        except OSError:
+            keep = False
+        finally:
+            conn.read(b"")
+            go_on = partial(intake.resume if keep else intake.end, conn.incoming)
+            if self.alive:
+                go_on()
+            else:  # The loop awaits the end of each connection.
+                self.method_queue.defer(go_on)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """After a body that is not read, nothing more can be."""
@@ -157,6 +203,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer with a problem document."""
         super().handle_error(req, ErrorPage(client), addr, exc)
+
+    def notify(self) -> None:
+        """Tell the master that the worker lives: not for each event, as it looks once a second."""
+        if (now := time.monotonic()) >= self._notified + BETWEEN_NOTICES:
+            self._notified = now
+            super().notify()
 
     def murder_keepalived(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's
         """End what is late, in each round of gunicorn's loop."""
@@ -194,4 +246,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.wsgi.refused(status)
 
     def _gone(self, _: Incoming) -> None:
+        """Told by any thread; the loop counts."""
+        self.method_queue.defer(self._uncount)
+
+    def _uncount(self) -> None:
         self.nr_conns -= 1

@@ -139,7 +139,9 @@ class Intake:
         self._uncount(incoming)
         incoming.head = None
         incoming.sock.settimeout(0)
-        incoming.deadline = min(time.monotonic() + self._limits.seconds, self._last_call)
+        incoming.deadline = time.monotonic() + self._limits.seconds
+        # Looked at only now: a loop that is about to stop has either set it, or sees this deadline.
+        incoming.deadline = min(incoming.deadline, self._last_call)
         if not (incoming.buffer and self._examine(incoming)):
             self._await_request(incoming)
 

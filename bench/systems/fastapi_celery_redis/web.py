@@ -1,0 +1,23 @@
+"""The API."""
+
+from typing import Any
+
+from celery.result import AsyncResult
+from fastapi import FastAPI
+from work import add
+from work import app as celery
+
+app = FastAPI()
+
+
+@app.get("/dispatch/add/{x}/{y}")
+def dispatch(x: int, y: int) -> dict[str, str]:
+    """Start it."""
+    return {"id": add.delay(x, y).id}
+
+
+@app.get("/status/{job}")
+def status(job: str) -> dict[str, Any]:
+    """How it is, and what came of it."""
+    found = AsyncResult(job, app=celery)
+    return {"id": job, "state": found.state, "result": found.result if found.successful() else None}

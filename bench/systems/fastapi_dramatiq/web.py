@@ -1,0 +1,25 @@
+"""The API."""
+
+from typing import Any
+
+from dramatiq.results import ResultMissing
+from fastapi import FastAPI
+from work import add
+
+app = FastAPI()
+
+
+@app.get("/dispatch/add/{x}/{y}")
+def dispatch(x: int, y: int) -> dict[str, str]:
+    """Start it."""
+    return {"id": add.send(x, y).message_id}
+
+
+@app.get("/status/{job}")
+def status(job: str) -> dict[str, Any]:
+    """What came of it; Dramatiq does not tell a job that waits from one that never was."""
+    try:
+        result = add.message().copy(message_id=job).get_result()
+    except ResultMissing:
+        return {"id": job, "state": "PENDING", "result": None}
+    return {"id": job, "state": "SUCCESS", "result": result}

@@ -1,0 +1,21 @@
+"""The API."""
+
+from typing import Any
+
+from flask import Flask
+from work import add, huey
+
+app = Flask(__name__)
+
+
+@app.get("/dispatch/add/<int:x>/<int:y>")
+def dispatch(x: int, y: int) -> dict[str, str]:
+    """Start it."""
+    return {"id": add(x, y).id}
+
+
+@app.get("/status/<job>")
+def status(job: str) -> dict[str, Any]:
+    """What came of it; Huey does not tell a job that waits from one that never was."""
+    result = huey.result(job, preserve=True)
+    return {"id": job, "state": "PENDING" if result is None else "SUCCESS", "result": result}

@@ -1,0 +1,32 @@
+"""The API."""
+
+import os
+from typing import Any
+
+from flask import Flask, abort
+from redis import Redis
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from work import add
+
+app = Flask(__name__)
+redis = Redis.from_url(os.environ["BENCH_REDIS_URL"] + "/0")
+queue = Queue(connection=redis)
+
+
+@app.get("/dispatch/add/<int:x>/<int:y>")
+def dispatch(x: int, y: int) -> dict[str, str]:
+    """Start it."""
+    return {"id": queue.enqueue(add, x, y).id}
+
+
+@app.get("/status/<job>")
+def status(job: str) -> dict[str, Any]:
+    """How it is, and what came of it."""
+    try:
+        found = Job.fetch(job, connection=redis)
+    except NoSuchJobError:
+        abort(404)
+    state = found.get_status(refresh=False)
+    return {"id": job, "state": state, "result": found.return_value() if state == "finished" else None}

@@ -1,0 +1,73 @@
+"""One round of the upkeep, in a process of its own: ``python -m bench.upkeep``, in a service's folder.
+
+It prints milliseconds as JSON: ``idle``, the median of rounds in which there is nothing to
+do, and ``rescue``, the one in which the jobs of a dead worker are put back, from the look that finds it dead. The
+wait for the lease, which comes before that, is none here.
+"""
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from pacifica.dispatcher.app import DispatcherApp
+from pacifica.dispatcher.election import Election
+from pacifica.dispatcher.settings import load_settings
+from pacifica.dispatcher.store.election import ElectionStore
+from pacifica.dispatcher.upkeep import Upkeep
+
+LONG = 3600.0
+IDLE = 5
+
+
+def main() -> None:
+    """With the configuration of the working directory."""
+    app = DispatcherApp(lambda: load_settings(Path("config.ini")))
+    lease = float(sys.argv[1])
+    upkeep = _upkeep(app, lease=LONG)
+    upkeep.round()  # Statements are prepared, pages read, statistics had.
+    idle = statistics.median(_timed(upkeep) for _ in range(IDLE))
+    waiting = _upkeep(app, lease=lease)
+    waiting.round()
+    time.sleep(lease * 1.5)
+    waiting.round()
+    rescue = _timed(waiting)
+    print(json.dumps({"idle": idle, "rescue": rescue}))  # noqa: T201 - its answer
+
+
+def _upkeep(app: DispatcherApp, lease: float) -> Upkeep:
+    own = app.settings.dispatcher
+    return Upkeep(
+        app.jobs,
+        app.outbox,
+        app.workers,
+        cast("Any", _Full()),
+        retention=app.retention,
+        election=Election(ElectionStore(app.database, "bench"), lease=LONG),
+        lease=lease,
+        interval=LONG,
+        republish=0.0,
+        keep_keys=own.idempotency_seconds,
+    )
+
+
+def _timed(upkeep: Upkeep) -> float:
+    begun = time.perf_counter()
+    upkeep.round()
+    return (time.perf_counter() - begun) * 1e3
+
+
+class _Full:
+    """A broker that has lost nothing, and answers at once."""
+
+    def queue_of(self, task: str, queue: str | None) -> str | None:
+        return queue or "dispatcher"
+
+    def ready(self, name: str) -> int | None:
+        return 1_000_000
+
+
+if __name__ == "__main__":
+    main()
