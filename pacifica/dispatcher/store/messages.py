@@ -120,7 +120,8 @@ class MessageStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kind = "sqlite" if database.sqlite else "mysql" if database.mysql else "postgresql"
-        self._log = Path(f"{database.peewee.database}-wal").absolute() if database.sqlite else None
+        self.log = Path(f"{Path(database.peewee.database).resolve()}-wal") if database.sqlite else None
+        """The file to which whoever changes an SQLite database writes; it has the file's real name, not a link's."""
 
     def put(self, letters: Sequence[Letter], *, durable: bool = False) -> None:
         """Store all of these or none; ``durable`` as in ``Database.write``."""
@@ -138,10 +139,10 @@ class MessageStore:
         It is the time and size of the log, where a writer puts its change before it commits it. SQLite's
         own ``data_version`` moves exactly with the commit, and costs three times as much to ask for.
         """
-        if self._log is None:
+        if self.log is None:
             return None
         try:
-            seen = self._log.stat()
+            seen = self.log.stat()
         except OSError:
             return 0, 0
         return seen.st_mtime_ns, seen.st_size

@@ -7,7 +7,7 @@ a transport option, as the URL is always plain ``database://``:
 
 Other options: ``peewee_url`` instead of ``database``; ``lease``, the seconds after which the messages
 of a dead consumer are free again (30); ``polling_interval``, the seconds between two looks for
-messages (0.008); ``durable``, whether persistent messages are written with SQLite's
+messages where much is going on (0.004); ``durable``, whether persistent messages are written with SQLite's
 ``synchronous=FULL`` (no: of what one process writes, a power cut takes the latest first, so a row
 that says "published" never outlives its message).
 

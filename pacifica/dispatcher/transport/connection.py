@@ -19,12 +19,13 @@ from ..store.database import Database
 from ..store.messages import MessageStore
 from .channel import Declared
 from .consuming import Channel
-from .leases import Leases, Watch
+from .leases import Leases
+from .watch import Watch
 
 logger = logging.getLogger(__name__)
 
 LEASE = 30.0
-POLLING_INTERVAL = 0.008
+POLLING_INTERVAL = 0.004
 GATHER = 0.01
 """Seconds that a worker waits for more acknowledgements before it claims, while it still has much to do."""
 TURN = 0.002

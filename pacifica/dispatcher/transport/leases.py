@@ -15,59 +15,17 @@ from contextlib import suppress
 
 from ..errors import DatabaseUnavailable
 from ..store.messages import Delivery, MessageStore, Route, Wanted
+from .watch import Watch
 
 logger = logging.getLogger(__name__)
 
 ACKNOWLEDGE_AFTER = 0.02
 """Seconds that an acknowledgement waits for a claim to take it along; a crash meanwhile means a redelivery."""
-LOOK_ANYWAY = 0.5
-"""Seconds after which a look is taken although nothing was written: a lease may have run out."""
-RESTLESS = 0.25
-"""Seconds after a change to an SQLite file in which every look reads: the change shows when it is committed."""
-FILE_PAUSE = 0.015
-SERVER_PAUSE = 0.05
-"""Seconds between two looks where nothing has happened for a while: at an SQLite file, at a server's table."""
 SWEEP_EVERY = 2.0
 """Leases between two looks for temporary queues without an owner."""
 STOP_WITHIN = 5.0
 """Seconds that a closing connection waits for its thread, which a locked database may hold up."""
 LONGEST_WAIT = 3600.0
-
-
-class Watch:
-    """Tells whether there may be messages to claim, as cheaply as the database allows."""
-
-    def __init__(self, store: MessageStore, interval: float) -> None:
-        self._store = store
-        self._interval = interval
-        self._mark: tuple[int, int] | None = None
-        self._changed_at = 0.0
-        self._looked_at = 0.0
-        self.queues: Sequence[str] = ()
-        self.pause = interval
-        """Seconds to wait before the next look."""
-
-    def quiet(self) -> bool:
-        """Whether a look can be spared, as an SQLite file has not changed since the last one."""
-        mark, now = self._store.fingerprint(), time.monotonic()
-        if mark is None:
-            return False
-        if mark != self._mark:
-            self._mark, self._changed_at = mark, now
-        unchanged = now - self._changed_at > RESTLESS
-        self.pause = max(self._interval, FILE_PAUSE) if unchanged else self._interval
-        return unchanged and now - self._looked_at < LOOK_ANYWAY
-
-    def look(self) -> bool:
-        """Whether one of ``queues`` has a message."""
-        if self.quiet():
-            return False
-        self._looked_at = time.monotonic()
-        found = self._store.waiting(self.queues)
-        if self._mark is None:
-            slower = min(self.pause * 1.2, max(self._interval, SERVER_PAUSE))
-            self.pause = self._interval if found else slower
-        return found
 
 
 class Leases:
@@ -130,7 +88,7 @@ class Leases:
             self._done.add(message)
         if first:
             self._acknowledge_at = time.monotonic() + ACKNOWLEDGE_AFTER
-            self._wake.set()
+            self._rouse()
 
     def release(self, messages: Iterable[int]) -> None:
         """Make these messages free at once; if the database is away, they are when their lease ends."""
@@ -175,20 +133,20 @@ class Leases:
         self._alarm = alarm
         self._calm.set()
         self.start()
-        self._wake.set()
+        self._rouse()
 
     def calm(self) -> None:
         """All messages that the last alarm told of have been claimed."""
         if not self._calm.is_set():
             self._calm.set()
-            self._wake.set()
+            self._rouse()
 
     def stop(self) -> None:
         """End the thread, acknowledge what is done and free all else; a database that is away frees it later."""
         self._stopping = True
-        self._wake.set()
         if not self.ours:
             return
+        self._rouse()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_WITHIN)
         try:
@@ -211,8 +169,14 @@ class Leases:
                 self._back()
                 self._rest()
             self._wake.clear()
+        self._watch.close()
         with suppress(DatabaseUnavailable):
             self._store.close()
+
+    def _rouse(self) -> None:
+        """Have the thread see that there is something else to do than before."""
+        self._wake.set()
+        self._watch.wake()
 
     def _away(self, error: DatabaseUnavailable) -> None:
         """Wait a moment; an outage is told of once, when it begins."""
@@ -232,9 +196,9 @@ class Leases:
         if not self._watching():
             self._wake.wait(max(0.0, end - time.monotonic()))
             return
-        # An idle worker spends its time here. Sleeping costs half of what waiting for an event does.
-        while time.monotonic() < end and not self._wake.is_set():
-            time.sleep(self._watch.pause)
+        # An idle worker spends its time here. Dozing costs half of what waiting for an event does.
+        while (left := end - time.monotonic()) > 0 and not self._wake.is_set():
+            self._watch.doze(left)
             if not self._watch.quiet():
                 return
 

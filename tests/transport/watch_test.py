@@ -1,0 +1,164 @@
+"""How a consumer of ``database://`` notices messages on SQLite: at once, and for next to nothing while idle."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from kombu import Connection, Queue
+from kombu.asynchronous import Hub
+
+from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.messages import Letter, MessageStore
+from pacifica.dispatcher.transport import watch
+from pacifica.dispatcher.transport.watch import Ear, Watch
+
+from ..eventually import eventually
+
+LONG = 30.0
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's; elsewhere there is only polling")
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    """A fresh database, whose writer does not wait for a lock."""
+    with closing(Database(sqlite_url, busy_timeout=0.0)) as opened:
+        opened.wait_until_up(1, 0.0)
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file that something was written to."""
+    path = tmp_path / "log"
+    path.write_text("begin")
+    return path
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long it takes."""
+    begin = time.monotonic()
+    action()
+    return time.monotonic() - begin
+
+
+def append(path: Path) -> None:
+    """Write to it."""
+    with path.open("a", encoding="utf-8") as opened:
+        opened.write("more")
+
+
+@on_linux
+def test_a_write_is_heard_at_once_and_silence_lasts_as_long_as_it_was_asked_for(file: Path) -> None:
+    with closing(Ear(file)) as ear:
+        assert ear.listen(LONG)
+        writer = threading.Timer(0.1, append, (file,))
+        writer.start()
+        assert seconds(lambda: ear.listen(LONG)) < LONG
+        writer.join()
+        assert seconds(lambda: ear.listen(0.2)) >= 0.15
+
+
+@on_linux
+def test_a_long_sleep_is_ended_also_before_it_begins(file: Path) -> None:
+    with closing(Ear(file)) as ear:
+        ear.wake()
+        ear.listen(LONG)
+        ear.wake()
+        assert seconds(lambda: ear.listen(LONG)) < LONG
+        assert seconds(lambda: ear.listen(0.2)) >= 0.15
+
+
+@on_linux
+def test_another_file_of_the_same_name_is_heard(file: Path) -> None:
+    with closing(Ear(file)) as ear:
+        ear.listen(LONG)
+        file.unlink()
+        file.write_text("another")
+        assert seconds(lambda: ear.listen(LONG)) < LONG
+        append(file)
+        assert seconds(lambda: ear.listen(LONG)) < LONG
+
+
+def test_what_cannot_be_listened_to_is_told_at_once(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Ear(tmp_path / "none")) as ear:
+        assert not ear.listen(LONG)
+    assert not ear.listen(LONG)
+    ear.wake()
+    monkeypatch.setattr(watch.sys, "platform", "another")
+    with closing(Ear(file)) as ear:
+        assert not ear.listen(LONG)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_message_that_is_put_while_the_file_was_at_rest_is_found_soon(database: Database, deaf: bool) -> None:
+    store = MessageStore(database)
+    watched = Watch(store, 0.004)
+    watched.queues = ["q"]
+    if deaf:
+        watched.close()
+
+    def rest(until: float) -> bool:
+        while not (found := not watched.quiet() and watched.look()) and time.monotonic() < until:
+            watched.doze(LONG)
+        return found
+
+    assert not rest(time.monotonic() + 0.5)
+    writer = threading.Timer(0.1, store.put, ([Letter("q", "a")],))
+    writer.start()
+    assert rest(time.monotonic() + LONG)
+    writer.join()
+    watched.close()
+
+
+def test_what_is_idle_takes_no_write_lock(database: Database, sqlite_url: str) -> None:
+    failures: list[str] = []
+    database.on_failure = failures.append
+    hub = Hub()
+    with (
+        closing(Database(sqlite_url)) as other,
+        closing(hub),
+        Connection("database://", transport_options={"database": database}) as connection,
+        connection.Consumer([Queue("q")], callbacks=[lambda body, message: message.ack()]),
+    ):
+
+        def idle(_: object) -> None:
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=1)
+            connection.register_with_event_loop(hub)
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                hub.run_once()
+
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)
+        other.write(idle)
+        assert failures == []
+        with pytest.raises(DatabaseUnavailable):
+            other.write(lambda _: connection.Producer().publish("a", routing_key="q"))
+
+
+def test_a_worker_of_an_event_loop_is_told_of_a_message_while_its_consumers_rest(
+    database: Database, sqlite_url: str
+) -> None:
+    hub, got = Hub(), []
+    with (
+        closing(Database(sqlite_url)) as other,
+        closing(hub),
+        Connection("database://", transport_options={"database": database}) as connection,
+        connection.Consumer([Queue("q")], callbacks=[lambda body, message: (got.append(body), message.ack())]),
+    ):
+        connection.register_with_event_loop(hub)
+        for number in range(3):
+            end = time.monotonic() + 0.4
+            while time.monotonic() < end:
+                hub.run_once()
+            Connection("database://", transport_options={"database": other}).Producer().publish(number, routing_key="q")
+            eventually(lambda number=number: (hub.run_once(), got[-1:] == [number])[1])
+    assert got == [0, 1, 2]
