@@ -15,23 +15,23 @@ from .logformat import FIELDS
 class Line(logging.LogRecord):
     """A record that knows when, who and what; the rest is the same for all."""
 
-    pathname = filename = module = funcName = ""  # noqa: N815 - logging's
-    lineno = 0
-    msecs = relativeCreated = 0.0  # noqa: N815 - logging's
-    exc_info = exc_text = stack_info = taskName = None  # noqa: N815 - logging's
-    processName = "MainProcess"  # noqa: N815 - logging's
-
     def __init__(self, name: str, level: int, text: str, args: tuple[object, ...], fields: dict[str, Any]) -> None:
+        vars(self).update(_SAME)
         self.name = name
         self.msg = text
         self.args = args
         self.levelno = level
         self.levelname = logging.getLevelName(level)
-        self.created = time.time()
+        self.created = now = time.time()
+        self.msecs = int(now % 1 * 1000) + 0.0
+        self.relativeCreated += (now - _SAME["created"]) * 1000
         self.process = os.getpid()
         self.thread = threading.get_ident()
         self.threadName = threading.current_thread().name
         setattr(self, FIELDS, fields)
+
+
+_SAME = vars(logging.makeLogRecord({"pathname": "(unknown file)", "filename": "(unknown file)"}))
 
 
 def write(logger: logging.Logger, level: int, text: str, *args: object, **fields: Any) -> None:
