@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from .processes import LIVE, SETTINGS, Processes
 from .services import (
@@ -24,6 +25,10 @@ from .services import (
     redis_database,
     require,
 )
+
+# A busy machine is no counterexample.
+settings.register_profile("pacifica", deadline=None)
+settings.load_profile("pacifica")
 
 SHOWN = 20_000
 """How many of the last characters of each process's output a report shows."""

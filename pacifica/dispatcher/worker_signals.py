@@ -60,6 +60,7 @@ def connect(app: Any) -> None:
     signals.task_prerun.connect(_begin)
     signals.task_postrun.connect(_end)
     signals.worker_before_create_process.connect(_share)
+    signals.worker_process_init.connect(_own)
     signals.worker_process_shutdown.connect(lambda **_: app.tracing.flush(), weak=False)
 
 
@@ -72,10 +73,18 @@ def _dress(app: Any, handlers: list[logging.Handler]) -> None:
 
 
 def _share(**_: Any) -> None:
-    """Before the first fork: what the collector of cycles never looks at again stays one memory for all children."""
+    """Before the first fork: what the collector of cycles leaves alone stays one memory for all children."""
     if not gc.get_freeze_count():
         gc.collect()
         gc.freeze()
+
+
+def _own(**_: Any) -> None:
+    """In a child: what it has from its parent and lets go, such as a connection to the broker, is collected in time.
+
+    That is when the collector looks at old objects, which it does the less often the more of them there are.
+    """
+    gc.unfreeze()
 
 
 def _begin(task_id: str, task: Any, **_: Any) -> None:
