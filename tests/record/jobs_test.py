@@ -1,6 +1,8 @@
 """The job rows on each database: every move, and every report that comes too late."""
 
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -15,6 +17,8 @@ from pacifica.dispatcher.store.idempotency import Key
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
+from ..eventually import eventually
+from ..services import POSTGRESQL
 from .conftest import a_job, all_at_once
 
 NASTY = ["\0", "\ud800", "😀 é", "'; DROP TABLE job; --", "\\", "%s ? {}", "x" * 200_000, ""]
@@ -171,6 +175,61 @@ def test_an_attempt_takes_few_statements(database: Database, jobs: JobStore, mon
         assert claimed == ["begin", "statement", *read_back, "statement", "commit"]
         assert said == ["begin", "statement", "statement", "commit"]
     assert jobs.events(job.uuid)[1].data == {"attempt": 1, "worker": "celery@h"}
+
+
+def test_dispatches_that_come_together_share_a_commit_and_none_another_ones_fault(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, go = add(jobs), threading.Event()
+    write, writes = database.write, []
+
+    def slowly(change: Callable[[peewee.Database], Any], **options: Any) -> Any:
+        writes.append(1)
+        if len(writes) == 1:
+            assert go.wait(20)
+        return write(change, **options)
+
+    monkeypatch.setattr(database, "write", slowly)
+    fresh = [a_job() for _ in range(5)]
+
+    def first() -> str | None:
+        return jobs.add(fresh[:1])
+
+    def other(job: Job) -> str | None:
+        eventually(lambda: bool(writes))
+        return jobs.add([job])
+
+    def begin() -> None:
+        eventually(lambda: len(jobs._together._waiting) == len(fresh))
+        go.set()
+
+    others = [partial(other, job) for job in (*fresh[1:], known)]
+    answers = all_at_once(database, [first, *others, begin])
+    assert [answer for answer in answers if answer is not None] == [known.uuid]
+    assert len(writes) == 1 + 1 + len(others)  # The first; all others together, which one of them spoils; each alone.
+    assert all(kinds(jobs, job) == ["PENDING"] for job in (*fresh, known))
+
+
+def test_a_move_whose_answer_is_lost_is_not_made_again_unasked(
+    make_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(make_database(POSTGRESQL))) as database:
+        database.wait_until_up(1, 0.0)
+        jobs = JobStore(database)
+        job = add(jobs)
+        execute = database.peewee.execute_sql
+
+        def lose_answer(*given: Any) -> Any:
+            execute(*given)
+            monkeypatch.undo()
+            raise peewee.OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(database.peewee, "execute_sql", lose_answer)
+        with pytest.raises(DatabaseUnavailable):
+            jobs.claim(job.uuid, token="token", worker="w", holder="h", retries=0, at=now(), again=False)
+        monkeypatch.undo()
+        assert claim(jobs, job) is not None
+        assert kinds(jobs, job) == ["PENDING", "STARTED"]
 
 
 def test_a_claim_starts_a_job_and_gives_its_arguments(jobs: JobStore) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -111,3 +112,39 @@ def test_who_waits_too_long_for_a_turn_is_told_and_forgotten() -> None:
     first.join(20)
     together("next")
     assert held.calls == [["first"], ["next"]]
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_who_is_told_to_end_while_it_waits_holds_up_nobody(leads: bool) -> None:
+    class Interrupted(Together[str]):
+        def _await(self, entry: Any) -> None:
+            if entry.item != "interrupted":
+                super()._await(entry)
+                return
+            eventually(lambda: len(self._waiting) == 2)  # Another one waits behind it.
+            if leads:
+                held.go.set()
+                eventually(lambda: entry.leads)
+            raise KeyboardInterrupt
+
+    together = Interrupted(held := Held(), 1, 20)
+    told: list[str] = []
+
+    def ask(item: str) -> None:
+        try:
+            together(item)
+            told.append(item)
+        except KeyboardInterrupt:
+            told.append(f"{item} ended")
+            held.go.set()
+
+    threads = []
+    for number, item in enumerate(("first", "interrupted", "behind")):
+        threads.append(threading.Thread(target=ask, args=(item,), daemon=True))
+        threads[-1].start()
+        eventually(lambda n=number: bool(held.calls) and (len(together._waiting) >= n or "interrupted ended" in told))
+    for thread in threads:
+        thread.join(20)
+    assert sorted(told) == ["behind", "first", "interrupted ended"]
+    assert held.calls == [["first"], ["behind"]]
+    assert not together._busy

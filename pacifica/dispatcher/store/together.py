@@ -41,11 +41,15 @@ class Together(Generic[Item]):
         entry = _Entry(item)
         with self._lock:
             self._waiting.append(entry)
-            leads, self._busy = not self._busy, True
-        if not leads:
-            self._await(entry)
-        if not entry.done:
-            self._lead()
+            entry.leads, self._busy = not self._busy, True
+        try:
+            if not entry.leads:
+                self._await(entry)
+            if not entry.done:
+                self._lead()
+        except BaseException:  # Such as a task's time limit, which may come at any moment.
+            self._withdraw(entry)
+            raise
         if entry.error is not None:
             raise entry.error
 
@@ -61,6 +65,15 @@ class Together(Generic[Item]):
             raise DatabaseUnavailable("The database cannot do that now (others wait before this one).")
         entry.turn.acquire()
 
+    def _withdraw(self, entry: "_Entry[Item]") -> None:
+        """Nobody waits for it any more; what another thread has in hand is carried out all the same."""
+        with self._lock:
+            if entry not in self._waiting:
+                return
+            self._waiting.remove(entry)
+            if entry.leads:
+                self._hand_on()
+
     def _lead(self) -> None:
         with self._lock:
             entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
@@ -70,15 +83,18 @@ class Together(Generic[Item]):
             with self._lock:
                 # Where this thread was told to end, the others' items are left to the others.
                 self._waiting.extendleft(reversed([entry for entry in entries[1:] if not entry.done]))
-                following = self._waiting[0] if self._waiting else None
-                self._busy = following is not None
-                if following is not None:
-                    following.leads = True
-            if following is not None:
-                following.turn.release()
+                self._hand_on()
             for entry in entries:
                 if entry.done:
                     entry.turn.release()
+
+    def _hand_on(self) -> None:
+        """Have the next one lead, if there is one; the lock is held."""
+        following = self._waiting[0] if self._waiting else None
+        self._busy = following is not None
+        if following is not None:
+            following.leads = True
+            following.turn.release()
 
     def _carry_out_all(self, entries: "Sequence[_Entry[Item]]") -> None:
         try:
