@@ -7,7 +7,6 @@ reads requests itself, and a client that sends slowly holds a thread.
 import socket
 import sys
 import time
-from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, runtime_checkable
@@ -90,12 +89,6 @@ class Answers:
         if self._head:
             self.sendall(b"")
         self._head = None
-
-    def shutdown(self, how: int) -> None:
-        """As the socket's own; an answer that was cut short keeps its head."""
-        with suppress(OSError):
-            self.finish()
-        self._client.shutdown(how)
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - socket's own
         """gunicorn says so before each request; the intake's sockets never wait."""
