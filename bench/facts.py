@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,11 +23,11 @@ for name in sys.argv[1:]:
 """
 
 
-def gather(servers: Servers, systems: Iterable[System], arguments: list[str]) -> dict[str, Any]:
-    """All of it, as values that JSON has."""
+def gather(servers: Servers, systems: Iterable[System], command: str) -> dict[str, Any]:
+    """All of it, as values that JSON has; ``command`` is what was given."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "bench", *arguments]),
+        "command": command,
         "commit": _commit(),
         "machine": {
             "cpu": _cpu(),

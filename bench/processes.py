@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ASKED = 20.0
 """Seconds in which a process that was asked to end may do so; then its whole group is killed."""
+TICK = os.sysconf("SC_CLK_TCK")
 FOREIGN = re.compile(
     r"DISPATCHER_|(BROKER|PEEWEE)_URL$|(CELERY|GUNICORN|FLOWER|UVICORN|COVERAGE)_|WEB_CONCURRENCY$|PYTHON|VIRTUAL_ENV$"
 )
@@ -94,11 +95,7 @@ class Group:
 
     def pids(self) -> list[int]:
         """These processes and all that descend from them."""
-        found = [process.popen.pid for process in self.processes]
-        children = _children()
-        for pid in found:  # It grows while it is read.
-            found.extend(children.get(pid, []))
-        return found
+        return family(process.popen.pid for process in self.processes)
 
     def pss(self) -> float:
         """Their memory in MB (10^6 bytes), pages that several share counted once among all who share them."""
@@ -106,7 +103,7 @@ class Group:
 
     def cpu(self) -> float:
         """Seconds of processor time that they have used until now, children that ended included."""
-        return sum(map(_cpu, self.pids()))
+        return cpu(self.pids())
 
     def stop(self) -> None:
         """Ask all to end, the last started first, and kill what is still there after a while."""
@@ -132,6 +129,37 @@ def group(folder: Path, env: Mapping[str, str]) -> Iterator[Group]:
         yield made
     finally:
         made.stop()
+
+
+def family(pids: Iterable[int]) -> list[int]:
+    """These processes and all that descend from them."""
+    found = list(dict.fromkeys(pids))
+    children = _children()
+    for pid in found:  # It grows while it is read.
+        found.extend(child for child in children.get(pid, []) if child not in found)
+    return found
+
+
+def named(name: str) -> list[int]:
+    """The processes of this machine whose program has that name (at most 15 characters)."""
+    found = []
+    for told in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            if told.read_text(encoding="utf-8", errors="replace").strip() == name:
+                found.append(int(told.parent.name))
+    return found
+
+
+def cpu(pids: Iterable[int]) -> float:
+    """Seconds of processor time that these have used until now, with their children that ended."""
+    return sum(map(_cpu, pids))
+
+
+def machine_cpu() -> float:
+    """Seconds of processor time that this machine's cores have worked until now, for whomever."""
+    fields = Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]
+    idle = int(fields[3]) + int(fields[4])
+    return (sum(map(int, fields)) - idle) / TICK
 
 
 def free_port() -> int:
@@ -174,5 +202,5 @@ def _pss(pid: int) -> int:
 def _cpu(pid: int) -> float:
     with suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return sum(map(int, fields[11:15])) / TICK
     return 0.0

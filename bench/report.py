@@ -1,6 +1,6 @@
 """Figures as Markdown, from the JSON alone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from .results import Results
@@ -18,15 +18,21 @@ def write(results: Results, folder: Path) -> Path:
     return made
 
 
-def text(results: Results, plots: set[str] = frozenset()) -> str:  # type: ignore[assignment]
-    """The whole page; ``plots`` are the names of the tables that are drawn."""
+def text(
+    results: Results,
+    plots: Collection[str] = (),
+    scenes: Iterable[Scene] = tuple(ALL.values()),
+    title: str = "Figures",
+    raw: str = "results.json",
+) -> str:
+    """The whole page; ``plots`` are the names of the tables that are drawn, ``raw`` is the JSON's name."""
     tried = {one.scene for one in (*results.records, *results.not_run)}
-    scenes = [_scene(results, scene, plots) for scene in ALL.values() if scene.name in tried]
-    parts = [_head(results), *scenes, _systems(results)]
+    shown = [_scene(results, scene, plots) for scene in scenes if scene.name in tried]
+    parts = [_head(results, title, raw), *shown, _systems(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(results: Results) -> str:
+def _head(results: Results, title: str, raw: str) -> str:
     facts = results.facts
     machine = facts["machine"]
     servers = ", ".join(f"{name} {version}" for name, version in facts["servers"].items())
@@ -34,15 +40,15 @@ def _head(results: Results) -> str:
     hardware = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}"
     medians = f"Medians of {rounds} round{'s' * (rounds != 1)}, with the least and the greatest in parentheses."
     return (
-        "# Figures\n\n"
+        f"# {title}\n\n"
         f"Made by `{facts['command']}` on {facts['date']}, commit {facts['commit'] or 'unknown'}; "
         f"{hardware}; {servers}; {facts['wrk']}.\n{medians} "
-        "How each system is set up: [README.md](../README.md). All raw figures: [results.json](results.json)."
+        f"How each system is set up: [README.md](../README.md). All raw figures: [{raw}]({raw})."
     )
 
 
-def _scene(results: Results, scene: Scene, plots: set[str]) -> str:
-    parts = [f"## {scene.title}"]
+def _scene(results: Results, scene: Scene, plots: Collection[str]) -> str:
+    parts = [f"## {scene.title}", scene.note]
     for table in scene.tables:
         shown = _table(results, scene, table)
         if shown:

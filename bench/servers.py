@@ -22,13 +22,14 @@ import redis
 from kombu import Connection, Exchange, Queue
 from psycopg import sql
 
-from .processes import Command, Group, answers, free_port
+from .processes import Command, Group, answers, free_port, named
 
 RABBITMQ = "RabbitMQ"
 POSTGRESQL = "PostgreSQL"
 REDIS = "Redis"
 RABBITMQ_URL = os.environ.get("BENCH_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/%2F")
 POSTGRESQL_URL = os.environ.get("BENCH_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1/postgres")
+PROGRAMS = {RABBITMQ: "beam.smp", POSTGRESQL: "postgres"}
 WAIT = 15.0
 
 
@@ -65,6 +66,12 @@ class Servers:
         with closing(redis.Redis.from_url(url, socket_timeout=WAIT)) as client:
             client.flushall()
         return url
+
+    def pids(self, name: str) -> list[int]:
+        """Processes of that server, from which all others of it descend; none where it is not on this machine."""
+        if name == REDIS:
+            return [process.popen.pid for process in self._group.processes]
+        return named(PROGRAMS[name])
 
     def versions(self) -> dict[str, str]:
         """The version of each that is there."""

@@ -1,14 +1,14 @@
 """What lies beneath all: how fast its parts are alone on this machine."""
 
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from ..processes import Command, Group, group
-from ..servers import RABBITMQ, lend
+from ..processes import Command, Group, Process, group
+from ..servers import RABBITMQ, Servers, lend
 from ..systems.system import OURS, ROOT
 from .scene import Figure, Round, Scene, Table
 from .webs import page_rate
@@ -47,36 +47,32 @@ class Limits(Scene):
             if missing:
                 this.leave_out(row, missing)
             else:
-                this.attempt(row, lambda row=row: this.record(row, rate=_alone(this, row)))
+                this.attempt(row, lambda row=row: this.record(row, rate=_rate(this, row)))
 
 
-def _alone(this: Round, row: str) -> float:
-    needs = () if row.startswith("sqlite") else (RABBITMQ,)
+@contextmanager
+def alone(servers: Servers, *needs: str) -> Iterator[tuple[Path, Group]]:
+    """A working directory, and processes in it that find ``bench`` and the empty tasks."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-limit-", ignore_cleanup_errors=True)))
-        told = lend(stack, this.servers, needs)
-        paths = {"PYTHONPATH": f"{ROOT.parent}:{TASKS}"}
-        processes = stack.enter_context(group(folder, told | paths))
-        if row == "worker":
-            return _worker(this, folder, processes)
-        _run(processes, row, this.sizes.seconds)
-        return float((folder / f"{row}.log").read_text(encoding="utf-8").splitlines()[-1])
+        told = lend(stack, servers, needs)
+        yield folder, stack.enter_context(group(folder, told | {"PYTHONPATH": f"{ROOT.parent}:{TASKS}"}))
 
 
-def _run(processes: Group, what: str, seconds: float) -> None:
+def run(processes: Group, what: str, seconds: float = 0) -> None:
+    """One of ``bench.limits``, until it has ended."""
     processes.run(Command(what, [OURS / "python", "-m", "bench.limits", what, str(seconds)]), seconds + 60)
 
 
-def _worker(this: Round, folder: Path, processes: Group) -> float:
-    number = max(200, round(EMPTY * this.sizes.seconds / 5))
-    _run(processes, f"fill-{number}", 0)
+def start_worker(folder: Path, processes: Group) -> Process:
+    """Celery's prefork worker of the empty tasks, with two processes."""
     name = f"limit-{folder.name}@%h"
-    processes.start(Command("worker", [OURS / "celery", "-A", "work", "worker", "-n", name, "-c", "2"]))
-    times = [_await(folder / f"{name}.time", processes) for name in ("begun", "ended", "ended-too")]
-    return number / (max(times) - times[0])
+    return processes.start(Command("worker", [OURS / "celery", "-A", "work", "worker", "-n", name, "-c", "2"]))
 
 
-def _await(file: Path, processes: Group) -> float:
+def noted(name: str, folder: Path, processes: Group) -> float:
+    """When (``time.time()``) the worker came to the task that notes it under this name; it is waited for."""
+    file = folder / f"{name}.time"
     until = time.monotonic() + 120
     while not file.exists():
         processes.must_live()
@@ -84,3 +80,19 @@ def _await(file: Path, processes: Group) -> float:
             raise TimeoutError(f"the worker did not come to {file.name}")
         time.sleep(0.02)
     return float(file.read_text(encoding="ascii"))
+
+
+def _rate(this: Round, row: str) -> float:
+    with alone(this.servers, *(() if row.startswith("sqlite") else (RABBITMQ,))) as (folder, processes):
+        if row == "worker":
+            return _worker(this, folder, processes)
+        run(processes, row, this.sizes.seconds)
+        return float((folder / f"{row}.log").read_text(encoding="utf-8").splitlines()[-1])
+
+
+def _worker(this: Round, folder: Path, processes: Group) -> float:
+    number = max(200, round(EMPTY * this.sizes.seconds / 5))
+    run(processes, f"fill-{number}")
+    start_worker(folder, processes)
+    times = [noted(name, folder, processes) for name in ("begun", "ended", "ended-too")]
+    return number / (max(times) - times[0])

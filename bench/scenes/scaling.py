@@ -1,12 +1,10 @@
 """One worker process and two, on the same backlog: what doubles, and what the machine has no core for."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
-from ..processes import Process
+from ..processes import Process, machine_cpu
 from ..servers import POSTGRESQL
 from ..statistics import Comparison
 from ..systems.ours import Parts, fresh_parts, store_missing, told
@@ -19,7 +17,6 @@ WORK: Mapping[str, tuple[str, Sequence[int], int, str]] = {
 }
 """By row, without the number of processes: task, arguments, how many, title."""
 ROUNDS = 3
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Scaling(Scene):
@@ -90,6 +87,4 @@ def _drained(one: Parts, web: Process, row: str, part: float, number: int) -> Ma
 
 def _used(one: Parts, web: Process, worker: Process) -> tuple[float, float, float]:
     """Seconds of processor time: of the machine, the web server, the worker."""
-    fields = Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]
-    idle = int(fields[3]) + int(fields[4])
-    return (sum(map(int, fields)) - idle) / TICK, one.alone(web).cpu(), one.alone(worker).cpu()
+    return machine_cpu(), one.alone(web).cpu(), one.alone(worker).cpu()

@@ -109,6 +109,8 @@ class Scene(ABC):
     rows: ClassVar[Mapping[str, str]] = {}
     """Titles of rows that are no systems."""
     needs: ClassVar[tuple[str, ...]] = ()
+    note: ClassVar[str] = ""
+    """What a reader must know before the tables, in Markdown."""
 
     @abstractmethod
     def measure(self, this: Round) -> None:

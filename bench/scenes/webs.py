@@ -7,7 +7,7 @@ from .. import wrk
 from ..load import dispatch_for
 from ..requesting import Request
 from ..statistics import Comparison
-from ..systems.bare import bare_page
+from ..systems.bare import Page, bare_page
 from ..systems.system import System, running
 from .peers import DISPATCH, DONE, PEERS
 from .scene import Round, Scene, Table
@@ -46,8 +46,13 @@ class Webs(Scene):
 
 def page_rate(this: Round, processes: int) -> float:
     """Answers per second of a CherryPy page that does nothing; 0 processes are CherryPy's own server."""
-    with bare_page(processes) as (url, folder):
-        wrk.run(url, Request("/"), this.sizes.warm_up, folder, this.sizes.connections)
-        load = wrk.run(url, Request("/"), this.sizes.seconds, folder, this.sizes.connections)
+    with bare_page(processes) as page:
+        ask_page(this, page, this.sizes.warm_up)
+        return ask_page(this, page, this.sizes.seconds).rate
+
+
+def ask_page(this: Round, page: Page, seconds: float) -> wrk.Load:
+    """Load for that time, of which no request may be refused."""
+    load = wrk.run(page.url, Request("/"), seconds, page.folder, this.sizes.connections)
     assert not load.refused, f"{load.refused} requests were refused"
-    return load.rate
+    return load

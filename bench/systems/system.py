@@ -72,7 +72,7 @@ class System(ABC):
     def missing(self, servers: Servers) -> str:
         """Why it cannot be measured, as a sentence; empty when it can."""
         if not (self.environment / "python").exists():
-            return f"{self.environment.parent} is not there (make bench installs it)"
+            return f"{ROOT.name}/{self.environment.parent.name} is not there (make bench installs it)"
         return servers.missing(*self.needs)
 
     def prepare(self, place: Place, processes: Group) -> None:  # noqa: B027 - most need nothing
