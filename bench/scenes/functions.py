@@ -80,7 +80,7 @@ def figures(seen: stacks.Stacks, seconds: float) -> dict[str, float]:
     within = stacks.all_functions(seen)
     for name, share in list(stacks.own_functions(seen).items())[:SHOWN]:
         found |= {f"{OWN} {name}": share, f"{WHOLE} {name}": within[name]}
-    return found
+    return {name: round(value, 2) for name, value in found.items()}
 
 
 def text(results: Results) -> str:

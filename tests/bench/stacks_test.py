@@ -1,10 +1,15 @@
 """What is read of py-spy's stacks."""
 
+from pathlib import Path
+
 import pytest
 
 from bench import stacks
 from bench.results import Record, Results
 from bench.scenes import functions
+from bench.scenes.scene import Round, Sizes
+from bench.servers import Servers
+from bench.systems import ALL
 
 SITE = "/home/somebody/.venv/lib/python3.11/site-packages"
 WORKER = f"Worker.run ({SITE}/gunicorn/workers/gthread.py:10)"
@@ -80,6 +85,16 @@ def test_the_text_has_medians_by_own_time(seen: stacks.Stacks) -> None:
         "   31.5    31.5  dumps (json/__init__.py:60)",
     ]
     assert len(lines) == 7
+
+
+def test_without_py_spy_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functions, "SPY", tmp_path / "py-spy")
+    monkeypatch.setattr(type(ALL["pacifica"]), "missing", lambda *_: "")
+    scene, results = functions.Functions(), Results({})
+    with Servers(tmp_path) as servers:
+        scene.measure(Round(scene, 1, Sizes(), servers, results, [], tmp_path, lambda _: None))
+    (left_out,) = results.not_run
+    assert (left_out.reason, left_out.failed) == ("py-spy is not installed (make bench installs it)", False)
 
 
 def test_a_process_is_told_how_much_of_the_time_it_had(seen: stacks.Stacks) -> None:
