@@ -16,6 +16,7 @@ from .app import DispatcherApp
 from .errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from .logsetup import configure
 from .settings import load_settings
+from .web.brief import Brief
 from .web.requestlog import use_files
 from .web.server.embedded import Server
 from .web.tracing import trace_requests
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cherrypy.server.instance = Server(cherrypy.server, app.settings.dispatcher.body_limit)
     engine = cherrypy.engine
     cherrypy.server.instance.on_refusal = app.monitor.counts.unread
+    cherrypy.server.instance.is_brief = Brief(files=app.database.sqlite)
     app.feed.places = min(app.feed.places, cherrypy.server.thread_pool // 2)
     app.watch()
     engine.subscribe("stop", app.feed.stop, priority=10)  # Before the server waits for its threads.

@@ -18,8 +18,10 @@ from .errors import CannotStart, ConfigError, DispatcherError
 from .logsetup import configure
 from .settings import load_settings
 from .web import problem
+from .web.brief import Brief
 from .web.requestlog import RequestLog
 from .web.server.intake import Limits
+from .web.serving import keep
 from .web.tracing import trace_requests
 
 logger = logging.getLogger(__name__)
@@ -33,13 +35,14 @@ class LazyApplication:
     A server that knows sets ``threads``, how many requests it answers at a time, and calls ``begin`` before it
     serves, and ``stop`` when it begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps
     threads waiting. It calls ``refused`` for each request that it answers by itself, which ``on_refusal`` is then
-    told.
+    told. ``brief`` is what it then asks by ``is_brief`` (``web.brief``).
     """
 
     def __init__(self, build: Callable[[], WsgiApplication]) -> None:
         self.threads: int | None = None
         self.on_stop: list[Callable[[], object]] = []
         self.on_refusal: Callable[[int], object] = lambda _: None
+        self.brief: Callable[[bytes, int], bool] = lambda _head, _body: False
         self._build = build
         self._lock = threading.Lock()
         self._application: WsgiApplication | None = None
@@ -74,6 +77,15 @@ class LazyApplication:
         """A request was refused with that status before it was read."""
         self.on_refusal(status)
 
+    def is_brief(self, head: bytes, body: int) -> bool:
+        """Whether the server's loop may answer a request with that head, and so many bytes of body, by itself."""
+        return self.brief(head, body)
+
+    @staticmethod
+    def keep() -> Callable[[], object]:
+        """What a thread holds for the request that it answers, given back to it when that is called."""
+        return keep()
+
     @staticmethod
     def body_limit() -> int:
         """The largest request body in bytes; the default, where the configuration has a fault: requests tell of it."""
@@ -105,6 +117,7 @@ def build() -> WsgiApplication:
     app.watch()
     application.on_refusal = app.monitor.counts.unread
     application.on_stop.append(app.feed.stop)
+    application.brief = Brief(files=app.database.sqlite)
     app.relay.start()
     app.upkeep.start()
     atexit.register(app.relay.stop)

@@ -1,5 +1,6 @@
 """A database that is restarted, late, locked, full, read-only, or empty with many who want to fill it."""
 
+import signal
 import sqlite3
 import subprocess
 import time
@@ -143,6 +144,48 @@ def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_ma
     bench.worker()
     assert [bench.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
     bench.once_final([before, after])
+
+
+@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
+def test_dispatches_that_wait_for_a_locked_sqlite_file_keep_no_thread_from_others(
+    make_bench: Make, server: str
+) -> None:
+    bench = make_bench(lease_seconds=3)
+    processes = bench.processes
+    stack = Stack(processes, processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web())
+    before = stack.dispatch("double", 1)
+    with ThreadPoolExecutor(40) as clients:
+        with locked(bench):
+            answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(40)]
+            pass_by(1)
+            assert not any(answer.done() for answer in answers), "a server has fewer threads than there are dispatches"
+            assert stack.status(before)["uuid"] == before
+            assert stack.get("/health/ready").status_code == 200
+        uuids = [before, *(answer.result().json()["uuid"] for answer in answers)]
+    bench.worker()
+    for uuid in uuids:
+        assert bench.ended(uuid, 30).state == "SUCCESS"
+    bench.once_final(uuids)
+
+
+@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
+def test_a_server_that_stops_answers_the_dispatches_that_wait_for_a_locked_sqlite_file(
+    make_bench: Make, server: str
+) -> None:
+    bench = make_bench(lease_seconds=3)
+    processes = bench.processes
+    web = processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web()
+    stack = Stack(processes, web)
+    stack.dispatch("double", 1)
+    with ThreadPoolExecutor(3) as clients:
+        with locked(bench):
+            answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(3)]
+            pass_by(0.5)
+            web.send(signal.SIGTERM)
+            pass_by(1)
+            assert not any(answer.done() for answer in answers)
+        assert [answer.result().status_code for answer in answers] == [202] * 3
+    web.wait()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from selectors import DefaultSelector
 
 import pytest
 
+from pacifica.dispatcher.web.server.head import Head
 from pacifica.dispatcher.web.server.intake import CHUNK, LINGER, SPARE, Incoming, Intake, Limits
 
 from ..eventually import eventually
@@ -23,8 +24,11 @@ class Loop:
         self._selector = stack.enter_context(DefaultSelector())
         self.ready: list[tuple[Incoming, bytes]] = []
         self.gone: list[Incoming] = []
-        self.intake = Intake(self._selector, limits, lambda *given: self.ready.append(given), self.gone.append)
+        self.intake = Intake(self._selector, limits, self._take, self.gone.append)
         stack.callback(self._give_back)
+
+    def _take(self, incoming: Incoming, head: Head, body: bytes) -> None:
+        self.ready.append((incoming, head.text + body))
 
     def _give_back(self) -> None:
         self.intake.close()

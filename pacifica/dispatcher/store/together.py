@@ -2,22 +2,25 @@
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from ..errors import DatabaseUnavailable
+from ..pausing import Host, here
 
 Item = TypeVar("Item")
 
 
 class Together(Generic[Item]):
-    """``carry_out`` is called with the items of all threads that came while it was at work for others before.
+    """``carry_out`` is called with the items of all who came while it was at work for others before.
 
     The first thread that comes does it, for all that wait, at most ``most``; then the next one that waits goes on. So
-    whoever comes alone waits for nobody, and no thread works for others twice. When ``carry_out`` fails for several,
-    each is tried alone, as it may be the fault of one; but not when the database is away, which all are told.
-    Where a thread is told to end in the middle, what others asked for is tried again.
+    whoever comes alone waits for nobody, and no thread works for others twice. A loop (``pausing.Host``) goes on with
+    other requests: a thread beside it does it for those of a round. When ``carry_out`` fails for several, each is tried
+    alone, as it may be the fault of one; but not when the database is away, which all are told. Where a thread is told
+    to end in the middle, what others asked for is tried again.
 
     ``patience`` is the seconds after which who waits for its turn gives up, with ``DatabaseUnavailable``.
     """
@@ -38,20 +41,41 @@ class Together(Generic[Item]):
 
     def __call__(self, item: Item) -> None:
         """Return when the item was carried out; raises what ``carry_out`` raises for it."""
-        entry = _Entry(item)
-        with self._lock:
-            self._waiting.append(entry)
-            entry.leads, self._busy = not self._busy, True
+        host = here.host
+        entry = _Entry(item, host)
         try:
-            if not entry.leads:
-                self._await(entry)
-            if not entry.done:
-                self._lead()
+            if host is not None:
+                host.pause(lambda go_on: self._leave_to_others(entry, go_on))
+            else:
+                if not self._join(entry):
+                    self._await(entry)
+                if not entry.done:
+                    self._lead()
         except BaseException:  # Such as a task's time limit, which may come at any moment.
             self._withdraw(entry)
             raise
         if entry.error is not None:
             raise entry.error
+
+    def _join(self, entry: "_Entry[Item]") -> bool:
+        """Have it wait with the others; returns whether it leads."""
+        with self._lock:
+            self._waiting.append(entry)
+            entry.leads, self._busy = not self._busy, True
+            return entry.leads
+
+    def _leave_to_others(self, entry: "_Entry[Item]", go_on: Callable[[], object]) -> None:
+        entry.go_on = go_on
+        if self._join(entry):
+            self._have_led(entry)
+
+    def _have_led(self, entry: "_Entry[Item]") -> None:
+        """Have it lead, or its host's other thread for it."""
+        entry.leads = True
+        if entry.host is None:
+            entry.turn.release()
+        else:
+            entry.host.aside(self._lead)
 
     def _await(self, entry: "_Entry[Item]") -> None:
         """Until another thread has carried it out, or says that this one is to lead."""
@@ -62,9 +86,7 @@ class Together(Generic[Item]):
             if late:
                 self._waiting.remove(entry)
         if late:
-            raise DatabaseUnavailable(
-                "The database cannot do that now (it is locked or slow: others wait before this one)."
-            )
+            raise _too_late()
         entry.turn.acquire()
 
     def _withdraw(self, entry: "_Entry[Item]") -> None:
@@ -73,14 +95,14 @@ class Together(Generic[Item]):
             if entry not in self._waiting:
                 return
             self._waiting.remove(entry)
-            if entry.leads:
+            if entry.leads and entry.host is None:
                 self._hand_on()
 
     def _lead(self) -> None:
         with self._lock:
             entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
         try:
-            self._carry_out_all(entries)
+            self._carry_out_all(self._in_time(entries))
         finally:
             with self._lock:
                 # Where this thread was told to end, the others' items are left to the others.
@@ -88,17 +110,26 @@ class Together(Generic[Item]):
                 self._hand_on()
             for entry in entries:
                 if entry.done:
-                    entry.turn.release()
+                    entry.let_go()
+
+    def _in_time(self, entries: "Sequence[_Entry[Item]]") -> "Sequence[_Entry[Item]]":
+        """Those that have not waited for too long; a thread sees to that itself."""
+        begin = time.monotonic() - self._patience
+        late = [entry for entry in entries if entry.host is not None and entry.since < begin]
+        for entry in late:
+            entry.end(_too_late())
+        return [entry for entry in entries if not entry.done] if late else entries
 
     def _hand_on(self) -> None:
         """Have the next one lead, if there is one; the lock is held."""
         following = self._waiting[0] if self._waiting else None
         self._busy = following is not None
         if following is not None:
-            following.leads = True
-            following.turn.release()
+            self._have_led(following)
 
     def _carry_out_all(self, entries: "Sequence[_Entry[Item]]") -> None:
+        if not entries:
+            return
         try:
             self._carry_out([entry.item for entry in entries])
         except DatabaseUnavailable as error:
@@ -116,12 +147,15 @@ class Together(Generic[Item]):
 
 
 class _Entry(Generic[Item]):
-    """What one thread asks for; its ``turn`` comes when it is done, or when its thread is to lead."""
+    """What one asks for; its ``turn`` comes when it is done, or when its thread is to lead; a loop is to ``go_on``."""
 
-    __slots__ = ("done", "error", "item", "leads", "turn")
+    __slots__ = ("done", "error", "go_on", "host", "item", "leads", "since", "turn")
 
-    def __init__(self, item: Item) -> None:
+    def __init__(self, item: Item, host: Host | None) -> None:
         self.item = item
+        self.host = host
+        self.go_on: Callable[[], object] = lambda: None
+        self.since = time.monotonic()
         self.turn = threading.Lock()
         self.turn.acquire()
         self.done = self.leads = False
@@ -130,9 +164,20 @@ class _Entry(Generic[Item]):
     def end(self, error: Exception | None) -> None:
         self.done, self.error = True, error
 
+    def let_go(self) -> None:
+        """It is done."""
+        if self.host is None:
+            self.turn.release()
+        else:
+            self.go_on()
+
 
 def _same(error: DatabaseUnavailable) -> DatabaseUnavailable:
     """The error once more, for another thread to raise."""
     same = DatabaseUnavailable(str(error))
     same.__cause__ = error
     return same
+
+
+def _too_late() -> DatabaseUnavailable:
+    return DatabaseUnavailable("The database cannot do that now (it is locked or slow: others wait before this one).")

@@ -5,9 +5,9 @@ An application may name the classes of both by itself (``request_class`` and ``r
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -136,6 +136,11 @@ class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
         except Exception:  # noqa: BLE001 - the answer is given, and a user's own hook may fail in any way
             cherrypy.log("What was to be done at a request's end has failed.", traceback=True, severity=logging.ERROR)
         cherrypy.serving.clear()
+
+
+def keep() -> Callable[[], object]:
+    """This thread's request and answer, given back to it when that is called, where others were answered meanwhile."""
+    return partial(cherrypy.serving.load, cherrypy.serving.request, cherrypy.serving.response)
 
 
 def _publish(channel: str) -> None:

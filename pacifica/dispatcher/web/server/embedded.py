@@ -3,10 +3,11 @@
 With TLS, cheroot reads requests itself, and a client that sends slowly holds a thread.
 """
 
+import logging
 import os
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
@@ -19,7 +20,11 @@ from cheroot.server import HeaderReader, HTTPConnection
 from cheroot.wsgi import Gateway_10 as WSGIGateway_10
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
+from ..serving import keep
 from .answer import closing
+from .exchange import COMMON, Exchange, environment
+from .head import Head
+from .inline import Call, Inline
 from .intake import BUSY, GONE, Incoming, Intake, Limits
 
 ACCEPTED = 32
@@ -82,11 +87,33 @@ class Gateway(WSGIGateway_10):
 
 
 class Connection(HTTPConnection):
-    """cheroot's connection; without TLS, its ``rfile`` is the one request that was taken in."""
+    """cheroot's connection; without TLS, it answers the one request that was taken in."""
+
+    _asked: tuple[Head, bytes] | None = None
 
     def __init__(self, server: "Server", sock: Any, makefile: Any = MakeFile) -> None:
         self.incoming = Incoming(sock, self)
         super().__init__(server, sock, self._makefile if server.intake else makefile)
+
+    def take(self, head: Head, body: bytes) -> None:
+        """This is to be answered next; where what cheroot counts or knows of a client is wanted, cheroot does so."""
+        if self.server.stats["Enabled"] or self.server.peercreds_enabled:
+            self.rfile = Taken(head.text + body)
+        else:
+            self._asked = head, body
+
+    def communicate(self) -> bool:
+        """Answer; returns whether the connection is to be kept."""
+        if self._asked is None:
+            kept: bool = super().communicate()  # type: ignore[no-untyped-call]
+            return kept
+        (head, body), self._asked = self._asked, None
+        exchange = Exchange(head, self.wfile.write, lambda: not self.incoming.unread)
+        try:
+            return exchange.answer(self.server.wsgi_app, environment(head, body, self._common()))
+        except OSError as error:
+            self.server.error_log(f"A connection broke: {error}", level=logging.DEBUG)
+            return False
 
     def close(self) -> None:
         """Close it so that its client can still read the answer."""
@@ -95,6 +122,19 @@ class Connection(HTTPConnection):
         else:
             self.rfile.close()
             self.server.intake.end(self.incoming)
+
+    def _common(self) -> Mapping[str, Any]:
+        """What the environments of its requests have in common."""
+        return {
+            **COMMON,
+            "REMOTE_ADDR": self.remote_addr or "",
+            "REMOTE_PORT": str(self.remote_port or ""),
+            "SERVER_NAME": self.server.server_name,
+            "SERVER_PORT": "" if isinstance(self.server.bind_addr, str) else str(self.server.bind_addr[1]),
+            "SERVER_SOFTWARE": self.server.software,
+            "wsgi.multiprocess": False,
+            GONE: self.incoming.has_gone,
+        }
 
     def _makefile(self, _: Any, mode: str, __: int) -> Any:
         return Taken() if "r" in mode else Writer(partial(self.server.intake.send, self.incoming))
@@ -115,6 +155,7 @@ class Connections(ConnectionManager):
         self._selector.register(server.socket, EVENT_READ, self._accept)
         server.socket.settimeout(0)
         self.intake = Intake(self._selector, server.limits, self._ready, refused=server.on_refusal)
+        self.inline = Inline(self._selector, server.keep)
 
     def put(self, conn: Connection) -> None:
         """Await the next request; called by the thread that has answered one."""
@@ -125,15 +166,24 @@ class Connections(ConnectionManager):
     def close(self) -> None:
         """Close all connections that no thread answers."""
         self.intake.close()
+        self.inline.close()
         self._selector.close()
 
     def _run(self, expiration_interval: float) -> None:
         # On Windows, select does not see what another thread registers meanwhile.
         pause = min(expiration_interval, 0.05) if os.name == "nt" else expiration_interval
         while not self._stop_requested:
-            for key, _ in self._selector.select(pause):
-                key.data(key.fileobj)
-            self.intake.look()
+            self._go_round(pause)
+        # Threads that answer are waited for as long.
+        end = time.monotonic() + self.server.shutdown_timeout
+        while self.inline.is_busy() and time.monotonic() < end:
+            self._go_round(0.05)
+
+    def _go_round(self, pause: float) -> None:
+        for key, _ in self._selector.select(pause):
+            key.data(key.fileobj)
+        self.inline.go_round()
+        self.intake.look()
 
     def _accept(self, listener: Any) -> None:
         for _ in range(ACCEPTED):
@@ -142,13 +192,27 @@ class Connections(ConnectionManager):
                 return
             self.intake.admit(conn.incoming)
 
-    def _ready(self, incoming: Incoming, request: bytes) -> None:
+    def _ready(self, incoming: Incoming, head: Head, body: bytes) -> None:
         conn = incoming.owner
-        conn.rfile = Taken(request)
+        conn.take(head, body)
+        if self.inline.has_time() and self.server.is_brief(head.text, head.body):
+            self.inline.answer(partial(self._answer, conn))
+            return
         try:
             self.server.requests.put(conn)
         except queue.Full:
             self.intake.refuse(incoming, BUSY)
+
+    def _answer(self, conn: Connection) -> None:
+        """As a thread of cheroot's would."""
+        keep = False
+        try:
+            keep = conn.communicate()
+        finally:
+            if keep:
+                self.put(conn)
+            else:
+                conn.close()
 
 
 class Server(CPWSGIServer):  # type: ignore[misc]
@@ -164,6 +228,8 @@ class Server(CPWSGIServer):  # type: ignore[misc]
         self.requests._queue_put_timeout = 0  # The loop waits for nobody.
         seconds, head = float(self.timeout), self.max_request_header_size or Limits().head
         self.on_refusal: Callable[[int], object] = lambda _: None
+        self.is_brief: Callable[[bytes, int], bool] = lambda _head, _body: False
+        self.keep: Callable[[], Call] = keep
         self.limits = Limits(seconds, head, body_limit, 4 * body_limit)
 
     @property

@@ -4,20 +4,28 @@ Chosen by ``pacifica.dispatcher.gunicorn_conf``. With TLS, with the PROXY protoc
 reads requests itself, and a client that sends slowly holds a thread.
 """
 
+import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, runtime_checkable
 
 from gunicorn import http
+from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.http.unreader import Unreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .answer import closing
-from .intake import Incoming, Intake, Limits
+from .exchange import COMMON, Exchange, environment
+from .head import MOST_FIELDS, Head
+from .inline import Call, Inline
+from .intake import GONE, Incoming, Intake, Limits
 
+LONGEST_TARGET = 8000
+"""Bytes of a request line that gunicorn has to let through for the application to judge it."""
 BETWEEN_NOTICES = 0.2
 """Seconds between two signs of life to gunicorn's master, at least."""
 
@@ -39,6 +47,12 @@ class Told(Protocol):
 
     def refused(self, status: int) -> None:
         """A request was answered without the application."""
+
+    def is_brief(self, head: bytes, body: int) -> bool:
+        """Whether a request with that head, and so many bytes of body, waits for nothing but a commit."""
+
+    def keep(self) -> Call:
+        """What a thread holds for the request that it answers, given back to it when that is called."""
 
 
 class Taken(Unreader):  # type: ignore[misc]
@@ -66,9 +80,9 @@ class Answers:
     gunicorn writes the head of an answer first; it is sent with the first piece of the body.
     """
 
-    def __init__(self, incoming: Incoming, intake: Intake) -> None:
+    def __init__(self, incoming: Incoming, send: Callable[[bytes], None]) -> None:
         self._client = incoming.sock
-        self._send = partial(intake.send, incoming)
+        self._send = send
         self._head: bytes | None = None
         self.has_gone = incoming.has_gone
 
@@ -102,9 +116,20 @@ class Connection(TConn):  # type: ignore[misc]
 
     def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any, intake: Intake) -> None:
         super().__init__(cfg, client, address, server)
+        self.intake = intake
         self.incoming = Incoming(client, self)
-        self.sock = Answers(self.incoming, intake)
+        self.send = partial(intake.send, self.incoming)
+        self.sock = Answers(self.incoming, self.send)
         self.initialized = True
+        self.common = {
+            **COMMON,
+            "REMOTE_ADDR": address if isinstance(address, str) else address[0],
+            "REMOTE_PORT": "" if isinstance(address, str) else str(address[1]),
+            "SERVER_NAME": server if isinstance(server, str) else server[0],
+            "SERVER_PORT": "" if isinstance(server, str) else str(server[1]),
+            "wsgi.multiprocess": cfg.workers > 1,
+            GONE: self.incoming.has_gone,
+        }
         self.parser = http.get_parser(cfg, (), address)
 
     def read(self, request: bytes) -> None:
@@ -128,11 +153,25 @@ class ErrorPage:
         return getattr(self._client, name)
 
 
+def is_plain(cfg: Any, log: Any) -> bool:
+    """Whether a request needs nothing of gunicorn's: no access line, no hook, no prefix of paths, no narrower bound."""
+    hooked = any(
+        cfg.settings[name].get() is not type(cfg.settings[name]).default for name in ("pre_request", "post_request")
+    )
+    narrow = 0 < cfg.limit_request_line < LONGEST_TARGET or cfg.limit_request_fields < MOST_FIELDS
+    told = type(log).access is not GunicornLogger.access or log.access_log_enabled
+    return not (hooked or narrow or told or os.environ.get("SCRIPT_NAME"))
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's worker of threads; ``keepalive`` is also the time for a head, ``worker_connections`` refuses more."""
 
     intake: Intake | None = None
+    inline: Inline | None = None
+    alive: bool
     _told = False
+    _plain = False
+    _schemes: frozenset[bytes] = frozenset()
     _notified = float("-inf")
 
     def run(self) -> None:
@@ -149,6 +188,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             # The intake answers the connections beyond the limit; gunicorn would leave them waiting.
             self.worker_connections = sys.maxsize
             self.intake = Intake(self.poller, limits, self._ready, self._gone, self._refused)
+            if isinstance(self.wsgi, Told):
+                self.inline = Inline(self.poller, self.wsgi.keep)
+            self._plain = is_plain(self.cfg, self.log)
+            self._schemes = frozenset(name.lower().encode("latin-1") for name in self.cfg.secure_scheme_headers)
         super().run()
 
     def accept(self, listener: socket.socket) -> None:
@@ -163,28 +206,40 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         self.intake.admit(Connection(self.cfg, client, address, listener.getsockname(), self.intake).incoming)
 
-    def enqueue_req(self, conn: Any) -> None:
-        """Have a thread of the pool answer the request."""
-        if self.intake is None:
-            super().enqueue_req(conn)
-        else:
-            self.tpool.submit(self._answer, conn, self.intake)
-
-    def _answer(self, conn: Connection, intake: Intake) -> None:
+    def _answer(self, conn: Connection, head: Head, body: bytes) -> None:
         """Answer, then await the connection's next request, or close it; gunicorn would ask its loop to do so."""
         keep = False
         try:
-            keep = bool(self.handle(conn))
-            conn.sock.finish()
-        except OSError:
-            keep = False
+            keep = self._exchange(conn, head, body) if self._fits(head) else self._handle(conn, head.text + body)
+        except OSError as error:
+            self.log.debug("A connection broke: %s", error)
         finally:
-            conn.read(b"")
-            go_on = partial(intake.resume if keep else intake.end, conn.incoming)
+            go_on = partial(conn.intake.resume if keep else conn.intake.end, conn.incoming)
             if self.alive:
                 go_on()
             else:  # The loop awaits the end of each connection.
                 self.method_queue.defer(go_on)
+
+    def _exchange(self, conn: Connection, head: Head, body: bytes) -> bool:
+        """In place of gunicorn's reader and writer."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        exchange = Exchange(
+            head, conn.send, lambda: self.alive and bool(self.cfg.keepalive) and not conn.incoming.unread
+        )
+        return exchange.answer(self.wsgi, environment(head, body, conn.common))
+
+    def _handle(self, conn: Connection, request: bytes) -> bool:
+        """By gunicorn's reader and writer."""
+        conn.read(request)
+        try:
+            keep = bool(self.handle(conn))
+            conn.sock.finish()
+        finally:
+            conn.read(b"")
+        return keep
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """After a body that is not read, nothing more can be."""
@@ -230,9 +285,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Where the next request begins is known, whatever of the body was read."""
         return keepalive if self.intake is not None else bool(super()._keepalive_after(conn, keepalive))
 
-    def _ready(self, incoming: Incoming, request: bytes) -> None:
-        incoming.owner.read(request)
-        self.enqueue_req(incoming.owner)
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """A round of gunicorn's loop."""
+        super().wait_for_and_dispatch_events(timeout)
+        if self.inline is not None:
+            self.inline.go_round()
+
+    def _ready(self, incoming: Incoming, head: Head, body: bytes) -> None:
+        """Have the loop, or a thread of the pool, answer the request."""
+        answer = partial(self._answer, incoming.owner, head, body)
+        if self.inline is not None and self.inline.has_time() and self.wsgi.is_brief(head.text, head.body):
+            self.inline.answer(answer)
+        else:
+            self.tpool.submit(answer)
+
+    def _fits(self, head: Head) -> bool:
+        """Whether gunicorn would see nothing in the request that it has to do with."""
+        return self._plain and not any(name.lower() in self._schemes for name, _ in head.fields)
 
     def _refused(self, status: int) -> None:
         if isinstance(self.wsgi, Told):

@@ -32,12 +32,19 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 
 class Head(NamedTuple):
-    """A head without fault: its ``length`` as it came, its ``body``'s, and its ``text`` as a server is to read it."""
+    """A head without fault: its ``length`` as it came, its ``body``'s, and its ``text`` as a server is to read it.
+
+    The others are the parts of the text; blanks around the value of a field have been left where they were.
+    """
 
     length: int
     body: int
     expects: bool
     text: bytes
+    method: bytes
+    target: bytes
+    minor: bytes
+    fields: Fields
 
 
 class Refusal(NamedTuple):
@@ -62,7 +69,7 @@ def read_head(data: bytes | bytearray, limit: int) -> Head | Refusal | None:
     if found is None:
         return _fault(text)
     method, target, minor = found.groups()
-    fields = _FIELD.findall(text, found.end(3))
+    fields: Fields = _FIELD.findall(text, found.end(3))
     values = {name.lower(): value for name, value in fields}
     refusal = _repeated(fields, values) or _unframed(values, minor)
     if refusal:
@@ -75,8 +82,11 @@ def read_head(data: bytes | bytearray, limit: int) -> Head | Refusal | None:
         text = b""
     expects = minor == b"1" and b"expect" in values
     if not text or not _is_plain(target, fields, values):
-        text = _rewritten(method, target, minor, fields, values)
-    return Head(end + len(END), int(values.get(b"content-length", 0)), expects, text)
+        target = _BEYOND_ASCII.sub(lambda found: f"%{found[0][0]:02X}".encode(), target)
+        fields = _joined(fields, values)
+        text = _written(method, target, minor, fields)
+    length = int(values.get(b"content-length", 0))
+    return Head(end + len(END), length, expects, text, method, target, minor, fields)
 
 
 def _value(values: Mapping[bytes, bytes], name: bytes) -> bytes | None:
@@ -143,7 +153,8 @@ def _is_plain(target: bytes, fields: Fields, values: Mapping[bytes, bytes]) -> b
     return not any(b"_" in name for name in values)
 
 
-def _rewritten(method: bytes, target: bytes, minor: bytes, fields: Fields, values: Mapping[bytes, bytes]) -> bytes:
+def _joined(fields: Fields, values: Mapping[bytes, bytes]) -> Fields:
+    """Each header once, without those that a server is not to see."""
     joined: dict[bytes, bytes] = {}
     for name, value in fields:
         key = name.lower()
@@ -152,8 +163,11 @@ def _rewritten(method: bytes, target: bytes, minor: bytes, fields: Fields, value
             joined[key] = joined[key] + glue + value.strip(BLANKS) if key in joined else value.strip(BLANKS)
     if b"host" in values:
         joined[b"host"] = values[b"host"].strip(BLANKS)
-    target = _BEYOND_ASCII.sub(lambda found: f"%{found[0][0]:02X}".encode(), target)
-    lines = [b"%s %s HTTP/1.%s" % (method, target, minor), *(b"%s: %s" % item for item in joined.items())]
+    return list(joined.items())
+
+
+def _written(method: bytes, target: bytes, minor: bytes, fields: Fields) -> bytes:
+    lines = [b"%s %s HTTP/1.%s" % (method, target, minor), *(b"%s: %s" % field for field in fields)]
     return b"\r\n".join(lines) + END
 
 

@@ -81,7 +81,7 @@ class Incoming:
 
 
 class Intake:
-    """The connections of one server; ``ready`` gets a connection and its whole request, ``gone`` one that was closed.
+    """The connections of one server; ``ready`` gets one with its request's head and body, ``gone`` a closed one.
 
     ``refused`` is told the status of each request that is answered here.
 
@@ -93,7 +93,7 @@ class Intake:
         self,
         selector: BaseSelector,
         limits: Limits,
-        ready: Callable[[Incoming, bytes], None],
+        ready: Callable[[Incoming, Head, bytes], None],
         gone: Callable[[Incoming], None] = lambda _: None,
         refused: Callable[[int], object] = lambda _: None,
     ) -> None:
@@ -261,14 +261,11 @@ class Intake:
         head, buffer = incoming.head, incoming.buffer
         if head is None:
             raise AssertionError("a request without a head is not whole")
-        request = head.text
-        if incoming.needed > head.length:
-            with memoryview(buffer) as taken, taken[head.length : incoming.needed] as body:
-                request = b"".join((head.text, body))
+        body = bytes(buffer[head.length : incoming.needed]) if incoming.needed > head.length else b""
         incoming.buffer = buffer[incoming.needed :]
         self._unwatch(incoming)
         incoming.deadline = inf
-        self._ready(incoming, request)
+        self._ready(incoming, head, body)
 
     def _send_on(self, incoming: Incoming, then: Callable[[Incoming], None]) -> None:
         """Send what is left of the answer when its client takes it, then go on."""

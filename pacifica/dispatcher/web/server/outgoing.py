@@ -4,6 +4,8 @@ import socket
 import threading
 from contextlib import suppress
 
+from ...pausing import here
+
 SLOWEST = 16_384
 """Bytes in a second below which a body, or the reading of an answer, is too slow."""
 
@@ -43,14 +45,18 @@ class Outgoing:
         """Send a piece of the answer, in the thread that gives it; raises ``OSError``.
 
         What its client does not take at once is kept. The next piece, and one for which there is no room, waits
-        for the client, so that a stream does not pile up.
+        for the client, so that a stream does not pile up; but not in a loop that others wait for.
         """
         left = memoryview(piece)
         if not self.rest:
             with suppress(BlockingIOError):
                 left = left[self._sock.send(left) :]
-            if not left or self._keep(left, budget):
-                return
+        if not left:
+            return
+        if (not self.rest or here.host) and self._keep(left, budget):
+            return
+        if here.host:
+            raise TimeoutError("too many clients do not take their answers")
         try:
             self._sock.settimeout(self.patience(seconds) + len(left) / SLOWEST)
             self._sock.sendall(self.rest)

@@ -1,0 +1,153 @@
+"""A request that was taken in, and its answer, as WSGI has them (PEP 3333): the same for both servers."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from .answer import closing
+from .head import BLANKS, Head
+
+logger = logging.getLogger(__name__)
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+COMMON: Mapping[str, Any] = {
+    "SCRIPT_NAME": "",
+    "wsgi.errors": sys.stderr,
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": True,
+    "wsgi.run_once": False,
+    "wsgi.url_scheme": "http",
+    "wsgi.version": (1, 0),
+}
+"""What the environments of all requests have."""
+
+_HOPS = frozenset({"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"})
+"""Headers that are a server's own, of one connection; an application's are left out."""
+_PLAIN = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+
+
+class Exchange:
+    """One request of a client, who is told by ``send``; ``may_stay`` is the server's word on the connection."""
+
+    def __init__(self, head: Head, send: Callable[[bytes], None], may_stay: Callable[[], bool]) -> None:
+        self._head = head
+        self._send = send
+        self._may_stay = may_stay
+        self._status = ""
+        self._headers: list[tuple[str, str]] = []
+        self._left: int | None = None
+        self._begun = self._bodiless = self._chunked = self._stays = False
+
+    def answer(self, application: Application, environ: dict[str, Any]) -> bool:
+        """Have the application answer; returns whether the connection is to be used again. Raises ``OSError``.
+
+        What an application that fails has not begun to answer is answered by 500.
+        """
+        try:
+            parts = application(environ, self._start)
+            try:
+                for part in parts:
+                    if part:
+                        self._write(part)
+                self._write(b"")
+            finally:
+                close: Callable[[], None] | None = getattr(parts, "close", None)
+                if close is not None:
+                    close()
+        except OSError:
+            raise
+        except Exception:
+            logger.exception("A request could not be answered.")
+            if not self._begun:
+                self._send(closing(HTTPStatus.INTERNAL_SERVER_ERROR))
+            return False
+        if self._chunked:
+            self._send(b"0\r\n\r\n")
+        return self._stays and not self._left
+
+    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        if exc_info is not None and self._begun:
+            raise exc_info[1]
+        if self._status and exc_info is None:
+            raise AssertionError("an answer has one head")
+        self._status, self._headers = status, [header for header in headers if header[0] not in _HOPS]
+        return self._write
+
+    def _write(self, part: bytes) -> None:
+        """Send a part of the body, the first one with the head; an empty one sees to it that the head is sent."""
+        head = b""
+        if not self._begun:
+            head = self._begin()
+        if self._bodiless:
+            part = b""
+        elif self._left is not None:
+            part = part[: self._left]
+            self._left -= len(part)
+        elif self._chunked and part:
+            part = b"%X\r\n%b\r\n" % (len(part), part)
+        if head or part:
+            self._send(head + part)
+
+    def _begin(self) -> bytes:
+        """The head of the answer, from which its framing follows (RFC 9112, section 6)."""
+        self._begun = True
+        code = int(self._status[:3])
+        length = next((value for name, value in self._headers if name == "Content-Length"), None)
+        self._bodiless = self._head.method == b"HEAD" or code in {204, 304}
+        newer = self._head.minor == b"1"
+        if not self._bodiless:
+            self._left = None if length is None else int(length)
+            self._chunked = length is None and newer
+        self._stays = (
+            self._asks_to_stay(newer=newer) and (newer or self._bodiless or length is not None) and self._may_stay()
+        )
+        lines = [f"HTTP/1.{self._head.minor.decode()} {self._status}"]
+        lines += [f"{name}: {value}" for name, value in self._headers if code != 204 or name != "Content-Length"]
+        if not any(name == "Date" for name, _ in self._headers):
+            lines.append(f"Date: {formatdate(usegmt=True)}")
+        if self._chunked:
+            lines.append("Transfer-Encoding: chunked")
+        lines.append("Connection: keep-alive" if self._stays else "Connection: close")
+        text = "\r\n".join(lines)
+        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
+            self._begun = False
+            raise ValueError("a header of the answer has a line end in it")
+        return text.encode("latin-1") + b"\r\n\r\n"
+
+    def _asks_to_stay(self, *, newer: bool) -> bool:
+        """What the client says of its connection, or what its version stands for (RFC 9112, section 9.3)."""
+        said = b",".join(value for name, value in self._head.fields if name.lower() == b"connection")
+        options = [option.strip(BLANKS) for option in said.lower().split(b",")]
+        return b"close" not in options and (newer or b"keep-alive" in options)
+
+
+def environment(head: Head, body: bytes, common: Mapping[str, Any]) -> dict[str, Any]:
+    """The WSGI environment of a request; ``common`` is what its server and its connection give to all of theirs.
+
+    ``RAW_URI`` and ``REQUEST_URI`` are gunicorn's and cheroot's words for the target as it came.
+    """
+    path, _, query = head.target.partition(b"?")
+    raw = head.target.decode("latin-1")
+    environ = dict(common)
+    environ["REQUEST_METHOD"] = head.method.decode("latin-1")
+    environ["RAW_URI"] = environ["REQUEST_URI"] = raw
+    environ["PATH_INFO"] = (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
+    environ["QUERY_STRING"] = query.decode("latin-1")
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor == b"1" else "HTTP/1.0"
+    environ["wsgi.input"] = BytesIO(body)
+    for name, value in head.fields:
+        environ[_key(name)] = value.strip(BLANKS).decode("latin-1")
+    return environ
+
+
+@lru_cache(maxsize=256)
+def _key(name: bytes) -> str:
+    lower = name.lower()
+    return _PLAIN.get(lower) or f"HTTP_{lower.decode('latin-1').upper().replace('-', '_')}"

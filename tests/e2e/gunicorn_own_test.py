@@ -1,0 +1,85 @@
+"""What gunicorn's users configure works, though its reader and writer are passed by where nothing asks for them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from pacifica.dispatcher.web.server.gthread import is_plain
+
+from ..eventually import eventually
+from ..processes import Processes
+
+HOOKS = """
+from pacifica.dispatcher.gunicorn_conf import *
+
+def pre_request(worker, req):
+    print("asked", req.method, req.path, flush=True)
+
+def post_request(worker, req, environ, resp):
+    print("answered", environ["PATH_INFO"], resp.status, flush=True)
+"""
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def own(processes: Processes) -> Processes:
+    processes.env["BROKER_URL"] = "database://"
+    processes.write_config("")
+    return processes
+
+
+def test_its_access_log_tells_of_each_request(own: Processes, tmp_path: Path) -> None:
+    web = own.start_gunicorn("--access-logfile", str(tmp_path / "access.log"), workers=1)
+    uuid = requests.get(f"{web.url}/dispatch/add/2/2", timeout=20).text.strip()
+    assert requests.get(f"{web.url}/status/{uuid}", timeout=20).json()["uuid"] == uuid
+    eventually(lambda: any(f"GET /status/{uuid} HTTP/1.1" in line for line in lines(tmp_path / "access.log")))
+    assert any('"GET /dispatch/add/2/2 HTTP/1.1" 200 36' in line for line in lines(tmp_path / "access.log"))
+
+
+def test_its_hooks_are_called(own: Processes, tmp_path: Path) -> None:
+    (tmp_path / "hooks.py").write_text(HOOKS)
+    web = own.start_gunicorn("-c", str(tmp_path / "hooks.py"), workers=1)
+    assert requests.get(f"{web.url}/health/live", timeout=20).status_code == 200
+    web.wait_until_it_says(r"asked GET /health/live\s")
+    web.wait_until_it_says(r"answered /health/live 200 OK\s")
+
+
+class Own(Logger):  # type: ignore[misc]
+    """A logger of the user's, who wants to see each request."""
+
+    def access(self, *_: Any) -> None:
+        """Whatever it does."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "plain"),
+    [
+        ({}, True),
+        ({"limit_request_line": 0}, True),
+        ({"accesslog": "-"}, False),
+        ({"pre_request": lambda worker, req: None}, False),
+        ({"post_request": lambda worker, req: None}, False),
+        ({"limit_request_line": 4094}, False),
+        ({"limit_request_fields": 10}, False),
+    ],
+)
+def test_what_is_set_tells_whether_gunicorn_has_to_do_with_requests(settings: dict[str, Any], plain: bool) -> None:
+    cfg = Config()
+    for name, value in ({"limit_request_line": 8190} | settings).items():
+        cfg.set(name, value)
+    assert is_plain(cfg, Logger(cfg)) is plain
+    assert not is_plain(cfg, Own(cfg))
+
+
+def test_a_prefix_of_paths_is_gunicorns(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = Config()
+    cfg.set("limit_request_line", 8190)
+    monkeypatch.setenv("SCRIPT_NAME", "/below")
+    assert not is_plain(cfg, Logger(cfg))

@@ -1,0 +1,219 @@
+"""What a WSGI application answers, in bytes, and what it is told of the request."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher.web.server.exchange import COMMON, Exchange, environment
+from pacifica.dispatcher.web.server.head import Head, read_head
+
+Start = Callable[..., Any]
+
+
+def head_of(line: bytes, *fields: bytes) -> Head:
+    found = read_head(b"\r\n".join((line, b"Host: a", *fields)) + b"\r\n\r\n", 32_768)
+    assert isinstance(found, Head), found
+    return found
+
+
+class Client:
+    """Asks an application, and keeps what was sent, piece by piece."""
+
+    def __init__(self, *fields: bytes, line: bytes = b"GET /a HTTP/1.1", may_stay: bool = True) -> None:
+        self.pieces: list[bytes] = []
+        self._head = head_of(line, *fields)
+        self._may_stay = may_stay
+
+    def ask(self, application: Callable[..., Any]) -> bool:
+        exchange = Exchange(self._head, self.pieces.append, lambda: self._may_stay)
+        return exchange.answer(application, environment(self._head, b"", COMMON))
+
+    @property
+    def lines(self) -> list[bytes]:
+        return b"".join(self.pieces).partition(b"\r\n\r\n")[0].split(b"\r\n")
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces).partition(b"\r\n\r\n")[2]
+
+
+def answering(status: str, *parts: bytes, **headers: str) -> Callable[..., Any]:
+    """An application; ``_`` in a header's name stands for a hyphen."""
+
+    def application(_: dict[str, Any], start: Start) -> Iterator[bytes]:
+        start(status, [(name.replace("_", "-"), value) for name, value in headers.items()])
+        yield from parts
+
+    return application
+
+
+def test_an_answer_of_one_part_is_sent_at_once_with_its_head() -> None:
+    client = Client()
+    assert client.ask(answering("200 OK", b"four", Content_Length="4", Date="now", X_A="b"))
+    assert client.lines == [
+        b"HTTP/1.1 200 OK",
+        b"Content-Length: 4",
+        b"Date: now",
+        b"X-A: b",
+        b"Connection: keep-alive",
+    ]
+    assert client.body == b"four"
+    assert len(client.pieces) == 1
+
+
+def test_an_answer_without_a_length_is_sent_in_chunks_and_empty_parts_are_none() -> None:
+    client = Client()
+    assert client.ask(answering("200 OK", b"a" * 16, b"", b"b"))
+    assert b"Transfer-Encoding: chunked" in client.lines
+    assert client.body == b"10\r\n" + b"a" * 16 + b"\r\n1\r\nb\r\n0\r\n\r\n"
+    assert any(line.startswith(b"Date: ") for line in client.lines)
+
+
+def test_to_the_older_version_an_answer_without_a_length_ends_with_the_connection() -> None:
+    client = Client(b"Connection: keep-alive", line=b"GET /a HTTP/1.0")
+    assert not client.ask(answering("200 OK", b"a", b"b"))
+    assert client.lines[0] == b"HTTP/1.0 200 OK"
+    assert (client.lines[-1], client.body) == (b"Connection: close", b"ab")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "there"),
+    [
+        (b"HEAD /a HTTP/1.1", "200 OK", True),
+        (b"GET /a HTTP/1.1", "304 Not Modified", True),
+        (b"GET /a HTTP/1.1", "204 No Content", False),
+    ],
+)
+def test_what_has_no_body_is_sent_none(line: bytes, status: str, there: bool) -> None:
+    for parts in ([], [b"four"]):
+        client = Client(line=line)
+        assert client.ask(answering(status, *parts, Content_Length="4"))
+        assert (b"Content-Length: 4" in client.lines) is there
+        assert client.body == b""
+        assert not any(b"chunked" in one for one in client.lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "may_stay", "stays"),
+    [
+        (b"GET /a HTTP/1.1", b"X: y", True, True),
+        (b"GET /a HTTP/1.1", b"Connection: Close", True, False),
+        (b"GET /a HTTP/1.1", b"connection: te, close", True, False),
+        (b"GET /a HTTP/1.1", b"X: y", False, False),
+        (b"GET /a HTTP/1.0", b"X: y", True, False),
+        (b"GET /a HTTP/1.0", b"Connection: Keep-Alive", True, True),
+        (b"GET /a HTTP/1.0", b"Connection: keep-alive, close", True, False),
+    ],
+)
+def test_a_connection_stays_when_its_client_and_its_server_say_so(
+    line: bytes, said: bytes, may_stay: bool, stays: bool
+) -> None:
+    client = Client(said, line=line, may_stay=may_stay)
+    assert client.ask(answering("200 OK", b"a", Content_Length="1")) is stays
+    assert client.lines[-1] == (b"Connection: keep-alive" if stays else b"Connection: close")
+
+
+def test_no_more_is_sent_than_was_announced_and_after_less_the_connection_ends() -> None:
+    client = Client()
+    assert client.ask(answering("200 OK", b"abc", b"def", Content_Length="4"))
+    assert client.body == b"abcd"
+    assert not Client().ask(answering("200 OK", b"abc", Content_Length="4"))
+
+
+def test_headers_of_the_connection_are_the_servers_own() -> None:
+    client = Client()
+    client.ask(answering("200 OK", b"a", Content_Length="1", Connection="close", Transfer_Encoding="gzip"))
+    assert [line for line in client.lines if line.startswith((b"Connection", b"Transfer"))] == [
+        b"Connection: keep-alive"
+    ]
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: yes", "a\nb", "a\rb", "a\0b"])
+def test_a_header_with_a_line_end_in_it_is_not_sent(value: str) -> None:
+    client = Client()
+    assert not client.ask(answering("200 OK", b"body", X_Evil=value))
+    assert client.lines[0] == b"HTTP/1.1 500 Internal Server Error"
+    assert b"Evil" not in b"".join(client.pieces)
+
+
+def test_an_application_that_fails_is_answered_for_unless_it_had_begun() -> None:
+    def fail(_: dict[str, Any], start: Start) -> Iterator[bytes]:
+        start("200 OK", [])
+        raise ValueError("a fault")
+        yield b""
+
+    client = Client()
+    assert not client.ask(fail)
+    assert (client.lines[0], client.lines[3]) == (b"HTTP/1.1 500 Internal Server Error", b"Connection: close")
+
+    def fail_late(_: dict[str, Any], start: Start) -> Iterator[bytes]:
+        start("200 OK", [])
+        yield b"part"
+        raise ValueError("a fault")
+
+    client = Client()
+    assert not client.ask(fail_late)
+    assert client.body == b"4\r\npart\r\n", "without its last chunk the answer is seen to be cut off"
+
+
+def test_an_application_may_begin_anew_and_write_by_itself() -> None:
+    def anew(_: dict[str, Any], start: Start) -> list[bytes]:
+        start("200 OK", [("X-A", "1")])
+        write = start("503 Service Unavailable", [("Content-Length", "6")], (ValueError, ValueError("a"), None))
+        write(b"abc")
+        with pytest.raises(ValueError, match="too late"):
+            start("500 Error", [], (ValueError, ValueError("too late"), None))
+        return [b"def"]
+
+    client = Client()
+    assert client.ask(anew)
+    assert client.lines[:2] == [b"HTTP/1.1 503 Service Unavailable", b"Content-Length: 6"]
+    assert client.body == b"abcdef"
+
+
+def test_the_answer_is_closed_whatever_happens() -> None:
+    class Parts:
+        closed = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"a"])
+
+        def close(self) -> None:
+            self.closed += 1
+
+    def application(_: dict[str, Any], start: Start) -> Parts:
+        start("200 OK", [])
+        return parts
+
+    def broken(_: bytes) -> None:
+        raise ConnectionResetError
+
+    parts = Parts()
+    Client().ask(application)
+    head = head_of(b"GET /a HTTP/1.1")
+    with pytest.raises(ConnectionResetError):
+        Exchange(head, broken, lambda: True).answer(application, environment(head, b"", COMMON))
+    assert parts.closed == 2
+
+
+def test_the_application_is_told_what_was_asked() -> None:
+    head = head_of(
+        b"POST /a%2Fb/%C3%A4?c=%20d HTTP/1.1", b"Content-Type:  text/plain ", b"X-Y: 1", b"x-y: 2", b"Content-Length: 3"
+    )
+    environ = environment(head, b"abc", COMMON | {"REMOTE_ADDR": "127.0.0.1"})
+    assert environ.pop("wsgi.input").read() == b"abc"
+    assert {name: value for name, value in environ.items() if not name.startswith("wsgi.")} == {
+        "REQUEST_METHOD": "POST",
+        "RAW_URI": "/a%2Fb/%C3%A4?c=%20d",
+        "REQUEST_URI": "/a%2Fb/%C3%A4?c=%20d",
+        "PATH_INFO": "/a/b/\xc3\xa4",
+        "QUERY_STRING": "c=%20d",
+        "SCRIPT_NAME": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "text/plain",
+        "CONTENT_LENGTH": "3",
+        "HTTP_HOST": "a",
+        "HTTP_X_Y": "1, 2",
+    }

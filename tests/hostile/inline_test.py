@@ -1,0 +1,233 @@
+"""Requests that are answered in a server's own loop, and those that are not."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from selectors import DefaultSelector
+
+import pytest
+
+from pacifica.dispatcher.pausing import Host, here
+from pacifica.dispatcher.store.together import Together
+from pacifica.dispatcher.web.brief import LARGEST, Brief
+from pacifica.dispatcher.web.server import inline as inline_module
+from pacifica.dispatcher.web.server.inline import Inline
+
+from ..eventually import eventually
+
+
+class Loop:
+    """A loop in the test's own thread."""
+
+    def __init__(self) -> None:
+        self._selector = DefaultSelector()
+        self.kept: list[str] = []
+        self.inline = Inline(self._selector, lambda: lambda: self.kept.append("given back"))
+
+    def turn(self) -> bool:
+        """One round; whether anything was to be heard."""
+        found = self._selector.select(0)
+        for key, _ in found:
+            key.data(key.fileobj)
+        self.inline.go_round()
+        return bool(found)
+
+    def close(self) -> None:
+        self.inline.close()
+        self._selector.close()
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.close()
+
+
+def host() -> Host:
+    """The host of what this thread carries out now."""
+    assert here.host is not None
+    return here.host
+
+
+def test_one_that_pauses_is_left_for_the_others_and_goes_on_when_it_is_told(loop: Loop) -> None:
+    seen: list[str] = []
+    go_on: list[Callable[[], object]] = []
+    named: ContextVar[str] = ContextVar("named", default="nobody")
+
+    def first() -> None:
+        named.set("first")
+        seen.append("begun")
+        host().pause(go_on.append)
+        seen.append(f"{named.get()} ended")
+
+    loop.inline.answer(first)
+    loop.inline.answer(lambda: seen.append(f"{named.get()}'s turn"))
+    loop.turn()
+    assert seen == ["begun", "nobody's turn"]
+    assert not loop.turn()
+    assert (here.host, loop.kept) == (None, [])
+    threading.Thread(target=go_on[0]).start()
+    eventually(loop.turn)
+    assert seen[2:] == ["first ended"]
+    assert (here.host, loop.kept) == (None, ["given back"])
+
+
+def test_one_that_is_told_before_it_pauses_goes_on_all_the_same(loop: Loop) -> None:
+    seen: list[str] = []
+
+    def at_once() -> None:
+        host().pause(lambda go_on: go_on())
+        seen.append("ended")
+
+    loop.inline.answer(at_once)
+    eventually(lambda: loop.turn() or seen == ["ended"])
+
+
+def test_what_one_asks_for_while_it_is_answered_has_its_turn_in_the_next_round(loop: Loop) -> None:
+    seen: list[int] = []
+
+    def ask(number: int) -> None:
+        seen.append(number)
+        if number < 3:
+            loop.inline.answer(lambda: ask(number + 1))
+
+    loop.inline.answer(lambda: ask(1))
+    for rounds in range(1, 4):
+        loop.turn()
+        assert len(seen) == rounds, "one client that asks on and on would have the loop to itself"
+
+
+def test_what_another_thread_asks_for_wakes_the_loop(loop: Loop) -> None:
+    seen: list[str] = []
+    threading.Thread(target=loop.inline.answer, args=(lambda: seen.append("asked"),)).start()
+    eventually(lambda: loop.turn() and seen == ["asked"])
+
+
+def test_an_error_of_one_is_raised_by_the_loop_and_leaves_no_host_behind(loop: Loop) -> None:
+    def fail() -> None:
+        raise SystemExit(3)
+
+    loop.inline.answer(fail)
+    with pytest.raises(SystemExit):
+        loop.turn()
+    assert here.host is None
+
+
+def test_after_one_that_took_long_the_loop_answers_none_for_a_while(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loop.inline.has_time()
+    monkeypatch.setattr(inline_module, "LONG", -1.0)
+    loop.inline.answer(lambda: None)
+    loop.turn()
+    assert not loop.inline.has_time()
+    eventually(loop.inline.has_time)
+
+
+def test_all_of_a_round_are_carried_out_at_once_beside_the_loop(loop: Loop) -> None:
+    calls: list[tuple[list[int], int]] = []
+    together = Together[int](lambda items: calls.append((list(items), threading.get_ident())), 64, 20)
+    done: list[int] = []
+
+    def ask(item: int) -> None:
+        together(item)
+        done.append(item)
+
+    for item in range(5):
+        loop.inline.answer(lambda item=item: ask(item))
+    loop.turn()
+    eventually(lambda: loop.turn() or len(done) == 5)
+    assert [items for items, _ in calls] == [[0, 1, 2, 3, 4]]
+    assert threading.get_ident() not in {thread for _, thread in calls}
+    assert done == [0, 1, 2, 3, 4]
+
+
+def test_what_cannot_be_carried_out_is_raised_where_it_was_asked_for_and_what_is_late_too(loop: Loop) -> None:
+    def refuse(items: list[str]) -> None:
+        if "bad" in items:
+            raise ValueError("bad")
+
+    told: dict[str, str] = {}
+
+    def ask(together: Together[str], item: str) -> None:
+        try:
+            together(item)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            told[item] = str(error)
+        else:
+            told[item] = ""
+
+    for item in ("good", "bad"):
+        loop.inline.answer(lambda item=item: ask(Together(refuse, 64, 20), item))
+    loop.inline.answer(lambda: ask(Together(refuse, 64, -1), "late"))
+    loop.turn()
+    eventually(lambda: loop.turn() or len(told) == 3)
+    assert "others wait" in told.pop("late")
+    assert told == {"good": "", "bad": "bad"}
+
+
+def test_threads_and_the_loop_share_what_is_carried_out(loop: Loop) -> None:
+    go, calls, done = threading.Event(), list[list[str]](), list[str]()
+
+    def carry_out(items: list[str]) -> None:
+        calls.append(list(items))
+        assert len(calls) > 1 or go.wait(20)
+
+    together = Together(carry_out, 64, 20)
+
+    def ask(item: str) -> None:
+        together(item)
+        done.append(item)
+
+    threads = [threading.Thread(target=ask, args=("first",), daemon=True)]
+    threads[0].start()
+    eventually(lambda: bool(calls))
+    loop.inline.answer(lambda: ask("loop"))
+    loop.turn()
+    threads.append(threading.Thread(target=ask, args=("thread",), daemon=True))
+    threads[1].start()
+    eventually(lambda: len(together._waiting) == 2)
+    go.set()
+    eventually(lambda: loop.turn() or len(done) == 3)
+    assert calls == [["first"], ["loop", "thread"]]
+    assert not together._busy
+
+
+UUID = b"0193b0a4-5b1c-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "server"),
+    [
+        (b"GET /health/live", True, True),
+        (b"GET /status/" + UUID, True, False),
+        (b"GET /result/" + UUID, True, False),
+        (b"GET /dispatch/add/2/2", True, False),
+        (b"POST /dispatch/add", True, False),
+        (b"GET /tasks", True, False),
+        (b"GET /", True, False),
+        (b"GET /health/ready", False, False),
+        (b"GET /metrics", False, False),
+        (b"GET /status", False, False),
+        (b"GET /status/" + UUID + b"?wait=5", False, False),
+        (b"GET /status/" + UUID + b"/events", False, False),
+        (b"POST /status/" + UUID + b"/retry", False, False),
+        (b"DELETE /status/" + UUID, False, False),
+        (b"GET /dispatch/add/2/2?wait=5", False, False),
+        (b"POST /dispatch/add?wait=5", False, False),
+        (b"POST /dispatch", False, False),
+        (b"GET /events", False, False),
+    ],
+)
+def test_only_what_is_surely_brief_is(line: bytes, file: bool, server: bool) -> None:
+    head = line + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert (Brief(files=True)(head, 0), Brief(files=False)(head, 0)) == (file, server)
+
+
+@pytest.mark.parametrize("more", [b"Prefer: wait=5", b"prefer : wait=5", b"IDEMPOTENCY-KEY:k"])
+def test_what_may_wait_or_has_much_to_say_is_not_brief(more: bytes) -> None:
+    plain, brief = b"POST /dispatch/add HTTP/1.1\r\nHost: a\r\n", Brief(files=True)
+    assert brief(plain + b"\r\n", LARGEST)
+    assert not brief(plain + b"\r\n", LARGEST + 1)
+    assert not brief(plain + more + b"\r\n\r\n", 0)
