@@ -5,7 +5,9 @@ A loop that can do so is the ``host`` of each request while it answers it; every
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Value = TypeVar("Value")
 
 
 class Host(Protocol):
@@ -13,6 +15,9 @@ class Host(Protocol):
 
     def pause(self, begin: Callable[[Callable[[], object]], object]) -> None:
         """Call ``begin`` with what ends the pause, which any thread may call once; return when that was called."""
+
+    def elsewhere(self, call: Callable[[], Value]) -> Value:
+        """What ``call`` returns, or raises, in a thread that may wait for it; this one's loop goes on meanwhile."""
 
     def aside(self, call: Callable[[], object]) -> None:
         """Have another thread call it, once the loop has begun all that it has at hand; any thread may ask."""

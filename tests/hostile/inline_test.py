@@ -1,9 +1,12 @@
 """Requests that are answered in a server's own loop, and those that are not."""
 
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from selectors import DefaultSelector
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from pacifica.dispatcher.store.together import Together
 from pacifica.dispatcher.web.brief import LARGEST, Brief
 from pacifica.dispatcher.web.server import inline as inline_module
 from pacifica.dispatcher.web.server.inline import Inline
+from pacifica.dispatcher.web.server.outgoing import Budget, Outgoing
 
 from ..eventually import eventually
 
@@ -31,6 +35,10 @@ class Loop:
             key.data(key.fileobj)
         self.inline.go_round()
         return bool(found)
+
+    def until(self, fact: Callable[[], bool]) -> None:
+        """Rounds until it is so."""
+        eventually(lambda: (self.turn(), fact())[1])
 
     def close(self) -> None:
         self.inline.close()
@@ -68,7 +76,7 @@ def test_one_that_pauses_is_left_for_the_others_and_goes_on_when_it_is_told(loop
     assert not loop.turn()
     assert (here.host, loop.kept) == (None, [])
     threading.Thread(target=go_on[0]).start()
-    eventually(loop.turn)
+    loop.until(lambda: len(seen) == 3)
     assert seen[2:] == ["first ended"]
     assert (here.host, loop.kept) == (None, ["given back"])
 
@@ -81,7 +89,7 @@ def test_one_that_is_told_before_it_pauses_goes_on_all_the_same(loop: Loop) -> N
         seen.append("ended")
 
     loop.inline.answer(at_once)
-    eventually(lambda: loop.turn() or seen == ["ended"])
+    loop.until(lambda: seen == ["ended"])
 
 
 def test_what_one_asks_for_while_it_is_answered_has_its_turn_in_the_next_round(loop: Loop) -> None:
@@ -101,28 +109,72 @@ def test_what_one_asks_for_while_it_is_answered_has_its_turn_in_the_next_round(l
 def test_what_another_thread_asks_for_wakes_the_loop(loop: Loop) -> None:
     seen: list[str] = []
     threading.Thread(target=loop.inline.answer, args=(lambda: seen.append("asked"),)).start()
-    eventually(lambda: loop.turn() and seen == ["asked"])
+    loop.until(lambda: seen == ["asked"])
 
 
-def test_an_error_of_one_is_raised_by_the_loop_and_leaves_no_host_behind(loop: Loop) -> None:
-    def fail() -> None:
-        raise SystemExit(3)
+def test_the_error_of_one_is_logged_and_what_ends_the_process_is_raised(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(error: BaseException) -> None:
+        raise error
 
-    loop.inline.answer(fail)
+    seen: list[str] = []
+    loop.inline.answer(lambda: fail(ValueError("a fault")))
+    loop.inline.answer(lambda: seen.append("next"))
+    loop.turn()
+    assert "a fault" in caplog.text
+    assert seen == ["next"]
+    loop.inline.answer(lambda: fail(SystemExit(3)))
     with pytest.raises(SystemExit):
         loop.turn()
     assert here.host is None
+
+
+def test_what_waits_is_done_elsewhere_while_the_loop_goes_on(loop: Loop) -> None:
+    go, seen = threading.Event(), list[object]()
+    named: ContextVar[str] = ContextVar("named", default="nobody")
+
+    def wait() -> tuple[str, bool]:
+        assert here.host is None
+        return named.get(), go.wait(20)
+
+    def ask() -> None:
+        named.set("asked")
+        seen.append(host().elsewhere(wait))
+        with pytest.raises(ZeroDivisionError):
+            host().elsewhere(lambda: 1 // 0)
+        seen.append("told")
+
+    loop.inline.answer(ask)
+    loop.inline.answer(lambda: seen.append("next"))
+    loop.turn()
+    assert seen == ["next"]
+    assert loop.inline.is_busy()
+    go.set()
+    loop.until(lambda: len(seen) == 3)
+    assert seen[1:] == [("asked", True), "told"]
+    assert not loop.inline.is_busy()
 
 
 def test_after_one_that_took_long_the_loop_answers_none_for_a_while(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert loop.inline.has_time()
-    monkeypatch.setattr(inline_module, "LONG", -1.0)
-    loop.inline.answer(lambda: None)
+    monkeypatch.setattr(inline_module, "LONG", 0.02)
+    began, seen = time.monotonic(), list[float]()
+
+    def be_long() -> None:
+        eventually(lambda: time.monotonic() > began + 0.03)
+        seen.append(time.monotonic())
+
+    for _ in range(2):
+        loop.inline.answer(be_long)
     loop.turn()
+    assert len(seen) == 1, "the round is over"
     assert not loop.inline.has_time()
     eventually(loop.inline.has_time)
+    assert time.monotonic() - began > inline_module.WARY * 0.02
+    loop.until(lambda: len(seen) == 2)
 
 
 def test_all_of_a_round_are_carried_out_at_once_beside_the_loop(loop: Loop) -> None:
@@ -137,7 +189,7 @@ def test_all_of_a_round_are_carried_out_at_once_beside_the_loop(loop: Loop) -> N
     for item in range(5):
         loop.inline.answer(lambda item=item: ask(item))
     loop.turn()
-    eventually(lambda: loop.turn() or len(done) == 5)
+    loop.until(lambda: len(done) == 5)
     assert [items for items, _ in calls] == [[0, 1, 2, 3, 4]]
     assert threading.get_ident() not in {thread for _, thread in calls}
     assert done == [0, 1, 2, 3, 4]
@@ -162,7 +214,7 @@ def test_what_cannot_be_carried_out_is_raised_where_it_was_asked_for_and_what_is
         loop.inline.answer(lambda item=item: ask(Together(refuse, 64, 20), item))
     loop.inline.answer(lambda: ask(Together(refuse, 64, -1), "late"))
     loop.turn()
-    eventually(lambda: loop.turn() or len(told) == 3)
+    loop.until(lambda: len(told) == 3)
     assert "others wait" in told.pop("late")
     assert told == {"good": "", "bad": "bad"}
 
@@ -189,9 +241,31 @@ def test_threads_and_the_loop_share_what_is_carried_out(loop: Loop) -> None:
     threads[1].start()
     eventually(lambda: len(together._waiting) == 2)
     go.set()
-    eventually(lambda: loop.turn() or len(done) == 3)
+    loop.until(lambda: len(done) == 3)
     assert calls == [["first"], ["loop", "thread"]]
     assert not together._busy
+
+
+def test_an_answer_that_its_client_does_not_take_and_nobody_keeps_holds_up_no_other(loop: Loop) -> None:
+    near, far = socket.socketpair()
+    near.settimeout(0)
+    far.settimeout(20)
+    answer, seen = bytes(4_000_000), list[str]()
+
+    def send() -> None:
+        Outgoing(near).send(answer, Budget(1000), 20)
+        seen.append("sent")
+
+    loop.inline.answer(send)
+    loop.inline.answer(lambda: seen.append("next"))
+    with near, far:
+        loop.turn()
+        assert seen == ["next"]
+        received = 0
+        while received < len(answer):
+            received += len(far.recv(100_000))
+            loop.turn()
+        loop.until(lambda: seen == ["next", "sent"])
 
 
 UUID = b"0193b0a4-5b1c-7000-8000-000000000000"
@@ -231,3 +305,16 @@ def test_what_may_wait_or_has_much_to_say_is_not_brief(more: bytes) -> None:
     assert brief(plain + b"\r\n", LARGEST)
     assert not brief(plain + b"\r\n", LARGEST + 1)
     assert not brief(plain + more + b"\r\n\r\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("config", "brief"),
+    [
+        ({"tools.dispatcher_trim.on": True, "hooks.before_handler.guard": len, "tools.encode.on": False}, True),
+        ({"tools.sessions.on": True}, False),
+        ({"hooks.before_handler.mine": len}, False),
+    ],
+)
+def test_with_a_tool_or_a_hook_of_the_users_nothing_is_brief(config: dict[str, Any], brief: bool) -> None:
+    head = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert Brief(files=True, configs=[{}, config])(head, 0) is brief

@@ -15,6 +15,7 @@ from playhouse.pool import MaxConnectionsExceeded
 from ..dialect import is_mysql, is_sqlite
 from ..errors import DatabaseUnavailable
 from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
+from ..pausing import here
 from . import failures
 from .connecting import is_pooled, open_database
 from .disk import Disk
@@ -30,6 +31,8 @@ Of a file that is damaged, or another program's, it raises plain ``DatabaseError
 """
 PAUSES = (0.01, 0.03, 0.1, 0.3)
 """Seconds, at most, before each new try of a transaction that the server gave up for another's sake."""
+PATIENCE_OF_A_LOOP = 50
+"""Milliseconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
 SHORTEST_TURN = 0.5
 """Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is.
 
@@ -75,8 +78,21 @@ class Database:
     def read(self, query: Callable[[peewee.Database], Value]) -> Value:
         """What ``query`` returns, outside any transaction of ours.
 
-        A held connection that the server has dropped is replaced once, and the query run again.
+        A held connection that the server has dropped is replaced once, and the query run again. A loop that others
+        wait for is not kept waiting: another thread does what it cannot do at once.
         """
+        host = here.host
+        if host is None:
+            return self._read(query)
+        if self.sqlite and not FORKS.busy:
+            try:
+                return self._read(query)
+            except DatabaseUnavailable as error:
+                if not failures.is_lock(error):
+                    raise
+        return host.elsewhere(lambda: self._read(query))
+
+    def _read(self, query: Callable[[peewee.Database], Value]) -> Value:
         for attempt in (1, 2):
             fresh = self.peewee.is_closed()
             try:
@@ -98,6 +114,8 @@ class Database:
         when that shows before the commit, so that no change is ever applied twice. A transaction that the
         server ended to untie a deadlock was rolled back whole, so it is run again.
         """
+        if here.host is not None:
+            return here.host.elsewhere(lambda: self.write(change, durable=durable, alone=alone))
         for pause in (*PAUSES, None):
             try:
                 value = self._transact(change, alone=alone)
@@ -239,6 +257,8 @@ class Database:
                 raise _unavailable(TimeoutError("timed out"))
             try:
                 self.peewee.connect()
+                if self.sqlite and here.host is not None:
+                    self.peewee.execute_sql(f"PRAGMA busy_timeout = {PATIENCE_OF_A_LOOP}")
             except UNREACHABLE as error:
                 if failures.is_silence(error):
                     self._silent = time.monotonic()

@@ -57,6 +57,11 @@ def may_be_dropped(error: BaseException) -> bool:
     return kind(error) in {"unreachable", "other"} and not is_sacrifice(error)
 
 
+def is_lock(error: BaseException) -> bool:
+    """Whether another one has locked the file."""
+    return kind(error) == "locked"
+
+
 def is_read_only(error: BaseException) -> bool:
     """Whether what was to be written can only be read."""
     return "readonly" in _told(error)

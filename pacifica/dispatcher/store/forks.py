@@ -55,6 +55,11 @@ class _ForkGate:
             if self._forking:
                 self._condition.notify_all()
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for all statements to end, and others wait for that."""
+        return self._forking
+
     def close_all(self) -> None:
         """Close every connection of this process, once no thread is inside a statement; each is then opened anew.
 

@@ -1,6 +1,8 @@
 """Which requests a server's loop may answer by itself: those that wait for nothing but the commit of a dispatch."""
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 LARGEST = 10_000
 """Bytes of a body that the loop reads; a larger one may take long to check."""
@@ -12,14 +14,27 @@ _LONGER = re.compile(rb"\n(?:prefer|idempotency-key)[ \t]*+:", re.IGNORECASE)
 """The first may wait for the job, the second has a transaction of its own."""
 
 
+_NONE = rb"(?!)"
+
+
+def _is_added_to(config: Mapping[str, Any]) -> bool:
+    own = {"hooks.on_start_resource.guard", "hooks.before_handler.guard"}
+    on = [name for name, value in config.items() if name.endswith(".on") and value and name.startswith("tools.")]
+    hooks = [name for name in config if name.startswith("hooks.") and name not in own]
+    return bool(hooks) or any(not name.startswith("tools.dispatcher_") for name in on)
+
+
 class Brief:
     """Judges by a head as it came, and the number of bytes of its body; what is not surely brief is not.
 
-    ``files``: the database is a file, which is read without a wait. A server of databases is asked by threads.
+    ``files``: the database is a file, which is read without a wait; a server of databases is asked by threads.
+    ``configs`` are CherryPy's and the application's: a tool or a hook that a user has added may be long, or keep
+    something for its thread, so that nothing is brief.
     """
 
-    def __init__(self, *, files: bool) -> None:
-        self._line = re.compile(b"|".join((_LIVE, _READ, _DISPATCH)) if files else _LIVE)
+    def __init__(self, *, files: bool, configs: Sequence[Mapping[str, Any]] = ()) -> None:
+        line = b"|".join((_LIVE, _READ, _DISPATCH)) if files else _LIVE
+        self._line = re.compile(_NONE if any(map(_is_added_to, configs)) else line)
 
     def __call__(self, head: bytes, body: int) -> bool:
         """Whether it is brief."""

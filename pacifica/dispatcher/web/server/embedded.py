@@ -3,7 +3,6 @@
 With TLS, cheroot reads requests itself, and a client that sends slowly holds a thread.
 """
 
-import logging
 import os
 import queue
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
+from math import inf
 from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
@@ -89,7 +89,7 @@ class Gateway(WSGIGateway_10):
 class Connection(HTTPConnection):
     """cheroot's connection; without TLS, it answers the one request that was taken in."""
 
-    _asked: tuple[Head, bytes] | None = None
+    asked: tuple[Head, bytes] | None = None
 
     def __init__(self, server: "Server", sock: Any, makefile: Any = MakeFile) -> None:
         self.incoming = Incoming(sock, self)
@@ -97,23 +97,18 @@ class Connection(HTTPConnection):
 
     def take(self, head: Head, body: bytes) -> None:
         """This is to be answered next; where what cheroot counts or knows of a client is wanted, cheroot does so."""
-        if self.server.stats["Enabled"] or self.server.peercreds_enabled:
-            self.rfile = Taken(head.text + body)
-        else:
-            self._asked = head, body
+        plain = not (self.server.stats["Enabled"] or self.server.peercreds_enabled)
+        self.rfile = Taken() if plain else Taken(head.text + body)
+        self.asked = (head, body) if plain else None
 
     def communicate(self) -> bool:
         """Answer; returns whether the connection is to be kept."""
-        if self._asked is None:
+        if self.asked is None:
             kept: bool = super().communicate()  # type: ignore[no-untyped-call]
             return kept
-        (head, body), self._asked = self._asked, None
-        exchange = Exchange(head, self.wfile.write, lambda: not self.incoming.unread)
-        try:
-            return exchange.answer(self.server.wsgi_app, environment(head, body, self._common()))
-        except OSError as error:
-            self.server.error_log(f"A connection broke: {error}", level=logging.DEBUG)
-            return False
+        (head, body), self.asked = self.asked, None
+        exchange = Exchange(head, self.wfile.write, lambda: self.server.ready and not self.incoming.unread)
+        return exchange.answer(self.server.wsgi_app, environment(head, body, self._common()))
 
     def close(self) -> None:
         """Close it so that its client can still read the answer."""
@@ -174,8 +169,14 @@ class Connections(ConnectionManager):
         pause = min(expiration_interval, 0.05) if os.name == "nt" else expiration_interval
         while not self._stop_requested:
             self._go_round(pause)
-        # Threads that answer are waited for as long.
-        end = time.monotonic() + self.server.shutdown_timeout
+        self._end()
+
+    def _end(self) -> None:
+        """Answer what has begun; threads that answer are waited for as long."""
+        self._selector.unregister(self.server.socket)
+        seconds = self.server.shutdown_timeout
+        end = time.monotonic() + (inf if seconds is None else seconds)
+        self.intake.last_call(time.monotonic())
         while self.inline.is_busy() and time.monotonic() < end:
             self._go_round(0.05)
 
@@ -195,7 +196,8 @@ class Connections(ConnectionManager):
     def _ready(self, incoming: Incoming, head: Head, body: bytes) -> None:
         conn = incoming.owner
         conn.take(head, body)
-        if self.inline.has_time() and self.server.is_brief(head.text, head.body):
+        inline = self.inline.has_time() and conn.asked is not None and not self._stop_requested
+        if inline and self.server.is_brief(head.text, head.body):
             self.inline.answer(partial(self._answer, conn))
             return
         try:

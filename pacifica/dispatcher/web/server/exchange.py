@@ -1,8 +1,10 @@
 """A request that was taken in, and its answer, as WSGI has them (PEP 3333): the same for both servers."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -19,6 +21,8 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 COMMON: Mapping[str, Any] = {
     "SCRIPT_NAME": "",
+    "SERVER_NAME": "",
+    "SERVER_PORT": "",
     "wsgi.errors": sys.stderr,
     "wsgi.input_terminated": True,
     "wsgi.multithread": True,
@@ -28,17 +32,26 @@ COMMON: Mapping[str, Any] = {
 }
 """What the environments of all requests have."""
 
-_HOPS = frozenset({"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"})
+_HOPS = frozenset({"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"})
 """Headers that are a server's own, of one connection; an application's are left out."""
+_SOUND = re.compile(r"HTTP/1\.[01] [1-9][0-9]{2}[^\r\n\0]*+\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [^\r\n\0]*+\r\n)*+")
+"""A head whose lines are what they seem to be."""
 _PLAIN = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 
+class ClientGone(Exception):
+    """The answer cannot be sent."""
+
+
 class Exchange:
-    """One request of a client, who is told by ``send``; ``may_stay`` is the server's word on the connection."""
+    """One request of a client, who is told by ``send``; ``may_stay`` is the server's word on the connection.
+
+    ``send`` raises ``OSError`` when the client is gone.
+    """
 
     def __init__(self, head: Head, send: Callable[[bytes], None], may_stay: Callable[[], bool]) -> None:
         self._head = head
-        self._send = send
+        self._to_client = send
         self._may_stay = may_stay
         self._status = ""
         self._headers: list[tuple[str, str]] = []
@@ -46,45 +59,54 @@ class Exchange:
         self._begun = self._bodiless = self._chunked = self._stays = False
 
     def answer(self, application: Application, environ: dict[str, Any]) -> bool:
-        """Have the application answer; returns whether the connection is to be used again. Raises ``OSError``.
+        """Have the application answer; returns whether the connection is to be used again.
 
         What an application that fails has not begun to answer is answered by 500.
         """
         try:
-            parts = application(environ, self._start)
-            try:
-                for part in parts:
-                    if part:
-                        self._write(part)
-                self._write(b"")
-            finally:
-                close: Callable[[], None] | None = getattr(parts, "close", None)
-                if close is not None:
-                    close()
-        except OSError:
-            raise
+            self._answer(application, environ)
+        except ClientGone as error:
+            logger.debug("A client is gone: %s", error.__cause__)
+            return False
         except Exception:
             logger.exception("A request could not be answered.")
             if not self._begun:
-                self._send(closing(HTTPStatus.INTERNAL_SERVER_ERROR))
+                with suppress(ClientGone):
+                    self._send(closing(HTTPStatus.INTERNAL_SERVER_ERROR))
             return False
+        return self._stays and not self._left
+
+    def _answer(self, application: Application, environ: dict[str, Any]) -> None:
+        parts = application(environ, self._start)
+        try:
+            for part in parts:
+                if part:
+                    self._write(part)
+            self._write(b"")
+        finally:
+            close: Callable[[], None] | None = getattr(parts, "close", None)
+            if close is not None:
+                close()
         if self._chunked:
             self._send(b"0\r\n\r\n")
-        return self._stays and not self._left
+
+    def _send(self, piece: bytes) -> None:
+        try:
+            self._to_client(piece)
+        except OSError as error:
+            raise ClientGone from error
 
     def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         if exc_info is not None and self._begun:
             raise exc_info[1]
         if self._status and exc_info is None:
             raise AssertionError("an answer has one head")
-        self._status, self._headers = status, [header for header in headers if header[0] not in _HOPS]
+        self._status, self._headers = status, [header for header in headers if header[0].lower() not in _HOPS]
         return self._write
 
     def _write(self, part: bytes) -> None:
         """Send a part of the body, the first one with the head; an empty one sees to it that the head is sent."""
-        head = b""
-        if not self._begun:
-            head = self._begin()
+        head = b"" if self._begun else self._begin()
         if self._bodiless:
             part = b""
         elif self._left is not None:
@@ -97,29 +119,29 @@ class Exchange:
 
     def _begin(self) -> bytes:
         """The head of the answer, from which its framing follows (RFC 9112, section 6)."""
-        self._begun = True
-        code = int(self._status[:3])
-        length = next((value for name, value in self._headers if name == "Content-Length"), None)
+        code, newer = int(self._status[:3]), self._head.minor == b"1"
+        own = {name.lower(): value for name, value in self._headers}
+        length = own.get("content-length")
         self._bodiless = self._head.method == b"HEAD" or code in {204, 304}
-        newer = self._head.minor == b"1"
         if not self._bodiless:
             self._left = None if length is None else int(length)
             self._chunked = length is None and newer
-        self._stays = (
-            self._asks_to_stay(newer=newer) and (newer or self._bodiless or length is not None) and self._may_stay()
-        )
+        framed = newer or self._bodiless or length is not None
+        self._stays = framed and self._asks_to_stay(newer=newer) and self._may_stay()
         lines = [f"HTTP/1.{self._head.minor.decode()} {self._status}"]
-        lines += [f"{name}: {value}" for name, value in self._headers if code != 204 or name != "Content-Length"]
-        if not any(name == "Date" for name, _ in self._headers):
+        left_out = "content-length" if code == 204 else ""
+        lines += [f"{name}: {value}" for name, value in self._headers if name.lower() != left_out]
+        if "date" not in own:
             lines.append(f"Date: {formatdate(usegmt=True)}")
         if self._chunked:
             lines.append("Transfer-Encoding: chunked")
-        lines.append("Connection: keep-alive" if self._stays else "Connection: close")
+        lines += ["Connection: keep-alive" if self._stays else "Connection: close", ""]
         text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
-            self._begun = False
-            raise ValueError("a header of the answer has a line end in it")
-        return text.encode("latin-1") + b"\r\n\r\n"
+        if not _SOUND.fullmatch(text) or text.count("\n") != len(lines) - 1:
+            raise ValueError("the head of the answer is malformed")
+        head = text.encode("latin-1") + b"\r\n"
+        self._begun = True
+        return head
 
     def _asks_to_stay(self, *, newer: bool) -> bool:
         """What the client says of its connection, or what its version stands for (RFC 9112, section 9.3)."""
@@ -131,7 +153,8 @@ class Exchange:
 def environment(head: Head, body: bytes, common: Mapping[str, Any]) -> dict[str, Any]:
     """The WSGI environment of a request; ``common`` is what its server and its connection give to all of theirs.
 
-    ``RAW_URI`` and ``REQUEST_URI`` are gunicorn's and cheroot's words for the target as it came.
+    ``RAW_URI`` and ``REQUEST_URI`` are gunicorn's and cheroot's words for the target as it came. Who listens at a
+    socket without a name, a Unix one, is called as the client calls it.
     """
     path, _, query = head.target.partition(b"?")
     raw = head.target.decode("latin-1")
@@ -144,6 +167,10 @@ def environment(head: Head, body: bytes, common: Mapping[str, Any]) -> dict[str,
     environ["wsgi.input"] = BytesIO(body)
     for name, value in head.fields:
         environ[_key(name)] = value.strip(BLANKS).decode("latin-1")
+    if not environ["SERVER_NAME"]:
+        name, _, port = environ.get("HTTP_HOST", "").rpartition(":")
+        known = name and port.isdecimal()
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = (name, port) if known else (environ.get("HTTP_HOST", ""), "80")
     return environ
 
 

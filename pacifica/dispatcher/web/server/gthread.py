@@ -123,10 +123,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.initialized = True
         self.common = {
             **COMMON,
-            "REMOTE_ADDR": address if isinstance(address, str) else address[0],
-            "REMOTE_PORT": "" if isinstance(address, str) else str(address[1]),
-            "SERVER_NAME": server if isinstance(server, str) else server[0],
-            "SERVER_PORT": "" if isinstance(server, str) else str(server[1]),
+            **ends(address, server),
             "wsgi.multiprocess": cfg.workers > 1,
             GONE: self.incoming.has_gone,
         }
@@ -151,6 +148,14 @@ class ErrorPage:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+def ends(address: Any, server: Any) -> dict[str, str]:
+    """What WSGI calls both ends of a connection; at a Unix socket there are no ports, and a client may be any bytes."""
+    if isinstance(address, tuple) and isinstance(server, tuple):
+        own = {"SERVER_NAME": server[0], "SERVER_PORT": str(server[1])}
+        return own | {"REMOTE_ADDR": address[0], "REMOTE_PORT": str(address[1])}
+    return {"REMOTE_ADDR": address.decode("latin-1") if isinstance(address, bytes) else str(address)}
 
 
 def is_plain(cfg: Any, log: Any) -> bool:
@@ -211,8 +216,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         keep = False
         try:
             keep = self._exchange(conn, head, body) if self._fits(head) else self._handle(conn, head.text + body)
-        except OSError as error:
-            self.log.debug("A connection broke: %s", error)
+        except SystemExit:
+            if not self.alive:  # It is gunicorn's, by a signal.
+                raise
+            self.log.exception("A request would have ended the worker.")
         finally:
             go_on = partial(conn.intake.resume if keep else conn.intake.end, conn.incoming)
             if self.alive:
@@ -234,9 +241,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _handle(self, conn: Connection, request: bytes) -> bool:
         """By gunicorn's reader and writer."""
         conn.read(request)
+        keep = False
         try:
             keep = bool(self.handle(conn))
             conn.sock.finish()
+        except OSError:
+            keep = False
         finally:
             conn.read(b"")
         return keep
@@ -294,8 +304,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _ready(self, incoming: Incoming, head: Head, body: bytes) -> None:
         """Have the loop, or a thread of the pool, answer the request."""
         answer = partial(self._answer, incoming.owner, head, body)
-        if self.inline is not None and self.inline.has_time() and self.wsgi.is_brief(head.text, head.body):
-            self.inline.answer(answer)
+        inline = self.inline if self._fits(head) else None
+        if inline is not None and inline.has_time() and self.wsgi.is_brief(head.text, head.body):
+            inline.answer(answer)
         else:
             self.tpool.submit(answer)
 

@@ -3,23 +3,32 @@
 Each has a greenlet: one that waits for a commit is left for the next, and goes on in a later round.
 """
 
+import logging
 import queue
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from selectors import EVENT_READ, BaseSelector
+from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
 
 from ...pausing import here
 
+logger = logging.getLogger(__name__)
+Value = TypeVar("Value")
+
 LONG = 0.25
-"""Seconds that a request may have the loop to itself; after one that took longer, threads have their turn."""
-WARY = 1.0
-"""Seconds for which all requests are left to threads then."""
+"""Seconds that a request, or a round of them, may have the loop; after a longer one, threads answer all."""
+WARY = 20
+"""For so many times as long as it took."""
+THREADS = 8
+"""How many requests may wait in threads of their own, for what the loop cannot wait for."""
 
 Call = Callable[[], object]
 
@@ -43,6 +52,7 @@ class Inline:
         self._wary = float("-inf")
         self._paused = 0
         self._beside = Beside()
+        self._elsewhere = ThreadPoolExecutor(THREADS, thread_name_prefix="elsewhere")
         self._ear, self._mouth = socket.socketpair()
         self._ear.settimeout(0)
         self._mouth.settimeout(0)
@@ -71,9 +81,12 @@ class Inline:
         try:
             for _ in range(len(self._awake)):
                 self._run(self._awake.popleft())
+            end = time.monotonic() + LONG
             # What these ask for, such as the next request of a client that sends several at once, has its turn later.
             for _ in range(len(self._asked)):
                 self._run(greenlet(self._asked.popleft(), self._loop))
+                if time.monotonic() > end:
+                    break
         finally:
             self._in_round = False
             self._give_aside()
@@ -90,6 +103,13 @@ class Inline:
         here.host = self
         go_back()
 
+    def elsewhere(self, call: Callable[[], Value]) -> Value:
+        """As ``pausing.Host``."""
+        context = copy_context()
+        future = self._elsewhere.submit(context.run, call)
+        self.pause(lambda go_on: future.add_done_callback(lambda _: go_on()))
+        return future.result()
+
     def aside(self, call: Call) -> None:
         """As ``pausing.Host``."""
         self._aside.append(call)
@@ -97,8 +117,10 @@ class Inline:
             self._give_aside()
 
     def close(self) -> None:
-        """End the other thread once it has done what it was given."""
-        self._beside.end()
+        """End the other threads, unless somebody waits for them still."""
+        if not self.is_busy():
+            self._beside.end()
+        self._elsewhere.shutdown(wait=False)
         self._mouth.close()
         self._ear.close()
 
@@ -107,10 +129,12 @@ class Inline:
         here.host = self
         try:
             one.switch()
+        except Exception:
+            logger.exception("A request was not answered.")
         finally:
             here.host = None
-        if (end := time.monotonic()) - begin > LONG:
-            self._wary = end + WARY
+        if (took := time.monotonic() - begin) > LONG:
+            self._wary = begin + took + WARY * took
 
     def _go_on(self, one: greenlet) -> None:
         """Any thread may say so."""

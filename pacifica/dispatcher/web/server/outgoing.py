@@ -45,18 +45,20 @@ class Outgoing:
         """Send a piece of the answer, in the thread that gives it; raises ``OSError``.
 
         What its client does not take at once is kept. The next piece, and one for which there is no room, waits
-        for the client, so that a stream does not pile up; but not in a loop that others wait for.
+        for the client, so that a stream does not pile up.
         """
         left = memoryview(piece)
         if not self.rest:
             with suppress(BlockingIOError):
                 left = left[self._sock.send(left) :]
-        if not left:
-            return
-        if (not self.rest or here.host) and self._keep(left, budget):
-            return
-        if here.host:
-            raise TimeoutError("too many clients do not take their answers")
+            if not left or self._keep(left, budget):
+                return
+        if here.host is None:
+            self._send_all(left, budget, seconds)
+        else:
+            here.host.elsewhere(lambda: self._send_all(left, budget, seconds))
+
+    def _send_all(self, left: memoryview, budget: Budget, seconds: float) -> None:
         try:
             self._sock.settimeout(self.patience(seconds) + len(left) / SLOWEST)
             self._sock.sendall(self.rest)
