@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cherrypy.server.instance = Server(cherrypy.server, app.settings.dispatcher.body_limit)
     engine = cherrypy.engine
     cherrypy.server.instance.on_refusal = app.monitor.counts.unread
-    configs = [cherrypy.config, *tree.config.values()]
-    cherrypy.server.instance.is_brief = Brief(files=app.database.sqlite, configs=configs)
+    brief = Brief(files=app.database.sqlite, common=cherrypy.config, own=tree.config)
+    cherrypy.server.instance.is_brief = brief
     app.feed.places = min(app.feed.places, cherrypy.server.thread_pool // 2)
     app.watch()
     engine.subscribe("stop", app.feed.stop, priority=10)  # Before the server waits for its threads.

@@ -117,7 +117,7 @@ def build() -> WsgiApplication:
     app.watch()
     application.on_refusal = app.monitor.counts.unread
     application.on_stop.append(app.feed.stop)
-    application.brief = Brief(files=app.database.sqlite, configs=[cherrypy.config, *tree.config.values()])
+    application.brief = Brief(files=app.database.sqlite, common=cherrypy.config, own=tree.config)
     app.relay.start()
     app.upkeep.start()
     atexit.register(app.relay.stop)

@@ -268,6 +268,11 @@ def test_an_answer_that_its_client_does_not_take_and_nobody_keeps_holds_up_no_ot
         loop.until(lambda: seen == ["next", "sent"])
 
 
+def brief(*, files: bool) -> Brief:
+    """Without anything of a user's."""
+    return Brief(files=files, common={}, own={})
+
+
 UUID = b"0193b0a4-5b1c-7000-8000-000000000000"
 
 
@@ -296,25 +301,29 @@ UUID = b"0193b0a4-5b1c-7000-8000-000000000000"
 )
 def test_only_what_is_surely_brief_is(line: bytes, file: bool, server: bool) -> None:
     head = line + b" HTTP/1.1\r\nHost: a\r\n\r\n"
-    assert (Brief(files=True)(head, 0), Brief(files=False)(head, 0)) == (file, server)
+    assert (brief(files=True)(head, 0), brief(files=False)(head, 0)) == (file, server)
 
 
 @pytest.mark.parametrize("more", [b"Prefer: wait=5", b"prefer : wait=5", b"IDEMPOTENCY-KEY:k"])
 def test_what_may_wait_or_has_much_to_say_is_not_brief(more: bytes) -> None:
-    plain, brief = b"POST /dispatch/add HTTP/1.1\r\nHost: a\r\n", Brief(files=True)
-    assert brief(plain + b"\r\n", LARGEST)
-    assert not brief(plain + b"\r\n", LARGEST + 1)
-    assert not brief(plain + more + b"\r\n\r\n", 0)
+    plain, judge = b"POST /dispatch/add HTTP/1.1\r\nHost: a\r\n", brief(files=True)
+    assert judge(plain + b"\r\n", LARGEST)
+    assert not judge(plain + b"\r\n", LARGEST + 1)
+    assert not judge(plain + more + b"\r\n\r\n", 0)
 
 
 @pytest.mark.parametrize(
-    ("config", "brief"),
+    ("common", "own", "is_brief"),
     [
-        ({"tools.dispatcher_trim.on": True, "hooks.before_handler.guard": len, "tools.encode.on": False}, True),
-        ({"tools.sessions.on": True}, False),
-        ({"hooks.before_handler.mine": len}, False),
+        ({"tools.encode.on": True}, {"/": {"tools.encode.on": False, "tools.dispatcher_trim.on": True}}, True),
+        ({}, {"/": {"hooks.before_handler.guard": len}, "/docs": {"tools.gzip.on": False}}, True),
+        ({"tools.sessions.on": True}, {"/": {}}, False),
+        ({}, {"/": {}, "/status": {"tools.sessions.on": True}}, False),
+        ({}, {"/": {"hooks.before_handler.mine": len}}, False),
     ],
 )
-def test_with_a_tool_or_a_hook_of_the_users_nothing_is_brief(config: dict[str, Any], brief: bool) -> None:
+def test_with_a_tool_or_a_hook_of_the_users_nothing_is_brief(
+    common: dict[str, Any], own: dict[str, dict[str, Any]], is_brief: bool
+) -> None:
     head = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
-    assert Brief(files=True, configs=[{}, config])(head, 0) is brief
+    assert Brief(files=True, common=common, own=own)(head, 0) is is_brief

@@ -1,7 +1,7 @@
 """Which requests a server's loop may answer by itself: those that wait for nothing but the commit of a dispatch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 LARGEST = 10_000
@@ -28,13 +28,14 @@ class Brief:
     """Judges by a head as it came, and the number of bytes of its body; what is not surely brief is not.
 
     ``files``: the database is a file, which is read without a wait; a server of databases is asked by threads.
-    ``configs`` are CherryPy's and the application's: a tool or a hook that a user has added may be long, or keep
-    something for its thread, so that nothing is brief.
+    ``common`` is CherryPy's configuration and ``own`` the application's, by path: a tool or a hook that a user has
+    added may be long, or keep something for its thread, so that nothing is brief.
     """
 
-    def __init__(self, *, files: bool, configs: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, *, files: bool, common: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]) -> None:
         line = b"|".join((_LIVE, _READ, _DISPATCH)) if files else _LIVE
-        self._line = re.compile(_NONE if any(map(_is_added_to, configs)) else line)
+        root = {**common, **own.get("/", {})}
+        self._line = re.compile(_NONE if any(map(_is_added_to, [root, *own.values()])) else line)
 
     def __call__(self, head: bytes, body: int) -> bool:
         """Whether it is brief."""
