@@ -30,8 +30,11 @@ Of a file that is damaged, or another program's, it raises plain ``DatabaseError
 """
 PAUSES = (0.01, 0.03, 0.1, 0.3)
 """Seconds, at most, before each new try of a transaction that the server gave up for another's sake."""
-SHORTEST_TURN = 1.0
-"""Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is."""
+SHORTEST_TURN = 0.5
+"""Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is.
+
+A dispatch waits so long for the dispatches before it, and once more for the other writers of its process.
+"""
 
 
 class Database:
