@@ -62,7 +62,9 @@ class Together(Generic[Item]):
             if late:
                 self._waiting.remove(entry)
         if late:
-            raise DatabaseUnavailable("The database cannot do that now (it is locked or slow, and others wait before this one).")
+            raise DatabaseUnavailable(
+                "The database cannot do that now (it is locked or slow, and others wait before this one)."
+            )
         entry.turn.acquire()
 
     def _withdraw(self, entry: "_Entry[Item]") -> None:
