@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pacifica.dispatcher
 
 ROOT = Path(__file__).parent.parent
@@ -122,6 +124,19 @@ def test_gunicorns_master_imports_nothing_that_only_its_workers_need(tmp_path: P
     assert not imported & OF_WORKERS
     assert "pacifica.dispatcher.web.server.gthread" in imported
     assert json.loads(told.stderr)["message"] == "in our form"
+
+
+@pytest.mark.parametrize(
+    ("entry", "others"),
+    [
+        ("wsgi", {"celery.worker", "kombu.transport.virtual", "pacifica.dispatcher.worker"}),
+        ("tasks", {"cheroot", "cherrypy", "kombu.transport.virtual", "prometheus_client", "requests"}),
+    ],
+)
+def test_a_server_and_a_worker_import_nothing_that_only_the_other_needs(entry: str, others: set[str]) -> None:
+    code = f"import sys, pacifica.dispatcher.{entry}; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert not set(told.stdout.split()) & others
 
 
 def test_the_package_is_part_of_a_namespace() -> None:
