@@ -15,7 +15,10 @@ class Logger(GunicornLogger):  # type: ignore[misc]
     """Chosen by ``pacifica.dispatcher.gunicorn_conf``."""
 
     def setup(self, cfg: Any) -> None:
-        """As gunicorn's; a configuration with a fault is told when the application begins, in the default form."""
+        """As gunicorn's; a configuration with a fault is told when the application begins, in the default form.
+
+        A fault that only Celery can see does not change the form.
+        """
         super().setup(cfg)
         try:
             sources = find_sources()
