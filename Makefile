@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PEERS := bench/.venv/.installed bench/.venv-arq/.installed
+# The project as its users install it, which is what is measured.
+PLAIN := bench/.venv-plain/.installed
 # What a trial of the measurements writes.
 SHORTLY := bench/.venv/short
 PROJECT := pyproject.toml setup.py
@@ -60,7 +62,7 @@ burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice: each is sent once,
 	TEST_BURST=10000 $(BIN)/python -m pytest -q --timeout 900 --junitxml=.pytest_cache/burst.xml tests/faults/burst_test.py; \
 	  status=$$?; grep -o '<property [^>]*>' .pytest_cache/burst.xml; exit $$status
 
-bench: $(DEV) $(PEERS)  ## measure beside the peers, and write bench/results; SHORT=1 only tries it; BENCH has more options
+bench: $(DEV) $(PLAIN) $(PEERS)  ## measure beside the peers, and write bench/results; SHORT=1 only tries it; BENCH has more options
 	$(BIN)/python -m bench $(if $(SHORT),--short --out $(SHORTLY)) $(BENCH)
 
 format: $(DEV)  ## format the code, and mend what the linter can
@@ -82,7 +84,7 @@ peers: $(DEV)  ## lock the newest versions of what `make bench` compares with
 	$(COMPILE_PEERS) bench/requirements-arq.in -o bench/requirements-arq.txt
 
 clean:  ## remove all that was made here, but no database
-	rm -rf $(VENV) bench/.venv bench/.venv-arq build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis \
+	rm -rf $(VENV) bench/.venv bench/.venv-arq bench/.venv-plain build dist *.egg-info htmlcov .coverage .coverage.* .hypothesis \
 	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find pacifica tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -93,6 +95,15 @@ $(PEERS):
 	@echo "Installing $< ..."
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -r $<
+	@touch $@
+
+# No drivers and no tools, in the versions of the lock; what is not installed here is no part of what it needs.
+$(PLAIN): requirements.lock $(PROJECT) | $(BIN)/pip
+	@echo "Installing the project with gunicorn alone ..."
+	@$(PYTHON) -m venv --clear $(@D)
+	@sed -n 's/^\([a-z0-9._-]*==[^ ;]*\).*/\1/p' requirements.lock > $(@D)/versions.txt
+	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -c $(@D)/versions.txt setuptools
+	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -c $(@D)/versions.txt --no-build-isolation -e '.[gunicorn]'
 	@touch $@
 
 $(BIN)/pip:

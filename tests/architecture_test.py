@@ -1,9 +1,12 @@
 """What the design promises of the package as a whole: imports go down only, and importing does nothing."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import pacifica.dispatcher
 
@@ -52,6 +55,30 @@ for module in sys.argv[1:]:
         sys.exit(f"importing {module} did: {'; '.join(done)}")
 """
 
+# What gunicorn's master does before it forks its workers.
+MASTER = """
+import importlib, sys
+from gunicorn.config import Config
+from pacifica.dispatcher import gunicorn_conf
+
+for chosen in (gunicorn_conf.logger_class, gunicorn_conf.worker_class):
+    module, _, name = chosen.rpartition(".")
+    getattr(importlib.import_module(module), name)
+log = importlib.import_module(gunicorn_conf.logger_class.rpartition(".")[0]).Logger(Config())
+print(*sys.modules)
+log.error("in our form")
+"""
+OF_WORKERS = {
+    *("amqp", "billiard", "celery", "cheroot", "cherrypy", "click", "kombu", "peewee", "playhouse"),
+    *("prometheus_client", "pydantic", "requests", "rich"),
+    *(
+        "pacifica.dispatcher.app",
+        "pacifica.dispatcher.registry",
+        "pacifica.dispatcher.store",
+        "pacifica.dispatcher.wsgi",
+    ),
+}
+
 
 def module_names() -> list[str]:
     """Every module of the package, by its file."""
@@ -84,6 +111,32 @@ def test_the_watch_sees_a_module_that_does_something(tmp_path: Path) -> None:
     told = watched_import(tmp_path, "busy")
     for deed in ("BROKER_URL", "DISPATCHER_CONFIG", "PEEWEE_URL", "open config.ini", "sqlite3.connect", "socket.bind"):
         assert deed in told.stderr
+
+
+def test_gunicorns_master_imports_nothing_that_only_its_workers_need(tmp_path: Path) -> None:
+    (tmp_path / "config.ini").write_text(
+        "[celery]\nworker_concurrency = 2\n[logging]\nformat = json\n", encoding="utf-8"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", MASTER], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True, timeout=60
+    )
+    imported = set(told.stdout.split())
+    assert not imported & OF_WORKERS
+    assert "pacifica.dispatcher.web.server.gthread" in imported
+    assert json.loads(told.stderr)["message"] == "in our form"
+
+
+@pytest.mark.parametrize(
+    ("entry", "others"),
+    [
+        ("wsgi", {"celery.worker", "kombu.transport.virtual", "pacifica.dispatcher.worker"}),
+        ("tasks", {"cheroot", "cherrypy", "kombu.transport.virtual", "prometheus_client", "requests"}),
+    ],
+)
+def test_a_server_and_a_worker_import_nothing_that_only_the_other_needs(entry: str, others: set[str]) -> None:
+    code = f"import sys, pacifica.dispatcher.{entry}; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert not set(told.stdout.split()) & others
 
 
 def test_the_package_is_part_of_a_namespace() -> None:

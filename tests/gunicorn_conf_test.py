@@ -1,7 +1,9 @@
 """The folder that gunicorn's master makes for the metrics of its workers."""
 
+import gc
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 
 from pacifica.dispatcher import gunicorn_conf
 from pacifica.dispatcher.gunicorn_conf import METRICS, OURS
+
+from .processes import Processes
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +71,33 @@ def test_a_folder_of_another_user_is_left_alone(temporary: Path, monkeypatch: py
     assert (temporary / f"{OURS}left").exists()
 
 
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    """The collector of this process, as it was."""
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("thawed")
+def test_the_first_fork_alone_keeps_the_masters_memory_from_the_collector() -> None:
+    gunicorn_conf.pre_fork(master(), Mock())
+    kept = gc.get_freeze_count()
+    assert kept
+    later = [[number] for number in range(1000)]
+    gunicorn_conf.pre_fork(master(), Mock())
+    assert gc.get_freeze_count() <= kept
+    assert len(later) == 1000
+
+
 def test_a_folder_that_the_environment_names_stays_named(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(METRICS, str(temporary / "named"))
     gunicorn_conf.on_starting(master())
     assert os.environ[METRICS] == str(temporary / "named")
     assert not list(temporary.iterdir())
+
+
+def test_nobody_rules_the_master_by_a_socket_in_the_home_of_its_user(processes: Processes) -> None:
+    processes.env["BROKER_URL"] = "database://"
+    processes.start_gunicorn(workers=1, env={"XDG_RUNTIME_DIR": ""})
+    assert not list(processes.cwd.rglob("gunicorn.ctl"))

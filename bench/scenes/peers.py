@@ -9,7 +9,7 @@ from ..systems.system import Live, System, running
 from .scene import Figure, Round, Scene, Table
 
 PEERS = tuple(name for name in ALL if ALL[name].peer)
-SYSTEMS = (*PEERS, "pacifica", "pacifica-threads", "pacifica-server", "pacifica-embedded")
+SYSTEMS = (*PEERS, "pacifica", "pacifica-solo", "pacifica-server", "pacifica-embedded")
 
 DISPATCH = Figure("dispatch", "dispatch/s")
 DONE = Figure("done", "done end to end/s")
@@ -40,17 +40,15 @@ class Peers(Scene):
     )
     comparisons = (
         Comparison("end to end, beside the best peer", "pacifica", "done", PEERS, "done", 1.1),
-        Comparison(
-            "end to end with thread workers, beside the best peer", "pacifica-threads", "done", PEERS, "done", 1.1
-        ),
+        Comparison("end to end with solo workers, beside the best peer", "pacifica-solo", "done", PEERS, "done", 1.1),
         Comparison("end to end, beside Flower", "pacifica", "done", ("flower",), "done", 4),
         Comparison(
             "batch accepted, beside the best peer's dispatch", "pacifica", "batch_accepted", PEERS, "dispatch", 8
         ),
         Comparison("batch end to end, beside the best peer", "pacifica", "batch_done", PEERS, "done", 1.6),
         Comparison(
-            "batch end to end with thread workers, beside the best peer",
-            "pacifica-threads",
+            "batch end to end with solo workers, beside the best peer",
+            "pacifica-solo",
             "batch_done",
             PEERS,
             "done",

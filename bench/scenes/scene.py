@@ -117,5 +117,5 @@ class Scene(ABC):
         """One round."""
 
     def row_title(self, row: str) -> str:
-        """For people."""
-        return self.rows.get(row) or ALL[row].title
+        """For people; a system that is no longer measured has its name."""
+        return self.rows.get(row) or (ALL[row].title if row in ALL else row)

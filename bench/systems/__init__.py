@@ -9,7 +9,7 @@ from .fastapi_dramatiq import FastapiDramatiq
 from .flask_huey import FlaskHuey
 from .flask_rq import FlaskRq
 from .flower import Flower
-from .pacifica import Pacifica, PacificaEmbedded, PacificaPostgresql, PacificaServer, PacificaThreads
+from .pacifica import Pacifica, PacificaEmbedded, PacificaPostgresql, PacificaServer, PacificaSolo
 from .system import System
 
 ALL: Mapping[str, System] = {
@@ -25,7 +25,7 @@ ALL: Mapping[str, System] = {
         Pacifica(),
         PacificaServer(),
         PacificaEmbedded(),
-        PacificaThreads(),
+        PacificaSolo(),
         PacificaPostgresql(),
     )
 }

@@ -12,7 +12,7 @@ from ..requesting import Client, Request
 from ..servers import POSTGRESQL, RABBITMQ, Servers, lend
 from ..stores import SQLITE, Store, missing, new_store
 from .commands import node
-from .pacifica import GUNICORN, Pacifica
+from .pacifica import Pacifica
 from .system import OURS, Live, Place
 
 EMBEDDED = "embedded"
@@ -26,6 +26,8 @@ AT_ONCE = 1000
 
 class Ours(Pacifica):
     """``settings`` are more sections for ``config.ini``; ``level`` is the worker's, where it is not Celery's own."""
+
+    environment = OURS
 
     def __init__(self, store: Store, broker: str = RABBITMQ, settings: str = "", level: str = "") -> None:
         self.store = store
@@ -57,13 +59,12 @@ class Ours(Pacifica):
     def web(self, place: Place, processes: int) -> Sequence[Command]:
         if self._embedded:
             return [Command("web", self.python("-m", "pacifica.dispatcher", "-p", str(place.port)))]
-        where = ["-b", f"127.0.0.1:{place.port}", "-w", str(processes)]
-        return [Command("web", [OURS / "gunicorn", "-c", GUNICORN, *where, "pacifica.dispatcher.wsgi:application"])]
+        return super().web(place, processes)
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
         quiet = ["-l", "info", *QUIET] if self._embedded else self._level
         worker = ["-q", "-A", "pacifica.dispatcher.tasks", "worker", *quiet, *node(place), "-c", str(processes)]
-        return [Command("worker", [OURS / "celery", *worker])]
+        return [Command("worker", [self.environment / "celery", *worker])]
 
     def finished(self, place: Place) -> int:
         return self.store.since(self._begun)

@@ -11,9 +11,10 @@ from ..requesting import Answer
 from ..servers import POSTGRESQL, RABBITMQ
 from .commands import node
 from .counting import rows
-from .system import OURS, Place, System
+from .system import OURS, PLAIN, Place, System
 
 GUNICORN = "python:pacifica.dispatcher.gunicorn_conf"
+APPLICATION = "pacifica.dispatcher.wsgi:application"
 LOGS = "a line for each request (the project's default), no line for a job (Celery's default level)"
 
 
@@ -23,7 +24,7 @@ class Pacifica(System):
     name = "pacifica"
     title = "Pacifica Dispatcher (RabbitMQ, SQLite)"
     needs = (RABBITMQ,)
-    environment = OURS
+    environment = PLAIN
     peer = False
     libraries = ("pacifica-dispatcher", "cherrypy", "cheroot", "gunicorn", "celery", "kombu", "peewee")
     logs = LOGS
@@ -45,17 +46,17 @@ class Pacifica(System):
             f"[celery]\nbroker_url = {self.broker(place)}\n{queue}[database]\npeewee_url = {self.database(place)}\n"
         )
         (place.folder / "config.ini").write_text(config + self.settings, encoding="utf-8")
-        processes.run(Command("dbsync", [OURS / "pacifica-dispatcher-cmd", "dbsync"]))
+        processes.run(Command("dbsync", [self.environment / "pacifica-dispatcher-cmd", "dbsync"]))
 
     def web(self, place: Place, processes: int) -> Sequence[Command]:
         """gunicorn."""
         where = ["-b", f"127.0.0.1:{place.port}", "-w", str(processes)]
-        return [Command("web", [OURS / "gunicorn", "-c", GUNICORN, *where, "pacifica.dispatcher.wsgi:application"])]
+        return [Command("web", [self.environment / "gunicorn", "-c", GUNICORN, *where, APPLICATION])]
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
         """Celery's prefork worker."""
         worker = ["-A", "pacifica.dispatcher.tasks", "worker", *node(place), "-c", str(processes)]
-        return [Command("worker", [OURS / "celery", *worker])]
+        return [Command("worker", [self.environment / "celery", *worker])]
 
     def finished(self, place: Place) -> int:
         """Rows in a final state."""
@@ -66,15 +67,15 @@ class Pacifica(System):
         return answer.body.decode().strip()
 
 
-class PacificaThreads(Pacifica):
-    """Workers that run short tasks in threads of their own, as docs/performance.md advises for many short tasks."""
+class PacificaSolo(Pacifica):
+    """Workers that run each job themselves, as docs/performance.md tells of for many short tasks."""
 
-    name = "pacifica-threads"
-    title = "Pacifica Dispatcher, thread workers (RabbitMQ, SQLite)"
+    name = "pacifica-solo"
+    title = "Pacifica Dispatcher, solo workers (RabbitMQ, SQLite)"
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
-        """That many workers, each one process with two threads."""
-        worker = [OURS / "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-P", "threads", "-c", "2"]
+        """That many workers, each one process."""
+        worker = [self.environment / "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-P", "solo"]
         names = [f"bench-{place.port}-{number}@%h" for number in range(processes)]
         return [Command(f"worker-{number}", [*worker, "-n", name]) for number, name in enumerate(names)]
 
@@ -118,7 +119,7 @@ class PacificaEmbedded(PacificaServer):
             "-c",
             str(processes),
         ]
-        return [Command("worker", [OURS / "celery", *worker])]
+        return [Command("worker", [self.environment / "celery", *worker])]
 
 
 class PacificaPostgresql(Pacifica):
@@ -127,6 +128,7 @@ class PacificaPostgresql(Pacifica):
     name = "pacifica-postgresql"
     title = "Pacifica Dispatcher (RabbitMQ, PostgreSQL)"
     needs = (RABBITMQ, POSTGRESQL)
+    environment = OURS
 
     def database(self, place: Place) -> str:
         """A database of its own."""

@@ -1,6 +1,7 @@
 """What a measured system is: how it is started, asked, and counted."""
 
 import json
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -20,7 +21,9 @@ PEERS = ROOT / ".venv" / "bin"
 """Where the peers are installed; arq has an environment of its own (requirements-arq.in says why)."""
 ARQ = ROOT / ".venv-arq" / "bin"
 OURS = Path(sys.prefix) / "bin"
-"""The project's environment, in which the harness runs as well."""
+"""The project's development environment, in which the harness runs as well."""
+PLAIN = Path(os.environ.get("BENCH_PLAIN", ROOT / ".venv-plain")) / "bin"
+"""The project as its users install it, with gunicorn and nothing else: what is measured beside the peers."""
 
 READY = 45.0
 """Seconds until a first job has gone all the way."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, signals
 from celery.utils.imports import import_from_cwd
@@ -17,7 +17,6 @@ from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config_ini import PlaceFault
 from .config_options import Settings
-from .deliveries import DeliveriesStep
 from .election import Election
 from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused, SchemaMismatch
 from .feed import Feed
@@ -25,8 +24,6 @@ from .health import Health
 from .job import Outgoing, new_uuid, now
 from .journal import ToldJobs, ToldOutbox
 from .limits import ArgumentLimits
-from .metrics.sharing import FOLDER
-from .monitor import Monitor
 from .registry import Registry
 from .relay import Relay
 from .retention import Retention
@@ -41,10 +38,12 @@ from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .tokens import Tokens
 from .tracing import Tracing, tracing
-from .transport import Transport
+from .transport import DRIVER
 from .upkeep import Upkeep
 from .waiting import Waiting
-from .worker import LeaseStep, RecordStep, SparingStep
+
+if TYPE_CHECKING:
+    from .monitor import Monitor
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +72,14 @@ FIXED: Mapping[str, Any] = {
 }
 """What the design rests on: nothing is ever unpickled, and a worker's claim says that a job started."""
 
+STEPS = (
+    ("worker", "pacifica.dispatcher.worker:RecordStep"),
+    ("worker", "pacifica.dispatcher.worker:LeaseStep"),
+    ("worker", "pacifica.dispatcher.worker:SparingStep"),
+    ("consumer", "pacifica.dispatcher.deliveries:DeliveriesStep"),
+)
+"""What a worker starts beside Celery's own steps; by name, as no other process imports it."""
+
 
 class DispatcherApp(Celery):  # type: ignore[misc]
     """Celery's application, which also assembles the dispatcher; reads its settings when first used.
@@ -89,8 +96,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         self._publisher: tuple[int, Publisher | None] = (0, None)
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
-        self.steps["worker"].update({RecordStep, LeaseStep, SparingStep})
-        self.steps["consumer"].add(DeliveriesStep)
+        for blueprint, step in STEPS:
+            self.steps[blueprint].add(step)
 
     @cached_property
     def settings(self) -> Settings:
@@ -194,8 +201,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return Feed(HistoryStore(self.database), self.settings.dispatcher.waiters)
 
     @cached_property
-    def monitor(self) -> Monitor:
-        """What this web process tells of itself and of the record; no other process has one."""
+    def monitor(self) -> "Monitor":
+        """What this web process tells of itself and of the record; no other process has one, nor imports it."""
+        from .metrics.sharing import FOLDER
+        from .monitor import Monitor
+
         figures = FigureStore(self.database)
         lease = self.settings.dispatcher.lease_seconds
         health = Health(self.outbox, self.workers, lambda: self.relay, lambda: _schema(self.database), lease)
@@ -280,8 +290,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def _connection(self, url: Any, *args: Any, transport_options: Any = None, **kwargs: Any) -> Connection:
         """Every broker connection, with the options that its kind of broker needs and the user's over them."""
         connection: Connection = super()._connection(url, *args, transport_options=transport_options, **kwargs)
-        driver = connection.get_transport_cls().driver_type
-        if connection.get_transport_cls() is Transport:
+        transport = connection.get_transport_cls()
+        driver = transport.driver_type
+        if transport.driver_name == DRIVER:
             own: Mapping[str, Any] = {"database": self.database}
         else:
             own = TRANSPORT_OPTIONS.get(driver, {})

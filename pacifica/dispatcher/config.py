@@ -61,6 +61,12 @@ def parse(
     )
 
 
+def logging_settings(text: str, environ: Mapping[str, str], source: str = "config.ini") -> LoggingSettings:
+    """What ``parse`` makes of ``[logging]``, for who is not to import Celery: its settings are not judged."""
+    theirs = {name.key: str for name in read_ini(text, source).values if name.section == "celery"}
+    return parse(text, environ, {}, celery_types=theirs, source=source).logging
+
+
 def given_values(
     ini: IniText, environ: Mapping[str, str], overrides: Mapping[tuple[str, str], str]
 ) -> dict[Name, Given]:

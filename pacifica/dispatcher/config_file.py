@@ -1,13 +1,43 @@
 """Where the configuration file is, and what it says."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from .config_ini import PlaceFault
+from .config import given_values
+from .config_ini import Given, Name, PlaceFault, read_ini
 from .errors import ConfigError
 
 VARIABLE = "DISPATCHER_CONFIG"
 FOLDER = ".pacifica-dispatcher"
+
+
+class Sources(NamedTuple):
+    """What the settings of a process are made of; ``path`` is ``None`` when there is no file."""
+
+    path: Path | None
+    text: str
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """What messages call the file."""
+        return str(self.path or "config.ini")
+
+    def given(self) -> Mapping[Name, Given]:
+        """Each setting that is not left at its default, as it was written; nothing is judged."""
+        return given_values(read_ini(self.text, str(self.path)), self.environ, {})
+
+
+def find_sources(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Sources:
+    """The file that counts for this process, read; raises ``ConfigError`` when that cannot be done.
+
+    ``config`` is a file named on the command line; without ``environ`` it is the process's own.
+    """
+    environ = os.environ if environ is None else environ
+    path = find(config, environ, Path.cwd(), _home(environ))
+    return Sources(path, "" if path is None else read(path), environ)
 
 
 def find(explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
@@ -32,6 +62,14 @@ def read(path: Path) -> str:
     except OSError as error:
         message = f"it cannot be read: {error.strerror}"
     raise ConfigError([PlaceFault("", "", str(path), message)])
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """The home directory; a service account may have none, and then has no file there."""
+    try:
+        return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def _existing(path: Path, origin: str) -> Path:

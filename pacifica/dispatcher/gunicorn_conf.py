@@ -1,9 +1,11 @@
 """gunicorn's settings: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
-Options of its command line win over these. The hooks give its workers a folder in which their metrics add up.
+Options of its command line win over these. The hooks give its workers a folder in which their metrics add up, and
+the master's memory to share.
 """
 
 import fcntl
+import gc
 import os
 import shutil
 import tempfile
@@ -33,6 +35,9 @@ limit_request_fields = 100
 # Files are not what it sends, and the socket of an answer waits for no client.
 sendfile = False
 
+# No socket for gunicornc: it would be one path in the user's home for all that run there, and a loop in the master.
+control_socket_disable = True
+
 
 def on_starting(server: Any) -> None:
     """Make the folder, unless the environment names one; what an earlier master left there (SIGUSR2) is its own."""
@@ -45,6 +50,13 @@ def on_starting(server: Any) -> None:
         os.environ[METRICS] = _make_folder(server.cfg.uid, server.cfg.gid)
     except OSError as error:
         server.log.warning("Each worker counts for itself, as there is no folder for the metrics: %s", error)
+
+
+def pre_fork(_: Any, __: Any) -> None:
+    """Before the first fork: what the collector of cycles leaves alone stays one memory for master and workers."""
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 def on_exit(_: Any) -> None:

@@ -15,7 +15,7 @@ from .monitor import Monitor
 from .options import parse_options
 from .service import Service
 from .tokens import Tokens
-from .web import batch, body, dispatching, problem, render, search, stream, waiting
+from .web import batch, body, dispatching, document, problem, render, search, stream, waiting
 from .web.asked import caller_of, request_of
 from .web.caching import is_known, tagged
 from .web.counting import Counting
@@ -110,7 +110,7 @@ class Dispatch:
         wanted(JSON)
         asked = batch.asked(cherrypy.request.json, caller_of())
         found = self._service.dispatch_batch(asked, request_of())
-        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": problem.of_item(item)} for item in found]
+        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": document.of_item(item)} for item in found]
         if not any("uuid" in entry for entry in jobs):
             raise NothingValid(jobs)
         cherrypy.response.status = 202

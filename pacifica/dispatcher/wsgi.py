@@ -17,7 +17,7 @@ from .app import DispatcherApp
 from .errors import CannotStart, ConfigError, DispatcherError
 from .logsetup import configure
 from .settings import load_settings
-from .web import problem
+from .web import document
 from .web.brief import Brief
 from .web.requestlog import RequestLog
 from .web.server.intake import Limits
@@ -132,8 +132,8 @@ def _log(error: DispatcherError) -> None:
 
 
 def _unavailable(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    told = problem.of(CannotStart())
-    headers = [("Content-Type", problem.PROBLEM_JSON), ("Retry-After", str(CannotStart.retry_after))]
+    told = document.of(CannotStart())
+    headers = [("Content-Type", document.PROBLEM_JSON), ("Retry-After", str(CannotStart.retry_after))]
     start_response(f"{told['status']} {told['title']}", headers)
     return [jsontext.pretty(told)]
 

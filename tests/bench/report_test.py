@@ -50,6 +50,11 @@ def test_what_failed_is_told_in_its_first_line(run: Results) -> None:
     assert "and more" not in page
 
 
+def test_a_system_that_is_no_longer_measured_is_shown_by_its_name(run: Results) -> None:
+    run.records.append(Record("peers", "pacifica-threads", "done", 1, 900.0))
+    assert "| pacifica-threads | – | 900 | – |" in text(run)
+
+
 def test_machine_and_versions_are_told(run: Results) -> None:
     page = text(run)
     assert "a processor, 2 cores, 24.0 GiB, Linux 6.1; RabbitMQ 3.10.8; wrk 4.1.0" in page

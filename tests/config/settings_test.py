@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.celery_settings import CELERY_TYPES
-from pacifica.dispatcher.config import example_ini, parse
+from pacifica.dispatcher.config import example_ini, logging_settings, parse
 from pacifica.dispatcher.config_options import OPTIONS
 from pacifica.dispatcher.errors import ConfigError
 from pacifica.dispatcher.settings import load_settings
@@ -25,6 +25,29 @@ def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_no_file_at_all_gives_the_defaults() -> None:
     assert load_settings() == parse(None, {}, {}, celery_types={})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[logging]\nformat = json\naccess = off\n",
+        "[celery]\nworker_concurrency = 2\nbroker_url = redis://\n[logging]\nlevel = error\n",
+    ],
+)
+def test_who_imports_no_celery_reads_the_same_of_the_log(text: str) -> None:
+    assert logging_settings(text, {}) == parse(text, {}, {}, celery_types=CELERY_TYPES).logging
+
+
+@pytest.mark.parametrize("fault", ["[logging]\nformat = xml", "[database]\npeewee_url = x", "[no]", "level = error"])
+def test_who_imports_no_celery_sees_a_fault_all_the_same(fault: str) -> None:
+    with pytest.raises(ConfigError):
+        logging_settings(fault, {})
+
+
+def test_whether_celery_takes_a_setting_is_for_those_to_judge_who_import_it() -> None:
+    text = "[celery]\nworker_concurrency = many\nno_such_setting = 1\n[logging]\nformat = json\n"
+    assert logging_settings(text, {}).format == "json"
 
 
 def test_the_environment_is_read_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:

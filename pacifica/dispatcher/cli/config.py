@@ -7,12 +7,13 @@ from typing import NamedTuple
 import click
 
 from ..config import example_ini
+from ..config_file import Sources, find_sources
 from ..config_ini import Name
 from ..config_options import OPTIONS
 from ..config_values import mask_value
 from ..errors import ConfigError, ConfigFault
 from ..preflight import missing_parts
-from ..settings import Sources, find_sources, understand
+from ..settings import understand
 from .configured import config_option
 from .exits import Refused
 from .screen import print_json, print_table

@@ -10,8 +10,8 @@ import click
 from .. import jsontext
 from ..client import BadToken
 from ..client.connection import Bearer
+from ..config_file import find_sources
 from ..errors import ConfigError
-from ..settings import find_sources
 from .canary import Canary, Flight
 from .configured import config_option
 from .findings import Finding, remark, show, skipped

@@ -16,9 +16,8 @@ Source: https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transp
 
 from kombu.transport import TRANSPORT_ALIASES
 
-from .connection import Transport
-
-__all__ = ["Transport"]
+DRIVER = "peewee"
+"""The ``driver_name`` of the transport, which is imported once a connection is of its kind."""
 
 # kombu knows transports by this table alone: it reads no entry points for them.
-TRANSPORT_ALIASES["database"] = f"{__name__}:Transport"
+TRANSPORT_ALIASES["database"] = f"{__name__}.connection:Transport"

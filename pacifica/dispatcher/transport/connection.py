@@ -17,6 +17,7 @@ from kombu.transport import virtual
 from ..errors import ConfigError, ConfigFault, DatabaseUnavailable
 from ..store.database import Database
 from ..store.messages import MessageStore
+from . import DRIVER
 from .channel import Declared
 from .consuming import Channel
 from .leases import Leases
@@ -41,7 +42,7 @@ class Transport(virtual.Transport):
     Channel = Channel
     can_parse_url = True
     driver_type = "sql"
-    driver_name = "peewee"
+    driver_name = DRIVER
     implements = virtual.Transport.implements.extend(
         asynchronous=True, batch_publish=True, exchange_type=frozenset(["direct", "topic", "fanout"])
     )

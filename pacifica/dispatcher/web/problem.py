@@ -1,8 +1,4 @@
-"""The one shape of every error answer: problem details for HTTP APIs (RFC 9457).
-
-Beside the standard members it carries ``message``, the same text as ``detail``, as its family of
-services has always done. No traceback, SQL or path is ever in it.
-"""
+"""How CherryPy answers with a problem document, whoever has raised the error."""
 
 import sys
 from collections.abc import Callable
@@ -12,43 +8,7 @@ from typing import Any
 import cherrypy
 
 from .. import errors, jsontext
-
-STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
-    errors.BadRequest: HTTPStatus.BAD_REQUEST,
-    errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.PurgedJob: HTTPStatus.GONE,
-    errors.BatchTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.NothingValid: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.BadDispatch: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.AlreadyFinal: HTTPStatus.CONFLICT,
-    errors.NoResult: HTTPStatus.CONFLICT,
-    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
-    errors.Forbidden: HTTPStatus.FORBIDDEN,
-    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-"""The status of each class of error; a class that is not here has that of its nearest base."""
-PROBLEM_JSON = "application/problem+json"
-TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
-
-
-def status_of(error: errors.DispatcherError) -> HTTPStatus:
-    """The HTTP status of an error: a class without one of its own is a fault of the server."""
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def of(error: errors.DispatcherError) -> dict[str, Any]:
-    """The problem document of an error."""
-    return members(status_of(error), error.code, str(error), dict(error.details()))
-
-
-def of_item(error: errors.DispatcherError) -> dict[str, Any]:
-    """The problem document of one item of a batch, where the first faults tell enough."""
-    if not isinstance(error, errors.BadDispatch):
-        return of(error)
-    most = errors.MOST_OF_ITEM
-    return members(status_of(error), error.code, error.sentence(most), dict(error.details(most)))
+from .document import PROBLEM_JSON, members, status_of
 
 
 def respond_to_exception() -> None:
@@ -134,15 +94,3 @@ def _respond(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) 
 def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> bytes:
     cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
     return jsontext.pretty(members(status, code, detail, extra))
-
-
-def members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
-    """The problem document, for those who answer without CherryPy; ``code`` ends its ``type``."""
-    return {
-        "type": TYPE_PREFIX + code,
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        "message": detail,
-        **extra,
-    }

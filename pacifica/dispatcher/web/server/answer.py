@@ -4,8 +4,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from ... import jsontext, logcontext
+from ..document import PROBLEM_JSON, members
 from ..headers import SECURITY, SERVER
-from ..problem import PROBLEM_JSON, members
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TOLD = {

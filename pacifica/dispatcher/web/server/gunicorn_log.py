@@ -5,21 +5,25 @@ from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
 
-from ...config import parse
+from ...config import logging_settings
+from ...config_file import find_sources
 from ...errors import ConfigError
 from ...logsetup import dress
-from ...settings import load_settings
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
     """Chosen by ``pacifica.dispatcher.gunicorn_conf``."""
 
     def setup(self, cfg: Any) -> None:
-        """As gunicorn's; a configuration with a fault is told when the application begins, in the default form."""
+        """As gunicorn's; a configuration with a fault is told when the application begins, in the default form.
+
+        A fault that only Celery can see does not change the form.
+        """
         super().setup(cfg)
         try:
-            settings = load_settings().logging
+            sources = find_sources()
+            settings = logging_settings(sources.text, sources.environ, sources.name)
         except ConfigError:
-            settings = parse(None, {}, {}, celery_types={}).logging
+            settings = logging_settings("", {})
         own: list[logging.Handler] = self.error_log.handlers
         dress(own, settings)
