@@ -162,6 +162,19 @@ def test_a_message_that_is_copied_is_the_one_that_celery_makes(
     assert copied == taken(broker_url, queue_name, **options)
 
 
+def test_a_message_has_no_header_that_says_nothing(rabbitmq_url: str, name: str) -> None:
+    says = {"shadow": "other", "time_limit": 3, "group_index": 0, "replaced_task_nesting": 1}
+    plain, told = some_jobs(1, ["request_id"], queue=name)[0], Outgoing(new_uuid(), "nothing", queue=name, headers=says)
+    with publisher(rabbitmq_url) as made:
+        made.publish([plain, told])
+    (_, _, _, said, _, _), (_, _, _, more, _, _) = taken(rabbitmq_url, name)
+    who = {"lang": "py", "task": "nothing", "id": plain.uuid, "root_id": plain.uuid, "parent_id": None, "group": None}
+    when = {"eta": None, "expires": None, "retries": 0, "ignore_result": False}
+    assert said == {**who, **when, **(plain.headers or {})}
+    named = {"id": told.uuid, "root_id": told.uuid, "shadow": "other", "timelimit": [3, None]}
+    assert more == {**who, **when, **named, "group_index": 0, "replaced_task_nesting": 1}
+
+
 def test_a_route_that_changes_is_followed_from_the_next_round_on(
     rabbitmq_url: str, channel: Any, name: str, celerys_own: list[str]
 ) -> None:
