@@ -18,6 +18,7 @@ from pacifica.dispatcher.broker import Publisher
 from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.job import Outgoing, new_uuid
 from pacifica.dispatcher.settings import load_settings
+from pacifica.dispatcher.worker import USUAL_BODIES
 
 
 @pytest.fixture
@@ -159,6 +160,7 @@ def test_a_message_that_is_copied_is_the_one_that_celery_makes(
         signals.before_task_publish.disconnect(looker.look)
     assert looker.saw == celerys_own[1:] == [job.uuid for job in jobs]
     assert [headers["id"] for _, _, _, headers, _, _ in copied] == [job.uuid for job in jobs]
+    assert all(body in USUAL_BODIES for body, *_ in copied)
     assert copied == taken(broker_url, queue_name, **options)
 
 
