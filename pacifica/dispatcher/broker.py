@@ -55,6 +55,19 @@ MESSAGE_HEADERS = (
     "replaced_task_nesting",
 )
 """What a Celery workflow says of a job in the message's headers; kept in the row until it is sent."""
+UNSAID: Mapping[str, Any] = {
+    "shadow": None,
+    "group_index": None,
+    "timelimit": [None, None],
+    "argsrepr": "()",
+    "kwargsrepr": "{}",
+    "replaced_task_nesting": 0,
+    "stamped_headers": None,
+    "stamps": {},
+}
+"""Headers of protocol 2 that a message may do without, each with the value that says as much as none."""
+ORIGIN = "origin"
+"""The header that names the process which happens to send a message; where its job comes from is in the record."""
 UNTRACED = Untraced()
 OWN_HEADERS = ("traceparent", "request_id")
 """Headers of ours that go with a message as they are: where the job comes from."""
@@ -243,12 +256,21 @@ def send(app: Celery, producer: Producer, job: Outgoing, route: Mapping[str, Any
         ignore_result=False,
         **headers,
     )
+    _say_less(message.headers)
     message.headers.update(own)
     queue = getattr(route.get("queue"), "name", None) or str(route.get("routing_key") or "")
     with _tracing(app).sending(job.uuid, queue, own.get("traceparent")) as context:
         if context is not None:
             message.headers["traceparent"] = context
         app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **route)
+
+
+def _say_less(headers: dict[str, Any]) -> None:
+    """Leave out the headers that say nothing: a worker decodes each of them for each job."""
+    headers.pop(ORIGIN, None)
+    for name, nothing in UNSAID.items():
+        if headers.get(name) == nothing:
+            headers.pop(name, None)
 
 
 def _unwatched(app: Celery) -> bool:

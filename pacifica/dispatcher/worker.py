@@ -13,6 +13,7 @@ from celery import bootsteps, signals
 from celery.concurrency.base import BasePool
 from celery.worker import state, strategy
 from celery.worker.request import Request
+from kombu.serialization import dumps
 
 from .backend import CLAIM_KEY
 from .lease import Lease
@@ -29,6 +30,12 @@ LAST_WORD = 5.0
 EX_FAILURE = 1
 HEADERS = "application_headers"
 """AMQP's name, among a message's properties, of the headers that Celery's request has beside them."""
+
+NO_WORKFLOW = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+JSON, _, USUAL_BODY = dumps(((), {}, NO_WORKFLOW), "json")
+"""The body of most messages: a job's arguments are in its row, so only one that is part of a workflow says more."""
+USUAL_BODIES = (USUAL_BODY, USUAL_BODY.encode())
+"""As py-amqp gives it, which decodes it, and as the others do."""
 
 
 class JobRequest(Request):  # type: ignore[misc]
@@ -47,8 +54,18 @@ class JobRequest(Request):  # type: ignore[misc]
 
 
 def quietly(task: Any, app: Any, consumer: Any) -> Any:
-    """Celery's way of taking a task's message, which says nothing of it: a job's claim is told."""
-    return strategy.default(task, app, consumer, info=_unsaid)
+    """Celery's way of taking a task's message, which says nothing of it: a job's claim is told.
+
+    What most bodies say is known without decoding them.
+    """
+    take = strategy.default(task, app, consumer, info=_unsaid)
+
+    def take_read(message: Any, *rest: Any) -> Any:
+        if message.content_type == JSON and message.body in USUAL_BODIES:
+            message._decoded_cache = [[], {}, NO_WORKFLOW]
+        return take(message, *rest)
+
+    return take_read
 
 
 def _unsaid(*_: Any, **__: Any) -> None:

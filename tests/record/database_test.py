@@ -19,7 +19,7 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.errors import DatabaseUnavailable
 from pacifica.dispatcher.store import disk
-from pacifica.dispatcher.store.connecting import SCHEMES, open_database
+from pacifica.dispatcher.store.connecting import SCHEMES, open_database, sqlite_file
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.prepared import Prepared, insert, slot
@@ -403,6 +403,19 @@ def test_the_file_is_a_write_ahead_log(sqlite_url: str) -> None:
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0)
         assert database.read(lambda db: db.execute_sql("PRAGMA journal_mode").fetchone()[0]) == "wal"
+
+
+def test_the_log_takes_many_megabytes_before_they_go_into_the_file(sqlite_url: str) -> None:
+    file = sqlite_file(sqlite_url)
+    assert file is not None
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0)
+        before = file.stat().st_size
+        database.write(orm.Event.insert(job="j", at=1, kind="PENDING", data="x" * 20_000_000).execute)
+        assert file.stat().st_size == before
+        database.write(orm.Event.insert(job="j", at=1, kind="PENDING", data="x" * 30_000_000).execute)
+        assert file.stat().st_size > 50_000_000
+        assert count_events(database) == 2
 
 
 def test_eight_threads_write_without_a_lock_in_the_way(database_url: str) -> None:

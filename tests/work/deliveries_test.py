@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from amqp.transport import TCPTransport
+from celery.worker import strategy
+from kombu.exceptions import ContentDisallowed
+from kombu.message import Message
 
 from pacifica.dispatcher.deliveries import reader
-from pacifica.dispatcher.worker import _sparing
+from pacifica.dispatcher.worker import JSON, USUAL_BODIES, USUAL_BODY, _sparing, quietly
 
 
 class Wire:
@@ -99,3 +102,40 @@ def test_the_pipes_of_the_children_are_looked_after_while_jobs_wait_for_one_and_
         waiting[:] = jobs
         on_tick()
     assert turns == [0, 2, 1, 0, 1, 0]
+
+
+class Body(Message):
+    """A message of a job, which counts how often it is decoded."""
+
+    decoded = 0
+
+    def __init__(self, body: str | bytes, kind: str = JSON) -> None:
+        headers = {"id": "j", "task": "add", "request_id": "r"}
+        super().__init__(body, content_type=kind, content_encoding="utf-8", accept={JSON}, headers=headers)
+
+    def _decode(self) -> Any:
+        self.decoded += 1
+        return super()._decode()
+
+
+@pytest.fixture
+def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[Body], Any]:
+    """What a worker reads of a message's body when it takes it."""
+    monkeypatch.setattr(strategy, "default", lambda *_, **__: lambda message, *_: message.payload)
+    taken: Callable[[Body], Any] = quietly(None, None, None)
+    return taken
+
+
+@pytest.mark.parametrize("body", USUAL_BODIES)
+def test_the_body_of_most_messages_is_known_without_decoding_it(take: Callable[[Body], Any], body: str | bytes) -> None:
+    usual, chained = Body(body), Body(USUAL_BODY.replace('"chain": null', '"chain": ["next"]'))
+    nothing = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    assert take(usual) == Body(body).decode() == [[], {}, nothing]
+    assert take(chained) == [[], {}, {**nothing, "chain": ["next"]}]
+    assert (usual.decoded, chained.decoded) == (0, 1)
+    assert take(Body(body))[1] is not take(Body(body))[1], "a receiver of a signal may change it"
+
+
+def test_a_body_of_another_kind_is_refused_whatever_it_says(take: Callable[[Body], Any]) -> None:
+    with pytest.raises(ContentDisallowed):
+        take(Body(USUAL_BODY, "application/x-python-serialize"))

@@ -18,6 +18,7 @@ from pacifica.dispatcher.broker import Publisher
 from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.job import Outgoing, new_uuid
 from pacifica.dispatcher.settings import load_settings
+from pacifica.dispatcher.worker import USUAL_BODIES
 
 
 @pytest.fixture
@@ -159,7 +160,21 @@ def test_a_message_that_is_copied_is_the_one_that_celery_makes(
         signals.before_task_publish.disconnect(looker.look)
     assert looker.saw == celerys_own[1:] == [job.uuid for job in jobs]
     assert [headers["id"] for _, _, _, headers, _, _ in copied] == [job.uuid for job in jobs]
+    assert all(body in USUAL_BODIES for body, *_ in copied)
     assert copied == taken(broker_url, queue_name, **options)
+
+
+def test_a_message_has_no_header_that_says_nothing(rabbitmq_url: str, name: str) -> None:
+    says = {"shadow": "other", "time_limit": 3, "group_index": 0, "replaced_task_nesting": 1}
+    plain, told = some_jobs(1, ["request_id"], queue=name)[0], Outgoing(new_uuid(), "nothing", queue=name, headers=says)
+    with publisher(rabbitmq_url) as made:
+        made.publish([plain, told])
+    (_, _, _, said, _, _), (_, _, _, more, _, _) = taken(rabbitmq_url, name)
+    who = {"lang": "py", "task": "nothing", "id": plain.uuid, "root_id": plain.uuid, "parent_id": None, "group": None}
+    when = {"eta": None, "expires": None, "retries": 0, "ignore_result": False}
+    assert said == {**who, **when, **(plain.headers or {})}
+    named = {"id": told.uuid, "root_id": told.uuid, "shadow": "other", "timelimit": [3, None]}
+    assert more == {**who, **when, **named, "group_index": 0, "replaced_task_nesting": 1}
 
 
 def test_a_route_that_changes_is_followed_from_the_next_round_on(

@@ -31,11 +31,8 @@ Of a file that is damaged, or another program's, it raises plain ``DatabaseError
 """
 PAUSES = (0.01, 0.03, 0.1, 0.3)
 """Seconds, at most, before each new try of a transaction that the server gave up for another's sake."""
-<<<<<<< HEAD
 PATIENCE_OF_A_LOOP = 50
 """Milliseconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
-=======
->>>>>>> e58621e0e03de214635803cfb90e9f375f723aec
 SHORTEST_TURN = 0.5
 """Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is.
 
