@@ -125,6 +125,19 @@ def test_a_look_uses_its_index_and_reads_no_job_that_has_ended(
         assert not is_full_scan(filled, told), told
 
 
+def test_sqlite_reads_no_job_that_waits_to_find_the_expired_whatever_it_has_learned(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        database.write(lambda db: db.execute_sql("ANALYZE job"))
+        learned = "INSERT INTO sqlite_stat1 VALUES ('job', 'job_state_created_uuid', '1008900 1001 1 1')"
+        database.write(lambda db: db.execute_sql(learned))
+    with closing(Database(sqlite_url)) as database:
+        (expired,) = statements(database, lambda of: JobStore(of).expired(at=NOW, limit=1), monkeypatch)
+        assert "job_expires" in plan(database, expired)
+
+
 def test_a_survey_tells_sqlite_which_index_reads_least(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Database(sqlite_url)) as database, closing(Database(sqlite_url)) as other:
         for each in (database, other):
