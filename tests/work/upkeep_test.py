@@ -148,6 +148,18 @@ def test_who_is_elected_next_knows_already_which_worker_is_dead(bench: Bench) ->
     assert bench.found(lost).state is State.PENDING
 
 
+def test_a_worker_that_was_taken_for_dead_and_comes_back_has_its_whole_lease_again(bench: Bench) -> None:
+    workers = WorkerStore(bench.database)
+    workers.beat("frozen", "w", at=now())
+    eventually(lambda: bench.upkeep.turn() or not workers.beats())
+    workers.beat("frozen", "w", at=now())
+    taken = a_job()
+    bench.jobs.add([taken])
+    assert bench.jobs.claim(taken.uuid, token="t", worker="w", holder="frozen", retries=0, at=now())
+    bench.upkeep.turn()
+    assert bench.found(taken).state is State.STARTED
+
+
 def test_a_purge_goes_on_where_the_round_before_has_stopped_and_ends_with_the_thread(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

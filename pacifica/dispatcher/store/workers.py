@@ -1,6 +1,6 @@
 """The workers' leases: who is alive, and which jobs each of them holds.
 
-A worker is a row whose ``beat`` it moves on; how often is its own business, and no clock is in it.
+A worker is a row whose ``beat`` it moves on; how often is its own business, and nobody reads a time in it.
 Whoever looks judges by the clock of its own process whether a beat has stopped.
 """
 
@@ -28,7 +28,8 @@ class WorkerStore:
         def change(db: peewee.Database) -> None:
             moved = _W.update({_W.beat: _W.beat + 1}).where(_W.id == holder).execute(db)
             if not moved:
-                _W.insert(id=holder, name=name, beat=1, since=at).execute(db)
+                # Not one that it had before: who saw that stand still would take it for dead again at once.
+                _W.insert(id=holder, name=name, beat=at, since=at).execute(db)
 
         self._database.write(change)
 
