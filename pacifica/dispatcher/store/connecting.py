@@ -8,6 +8,7 @@ import importlib.util
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 import peewee
 from playhouse import db_url
 from playhouse.pool import PooledDatabase, PooledSqliteDatabase
+
+from .forks import FileConnection
 
 SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
@@ -53,8 +56,10 @@ def sqlite_file(url: str) -> Path | None:
 def _sqlite_options(busy_timeout: float) -> Mapping[str, Any]:
     return {
         "lock_type": "IMMEDIATE",
+        "timeout": 0,  # SQLite's own; see busy.py.
+        "factory": partial(FileConnection, patience=busy_timeout),
+        "check_same_thread": False,
         "pragmas": {
-            "busy_timeout": int(busy_timeout * 1000),
             "synchronous": "normal",
             "wal_autocheckpoint": LOG_PAGES,
             "foreign_keys": 1,

@@ -19,7 +19,7 @@ from ..pausing import here
 from . import failures
 from .connecting import is_pooled, open_database
 from .disk import Disk
-from .forks import FORKS, FileConnection
+from .forks import FORKS
 
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -31,8 +31,8 @@ Of a file that is damaged, or another program's, it raises plain ``DatabaseError
 """
 PAUSES = (0.01, 0.03, 0.1, 0.3)
 """Seconds, at most, before each new try of a transaction that the server gave up for another's sake."""
-PATIENCE_OF_A_LOOP = 50
-"""Milliseconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
+PATIENCE_OF_A_LOOP = 0.05
+"""Seconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
 SHORTEST_TURN = 0.5
 """Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is.
 
@@ -55,9 +55,7 @@ class Database:
         self.postgresql = not (self.sqlite or self.mysql)
         self._pooled = is_pooled(self.peewee)
         self._gate: AbstractContextManager[None] = FORKS if self.sqlite else nullcontext()
-        if self.sqlite:
-            self.peewee.connect_params |= {"factory": FileConnection, "check_same_thread": False}
-        # SQLite's busy handler sleeps and does not queue; a lock keeps this process's writers in turn.
+        # Who finds the file busy sleeps and does not queue; a lock keeps this process's writers in turn.
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
         self._disk = Disk(self._log_path)
@@ -195,15 +193,9 @@ class Database:
         raise AssertionError("unreachable")
 
     def _keep_log(self) -> None:
-        """Have the file keep a write-ahead log, which it remembers; SQLite's busy handler does not wait for that."""
-        end = time.monotonic() + self.longest_turn
-        while self.sqlite and self.peewee.execute_sql("PRAGMA journal_mode").fetchone()[0] != "wal":
-            try:
-                self.peewee.execute_sql("PRAGMA journal_mode = wal")
-            except peewee.OperationalError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.01)
+        """Have the file keep a write-ahead log, which it remembers."""
+        if self.sqlite and self.peewee.execute_sql("PRAGMA journal_mode").fetchone()[0] != "wal":
+            self.peewee.execute_sql("PRAGMA journal_mode = wal")
 
     def _forget_parent(self) -> None:
         """After a fork: a connection is never shared, and a lock that a thread of the parent held is free."""
@@ -258,7 +250,7 @@ class Database:
             try:
                 self.peewee.connect()
                 if self.sqlite and here.host is not None:
-                    self.peewee.execute_sql(f"PRAGMA busy_timeout = {PATIENCE_OF_A_LOOP}")
+                    self.peewee.connection().patience = PATIENCE_OF_A_LOOP
             except UNREACHABLE as error:
                 if failures.is_silence(error):
                     self._silent = time.monotonic()

@@ -1,13 +1,14 @@
 """Closing all that a process has open of SQLite files, and forking one, as a prefork worker does."""
 
 import os
-import sqlite3
 import threading
 import weakref
 from typing import Any
 
+from .busy import PatientConnection
 
-class FileConnection(sqlite3.Connection):
+
+class FileConnection(PatientConnection):
     """A connection to an SQLite file that others than its own thread can find and close."""
 
     closed = False

@@ -1,0 +1,115 @@
+"""How a statement waits for another process's transaction; the clock is one that only pauses move on."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pacifica.dispatcher.store import busy
+
+Open = Callable[..., sqlite3.Cursor]
+
+
+class Clock:
+    """Stands for the module ``time``; ``during`` is called in each pause."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+        self.during: Callable[[], object] = lambda: None
+
+    def monotonic(self) -> float:
+        return 1000.0 + sum(self.pauses)
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.during()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(busy, "time", made)
+    return made
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Iterator[Open]:
+    """Cursors of connections to one file with a table and a log, which wait a second unless told otherwise."""
+    with ExitStack() as stack:
+
+        def one(patience: float = 1.0) -> sqlite3.Cursor:
+            factory = partial(busy.PatientConnection, patience=patience)
+            opened = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
+            return stack.enter_context(closing(opened)).cursor()
+
+        one().execute("PRAGMA journal_mode = wal")
+        one().execute("CREATE TABLE a (b)")
+        yield one
+
+
+def test_a_transaction_begins_as_soon_as_the_other_one_has_ended(connect: Open, clock: Clock) -> None:
+    mine, other = connect(), connect()
+    other.execute("BEGIN IMMEDIATE")
+    clock.during = lambda: other.execute("COMMIT") if len(clock.pauses) == 3 else None
+    mine.execute("BEGIN IMMEDIATE")
+    assert mine.connection.in_transaction
+    assert clock.pauses == [busy.FIRST] * 3
+
+
+def test_a_statement_of_its_own_waits_too_and_has_its_parameters(connect: Open, clock: Clock) -> None:
+    mine, other = connect(), connect()
+    other.execute("BEGIN IMMEDIATE")
+    clock.during = lambda: other.execute("COMMIT") if other.connection.in_transaction else None
+    mine.execute("INSERT INTO a VALUES (?)", (7,))
+    assert other.execute("SELECT b FROM a").fetchall() == [(7,)]
+
+
+def test_pauses_grow_and_the_last_one_ends_with_the_patience(connect: Open, clock: Clock) -> None:
+    mine, other = connect(patience=0.5), connect()
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        mine.execute("BEGIN IMMEDIATE")
+    *grown, last = clock.pauses
+    assert grown == sorted(grown)
+    assert (grown[0], grown[-1]) == (busy.FIRST, busy.LONGEST)
+    assert 0 < last <= busy.LONGEST
+    assert sum(clock.pauses) == pytest.approx(0.5)
+    assert len(clock.pauses) < 60
+
+
+def test_without_patience_it_is_tried_and_refused(connect: Open, clock: Clock) -> None:
+    mine, other = connect(patience=0.0), connect()
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        mine.execute("BEGIN IMMEDIATE")
+    assert sum(clock.pauses) == 0
+
+
+def test_a_reader_does_not_wait_to_write_over_what_it_has_not_read(connect: Open, clock: Clock) -> None:
+    mine, other = connect(), connect()
+    mine.execute("BEGIN")
+    mine.execute("SELECT * FROM a").fetchall()
+    other.execute("INSERT INTO a VALUES (1)")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        mine.execute("INSERT INTO a VALUES (2)")
+    assert clock.pauses == []
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM missing", "SELECT"])
+def test_what_waiting_does_not_mend_is_raised_at_once(connect: Open, clock: Clock, sql: str) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        connect().execute(sql)
+    assert clock.pauses == []
+
+
+def test_what_fails_otherwise_after_a_pause_is_raised_then(connect: Open, clock: Clock) -> None:
+    mine, other = connect(), connect()
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("DROP TABLE a")
+    clock.during = lambda: other.execute("COMMIT") if other.connection.in_transaction else None
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        mine.execute("INSERT INTO a VALUES (2)")
+    assert len(clock.pauses) == 1
