@@ -10,6 +10,8 @@ import pytest
 
 from pacifica.dispatcher.store import busy
 
+from ..openfiles import opened
+
 Open = Callable[..., sqlite3.Cursor]
 
 
@@ -45,8 +47,10 @@ def connect(tmp_path: Path) -> Iterator[Open]:
             opened = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
             return stack.enter_context(closing(opened)).cursor()
 
-        one().execute("PRAGMA journal_mode = wal")
-        one().execute("CREATE TABLE a (b)")
+        maker = one()
+        maker.execute("PRAGMA journal_mode = wal")
+        maker.execute("CREATE TABLE a (b)")
+        maker.connection.close()
         yield one
 
 
@@ -96,6 +100,16 @@ def test_a_reader_does_not_wait_to_write_over_what_it_has_not_read(connect: Open
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         mine.execute("INSERT INTO a VALUES (2)")
     assert clock.pauses == []
+
+
+def test_an_error_that_is_kept_does_not_keep_the_file_open(connect: Open, clock: Clock, tmp_path: Path) -> None:
+    mine, other = connect(patience=0.0), connect()
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError) as kept:
+        mine.execute("BEGIN IMMEDIATE")
+    for one in (mine, other):
+        one.connection.close()
+    assert (kept.value.sqlite_errorname, opened(tmp_path)) == ("SQLITE_BUSY", [])
 
 
 @pytest.mark.parametrize("sql", ["SELECT * FROM missing", "SELECT"])

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +20,8 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
+
+from ..openfiles import opened
 
 Process = tuple[sharing.Place, Counts]
 
@@ -62,15 +64,6 @@ def told(folder: Path) -> list[str]:
     registry = CollectorRegistry()
     registry.register(sharing.Sum(folder))
     return [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
-
-
-def opened(folder: Path) -> list[Path]:
-    """The files of the folder that this process holds open; what other tests' threads open meanwhile is not asked."""
-    held = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            held.append(descriptor.readlink())
-    return [path for path in held if path.is_relative_to(folder)]
 
 
 def full(*_: Any) -> None:

@@ -39,28 +39,23 @@ class _Cursor(sqlite3.Cursor):
     connection: PatientConnection
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
-        try:
-            return super().execute(sql, parameters)
-        except sqlite3.OperationalError as error:
-            if not self._may_wait(error):
-                raise
-        return self._execute_later(sql, parameters)
-
-    def _execute_later(self, sql: str, parameters: Any) -> Self:
         begun = moment = time.monotonic()
-        end = begun + self.connection.patience
         while True:
-            time.sleep(max(0.0, min(max(FIRST, SHARE * (moment - begun)), LONGEST, end - moment)))
-            moment = time.monotonic()
             try:
                 return super().execute(sql, parameters)
             except sqlite3.OperationalError as error:
+                end = begun + self.connection.patience
                 if moment >= end or not self._may_wait(error):
+                    # The error's traceback holds this cursor, and its statement would hold the file open.
+                    self.close()
                     raise
+            time.sleep(min(max(FIRST, SHARE * (moment - begun)), LONGEST, end - moment))
+            moment = time.monotonic()
 
     def _may_wait(self, error: sqlite3.OperationalError) -> bool:
         """Whether another one has locked the file, and no transaction is open.
 
         Who has read in one, and would now write what another one has written meanwhile, waits for nothing.
         """
-        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and not self.connection.in_transaction
+        code = getattr(error, "sqlite_errorcode", 0)  # The module's own errors have none.
+        return code & 0xFF == sqlite3.SQLITE_BUSY and not self.connection.in_transaction
