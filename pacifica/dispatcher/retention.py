@@ -14,7 +14,7 @@ from .store.purge import Bounds, Ended, PurgeStore
 logger = logging.getLogger(__name__)
 
 LONGEST_REST = 600.0
-"""The longest time between two purges by the service, in seconds."""
+"""The longest time between two purges by the service, and between two looks at all tombstones, in seconds."""
 SHARE = 3
 """Whoever purges waits after a batch at least so many times as long as it took, however slow the database is."""
 LONG = 0.2
@@ -40,6 +40,7 @@ class Retention:
         self._batch = min(FIRST_BATCH, settings.purge_batch)
         self._next = 0.0
         self._forgotten = tombstones.FIRST
+        self._next_forgetting = 0.0
 
     @property
     def pause(self) -> float:
@@ -99,12 +100,17 @@ class Retention:
             self._batch = min(self._settings.purge_batch, size + max(1, size // 4))
 
     def _forget(self) -> None:
-        """Forget the next of the tombstones that are old enough, and begin anew in another round once all were seen."""
+        """Forget the next of the tombstones that are old enough; once all were seen, rest as after a purge."""
+        begun = time.monotonic()
+        if begun < self._next_forgetting:
+            return
         before = now() - int(self._settings.tombstone_seconds * 1_000_000)
-        end = time.monotonic() + FORGETTING
         while True:
             self._forgotten = tombstones.forget(self._database, before, self._forgotten, LOOKED_AT)
-            if self._forgotten == tombstones.FIRST or time.monotonic() >= end:
+            if self._forgotten == tombstones.FIRST:
+                self._next_forgetting = begun + min(LONGEST_REST, self._settings.tombstone_seconds / 100)
+                return
+            if time.monotonic() >= begun + FORGETTING:
                 return
 
     def _pages(self, before: Bounds, tasks: Sequence[str], size: int) -> Iterator[Sequence[Ended]]:

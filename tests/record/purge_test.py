@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -324,6 +325,24 @@ def test_a_round_looks_at_as_many_tombstones_as_it_has_time_for(
     uuids = list(put(database, *[25.1] * 5))
     a_retention(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
     assert sum(jobs.was_purged(uuid) for uuid in uuids) == left
+
+
+@pytest.mark.parametrize(("passed", "looks"), [(599.0, 3), (601.0, 6)])
+def test_once_all_tombstones_were_seen_they_are_left_alone_for_a_while(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, passed: float, looks: int
+) -> None:
+    moment, looked = [1000.0], []
+    monkeypatch.setattr("pacifica.dispatcher.retention.time", SimpleNamespace(monotonic=lambda: moment[0]))
+    monkeypatch.setattr("pacifica.dispatcher.retention.LOOKED_AT", 2)
+    seen = tombstones.forget
+    monkeypatch.setattr(tombstones, "forget", lambda *place: looked.append(place) or seen(*place))
+    uuids = list(put(database, *[2] * 5))
+    retention = a_retention(database, tombstone_seconds=86_400.0)
+    retention.work(0.0, lambda _: True)
+    moment[0] += passed
+    retention.work(0.0, lambda _: True)
+    assert len(looked) == looks
+    assert all(map(jobs.was_purged, uuids))
 
 
 def test_no_tombstone_is_made_where_none_is_kept(database: Database, jobs: JobStore) -> None:
