@@ -22,8 +22,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "billiard": ("billiard/",),
 }
 """How the files of each begin; the first one that fits has it."""
-STATEMENTS = frozenset({"_execute_cursor", "begin", "commit", "rollback"})
-"""Functions of PeeWee that do little but call SQLite, which is C and has no frame of its own."""
+STATEMENTS = {PEEWEE: {"_execute_cursor", "begin", "commit", "rollback"}, "our store": {"_Cursor.execute"}}
+"""Functions that do little but call SQLite, which is C and has no frame of its own."""
 FRAME = re.compile(r"(?P<function>.*) \((?P<file>.*?)(?::(?P<line>\d+))?\)")
 LIBRARY = re.compile(r".*/(?:site-packages|lib/python3\.\d+)/|.*/(?=pacifica/dispatcher/)")
 
@@ -91,7 +91,8 @@ def table(title: str, functions: Iterable[tuple[str, float, float]]) -> str:
 
 def _innermost(frames: Sequence[Frame]) -> Iterator[str]:
     """The named parts of a stack, from the innermost."""
-    if part(frames[-1]) == PEEWEE and frames[-1].function.rpartition(".")[2] in STATEMENTS:
+    last = frames[-1].function
+    if {last, last.rpartition(".")[2]} & STATEMENTS.get(part(frames[-1]), set()):
         yield SQLITE
     for frame in reversed(frames):
         if (name := part(frame)) != ELSE:

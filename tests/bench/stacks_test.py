@@ -36,6 +36,12 @@ def test_a_sample_is_the_innermost_parts_own(seen: stacks.Stacks) -> None:
     assert stacks.own_parts(seen) == {"SQLite": 40, "our web": 30, "gunicorn": 15, "PeeWee": 10, "else": 5}
 
 
+def test_a_statement_of_ours_is_sqlite_and_a_method_of_another_is_not() -> None:
+    ours = "(/home/somebody/pacifica/dispatcher/store/busy.py:40)"
+    assert stacks.own_parts(stacks.read(f"{STORE};_Cursor.execute {ours} 3\n")) == {"SQLite": 100}
+    assert stacks.own_parts(stacks.read(f"{STORE};_Cursor._may_wait {ours} 3\n")) == {"our store": 100}
+
+
 def test_a_part_is_charged_with_all_that_it_calls(seen: stacks.Stacks) -> None:
     whole = {"gunicorn": 95, "our web": 80, "our store": 50, "PeeWee": 50, "SQLite": 40, "else": 5}
     assert stacks.all_parts(seen) == whole
