@@ -157,10 +157,17 @@ def test_the_position_of_a_stream_holds_when_all_before_it_was_purged(short: Gat
     assert eventually(lambda: short.stack.get(following["next"]).json()["events"])[0]["job"] == new
 
 
-def test_what_is_not_remembered_any_more_is_unknown(short: Gate) -> None:
+def test_what_is_not_remembered_any_more_is_unknown(tmp_path: Path) -> None:
     hours = {new_uuid(): 400 * 24, new_uuid(): 300 * 24}
-    for uuid, age in hours.items():
-        short.jobs._database.write(partial(tombstones.put, uuids=[uuid], at=now() - age * tombstones.HOUR))
-    old, young = hours
-    eventually(lambda: short.stack.get(f"/status/{old}").status_code == 404)
-    assert short.stack.get(f"/status/{young}").status_code == 410
+    with (
+        Processes(tmp_path, {"BROKER_URL": "database://"}) as processes,
+        closing(Database(f"sqliteext:///{tmp_path}/db.sqlite3")) as database,
+    ):
+        processes.write_config(CONFIG)
+        database.wait_until_up(1, 0.0)
+        for uuid, age in hours.items():
+            database.write(partial(tombstones.put, uuids=[uuid], at=now() - age * tombstones.HOUR))
+        stack = start_stack(processes)
+        old, young = hours
+        eventually(lambda: stack.get(f"/status/{old}").status_code == 404)
+        assert stack.get(f"/status/{young}").status_code == 410
