@@ -73,7 +73,7 @@ OF_WORKERS = {
     *("prometheus_client", "pydantic", "requests", "rich"),
     *(
         "pacifica.dispatcher.app",
-        "pacifica.dispatcher.registry",
+        "pacifica.dispatcher.core.registry",
         "pacifica.dispatcher.store",
         "pacifica.dispatcher.wsgi",
     ),

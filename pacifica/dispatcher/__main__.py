@@ -11,9 +11,9 @@ from typing import Any
 import cherrypy
 
 from . import rest
-from .access import is_loopback
 from .app import DispatcherApp
-from .errors import ConfigError, DatabaseUnavailable, SchemaMismatch
+from .core.errors import ConfigError, DatabaseUnavailable, SchemaMismatch
+from .core.permissions import is_loopback
 from .logsetup import configure
 from .settings import load_settings
 from .web.brief import Brief

@@ -12,19 +12,27 @@ from celery import Celery, signals
 from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
-from . import failpoints
 from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config_ini import PlaceFault
 from .config_options import Settings
+from .core import failpoints
+from .core.argument_limits import ArgumentLimits
+from .core.errors import (
+    BrokerUnavailable,
+    ConfigError,
+    ConfigFault,
+    DatabaseUnavailable,
+    MessageRefused,
+    SchemaMismatch,
+)
+from .core.job import Outgoing, new_uuid, now
+from .core.registry import Registry
+from .core.tracing import Tracing, tracing
 from .election import Election
-from .errors import BrokerUnavailable, ConfigError, ConfigFault, DatabaseUnavailable, MessageRefused, SchemaMismatch
 from .feed import Feed
 from .health import Health
-from .job import Outgoing, new_uuid, now
 from .journal import ToldJobs, ToldOutbox
-from .limits import ArgumentLimits
-from .registry import Registry
 from .relay import Relay
 from .retention import Retention
 from .service import Service
@@ -37,7 +45,6 @@ from .store.outbox import Outbox
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .tokens import Tokens
-from .tracing import Tracing, tracing
 from .transport import DRIVER
 from .upkeep import Upkeep
 from .waiting import Waiting

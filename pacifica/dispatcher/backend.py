@@ -15,10 +15,10 @@ from celery.backends.base import BaseBackend
 from celery.exceptions import Retry
 from pydantic_core import to_jsonable_python
 
-from . import failpoints, jsontext
-from .errors import DatabaseUnavailable
-from .job import Claim, Job, JobError, State, now
-from .patience import patiently
+from .core import failpoints, strict_json
+from .core.errors import DatabaseUnavailable
+from .core.job import Claim, Job, JobError, State, now
+from .core.retry import patiently
 from .store.jobs import JobStore
 
 logger = logging.getLogger(__name__)
@@ -149,13 +149,13 @@ def _text(error: Any) -> str:
 
 def _arguments(error: Any) -> list[Any]:
     arguments = [_plain(value) for value in getattr(error, "args", ())]
-    return arguments if len(jsontext.dumps(arguments)) <= LONGEST_TEXT else [_text(error)]
+    return arguments if len(strict_json.dumps(arguments)) <= LONGEST_TEXT else [_text(error)]
 
 
 def _plain(value: Any) -> Any:
     try:
         plain = to_jsonable_python(value)
-        jsontext.dumps(plain)
+        strict_json.dumps(plain)
     except Exception:  # noqa: BLE001 - here, too, the task's own code may be run
         return _text(value)
     return plain

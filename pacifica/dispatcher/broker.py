@@ -22,11 +22,11 @@ from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
 from .batches import BatchRound
-from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
-from .job import Outgoing
+from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
+from .core.job import Outgoing
+from .core.tracing import Tracing, Untraced
 from .rabbitmq import Round
 from .stencil import Stencils, likeness
-from .tracing import Tracing, Untraced
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from celery.result import AsyncResult
 from . import logcontext
 from .backend import CLAIM_KEY
 from .broker import keep_headers
-from .errors import DatabaseUnavailable, PurgedJob
-from .job import Claim, micros, now
-from .limits import USUAL, ArgumentLimits
-from .options import Options, options_of
-from .patience import patiently
-from .registry import TaskSpec, plain_arguments
+from .core.argument_limits import USUAL, ArgumentLimits
+from .core.dispatch_options import Options, options_of
+from .core.errors import DatabaseUnavailable, PurgedJob
+from .core.job import Claim, micros, now
+from .core.registry import TaskSpec, plain_arguments
+from .core.retry import patiently
 from .reports import Number, Reports, reported
 from .service import Request, outgoing
 from .store.jobs import JobStore

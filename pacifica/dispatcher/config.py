@@ -23,7 +23,7 @@ from .config_options import (
     Settings,
 )
 from .config_values import mask_passwords, mask_value
-from .errors import ConfigError, ConfigFault
+from .core.errors import ConfigError, ConfigFault
 
 _KINDS = {Name(option.section, option.key): option.kind for option in OPTIONS}
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .config import given_values
 from .config_ini import Given, Name, PlaceFault, read_ini
-from .errors import ConfigError
+from .core.errors import ConfigError
 
 VARIABLE = "DISPATCHER_CONFIG"
 FOLDER = ".pacifica-dispatcher"

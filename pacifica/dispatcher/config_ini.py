@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .config_values import mask_passwords
-from .errors import ConfigFault
+from .core.errors import ConfigFault
 
 _MARK = "\0"
 """What stands in for a bad line begins with it, or a repeated section ends with it."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .access import Grant, Network
 from .config_ini import Name
 from .config_values import (
     GRANTS,
@@ -22,7 +21,8 @@ from .config_values import (
     seconds,
     whole_number,
 )
-from .job import State
+from .core.job import State
+from .core.permissions import Grant, Network
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from .errors import DatabaseUnavailable
-from .job import new_uuid
+from .core.errors import DatabaseUnavailable
+from .core.job import new_uuid
 from .store.election import ElectionStore, Standing
 
 logger = logging.getLogger(__name__)

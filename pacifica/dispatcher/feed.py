@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .errors import DatabaseUnavailable, TooManyWaiting
+from .core.errors import DatabaseUnavailable, TooManyWaiting
 from .store.history import HistoryStore
 
 logger = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from .errors import DatabaseUnavailable
-from .job import now
-from .remembered import Remembered
+from .core.errors import DatabaseUnavailable
+from .core.job import now
+from .core.ttl_cache import Remembered
 from .store.outbox import Outbox
 from .store.workers import WorkerStore
 

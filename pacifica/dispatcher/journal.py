@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import logcontext, logline
-from .errors import DatabaseUnavailable
-from .job import Claim, Job, JobError, Outgoing, State
+from .core.errors import DatabaseUnavailable
+from .core.job import Claim, Job, JobError, Outgoing, State
 from .store.idempotency import Key
 from .store.jobs import JobStore
 from .store.outbox import Outbox

@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from .errors import DatabaseUnavailable
-from .job import Held, now
+from .core.errors import DatabaseUnavailable
+from .core.job import Held, now
 from .store.jobs import JobStore
 from .store.workers import WorkerStore
 

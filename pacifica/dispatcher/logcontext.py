@@ -8,7 +8,7 @@ import re
 from contextvars import ContextVar, Token
 from typing import Any
 
-from . import draws
+from .core import draws
 from .logformat import FIELDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@~-]{0,127}", re.ASCII)

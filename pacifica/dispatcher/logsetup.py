@@ -4,11 +4,11 @@ import logging
 import sys
 
 from .config_options import LoggingSettings
-from .errors import DispatcherError
+from .core.errors import DispatcherError
 from .logcontext import Context
 from .logformat import FORMATS
 
-ACCESS = "pacifica.dispatcher.access"
+ACCESS = "pacifica.dispatcher.core.permissions"
 """The logger of the line that each request has."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from .errors import DatabaseUnavailable
+from .core.errors import DatabaseUnavailable
 from .health import Health
 from .metrics import exposition, sharing
 from .metrics.counts import Counts

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import peewee
 
+from .core.job import WAITING, State
 from .dialect import KEY_LENGTH, Compact, LongTextField, PartialIndex, SequenceField
-from .job import WAITING, State
 
 
 class Job(peewee.Model):

@@ -10,7 +10,7 @@ from kombu.connection import Connection
 from .config_ini import Given, Name
 from .config_options import OPTIONS
 from .config_values import mask_value
-from .errors import ConfigFault
+from .core.errors import ConfigFault
 from .store.connecting import check_installed, sqlite_file
 
 

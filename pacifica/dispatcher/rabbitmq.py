@@ -12,7 +12,7 @@ from amqp.exceptions import RecoverableConnectionError
 from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
 
-from .errors import MessageRefused
+from .core.errors import MessageRefused
 from .stencil import Stencil, cut
 
 CONFIRM_TIMEOUT = 5.0

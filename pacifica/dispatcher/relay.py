@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from . import failpoints
-from .errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
-from .job import Outgoing, now
+from .core import failpoints
+from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
+from .core.job import Outgoing, now
 from .logformat import FIELDS
 from .service import HAND_OVER
 from .store.outbox import Outbox

@@ -7,12 +7,12 @@ from typing import Any
 
 import cherrypy
 
-from .access import READ
 from .config_options import AuthSettings
-from .errors import NoResult, NothingValid
-from .job import Job, State, parse_uuid
+from .core.dispatch_options import parse_options
+from .core.errors import NoResult, NothingValid
+from .core.job import Job, State, parse_uuid
+from .core.permissions import READ
 from .monitor import Monitor
-from .options import parse_options
 from .service import Service
 from .tokens import Tokens
 from .web import batch, body, dispatching, document, problem, render, search, stream, waiting

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from .config_options import RetentionSettings
-from .job import State, now
+from .core.job import State, now
 from .store import tombstones
 from .store.database import Database
 from .store.purge import Bounds, Ended, PurgeStore

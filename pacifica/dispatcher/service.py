@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from . import failpoints, jsontext
-from .access import Reach
-from .errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
-from .job import Event, Job, Outgoing, State, micros, new_uuid, now
-from .options import NO_OPTIONS, Options, parse_options
-from .registry import Call, Registry
-from .search import Filters, Place
+from .core import failpoints, strict_json
+from .core.dispatch_options import NO_OPTIONS, Options, parse_options
+from .core.errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
+from .core.job import Event, Job, Outgoing, State, micros, new_uuid, now
+from .core.job_filter import Filters, Place
+from .core.permissions import Reach
+from .core.registry import Call, Registry
 from .store.idempotency import Key
 from .store.jobs import JobStore
 from .store.outbox import Outbox
@@ -194,7 +194,7 @@ class Service:
             str(item) if isinstance(item, DispatcherError) else [item.task, item.args, item.kwargs, item.options]
             for item in items
         ]
-        return self._new_key(request, jsontext.dumps(told), now())
+        return self._new_key(request, strict_json.dumps(told), now())
 
     def _item_key(self, plan: "_Plan", request: Request, place: int) -> Key | None:
         """The key of one item of a batch: its place under the key of the batch."""
@@ -230,7 +230,7 @@ class Service:
         if request.idempotency_key is None:
             return None
         told = options.model_dump(mode="json")
-        asked = jsontext.dumps([call.task, call.args, call.kwargs, told, request.replay_of])
+        asked = strict_json.dumps([call.task, call.args, call.kwargs, told, request.replay_of])
         return self._new_key(request, asked, at)
 
     def _new_key(self, request: Request, asked: str, at: int) -> Key:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .app import DispatcherApp
-from .errors import DispatcherError
+from .core.errors import DispatcherError
 from .settings import load_settings
 from .worker_signals import connect
 

@@ -13,8 +13,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from .access import Caller, parse_grants
-from .job import new_uuid, now
+from .core.job import new_uuid, now
+from .core.permissions import Caller, parse_grants
 from .store.tokens import Token, TokenStore
 
 PREFIX = "pd_"

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from .core.errors import BrokerUnavailable, DatabaseUnavailable
+from .core.job import now
 from .election import Election
-from .errors import BrokerUnavailable, DatabaseUnavailable
-from .job import now
 from .retention import Retention
 from .store.jobs import JobStore
 from .store.outbox import Kind, Outbox

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
-from .access import EVERY_JOB, Reach
-from .errors import DatabaseUnavailable, TooManyWaiting
+from .core.errors import DatabaseUnavailable, TooManyWaiting
+from .core.job import Event, Job, State, now
+from .core.permissions import EVERY_JOB, Reach
 from .feed import GRACE, Feed
-from .job import Event, Job, State, now
 from .store.history import HistoryStore
 from .store.jobs import JobStore
 

@@ -14,7 +14,7 @@ from celery import Celery, signals
 
 from . import logcontext
 from .celery_task import DispatcherTask
-from .errors import DispatcherError
+from .core.errors import DispatcherError
 from .journal import REQUEST
 from .logsetup import dress
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import cherrypy
 
-from . import jsontext, rest
+from . import rest
 from .app import DispatcherApp
-from .errors import CannotStart, ConfigError, DispatcherError
+from .core import strict_json
+from .core.errors import CannotStart, ConfigError, DispatcherError
 from .logsetup import configure
 from .settings import load_settings
 from .web import document
@@ -135,7 +136,7 @@ def _unavailable(_: dict[str, Any], start_response: Callable[..., Any]) -> Itera
     told = document.of(CannotStart())
     headers = [("Content-Type", document.PROBLEM_JSON), ("Retry-After", str(CannotStart.retry_after))]
     start_response(f"{told['status']} {told['title']}", headers)
-    return [jsontext.pretty(told)]
+    return [strict_json.pretty(told)]
 
 
 application = LazyApplication(build)

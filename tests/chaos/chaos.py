@@ -25,7 +25,7 @@ from pathlib import Path
 import requests
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import FINAL, Job
+from pacifica.dispatcher.core.job import FINAL, Job
 from pacifica.dispatcher.store.database import Database
 
 from ..eventually import eventually

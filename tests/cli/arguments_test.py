@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.cli import arguments
-from pacifica.dispatcher.errors import BadArguments
-from pacifica.dispatcher.registry import TaskSpec
+from pacifica.dispatcher.core.errors import BadArguments
+from pacifica.dispatcher.core.registry import TaskSpec
 
 
 def plain(a, b=None): ...

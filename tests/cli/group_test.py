@@ -50,7 +50,8 @@ def test_help_imports_no_command(processes: Processes) -> None:
         "pacifica.dispatcher.cli",
         "pacifica.dispatcher.cli.exits",
         "pacifica.dispatcher.cli.lazy",
-        "pacifica.dispatcher.errors",
+        "pacifica.dispatcher.core",
+        "pacifica.dispatcher.core.errors",
     }
 
 

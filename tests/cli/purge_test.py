@@ -9,8 +9,9 @@ from contextlib import closing, suppress
 
 import pytest
 
-from pacifica.dispatcher import jsontext, orm
-from pacifica.dispatcher.job import State, now
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.core import strict_json
+from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
@@ -45,7 +46,7 @@ def test_it_tells_what_would_be_purged_and_purges_that(processes: Processes, dat
     told = processes.run(*COMMAND, "--older-than", "45d", "--dry-run", "--json")
     assert (told.returncode, told.stderr) == (0, "")
     jobs = {"SUCCESS": 1, "FAILURE": 2, "REVOKED": 2}
-    assert jsontext.loads(told.stdout) == {"dry_run": True, "jobs": jobs, "total": 5}
+    assert strict_json.loads(told.stdout) == {"dry_run": True, "jobs": jobs, "total": 5}
     assert count(database) == 11
     done = processes.run(*COMMAND, "--older-than", "45d")
     assert (done.returncode, done.stderr) == (0, "")
@@ -65,7 +66,7 @@ def test_without_an_age_it_goes_by_the_settings_and_asks_where_there_are_none(
     assert "Give --older-than, such as 30d, or set [retention] success_seconds" in asked.stderr
     processes.write_config(f"[retention]\nsuccess_seconds = {65 * 86_400}\n")
     done = processes.run(*COMMAND, "--json")
-    assert jsontext.loads(done.stdout) == {"dry_run": False, "jobs": {"SUCCESS": 1}, "total": 1}
+    assert strict_json.loads(done.stdout) == {"dry_run": False, "jobs": {"SUCCESS": 1}, "total": 1}
     assert "ended as FAILURE? Give" in processes.run(*COMMAND, "--state", "FAILURE").stderr
 
 

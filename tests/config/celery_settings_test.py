@@ -6,7 +6,7 @@ from celery.app.defaults import NAMESPACES, flatten
 
 from pacifica.dispatcher.celery_settings import CELERY_TYPES, OWNED
 from pacifica.dispatcher.config import parse
-from pacifica.dispatcher.errors import ConfigError
+from pacifica.dispatcher.core.errors import ConfigError
 
 
 def read(key: str, text: str) -> object:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.config_file import find, read
-from pacifica.dispatcher.errors import ConfigError
+from pacifica.dispatcher.core.errors import ConfigError
 
 
 @pytest.fixture

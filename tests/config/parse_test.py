@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.access import Grant
 from pacifica.dispatcher.config import parse
 from pacifica.dispatcher.config_options import (
     OPTIONS,
@@ -22,7 +21,8 @@ from pacifica.dispatcher.config_options import (
     Settings,
 )
 from pacifica.dispatcher.config_values import mask_value, whole_number
-from pacifica.dispatcher.errors import ConfigError
+from pacifica.dispatcher.core.errors import ConfigError
+from pacifica.dispatcher.core.permissions import Grant
 
 TYPES: Mapping[str, Callable[[str], object]] = {"worker_concurrency": whole_number(1), "redis_password": str}
 IDS = [f"{option.section}.{option.key}" for option in OPTIONS]

@@ -7,7 +7,7 @@ import pytest
 from pacifica.dispatcher.celery_settings import CELERY_TYPES
 from pacifica.dispatcher.config import example_ini, logging_settings, parse
 from pacifica.dispatcher.config_options import OPTIONS
-from pacifica.dispatcher.errors import ConfigError
+from pacifica.dispatcher.core.errors import ConfigError
 from pacifica.dispatcher.settings import load_settings
 
 EXAMPLE = Path(__file__).parent.parent.parent / "config.ini"

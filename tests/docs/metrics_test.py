@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.health import Health
-from pacifica.dispatcher.job import now
 from pacifica.dispatcher.metrics import tally
 from pacifica.dispatcher.metrics.counts import PREFIX
 from pacifica.dispatcher.monitor import Monitor

@@ -17,7 +17,7 @@ import requests
 
 from pacifica.dispatcher.celery_settings import CELERY_TYPES
 from pacifica.dispatcher.config import parse
-from pacifica.dispatcher.job import Job, State, new_uuid, now
+from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 

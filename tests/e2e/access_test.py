@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from pacifica.dispatcher.job import iso, now
+from pacifica.dispatcher.core.job import iso, now
 
 from .gate import Gate
 from .http_test import problem

@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from pacifica.dispatcher.job import now
+from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.tokens import Tokens
 

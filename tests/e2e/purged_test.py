@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.job import State, new_uuid, now
+from pacifica.dispatcher.core.job import State, new_uuid, now
 from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pacifica.dispatcher.job import Job, State, new_uuid, now
+from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.workers import WorkerStore

@@ -11,7 +11,7 @@ import redis
 from kombu.connection import Connection
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import now
+from pacifica.dispatcher.core.job import now
 
 from ..e2e.stack import Stack
 from ..eventually import eventually

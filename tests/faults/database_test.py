@@ -16,7 +16,7 @@ import pymysql
 import pytest
 import requests
 
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.database import Database
 
 from ..e2e.stack import Stack

@@ -8,7 +8,7 @@ import peewee
 import requests
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import FINAL, Job, State
+from pacifica.dispatcher.core.job import FINAL, Job, State
 from pacifica.dispatcher.store import rows
 from pacifica.dispatcher.store.database import Database
 

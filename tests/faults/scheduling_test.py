@@ -7,7 +7,7 @@ import pytest
 from kombu.connection import Connection
 
 import pacifica.dispatcher.transport  # noqa: F401 - makes database:// known
-from pacifica.dispatcher.job import now
+from pacifica.dispatcher.core.job import now
 
 from ..e2e.stack import Stack
 from ..eventually import eventually

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 import requests
 
-from pacifica.dispatcher.errors import AlreadyFinal
-from pacifica.dispatcher.job import now
-from pacifica.dispatcher.registry import Registry
+from pacifica.dispatcher.core.errors import AlreadyFinal
+from pacifica.dispatcher.core.job import now
+from pacifica.dispatcher.core.registry import Registry
 from pacifica.dispatcher.service import Service
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox

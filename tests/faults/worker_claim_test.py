@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from pacifica.dispatcher.job import now
+from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.pausing import Host, here
+from pacifica.dispatcher.core.pausing import Host, here
 from pacifica.dispatcher.store.together import Together
 from pacifica.dispatcher.web.brief import LARGEST, Brief
 from pacifica.dispatcher.web.server import inline as inline_module

@@ -5,8 +5,8 @@ import signal
 import pytest
 import requests
 
-from pacifica.dispatcher import jsontext
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core import strict_json
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.wsgi import LazyApplication, WsgiApplication
 
 from ..eventually import eventually
@@ -73,7 +73,7 @@ def test_a_service_that_cannot_start_says_so_by_a_problem_of_its_own() -> None:
 
     answers: list[str] = []
     body = b"".join(LazyApplication(build)({}, lambda status, *_: answers.append(status)))
-    told = jsontext.loads(body)
+    told = strict_json.loads(body)
     assert answers == ["503 Service Unavailable"]
     assert told["type"] == "urn:pacifica-dispatcher:problem:cannot-start"
     assert "secret" not in told["detail"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.tracing import Untraced, tracing
+from pacifica.dispatcher.core.tracing import Untraced, tracing
 
 from ..e2e.stack import Stack
 from ..eventually import eventually

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from pacifica.dispatcher.errors import SchemaTooOld
-from pacifica.dispatcher.job import Job, State, iso
+from pacifica.dispatcher.core.errors import SchemaTooOld
+from pacifica.dispatcher.core.job import Job, State, iso
+from pacifica.dispatcher.core.job_filter import Filters
 from pacifica.dispatcher.migrations import historical
-from pacifica.dispatcher.search import Filters
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.history import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.errors import MigrationFailed, SchemaTooNew, SchemaTooOld
+from pacifica.dispatcher.core.errors import MigrationFailed, SchemaTooNew, SchemaTooOld
 from pacifica.dispatcher.migrations import schema
 from pacifica.dispatcher.store.comparison import differences
 from pacifica.dispatcher.store.database import Database

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import pytest
 
 from pacifica.dispatcher.config_options import RetentionSettings
+from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.feed import Feed
-from pacifica.dispatcher.job import Job, State, new_uuid, now
 from pacifica.dispatcher.orm import MODELS
 from pacifica.dispatcher.retention import Retention
 from pacifica.dispatcher.store.database import Database

@@ -17,7 +17,7 @@ import peewee
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store import disk
 from pacifica.dispatcher.store.connecting import SCHEMES, open_database, sqlite_file
 from pacifica.dispatcher.store.database import Database

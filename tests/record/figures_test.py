@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from pacifica.dispatcher.job import Job, JobError, State
+from pacifica.dispatcher.core.job import Job, JobError, State
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.figures import BUCKETS, Ended, FigureStore, Moving
 from pacifica.dispatcher.store.history import HistoryStore

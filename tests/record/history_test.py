@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.job import Job, now
+from pacifica.dispatcher.core.job import Job, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.history import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore

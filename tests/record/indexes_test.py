@@ -9,8 +9,8 @@ import peewee
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import State
-from pacifica.dispatcher.search import Filters
+from pacifica.dispatcher.core.job import State
+from pacifica.dispatcher.core.job_filter import Filters
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.jobs import JobStore

@@ -10,8 +10,8 @@ import peewee
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.errors import DatabaseUnavailable, KeyReused
-from pacifica.dispatcher.job import Claim, Event, Job, JobError, State, new_uuid, now
+from pacifica.dispatcher.core.errors import DatabaseUnavailable, KeyReused
+from pacifica.dispatcher.core.job import Claim, Event, Job, JobError, State, new_uuid, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.idempotency import Key
 from pacifica.dispatcher.store.jobs import JobStore

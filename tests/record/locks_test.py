@@ -10,7 +10,7 @@ import peewee
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import State, new_uuid, now
+from pacifica.dispatcher.core.job import State, new_uuid, now
 from pacifica.dispatcher.store import database as database_module
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.idempotency import Key, Keys

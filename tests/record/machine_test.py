@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import Claim, Job, JobError, Outgoing, State, new_uuid
+from pacifica.dispatcher.core.job import Claim, Job, JobError, Outgoing, State, new_uuid
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox

@@ -13,8 +13,8 @@ import peewee
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.job import FINAL, Job, JobError, State, new_uuid, now
-from pacifica.dispatcher.search import Filters, Place
+from pacifica.dispatcher.core.job import FINAL, Job, JobError, State, new_uuid, now
+from pacifica.dispatcher.core.job_filter import Filters, Place
 from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.history import HistoryStore

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.access import Reach, parse_grant
-from pacifica.dispatcher.job import Job, new_uuid
-from pacifica.dispatcher.search import Filters, Place, Wanted
+from pacifica.dispatcher.core.job import Job, new_uuid
+from pacifica.dispatcher.core.job_filter import Filters, Place, Wanted
+from pacifica.dispatcher.core.permissions import Reach, parse_grant
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.reach import task_names, within

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from pacifica.dispatcher.job import State, new_uuid
-from pacifica.dispatcher.search import Filters, Place, Wanted
+from pacifica.dispatcher.core.job import State, new_uuid
+from pacifica.dispatcher.core.job_filter import Filters, Place, Wanted
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 

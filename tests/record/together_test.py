@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.together import Together
 
 from ..eventually import eventually

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pacifica.dispatcher import builtin
 from pacifica.dispatcher.builtin import MAX_BITS, MAX_TEXT
-from pacifica.dispatcher.errors import BadArguments
-from pacifica.dispatcher.registry import TaskSpec
+from pacifica.dispatcher.core.errors import BadArguments
+from pacifica.dispatcher.core.registry import TaskSpec
 
 TASKS = {task.name: task for task in (builtin.add, builtin.mul, builtin.sleep, builtin.fail)}
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from pacifica.dispatcher.errors import BadArguments
-from pacifica.dispatcher.registry import Registry, Shape, TaskSpec
+from pacifica.dispatcher.core.errors import BadArguments
+from pacifica.dispatcher.core.registry import Registry, Shape, TaskSpec
 from pacifica.dispatcher.web.calls import MOST_SHAPES, batch_schemas, needs_arguments, task_schemas
 from pacifica.dispatcher.web.schemas import SCHEMAS
 

@@ -7,7 +7,7 @@ import pytest
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import ChannelError
 
-from pacifica.dispatcher.errors import ConfigError, DatabaseUnavailable
+from pacifica.dispatcher.core.errors import ConfigError, DatabaseUnavailable
 from pacifica.dispatcher.store.database import Database
 
 from ..eventually import eventually

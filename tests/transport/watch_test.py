@@ -11,7 +11,7 @@ import pytest
 from kombu import Connection, Queue
 from kombu.asynchronous import Hub
 
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import Letter, MessageStore
 from pacifica.dispatcher.transport import watch

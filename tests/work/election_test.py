@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from pacifica.dispatcher import orm
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.election import Election
-from pacifica.dispatcher.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.election import ElectionStore, Standing
 

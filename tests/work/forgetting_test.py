@@ -3,8 +3,8 @@
 from contextlib import closing
 
 from pacifica.dispatcher import orm
+from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.election import Election
-from pacifica.dispatcher.job import Job, State, new_uuid, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.election import ElectionStore
 from pacifica.dispatcher.store.idempotency import Key

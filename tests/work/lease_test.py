@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from pacifica.dispatcher.job import Job, State, now
+from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.lease import Lease
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore

@@ -15,8 +15,8 @@ from kombu.connection import Connection
 from pacifica.dispatcher import broker, rabbitmq
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.broker import Publisher
-from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
-from pacifica.dispatcher.job import Outgoing, new_uuid
+from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
+from pacifica.dispatcher.core.job import Outgoing, new_uuid
 from pacifica.dispatcher.settings import load_settings
 from pacifica.dispatcher.worker import USUAL_BODIES
 

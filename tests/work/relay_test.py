@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher import relay as relay_module
-from pacifica.dispatcher.errors import BrokerUnavailable, MessageRefused
-from pacifica.dispatcher.job import Event, Job, Outgoing, State, new_uuid, now
+from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
+from pacifica.dispatcher.core.job import Event, Job, Outgoing, State, new_uuid, now
 from pacifica.dispatcher.relay import Relay
 from pacifica.dispatcher.service import outgoing
 from pacifica.dispatcher.store.database import Database

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher import progress
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.reports import Reports, reported
 
 from ..eventually import eventually

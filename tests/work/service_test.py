@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.errors import AlreadyFinal, BadArguments, KeyReused, PurgedJob, UnknownJob, UnknownTask
-from pacifica.dispatcher.job import Outgoing, State, new_uuid, now
-from pacifica.dispatcher.options import Options
-from pacifica.dispatcher.registry import Call, Registry, TaskSpec
+from pacifica.dispatcher.core.dispatch_options import Options
+from pacifica.dispatcher.core.errors import AlreadyFinal, BadArguments, KeyReused, PurgedJob, UnknownJob, UnknownTask
+from pacifica.dispatcher.core.job import Outgoing, State, new_uuid, now
+from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec
 from pacifica.dispatcher.service import HAND_OVER, Asked, Request, Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest, values
 
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.health import Health
 from pacifica.dispatcher.metrics import sharing
 from pacifica.dispatcher.metrics.counts import Counts

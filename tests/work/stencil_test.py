@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.job import Outgoing
+from pacifica.dispatcher.core.job import Outgoing
 from pacifica.dispatcher.stencil import LIMIT, Stencils, cut, likeness
 
 UUID, OTHER = "01a20e35-add4-7939-8278-113335150592", "01a20e35-af01-7f0e-84cc-de0ebaf6f238"

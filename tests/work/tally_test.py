@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.metrics import tally
 from pacifica.dispatcher.metrics.tally import InFolder, InMemory, Keep, Tally
 from pacifica.dispatcher.store.figures import Ended

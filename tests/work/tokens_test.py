@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pacifica.dispatcher.access import Grant
+from pacifica.dispatcher.core.permissions import Grant
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.tokens import KEEP, KEPT, Tokens

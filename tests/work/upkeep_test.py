@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher import orm
+from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.election import Election
-from pacifica.dispatcher.job import Job, State, now
 from pacifica.dispatcher.service import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.election import ElectionStore

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pacifica.dispatcher.access import Reach
-from pacifica.dispatcher.errors import DatabaseUnavailable, TooManyWaiting
+from pacifica.dispatcher.core.errors import DatabaseUnavailable, TooManyWaiting
+from pacifica.dispatcher.core.job import Event, Job, State, now
+from pacifica.dispatcher.core.permissions import Reach
 from pacifica.dispatcher.feed import Feed
-from pacifica.dispatcher.job import Event, Job, State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.history import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore

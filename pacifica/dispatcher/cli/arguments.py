@@ -7,7 +7,7 @@ is the service's to judge.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..readings import readings
+from ..core.text_values import readings
 
 Schema = Mapping[str, Any]
 KINDS: Mapping[str, type | tuple[type, ...]] = {

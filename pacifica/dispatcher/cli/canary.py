@@ -10,8 +10,8 @@ from typing import Any
 import requests
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
-from .. import jsontext
 from ..client.connection import Bearer
+from ..core import strict_json
 from .exits import Exit
 from .findings import Finding, bad, good, skipped
 from .premises import START_WORKER, Premises
@@ -116,7 +116,7 @@ class Canary:
         began = time.monotonic()
         try:
             body = {"args": flight.args, "options": options}
-            answer = self._ask("POST", f"/dispatch/{flight.task}", jsontext.dumps(body))
+            answer = self._ask("POST", f"/dispatch/{flight.task}", strict_json.dumps(body))
         except requests.RequestException as error:
             return bad("accepted", *self._why_no_answer(error))
         job = _json(answer)
@@ -161,7 +161,9 @@ class Canary:
             error = job["error"] or {}
             told = f"it ended as {job['state']}: {error.get('type', '')}: {error.get('message', '')}"
             return bad("done", told, f"The task {job['task']} itself is at fault, or its worker was stopped.")
-        return good("done", f"its result is {jsontext.dumps(job['result'])[:60]}", self._between("started", "finished"))
+        return good(
+            "done", f"its result is {strict_json.dumps(job['result'])[:60]}", self._between("started", "finished")
+        )
 
     def _until(self, fact: Callable[[Mapping[str, Any]], object]) -> bool:
         """Look at the job until the fact holds, or the stage's time is up."""
@@ -228,7 +230,7 @@ class Canary:
 
 def _json(answer: requests.Response) -> dict[str, Any]:
     try:
-        value = jsontext.loads(answer.content)
+        value = strict_json.loads(answer.content)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

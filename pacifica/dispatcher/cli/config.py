@@ -11,7 +11,7 @@ from ..config_file import Sources, find_sources
 from ..config_ini import Name
 from ..config_options import OPTIONS
 from ..config_values import mask_value
-from ..errors import ConfigError, ConfigFault
+from ..core.errors import ConfigError, ConfigFault
 from ..preflight import missing_parts
 from ..settings import understand
 from .configured import config_option

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from .. import jsontext
 from ..client import BadToken
 from ..client.connection import Bearer
 from ..config_file import find_sources
-from ..errors import ConfigError
+from ..core import strict_json
+from ..core.errors import ConfigError
 from .canary import Canary, Flight
 from .configured import config_option
 from .findings import Finding, remark, show, skipped
@@ -30,7 +30,7 @@ class JsonArray(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
         """The array."""
         try:
-            found = jsontext.loads(value)
+            found = strict_json.loads(value)
         except ValueError as error:
             self.fail(f"{value!r} is no JSON array: {error}.", param, ctx)
         if not isinstance(found, list):

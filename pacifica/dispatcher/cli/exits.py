@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import click
 
-from ..errors import DispatcherError, MigrationFailed, SchemaMismatch, Unavailable
+from ..core.errors import DispatcherError, MigrationFailed, SchemaMismatch, Unavailable
 
 
 class Exit(IntEnum):

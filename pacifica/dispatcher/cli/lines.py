@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from .. import jsontext
 from ..client import BatchItem, Options, Problem
+from ..core import strict_json
 from . import arguments
 from .exits import Refused
 from .options import merged
@@ -48,7 +48,7 @@ def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
         if not line.strip():
             continue
         try:
-            given = jsontext.loads(line)
+            given = strict_json.loads(line)
         except ValueError as error:
             yield Line(number, Problem.bad_item(f"The line is not JSON: {error}."))
             continue
@@ -120,7 +120,7 @@ class Facts(NamedTuple):
 
 def facts(path: Path, defaults: Defaults) -> Facts:
     """The key is made of the file's absolute path, its content, and what all lines have in common."""
-    common = jsontext.dumps([str(path.absolute()), defaults.task, defaults.options])
+    common = strict_json.dumps([str(path.absolute()), defaults.task, defaults.options])
     count, last, digest = 0, b"\n", hashlib.sha256(common.encode())
     with path.open("rb") as file:
         while part := file.read(1 << 20):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..client import Options
-from ..readings import readings
+from ..core.text_values import readings
 
 NAMES = ", ".join(sorted(Options.__annotations__))
 Pairs = tuple[tuple[str, str], ...]

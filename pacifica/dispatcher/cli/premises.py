@@ -8,7 +8,7 @@ from ..app import DispatcherApp
 from ..broker import Depth
 from ..config_file import find_sources
 from ..config_values import mask_passwords
-from ..errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
+from ..core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ..probes import answering_workers, broker_name, greet_broker
 from ..settings import understand
 from ..store import failures

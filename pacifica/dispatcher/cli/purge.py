@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .. import jsontext
-from ..job import FINAL, State, now
+from ..core import strict_json
+from ..core.job import FINAL, State, now
 from ..retention import Retention
 from ..settings import load_settings
 from ..store.purge import Bounds
@@ -107,7 +107,7 @@ def _tell(counts: Mapping[State, int], *, dry_run: bool, as_json: bool) -> None:
     total = sum(counts.values())
     if as_json:
         told = {"dry_run": dry_run, "jobs": dict(counts), "total": total}
-        sys.stdout.write(jsontext.pretty(told).decode())
+        sys.stdout.write(strict_json.pretty(told).decode())
         return
     jobs = f"{total} job{'' if total == 1 else 's'}"
     click.echo(f"{jobs} would be purged" if dry_run else f"{jobs} purged", nl=False)

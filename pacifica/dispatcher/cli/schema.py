@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from .. import jsontext
-from ..errors import DatabaseUnavailable
+from ..core import strict_json
+from ..core.errors import DatabaseUnavailable
 from ..migrations.schema import Schema, Step
 from ..settings import load_settings
 from ..store.comparison import Difference, differences
@@ -143,4 +143,4 @@ def _as_json(schema: Schema, found: list[Difference], *, usable: bool, same: boo
         "equal": same,
         "differences": [one._asdict() for one in found],
     }
-    return jsontext.pretty(told).decode().rstrip()
+    return strict_json.pretty(told).decode().rstrip()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .. import jsontext
+from ..core import strict_json
 
 WHOLE = ("ID", "UUID")
 """The columns that are never folded: what is in them is copied."""
@@ -25,7 +25,7 @@ class Screen(Console):
 
 def print_json(value: Any) -> None:
     """A line of JSON, as the HTTP API writes it."""
-    click.echo(jsontext.pretty(value), nl=False)
+    click.echo(strict_json.pretty(value), nl=False)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import click
 from rich.text import Text
 
-from .. import jsontext
 from ..client import JobEvent, TaskInfo
+from ..core import strict_json
 from . import showing
 from .screen import Screen, print_json, print_table
 from .talking import Talk, talking, talking_patiently
@@ -73,7 +73,7 @@ def signature(arguments: Mapping[str, Any]) -> str:
     """The arguments of a task by name, with their types and defaults."""
     told = []
     for name, own in arguments.get("properties", {}).items():
-        default = f" = {jsontext.dumps(own['default'])}" if "default" in own else ""
+        default = f" = {strict_json.dumps(own['default'])}" if "default" in own else ""
         optional = "" if name in arguments.get("required", ()) or default else "?"
         told.append(f"{name}{optional}: {_type(own)}{default}")
     if arguments.get("additionalProperties", False) is not False:
@@ -83,7 +83,7 @@ def signature(arguments: Mapping[str, Any]) -> str:
 
 def _type(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
-        return " | ".join(map(jsontext.dumps, schema["enum"]))
+        return " | ".join(map(strict_json.dumps, schema["enum"]))
     several = schema.get("anyOf") or schema.get("oneOf")
     if several:
         return " | ".join(map(_type, several))

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.text import Text
 
-from .. import jsontext
 from ..client import JobEvent, JobStatus, State
+from ..core import strict_json
 
 STYLES: Mapping[str, str] = {
     State.PENDING: "cyan",
@@ -71,8 +71,8 @@ def details(job: JobStatus) -> list[tuple[str, str | Text]]:
 
 def call(job: JobStatus) -> str:
     """The arguments as Python would write them."""
-    named = [f"{name}={jsontext.dumps(told)}" for name, told in job.kwargs.items()]
-    return ", ".join([*map(jsontext.dumps, job.args), *named])
+    named = [f"{name}={strict_json.dumps(told)}" for name, told in job.kwargs.items()]
+    return ", ".join([*map(strict_json.dumps, job.args), *named])
 
 
 def event(told: JobEvent) -> list[str | Text]:
@@ -83,7 +83,7 @@ def event(told: JobEvent) -> list[str | Text]:
 
 def bare(told: Any) -> str:
     """Text as it is, anything else as JSON: what ``/result`` answers to a shell."""
-    return told if isinstance(told, str) else jsontext.pretty(told).decode().rstrip("\n")
+    return told if isinstance(told, str) else strict_json.pretty(told).decode().rstrip("\n")
 
 
 def moment(at: datetime) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..job import iso, now
+from ..core.job import iso, now
 from ..store.tokens import Token, TokenStore
 from ..tokens import Tokens
 from .configured import config_option, prepared_database

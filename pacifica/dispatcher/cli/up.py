@@ -16,10 +16,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from .. import jsontext
 from ..app import DispatcherApp
 from ..config_options import Settings
-from ..errors import DispatcherError
+from ..core import strict_json
+from ..core.errors import DispatcherError
 from ..settings import load_settings
 from .children import Child, start
 from .configured import config_option
@@ -182,12 +182,12 @@ def _until(fact: Callable[[], Any], end: float, children: list[Child], told: Cal
 
 def _answer(method: str, url: str, headers: Mapping[str, str], body: Any = None) -> dict[str, Any] | None:
     """The JSON of a good answer; ``None`` while there is none."""
-    data = None if body is None else jsontext.dumps(body).encode()
+    data = None if body is None else strict_json.dumps(body).encode()
     sent = {"Content-Type": "application/json", **headers}
     request = urllib.request.Request(url, data, sent, method=method)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the URL is ours
-            found: dict[str, Any] = jsontext.loads(answer.read())
+            found: dict[str, Any] = strict_json.loads(answer.read())
     except OSError:
         return None
     return found

@@ -3,7 +3,7 @@
 It needs requests alone, and neither Celery nor CherryPy nor PeeWee is imported.
 """
 
-from ..job import State
+from ..core.job import State
 from .client import DispatcherClient
 from .errors import (
     BadAddress,

@@ -12,7 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from .. import jsontext
+from ..core import strict_json
 from .errors import BadAddress, BadAnswer, BadToken, BadValue, NotReachable, Refused, TimedOut
 from .retries import Deadline, Retries, asked_pause
 from .values import Problem
@@ -84,7 +84,7 @@ class Connection:
     def read(self, answer: requests.Response) -> Any:
         """The JSON of an answer; raises ``BadAnswer``."""
         try:
-            return jsontext.loads(answer.content)
+            return strict_json.loads(answer.content)
         except ValueError as error:
             raise self._bad(answer, f"the answer is not JSON: {error}") from error
 
@@ -169,7 +169,7 @@ class Connection:
     def _problem(self, answer: requests.Response) -> Problem:
         """The problem document of an error; raises ``BadAnswer`` when there is none."""
         try:
-            document = jsontext.loads(answer.content)
+            document = strict_json.loads(answer.content)
         except ValueError:
             document = None
         if not isinstance(document, dict) or "status" not in document:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..job import State
+from ..core.job import State
 
 if TYPE_CHECKING:
     from .values import JobStatus, Problem

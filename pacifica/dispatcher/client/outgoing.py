@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from .. import jsontext
+from ..core import strict_json
 from .errors import BadValue
 
 
@@ -14,7 +14,7 @@ def json_of(what: str, value: Mapping[str, Any]) -> str:
     if isinstance(options, Mapping):
         value = {**value, "options": {name: plain(name, one) for name, one in options.items()}}
     try:
-        return jsontext.dumps(value)
+        return strict_json.dumps(value)
     except ValueError as error:
         raise BadValue(f"{what} cannot be sent: {error}.") from error
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import requests
 
-from ..job import State
+from ..core.job import State
 from .connection import Connection
 from .errors import NoResult, Refused, TimedOut
 from .follow import Follower

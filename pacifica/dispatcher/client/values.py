@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Required, Self, TypedDict, TypeVar
 
-from .. import jsontext
-from ..job import JobError, State
+from ..core import strict_json
+from ..core.job import JobError, State
 from .errors import BadAnswer, Fault
 
 Document = Mapping[str, Any]
@@ -202,7 +202,7 @@ class Readiness:
 def read(make: Callable[[Document], Value], told: str | bytes | Document) -> Value:
     """The value of a document, or of its JSON; raises ``BadAnswer`` for one that is of another kind."""
     try:
-        return make(jsontext.loads(told) if isinstance(told, (str, bytes)) else told)
+        return make(strict_json.loads(told) if isinstance(told, (str, bytes)) else told)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadAnswer(f"The service does not answer as a dispatcher does: {told!r:.200}.") from error
 

@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry, Metric, exposition, openmetrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
-from ..errors import DatabaseUnavailable
+from ..core.errors import DatabaseUnavailable
+from ..core.job import now
+from ..core.ttl_cache import Remembered
 from ..health import OK, UNAVAILABLE, UNKNOWN, Readiness
-from ..job import now
-from ..remembered import Remembered
 from ..store.figures import BUCKETS, FigureStore, Moving
 from ..store.outbox import Backlog, Outbox
 from .counts import PREFIX

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from .. import jsontext
-from ..errors import DatabaseUnavailable
+from ..core import strict_json
+from ..core.errors import DatabaseUnavailable
 from ..store.figures import Ended
 from .sharing import locked, tell_once
 
@@ -75,12 +75,12 @@ class Counted:
     def to_text(self) -> str:
         """As one line of JSON."""
         counters = {name: list(map(list, getattr(self, name).items())) for name in ("events", "runs", "ran")}
-        return jsontext.dumps({"place": self.place, "last": self.last, "at": self.at, **counters})
+        return strict_json.dumps({"place": self.place, "last": self.last, "at": self.at, **counters})
 
     @classmethod
     def from_text(cls, text: str) -> "Counted":
         """What ``to_text`` made; raises one of ``DAMAGED`` for anything else."""
-        known: dict[str, Any] = jsontext.loads(text)
+        known: dict[str, Any] = strict_json.loads(text)
         for name in ("events", "runs", "ran"):
             known[name] = Counter({tuple(key): int(number) for key, number in known[name]})
         place, last, at = int(known.pop("place")), int(known.pop("last")), float(known.pop("at"))

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import peewee
 
-from .. import jsontext
-from ..job import micros
+from ..core import strict_json
+from ..core.job import micros
 from .tables import Model
 
 logger = logging.getLogger(__name__)
@@ -101,10 +101,10 @@ def _as_json(text: Any) -> str | None:
     if text is None:
         return None
     try:
-        value = jsontext.loads(text)
+        value = strict_json.loads(text)
     except ValueError:
         value = text
-    return None if value is None else jsontext.dumps(value)
+    return None if value is None else strict_json.dumps(value)
 
 
 def _store(db: peewee.Database, rows: Sequence[Row], job: Model, event: Model) -> int:

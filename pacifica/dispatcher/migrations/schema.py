@@ -10,8 +10,8 @@ from typing import NamedTuple
 import peewee
 from playhouse.migrations import Runner
 
+from ..core.errors import DatabaseUnavailable, MigrationFailed, SchemaTooNew, SchemaTooOld
 from ..dialect import is_mysql, is_sqlite
-from ..errors import DatabaseUnavailable, MigrationFailed, SchemaTooNew, SchemaTooOld
 from .historical import TABLE as HISTORICAL
 
 FOLDER = Path(__file__).parent

@@ -12,10 +12,10 @@ from typing import TypeVar
 import peewee
 from playhouse.pool import MaxConnectionsExceeded
 
+from ..core.errors import DatabaseUnavailable
+from ..core.pausing import here
 from ..dialect import is_mysql, is_sqlite
-from ..errors import DatabaseUnavailable
 from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
-from ..pausing import here
 from . import failures
 from .connecting import is_pooled, open_database
 from .disk import Disk

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from .. import orm
-from ..job import FINAL, State
+from ..core.job import FINAL, State
 from .database import Database
 from .outbox import WAITS_SINCE
 

@@ -6,8 +6,8 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..access import EVERY_JOB, Reach
-from ..job import Event, State
+from ..core.job import Event, State
+from ..core.permissions import EVERY_JOB, Reach
 from . import rows
 from .database import Database
 from .prepared import Prepared, slot

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import peewee
 
 from .. import orm
-from ..errors import KeyReused
-from ..job import Job
+from ..core.errors import KeyReused
+from ..core.job import Job
 from .along import along
 from .database import Database
 

@@ -4,7 +4,7 @@ import re
 
 import peewee
 
-from ..errors import DatabaseUnavailable
+from ..core.errors import DatabaseUnavailable
 from .database import Database
 
 

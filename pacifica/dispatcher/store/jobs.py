@@ -10,9 +10,9 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..access import EVERY_JOB, Reach
-from ..job import Claim, Event, Job, JobError, State
-from ..search import Filters, Place
+from ..core.job import Claim, Event, Job, JobError, State
+from ..core.job_filter import Filters, Place
+from ..core.permissions import EVERY_JOB, Reach
 from . import moves, rows, search, tombstones
 from .database import Database
 from .idempotency import Key, Keys, forget_keys

@@ -3,7 +3,7 @@
 import peewee
 
 from .. import orm
-from ..job import State
+from ..core.job import State
 from .prepared import slot
 
 _J = orm.Job

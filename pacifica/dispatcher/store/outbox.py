@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from .. import orm
-from ..job import Outgoing, State
+from ..core.job import Outgoing, State
 from . import rows
 from .database import Database
 from .prepared import Prepared, slot

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from .. import orm
-from ..job import FINAL, State
+from ..core.job import FINAL, State
 from . import tombstones
 from .along import along
 from .database import Database

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import peewee
 
 from .. import orm
-from ..access import Reach
+from ..core.permissions import Reach
 from ..dialect import is_mysql
 
 _J = orm.Job

@@ -5,8 +5,8 @@ from dataclasses import asdict, fields
 from operator import attrgetter
 from typing import Any
 
-from .. import jsontext
-from ..job import Event, Job, JobError, Outgoing, State
+from ..core import strict_json
+from ..core.job import Event, Job, JobError, Outgoing, State
 
 JOB_COLUMNS = [column.name for column in fields(Job)]
 OUTGOING_COLUMNS = [column.name for column in fields(Outgoing)]
@@ -23,7 +23,7 @@ def job_to_row(job: Job) -> Mapping[str, Any]:
     row = dict(zip(JOB_COLUMNS, _values_of(job), strict=True))
     for column in JSON_COLUMNS:
         if row[column] is not None:
-            row[column] = jsontext.dumps(row[column])
+            row[column] = strict_json.dumps(row[column])
     row["state"], row["error"] = job.state.value, error_to_text(job.error)
     return row
 
@@ -33,7 +33,7 @@ def job_from_row(row: Sequence[Any]) -> Job:
     values = list(row)
     for place in _JSON_PLACES:
         if values[place] is not None:
-            values[place] = jsontext.loads(values[place])
+            values[place] = strict_json.loads(values[place])
     values[_STATE], values[_CANCEL] = State(values[_STATE]), bool(values[_CANCEL])
     values[_ERROR] = _error_from_text(values[_ERROR])
     return Job(*values)
@@ -52,18 +52,18 @@ def event_from_row(row: Sequence[Any]) -> Event:
 
 def error_to_text(error: JobError | None) -> str | None:
     """The JSON text of an error."""
-    return None if error is None else jsontext.dumps(asdict(error))
+    return None if error is None else strict_json.dumps(asdict(error))
 
 
 def _error_from_text(text: str | None) -> JobError | None:
-    return None if text is None else JobError(**jsontext.loads(text))
+    return None if text is None else JobError(**strict_json.loads(text))
 
 
 def to_text(value: Any) -> str | None:
     """The JSON text of a value; ``None`` stays NULL."""
-    return None if value is None else jsontext.dumps(value)
+    return None if value is None else strict_json.dumps(value)
 
 
 def from_text(text: str | None) -> Any:
     """The value of a JSON text; NULL is ``None``."""
-    return None if text is None else jsontext.loads(text)
+    return None if text is None else strict_json.loads(text)

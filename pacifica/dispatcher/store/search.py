@@ -7,9 +7,9 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..access import EVERY_JOB, Reach
-from ..job import Job
-from ..search import Filters, Place
+from ..core.job import Job
+from ..core.job_filter import Filters, Place
+from ..core.permissions import EVERY_JOB, Reach
 from . import rows
 from .database import Database
 from .reach import dispatched_by, task_names, within

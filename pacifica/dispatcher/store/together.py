@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from ..errors import DatabaseUnavailable
-from ..pausing import Host, here
+from ..core.errors import DatabaseUnavailable
+from ..core.pausing import Host, here
 
 Item = TypeVar("Item")
 

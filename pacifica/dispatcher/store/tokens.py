@@ -7,7 +7,7 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..access import Grant, parse_grants
+from ..core.permissions import Grant, parse_grants
 from .database import Database
 
 _T = orm.Token

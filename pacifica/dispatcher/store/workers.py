@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import peewee
 
 from .. import orm
-from ..job import Held
+from ..core.job import Held
 from .database import Database
 
 _W, _J = orm.Worker, orm.Job

@@ -14,7 +14,7 @@ from typing import Any
 from kombu.asynchronous import Hub
 from kombu.transport import virtual
 
-from ..errors import ConfigError, ConfigFault, DatabaseUnavailable
+from ..core.errors import ConfigError, ConfigFault, DatabaseUnavailable
 from ..store.database import Database
 from ..store.messages import MessageStore
 from . import DRIVER

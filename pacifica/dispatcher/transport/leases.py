@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from ..errors import DatabaseUnavailable
+from ..core.errors import DatabaseUnavailable
 from ..store.messages import Delivery, MessageStore, Route, Wanted
 from .watch import Watch
 

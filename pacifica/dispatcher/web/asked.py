@@ -5,7 +5,7 @@ import re
 import cherrypy
 
 from .. import logcontext
-from ..access import Caller
+from ..core.permissions import Caller
 from ..service import Request
 from . import body
 

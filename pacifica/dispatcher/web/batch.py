@@ -8,9 +8,9 @@ from typing import Any
 
 import cherrypy
 
-from .. import jsontext
-from ..access import DISPATCH, Caller
-from ..errors import BadRequest, DispatcherError, MissingScope
+from ..core import strict_json
+from ..core.errors import BadRequest, DispatcherError, MissingScope
+from ..core.permissions import DISPATCH, Caller
 from ..service import Asked
 from . import body
 
@@ -66,6 +66,6 @@ def _asked(value: Any, caller: Caller) -> Asked:
 
 def _value(line: bytes) -> Any:
     try:
-        return jsontext.loads(line)
+        return strict_json.loads(line)
     except ValueError as error:
         return BadRequest(f"The line is not JSON: {error}.")

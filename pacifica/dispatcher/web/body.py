@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import cherrypy
 from cherrypy.lib import httputil
 
-from .. import jsontext
-from ..errors import BadQuery, BadRequest
+from ..core import strict_json
+from ..core.errors import BadQuery, BadRequest
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"
@@ -139,7 +139,7 @@ def _process(entity: Any) -> None:
         raise cherrypy.HTTPError(413, f"The body may have {CONTAINERS} arrays and objects.")
     try:
         if raw:
-            cherrypy.request.json = jsontext.loads(raw)
+            cherrypy.request.json = strict_json.loads(raw)
     except ValueError as error:
         raise BadRequest(f"The body is not JSON: {error}.") from error
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import cherrypy
 
-from ..errors import BadRequest, DispatcherError
+from ..core.errors import BadRequest, DispatcherError
 from .serving import Settled
 
 LONGEST_TARGET = 8000

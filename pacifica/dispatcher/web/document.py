@@ -7,7 +7,7 @@ services has always done. No traceback, SQL or path is ever in it. gunicorn's ma
 from http import HTTPStatus
 from typing import Any
 
-from .. import errors
+from ..core import errors
 
 STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,

@@ -10,9 +10,8 @@ from contextlib import suppress
 import cherrypy
 
 from .. import logcontext
-from ..access import ANYBODY, READ, Caller, is_loopback, within
 from ..config_options import AuthSettings
-from ..errors import (
+from ..core.errors import (
     BadId,
     Forbidden,
     ForeignHost,
@@ -22,7 +21,8 @@ from ..errors import (
     Unauthorized,
     UnknownJob,
 )
-from ..job import parse_uuid
+from ..core.job import parse_uuid
+from ..core.permissions import ANYBODY, READ, Caller, is_loopback, within
 from ..ratelimit import RateLimit
 from ..service import Service
 from ..tokens import Tokens

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from ..registry import Registry, TaskSpec
+from ..core.registry import Registry, TaskSpec
 from .calls import batch_schemas, needs_arguments, task_schemas
 from .routes import rule
 from .schemas import ANSWERED, HEADERS, PARAMETERS, SCHEMAS, component, reference

@@ -7,7 +7,7 @@ from typing import Any
 
 import cherrypy
 
-from .. import errors, jsontext
+from ..core import errors, strict_json
 from .document import PROBLEM_JSON, members, status_of
 
 
@@ -93,4 +93,4 @@ def _respond(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) 
 
 def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> bytes:
     cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
-    return jsontext.pretty(members(status, code, detail, extra))
+    return strict_json.pretty(members(status, code, detail, extra))

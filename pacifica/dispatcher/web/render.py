@@ -7,10 +7,10 @@ from typing import Any
 import cherrypy
 from cherrypy.lib import cptools
 
-from .. import jsontext
+from ..core import strict_json
+from ..core.job import Event, Job, State, iso
+from ..core.registry import TaskSpec
 from ..health import Readiness
-from ..job import Event, Job, State, iso
-from ..registry import TaskSpec
 
 JSON, TEXT = "application/json", "text/plain"
 UNREAD = dict.fromkeys(("result", "error", "args", "kwargs", "progress")) | {"labels": {}}
@@ -32,7 +32,7 @@ def wanted(*offered: str) -> str:
 def as_json(value: Any) -> bytes:
     """The response body of a JSON value."""
     cherrypy.serving.response.headers["Content-Type"] = JSON
-    return jsontext.pretty(value)
+    return strict_json.pretty(value)
 
 
 def as_text(text: str) -> bytes:
@@ -43,7 +43,7 @@ def as_text(text: str) -> bytes:
 
 def bare(value: Any) -> str:
     """A result as a shell wants it: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else jsontext.dumps(value)
+    return value if isinstance(value, str) else strict_json.dumps(value)
 
 
 def job(value: Job) -> dict[str, Any]:

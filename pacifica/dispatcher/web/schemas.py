@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.dispatch_options import Options
+from ..core.job import State
 from ..health import VERDICTS
-from ..job import State
-from ..options import Options
 from .body import KEY, MEMBERS
 from .render import TIMES
 

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 import cherrypy
 
-from .. import jsontext
-from ..errors import BadCursor, BadId, BadQuery
-from ..job import Job, State, micros, now, parse_uuid
-from ..options import MOST_LABELS
-from ..search import Filters, Place, Wanted
+from ..core import strict_json
+from ..core.dispatch_options import MOST_LABELS
+from ..core.errors import BadCursor, BadId, BadQuery
+from ..core.job import Job, State, micros, now, parse_uuid
+from ..core.job_filter import Filters, Place, Wanted
 
 PARAMETERS = ("task", "state", "label", "queue", "caller", "since", "until", "limit", "cursor")
 """What the query may hold; ``state`` and ``label`` may come several times."""
@@ -93,7 +93,7 @@ def place(query: Query) -> Place | None:
     if text is None:
         return None
     try:
-        mark, created, uuid = jsontext.loads(base64.urlsafe_b64decode(text.encode("ascii")))
+        mark, created, uuid = strict_json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
         found = _place(created, uuid)
     except (ValueError, TypeError, BadId):
         raise BadCursor("The query parameter cursor is none; take it from the member next of a page.") from None
@@ -109,7 +109,7 @@ def following(query: Query, jobs: Sequence[Job], more: bool) -> str | None:  # n
     if not more:
         return None
     last = jobs[-1]
-    cursor = base64.urlsafe_b64encode(jsontext.dumps([_mark(query), last.created, last.uuid]).encode()).decode()
+    cursor = base64.urlsafe_b64encode(strict_json.dumps([_mark(query), last.created, last.uuid]).encode()).decode()
     rest = {name: value for name, value in query.items() if name != "cursor"}
     path = f"/status?{urlencode({**rest, 'cursor': cursor}, doseq=True)}"
     cherrypy.response.headers["Link"] = f'<{path}>; rel="next"'
@@ -119,7 +119,7 @@ def following(query: Query, jobs: Sequence[Job], more: bool) -> str | None:  # n
 def _mark(query: Query) -> str:
     """What tells one search from another, whatever the size of its pages."""
     asked = sorted((name, _all(query, name)) for name in query if name not in {"cursor", "limit"})
-    return hashlib.sha256(jsontext.dumps(asked).encode()).hexdigest()[:12]
+    return hashlib.sha256(strict_json.dumps(asked).encode()).hexdigest()[:12]
 
 
 def _all(query: Query, name: str) -> list[str]:

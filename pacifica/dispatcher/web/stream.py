@@ -7,10 +7,10 @@ from typing import Any
 
 import cherrypy
 
-from .. import jsontext
-from ..access import EVERY_JOB, Reach
-from ..errors import BadQuery, BadRequest, TooManyWaiting
-from ..job import Event
+from ..core import strict_json
+from ..core.errors import BadQuery, BadRequest, TooManyWaiting
+from ..core.job import Event
+from ..core.permissions import EVERY_JOB, Reach
 from ..waiting import Waiting
 from . import render
 from .site import check_place
@@ -95,4 +95,4 @@ def _lines(begin: int | Event, events: Generator[int | Event]) -> Iterator[bytes
 
 
 def _message(event: Event) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (event.id, jsontext.dumps(render.event(event)).encode())
+    return b"id: %d\ndata: %s\n\n" % (event.id, strict_json.dumps(render.event(event)).encode())

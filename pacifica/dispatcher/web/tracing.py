@@ -6,7 +6,7 @@ from typing import Any
 
 import cherrypy
 
-from ..tracing import Tracing
+from ..core.tracing import Tracing
 from .counting import template
 from .dispatching import target
 from .requestlog import Answer, WsgiApplication, shown

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import cherrypy
 
-from ..errors import BadQuery
-from ..job import Job
+from ..core.errors import BadQuery
+from ..core.job import Job
 from ..waiting import Waiting
 from .server.intake import GONE
 from .site import check_place

@@ -3,7 +3,8 @@
 from email.utils import formatdate
 from http import HTTPStatus
 
-from ... import jsontext, logcontext
+from ... import logcontext
+from ...core import strict_json
 from ..document import PROBLEM_JSON, members
 from ..headers import SECURITY, SERVER
 
@@ -23,7 +24,7 @@ TOLD = {
 def closing(status: HTTPStatus, told: str | None = None, request: str | None = None) -> bytes:
     """A whole answer, after which the connection is closed; ``request`` is the id that the log has for it."""
     sentence = told or TOLD.get(status, f"{status.phrase}.")
-    body = jsontext.pretty(members(status, status.name.lower().replace("_", "-"), sentence, {}))
+    body = strict_json.pretty(members(status, status.name.lower().replace("_", "-"), sentence, {}))
     headers = [
         ("Content-Type", PROBLEM_JSON),
         ("Content-Length", str(len(body))),

@@ -7,7 +7,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 
 from ...config import logging_settings
 from ...config_file import find_sources
-from ...errors import ConfigError
+from ...core.errors import ConfigError
 from ...logsetup import dress
 
 

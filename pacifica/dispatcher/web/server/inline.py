@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
 
-from ...pausing import here
+from ...core.pausing import here
 
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")

@@ -4,7 +4,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from ...pausing import here
+from ...core.pausing import here
 
 SLOWEST = 16_384
 """Bytes in a second below which a body, or the reading of an answer, is too slow."""

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, with_config
 from typing_extensions import TypedDict
 
-from pacifica.dispatcher import jsontext
-from pacifica.dispatcher.errors import BadArguments, BadResult, UnknownTask
-from pacifica.dispatcher.registry import Call, Registry, TaskSpec, plain_arguments
+from pacifica.dispatcher.core import strict_json
+from pacifica.dispatcher.core.errors import BadArguments, BadResult, UnknownTask
+from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec, plain_arguments
 
 
 class Colour(enum.Enum):
@@ -434,7 +434,7 @@ def test_a_worker_gets_python_values() -> None:
 def test_a_result_is_kept_as_json_values(value: Any, plain: Any) -> None:
     dumped = spec(untyped).dump(value, 10_000)
     assert dumped == plain
-    assert jsontext.loads(jsontext.dumps(dumped)) == plain
+    assert strict_json.loads(strict_json.dumps(dumped)) == plain
 
 
 def itself() -> list[Any]:
@@ -526,7 +526,7 @@ def test_a_schema_is_strict_json_whatever_the_defaults_are() -> None:
     def task(a: float = float("inf"), b: Any = itself, c: Any = None, d: Colour = Colour.RED) -> None: ...
 
     schema = spec(task).arguments_schema()
-    assert jsontext.loads(jsontext.pretty(schema)) == schema
+    assert strict_json.loads(strict_json.pretty(schema)) == schema
     assert "default" not in schema["properties"]["a"]
     assert schema["properties"]["d"]["default"] == "red"
 
@@ -577,7 +577,7 @@ def test_what_is_bound_is_loaded_again_from_its_json_text(pair: tuple[Any, Any])
         call = own.bind([value], {})
     except BadArguments:
         return
-    stored = json.loads(jsontext.dumps(call.args))
+    stored = json.loads(strict_json.dumps(call.args))
     (first,), _ = own.load(call.args, {})
     (again,), _ = own.load(stored, {})
     assert again == first

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
-from . import jsontext
+from . import strict_json
 
 Loaded = tuple[Any, tuple[str, str] | None]
 """A value, and pydantic's kind and text of what is wrong with it."""
@@ -27,7 +27,7 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
 def load(adapter: TypeAdapter[Any], value: Any) -> Loaded:
     """The Python value, or pydantic's kind and text of what is wrong with it."""
     try:
-        return adapter.validator.validate_json(jsontext.dumps(value), strict=True), None
+        return adapter.validator.validate_json(strict_json.dumps(value), strict=True), None
     except ValidationError as error:
         return None, _fault(adapter, value, error)
     except ValueError as error:
@@ -46,7 +46,7 @@ def _fault(adapter: TypeAdapter[Any], value: Any, error: ValidationError) -> tup
 def _first_look(adapter: TypeAdapter[Any], value: Any) -> ValidationError | None:
     """The faults of a reader that stops at the first wrong item of each list."""
     try:
-        SchemaValidator(_stopping(adapter.core_schema)).validate_json(jsontext.dumps(value), strict=True)
+        SchemaValidator(_stopping(adapter.core_schema)).validate_json(strict_json.dumps(value), strict=True)
     except ValidationError as error:
         return error
     return None

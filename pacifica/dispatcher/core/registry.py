@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from . import jsontext
+from . import strict_json
+from .argument_limits import USUAL, ArgumentLimits
+from .arguments import adapter_of, load, most_telling
 from .errors import BadArguments, BadResult, Fault, UnknownTask
-from .limits import USUAL, ArgumentLimits
-from .readings import readings
-from .values import adapter_of, load, most_telling
+from .text_values import readings
 
 Parameter = inspect.Parameter
 
@@ -125,7 +125,7 @@ class TaskSpec:
         """A return value as JSON values of at most ``limit`` bytes; raises ``BadResult``."""
         try:
             plain = value if type(value) in PLAIN else to_jsonable_python(value)
-            text = jsontext.dumps(plain)
+            text = strict_json.dumps(plain)
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise BadResult(f"The result of task {self.name} cannot be stored: {error}.") from error
         if len(text) > limit:
@@ -264,7 +264,7 @@ def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[lis
     """Arguments that Python code gave, as JSON values; raises ``ValueError`` with a sentence."""
     try:
         plain = to_jsonable_python([list(args), dict(kwargs)])
-        jsontext.dumps(plain)
+        strict_json.dumps(plain)
     except PydanticSerializationError as error:
         raise ValueError(f"the arguments are not JSON: {error}") from error
     return plain[0], plain[1]
@@ -286,7 +286,7 @@ def _names(parameters: Any) -> str:
 def _plain_default(value: Any) -> Any:
     try:
         plain = to_jsonable_python(value)
-        jsontext.dumps(plain)
+        strict_json.dumps(plain)
     except (PydanticSerializationError, ValueError):
         return None
     return plain

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.errors import BadOptions
-from pacifica.dispatcher.job import iso, micros
-from pacifica.dispatcher.options import Options, parse_options
+from pacifica.dispatcher.core.dispatch_options import Options, parse_options
+from pacifica.dispatcher.core.errors import BadOptions
+from pacifica.dispatcher.core.job import iso, micros
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from . import jsontext
+from . import strict_json
 from .errors import BadOptions, Fault
 
 
@@ -156,7 +156,7 @@ MOST_OPTIONS = 2 * len(Options.model_fields)
 
 def _text(given: Mapping[str, Any]) -> str:
     try:
-        return jsontext.dumps(given)
+        return strict_json.dumps(given)
     except ValueError as error:
         raise BadOptions([Fault("options", str(error))]) from None
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher import jsontext
+from pacifica.dispatcher.core import strict_json
 
 DEEP = 100_000
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -19,36 +19,36 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @given(VALUES)
 def test_a_value_survives(value: Any) -> None:
-    text = jsontext.dumps(value)
+    text = strict_json.dumps(value)
     assert text.isascii()
     assert "\0" not in text
-    assert jsontext.loads(text) == jsontext.loads(text.encode()) == value
-    assert jsontext.loads(jsontext.pretty(value)) == value
+    assert strict_json.loads(text) == strict_json.loads(text.encode()) == value
+    assert strict_json.loads(strict_json.pretty(value)) == value
 
 
 @pytest.mark.parametrize("value", ["\0", "\ud800", "a\udfffb", "\ud83d\ude00"[::-1], "😀", "\x7f\u2028"])
 def test_text_that_databases_trip_over_survives_as_escapes(value: str) -> None:
-    assert jsontext.dumps({value: value}).isascii()
-    assert jsontext.loads(jsontext.dumps({value: value})) == {value: value}
-    assert json.loads(jsontext.pretty(value)) == value
+    assert strict_json.dumps({value: value}).isascii()
+    assert strict_json.loads(strict_json.dumps({value: value})) == {value: value}
+    assert json.loads(strict_json.pretty(value)) == value
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "[1, NaN]", "1e999", "-1e999", "[1.0e400]"])
 def test_numbers_that_are_none_are_not_read(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not JSON|is too large for a float"):
-        jsontext.loads(text)
+        strict_json.loads(text)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [-float("inf")], {float("nan"): 1}])
 def test_numbers_that_are_none_are_not_written(value: Any) -> None:
     with pytest.raises(ValueError, match="it is not JSON"):
-        jsontext.dumps(value)
+        strict_json.dumps(value)
 
 
 @pytest.mark.parametrize("text", ["[" * DEEP, '{"a":' * DEEP, "[" * DEEP + "]" * DEEP, b"[" * DEEP])
 def test_text_that_is_nested_too_deeply_is_not_read(text: str | bytes) -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
-        jsontext.loads(text)
+        strict_json.loads(text)
 
 
 def test_a_value_that_is_nested_too_deeply_is_not_written() -> None:
@@ -56,20 +56,20 @@ def test_a_value_that_is_nested_too_deeply_is_not_written() -> None:
     for _ in range(DEEP):
         value = [value]
     with pytest.raises(ValueError, match="nested too deeply"):
-        jsontext.dumps(value)
+        strict_json.dumps(value)
 
 
 def test_a_value_that_holds_itself_is_not_written() -> None:
     value: list[Any] = []
     value.append(value)
     with pytest.raises(ValueError, match="it is not JSON"):
-        jsontext.dumps(value)
+        strict_json.dumps(value)
 
 
 def test_a_number_of_4300_digits_survives_and_one_of_5000_is_refused() -> None:
     longest = int("9" * 4300)
-    assert jsontext.loads(jsontext.dumps(longest)) == longest
-    for refused in (lambda: jsontext.loads("9" * 5000), lambda: jsontext.dumps(longest * 10**700)):
+    assert strict_json.loads(strict_json.dumps(longest)) == longest
+    for refused in (lambda: strict_json.loads("9" * 5000), lambda: strict_json.dumps(longest * 10**700)):
         with pytest.raises(ValueError, match="4300 digits") as caught:
             refused()
         assert "sys." not in str(caught.value)
@@ -78,7 +78,7 @@ def test_a_number_of_4300_digits_survives_and_one_of_5000_is_refused() -> None:
 @pytest.mark.parametrize("text", ["", "{", "[1,]", "{'a': 1}", '"\n"', "01", "+1", ".5", "1.", "tru", "1 2", "[1]x"])
 def test_text_that_is_not_json_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(ValueError, match=r"at line 1, column|at line 2, column"):
-        jsontext.loads(text)
+        strict_json.loads(text)
 
 
 @pytest.mark.parametrize(
@@ -86,32 +86,32 @@ def test_text_that_is_not_json_is_refused_with_its_place(text: str) -> None:
 )
 def test_bytes_that_are_not_utf_8_are_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="it is not UTF-8"):
-        jsontext.loads(text)
+        strict_json.loads(text)
 
 
 def test_utf_16_without_a_mark_is_refused() -> None:
     with pytest.raises(ValueError, match="line 1"):
-        jsontext.loads("[1]".encode("utf-16-le"))
+        strict_json.loads("[1]".encode("utf-16-le"))
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    assert jsontext.loads(b"\xef\xbb\xbf[1]") == [1]
+    assert strict_json.loads(b"\xef\xbb\xbf[1]") == [1]
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_whatever_is_read_no_other_error_comes(text: str | bytes) -> None:
     try:
-        value = jsontext.loads(text)
+        value = strict_json.loads(text)
     except ValueError:
         return
-    assert jsontext.loads(jsontext.dumps(value)) == value
+    assert strict_json.loads(strict_json.dumps(value)) == value
 
 
 def test_what_is_not_json_at_all_is_refused() -> None:
     for value in (object(), {1, 2}, {(1, 2): 3}, b"bytes"):
         with pytest.raises(ValueError, match="it is not JSON"):
-            jsontext.dumps(value)
+            strict_json.dumps(value)
 
 
 def test_a_pretty_line_is_utf_8_and_ends_with_a_newline() -> None:
-    assert jsontext.pretty({"a": [1, "é"]}) == '{"a": [1, "é"]}\n'.encode()
+    assert strict_json.pretty({"a": [1, "é"]}) == '{"a": [1, "é"]}\n'.encode()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.access import (
+from pacifica.dispatcher.core.permissions import (
     ANYBODY,
     EVERY_JOB,
     Caller,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pacifica.dispatcher import errors
-from pacifica.dispatcher.errors import ConfigFault, DispatcherError, Fault
+from pacifica.dispatcher.core import errors
+from pacifica.dispatcher.core.errors import ConfigFault, DispatcherError, Fault
 
 LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}(?P<told>.+))?\Z")
 
@@ -82,9 +82,9 @@ def test_an_error_reads_as_a_sentence(kind: type[DispatcherError]) -> None:
 
 @pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
 def test_the_details_are_json(kind: type[DispatcherError]) -> None:
-    from pacifica.dispatcher import jsontext
+    from pacifica.dispatcher.core import strict_json
 
-    jsontext.dumps(dict(sample(kind).details()))
+    strict_json.dumps(dict(sample(kind).details()))
 
 
 @pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)

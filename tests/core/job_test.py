@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.errors import BadId
-from pacifica.dispatcher.job import FINAL, WAITING, State, iso, micros, new_uuid, now, parse_uuid
+from pacifica.dispatcher.core.errors import BadId
+from pacifica.dispatcher.core.job import FINAL, WAITING, State, iso, micros, new_uuid, now, parse_uuid
 
 BARE = "0192f0c17c1e7b609f3e2b1a6d0c4e5f"
 CANONICAL = "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"

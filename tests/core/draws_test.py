@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from pacifica.dispatcher.draws import BLOCK, Draws
+from pacifica.dispatcher.core.draws import BLOCK, Draws
 
 
 def test_each_byte_is_given_once() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import jsontext
+from . import strict_json
 from .errors import BadArguments, Fault
 
 
@@ -23,7 +23,7 @@ class ArgumentLimits:
     def check_size(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise ``BadArguments`` when the JSON values, as the row would hold them, have too many bytes."""
         try:
-            size = len(jsontext.dumps(args)) + len(jsontext.dumps(kwargs) if kwargs else "{}")
+            size = len(strict_json.dumps(args)) + len(strict_json.dumps(kwargs) if kwargs else "{}")
         except ValueError:
             return  # Which of them is no JSON is told when each is read.
         if size > self.size:

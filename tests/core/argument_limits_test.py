@@ -2,9 +2,9 @@
 
 import pytest
 
-from pacifica.dispatcher.errors import BadArguments
-from pacifica.dispatcher.limits import ArgumentLimits
-from pacifica.dispatcher.registry import TaskSpec
+from pacifica.dispatcher.core.argument_limits import ArgumentLimits
+from pacifica.dispatcher.core.errors import BadArguments
+from pacifica.dispatcher.core.registry import TaskSpec
 
 
 def many(*values: object, **named: object) -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from . import jsontext
+from . import strict_json
 
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
@@ -22,7 +22,7 @@ def readings(text: str) -> list[Any]:
     found.append(text)
     if text in ("true", "false", "null") or text[:1] in ("[", "{"):
         try:
-            found.append(jsontext.loads(text))
+            found.append(strict_json.loads(text))
         except ValueError:
             return found
     return found
