@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from pacifica.dispatcher.app import DispatcherApp
+from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.election import Election
-from pacifica.dispatcher.settings import load_settings
 from pacifica.dispatcher.store.election import ElectionStore
 from pacifica.dispatcher.upkeep import Upkeep
 

@@ -14,8 +14,8 @@ from kombu.connection import Connection
 
 from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
-from .config_ini import PlaceFault
-from .config_options import Settings
+from .config.ini import PlaceFault
+from .config.settings import Settings
 from .core import failpoints
 from .core.argument_limits import ArgumentLimits
 from .core.errors import (

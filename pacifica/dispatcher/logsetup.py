@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from .config_options import LoggingSettings
+from .config.settings import LoggingSettings
 from .core.errors import DispatcherError
 from .logcontext import Context
 from .logformat import FORMATS

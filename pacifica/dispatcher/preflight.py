@@ -7,9 +7,9 @@ from pathlib import Path
 from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
-from .config_ini import Given, Name
-from .config_options import OPTIONS
-from .config_values import mask_value
+from .config.ini import Given, Name
+from .config.settings import OPTIONS
+from .config.value_kinds import mask_value
 from .core.errors import ConfigFault
 from .store.connecting import check_installed, sqlite_file
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import cherrypy
 
-from .config_options import AuthSettings
+from .config.settings import AuthSettings
 from .core.dispatch_options import parse_options
 from .core.errors import NoResult, NothingValid
 from .core.job import Job, State, parse_uuid

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from .config_options import RetentionSettings
+from .config.settings import RetentionSettings
 from .core.job import State, now
 from .store import tombstones
 from .store.database import Database

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from .app import DispatcherApp
+from .config.load import load_settings
 from .core.errors import DispatcherError
-from .settings import load_settings
 from .worker_signals import connect
 
 

@@ -14,10 +14,10 @@ import cherrypy
 
 from . import rest
 from .app import DispatcherApp
+from .config.load import load_settings
 from .core import strict_json
 from .core.errors import CannotStart, ConfigError, DispatcherError
 from .logsetup import configure
-from .settings import load_settings
 from .web import document
 from .web.brief import Brief
 from .web.requestlog import RequestLog

@@ -2,8 +2,8 @@
 
 import json
 
-from pacifica.dispatcher.config import example_ini
-from pacifica.dispatcher.config_options import OPTIONS
+from pacifica.dispatcher.config.parser import example_ini
+from pacifica.dispatcher.config.settings import OPTIONS
 
 from ..processes import Processes
 from .conftest import Run

@@ -4,8 +4,8 @@ import pytest
 from celery import Celery
 from celery.app.defaults import NAMESPACES, flatten
 
-from pacifica.dispatcher.celery_settings import CELERY_TYPES, OWNED
-from pacifica.dispatcher.config import parse
+from pacifica.dispatcher.config.celery_settings import CELERY_TYPES, OWNED
+from pacifica.dispatcher.config.parser import parse
 from pacifica.dispatcher.core.errors import ConfigError
 
 

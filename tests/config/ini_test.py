@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.config_ini import Given, Name, read_ini
+from pacifica.dispatcher.config.ini import Given, Name, read_ini
 
 
 def told(text: str) -> list[str]:

@@ -7,9 +7,9 @@ import click
 
 from pacifica.dispatcher.__main__ import OPTIONS as SERVER_OPTIONS
 from pacifica.dispatcher.app import DEFAULTS
-from pacifica.dispatcher.celery_settings import OWNED
 from pacifica.dispatcher.cli import COMMANDS, main
-from pacifica.dispatcher.config_options import ENVIRONMENT, OPTIONS, SECTIONS
+from pacifica.dispatcher.config.celery_settings import OWNED
+from pacifica.dispatcher.config.settings import ENVIRONMENT, OPTIONS, SECTIONS
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PROGRAM = "pacifica-dispatcher-cmd"

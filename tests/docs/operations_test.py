@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from pacifica.dispatcher.celery_settings import CELERY_TYPES
-from pacifica.dispatcher.config import parse
+from pacifica.dispatcher.config.celery_settings import CELERY_TYPES
+from pacifica.dispatcher.config.parser import parse
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore

@@ -67,8 +67,8 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 
 
 def test_the_settings_that_it_shows_are_valid() -> None:
-    from pacifica.dispatcher.celery_settings import CELERY_TYPES
-    from pacifica.dispatcher.config import parse
+    from pacifica.dispatcher.config.celery_settings import CELERY_TYPES
+    from pacifica.dispatcher.config.parser import parse
 
     for block in blocks("ini"):
         assert parse(block, {}, {}, celery_types=CELERY_TYPES).database.peewee_url

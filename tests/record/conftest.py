@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pacifica.dispatcher.config_options import RetentionSettings
+from pacifica.dispatcher.config.settings import RetentionSettings
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.orm import MODELS

@@ -15,9 +15,9 @@ from kombu.connection import Connection
 from pacifica.dispatcher import broker, rabbitmq
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.broker import Publisher
+from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import Outgoing, new_uuid
-from pacifica.dispatcher.settings import load_settings
 from pacifica.dispatcher.worker import USUAL_BODIES
 
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from pacifica.dispatcher.app import DispatcherApp
+from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.metrics.sharing import FOLDER
-from pacifica.dispatcher.settings import load_settings
 from pacifica.dispatcher.worker import RecordStep
 
 

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import click
 
-from ..config import example_ini
-from ..config_file import Sources, find_sources
-from ..config_ini import Name
-from ..config_options import OPTIONS
-from ..config_values import mask_value
+from ..config.file import Sources, find_sources
+from ..config.ini import Name
+from ..config.load import understand
+from ..config.parser import example_ini
+from ..config.settings import OPTIONS
+from ..config.value_kinds import mask_value
 from ..core.errors import ConfigError, ConfigFault
 from ..preflight import missing_parts
-from ..settings import understand
 from .configured import config_option
 from .exits import Refused
 from .screen import print_json, print_table

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..config_options import Settings
-from ..settings import load_settings
+from ..config.load import load_settings
+from ..config.settings import Settings
 from ..store.connecting import sqlite_file
 from ..store.database import Database
 from .exits import Unreachable

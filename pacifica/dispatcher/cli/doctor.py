@@ -9,7 +9,7 @@ import click
 
 from ..client import BadToken
 from ..client.connection import Bearer
-from ..config_file import find_sources
+from ..config.file import find_sources
 from ..core import strict_json
 from ..core.errors import ConfigError
 from .canary import Canary, Flight

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ..app import DispatcherApp
 from ..broker import Depth
-from ..config_file import find_sources
-from ..config_values import mask_passwords
+from ..config.file import find_sources
+from ..config.load import understand
+from ..config.value_kinds import mask_passwords
 from ..core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ..probes import answering_workers, broker_name, greet_broker
-from ..settings import understand
 from ..store import failures
 from ..store.connecting import check_installed, sqlite_file
 from ..store.identity import product

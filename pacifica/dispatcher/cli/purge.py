@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..config.load import load_settings
 from ..core import strict_json
 from ..core.job import FINAL, State, now
 from ..retention import Retention
-from ..settings import load_settings
 from ..store.purge import Bounds
 from .configured import config_option, configured_database
 from .token import Lifetime

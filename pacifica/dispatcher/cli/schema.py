@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from ..config.load import load_settings
 from ..core import strict_json
 from ..core.errors import DatabaseUnavailable
 from ..migrations.schema import Schema, Step
-from ..settings import load_settings
 from ..store.comparison import Difference, differences
 from ..store.database import Database
 from .configured import config_option, configured_database

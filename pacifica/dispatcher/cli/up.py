@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.text import Text
 
 from ..app import DispatcherApp
-from ..config_options import Settings
+from ..config.load import load_settings
+from ..config.settings import Settings
 from ..core import strict_json
 from ..core.errors import DispatcherError
-from ..settings import load_settings
 from .children import Child, start
 from .configured import config_option
 from .exits import Failed

@@ -10,7 +10,7 @@ from contextlib import suppress
 import cherrypy
 
 from .. import logcontext
-from ..config_options import AuthSettings
+from ..config.settings import AuthSettings
 from ..core.errors import (
     BadId,
     Forbidden,

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import cherrypy
 
 from .. import logcontext, logline
-from ..config_options import LoggingSettings
+from ..config.settings import LoggingSettings
 from ..logsetup import ACCESS, dress
 from .dispatching import target
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
 
-from ...config import logging_settings
-from ...config_file import find_sources
+from ...config.file import find_sources
+from ...config.parser import logging_settings
 from ...core.errors import ConfigError
 from ...logsetup import dress
 

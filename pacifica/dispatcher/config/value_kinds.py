@@ -8,7 +8,7 @@ from keyword import iskeyword
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from .core.permissions import parse_grants, parse_networks
+from ..core.permissions import parse_grants, parse_networks
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .config import given_values
-from .config_ini import Given, Name, PlaceFault, read_ini
-from .core.errors import ConfigError
+from ..core.errors import ConfigError
+from .ini import Given, Name, PlaceFault, read_ini
+from .parser import given_values
 
 VARIABLE = "DISPATCHER_CONFIG"
 FOLDER = ".pacifica-dispatcher"

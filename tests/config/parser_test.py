@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.config import parse
-from pacifica.dispatcher.config_options import (
+from pacifica.dispatcher.config.parser import parse
+from pacifica.dispatcher.config.settings import (
     OPTIONS,
     SCHEMES,
     SECTIONS,
@@ -20,7 +20,7 @@ from pacifica.dispatcher.config_options import (
     RetentionSettings,
     Settings,
 )
-from pacifica.dispatcher.config_values import mask_value, whole_number
+from pacifica.dispatcher.config.value_kinds import mask_value, whole_number
 from pacifica.dispatcher.core.errors import ConfigError
 from pacifica.dispatcher.core.permissions import Grant
 

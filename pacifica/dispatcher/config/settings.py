@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .config_ini import Name
-from .config_values import (
+from ..core.job import State
+from ..core.permissions import Grant, Network
+from .ini import Name
+from .value_kinds import (
     GRANTS,
     HEADER,
     HOSTS,
@@ -21,8 +23,6 @@ from .config_values import (
     seconds,
     whole_number,
 )
-from .core.job import State
-from .core.permissions import Grant, Network
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .celery_settings import CELERY_TYPES
-from .config import parse
-from .config_file import Sources, find_sources
-from .config_options import Settings
+from .file import Sources, find_sources
+from .parser import parse
+from .settings import Settings
 
 
 def load_settings(

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.app.defaults import NAMESPACES, Option, flatten
 
-from .config_values import TEXT, WORDS, YES_NO, Kind, choice, json_of, number, or_none, whole_number
+from .value_kinds import TEXT, WORDS, YES_NO, Kind, choice, json_of, number, or_none, whole_number
 
 _JSON = "messages and results are JSON, so that nothing is ever unpickled"
 _RECORD = "a job's result is kept in its row, in [database]"

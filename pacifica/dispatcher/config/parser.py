@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from .config_ini import Given, IniText, Name, PlaceFault, read_ini
-from .config_options import (
+from ..core.errors import ConfigError, ConfigFault
+from .ini import Given, IniText, Name, PlaceFault, read_ini
+from .settings import (
     ENVIRONMENT,
     FORBIDDEN,
     OPTIONS,
@@ -22,8 +23,7 @@ from .config_options import (
     RetentionSettings,
     Settings,
 )
-from .config_values import mask_passwords, mask_value
-from .core.errors import ConfigError, ConfigFault
+from .value_kinds import mask_passwords, mask_value
 
 _KINDS = {Name(option.section, option.key): option.kind for option in OPTIONS}
 

@@ -10,8 +10,8 @@ from configparser import (
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .config_values import mask_passwords
-from .core.errors import ConfigFault
+from ..core.errors import ConfigFault
+from .value_kinds import mask_passwords
 
 _MARK = "\0"
 """What stands in for a bad line begins with it, or a repeated section ends with it."""

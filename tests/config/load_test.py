@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.celery_settings import CELERY_TYPES
-from pacifica.dispatcher.config import example_ini, logging_settings, parse
-from pacifica.dispatcher.config_options import OPTIONS
+from pacifica.dispatcher.config.celery_settings import CELERY_TYPES
+from pacifica.dispatcher.config.load import load_settings
+from pacifica.dispatcher.config.parser import example_ini, logging_settings, parse
+from pacifica.dispatcher.config.settings import OPTIONS
 from pacifica.dispatcher.core.errors import ConfigError
-from pacifica.dispatcher.settings import load_settings
 
 EXAMPLE = Path(__file__).parent.parent.parent / "config.ini"
 

@@ -1,0 +1,1 @@
+"""The configuration: INI text, environment and command line become checked settings."""
