@@ -15,7 +15,7 @@ from .app import DispatcherApp
 from .config.load import load_settings
 from .core.errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from .core.permissions import is_loopback
-from .logsetup import configure
+from .logs.setup import configure
 from .web.brief import Brief
 from .web.requestlog import use_files
 from .web.server.embedded import Server

@@ -28,11 +28,12 @@ from .core.errors import (
 )
 from .core.job import Outgoing, new_uuid, now
 from .core.registry import Registry
-from .core.tracing import Tracing, tracing
+from .core.tracing import Tracing
 from .election import Election
 from .feed import Feed
 from .health import Health
 from .journal import ToldJobs, ToldOutbox
+from .monitoring.tracer import tracing
 from .relay import Relay
 from .retention import Retention
 from .service import Service

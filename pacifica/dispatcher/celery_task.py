@@ -11,7 +11,6 @@ from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
-from . import logcontext
 from .backend import CLAIM_KEY
 from .broker import keep_headers
 from .core.argument_limits import USUAL, ArgumentLimits
@@ -20,6 +19,7 @@ from .core.errors import DatabaseUnavailable, PurgedJob
 from .core.job import Claim, micros, now
 from .core.registry import TaskSpec, plain_arguments
 from .core.retry import patiently
+from .logs import log_context
 from .reports import Number, Reports, reported
 from .service import Request, outgoing
 from .store.jobs import JobStore
@@ -81,7 +81,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
             return self._ask_for_retry(args or (), kwargs or {}, options)
         call = app.registry[self.name].bind(*plain_arguments(args or (), kwargs or {}))
         headers = keep_headers(_with_parents(app, options))
-        request = Request(uuid=task_id, headers=headers, request_id=logcontext.current().get("request"))
+        request = Request(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
         try:
             job = app.quiet_service.dispatch(call, _options(options), request)
         except PurgedJob as purged:

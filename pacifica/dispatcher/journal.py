@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import logcontext, logline
 from .core.errors import DatabaseUnavailable
 from .core.job import Claim, Job, JobError, Outgoing, State
+from .logs import log_context, logline
 from .store.idempotency import Key
 from .store.jobs import JobStore
 from .store.outbox import Outbox
@@ -56,8 +56,8 @@ class ToldJobs(JobStore):
     def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
         """As ``JobStore``."""
         earlier = super().add(jobs, key)
-        if len(jobs) == 1 and "job" not in logcontext.current():  # Of a request, and not of a running job.
-            logcontext.note(job=earlier or jobs[0].uuid, task=jobs[0].task)
+        if len(jobs) == 1 and "job" not in log_context.current():  # Of a request, and not of a running job.
+            log_context.note(job=earlier or jobs[0].uuid, task=jobs[0].task)
         if earlier is None:
             for job in jobs:
                 _tell_of(job, "dispatched")
@@ -78,7 +78,7 @@ class ToldJobs(JobStore):
             tell("dropped", job=uuid, worker=worker)
             return None
         self._began[token] = time.monotonic()
-        logcontext.note(attempt=claim.attempt, worker=worker)
+        log_context.note(attempt=claim.attempt, worker=worker)
         waited = max(0, options["at"] - claim.ready) / 1000 if claim.attempt == 1 else None
         tell("started", job=uuid, attempt=claim.attempt, worker=worker, waited=waited)
         return claim
@@ -136,7 +136,7 @@ class ToldJobs(JobStore):
         ms = None if began is None else _milliseconds(time.monotonic() - began)
         if not counts:
             tell("late", job=uuid, ms=ms)
-        elif began is None and not logcontext.current():
+        elif began is None and not log_context.current():
             self._moved(counts, event, uuid, **fields)
         else:
             tell(event, job=uuid, ms=ms, **fields)
@@ -168,7 +168,7 @@ class ToldOutbox(Outbox):
 
 
 def _tell_of(job: Job, event: str, **fields: Any) -> None:
-    request = logcontext.current().get("request") or (job.headers or {}).get(REQUEST)
+    request = log_context.current().get("request") or (job.headers or {}).get(REQUEST)
     tell(event, job=job.uuid, task=job.task, caller=job.caller or None, request=request, **fields)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from .core import failpoints
 from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from .core.job import Outgoing, now
-from .logformat import FIELDS
+from .logs.formatters import FIELDS
 from .service import HAND_OVER
 from .store.outbox import Outbox
 

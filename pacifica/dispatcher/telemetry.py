@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from . import logcontext
 from .core.tracing import EXPORTER, Tracing
+from .logs import log_context
 
 SERVICE = "pacifica-dispatcher"
 SYSTEMS: Mapping[str, str] = {"amqp": "rabbitmq", "sql": "database"}
@@ -81,7 +81,7 @@ class OpenRequest:
         self._span = span
         self._token = context.attach(trace.set_span_in_context(span))
         self.traceparent = _told() or ""
-        logcontext.note(trace=trace.format_trace_id(span.get_span_context().trace_id))
+        log_context.note(trace=trace.format_trace_id(span.get_span_context().trace_id))
 
     def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
         """The answer is sent, or cut off by an error."""
@@ -137,7 +137,7 @@ class Traced:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            logcontext.note(trace=trace.format_trace_id(span.get_span_context().trace_id))
+            log_context.note(trace=trace.format_trace_id(span.get_span_context().trace_id))
             try:
                 yield
             except BaseException as error:

@@ -12,11 +12,11 @@ from typing import Any
 
 from celery import Celery, signals
 
-from . import logcontext
 from .celery_task import DispatcherTask
 from .core.errors import DispatcherError
 from .journal import REQUEST
-from .logsetup import dress
+from .logs import log_context
+from .logs.setup import dress
 
 TRACE = "celery.app.trace"
 
@@ -91,12 +91,12 @@ def _begin(task_id: str, task: Any, **_: Any) -> None:
     call = task.request
     request = getattr(call, REQUEST, None)
     if call.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
-        request = request or logcontext.current().get("request")
+        request = request or log_context.current().get("request")
     # Calls may be nested, and each has a request of its own, which holds what was at the thread before.
-    call.log_bound = logcontext.bind(request=request, job=task_id, task=task.name)
+    call.log_bound = log_context.bind(request=request, job=task_id, task=task.name)
 
 
 def _end(task: Any, **_: Any) -> None:
     bound = getattr(task.request, "log_bound", None)
     if bound is not None:
-        logcontext.unbind(bound)
+        log_context.unbind(bound)

@@ -17,7 +17,7 @@ from .app import DispatcherApp
 from .config.load import load_settings
 from .core import strict_json
 from .core.errors import CannotStart, ConfigError, DispatcherError
-from .logsetup import configure
+from .logs.setup import configure
 from .web import document
 from .web.brief import Brief
 from .web.requestlog import RequestLog

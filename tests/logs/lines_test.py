@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from pacifica.dispatcher.logformat import KEYS
+from pacifica.dispatcher.logs.formatters import KEYS
 
 from ..eventually import eventually
 from ..processes import Processes, Running

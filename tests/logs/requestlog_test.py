@@ -8,8 +8,8 @@ import pytest
 from cherrypy._cpwsgi import ExceptionTrapper
 
 from pacifica.dispatcher.core.tracing import RequestSpan, Untraced
-from pacifica.dispatcher.logformat import FIELDS
-from pacifica.dispatcher.logsetup import ACCESS
+from pacifica.dispatcher.logs.formatters import FIELDS
+from pacifica.dispatcher.logs.setup import ACCESS
 from pacifica.dispatcher.web.requestlog import RequestLog, WsgiApplication, shown
 from pacifica.dispatcher.web.tracing import TracedRequests
 

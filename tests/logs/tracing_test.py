@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.core.tracing import Untraced, tracing
+from pacifica.dispatcher.core.tracing import Untraced
+from pacifica.dispatcher.monitoring.tracer import tracing
 
 from ..e2e.stack import Stack
 from ..eventually import eventually

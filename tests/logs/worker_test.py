@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 
-from pacifica.dispatcher import logcontext
+from pacifica.dispatcher.logs import log_context
 from pacifica.dispatcher.telemetry import LAST_FLUSH, briefly
 from pacifica.dispatcher.worker_signals import _begin, _end
 
@@ -27,15 +27,15 @@ def test_a_call_within_a_body_leaves_the_job_what_its_lines_have() -> None:
     outer, outer_task = a_call(celery, id="outer", request_id="r", is_eager=False)
     inner, inner_task = a_call(celery, id="inner", is_eager=True)
     _begin(outer, outer_task)
-    logcontext.note(attempt=1)
+    log_context.note(attempt=1)
     _begin(inner, inner_task)
-    within = dict(logcontext.current())
+    within = dict(log_context.current())
     _end(inner_task)
-    after = dict(logcontext.current())
+    after = dict(log_context.current())
     _end(outer_task)
     assert within == {"request": "r", "job": "inner", "task": "inner"}
     assert after == {"request": "r", "job": "outer", "task": "outer", "attempt": 1}
-    assert logcontext.current() == {}
+    assert log_context.current() == {}
 
 
 def test_a_collector_that_says_nothing_holds_a_process_a_second_at_most() -> None:

@@ -3,15 +3,12 @@
 Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
-import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-logger = logging.getLogger(__name__)
-
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXPORTER = "OTEL_TRACES_EXPORTER"
+"""The environment variable that names the exporter of spans."""
 
 
 class RequestSpan(Protocol):
@@ -60,22 +57,3 @@ class Untraced:
 
     def flush(self) -> None:
         """Nothing."""
-
-
-def wanted(environ: Mapping[str, str]) -> bool:
-    """Whether the variables name somewhere for spans to go."""
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get(EXPORTER) == "none":
-        return False
-    return any(environ.get(name) for name in (*ENDPOINTS, EXPORTER))
-
-
-def tracing(environ: Mapping[str, str], driver: str) -> Tracing:
-    """The tracing that the environment asks for; ``driver`` is kombu's type of the broker."""
-    if not wanted(environ):
-        return Untraced()
-    try:
-        from ..telemetry import traced
-    except ImportError:
-        logger.warning("OTEL_… asks for spans, and the extra is not there: pip install 'pacifica-dispatcher[tracing]'")
-        return Untraced()
-    return traced(environ, driver)

@@ -4,8 +4,8 @@ import re
 
 import cherrypy
 
-from .. import logcontext
 from ..core.permissions import Caller
+from ..logs import log_context
 from ..service import Request
 from . import body
 
@@ -28,7 +28,7 @@ def request_of() -> Request:
         caller=request.login or "",
         idempotency_key=body.idempotency_key() if request.method == "POST" else None,
         traceparent=traceparent(request.headers.get("traceparent")),
-        request_id=logcontext.current().get("request"),
+        request_id=log_context.current().get("request"),
     )
 
 

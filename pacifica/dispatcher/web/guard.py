@@ -9,7 +9,6 @@ from contextlib import suppress
 
 import cherrypy
 
-from .. import logcontext
 from ..config.settings import AuthSettings
 from ..core.errors import (
     BadId,
@@ -23,6 +22,7 @@ from ..core.errors import (
 )
 from ..core.job import parse_uuid
 from ..core.permissions import ANYBODY, READ, Caller, is_loopback, within
+from ..logs import log_context
 from ..ratelimit import RateLimit
 from ..service import Service
 from ..tokens import Tokens
@@ -58,7 +58,7 @@ class Guard:
             raise
         request.dispatcher_caller = caller
         request.login = caller.name
-        logcontext.note(caller=caller.name)
+        log_context.note(caller=caller.name)
         self._count(caller.name or f"at {request.remote.ip}")
         if handler is None:
             return  # CherryPy's own 404 or 405.
@@ -81,7 +81,7 @@ class Guard:
             return
         if found.about == "job" and (text := _subject("uuid")):
             with suppress(BadId):  # The handler refuses it.
-                logcontext.note(job=parse_uuid(text))
+                log_context.note(job=parse_uuid(text))
         if found.about == "task":
             self._look_at_task(caller, found, _subject("task"))
         sees_all = caller.may_all(found.scope) and caller.may_all(READ)

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 import cherrypy
 
-from .. import logcontext, logline
 from ..config.settings import LoggingSettings
-from ..logsetup import ACCESS, dress
+from ..logs import log_context, logline
+from ..logs.setup import ACCESS, dress
 from .dispatching import target
 
 logger = logging.getLogger(ACCESS)
@@ -41,8 +41,8 @@ class RequestLog:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        request = logcontext.request_id(environ.get("HTTP_X_REQUEST_ID"))
-        line, answer = Line(environ, logcontext.bind(request=request)), Answer()
+        request = log_context.request_id(environ.get("HTTP_X_REQUEST_ID"))
+        line, answer = Line(environ, log_context.bind(request=request)), Answer()
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             line.status = answer.head(int(status[:3]))
@@ -58,7 +58,7 @@ class RequestLog:
 class Line:
     """What is told of one request; written once."""
 
-    def __init__(self, environ: dict[str, Any], bound: logcontext.Bound) -> None:
+    def __init__(self, environ: dict[str, Any], bound: log_context.Bound) -> None:
         self.status = 500
         self._environ = environ
         self._bound = bound
@@ -81,7 +81,7 @@ class Line:
             if answer.broken:
                 fields["cut"] = True
             logline.write(logger, level, "%s %s %d", method, path, self.status, **fields)
-        logcontext.unbind(self._bound)
+        log_context.unbind(self._bound)
 
 
 class Answer:

@@ -3,8 +3,8 @@
 from email.utils import formatdate
 from http import HTTPStatus
 
-from ... import logcontext
 from ...core import strict_json
+from ...logs import log_context
 from ..document import PROBLEM_JSON, members
 from ..headers import SECURITY, SERVER
 
@@ -32,7 +32,7 @@ def closing(status: HTTPStatus, told: str | None = None, request: str | None = N
         ("Cache-Control", "no-store"),
         ("Date", formatdate(usegmt=True)),
         ("Server", SERVER),
-        ("X-Request-ID", request or logcontext.request_id(None)),
+        ("X-Request-ID", request or log_context.request_id(None)),
         *SECURITY,
     ]
     if status is HTTPStatus.SERVICE_UNAVAILABLE:

@@ -8,7 +8,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 from ...config.file import find_sources
 from ...config.parser import logging_settings
 from ...core.errors import ConfigError
-from ...logsetup import dress
+from ...logs.setup import dress
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

@@ -15,8 +15,8 @@ from math import inf
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import Any, NamedTuple
 
-from ... import logcontext
-from ...logformat import FIELDS
+from ...logs import log_context
+from ...logs.formatters import FIELDS
 from .answer import CONTINUE, closing
 from .head import Head, Refusal, read_head
 from .outgoing import SLOWEST, Budget, Outgoing
@@ -157,7 +157,7 @@ class Intake:
 
     def refuse(self, incoming: Incoming, refusal: Refusal) -> None:
         """Answer in place of the server, and close the connection, without waiting for its client."""
-        request = logcontext.request_id(None)
+        request = log_context.request_id(None)
         fields = {"request": request, "status": int(refusal.status)}
         logger.info("A request was refused: %d %s", refusal.status, refusal.told, extra={FIELDS: fields})
         self._refused(refusal.status)

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any
 
-from .logformat import FIELDS
+from .formatters import FIELDS
 
 
 class Line(logging.LogRecord):

@@ -8,8 +8,8 @@ import re
 from contextvars import ContextVar, Token
 from typing import Any
 
-from .core import draws
-from .logformat import FIELDS
+from ..core import draws
+from .formatters import FIELDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@~-]{0,127}", re.ASCII)
 _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)

@@ -3,10 +3,10 @@
 import logging
 import sys
 
-from .config.settings import LoggingSettings
-from .core.errors import DispatcherError
-from .logcontext import Context
-from .logformat import FORMATS
+from ..config.settings import LoggingSettings
+from ..core.errors import DispatcherError
+from .formatters import FORMATS
+from .log_context import Context
 
 ACCESS = "pacifica.dispatcher.core.permissions"
 """The logger of the line that each request has."""

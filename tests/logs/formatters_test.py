@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher import logcontext
 from pacifica.dispatcher.journal import EVENTS
-from pacifica.dispatcher.logformat import FIELDS, FORMATS, KEYS
+from pacifica.dispatcher.logs import log_context
+from pacifica.dispatcher.logs.formatters import FIELDS, FORMATS, KEYS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "logging.md").read_text(encoding="utf-8")
 SECRETS = (
@@ -123,12 +123,12 @@ def test_a_record_that_has_no_form_at_all_still_has_a_line(form: str) -> None:
 
 @pytest.mark.parametrize("extra", [["a", "b"], {"level": "DEBUG", "message": "forged", "time": 0}, 5, None])
 def test_what_a_task_calls_fields_takes_no_place_of_ours(extra: Any) -> None:
-    bound = logcontext.bind(job="u")
+    bound = log_context.bind(job="u")
     try:
         record = a_record("x", fields=extra)
-        assert logcontext.Context().filter(record)
+        assert log_context.Context().filter(record)
     finally:
-        logcontext.unbind(bound)
+        log_context.unbind(bound)
     line = json.loads(FORMATS["json"]().format(record))
     assert (line["level"], line["message"], line["job"], line["extra"]) == ("INFO", "x", "u", {"fields": extra})
     assert FORMATS["plain"]().format(record).startswith("1970-01-01T00:00:01.500Z INFO    jobs: x job=u fields=")
@@ -137,11 +137,11 @@ def test_what_a_task_calls_fields_takes_no_place_of_ours(extra: Any) -> None:
 def test_no_field_takes_the_place_of_what_every_line_has() -> None:
     line = json.loads(a_line("json", "x", **{FIELDS: {"time": 0, "level": "DEBUG", "logger": "l", "message": "m"}}))
     assert (line["time"], line["level"], line["message"]) == ("1970-01-01T00:00:01.500Z", "INFO", "x")
-    bound = logcontext.bind(job="u")
+    bound = log_context.bind(job="u")
     try:
-        assert logcontext.Context().filter(a_record("x", **{FIELDS: ["a"]}))
+        assert log_context.Context().filter(a_record("x", **{FIELDS: ["a"]}))
     finally:
-        logcontext.unbind(bound)
+        log_context.unbind(bound)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -176,27 +176,27 @@ def test_a_traceback_belongs_to_its_line(form: str) -> None:
 
 
 def test_a_record_is_given_what_its_thread_is_at_and_keeps_what_it_says_itself() -> None:
-    logcontext._about.set(None)  # A test that has not read an answer to its end may have left a request here.
-    bound = logcontext.bind(request="r", job=None)
+    log_context._about.set(None)  # A test that has not read an answer to its end may have left a request here.
+    bound = log_context.bind(request="r", job=None)
     try:
-        logcontext.note(job="u", caller="")
+        log_context.note(job="u", caller="")
         record = a_record("x", **{FIELDS: {"request": "own"}})
-        assert logcontext.Context().filter(record)
+        assert log_context.Context().filter(record)
         assert getattr(record, FIELDS) == {"request": "own", "job": "u"}
     finally:
-        logcontext.unbind(bound)
-    logcontext.note(job="nobody's")
-    assert logcontext.current() == {}
+        log_context.unbind(bound)
+    log_context.note(job="nobody's")
+    assert log_context.current() == {}
 
 
 @pytest.mark.parametrize("given", ["r-1", "00-4bf9:a.b_c+d/e=@~", "x" * 128])
 def test_a_sane_request_id_is_taken(given: str) -> None:
-    assert logcontext.request_id(given) == given
+    assert log_context.request_id(given) == given
 
 
 @pytest.mark.parametrize("given", [None, "", "x" * 129, "a b", "a\n", "-a", 'a"', "\x1b", "ü", "{}"])
 def test_any_other_request_id_is_replaced(given: str | None) -> None:
-    made = logcontext.request_id(given)
+    made = log_context.request_id(given)
     assert made != given
     assert re.fullmatch(r"[0-9a-f]{16}", made)
 

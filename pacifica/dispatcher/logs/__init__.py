@@ -1,0 +1,1 @@
+"""Log records: their context, their form and what is masked in them."""

@@ -1,0 +1,1 @@
+"""Health, metrics, tracing and the log lines of jobs."""
