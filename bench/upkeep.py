@@ -15,7 +15,7 @@ from typing import Any, cast
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.election import Election
-from pacifica.dispatcher.store.election import ElectionStore
+from pacifica.dispatcher.store.leader import ElectionStore
 from pacifica.dispatcher.upkeep import Upkeep
 
 LONG = 3600.0

@@ -38,11 +38,11 @@ from .relay import Relay
 from .retention import Retention
 from .service import Service
 from .store.database import Database
-from .store.election import ElectionStore
-from .store.figures import FigureStore
-from .store.history import HistoryStore
+from .store.events import HistoryStore
 from .store.jobs import JobStore
+from .store.leader import ElectionStore
 from .store.outbox import Outbox
+from .store.stats import FigureStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .tokens import Tokens

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .core.errors import DatabaseUnavailable
 from .core.job import new_uuid
-from .store.election import ElectionStore, Standing
+from .store.leader import ElectionStore, Standing
 
 logger = logging.getLogger(__name__)
 

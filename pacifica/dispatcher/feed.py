@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .core.errors import DatabaseUnavailable, TooManyWaiting
-from .store.history import HistoryStore
+from .store.events import HistoryStore
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from .metrics import exposition, sharing
 from .metrics.counts import Counts
 from .metrics.exposition import Record
 from .metrics.tally import InFolder, InMemory, Tally
-from .store.figures import FigureStore
 from .store.outbox import Outbox
+from .store.stats import FigureStore
 
 
 class Monitor:

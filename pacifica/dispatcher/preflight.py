@@ -11,7 +11,7 @@ from .config.ini import Given, Name
 from .config.settings import OPTIONS
 from .config.value_kinds import mask_value
 from .core.errors import ConfigFault
-from .store.connecting import check_installed, sqlite_file
+from .store.connections.connect import check_installed, sqlite_file
 
 
 def missing_parts(given: Mapping[Name, Given]) -> list[ConfigFault]:

@@ -12,7 +12,7 @@ from .core.errors import DatabaseUnavailable, TooManyWaiting
 from .core.job import Event, Job, State, now
 from .core.permissions import EVERY_JOB, Reach
 from .feed import GRACE, Feed
-from .store.history import HistoryStore
+from .store.events import HistoryStore
 from .store.jobs import JobStore
 
 logger = logging.getLogger(__name__)

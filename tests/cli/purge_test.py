@@ -16,7 +16,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
 from ..processes import Processes
-from ..record.conftest import a_job
+from ..store.conftest import a_job
 
 COMMAND = ("-c", "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')", "purge")
 DAY = 86_400_000_000

@@ -443,9 +443,9 @@ def test_a_long_value_is_shortened_in_the_message() -> None:
 
 
 def test_the_schemes_are_those_of_the_record_layer() -> None:
-    from pacifica.dispatcher.store import connecting
+    from pacifica.dispatcher.store.connections import connect
 
-    assert SCHEMES == connecting.SCHEMES
+    assert SCHEMES == connect.SCHEMES
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

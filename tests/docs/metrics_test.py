@@ -15,12 +15,12 @@ from pacifica.dispatcher.metrics import tally
 from pacifica.dispatcher.metrics.counts import PREFIX
 from pacifica.dispatcher.monitor import Monitor
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.stats import FigureStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
-from ..record.conftest import a_job
+from ..store.conftest import a_job
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE, re.MULTILINE)

@@ -9,7 +9,7 @@ from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.tokens import Tokens
 
-from ..record.conftest import a_job
+from ..store.conftest import a_job
 from .stack import Stack
 
 

@@ -9,7 +9,7 @@ import requests
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import FINAL, Job, State
-from pacifica.dispatcher.store import rows
+from pacifica.dispatcher.store import mapping
 from pacifica.dispatcher.store.database import Database
 
 SOON = 2.0
@@ -44,9 +44,9 @@ class Record:
                 database.read(lambda db, some=wanted[start : start + AT_ONCE]: self._read(db, some))
 
     def _read(self, db: peewee.Database, uuids: Collection[str]) -> None:
-        columns = [getattr(orm.Job, name) for name in rows.JOB_COLUMNS]
+        columns = [getattr(orm.Job, name) for name in mapping.JOB_COLUMNS]
         for row in orm.Job.select(*columns).where(orm.Job.uuid.in_(uuids)).tuples().execute(db):
-            job = rows.job_from_row(row)
+            job = mapping.job_from_row(row)
             self.jobs[job.uuid] = job
         events = orm.Event.select(orm.Event.job, orm.Event.kind).where(orm.Event.job.in_(uuids))
         for uuid, kind in events.order_by(orm.Event.id).tuples().execute(db):

@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.election import ElectionStore
+from pacifica.dispatcher.store.leader import ElectionStore
 
 from ..eventually import eventually
 from .bench import Make, is_of

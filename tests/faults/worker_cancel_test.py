@@ -14,7 +14,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
 from ..eventually import eventually
-from ..record.conftest import a_waiting
+from ..store.conftest import a_waiting
 from .bench import Make
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.core.pausing import Host, here
-from pacifica.dispatcher.store.together import Together
+from pacifica.dispatcher.store.group_commit import Together
 from pacifica.dispatcher.web.brief import LARGEST, Brief
 from pacifica.dispatcher.web.server import inline as inline_module
 from pacifica.dispatcher.web.server.inline import Inline

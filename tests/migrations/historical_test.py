@@ -12,11 +12,11 @@ from pacifica.dispatcher.core.job import Job, State, iso
 from pacifica.dispatcher.core.job_filter import Filters
 from pacifica.dispatcher.migrations import historical
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.search import page
 
-from ..record.conftest import all_at_once
+from ..store.conftest import all_at_once
 from .layouts import DATED, described, historical_rows, make_historical, old_ids
 
 VALUES = {

@@ -10,12 +10,12 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import MigrationFailed, SchemaTooNew, SchemaTooOld
 from pacifica.dispatcher.migrations import schema
-from pacifica.dispatcher.store.comparison import differences
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.schema_diff import differences
 
-from ..record.conftest import a_job, all_at_once
 from ..services import DATABASES
+from ..store.conftest import a_job, all_at_once
 from .layouts import described, make_by_models
 
 NEWEST = max(int(path.name[:4]) for path in schema.FOLDER.glob("[0-9]*.py"))

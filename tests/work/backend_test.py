@@ -13,7 +13,7 @@ from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
-from ..record.conftest import a_job
+from ..store.conftest import a_job
 
 HOLDER = "lease-1"
 

@@ -11,9 +11,9 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.election import ElectionStore, Standing
+from pacifica.dispatcher.store.leader import ElectionStore, Standing
 
-from ..record.conftest import all_at_once
+from ..store.conftest import all_at_once
 
 LEASE = 6.0
 

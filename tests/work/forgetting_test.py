@@ -6,14 +6,14 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.election import ElectionStore
 from pacifica.dispatcher.store.idempotency import Key
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.leader import ElectionStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
 from pacifica.dispatcher.upkeep import Upkeep
 
-from ..record.conftest import a_retention
+from ..store.conftest import a_retention
 
 
 class NoQueues:

@@ -17,7 +17,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
 
-from ..record.conftest import a_job
+from ..store.conftest import a_job
 
 
 class Clock:

@@ -12,7 +12,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from ..eventually import eventually
-from ..record.conftest import a_job
+from ..store.conftest import a_job
 
 HOLDER = "lease-1"
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from pacifica.dispatcher.health import Health
 from pacifica.dispatcher.monitor import Monitor
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.stats import FigureStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
 

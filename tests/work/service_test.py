@@ -18,7 +18,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
-from ..record.conftest import a_retention, a_waiting
+from ..store.conftest import a_retention, a_waiting
 
 HOUR = timedelta(hours=1)
 

@@ -17,8 +17,8 @@ from pacifica.dispatcher.metrics import sharing
 from pacifica.dispatcher.metrics.counts import Counts
 from pacifica.dispatcher.monitor import Monitor
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.stats import FigureStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from ..openfiles import opened

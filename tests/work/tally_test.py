@@ -8,7 +8,7 @@ import pytest
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.metrics import tally
 from pacifica.dispatcher.metrics.tally import InFolder, InMemory, Keep, Tally
-from pacifica.dispatcher.store.figures import Ended
+from pacifica.dispatcher.store.stats import Ended
 
 
 class History:

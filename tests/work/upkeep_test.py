@@ -12,14 +12,14 @@ from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.service import outgoing
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.election import ElectionStore
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.leader import ElectionStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
 from pacifica.dispatcher.upkeep import FAR, Upkeep
 
 from ..eventually import eventually
-from ..record.conftest import a_job, a_retention
+from ..store.conftest import a_job, a_retention
 
 LEASE = 0.1
 

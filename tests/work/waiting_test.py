@@ -13,12 +13,12 @@ from pacifica.dispatcher.core.job import Event, Job, State, now
 from pacifica.dispatcher.core.permissions import Reach
 from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.waiting import Waiting
 
 from ..eventually import eventually
-from ..record.conftest import a_job, a_waiting
+from ..store.conftest import a_job, a_waiting
 
 Value = TypeVar("Value")
 

@@ -11,7 +11,7 @@ import click
 
 from ..config.load import load_settings
 from ..config.settings import Settings
-from ..store.connecting import sqlite_file
+from ..store.connections.connect import sqlite_file
 from ..store.database import Database
 from .exits import Unreachable
 

@@ -11,9 +11,9 @@ from ..config.load import understand
 from ..config.value_kinds import mask_passwords
 from ..core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ..probes import answering_workers, broker_name, greet_broker
-from ..store import failures
-from ..store.connecting import check_installed, sqlite_file
-from ..store.identity import product
+from ..store.connections import driver_errors
+from ..store.connections.connect import check_installed, sqlite_file
+from ..store.connections.identity import product
 from .findings import Finding, bad, good, skipped
 
 STAGES = ("configuration", "database", "schema", "broker")
@@ -111,7 +111,7 @@ class Premises:
         except ValueError as error:
             return bad("database", f"{error}", "Install the driver.")
         except DatabaseUnavailable as error:
-            mend = MEND.get(failures.kind(error), "Start it")
+            mend = MEND.get(driver_errors.kind(error), "Start it")
             advice = f"{mend}, or correct [database] peewee_url (PEEWEE_URL)."
             return bad("database", f"{self._place()}: {error}", advice)
         self._database_answers = True

@@ -13,8 +13,8 @@ from ..config.load import load_settings
 from ..core import strict_json
 from ..core.errors import DatabaseUnavailable
 from ..migrations.schema import Schema, Step
-from ..store.comparison import Difference, differences
 from ..store.database import Database
+from ..store.schema_diff import Difference, differences
 from .configured import config_option, configured_database
 from .exits import Exit, Unreachable
 

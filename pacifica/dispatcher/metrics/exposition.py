@@ -13,8 +13,8 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import now
 from ..core.ttl_cache import Remembered
 from ..health import OK, UNAVAILABLE, UNKNOWN, Readiness
-from ..store.figures import BUCKETS, FigureStore, Moving
 from ..store.outbox import Backlog, Outbox
+from ..store.stats import BUCKETS, FigureStore, Moving
 from .counts import PREFIX
 from .tally import Counted, Tally
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ..core import strict_json
 from ..core.errors import DatabaseUnavailable
-from ..store.figures import Ended
+from ..store.stats import Ended
 from .sharing import locked, tell_once
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Every SQL statement of the record; its functions return frozen values."""

@@ -16,10 +16,10 @@ from ..core.errors import DatabaseUnavailable
 from ..core.pausing import here
 from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
-from . import failures
-from .connecting import is_pooled, open_database
-from .disk import Disk
-from .forks import FORKS
+from .connections import driver_errors
+from .connections.connect import is_pooled, open_database
+from .connections.disk import Disk
+from .connections.forks import FORKS
 
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -86,7 +86,7 @@ class Database:
             try:
                 return self._read(query)
             except DatabaseUnavailable as error:
-                if not failures.is_lock(error):
+                if not driver_errors.is_lock(error):
                     raise
         return host.elsewhere(lambda: self._read(query))
 
@@ -97,8 +97,8 @@ class Database:
                 with self._gate, self._connected():
                     return query(self.peewee)
             except DatabaseUnavailable as error:
-                if fresh or attempt == 2 or failures.is_silence(error):
-                    self.on_failure(failures.kind(error))
+                if fresh or attempt == 2 or driver_errors.is_silence(error):
+                    self.on_failure(driver_errors.kind(error))
                     raise
         raise AssertionError("unreachable")
 
@@ -120,10 +120,10 @@ class Database:
                 if durable and self.sqlite:
                     self._wait_for_disk()
             except DatabaseUnavailable as error:
-                if self.sqlite and failures.is_read_only(error):
+                if self.sqlite and driver_errors.is_read_only(error):
                     FORKS.close_all()
-                if pause is None or not failures.is_sacrifice(error):
-                    self.on_failure(failures.kind(error))
+                if pause is None or not driver_errors.is_sacrifice(error):
+                    self.on_failure(driver_errors.kind(error))
                     raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
             else:
@@ -142,7 +142,7 @@ class Database:
                     self._keep_log()
                     create(self.peewee)
             except DatabaseUnavailable as error:
-                if attempt == attempts or failures.is_damage(error):
+                if attempt == attempts or driver_errors.is_damage(error):
                     raise
                 logger.warning("%s Attempt %d of %d; the next in %g s.", error, attempt, attempts, wait)
                 time.sleep(wait)
@@ -186,7 +186,7 @@ class Database:
                     value = change(self.peewee)
                     committing = True
             except DatabaseUnavailable as error:
-                if committing or attempt == 2 or not (held and failures.may_be_dropped(error)):
+                if committing or attempt == 2 or not (held and driver_errors.may_be_dropped(error)):
                     raise
             else:
                 return value
@@ -252,7 +252,7 @@ class Database:
                 if self.sqlite and here.host is not None:
                     self.peewee.connection().patience = PATIENCE_OF_A_LOOP
             except UNREACHABLE as error:
-                if failures.is_silence(error):
+                if driver_errors.is_silence(error):
                     self._silent = time.monotonic()
                 raise
 
@@ -276,4 +276,4 @@ class Database:
 
 
 def _unavailable(error: BaseException) -> DatabaseUnavailable:
-    return DatabaseUnavailable(f"The database cannot do that now ({failures.reason(error)}).")
+    return DatabaseUnavailable(f"The database cannot do that now ({driver_errors.reason(error)}).")

@@ -12,7 +12,7 @@ import peewee
 from .. import orm
 from ..core.errors import KeyReused
 from ..core.job import Job
-from .along import along
+from .connections.mysql import along
 from .database import Database
 
 _I = orm.Idempotency

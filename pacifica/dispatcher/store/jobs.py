@@ -13,11 +13,11 @@ from .. import orm
 from ..core.job import Claim, Event, Job, JobError, State
 from ..core.job_filter import Filters, Place
 from ..core.permissions import EVERY_JOB, Reach
-from . import moves, rows, search, tombstones
+from . import mapping, search, tombstones, transitions
 from .database import Database
+from .group_commit import Together
 from .idempotency import Key, Keys, forget_keys
 from .prepared import Prepared, PreparedRows, insert, slot
-from .together import Together
 from .told import ToldMove
 
 _J, _E, _L = orm.Job, orm.Event, orm.Label
@@ -49,30 +49,30 @@ class JobStore:
         self._reports_durable = reports_durable
         self._keys = Keys()
         db = database.peewee
-        self._insert_jobs = PreparedRows(db, _J, rows.JOB_COLUMNS)
+        self._insert_jobs = PreparedRows(db, _J, mapping.JOB_COLUMNS)
         self._insert_labels = PreparedRows(db, _L, ("job", "name", "value", "created"))
         self._insert_events = PreparedRows(db, _E, ("job", "at", "kind", "data"))
         self._insert_event = Prepared(db, insert(_E, ("job", "at", "kind", "data")))
         self._together = Together(self._add_now, TOGETHER, database.longest_turn)
-        self._select_job = Prepared(db, _select(rows.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
+        self._select_job = Prepared(db, _select(mapping.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
         state = _select(("state", "claim")).where(_J.uuid == slot("uuid"))
         # Held, so that no purge comes between the look and the event that it leads to.
         self._lock_state = Prepared(db, state if database.sqlite else state.for_update())
-        self._select_claim = Prepared(db, _select(CLAIMED).where(_J.uuid == slot("uuid"), moves.BY_TOKEN))
-        self._claim = Prepared(db, moves.claim(returning=not database.mysql))
-        self._finish = Prepared(db, moves.finish(moves.BY_TOKEN))
+        self._select_claim = Prepared(db, _select(CLAIMED).where(_J.uuid == slot("uuid"), transitions.BY_TOKEN))
+        self._claim = Prepared(db, transitions.claim(returning=not database.mysql))
+        self._finish = Prepared(db, transitions.finish(transitions.BY_TOKEN))
         self._tells = database.postgresql
         if self._tells:
             attempt = "{head}::text || attempt || {tail}::text"
-            self._claim_told = ToldMove(db, moves.claim(returning=False), CLAIMED, attempt)
-            self._finish_told = ToldMove(db, moves.finish(moves.BY_TOKEN), ["uuid"])
-        self._finish_cancelled = Prepared(db, moves.finish(moves.BY_TOKEN & _J.cancel))
-        self._finish_wanted = Prepared(db, moves.finish(moves.BY_TOKEN & ~_J.cancel))
-        self._finish_waiting = Prepared(db, moves.finish(moves.WAITING))
-        self._retry = Prepared(db, moves.retry())
-        self._put_back = Prepared(db, moves.put_back())
-        self._ask_to_cancel = Prepared(db, moves.ask_to_cancel())
-        self._report_progress = Prepared(db, moves.report_progress())
+            self._claim_told = ToldMove(db, transitions.claim(returning=False), CLAIMED, attempt)
+            self._finish_told = ToldMove(db, transitions.finish(transitions.BY_TOKEN), ["uuid"])
+        self._finish_cancelled = Prepared(db, transitions.finish(transitions.BY_TOKEN & _J.cancel))
+        self._finish_wanted = Prepared(db, transitions.finish(transitions.BY_TOKEN & ~_J.cancel))
+        self._finish_waiting = Prepared(db, transitions.finish(transitions.WAITING))
+        self._retry = Prepared(db, transitions.retry())
+        self._put_back = Prepared(db, transitions.put_back())
+        self._ask_to_cancel = Prepared(db, transitions.ask_to_cancel())
+        self._report_progress = Prepared(db, transitions.report_progress())
 
     def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
         """Store new jobs and their first events in one commit; all of them or none.
@@ -86,7 +86,7 @@ class JobStore:
             if key is not None:
                 found = self.add_many(jobs, [key])[0]
                 return None if found == jobs[0].uuid else found
-            self._together([(job, rows.job_to_row(job)) for job in jobs])
+            self._together([(job, mapping.job_to_row(job)) for job in jobs])
         except peewee.IntegrityError:
             there = self.get(jobs[0].uuid) if len(jobs) == 1 else None
             if there is None or there.task != jobs[0].task:
@@ -100,7 +100,7 @@ class JobStore:
         ``whole`` is the key of the request that asks for all of them, and more. Raises ``KeyReused``, and then
         nothing was stored.
         """
-        values = [rows.job_to_row(job) for job in jobs]
+        values = [mapping.job_to_row(job) for job in jobs]
 
         def change(db: peewee.Database) -> list[str]:
             if whole is not None:
@@ -132,7 +132,7 @@ class JobStore:
     def get(self, uuid: str) -> Job | None:
         """The job as it stands now."""
         row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
-        return None if row is None else rows.job_from_row(row)
+        return None if row is None else mapping.job_from_row(row)
 
     def was_purged(self, uuid: str) -> bool:
         """Whether there was such a job, as far as that is remembered."""
@@ -146,7 +146,7 @@ class JobStore:
         """A job's history, oldest first."""
         query = _E.select(_E.id, _E.job, _E.at, _E.kind, _E.data).where(_E.job == uuid).order_by(_E.id)
         found: Iterable[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
-        return [rows.event_from_row(row) for row in found]
+        return [mapping.event_from_row(row) for row in found]
 
     def forget_keys(self, before: int, limit: int) -> int:
         """Delete at most ``limit`` idempotency keys that were taken ``before`` then; how many there were."""
@@ -183,7 +183,7 @@ class JobStore:
         """
         values = {"uuid": uuid, "token": token, "worker": worker, "holder": holder, "retries": retries, "at": at}
         if self._tells:
-            data = rows.to_text({"attempt": 0, "worker": worker}) or ""
+            data = mapping.to_text({"attempt": 0, "worker": worker}) or ""
             head, _, tail = data.partition("0")
             event = {"job": uuid, "at": at, "kind": State.STARTED.value, "head": head, "tail": tail}
             row = self._database.write(lambda _: self._claim_told.run(values, event), alone=True)
@@ -206,7 +206,7 @@ class JobStore:
 
     def succeed(self, uuid: str, *, token: str, result: Any, at: int) -> bool:
         """STARTED → SUCCESS; false when the claim of that token is not the current one any more."""
-        values = {"state": State.SUCCESS.value, "result": rows.to_text(result), "error": None, "token": token}
+        values = {"state": State.SUCCESS.value, "result": mapping.to_text(result), "error": None, "token": token}
         return self._end(self._finish, uuid, at, values, {})
 
     def fail(self, uuid: str, *, token: str, error: JobError, at: int) -> bool:
@@ -260,7 +260,7 @@ class JobStore:
 
     def report_progress(self, uuid: str, *, token: str, progress: Mapping[str, Any], at: int) -> bool:
         """Keep what a running attempt says of itself, in place of what it said before; false when it is not current."""
-        values = {"uuid": uuid, "token": token, "progress": rows.to_text(progress)}
+        values = {"uuid": uuid, "token": token, "progress": mapping.to_text(progress)}
         earlier = _E.delete().where(_E.job == uuid, _E.kind == PROGRESS)
 
         def change(db: peewee.Database) -> bool:
@@ -293,9 +293,9 @@ class JobStore:
             "token": token,
             "eta": eta,
             "retries": retries,
-            "args": rows.to_text(args),
-            "kwargs": rows.to_text(kwargs),
-            "error": rows.error_to_text(error),
+            "args": mapping.to_text(args),
+            "kwargs": mapping.to_text(kwargs),
+            "error": mapping.error_to_text(error),
         }
         stopped = _ending(State.REVOKED, _revoked("cancelled")) | {"token": token}
         if self._end(self._finish_cancelled, uuid, at, stopped, {"reason": "cancelled"}, late=False):
@@ -314,7 +314,7 @@ class JobStore:
     ) -> bool:
         filled = {**values, "uuid": uuid, "at": at}
         if self._tells and statement is self._finish:
-            told = rows.to_text(data) if data else None
+            told = mapping.to_text(data) if data else None
             event = {"job": uuid, "at": at, "kind": values["state"], "head": told}
             if self._database.write(lambda _: self._finish_told.run(filled, event), alone=True) is not None:
                 return True
@@ -333,7 +333,7 @@ class JobStore:
         return self._database.write(change, durable=self._reports_durable)
 
     def _record(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
-        self._insert_event.run({"job": uuid, "at": at, "kind": kind, "data": rows.to_text(data) if data else None})
+        self._insert_event.run({"job": uuid, "at": at, "kind": kind, "data": mapping.to_text(data) if data else None})
 
     def _record_late(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
         """Keep what came too late, if there is such a job at all."""
@@ -348,7 +348,7 @@ CLAIMED = ["attempt", "args", "kwargs", "created", "eta"]
 
 def _claimed(uuid: str, token: str, row: Sequence[Any]) -> Claim:
     """The claim of a row of the columns ``CLAIMED``."""
-    return Claim(uuid, token, row[0], rows.from_text(row[1]), rows.from_text(row[2]), row[4] or row[3])
+    return Claim(uuid, token, row[0], mapping.from_text(row[1]), mapping.from_text(row[2]), row[4] or row[3])
 
 
 def _select(columns: Sequence[str]) -> "peewee.ModelSelect[orm.Job]":
@@ -356,7 +356,7 @@ def _select(columns: Sequence[str]) -> "peewee.ModelSelect[orm.Job]":
 
 
 def _ending(state: State, error: JobError) -> dict[str, Any]:
-    return {"state": state.value, "result": None, "error": rows.error_to_text(error)}
+    return {"state": state.value, "result": None, "error": mapping.error_to_text(error)}
 
 
 def _told(error: JobError) -> dict[str, Any]:

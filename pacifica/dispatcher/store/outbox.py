@@ -12,7 +12,7 @@ import peewee
 
 from .. import orm
 from ..core.job import Outgoing, State
-from . import rows
+from . import mapping
 from .database import Database
 from .prepared import Prepared, slot
 
@@ -69,7 +69,7 @@ class Outbox:
 
     def take(self, *, at: int, lease: int, limit: int) -> list[Outgoing]:
         """The jobs that are due, at most ``limit``, oldest first; nobody else gets them for ``lease`` microseconds."""
-        columns = [getattr(_J, column) for column in rows.OUTGOING_COLUMNS]
+        columns = [getattr(_J, column) for column in mapping.OUTGOING_COLUMNS]
         due = _J.select(*columns).where(_J.due <= at).order_by(_J.due).limit(limit)
         # A look without a write lock: an idle relay must not disturb SQLite's writers.
         if not self._database.read(lambda db: list(due.tuples().execute(db))):
@@ -81,7 +81,7 @@ class Outbox:
             _J.update({_J.due: at + lease}).where(_J.uuid.in_([row[0] for row in found])).execute(db)
             return found
 
-        return [rows.outgoing_from_row(row) for row in self._database.write(change)]
+        return [mapping.outgoing_from_row(row) for row in self._database.write(change)]
 
     def mark_published(self, sent: Sequence[Outgoing], *, at: int) -> None:
         """Note that the broker has confirmed these messages.
@@ -121,7 +121,7 @@ class Outbox:
         So it keeps no other one back, however often it is refused.
         """
         same = (_J.uuid == job.uuid, _J.version == job.version, _J.due.is_null(is_null=False))
-        event = {"job": job.uuid, "at": at, "kind": REFUSED, "data": rows.to_text({"reason": reason})}
+        event = {"job": job.uuid, "at": at, "kind": REFUSED, "data": mapping.to_text({"reason": reason})}
 
         def change(db: peewee.Database) -> None:
             if _J.update({_J.due: until}).where(*same).execute(db):

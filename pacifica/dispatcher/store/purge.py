@@ -13,7 +13,7 @@ import peewee
 from .. import orm
 from ..core.job import FINAL, State
 from . import tombstones
-from .along import along
+from .connections.mysql import along
 from .database import Database
 
 _J, _E, _L = orm.Job, orm.Event, orm.Label

@@ -10,9 +10,9 @@ from .. import orm
 from ..core.job import Job
 from ..core.job_filter import Filters, Place
 from ..core.permissions import EVERY_JOB, Reach
-from . import rows
+from . import mapping
 from .database import Database
-from .reach import dispatched_by, task_names, within
+from .visibility import dispatched_by, task_names, within
 
 _J, _L = orm.Job, orm.Label
 
@@ -25,7 +25,7 @@ def page(database: Database, filters: Filters, after: Place | None, limit: int, 
     """
     if filters.task is not None and not reach.matches(filters.task):
         return []
-    return [rows.job_from_row(row) for row in database.read(lambda db: _read(db, filters, after, limit, reach))]
+    return [mapping.job_from_row(row) for row in database.read(lambda db: _read(db, filters, after, limit, reach))]
 
 
 def _read(
@@ -48,7 +48,7 @@ def _newest(db: peewee.Database, filters: Filters, after: Place | None, limit: i
     return [uuid for _, uuid in nlargest(limit, found)]
 
 
-def _query(filters: Filters, after: Place | None, columns: Sequence[str] = rows.JOB_COLUMNS) -> peewee.Query:
+def _query(filters: Filters, after: Place | None, columns: Sequence[str] = mapping.JOB_COLUMNS) -> peewee.Query:
     query = _J.select(*(getattr(_J, column) for column in columns))
     created, uuid = _J.created, _J.uuid
     for number, wanted in enumerate(filters.labels):

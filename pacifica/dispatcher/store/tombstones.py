@@ -6,7 +6,7 @@ from uuid import UUID
 import peewee
 
 from .. import orm
-from .along import along
+from .connections.mysql import along
 from .database import Database
 
 _T = orm.Tombstone

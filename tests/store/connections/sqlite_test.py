@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.store import busy
+from pacifica.dispatcher.store.connections import sqlite
 
-from ..openfiles import opened
+from ...openfiles import opened
 
 Open = Callable[..., sqlite3.Cursor]
 
@@ -33,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(busy, "time", made)
+    monkeypatch.setattr(sqlite, "time", made)
     return made
 
 
@@ -43,7 +43,7 @@ def connect(tmp_path: Path) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def one(patience: float = 1.0) -> sqlite3.Cursor:
-            factory = partial(busy.PatientConnection, patience=patience)
+            factory = partial(sqlite.PatientConnection, patience=patience)
             opened = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
             return stack.enter_context(closing(opened)).cursor()
 
@@ -60,7 +60,7 @@ def test_a_transaction_begins_as_soon_as_the_other_one_has_ended(connect: Open, 
     clock.during = lambda: other.execute("COMMIT") if len(clock.pauses) == 3 else None
     mine.execute("BEGIN IMMEDIATE")
     assert mine.connection.in_transaction
-    assert clock.pauses == [busy.FIRST] * 3
+    assert clock.pauses == [sqlite.FIRST] * 3
 
 
 def test_a_statement_of_its_own_waits_too_and_has_its_parameters(connect: Open, clock: Clock) -> None:
@@ -78,8 +78,8 @@ def test_pauses_grow_and_the_last_one_ends_with_the_patience(connect: Open, cloc
         mine.execute("BEGIN IMMEDIATE")
     *grown, last = clock.pauses
     assert grown == sorted(grown)
-    assert (grown[0], grown[-1]) == (busy.FIRST, busy.LONGEST)
-    assert 0 < last <= busy.LONGEST
+    assert (grown[0], grown[-1]) == (sqlite.FIRST, sqlite.LONGEST)
+    assert 0 < last <= sqlite.LONGEST
     assert sum(clock.pauses) == pytest.approx(0.5)
     assert len(clock.pauses) < 60
 

@@ -4,8 +4,8 @@ import re
 
 import peewee
 
-from ..core.errors import DatabaseUnavailable
-from .database import Database
+from ...core.errors import DatabaseUnavailable
+from ..database import Database
 
 
 def product(database: Database) -> str:

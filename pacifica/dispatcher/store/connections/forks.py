@@ -5,7 +5,7 @@ import threading
 import weakref
 from typing import Any
 
-from .busy import PatientConnection
+from .sqlite import PatientConnection
 
 
 class FileConnection(PatientConnection):

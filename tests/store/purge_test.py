@@ -17,11 +17,11 @@ from pacifica.dispatcher.core.job import FINAL, Job, JobError, State, new_uuid, 
 from pacifica.dispatcher.core.job_filter import Filters, Place
 from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.idempotency import Key, Keys
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.purge import PurgeStore
-from pacifica.dispatcher.store.rows import job_to_row
 
 from ..services import MYSQL, POSTGRESQL, SQLITE
 from .conftest import a_job, a_retention, all_at_once

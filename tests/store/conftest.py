@@ -13,7 +13,7 @@ from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.orm import MODELS
 from pacifica.dispatcher.retention import Retention
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.waiting import Waiting

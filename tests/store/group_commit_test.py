@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.store.together import Together
+from pacifica.dispatcher.store.group_commit import Together
 
 from ..eventually import eventually
 

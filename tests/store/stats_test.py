@@ -7,9 +7,9 @@ import pytest
 
 from pacifica.dispatcher.core.job import Job, JobError, State
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.figures import BUCKETS, Ended, FigureStore, Moving
-from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.stats import BUCKETS, Ended, FigureStore, Moving
 
 from .conftest import a_job
 from .indexes_test import plan, statements

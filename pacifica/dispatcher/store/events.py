@@ -8,10 +8,10 @@ import peewee
 from .. import orm
 from ..core.job import Event, State
 from ..core.permissions import EVERY_JOB, Reach
-from . import rows
+from . import mapping
 from .database import Database
 from .prepared import Prepared, slot
-from .reach import task_names, within
+from .visibility import task_names, within
 
 _E = orm.Event
 LOOKED_AT, COUNTED = 500, 25
@@ -62,7 +62,7 @@ class HistoryStore:
             found: Sequence[Sequence[Any]] = list(within(query, reach, names).tuples().execute(db))
             return found
 
-        return [rows.event_from_row(row) for row in self._database.read(read)]
+        return [mapping.event_from_row(row) for row in self._database.read(read)]
 
     def run_times(self, task: str) -> list[int]:
         """How long the task's latest successes ran, in microseconds; of the latest successes of all tasks, that is."""

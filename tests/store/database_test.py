@@ -18,8 +18,8 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.store import disk
-from pacifica.dispatcher.store.connecting import SCHEMES, open_database, sqlite_file
+from pacifica.dispatcher.store.connections import disk
+from pacifica.dispatcher.store.connections.connect import SCHEMES, open_database, sqlite_file
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.prepared import Prepared, insert, slot

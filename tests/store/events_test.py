@@ -4,7 +4,7 @@ import pytest
 
 from pacifica.dispatcher.core.job import Job, now
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.history import HistoryStore
+from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 
 from .conftest import a_job

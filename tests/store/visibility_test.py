@@ -16,7 +16,7 @@ from pacifica.dispatcher.core.job_filter import Filters, Place, Wanted
 from pacifica.dispatcher.core.permissions import Reach, parse_grant
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.reach import task_names, within
+from pacifica.dispatcher.store.visibility import task_names, within
 
 from .conftest import a_job
 

@@ -12,11 +12,11 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.core.job_filter import Filters
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.figures import FigureStore
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.outbox import Kind, Outbox
 from pacifica.dispatcher.store.purge import PurgeStore
-from pacifica.dispatcher.store.rows import job_to_row
+from pacifica.dispatcher.store.stats import FigureStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from .conftest import a_job

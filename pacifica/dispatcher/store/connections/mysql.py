@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 
-from ..dialect import is_mysql
+from ...dialect import is_mysql
 
 _FROM = re.compile(r"(DELETE )?FROM (`\w+`(?: AS `\w+`)?)")
 

@@ -1,0 +1,1 @@
+"""How a connection to each kind of database is opened, waited for and judged when it fails."""
