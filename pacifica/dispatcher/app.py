@@ -30,13 +30,15 @@ from .core.job import Outgoing, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
 from .election import Election
-from .feed import Feed
 from .health import Health
 from .journal import ToldJobs, ToldOutbox
 from .monitoring.tracer import tracing
 from .relay import Relay
 from .retention import Retention
-from .service import Service
+from .service.event_feed import Feed
+from .service.tokens import Tokens
+from .service.verbs import Service
+from .service.waiting import Waiting
 from .store.database import Database
 from .store.events import HistoryStore
 from .store.jobs import JobStore
@@ -45,10 +47,8 @@ from .store.outbox import Outbox
 from .store.stats import FigureStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
-from .tokens import Tokens
 from .transport import DRIVER
 from .upkeep import Upkeep
-from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .monitor import Monitor

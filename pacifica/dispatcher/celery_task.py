@@ -21,7 +21,7 @@ from .core.registry import TaskSpec, plain_arguments
 from .core.retry import patiently
 from .logs import log_context
 from .reports import Number, Reports, reported
-from .service import Request, outgoing
+from .service.verbs import Request, outgoing
 from .store.jobs import JobStore
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from .core.errors import NoResult, NothingValid
 from .core.job import Job, State, parse_uuid
 from .core.permissions import READ
 from .monitor import Monitor
-from .service import Service
-from .tokens import Tokens
+from .service.tokens import Tokens
+from .service.verbs import Service
 from .web import batch, body, dispatching, document, problem, render, search, stream, waiting
 from .web.asked import caller_of, request_of
 from .web.caching import is_known, tagged

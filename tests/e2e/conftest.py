@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from pacifica.dispatcher.service.tokens import Tokens
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.tokens import TokenStore
-from pacifica.dispatcher.tokens import Tokens
 
 from ..processes import Processes
 from .gate import Gate

@@ -6,8 +6,8 @@ from typing import Any
 import requests
 
 from pacifica.dispatcher.core.job import now
+from pacifica.dispatcher.service.tokens import Tokens
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.tokens import Tokens
 
 from ..store.conftest import a_job
 from .stack import Stack

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.core.job import State, new_uuid, now
+from pacifica.dispatcher.service.tokens import Tokens
 from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.tokens import TokenStore
-from pacifica.dispatcher.tokens import Tokens
 
 from ..eventually import eventually
 from ..processes import Processes

@@ -9,7 +9,7 @@ import requests
 from pacifica.dispatcher.core.errors import AlreadyFinal
 from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.core.registry import Registry
-from pacifica.dispatcher.service import Service
+from pacifica.dispatcher.service.verbs import Service
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import requests
 
+from pacifica.dispatcher.service.tokens import Tokens
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.tokens import TokenStore
-from pacifica.dispatcher.tokens import Tokens
 
 from ..processes import Processes, Running
 

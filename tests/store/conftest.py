@@ -9,14 +9,14 @@ import pytest
 
 from pacifica.dispatcher.config.settings import RetentionSettings
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
-from pacifica.dispatcher.feed import Feed
 from pacifica.dispatcher.orm import MODELS
 from pacifica.dispatcher.retention import Retention
+from pacifica.dispatcher.service.event_feed import Feed
+from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
-from pacifica.dispatcher.waiting import Waiting
 
 from ..services import DATABASES, SQLITE, fresh_database
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from pacifica.dispatcher.core.job import Job, JobError, Outgoing, now
-from pacifica.dispatcher.service import outgoing
+from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Kind, Outbox

@@ -14,7 +14,7 @@ from pacifica.dispatcher import relay as relay_module
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import Event, Job, Outgoing, State, new_uuid, now
 from pacifica.dispatcher.relay import Relay
-from pacifica.dispatcher.service import outgoing
+from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import REFUSED, Outbox

@@ -10,7 +10,7 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.election import Election
-from pacifica.dispatcher.service import outgoing
+from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.leader import ElectionStore

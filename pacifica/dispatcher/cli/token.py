@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from ..core.job import iso, now
+from ..service.tokens import Tokens
 from ..store.tokens import Token, TokenStore
-from ..tokens import Tokens
 from .configured import config_option, prepared_database
 from .exits import Refused
 from .screen import print_json, print_table

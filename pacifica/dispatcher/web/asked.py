@@ -6,7 +6,7 @@ import cherrypy
 
 from ..core.permissions import Caller
 from ..logs import log_context
-from ..service import Request
+from ..service.verbs import Request
 from . import body
 
 _TRACEPARENT = re.compile(

@@ -11,7 +11,7 @@ import cherrypy
 from ..core import strict_json
 from ..core.errors import BadRequest, DispatcherError, MissingScope
 from ..core.permissions import DISPATCH, Caller
-from ..service import Asked
+from ..service.verbs import Asked
 from . import body
 
 NDJSON = "application/x-ndjson"

@@ -24,8 +24,8 @@ from ..core.job import parse_uuid
 from ..core.permissions import ANYBODY, READ, Caller, is_loopback, within
 from ..logs import log_context
 from ..ratelimit import RateLimit
-from ..service import Service
-from ..tokens import Tokens
+from ..service.tokens import Tokens
+from ..service.verbs import Service
 from .routes import Rule, rule
 from .site import check_site
 

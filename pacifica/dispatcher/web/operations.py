@@ -6,7 +6,7 @@ import cherrypy
 
 from .. import health
 from ..monitor import Monitor
-from ..service import Service
+from ..service.verbs import Service
 from . import openapi, pages, render
 from .caching import tagged
 from .openapi import Facts, operation

@@ -11,7 +11,7 @@ from ..core import strict_json
 from ..core.errors import BadQuery, BadRequest, TooManyWaiting
 from ..core.job import Event
 from ..core.permissions import EVERY_JOB, Reach
-from ..waiting import Waiting
+from ..service.waiting import Waiting
 from . import render
 from .site import check_place
 from .waiting import Query

@@ -8,7 +8,7 @@ import cherrypy
 
 from ..core.errors import BadQuery
 from ..core.job import Job
-from ..waiting import Waiting
+from ..service.waiting import Waiting
 from .server.intake import GONE
 from .site import check_place
 

@@ -13,9 +13,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from .core.job import new_uuid, now
-from .core.permissions import Caller, parse_grants
-from .store.tokens import Token, TokenStore
+from ..core.job import new_uuid, now
+from ..core.permissions import Caller, parse_grants
+from ..store.tokens import Token, TokenStore
 
 PREFIX = "pd_"
 """What every token begins with, so that a scanner for leaked secrets, and the filter of our logs, know one."""

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from .core import failpoints, strict_json
-from .core.dispatch_options import NO_OPTIONS, Options, parse_options
-from .core.errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
-from .core.job import Event, Job, Outgoing, State, micros, new_uuid, now
-from .core.job_filter import Filters, Place
-from .core.permissions import Reach
-from .core.registry import Call, Registry
-from .store.idempotency import Key
-from .store.jobs import JobStore
-from .store.outbox import Outbox
+from ..core import failpoints, strict_json
+from ..core.dispatch_options import NO_OPTIONS, Options, parse_options
+from ..core.errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
+from ..core.job import Event, Job, Outgoing, State, micros, new_uuid, now
+from ..core.job_filter import Filters, Place
+from ..core.permissions import Reach
+from ..core.registry import Call, Registry
+from ..store.idempotency import Key
+from ..store.jobs import JobStore
+from ..store.outbox import Outbox
 from .waiting import Waiting
 
 CHUNK = 500

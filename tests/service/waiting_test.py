@@ -11,11 +11,11 @@ import pytest
 from pacifica.dispatcher.core.errors import DatabaseUnavailable, TooManyWaiting
 from pacifica.dispatcher.core.job import Event, Job, State, now
 from pacifica.dispatcher.core.permissions import Reach
-from pacifica.dispatcher.feed import Feed
+from pacifica.dispatcher.service.event_feed import Feed
+from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.waiting import Waiting
 
 from ..eventually import eventually
 from ..store.conftest import a_job, a_waiting
@@ -266,7 +266,7 @@ def test_a_gap_that_stays_is_passed_over_in_the_end() -> None:
 def test_gaps_that_go_on_hold_nothing_back_for_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rolled back transaction, and each deleted event, leaves one."""
     moment = 0.0
-    monkeypatch.setattr("pacifica.dispatcher.feed.time.monotonic", lambda: moment)
+    monkeypatch.setattr("pacifica.dispatcher.service.event_feed.time.monotonic", lambda: moment)
     history = Scripted()
     feed = Feed(history, 1)
     for second in range(1, 20):
@@ -277,9 +277,9 @@ def test_gaps_that_go_on_hold_nothing_back_for_longer_than_one(monkeypatch: pyte
 
 
 def test_more_events_than_are_looked_at_at_once_are_caught_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.feed.LIMIT", 2)
+    monkeypatch.setattr("pacifica.dispatcher.service.event_feed.LIMIT", 2)
     moment = 0.0
-    monkeypatch.setattr("pacifica.dispatcher.feed.time.monotonic", lambda: moment)
+    monkeypatch.setattr("pacifica.dispatcher.service.event_feed.time.monotonic", lambda: moment)
     history = Scripted()
     history.there = [2 * number for number in range(1, 20)]
     feed = Feed(history, 1)
@@ -292,7 +292,7 @@ def test_more_events_than_are_looked_at_at_once_are_caught_up_with(monkeypatch: 
 
 
 def test_where_ids_come_in_order_a_gap_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.feed.GRACE", 3600.0)
+    monkeypatch.setattr("pacifica.dispatcher.service.event_feed.GRACE", 3600.0)
     history = Scripted(ordered=True)
     history.there = [1]
     feed = Feed(history, 1)
@@ -315,7 +315,7 @@ def test_a_page_of_all_events_ends_before_one_that_may_still_show_up(
     finish(sqlite, job)
     waiting = Waiting(JobStore(sqlite), history, Feed(history, 1), heartbeat=15, limit=60)
     assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING"]
-    monkeypatch.setattr("pacifica.dispatcher.waiting.GRACE", 0.0)
+    monkeypatch.setattr("pacifica.dispatcher.service.waiting.GRACE", 0.0)
     assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING", "STARTED", "SUCCESS"]
 
 

@@ -13,7 +13,7 @@ from pacifica.dispatcher.core.dispatch_options import Options
 from pacifica.dispatcher.core.errors import AlreadyFinal, BadArguments, KeyReused, PurgedJob, UnknownJob, UnknownTask
 from pacifica.dispatcher.core.job import Outgoing, State, new_uuid, now
 from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec
-from pacifica.dispatcher.service import HAND_OVER, Asked, Request, Service
+from pacifica.dispatcher.service.verbs import HAND_OVER, Asked, Request, Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from pacifica.dispatcher.core.permissions import Grant
+from pacifica.dispatcher.service.tokens import KEEP, KEPT, Tokens
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.tokens import TokenStore
-from pacifica.dispatcher.tokens import KEEP, KEPT, Tokens
 
 
 @dataclass

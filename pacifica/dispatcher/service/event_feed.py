@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .core.errors import DatabaseUnavailable, TooManyWaiting
-from .store.events import HistoryStore
+from ..core.errors import DatabaseUnavailable, TooManyWaiting
+from ..store.events import HistoryStore
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
-from .core.errors import DatabaseUnavailable, TooManyWaiting
-from .core.job import Event, Job, State, now
-from .core.permissions import EVERY_JOB, Reach
-from .feed import GRACE, Feed
-from .store.events import HistoryStore
-from .store.jobs import JobStore
+from ..core.errors import DatabaseUnavailable, TooManyWaiting
+from ..core.job import Event, Job, State, now
+from ..core.permissions import EVERY_JOB, Reach
+from ..store.events import HistoryStore
+from ..store.jobs import JobStore
+from .event_feed import GRACE, Feed
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The verbs: what a caller may ask for, one function each."""
