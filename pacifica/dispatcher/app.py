@@ -30,8 +30,8 @@ from .core.job import Outgoing, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
 from .election import Election
-from .health import Health
-from .journal import ToldJobs, ToldOutbox
+from .monitoring.health import Health
+from .monitoring.job_log import ToldJobs, ToldOutbox
 from .monitoring.tracer import tracing
 from .relay import Relay
 from .retention import Retention
@@ -51,7 +51,7 @@ from .transport import DRIVER
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from .monitor import Monitor
+    from .monitoring.monitor import Monitor
 
 logger = logging.getLogger(__name__)
 
@@ -211,8 +211,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     @cached_property
     def monitor(self) -> "Monitor":
         """What this web process tells of itself and of the record; no other process has one, nor imports it."""
-        from .metrics.sharing import FOLDER
-        from .monitor import Monitor
+        from .monitoring.metrics.multiprocess import FOLDER
+        from .monitoring.monitor import Monitor
 
         figures = FigureStore(self.database)
         lease = self.settings.dispatcher.lease_seconds

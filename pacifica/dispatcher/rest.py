@@ -12,7 +12,7 @@ from .core.dispatch_options import parse_options
 from .core.errors import NoResult, NothingValid
 from .core.job import Job, State, parse_uuid
 from .core.permissions import READ
-from .monitor import Monitor
+from .monitoring.monitor import Monitor
 from .service.tokens import Tokens
 from .service.verbs import Service
 from .web import batch, body, dispatching, document, problem, render, search, stream, waiting

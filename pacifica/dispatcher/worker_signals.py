@@ -14,9 +14,9 @@ from celery import Celery, signals
 
 from .celery_task import DispatcherTask
 from .core.errors import DispatcherError
-from .journal import REQUEST
 from .logs import log_context
 from .logs.setup import dress
+from .monitoring.job_log import REQUEST
 
 TRACE = "celery.app.trace"
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from pacifica.dispatcher.metrics.tally import LOOK
+from pacifica.dispatcher.monitoring.metrics.event_counters import LOOK
 
 from ..eventually import eventually
 from ..processes import Processes

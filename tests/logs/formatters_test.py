@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.journal import EVENTS
 from pacifica.dispatcher.logs import log_context
 from pacifica.dispatcher.logs.formatters import FIELDS, FORMATS, KEYS
+from pacifica.dispatcher.monitoring.job_log import EVENTS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "logging.md").read_text(encoding="utf-8")
 SECRETS = (

@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 
 from pacifica.dispatcher.logs import log_context
-from pacifica.dispatcher.telemetry import LAST_FLUSH, briefly
+from pacifica.dispatcher.monitoring.otel import LAST_FLUSH, briefly
 from pacifica.dispatcher.worker_signals import _begin, _end
 
 

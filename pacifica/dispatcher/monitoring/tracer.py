@@ -25,7 +25,7 @@ def tracing(environ: Mapping[str, str], driver: str) -> Tracing:
     if not wanted(environ):
         return Untraced()
     try:
-        from ..telemetry import traced
+        from .otel import traced
     except ImportError:
         logger.warning("OTEL_… asks for spans, and the extra is not there: pip install 'pacifica-dispatcher[tracing]'")
         return Untraced()

@@ -7,7 +7,7 @@ from typing import Any
 
 import cherrypy
 
-from ..metrics.counts import Counts
+from ..monitoring.metrics.instruments import Counts
 from .openapi import METHODS
 
 NOWHERE, OTHER = "(none)", "(other)"

@@ -4,8 +4,8 @@ from typing import Any
 
 import cherrypy
 
-from .. import health
-from ..monitor import Monitor
+from ..monitoring import health
+from ..monitoring.monitor import Monitor
 from ..service.verbs import Service
 from . import openapi, pages, render
 from .caching import tagged

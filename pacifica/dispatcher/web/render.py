@@ -10,7 +10,7 @@ from cherrypy.lib import cptools
 from ..core import strict_json
 from ..core.job import Event, Job, State, iso
 from ..core.registry import TaskSpec
-from ..health import Readiness
+from ..monitoring.health import Readiness
 
 JSON, TEXT = "application/json", "text/plain"
 UNREAD = dict.fromkeys(("result", "error", "args", "kwargs", "progress")) | {"labels": {}}

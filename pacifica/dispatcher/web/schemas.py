@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.dispatch_options import Options
 from ..core.job import State
-from ..health import VERDICTS
+from ..monitoring.health import VERDICTS
 from .body import KEY, MEMBERS
 from .render import TIMES
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from .core.errors import DatabaseUnavailable
-from .core.job import now
-from .core.ttl_cache import Remembered
-from .store.outbox import Outbox
-from .store.workers import WorkerStore
+from ..core.errors import DatabaseUnavailable
+from ..core.job import now
+from ..core.ttl_cache import Remembered
+from ..store.outbox import Outbox
+from ..store.workers import WorkerStore
 
 KEPT = 1.0
 """Seconds for which a look is shared by all who ask."""

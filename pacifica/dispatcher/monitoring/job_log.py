@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .core.errors import DatabaseUnavailable
-from .core.job import Claim, Job, JobError, Outgoing, State
-from .logs import log_context, logline
-from .store.idempotency import Key
-from .store.jobs import JobStore
-from .store.outbox import Outbox
+from ..core.errors import DatabaseUnavailable
+from ..core.job import Claim, Job, JobError, Outgoing, State
+from ..logs import log_context, logline
+from ..store.idempotency import Key
+from ..store.jobs import JobStore
+from ..store.outbox import Outbox
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
 

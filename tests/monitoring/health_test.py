@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher import health
 from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.core.ttl_cache import Remembered
-from pacifica.dispatcher.health import Census, Health, Readiness, Workers
+from pacifica.dispatcher.monitoring import health
+from pacifica.dispatcher.monitoring.health import Census, Health, Readiness, Workers
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox

@@ -7,7 +7,7 @@ import pytest
 
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
-from pacifica.dispatcher.metrics.sharing import FOLDER
+from pacifica.dispatcher.monitoring.metrics.multiprocess import FOLDER
 from pacifica.dispatcher.worker import RecordStep
 
 

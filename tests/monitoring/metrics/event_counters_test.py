@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.metrics import tally
-from pacifica.dispatcher.metrics.tally import InFolder, InMemory, Keep, Tally
+from pacifica.dispatcher.monitoring.metrics import event_counters
+from pacifica.dispatcher.monitoring.metrics.event_counters import InFolder, InMemory, Keep, Tally
 from pacifica.dispatcher.store.stats import Ended
 
 
@@ -38,7 +38,7 @@ class History:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look may read."""
-    monkeypatch.setattr(tally, "LOOK", 0.0)
+    monkeypatch.setattr(event_counters, "LOOK", 0.0)
 
 
 @pytest.fixture(params=["memory", "folder"])
@@ -62,10 +62,10 @@ def test_each_event_counts_once_whichever_process_looks(make_keep: Callable[[], 
     history.happen(3)
     second.begin()
     assert [counted(one) for one in (second, first, second)] == [3, 3, 3]
-    history.happen(2 * tally.PAGE)
+    history.happen(2 * event_counters.PAGE)
     seen = first.look()
-    assert (seen.events["add", "SUCCESS"], seen.events["", "STARTED"]) == (2 * tally.PAGE + 3,) * 2
-    assert (seen.ran["add", "SUCCESS"], seen.left) == (10 * (2 * tally.PAGE + 3), 0)
+    assert (seen.events["add", "SUCCESS"], seen.events["", "STARTED"]) == (2 * event_counters.PAGE + 3,) * 2
+    assert (seen.ran["add", "SUCCESS"], seen.left) == (10 * (2 * event_counters.PAGE + 3), 0)
 
 
 def test_an_event_that_shows_up_behind_a_later_one_counts(make_keep: Callable[[], Keep]) -> None:
@@ -103,14 +103,14 @@ def test_whoever_comes_while_another_one_looks_gets_what_was_before(make_keep: C
 def test_a_long_backlog_is_counted_in_several_looks(
     make_keep: Callable[[], Keep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tally, "LONGEST", 0.0)
-    monkeypatch.setattr(tally, "PAGE", 10)
+    monkeypatch.setattr(event_counters, "LONGEST", 0.0)
+    monkeypatch.setattr(event_counters, "PAGE", 10)
     history = History()
     one = Tally(history, make_keep())
     one.begin()
     history.happen(25)
     assert 0 <= one.look().left <= 25
-    monkeypatch.setattr(tally, "LONGEST", 1.0)
+    monkeypatch.setattr(event_counters, "LONGEST", 1.0)
     assert (counted(one), one.look().left) == (25, 0)
 
 

@@ -12,25 +12,25 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest, values
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.health import Health
-from pacifica.dispatcher.metrics import sharing
-from pacifica.dispatcher.metrics.counts import Counts
-from pacifica.dispatcher.monitor import Monitor
+from pacifica.dispatcher.monitoring.health import Health
+from pacifica.dispatcher.monitoring.metrics import multiprocess
+from pacifica.dispatcher.monitoring.metrics.instruments import Counts
+from pacifica.dispatcher.monitoring.monitor import Monitor
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.stats import FigureStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
-from ..openfiles import opened
+from ...openfiles import opened
 
-Process = tuple[sharing.Place, Counts]
+Process = tuple[multiprocess.Place, Counts]
 
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instruments of other tests are made as ever, and each test is told what it may be told once."""
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
-    sharing.tell_once.cache_clear()
+    multiprocess.tell_once.cache_clear()
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Process]]:
     places = []
 
     def process() -> Process:
-        place = sharing.join(tmp_path)
+        place = multiprocess.join(tmp_path)
         assert place is not None
         places.append(place)
         return place, Counts(None, {"add"})
@@ -62,7 +62,7 @@ def monitor(tmp_path: Path) -> Iterator[Callable[[], Monitor]]:
 def told(folder: Path) -> list[str]:
     """The samples of the folder."""
     registry = CollectorRegistry()
-    registry.register(sharing.Sum(folder))
+    registry.register(multiprocess.Sum(folder))
     return [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
 
 
@@ -81,7 +81,7 @@ def test_a_file_has_blocks_for_all_of_its_bytes(start: Callable[[], Process], tm
     _, counts = start()
     many(counts)
     sizes = [(path.stat().st_size, path.stat().st_blocks * 512) for path in sorted(tmp_path.glob("*.db"))]
-    assert max(size for size, _ in sizes) > sharing.SIZE
+    assert max(size for size, _ in sizes) > multiprocess.SIZE
     assert all(blocks >= size for size, blocks in sizes), sizes
 
 
@@ -106,11 +106,11 @@ def test_on_a_full_disk_a_successor_goes_on_with_what_its_files_have(
     start: Callable[[], Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, counts = start()
-    monkeypatch.setattr(sharing, "_fill", full)
+    monkeypatch.setattr(multiprocess, "_fill", full)
     many(counts)
     before = told(tmp_path)
     place.leave()
-    monkeypatch.setattr(sharing, "_fill", lambda _, size: None if size == sharing.SIZE else full())
+    monkeypatch.setattr(multiprocess, "_fill", lambda _, size: None if size == multiprocess.SIZE else full())
     many(start()[1])
     counted = [line for line in before if "duration_seconds_count" in line]
     assert len(counted) > 1
@@ -130,7 +130,7 @@ def test_a_process_whose_folder_cannot_be_used_counts_for_itself(
         assert 'dispatches_total{outcome="accepted",task="add"} 1.0' in alone.as_text().decode()
     assert told(tmp_path / "metrics") == []
     reason = "the folder of the metrics cannot be used: [Errno 28] No space left on device"
-    assert [record.message for record in caplog.records if "sharing" in record.name] == [
+    assert [record.message for record in caplog.records if "multiprocess" in record.name] == [
         f"This process counts for itself, as {reason}"
     ]
 

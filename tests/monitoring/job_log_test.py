@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.journal import ToldJobs, logger
+from pacifica.dispatcher.monitoring.job_log import ToldJobs, logger
 from pacifica.dispatcher.store.jobs import JobStore
 
 

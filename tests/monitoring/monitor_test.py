@@ -4,8 +4,8 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
-from pacifica.dispatcher.health import Health
-from pacifica.dispatcher.monitor import Monitor
+from pacifica.dispatcher.monitoring.health import Health
+from pacifica.dispatcher.monitoring.monitor import Monitor
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.stats import FigureStore

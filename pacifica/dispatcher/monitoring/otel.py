@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from .core.tracing import EXPORTER, Tracing
-from .logs import log_context
+from ..core.tracing import EXPORTER, Tracing
+from ..logs import log_context
 
 SERVICE = "pacifica-dispatcher"
 SYSTEMS: Mapping[str, str] = {"amqp": "rabbitmq", "sql": "database"}

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..core import strict_json
-from ..core.errors import DatabaseUnavailable
-from ..store.stats import Ended
-from .sharing import locked, tell_once
+from ...core import strict_json
+from ...core.errors import DatabaseUnavailable
+from ...store.stats import Ended
+from .multiprocess import locked, tell_once
 
 logger = logging.getLogger(__name__)
 

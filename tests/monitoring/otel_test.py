@@ -145,7 +145,7 @@ def test_nothing_is_traced_that_nobody_asked_for(environ: dict[str, str]) -> Non
 def test_without_the_extra_a_warning_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delitem(sys.modules, "pacifica.dispatcher.telemetry", raising=False)
+    monkeypatch.delitem(sys.modules, "pacifica.dispatcher.monitoring.otel", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with caplog.at_level(logging.WARNING):
         assert not tracing({"OTEL_TRACES_EXPORTER": "otlp"}, "sql").on

@@ -9,14 +9,14 @@ from prometheus_client import CollectorRegistry, Metric, exposition, openmetrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
-from ..core.errors import DatabaseUnavailable
-from ..core.job import now
-from ..core.ttl_cache import Remembered
+from ...core.errors import DatabaseUnavailable
+from ...core.job import now
+from ...core.ttl_cache import Remembered
+from ...store.outbox import Backlog, Outbox
+from ...store.stats import BUCKETS, FigureStore, Moving
 from ..health import OK, UNAVAILABLE, UNKNOWN, Readiness
-from ..store.outbox import Backlog, Outbox
-from ..store.stats import BUCKETS, FigureStore, Moving
-from .counts import PREFIX
-from .tally import Counted, Tally
+from .event_counters import Counted, Tally
+from .instruments import PREFIX
 
 KEPT = 5.0
 """Seconds for which what was read from the record is shared by all scrapes of a process."""

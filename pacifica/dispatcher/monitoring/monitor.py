@@ -5,14 +5,14 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from .core.errors import DatabaseUnavailable
+from ..core.errors import DatabaseUnavailable
+from ..store.outbox import Outbox
+from ..store.stats import FigureStore
 from .health import Health
-from .metrics import exposition, sharing
-from .metrics.counts import Counts
+from .metrics import exposition, multiprocess
+from .metrics.event_counters import InFolder, InMemory, Tally
 from .metrics.exposition import Record
-from .metrics.tally import InFolder, InMemory, Tally
-from .store.outbox import Outbox
-from .store.stats import FigureStore
+from .metrics.instruments import Counts
 
 
 class Monitor:
@@ -27,13 +27,13 @@ class Monitor:
     ) -> None:
         self.health = health
         self._registry = CollectorRegistry()
-        self._place = None if folder is None else sharing.join(folder)
+        self._place = None if folder is None else multiprocess.join(folder)
         if folder is None or self._place is None:
             self.counts = Counts(self._registry, tasks)
             self._tally = Tally(figures, InMemory())
         else:
             self.counts = Counts(None, tasks)
-            self._registry.register(sharing.Sum(folder))
+            self._registry.register(multiprocess.Sum(folder))
             self._tally = Tally(figures, InFolder(folder))
         self._registry.register(Record(figures, outbox, self._tally, health.look, self.counts.label))
 
