@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
-from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.store.leader import ElectionStore
-from pacifica.dispatcher.upkeep import Upkeep
+from pacifica.dispatcher.upkeep.leader_election import Election
+from pacifica.dispatcher.upkeep.maintenance import Upkeep
 
 LONG = 3600.0
 IDLE = 5

@@ -29,12 +29,10 @@ from .core.errors import (
 from .core.job import Outgoing, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
-from .election import Election
 from .monitoring.health import Health
 from .monitoring.job_log import ToldJobs, ToldOutbox
 from .monitoring.tracer import tracing
 from .relay import Relay
-from .retention import Retention
 from .service.event_feed import Feed
 from .service.tokens import Tokens
 from .service.verbs import Service
@@ -48,7 +46,9 @@ from .store.stats import FigureStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .transport import DRIVER
-from .upkeep import Upkeep
+from .upkeep.leader_election import Election
+from .upkeep.maintenance import Upkeep
+from .upkeep.pruner import Retention
 
 if TYPE_CHECKING:
     from .monitoring.monitor import Monitor

@@ -10,13 +10,13 @@ import pytest
 from pacifica.dispatcher.config.settings import RetentionSettings
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.orm import MODELS
-from pacifica.dispatcher.retention import Retention
 from pacifica.dispatcher.service.event_feed import Feed
 from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.upkeep.pruner import Retention
 
 from ..services import DATABASES, SQLITE, fresh_database
 

@@ -320,8 +320,8 @@ def test_a_tombstone_is_kept_for_as_long_as_the_setting_says_and_not_much_longer
 def test_a_round_looks_at_as_many_tombstones_as_it_has_time_for(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, seconds: float, left: int
 ) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.retention.LOOKED_AT", 2)
-    monkeypatch.setattr("pacifica.dispatcher.retention.FORGETTING", seconds)
+    monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.LOOKED_AT", 2)
+    monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.FORGETTING", seconds)
     uuids = list(put(database, *[25.1] * 5))
     a_retention(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
     assert sum(jobs.was_purged(uuid) for uuid in uuids) == left
@@ -332,8 +332,8 @@ def test_once_all_tombstones_were_seen_they_are_left_alone_for_a_while(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, passed: float, looks: int
 ) -> None:
     moment, looked = [1000.0], []
-    monkeypatch.setattr("pacifica.dispatcher.retention.time", SimpleNamespace(monotonic=lambda: moment[0]))
-    monkeypatch.setattr("pacifica.dispatcher.retention.LOOKED_AT", 2)
+    monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.time", SimpleNamespace(monotonic=lambda: moment[0]))
+    monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.LOOKED_AT", 2)
     seen = tombstones.forget
     monkeypatch.setattr(tombstones, "forget", lambda *place: looked.append(place) or seen(*place))
     uuids = list(put(database, *[2] * 5))

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..config.load import load_settings
 from ..core import strict_json
 from ..core.job import FINAL, State, now
-from ..retention import Retention
 from ..store.purge import Bounds
+from ..upkeep.pruner import Retention
 from .configured import config_option, configured_database
 from .token import Lifetime
 

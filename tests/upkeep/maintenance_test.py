@@ -9,14 +9,14 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import Job, State, now
-from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.leader import ElectionStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
-from pacifica.dispatcher.upkeep import FAR, Upkeep
+from pacifica.dispatcher.upkeep.leader_election import Election
+from pacifica.dispatcher.upkeep.maintenance import FAR, Upkeep
 
 from ..eventually import eventually
 from ..store.conftest import a_job, a_retention
@@ -207,7 +207,7 @@ def test_what_has_just_been_sent_does_not_hide_what_was_lost(bench: Bench) -> No
 def test_many_that_wait_in_one_queue_do_not_hide_what_another_one_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.upkeep.BATCH", 5)
+    monkeypatch.setattr("pacifica.dispatcher.upkeep.maintenance.BATCH", 5)
     bench.broker.ready_in = {"nobody": 30}
     jobs = [*(bench.sent(100, queue="nobody") for _ in range(30)), bench.sent(10, queue="lost")]
     assert sent_again(bench, jobs) == [30]

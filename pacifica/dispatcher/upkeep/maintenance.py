@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from .core.errors import BrokerUnavailable, DatabaseUnavailable
-from .core.job import now
-from .election import Election
-from .retention import Retention
-from .store.jobs import JobStore
-from .store.outbox import Kind, Outbox
-from .store.workers import WorkerStore
+from ..core.errors import BrokerUnavailable, DatabaseUnavailable
+from ..core.job import now
+from ..store.jobs import JobStore
+from ..store.outbox import Kind, Outbox
+from ..store.workers import WorkerStore
+from .leader_election import Election
+from .pruner import Retention
 
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")

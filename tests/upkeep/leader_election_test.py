@@ -9,9 +9,9 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.leader import ElectionStore, Standing
+from pacifica.dispatcher.upkeep.leader_election import Election
 
 from ..store.conftest import all_at_once
 

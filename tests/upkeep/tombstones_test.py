@@ -4,14 +4,14 @@ from contextlib import closing
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
-from pacifica.dispatcher.election import Election
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.idempotency import Key
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.leader import ElectionStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
-from pacifica.dispatcher.upkeep import Upkeep
+from pacifica.dispatcher.upkeep.leader_election import Election
+from pacifica.dispatcher.upkeep.maintenance import Upkeep
 
 from ..store.conftest import a_retention
 

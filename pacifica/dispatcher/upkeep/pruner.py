@@ -5,11 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from .config.settings import RetentionSettings
-from .core.job import State, now
-from .store import tombstones
-from .store.database import Database
-from .store.purge import Bounds, Ended, PurgeStore
+from ..config.settings import RetentionSettings
+from ..core.job import State, now
+from ..store import tombstones
+from ..store.database import Database
+from ..store.purge import Bounds, Ended, PurgeStore
 
 logger = logging.getLogger(__name__)
 

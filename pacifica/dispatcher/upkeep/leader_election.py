@@ -8,9 +8,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from .core.errors import DatabaseUnavailable
-from .core.job import new_uuid
-from .store.leader import ElectionStore, Standing
+from ..core.errors import DatabaseUnavailable
+from ..core.job import new_uuid
+from ..store.leader import ElectionStore, Standing
 
 logger = logging.getLogger(__name__)
 

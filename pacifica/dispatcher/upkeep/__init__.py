@@ -1,0 +1,1 @@
+"""The periodic duties, which one elected process does for all."""
