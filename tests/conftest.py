@@ -33,7 +33,7 @@ settings.load_profile("pacifica")
 SHOWN = 20_000
 """How many of the last characters of each process's output a report shows."""
 
-UNMEASURED = {"faults", "transport"}
+UNMEASURED = {"faults", "database_transport"}
 """Folders whose tests start many processes, to see them survive; what these run, others have measured."""
 
 

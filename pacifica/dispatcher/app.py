@@ -12,7 +12,6 @@ from celery import Celery, signals
 from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
-from .broker import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
 from .celery_task import DispatcherTask
 from .config.ini import PlaceFault
 from .config.settings import Settings
@@ -29,10 +28,12 @@ from .core.errors import (
 from .core.job import Outgoing, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
+from .delivery.database_transport import DRIVER
+from .delivery.publisher import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
+from .delivery.relay import Relay
 from .monitoring.health import Health
 from .monitoring.job_log import ToldJobs, ToldOutbox
 from .monitoring.tracer import tracing
-from .relay import Relay
 from .service.event_feed import Feed
 from .service.tokens import Tokens
 from .service.verbs import Service
@@ -45,7 +46,6 @@ from .store.outbox import Outbox
 from .store.stats import FigureStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
-from .transport import DRIVER
 from .upkeep.leader_election import Election
 from .upkeep.maintenance import Upkeep
 from .upkeep.pruner import Retention

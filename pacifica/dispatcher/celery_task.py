@@ -12,13 +12,13 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTermi
 from celery.result import AsyncResult
 
 from .backend import CLAIM_KEY
-from .broker import keep_headers
 from .core.argument_limits import USUAL, ArgumentLimits
 from .core.dispatch_options import Options, options_of
 from .core.errors import DatabaseUnavailable, PurgedJob
 from .core.job import Claim, micros, now
 from .core.registry import TaskSpec, plain_arguments
 from .core.retry import patiently
+from .delivery.publisher import keep_headers
 from .logs import log_context
 from .reports import Number, Reports, reported
 from .service.verbs import Request, outgoing

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.monitoring.health import Health
-from pacifica.dispatcher.monitoring.metrics import event_counters as tally
+from pacifica.dispatcher.monitoring.metrics import event_counters
 from pacifica.dispatcher.monitoring.metrics.instruments import PREFIX
 from pacifica.dispatcher.monitoring.monitor import Monitor
 from pacifica.dispatcher.store.database import Database
@@ -29,7 +29,7 @@ ROWS = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE, re.MULTILINE)
 @pytest.fixture
 def families(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Metric]:
     """All metrics of a service in which everything has happened once, by name without the prefix."""
-    monkeypatch.setattr(tally, "LOOK", 0.0)
+    monkeypatch.setattr(event_counters, "LOOK", 0.0)
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
         jobs, figures, outbox = JobStore(database), FigureStore(database), Outbox(database)

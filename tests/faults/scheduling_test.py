@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kombu.connection import Connection
 
-import pacifica.dispatcher.transport  # noqa: F401 - makes database:// known
+import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - makes database:// known
 from pacifica.dispatcher.core.job import now
 
 from ..e2e.stack import Stack

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..app import DispatcherApp
-from ..broker import Depth
 from ..config.file import find_sources
 from ..config.load import understand
 from ..config.value_kinds import mask_passwords
 from ..core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
-from ..probes import answering_workers, broker_name, greet_broker
+from ..delivery.broker_probe import answering_workers, broker_name, greet_broker
+from ..delivery.publisher import Depth
 from ..store.connections import driver_errors
 from ..store.connections.connect import check_installed, sqlite_file
 from ..store.connections.identity import product

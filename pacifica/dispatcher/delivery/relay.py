@@ -12,12 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from .core import failpoints
-from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
-from .core.job import Outgoing, now
-from .logs.formatters import FIELDS
-from .service.verbs import HAND_OVER
-from .store.outbox import Outbox
+from ..core import failpoints
+from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
+from ..core.job import Outgoing, now
+from ..logs.formatters import FIELDS
+from ..service.verbs import HAND_OVER
+from ..store.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 

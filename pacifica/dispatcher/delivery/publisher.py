@@ -21,12 +21,12 @@ from kombu.messaging import Producer
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
-from .batches import BatchRound
-from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
-from .core.job import Outgoing
-from .core.tracing import Tracing, Untraced
-from .rabbitmq import Round
-from .stencil import Stencils, likeness
+from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
+from ..core.job import Outgoing
+from ..core.tracing import Tracing, Untraced
+from .kombu_batch import BatchRound
+from .message_template import Stencils, likeness
+from .rabbitmq_confirms import Round
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kombu import Connection, Exchange, Queue
 
-import pacifica.dispatcher.transport  # noqa: F401 - makes database:// known
+import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - makes database:// known
 
 
 def note(path: str, line: str) -> None:

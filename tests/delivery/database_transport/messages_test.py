@@ -7,7 +7,7 @@ import pytest
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import Delivery, Letter, MessageStore, Route, Wanted
 
-from ..eventually import eventually
+from ...eventually import eventually
 
 LEASE = 30.0
 SHORT = 0.05

@@ -12,8 +12,8 @@ from amqp.exceptions import RecoverableConnectionError
 from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
 
-from .core.errors import MessageRefused
-from .stencil import Stencil, cut
+from ..core.errors import MessageRefused
+from .message_template import Stencil, cut
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds that the broker may take to confirm a round of messages."""

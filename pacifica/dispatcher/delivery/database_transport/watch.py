@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..store.messages import MessageStore
+from ...store.messages import MessageStore
 
 LOOK_ANYWAY = 0.5
 """Seconds after which a look is taken although nothing was written: a lease may have run out."""

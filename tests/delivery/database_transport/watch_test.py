@@ -12,12 +12,12 @@ from kombu import Connection, Queue
 from kombu.asynchronous import Hub
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
+from pacifica.dispatcher.delivery.database_transport import watch
+from pacifica.dispatcher.delivery.database_transport.watch import Ear, Watch
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import Letter, MessageStore
-from pacifica.dispatcher.transport import watch
-from pacifica.dispatcher.transport.watch import Ear, Watch
 
-from ..eventually import eventually
+from ...eventually import eventually
 
 LONG = 30.0
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's; elsewhere there is only polling")

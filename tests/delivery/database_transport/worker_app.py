@@ -9,7 +9,7 @@ from celery import Celery
 from celery.utils.log import get_logger
 from celery.worker.request import Request
 
-import pacifica.dispatcher.transport  # noqa: F401 - makes database:// known
+import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - makes database:// known
 
 app = Celery("worker_app", broker=os.environ["TEST_APP_BROKER"])
 app.conf.update(

@@ -5,8 +5,8 @@ from pathlib import Path
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import MessageStore
 
-from ..eventually import eventually
-from ..processes import Running
+from ...eventually import eventually
+from ...processes import Running
 from .conftest import Broker
 from .peer import noted
 

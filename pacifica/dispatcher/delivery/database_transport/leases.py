@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from ..core.errors import DatabaseUnavailable
-from ..store.messages import Delivery, MessageStore, Route, Wanted
+from ...core.errors import DatabaseUnavailable
+from ...store.messages import Delivery, MessageStore, Route, Wanted
 from .watch import Watch
 
 logger = logging.getLogger(__name__)

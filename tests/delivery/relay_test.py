@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher import relay as relay_module
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import Event, Job, Outgoing, State, new_uuid, now
-from pacifica.dispatcher.relay import Relay
+from pacifica.dispatcher.delivery import relay as relay_module
+from pacifica.dispatcher.delivery.relay import Relay
 from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
@@ -115,7 +115,7 @@ def test_what_another_process_left_is_swept_up(bench: Bench) -> None:
 def test_a_relay_that_has_nothing_to_send_learns_that_the_broker_has_gone_and_is_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.relay.SILENCE", SOON)
+    monkeypatch.setattr("pacifica.dispatcher.delivery.relay.SILENCE", SOON)
     relay = bench.relay()
     first = eventually(lambda: relay.confirmed)
     bench.broker.away = True
@@ -129,7 +129,7 @@ def test_a_relay_that_has_nothing_to_send_learns_that_the_broker_has_gone_and_is
 def test_a_message_that_was_refused_is_not_forgotten_as_the_broker_answers(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.relay.SILENCE", SOON)
+    monkeypatch.setattr("pacifica.dispatcher.delivery.relay.SILENCE", SOON)
     bench.broker.says_no = MessageRefused("no such queue")
     bench.broker.poison.add(bench.accept().uuid)
     relay = bench.relay()

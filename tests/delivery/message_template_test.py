@@ -3,7 +3,7 @@
 import pytest
 
 from pacifica.dispatcher.core.job import Outgoing
-from pacifica.dispatcher.stencil import LIMIT, Stencils, cut, likeness
+from pacifica.dispatcher.delivery.message_template import LIMIT, Stencils, cut, likeness
 
 UUID, OTHER = "01a20e35-add4-7939-8278-113335150592", "01a20e35-af01-7f0e-84cc-de0ebaf6f238"
 OWN = ("traceparent", "request_id")

@@ -10,7 +10,7 @@ from kombu.exceptions import ChannelError
 from pacifica.dispatcher.core.errors import ConfigError, DatabaseUnavailable
 from pacifica.dispatcher.store.database import Database
 
-from ..eventually import eventually
+from ...eventually import eventually
 
 
 @pytest.fixture

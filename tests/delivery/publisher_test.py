@@ -12,12 +12,12 @@ import pytest
 from celery import Celery, signals
 from kombu.connection import Connection
 
-from pacifica.dispatcher import broker, rabbitmq
 from pacifica.dispatcher.app import DispatcherApp
-from pacifica.dispatcher.broker import Publisher
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import Outgoing, new_uuid
+from pacifica.dispatcher.delivery import publisher, rabbitmq_confirms
+from pacifica.dispatcher.delivery.publisher import Publisher
 from pacifica.dispatcher.worker import USUAL_BODIES
 
 
@@ -42,7 +42,7 @@ def nothing() -> None:
 
 
 @contextmanager
-def publisher(url: str, **settings: Any) -> Iterator[Publisher]:
+def opened_publisher(url: str, **settings: Any) -> Iterator[Publisher]:
     """A publisher of an application that has these settings."""
     app = Celery(broker=url, set_as_current=False)
     app.conf.update(settings)
@@ -60,7 +60,7 @@ def a_message(queue: str | None = None) -> Outgoing:
 def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
     full = {"x-max-length": 1, "x-overflow": "reject-publish"}
     channel.queue_declare(name, durable=True, auto_delete=False, arguments=full)
-    with publisher(rabbitmq_url, task_queues=[], task_create_missing_queues=True) as made:
+    with opened_publisher(rabbitmq_url, task_queues=[], task_create_missing_queues=True) as made:
         made._app.amqp.queues.add(name, exchange=name, routing_key=name, queue_arguments=full)
         made.publish([a_message(name)])
         with pytest.raises(MessageRefused, match="refused"):
@@ -71,7 +71,7 @@ def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, n
 def test_what_no_queue_takes_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
     channel.exchange_declare(name, "direct", durable=True, auto_delete=False)
     to_nobody = {"nothing": {"exchange": name, "routing_key": "nobody"}}
-    with publisher(rabbitmq_url, task_routes=to_nobody) as made, pytest.raises(MessageRefused, match="no queue"):
+    with opened_publisher(rabbitmq_url, task_routes=to_nobody) as made, pytest.raises(MessageRefused, match="no queue"):
         made.publish([a_message()])
 
 
@@ -79,7 +79,7 @@ def test_a_queue_that_was_declared_in_another_way_refuses_its_messages(
     rabbitmq_url: str, channel: Any, name: str
 ) -> None:
     channel.queue_declare(name, durable=True, auto_delete=False, arguments={"x-max-length": 7})
-    with publisher(rabbitmq_url) as made:
+    with opened_publisher(rabbitmq_url) as made:
         with pytest.raises(MessageRefused, match="PreconditionFailed"):
             made.publish([a_message(name)])
         other = f"{name}-other"
@@ -103,11 +103,11 @@ def celerys_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs whose message was made by Celery and is no copy of another one."""
     made: list[str] = []
 
-    def send(app: Any, producer: Any, job: Outgoing, route: Any, send: Any = broker.send) -> None:
+    def send(app: Any, producer: Any, job: Outgoing, route: Any, send: Any = publisher.send) -> None:
         made.append(job.uuid)
         send(app, producer, job, route)
 
-    monkeypatch.setattr(broker, "send", send)
+    monkeypatch.setattr(publisher, "send", send)
     return made
 
 
@@ -149,7 +149,7 @@ def test_a_message_that_is_copied_is_the_one_that_celery_makes(
 ) -> None:
     first, *jobs = some_jobs(6, names, queue=queue_name, **told)
     options = {"peewee_url": sqlite_url} if broker_url == "database://" else {}
-    with publisher(broker_url, broker_transport_options=options) as made:
+    with opened_publisher(broker_url, broker_transport_options=options) as made:
         made.publish([first, *jobs[:3]])
         made.publish(jobs[3:])
         assert celerys_own == [first.uuid]
@@ -167,7 +167,7 @@ def test_a_message_that_is_copied_is_the_one_that_celery_makes(
 def test_a_message_has_no_header_that_says_nothing(rabbitmq_url: str, name: str) -> None:
     says = {"shadow": "other", "time_limit": 3, "group_index": 0, "replaced_task_nesting": 1}
     plain, told = some_jobs(1, ["request_id"], queue=name)[0], Outgoing(new_uuid(), "nothing", queue=name, headers=says)
-    with publisher(rabbitmq_url) as made:
+    with opened_publisher(rabbitmq_url) as made:
         made.publish([plain, told])
     (_, _, _, said, _, _), (_, _, _, more, _, _) = taken(rabbitmq_url, name)
     who = {"lang": "py", "task": "nothing", "id": plain.uuid, "root_id": plain.uuid, "parent_id": None, "group": None}
@@ -182,7 +182,7 @@ def test_a_route_that_changes_is_followed_from_the_next_round_on(
 ) -> None:
     jobs = some_jobs(6)
     other = f"{name}-other"
-    with publisher(rabbitmq_url, task_routes={"nothing": {"queue": name}}) as made:
+    with opened_publisher(rabbitmq_url, task_routes={"nothing": {"queue": name}}) as made:
         made.publish(jobs[:2])
         made._app.conf.task_routes = {"nothing": {"queue": other}}
         made._app.amqp.flush_routes()
@@ -196,7 +196,7 @@ def test_a_route_that_changes_is_followed_from_the_next_round_on(
 
 def test_a_router_of_the_users_own_is_asked_for_each_message(rabbitmq_url: str, channel: Any, name: str) -> None:
     queues = itertools.cycle([name, f"{name}-other"])
-    with publisher(rabbitmq_url, task_routes=lambda *_, **__: {"queue": next(queues)}) as made:
+    with opened_publisher(rabbitmq_url, task_routes=lambda *_, **__: {"queue": next(queues)}) as made:
         made.publish(some_jobs(3))
         made.publish(some_jobs(3))
     assert channel.queue_delete(f"{name}-other") == 3
@@ -208,7 +208,7 @@ def test_a_message_that_cannot_be_made_is_sent_with_none_of_its_round(
 ) -> None:
     jobs = some_jobs(5, queue=name)
     bad = replace(jobs[0], headers={"link": 1, "no": "option of Celery's", "task_id": "twice"})
-    with publisher(rabbitmq_url) as made:
+    with opened_publisher(rabbitmq_url) as made:
         made.publish(jobs[:1])
         with pytest.raises(TypeError):
             made.publish([*jobs[1:3], bad])
@@ -217,18 +217,18 @@ def test_a_message_that_cannot_be_made_is_sent_with_none_of_its_round(
 
 
 def test_a_large_round_is_confirmed_whole(rabbitmq_url: str, channel: Any, name: str) -> None:
-    with publisher(rabbitmq_url) as made:
-        made.publish(some_jobs(rabbitmq.AT_ONCE * 2 + 5, queue=name))
-    assert channel.queue_declare(name, passive=True).message_count == rabbitmq.AT_ONCE * 2 + 5
+    with opened_publisher(rabbitmq_url) as made:
+        made.publish(some_jobs(rabbitmq_confirms.AT_ONCE * 2 + 5, queue=name))
+    assert channel.queue_declare(name, passive=True).message_count == rabbitmq_confirms.AT_ONCE * 2 + 5
 
 
 def test_a_message_that_is_not_confirmed_in_time_does_not_count(
     rabbitmq_url: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 0.3)
-    with publisher(rabbitmq_url) as made:
+    monkeypatch.setattr(rabbitmq_confirms, "CONFIRM_TIMEOUT", 0.3)
+    with opened_publisher(rabbitmq_url) as made:
         made.publish([a_message(name)])
-        monkeypatch.setattr(rabbitmq.Confirms, "_on_ack", lambda *_: None)
+        monkeypatch.setattr(rabbitmq_confirms.Confirms, "_on_ack", lambda *_: None)
         made.close()
         with pytest.raises(BrokerUnavailable):
             made.publish([a_message(name)])

@@ -7,7 +7,7 @@ from celery import Celery
 from kombu.connection import Connection
 from kombu.exceptions import KombuError
 
-from .core.errors import BrokerUnavailable, DatabaseUnavailable
+from ..core.errors import BrokerUnavailable, DatabaseUnavailable
 
 PATIENCE = 5.0
 """Seconds that the broker may take to accept a connection."""

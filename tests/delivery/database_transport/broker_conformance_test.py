@@ -15,7 +15,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.exceptions import ChannelError
 from kombu.message import Message
 
-from ..eventually import eventually
+from ...eventually import eventually
 from .conftest import Broker
 from .peer import noted
 

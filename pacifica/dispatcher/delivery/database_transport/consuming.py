@@ -10,7 +10,7 @@ from typing import Any
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from ..store.messages import Delivery, Wanted
+from ...store.messages import Delivery, Wanted
 from .channel import PublishingChannel
 from .leases import Leases
 

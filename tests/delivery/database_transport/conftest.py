@@ -11,11 +11,11 @@ import pytest
 from celery import Celery
 from kombu import Connection, Queue
 
-import pacifica.dispatcher.transport  # noqa: F401 - makes database:// known
+import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - makes database:// known
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import MessageStore
 
-from ..processes import Processes, Running
+from ...processes import Processes, Running
 from .peer import task_queue
 
 LEASE = 2.0

@@ -14,9 +14,9 @@ from typing import Any
 from kombu.asynchronous import Hub
 from kombu.transport import virtual
 
-from ..core.errors import ConfigError, ConfigFault, DatabaseUnavailable
-from ..store.database import Database
-from ..store.messages import MessageStore
+from ...core.errors import ConfigError, ConfigFault, DatabaseUnavailable
+from ...store.database import Database
+from ...store.messages import MessageStore
 from . import DRIVER
 from .channel import Declared
 from .consuming import Channel

@@ -10,7 +10,7 @@ from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.json import dumps
 from kombu.utils.uuid import uuid
 
-from ..store.messages import SECOND, Letter, MessageStore, Route
+from ...store.messages import SECOND, Letter, MessageStore, Route
 
 TEMPORARY = 60_000
 """Milliseconds that a temporary queue lives without its consumer, when it says nothing itself."""

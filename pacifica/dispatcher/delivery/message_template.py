@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from .core.job import Outgoing
+from ..core.job import Outgoing
 
 UUIDS = 3
 """How often a message names its job: as its id, as the root of its workflow, and as what an answer is about."""

@@ -10,7 +10,7 @@ import pytest
 
 from pacifica.dispatcher.store.database import Database
 
-from ..eventually import eventually
+from ...eventually import eventually
 from .conftest import LEASE, Broker
 from .peer import noted
 

@@ -1,0 +1,1 @@
+"""From the record to a worker: the relay, the publishers and the database transport."""
