@@ -129,7 +129,7 @@ def test_gunicorns_master_imports_nothing_that_only_its_workers_need(tmp_path: P
 @pytest.mark.parametrize(
     ("entry", "others"),
     [
-        ("wsgi", {"celery.worker", "kombu.transport.virtual", "pacifica.dispatcher.worker"}),
+        ("wsgi", {"celery.worker", "kombu.transport.virtual", "pacifica.dispatcher.worker.bootsteps"}),
         ("tasks", {"cheroot", "cherrypy", "kombu.transport.virtual", "prometheus_client", "requests"}),
     ],
 )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .celery_task import progress, task
+    from .worker.task import progress, task
 
 __all__ = ["progress", "task"]
 
@@ -11,7 +11,7 @@ __all__ = ["progress", "task"]
 def __getattr__(name: str) -> Any:
     """Celery is imported when one of these is asked for, not by each module of the package."""
     if name in __all__:
-        from . import celery_task
+        from .worker import task
 
-        return getattr(celery_task, name)
+        return getattr(task, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

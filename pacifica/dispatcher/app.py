@@ -12,7 +12,6 @@ from celery import Celery, signals
 from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
-from .celery_task import DispatcherTask
 from .config.ini import PlaceFault
 from .config.settings import Settings
 from .core import failpoints
@@ -49,6 +48,7 @@ from .store.workers import WorkerStore
 from .upkeep.leader_election import Election
 from .upkeep.maintenance import Upkeep
 from .upkeep.pruner import Retention
+from .worker.task import DispatcherTask
 
 if TYPE_CHECKING:
     from .monitoring.monitor import Monitor
@@ -81,10 +81,10 @@ FIXED: Mapping[str, Any] = {
 """What the design rests on: nothing is ever unpickled, and a worker's claim says that a job started."""
 
 STEPS = (
-    ("worker", "pacifica.dispatcher.worker:RecordStep"),
-    ("worker", "pacifica.dispatcher.worker:LeaseStep"),
-    ("worker", "pacifica.dispatcher.worker:SparingStep"),
-    ("consumer", "pacifica.dispatcher.deliveries:DeliveriesStep"),
+    ("worker", "pacifica.dispatcher.worker.bootsteps:RecordStep"),
+    ("worker", "pacifica.dispatcher.worker.bootsteps:LeaseStep"),
+    ("worker", "pacifica.dispatcher.worker.bootsteps:SparingStep"),
+    ("consumer", "pacifica.dispatcher.worker.deliveries:DeliveriesStep"),
 )
 """What a worker starts beside Celery's own steps; by name, as no other process imports it."""
 
@@ -98,7 +98,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def __init__(self, load: Callable[[], Settings]) -> None:
         super().__init__(
             "pacifica.dispatcher",
-            backend="pacifica.dispatcher.backend:PeeweeBackend",
+            backend="pacifica.dispatcher.worker.result_backend:PeeweeBackend",
         )
         self._load_settings = load
         self._publisher: tuple[int, Publisher | None] = (0, None)
@@ -279,7 +279,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return {**DEFAULTS, **quorum, **own, **FIXED}
 
     def _import_tasks(self, **_: Any) -> None:
-        import_from_cwd("pacifica.dispatcher.builtin")
+        import_from_cwd("pacifica.dispatcher.worker.builtin_tasks")
         faults: list[ConfigFault] = []
         for entry_point in importlib.metadata.entry_points(group=TASK_ENTRY_POINTS):
             try:

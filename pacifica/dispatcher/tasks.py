@@ -10,7 +10,7 @@ import click
 from .app import DispatcherApp
 from .config.load import load_settings
 from .core.errors import DispatcherError
-from .worker_signals import connect
+from .worker.signals import connect
 
 
 class WorkerApp(DispatcherApp):

@@ -18,7 +18,7 @@ from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import Outgoing, new_uuid
 from pacifica.dispatcher.delivery import publisher, rabbitmq_confirms
 from pacifica.dispatcher.delivery.publisher import Publisher
-from pacifica.dispatcher.worker import USUAL_BODIES
+from pacifica.dispatcher.worker.bootsteps import USUAL_BODIES
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_one_id_goes_from_the_request_through_the_relay_to_the_task_and_its_own_
 
 def test_a_request_is_one_line_without_what_may_be_secret(told: Told) -> None:
     told.ask("GET", "/dispatch/speak/hush?wait=0", **{"X-Request-ID": "quiet"})
-    line = told.line(request="quiet", logger="pacifica.dispatcher.core.permissions")
+    line = told.line(request="quiet", logger="pacifica.dispatcher.access")
     assert line["message"] == "GET /dispatch/speak/… 200"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/dispatch/speak/…", 200)
     assert (line["bytes"], line["remote"], line["task"]) == (36, "127.0.0.1", "speak")
@@ -169,7 +169,7 @@ def test_probes_are_not_told_and_all_lines_have_the_same_shape(told: Told) -> No
     told.line(request="after-probe")
     assert told.lines(request="probe") == []
     lines = [*told.lines()]
-    assert {"gunicorn.error", "celery.apps.worker", "pacifica.dispatcher.core.permissions"} <= {
+    assert {"gunicorn.error", "celery.apps.worker", "pacifica.dispatcher.access"} <= {
         line["logger"] for line in lines
     }
     assert set().union(*lines) <= set(KEYS)

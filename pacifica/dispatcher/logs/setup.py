@@ -8,7 +8,7 @@ from ..core.errors import DispatcherError
 from .formatters import FORMATS
 from .log_context import Context
 
-ACCESS = "pacifica.dispatcher.core.permissions"
+ACCESS = "pacifica.dispatcher.access"
 """The logger of the line that each request has."""
 
 

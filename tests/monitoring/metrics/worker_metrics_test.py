@@ -8,7 +8,7 @@ import pytest
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.monitoring.metrics.multiprocess import FOLDER
-from pacifica.dispatcher.worker import RecordStep
+from pacifica.dispatcher.worker.bootsteps import RecordStep
 
 
 def test_a_worker_touches_no_file_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

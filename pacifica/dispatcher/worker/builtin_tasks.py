@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .celery_task import task
+from .task import task
 
 Value = int | float | str
 MAX_BITS = 4096

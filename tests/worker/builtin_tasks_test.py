@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher import builtin
-from pacifica.dispatcher.builtin import MAX_BITS, MAX_TEXT
 from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.registry import TaskSpec
+from pacifica.dispatcher.worker import builtin_tasks
+from pacifica.dispatcher.worker.builtin_tasks import MAX_BITS, MAX_TEXT
 
-TASKS = {task.name: task for task in (builtin.add, builtin.mul, builtin.sleep, builtin.fail)}
+TASKS = {task.name: task for task in (builtin_tasks.add, builtin_tasks.mul, builtin_tasks.sleep, builtin_tasks.fail)}
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 LARGE = st.integers(-(10**1300), 10**1300) | st.integers(-5, 5).map(lambda n: n * 10**4000)
 

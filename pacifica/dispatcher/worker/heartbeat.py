@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from .core.errors import DatabaseUnavailable
-from .core.job import Held, now
-from .store.jobs import JobStore
-from .store.workers import WorkerStore
+from ..core.errors import DatabaseUnavailable
+from ..core.job import Held, now
+from ..store.jobs import JobStore
+from ..store.workers import WorkerStore
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .core.errors import DatabaseUnavailable
+from ..core.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 

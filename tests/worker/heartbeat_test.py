@@ -6,10 +6,10 @@ from contextlib import closing
 import pytest
 
 from pacifica.dispatcher.core.job import Job, State, now
-from pacifica.dispatcher.lease import Lease
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.workers import WorkerStore
+from pacifica.dispatcher.worker.heartbeat import Lease
 
 from ..eventually import eventually
 from ..store.conftest import a_job

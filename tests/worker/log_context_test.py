@@ -8,7 +8,7 @@ from celery import Celery
 
 from pacifica.dispatcher.logs import log_context
 from pacifica.dispatcher.monitoring.otel import LAST_FLUSH, briefly
-from pacifica.dispatcher.worker_signals import _begin, _end
+from pacifica.dispatcher.worker.signals import _begin, _end
 
 
 def nothing() -> None:

@@ -12,8 +12,8 @@ from celery.worker import strategy
 from kombu.exceptions import ContentDisallowed
 from kombu.message import Message
 
-from pacifica.dispatcher.deliveries import reader
-from pacifica.dispatcher.worker import JSON, USUAL_BODIES, USUAL_BODY, _sparing, quietly
+from pacifica.dispatcher.worker.bootsteps import JSON, USUAL_BODIES, USUAL_BODY, _sparing, quietly
+from pacifica.dispatcher.worker.deliveries import reader
 
 
 class Wire:

@@ -15,11 +15,11 @@ from celery.backends.base import BaseBackend
 from celery.exceptions import Retry
 from pydantic_core import to_jsonable_python
 
-from .core import failpoints, strict_json
-from .core.errors import DatabaseUnavailable
-from .core.job import Claim, Job, JobError, State, now
-from .core.retry import patiently
-from .store.jobs import JobStore
+from ..core import failpoints, strict_json
+from ..core.errors import DatabaseUnavailable
+from ..core.job import Claim, Job, JobError, State, now
+from ..core.retry import patiently
+from ..store.jobs import JobStore
 
 logger = logging.getLogger(__name__)
 

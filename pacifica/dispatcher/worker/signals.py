@@ -12,11 +12,11 @@ from typing import Any
 
 from celery import Celery, signals
 
-from .celery_task import DispatcherTask
-from .core.errors import DispatcherError
-from .logs import log_context
-from .logs.setup import dress
-from .monitoring.job_log import REQUEST
+from ..core.errors import DispatcherError
+from ..logs import log_context
+from ..logs.setup import dress
+from ..monitoring.job_log import REQUEST
+from .task import DispatcherTask
 
 TRACE = "celery.app.trace"
 

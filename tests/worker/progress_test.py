@@ -7,7 +7,7 @@ import pytest
 
 from pacifica.dispatcher import progress
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.reports import Reports, reported
+from pacifica.dispatcher.worker.progress import Reports, reported
 
 from ..eventually import eventually
 

@@ -8,10 +8,10 @@ import pytest
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.exceptions import TaskRevokedError
 
-from pacifica.dispatcher.backend import CLAIM_KEY, PeeweeBackend
 from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.worker.result_backend import CLAIM_KEY, PeeweeBackend
 
 from ..store.conftest import a_job
 

@@ -15,8 +15,8 @@ from celery.worker import state, strategy
 from celery.worker.request import Request
 from kombu.serialization import dumps
 
-from .backend import CLAIM_KEY
-from .lease import Lease
+from .heartbeat import Lease
+from .result_backend import CLAIM_KEY
 
 logger = logging.getLogger(__name__)
 

@@ -11,18 +11,18 @@ from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
-from .backend import CLAIM_KEY
-from .core.argument_limits import USUAL, ArgumentLimits
-from .core.dispatch_options import Options, options_of
-from .core.errors import DatabaseUnavailable, PurgedJob
-from .core.job import Claim, micros, now
-from .core.registry import TaskSpec, plain_arguments
-from .core.retry import patiently
-from .delivery.publisher import keep_headers
-from .logs import log_context
-from .reports import Number, Reports, reported
-from .service.verbs import Request, outgoing
-from .store.jobs import JobStore
+from ..core.argument_limits import USUAL, ArgumentLimits
+from ..core.dispatch_options import Options, options_of
+from ..core.errors import DatabaseUnavailable, PurgedJob
+from ..core.job import Claim, micros, now
+from ..core.registry import TaskSpec, plain_arguments
+from ..core.retry import patiently
+from ..delivery.publisher import keep_headers
+from ..logs import log_context
+from ..service.verbs import Request, outgoing
+from ..store.jobs import JobStore
+from .progress import Number, Reports, reported
+from .result_backend import CLAIM_KEY
 
 logger = logging.getLogger(__name__)
 Function = Callable[..., Any]
@@ -47,8 +47,8 @@ class DispatcherTask(Task):  # type: ignore[misc]
 
     abstract = True
     ignore_result = False
-    Request = "pacifica.dispatcher.worker:JobRequest"
-    Strategy = "pacifica.dispatcher.worker:quietly"
+    Request = "pacifica.dispatcher.worker.bootsteps:JobRequest"
+    Strategy = "pacifica.dispatcher.worker.bootsteps:quietly"
     check: Callable[..., object] | None = None
 
     def spec(self, limits: ArgumentLimits = USUAL) -> TaskSpec:
