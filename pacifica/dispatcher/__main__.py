@@ -17,9 +17,9 @@ from .core.errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from .core.permissions import is_loopback
 from .logs.setup import configure
 from .web.brief import Brief
-from .web.requestlog import use_files
+from .web.middleware.access_log import use_files
+from .web.middleware.request_spans import trace_requests
 from .web.server.embedded import Server
-from .web.tracing import trace_requests
 
 DEFAULTS = {
     "server.socket_host": "127.0.0.1",

@@ -15,27 +15,28 @@ from .core.permissions import READ
 from .monitoring.monitor import Monitor
 from .service.tokens import Tokens
 from .service.verbs import Service
-from .web import batch, body, dispatching, document, problem, render, search, stream, waiting
-from .web.asked import caller_of, request_of
-from .web.caching import is_known, tagged
-from .web.counting import Counting
-from .web.guard import Guard
-from .web.headers import SecureHeaders
-from .web.openapi import Facts, operation
-from .web.operations import Docs, Health, Metrics, Openapi
-from .web.render import JSON, TEXT, as_json, as_text, wanted
-from .web.requestlog import RequestLog, take_over
-from .web.serving import DispatcherApplication
-from .web.waiting import PREFER, WAIT, Query
+from .web import dispatcher, problem_document, problem_response, representations, sse
+from .web.auth.guard import Guard
+from .web.etag import is_known, tagged
+from .web.middleware.access_log import RequestLog, take_over
+from .web.middleware.request_metrics import Counting
+from .web.openapi.document import Facts, operation
+from .web.ops_routes import Docs, Health, Metrics, Openapi
+from .web.representations import JSON, TEXT, as_json, as_text, wanted
+from .web.request import batch_body, body, search_query, wait_preference
+from .web.request.request_context import caller_of, request_of
+from .web.request.wait_preference import PREFER, WAIT, Query
+from .web.request_classes import DispatcherApplication
+from .web.security_headers import SecureHeaders
 
 STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
 
 cherrypy.tools.dispatcher_readable = cherrypy.Tool(
-    "on_start_resource", problem.refusing(body.readable_query), priority=60
+    "on_start_resource", problem_response.refusing(body.readable_query), priority=60
 )
 cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
-cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem.trim)
-cherrypy.tools.dispatcher_query = cherrypy.Tool("before_handler", problem.refusing(body.declared_query))
+cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem_response.trim)
+cherrypy.tools.dispatcher_query = cherrypy.Tool("before_handler", problem_response.refusing(body.declared_query))
 
 
 @cherrypy.expose
@@ -50,11 +51,11 @@ class Dispatch:
     @body.takes("wait")
     def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
-        media, time = wanted(TEXT, JSON), waiting.asked(wait)
+        media, time = wanted(TEXT, JSON), wait_preference.asked(wait)
         job = self._service.dispatch(self._service.registry[task].bind_text(args), request=request_of())
-        job = waiting.until_final(self._service.waiting, job, time)
+        job = wait_preference.until_final(self._service.waiting, job, time)
         _locate(job)
-        return as_text(job.uuid) if media == TEXT else as_json(render.job(job))
+        return as_text(job.uuid) if media == TEXT else as_json(representations.job(job))
 
     @operation("/dispatch/{task}", {200: "", 422: "Problem"}, query=WAIT)
     @operation("/dispatch/{task}/{arguments}", {200: "", 422: "Problem"}, query=WAIT)
@@ -62,14 +63,14 @@ class Dispatch:
     def HEAD(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Check the request as GET would, and dispatch nothing."""
         wanted(TEXT, JSON)
-        waiting.asked(wait)
+        wait_preference.asked(wait)
         self._service.registry[task].bind_text(args)
         return as_text("")
 
     @operation(
         "/dispatch",
         {202: "BatchAnswer", 422: "Problem"},
-        body=f"Batch, {batch.NDJSON} Batch",
+        body=f"Batch, {batch_body.NDJSON} Batch",
         headers=("Idempotency-Key",),
     )
     @operation(
@@ -84,7 +85,7 @@ class Dispatch:
         query=WAIT,
         headers=("Idempotency-Key", *PREFER),
     )
-    @body.streams(batch.NDJSON, batch.read_lines)
+    @body.streams(batch_body.NDJSON, batch_body.read_lines)
     @body.takes("wait")
     def POST(self, task: str | None = None, *, wait: Query = None) -> bytes:
         """Dispatch one job, or, where the path names no task, a batch.
@@ -96,21 +97,23 @@ class Dispatch:
         if task is None:
             body.no_query({} if wait is None else {"wait": wait})
             return self._batch()
-        media, time = wanted(JSON, TEXT), waiting.asked(wait)
+        media, time = wanted(JSON, TEXT), wait_preference.asked(wait)
         given = body.read_dispatch(cherrypy.request.json)
         call = self._service.registry[task].bind(given.args, given.kwargs)
         job = self._service.dispatch(call, parse_options(given.options), request_of())
-        job = waiting.until_final(self._service.waiting, job, time)
+        job = wait_preference.until_final(self._service.waiting, job, time)
         cherrypy.response.status = 200 if time.seconds and job.final else 202
         _locate(job)
-        return as_json(render.job(job)) if media == JSON else as_text(job.uuid)
+        return as_json(representations.job(job)) if media == JSON else as_text(job.uuid)
 
     def _batch(self) -> bytes:
         """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
         wanted(JSON)
-        asked = batch.asked(cherrypy.request.json, caller_of())
+        asked = batch_body.asked(cherrypy.request.json, caller_of())
         found = self._service.dispatch_batch(asked, request_of())
-        jobs = [{"uuid": item} if isinstance(item, str) else {"problem": document.of_item(item)} for item in found]
+        jobs = [
+            {"uuid": item} if isinstance(item, str) else {"problem": problem_document.of_item(item)} for item in found
+        ]
         if not any("uuid" in entry for entry in jobs):
             raise NothingValid(jobs)
         cherrypy.response.status = 202
@@ -125,28 +128,30 @@ class Status:
         self._service = service
         self.below = {"events": Events(service), "retry": Retry(service)}
 
-    @operation("/status", {200: "Page"}, query=search.DESCRIBED)
+    @operation("/status", {200: "Page"}, query=search_query.DESCRIBED)
     @operation(
         "/status/{uuid}", {200: "Job, text/plain, ETag", 304: "ETag"}, query=WAIT, headers=("If-None-Match", *PREFER)
     )
-    @body.takes(*search.PARAMETERS, "wait")
+    @body.takes(*search_query.PARAMETERS, "wait")
     def GET(self, uuid: str | None = None, *, wait: Query = None, **query: str | list[str]) -> bytes:
         """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
         if uuid is None:
             body.no_query({} if wait is None else {"wait": wait})
             return self._search(query)
         body.no_query(query)
-        media, time = wanted(JSON, TEXT), waiting.asked(wait)
-        job = waiting.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
-        if is_known(render.job_mark(job, media)):
+        media, time = wanted(JSON, TEXT), wait_preference.asked(wait)
+        job = wait_preference.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
+        if is_known(representations.job_mark(job, media)):
             return b""
-        return as_json(render.job(job)) if media == JSON else as_text(render.job_text(job))
+        return as_json(representations.job(job)) if media == JSON else as_text(representations.job_text(job))
 
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)
-        wanted_jobs = search.filters(query), search.place(query), search.limit(query)
+        wanted_jobs = search_query.filters(query), search_query.place(query), search_query.limit(query)
         found, more = self._service.search(*wanted_jobs, caller_of().reach(READ))
-        return as_json({"jobs": [render.job(job) for job in found], "next": search.following(query, found, more)})
+        return as_json(
+            {"jobs": [representations.job(job) for job in found], "next": search_query.following(query, found, more)}
+        )
 
     @operation("/status/{uuid}", {200: "Job", 202: "Job", 409: "Problem"})
     def DELETE(self, uuid: str) -> bytes:
@@ -154,7 +159,7 @@ class Status:
         wanted(JSON)
         job = self._service.cancel(parse_uuid(uuid))
         cherrypy.response.status = 200 if job.final else 202
-        return as_json(render.job(job))
+        return as_json(representations.job(job))
 
     def _cp_dispatch(self, vpath: list[str]) -> Any:
         """``/status/<uuid>/<verb>`` is a resource of its own, so that each has its own methods."""
@@ -174,7 +179,7 @@ class Events:
     @operation(
         "/status/{uuid}/events",
         {200: "History, text/event-stream", 204: ""},
-        query=stream.AFTER,
+        query=sse.AFTER,
         headers=("Last-Event-ID",),
     )
     @body.takes("after")
@@ -183,13 +188,13 @@ class Events:
 
         204 when a stream would go on behind its end.
         """
-        media, place = wanted(JSON, stream.EVENTS), stream.place(after)
+        media, place = wanted(JSON, sse.EVENTS), sse.place(after)
         events = [event for event in self._service.events(parse_uuid(uuid)) if event.id > (place or 0)]
         if media == JSON:
-            return as_json({"events": [render.event(event) for event in events]})
+            return as_json({"events": [representations.event(event) for event in events]})
         if not events and self._service.status(parse_uuid(uuid)).final:
-            return stream.over()
-        return stream.told(self._service.waiting, place, parse_uuid(uuid))
+            return sse.over()
+        return sse.told(self._service.waiting, place, parse_uuid(uuid))
 
 
 @cherrypy.expose
@@ -202,19 +207,19 @@ class AllEvents:
     @operation(
         "/events",
         {200: "HistoryPage, text/event-stream"},
-        query={**stream.AFTER, **stream.LIMIT},
+        query={**sse.AFTER, **sse.LIMIT},
         headers=("Last-Event-ID",),
     )
     @body.takes("after", "limit")
     def GET(self, *, after: Query = None, limit: Query = None) -> bytes | Iterator[bytes]:
         """What happened to all jobs, oldest first, page by page; as ``text/event-stream`` what happens from now on."""
-        media, place = wanted(JSON, stream.EVENTS), stream.place(after)
-        most = stream.limit(limit)
-        if media == stream.EVENTS:
-            return stream.told(self._service.waiting, place, reach=caller_of().reach(READ))
+        media, place = wanted(JSON, sse.EVENTS), sse.place(after)
+        most = sse.limit(limit)
+        if media == sse.EVENTS:
+            return sse.told(self._service.waiting, place, reach=caller_of().reach(READ))
         events, place = self._service.waiting.page(place or 0, most, caller_of().reach(READ))
         following = f"/events?after={place}&limit={most}"
-        return as_json({"events": [render.event(event) for event in events], "next": following})
+        return as_json({"events": [representations.event(event) for event in events], "next": following})
 
 
 @cherrypy.expose
@@ -231,7 +236,7 @@ class Retry:
         job = self._service.retry(parse_uuid(uuid), request_of())
         cherrypy.response.status = 202
         _locate(job)
-        return as_json(render.job(job))
+        return as_json(representations.job(job))
 
 
 @cherrypy.expose
@@ -250,16 +255,16 @@ class Result:
     @body.takes("wait")
     def GET(self, uuid: str, *, wait: Query = None) -> bytes:
         """Just the result; 202 and the job while there is none, 409 when there will never be one."""
-        media, time = wanted(JSON, TEXT), waiting.asked(wait)
-        job = waiting.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
+        media, time = wanted(JSON, TEXT), wait_preference.asked(wait)
+        job = wait_preference.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
         if not job.final:
             cherrypy.response.status = 202
             _locate(job)
-            return as_json(render.job(job)) if media == JSON else as_text(job.state.value)
+            return as_json(representations.job(job)) if media == JSON else as_text(job.state.value)
         if job.state is not State.SUCCESS:
             told = {"type": job.error.type, "message": job.error.message} if job.error else None
             raise NoResult(job.uuid, job.state.value, told)
-        return as_json(job.result) if media == JSON else as_text(render.bare(job.result))
+        return as_json(job.result) if media == JSON else as_text(representations.bare(job.result))
 
 
 @cherrypy.expose
@@ -275,8 +280,8 @@ class Tasks:
         """All tasks that can be dispatched, or one of them, with the schemas of arguments and result."""
         wanted(JSON)
         if name is not None:
-            return tagged(as_json(render.task(self._service.registry[name])))
-        return tagged(as_json({"tasks": [render.task(spec) for spec in self._service.registry.values()]}))
+            return tagged(as_json(representations.task(self._service.registry[name])))
+        return tagged(as_json({"tasks": [representations.task(spec) for spec in self._service.registry.values()]}))
 
 
 @cherrypy.expose
@@ -325,9 +330,9 @@ class Root:
 
 CONFIG: Mapping[str, Mapping[str, Any]] = {
     "/": {
-        "request.dispatch": dispatching.PathDispatcher(),
-        "request.error_response": problem.respond_to_exception,
-        "error_page.default": problem.page,
+        "request.dispatch": dispatcher.PathDispatcher(),
+        "request.error_response": problem_response.respond_to_exception,
+        "error_page.default": problem_response.page,
         "request.show_tracebacks": False,
         "tools.log_tracebacks.on": False,
         "tools.log_headers.on": False,
@@ -349,8 +354,8 @@ def mount(
     guard = Guard(auth, tokens, service)
     own = dict(CONFIG["/"]) | {
         "tools.dispatcher_json_body.limit": body_limit,
-        "hooks.on_start_resource.guard": problem.refusing(guard.enter),
-        "hooks.before_handler.guard": problem.refusing(guard.look),
+        "hooks.on_start_resource.guard": problem_response.refusing(guard.enter),
+        "hooks.before_handler.guard": problem_response.refusing(guard.look),
     }
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
     application = DispatcherApplication(Root(service, monitor, facts), "", {"/": own})

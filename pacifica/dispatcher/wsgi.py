@@ -18,12 +18,12 @@ from .config.load import load_settings
 from .core import strict_json
 from .core.errors import CannotStart, ConfigError, DispatcherError
 from .logs.setup import configure
-from .web import document
+from .web import problem_document
 from .web.brief import Brief
-from .web.requestlog import RequestLog
+from .web.middleware.access_log import RequestLog
+from .web.middleware.request_spans import trace_requests
+from .web.request_classes import keep
 from .web.server.intake import Limits
-from .web.serving import keep
-from .web.tracing import trace_requests
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +133,8 @@ def _log(error: DispatcherError) -> None:
 
 
 def _unavailable(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    told = document.of(CannotStart())
-    headers = [("Content-Type", document.PROBLEM_JSON), ("Retry-After", str(CannotStart.retry_after))]
+    told = problem_document.of(CannotStart())
+    headers = [("Content-Type", problem_document.PROBLEM_JSON), ("Retry-After", str(CannotStart.retry_after))]
     start_response(f"{told['status']} {told['title']}", headers)
     return [strict_json.pretty(told)]
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from pacifica.dispatcher.cli import main
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.errors import CannotStart
-from pacifica.dispatcher.web import document
+from pacifica.dispatcher.web import problem_document
 
 from ..processes import Processes, Running, free_port
 from ..services import POSTGRESQL, redis_database, server_url
@@ -135,7 +135,7 @@ def test_something_else_listens(town: Town, greeting: bytes) -> None:
 
 
 def test_the_server_is_there_and_cannot_start(town: Town) -> None:
-    body = strict_json.dumps(document.of(CannotStart()))
+    body = strict_json.dumps(problem_document.of(CannotStart()))
     with listening(f"HTTP/1.0 503 Service Unavailable\r\n\r\n{body}".encode()) as url:
         code, failed = town.doctor("elsewhere", "--url", url)
     assert code == 1

@@ -13,7 +13,7 @@ from pacifica.dispatcher.core.permissions import (
     parse_networks,
     within,
 )
-from pacifica.dispatcher.ratelimit import RateLimit
+from pacifica.dispatcher.web.auth.rate_limit import RateLimit
 
 
 @pytest.mark.parametrize("text", ["read", "dispatch:lab.*", "admin", "cancel:lab.[ab]"])

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from pacifica.dispatcher import rest
-from pacifica.dispatcher.web.routes import ACCESS
+from pacifica.dispatcher.web.auth.route_scopes import ACCESS
 
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 
 from pacifica.dispatcher.rest import Root
-from pacifica.dispatcher.web.openapi import Facts, handlers
+from pacifica.dispatcher.web.openapi.document import Facts, handlers
 
 from ..processes import Processes
 from .conftest import start_stack

@@ -169,9 +169,7 @@ def test_probes_are_not_told_and_all_lines_have_the_same_shape(told: Told) -> No
     told.line(request="after-probe")
     assert told.lines(request="probe") == []
     lines = [*told.lines()]
-    assert {"gunicorn.error", "celery.apps.worker", "pacifica.dispatcher.access"} <= {
-        line["logger"] for line in lines
-    }
+    assert {"gunicorn.error", "celery.apps.worker", "pacifica.dispatcher.access"} <= {line["logger"] for line in lines}
     assert set().union(*lines) <= set(KEYS)
     begin = {"time", "level", "logger", "process", "message"}
     assert all(begin <= line.keys() and re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", line["time"]) for line in lines)

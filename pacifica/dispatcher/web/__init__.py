@@ -1,1 +1,1 @@
-"""What every route of the HTTP door shares: the error shape, reading bodies, rendering jobs."""
+"""HTTP only: nothing here knows how a job is stored or run."""

@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from ...core import strict_json
 from ...logs import log_context
-from ..document import PROBLEM_JSON, members
-from ..headers import SECURITY, SERVER
+from ..problem_document import PROBLEM_JSON, members
+from ..security_headers import SECURITY, SERVER
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TOLD = {

@@ -20,7 +20,7 @@ from cheroot.server import HeaderReader, HTTPConnection
 from cheroot.wsgi import Gateway_10 as WSGIGateway_10
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
-from ..serving import keep
+from ..request_classes import keep
 from .answer import closing
 from .exchange import COMMON, Exchange, environment
 from .head import Head

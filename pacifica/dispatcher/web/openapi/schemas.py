@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.dispatch_options import Options
-from ..core.job import State
-from ..monitoring.health import VERDICTS
-from .body import KEY, MEMBERS
-from .render import TIMES
+from ...core.dispatch_options import Options
+from ...core.job import State
+from ...monitoring.health import VERDICTS
+from ..representations import TIMES
+from ..request.body import KEY, MEMBERS
 
 UUID: Mapping[str, Any] = {"type": "string", "format": "uuid"}
 _TEXT: Mapping[str, Any] = {"type": "string"}

@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 
 from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.registry import Registry, Shape, TaskSpec
-from pacifica.dispatcher.web.calls import MOST_SHAPES, batch_schemas, needs_arguments, task_schemas
-from pacifica.dispatcher.web.schemas import SCHEMAS
+from pacifica.dispatcher.web.openapi.schemas import SCHEMAS
+from pacifica.dispatcher.web.openapi.task_schemas import MOST_SHAPES, batch_schemas, needs_arguments, task_schemas
 
 
 def plain(a: int, b: str = "x") -> None: ...

@@ -6,8 +6,8 @@ from typing import Any
 import cherrypy
 import pytest
 
-from pacifica.dispatcher.web.dispatching import PathDispatcher
-from pacifica.dispatcher.web.serving import DispatcherApplication
+from pacifica.dispatcher.web.dispatcher import PathDispatcher
+from pacifica.dispatcher.web.request_classes import DispatcherApplication
 
 
 @cherrypy.expose

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..core.permissions import CANCEL, DISPATCH, READ
+from ...core.permissions import CANCEL, DISPATCH, READ
 
 
 class Rule(NamedTuple):

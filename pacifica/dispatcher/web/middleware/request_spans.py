@@ -6,10 +6,10 @@ from typing import Any
 
 import cherrypy
 
-from ..core.tracing import Tracing
-from .counting import template
-from .dispatching import target
-from .requestlog import Answer, WsgiApplication, shown
+from ...core.tracing import Tracing
+from ..dispatcher import target
+from .access_log import Answer, WsgiApplication, shown
+from .request_metrics import template
 
 
 def trace_requests(application: cherrypy.Application, tracing: Tracing) -> None:

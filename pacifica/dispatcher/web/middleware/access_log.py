@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 import cherrypy
 
-from ..config.settings import LoggingSettings
-from ..logs import log_context, logline
-from ..logs.setup import ACCESS, dress
-from .dispatching import target
+from ...config.settings import LoggingSettings
+from ...logs import log_context, logline
+from ...logs.setup import ACCESS, dress
+from ..dispatcher import target
 
 logger = logging.getLogger(ACCESS)
 

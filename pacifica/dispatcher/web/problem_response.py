@@ -8,7 +8,7 @@ from typing import Any
 import cherrypy
 
 from ..core import errors, strict_json
-from .document import PROBLEM_JSON, members, status_of
+from .problem_document import PROBLEM_JSON, members, status_of
 
 
 def respond_to_exception() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import cherrypy
 
-from ..monitoring.metrics.instruments import Counts
-from .openapi import METHODS
+from ...monitoring.metrics.instruments import Counts
+from ..openapi.document import METHODS
 
 NOWHERE, OTHER = "(none)", "(other)"
 """The labels of what has no route, and of methods that HTTP does not know."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import cherrypy
 
-from ..core import strict_json
-from ..core.errors import BadRequest, DispatcherError, MissingScope
-from ..core.permissions import DISPATCH, Caller
-from ..service.verbs import Asked
+from ...core import strict_json
+from ...core.errors import BadRequest, DispatcherError, MissingScope
+from ...core.permissions import DISPATCH, Caller
+from ...service.verbs import Asked
 from . import body
 
 NDJSON = "application/x-ndjson"

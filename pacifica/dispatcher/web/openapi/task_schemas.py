@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ..core.registry import Registry, Shape, TaskSpec
+from ...core.registry import Registry, Shape, TaskSpec
 from .schemas import CLOSED, DISPATCH, component, reference
 
 MOST_SHAPES = 8

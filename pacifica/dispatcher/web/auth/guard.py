@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import cherrypy
 
-from ..config.settings import AuthSettings
-from ..core.errors import (
+from ...config.settings import AuthSettings
+from ...core.errors import (
     BadId,
     Forbidden,
     ForeignHost,
@@ -20,14 +20,14 @@ from ..core.errors import (
     Unauthorized,
     UnknownJob,
 )
-from ..core.job import parse_uuid
-from ..core.permissions import ANYBODY, READ, Caller, is_loopback, within
-from ..logs import log_context
-from ..ratelimit import RateLimit
-from ..service.tokens import Tokens
-from ..service.verbs import Service
-from .routes import Rule, rule
-from .site import check_site
+from ...core.job import parse_uuid
+from ...core.permissions import ANYBODY, READ, Caller, is_loopback, within
+from ...logs import log_context
+from ...service.tokens import Tokens
+from ...service.verbs import Service
+from .rate_limit import RateLimit
+from .route_scopes import Rule, rule
+from .same_site import check_site
 
 FORWARDED = frozenset({"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"})
 """What a proxy adds: a request with one of these comes from elsewhere, whatever its address says."""

@@ -11,10 +11,10 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from ..core.registry import Registry, TaskSpec
-from .calls import batch_schemas, needs_arguments, task_schemas
-from .routes import rule
+from ...core.registry import Registry, TaskSpec
+from ..auth.route_scopes import rule
 from .schemas import ANSWERED, HEADERS, PARAMETERS, SCHEMAS, component, reference
+from .task_schemas import batch_schemas, needs_arguments, task_schemas
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

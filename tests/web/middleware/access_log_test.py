@@ -10,8 +10,8 @@ from cherrypy._cpwsgi import ExceptionTrapper
 from pacifica.dispatcher.core.tracing import RequestSpan, Untraced
 from pacifica.dispatcher.logs.formatters import FIELDS
 from pacifica.dispatcher.logs.setup import ACCESS
-from pacifica.dispatcher.web.requestlog import RequestLog, WsgiApplication, shown
-from pacifica.dispatcher.web.tracing import TracedRequests
+from pacifica.dispatcher.web.middleware.access_log import RequestLog, WsgiApplication, shown
+from pacifica.dispatcher.web.middleware.request_spans import TracedRequests
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events"}
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import cherrypy
 
-from ..core.errors import BadQuery
-from ..core.job import Job
-from ..service.waiting import Waiting
-from .server.intake import GONE
-from .site import check_place
+from ...core.errors import BadQuery
+from ...core.job import Job
+from ...service.waiting import Waiting
+from ..auth.same_site import check_place
+from ..server.intake import GONE
 
 MOST = 999_999
 """The most seconds that may be asked for; the setting ``wait_limit`` says how many are waited."""

@@ -12,9 +12,9 @@ from ..core.errors import BadQuery, BadRequest, TooManyWaiting
 from ..core.job import Event
 from ..core.permissions import EVERY_JOB, Reach
 from ..service.waiting import Waiting
-from . import render
-from .site import check_place
-from .waiting import Query
+from . import representations
+from .auth.same_site import check_place
+from .request.wait_preference import Query
 
 EVENTS = "text/event-stream"
 BEGIN = b"retry: 2000\nid: %d\n\n"
@@ -95,4 +95,4 @@ def _lines(begin: int | Event, events: Generator[int | Event]) -> Iterator[bytes
 
 
 def _message(event: Event) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (event.id, strict_json.dumps(render.event(event)).encode())
+    return b"id: %d\ndata: %s\n\n" % (event.id, strict_json.dumps(representations.event(event)).encode())

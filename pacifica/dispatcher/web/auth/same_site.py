@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..core.errors import CrossSite
+from ...core.errors import CrossSite
 
 
 def check_site(headers: Mapping[str, str], *, told: str = "change anything") -> None:

@@ -7,10 +7,11 @@ import cherrypy
 from ..monitoring import health
 from ..monitoring.monitor import Monitor
 from ..service.verbs import Service
-from . import openapi, pages, render
-from .caching import tagged
-from .openapi import Facts, operation
-from .render import JSON, TEXT, as_json, wanted
+from . import representations
+from .etag import tagged
+from .openapi import document, html
+from .openapi.document import Facts, operation
+from .representations import JSON, TEXT, as_json, wanted
 
 OPENMETRICS = "application/openmetrics-text"
 MEDIA = {
@@ -42,7 +43,7 @@ class Ready:
         """Whether jobs are accepted, and will be run: a verdict for each part that it takes; 503 when not."""
         seen = self._health.look()
         cherrypy.response.status = 200 if seen.ready else 503
-        return as_json(render.readiness(seen))
+        return as_json(representations.readiness(seen))
 
 
 @cherrypy.expose
@@ -80,7 +81,7 @@ class Openapi:
     def GET(self) -> bytes:
         """This document (OpenAPI 3.1)."""
         wanted(JSON)
-        return tagged(as_json(openapi.document(self._root, self._service.registry, self._facts)))
+        return tagged(as_json(document.document(self._root, self._service.registry, self._facts)))
 
 
 @cherrypy.expose
@@ -93,5 +94,5 @@ class Docs:
     @operation("/docs", {200: "text/html, ETag", 304: "ETag"}, headers=("If-None-Match",))
     def GET(self) -> bytes:
         """This document as a page to read."""
-        wanted(pages.HTML)
-        return tagged(pages.as_page(openapi.document(self._root, self._service.registry, self._facts)))
+        wanted(html.HTML)
+        return tagged(html.as_page(document.document(self._root, self._service.registry, self._facts)))

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import cherrypy
 from cherrypy.lib import httputil
 
-from ..core import strict_json
-from ..core.errors import BadQuery, BadRequest
+from ...core import strict_json
+from ...core.errors import BadQuery, BadRequest
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 import cherrypy
 
-from ..core import strict_json
-from ..core.dispatch_options import MOST_LABELS
-from ..core.errors import BadCursor, BadId, BadQuery
-from ..core.job import Job, State, micros, now, parse_uuid
-from ..core.job_filter import Filters, Place, Wanted
+from ...core import strict_json
+from ...core.dispatch_options import MOST_LABELS
+from ...core.errors import BadCursor, BadId, BadQuery
+from ...core.job import Job, State, micros, now, parse_uuid
+from ...core.job_filter import Filters, Place, Wanted
 
 PARAMETERS = ("task", "state", "label", "queue", "caller", "since", "until", "limit", "cursor")
 """What the query may hold; ``state`` and ``label`` may come several times."""

@@ -4,9 +4,9 @@ import re
 
 import cherrypy
 
-from ..core.permissions import Caller
-from ..logs import log_context
-from ..service.verbs import Request
+from ...core.permissions import Caller
+from ...logs import log_context
+from ...service.verbs import Request
 from . import body
 
 _TRACEPARENT = re.compile(

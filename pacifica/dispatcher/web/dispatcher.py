@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import cherrypy
 
 from ..core.errors import BadRequest, DispatcherError
-from .serving import Settled
+from .request_classes import Settled
 
 LONGEST_TARGET = 8000
 """Characters of a request target that are read (RFC 9110, section 4.1, recommends no less)."""

@@ -1,0 +1,1 @@
+"""Who may ask: the guard of every request, its scopes and limits."""

@@ -1,0 +1,1 @@
+"""What wraps every request: the access log, metrics and spans."""
