@@ -7,8 +7,8 @@ from itertools import islice
 
 import pytest
 
-from pacifica.dispatcher.cli.talking import Talk
-from pacifica.dispatcher.cli.watch import Told
+from pacifica.dispatcher.cli.commands.watch import Told
+from pacifica.dispatcher.cli.http_options import Talk
 from pacifica.dispatcher.client import (
     BatchItem,
     DispatcherClient,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import click
 
-from .exits import EPILOGUE
-from .lazy import Entry, LazyGroup
+from .exit_codes import EPILOGUE
+from .lazy_group import Entry, LazyGroup
 
 COMMANDS: Mapping[str, Mapping[str, Entry]] = {
     "Jobs": {
@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, Mapping[str, Entry]] = {
     },
     "Service": {
         "up": Entry(".up:up", "Start web server and worker on this machine, and try them."),
-        "doctor": Entry(".doctor:doctor", "Send one job all the way, and say what to do if it gets stuck."),
+        "doctor": Entry(".doctor.command:doctor", "Send one job all the way, and say what to do if it gets stuck."),
         "tasks": Entry(".service:tasks", "List what can be dispatched, or describe one task."),
         "openapi": Entry(".service:openapi", "Print the service's description of itself (OpenAPI 3.1)."),
     },

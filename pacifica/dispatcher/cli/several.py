@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from ..client import JobStatus, Refused
-from .exits import Exit
+from .exit_codes import Exit
 
 GRAVEST_FIRST = (Exit.REFUSED, Exit.TIMED_OUT, Exit.FAILED)
 

@@ -5,8 +5,8 @@ import json
 from pacifica.dispatcher.config.parser import example_ini
 from pacifica.dispatcher.config.settings import OPTIONS
 
-from ..processes import Processes
-from .conftest import Run
+from ...processes import Processes
+from ..conftest import Run
 
 
 def test_every_setting_is_shown_with_its_source_and_without_passwords(processes: Processes, run: Run) -> None:

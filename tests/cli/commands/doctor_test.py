@@ -18,9 +18,9 @@ from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.errors import CannotStart
 from pacifica.dispatcher.web import problem_document
 
-from ..processes import Processes, Running, free_port
-from ..services import POSTGRESQL, redis_database, server_url
-from .conftest import CODE
+from ...processes import Processes, Running, free_port
+from ...services import POSTGRESQL, redis_database, server_url
+from ..conftest import CODE
 
 DEAD = "amqp://127.0.0.1:1"
 BRIEFLY = ("--timeout", "1")

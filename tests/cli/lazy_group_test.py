@@ -11,7 +11,7 @@ import click
 import pytest
 
 from pacifica.dispatcher.cli import COMMANDS
-from pacifica.dispatcher.cli.lazy import Entry
+from pacifica.dispatcher.cli.lazy_group import Entry
 
 from ..processes import Processes
 from .conftest import CODE, Run
@@ -22,7 +22,7 @@ PROGRAM = Path(sys.executable).with_name("pacifica-dispatcher-cmd")
 def command_of(entry: Entry) -> click.Command:
     """The command itself."""
     module, _, attribute = entry.where.partition(":")
-    command: click.Command = getattr(importlib.import_module(module, "pacifica.dispatcher.cli"), attribute)
+    command: click.Command = getattr(importlib.import_module(module, "pacifica.dispatcher.cli.commands"), attribute)
     return command
 
 
@@ -48,8 +48,8 @@ def test_help_imports_no_command(processes: Processes) -> None:
     assert not modules & {"celery", "kombu", "peewee", "cherrypy", "rich", "requests", "pydantic"}
     assert {name for name in modules if name.startswith("pacifica.dispatcher.")} == {
         "pacifica.dispatcher.cli",
-        "pacifica.dispatcher.cli.exits",
-        "pacifica.dispatcher.cli.lazy",
+        "pacifica.dispatcher.cli.exit_codes",
+        "pacifica.dispatcher.cli.lazy_group",
         "pacifica.dispatcher.core",
         "pacifica.dispatcher.core.errors",
     }
@@ -80,7 +80,7 @@ def test_ctrl_c_ends_a_command_with_130(processes: Processes) -> None:
     held = "import os; os.mkfifo('held.ini')"
     processes.run("-c", held)
     command = processes.start("command", ["-X", "importtime", "-c", CODE, "token", "-c", "held.ini", "list"])
-    command.wait_until_it_says(r"pacifica\.dispatcher\.cli\.configured")
+    command.wait_until_it_says(r"pacifica\.dispatcher\.cli\.database_options")
     command.send(signal.SIGINT)
     assert command.wait() == 130
     assert "Traceback" not in command.output()

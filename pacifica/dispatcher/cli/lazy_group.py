@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..core.errors import DispatcherError
-from .exits import Exit, Failed, ending_of
+from .exit_codes import Exit, Failed, ending_of
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Why a file, and so standard output, takes no more."""
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._entries:
             return None
         module, _, attribute = self._entries[cmd_name].where.partition(":")
-        command: click.Command = getattr(importlib.import_module(module, __package__), attribute)
+        command: click.Command = getattr(importlib.import_module(module, f"{__package__}.commands"), attribute)
         return command
 
     def resolve_command(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .exits import Exit
+from ...exit_codes import Exit
 
 WIDTH = 13
 """Characters of the longest name of a stage."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.cli import arguments
+from pacifica.dispatcher.cli import dispatch_arguments
 from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.registry import TaskSpec
 
@@ -35,7 +35,7 @@ TEXT = st.one_of(
 @given(words=st.lists(TEXT, min_size=1, max_size=3))
 def test_what_a_url_would_say_is_what_is_sent(function: Callable[..., Any], words: list[str]) -> None:
     spec = TaskSpec("t", function)
-    sent = arguments.positional(spec.arguments_schema(), words)
+    sent = dispatch_arguments.positional(spec.arguments_schema(), words)
     try:
         told = spec.bind_text(words).args
     except BadArguments:
@@ -49,5 +49,5 @@ def test_arguments_by_name_are_read_in_the_same_way() -> None:
     def named(a: str, **rest: int) -> None: ...
 
     schema = TaskSpec("t", named).arguments_schema()
-    assert arguments.named(schema, {"a": "5", "b": "5"}) == {"a": "5", "b": 5}
-    assert arguments.named({}, {"a": "5", "b": "x"}) == {"a": 5, "b": "x"}
+    assert dispatch_arguments.named(schema, {"a": "5", "b": "5"}) == {"a": "5", "b": 5}
+    assert dispatch_arguments.named({}, {"a": "5", "b": "x"}) == {"a": 5, "b": "x"}

@@ -7,11 +7,11 @@ from pathlib import Path
 from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
-from .config.ini import Given, Name
-from .config.settings import OPTIONS
-from .config.value_kinds import mask_value
-from .core.errors import ConfigFault
-from .store.connections.connect import check_installed, sqlite_file
+from ..config.ini import Given, Name
+from ..config.settings import OPTIONS
+from ..config.value_kinds import mask_value
+from ..core.errors import ConfigFault
+from ..store.connections.connect import check_installed, sqlite_file
 
 
 def missing_parts(given: Mapping[Name, Given]) -> list[ConfigFault]:

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from ..config.load import load_settings
-from ..core import strict_json
-from ..core.errors import DatabaseUnavailable
-from ..migrations.schema import Schema, Step
-from ..store.database import Database
-from ..store.schema_diff import Difference, differences
-from .configured import config_option, configured_database
-from .exits import Exit, Unreachable
+from ...config.load import load_settings
+from ...core import strict_json
+from ...core.errors import DatabaseUnavailable
+from ...migrations.schema import Schema, Step
+from ...store.database import Database
+from ...store.schema_diff import Difference, differences
+from ..database_options import config_option, configured_database
+from ..exit_codes import Exit, Unreachable
 
 
 @click.command()

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from pacifica.dispatcher.cli import main
 
-from .conftest import Run
+from ..conftest import Run
 
 
 def test_a_token_is_made_listed_and_revoked(run: Run) -> None:

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..client import BatchItem, JobStatus, NotReachable, Problem, RemoteJob, State
-from . import lines, showing
-from .exits import Failed, Refused, Unreachable
-from .lines import Line
-from .options import NAMES, Pairs, options_of
-from .screen import print_json
-from .talking import Pair, Talk, talking_patiently
+from ...client import BatchItem, JobStatus, NotReachable, Problem, RemoteJob, State
+from .. import batch_file, output
+from ..batch_file import Line
+from ..exit_codes import Failed, Refused, Unreachable
+from ..http_options import Pair, Talk, talking_patiently
+from ..option_values import NAMES, Pairs, options_of
+from ..screen import print_json
 
 Advance = Callable[[int], None]
 
@@ -28,7 +28,7 @@ class Given(NamedTuple):
     """What the command line says of the file."""
 
     path: Path
-    defaults: lines.Defaults
+    defaults: batch_file.Defaults
     as_csv: bool
 
 
@@ -96,7 +96,7 @@ def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
       seq 1000 | jq -c '{task: "add", args: [., 1]}' | pacifica-dispatcher-cmd batch -
     """
     given = _given(file, said)
-    facts = lines.facts(file, given.defaults) if file.is_file() else None
+    facts = batch_file.facts(file, given.defaults) if file.is_file() else None
     key = said["key"] or (facts.key if facts else None)
     hint = " Run the same command again to go on." if key else ""
     with _bar(facts.lines if facts else None) as advance:
@@ -116,7 +116,7 @@ def _given(file: Path, said: Said) -> Given:
     as_csv = (said["form"] or file.suffix.lower().removeprefix(".")) == "csv"
     if as_csv and said["task"] is None:
         raise click.UsageError("CSV names the arguments, and not the task; say it with --task.")
-    return Given(file, lines.Defaults(said["task"], options_of(said["options"], said["labels"])), as_csv)
+    return Given(file, batch_file.Defaults(said["task"], options_of(said["options"], said["labels"])), as_csv)
 
 
 def _sent(talk: Talk, given: Given, key: str | None, advance: Advance, *, tell: bool) -> Iterator[Sent]:
@@ -146,12 +146,12 @@ def _opened(talk: Talk, given: Given) -> Iterator[Iterator[Line]]:
     schema = talk.client.task(task).arguments if given.as_csv and task else None
     with nullcontext(sys.stdin.buffer) if str(given.path) == "-" else given.path.open("rb") as source:
         if schema is None:
-            yield lines.ndjson(source, given.defaults)
+            yield batch_file.ndjson(source, given.defaults)
             return
         # What is not UTF-8 becomes lone surrogates, so that it is told by its line.
         text = TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
-            yield lines.comma_separated(text, given.defaults, schema)
+            yield batch_file.comma_separated(text, given.defaults, schema)
         finally:
             text.detach()
 
@@ -174,7 +174,7 @@ def _tell_job(talk: Talk, number: int, uuid: str, ended: JobStatus | None = None
     elif ended is None:
         click.echo(f"{number} {uuid}")
     else:
-        click.echo(f"{number} {uuid} {ended.state} {showing.shortened(showing.outcome(ended))}".rstrip())
+        click.echo(f"{number} {uuid} {ended.state} {output.shortened(output.outcome(ended))}".rstrip())
 
 
 def _tell_problem(talk: Talk, number: int, problem: Problem) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import click
 from rich.text import Text
 
-from ..client import JobEvent, TaskInfo
-from ..core import strict_json
-from . import showing
-from .screen import Screen, print_json, print_table
-from .talking import Talk, talking, talking_patiently
+from ...client import JobEvent, TaskInfo
+from ...core import strict_json
+from .. import output
+from ..http_options import Talk, talking, talking_patiently
+from ..screen import Screen, print_json, print_table
 
 
 @click.command()
@@ -101,5 +101,5 @@ def _tell(talk: Talk, screen: Screen, event: JobEvent) -> None:
     if talk.as_json:
         print_json(event.document)
     else:
-        cells = [cell for cell in showing.event(event) if cell]
+        cells = [cell for cell in output.event(event) if cell]
         screen.print(Text("  ").join(Text(cell) if isinstance(cell, str) else cell for cell in cells), soft_wrap=True)

@@ -11,12 +11,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..config.load import load_settings
-from ..core import strict_json
-from ..core.job import FINAL, State, now
-from ..store.purge import Bounds
-from ..upkeep.pruner import Retention
-from .configured import config_option, configured_database
+from ...config.load import load_settings
+from ...core import strict_json
+from ...core.job import FINAL, State, now
+from ...store.purge import Bounds
+from ...upkeep.pruner import Retention
+from ..database_options import config_option, configured_database
 from .token import Lifetime
 
 ENDED = tuple(state.value for state in State if state in FINAL)

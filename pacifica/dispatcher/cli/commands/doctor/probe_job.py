@@ -10,11 +10,11 @@ from typing import Any
 import requests
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
-from ..client.connection import Bearer
-from ..core import strict_json
-from .exits import Exit
-from .findings import Finding, bad, good, skipped
-from .premises import START_WORKER, Premises
+from ....client.connection import Bearer
+from ....core import strict_json
+from ...exit_codes import Exit
+from .checks import Finding, bad, good, skipped
+from .local_checks import START_WORKER, Premises
 
 ANSWER = 5.0
 """Seconds that the server may take for one answer."""

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.cli.exits import Refused
-from pacifica.dispatcher.cli.lines import Defaults, Facts, comma_separated, facts, ndjson
-from pacifica.dispatcher.cli.options import options_of
+from pacifica.dispatcher.cli.batch_file import Defaults, Facts, comma_separated, facts, ndjson
+from pacifica.dispatcher.cli.exit_codes import Refused
+from pacifica.dispatcher.cli.option_values import options_of
 from pacifica.dispatcher.client import BatchItem, Problem
 
 PLAIN = Defaults("add", {})

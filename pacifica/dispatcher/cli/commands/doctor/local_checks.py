@@ -4,17 +4,17 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ..app import DispatcherApp
-from ..config.file import find_sources
-from ..config.load import understand
-from ..config.value_kinds import mask_passwords
-from ..core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
-from ..delivery.broker_probe import answering_workers, broker_name, greet_broker
-from ..delivery.publisher import Depth
-from ..store.connections import driver_errors
-from ..store.connections.connect import check_installed, sqlite_file
-from ..store.connections.identity import product
-from .findings import Finding, bad, good, skipped
+from ....app import DispatcherApp
+from ....config.file import find_sources
+from ....config.load import understand
+from ....config.value_kinds import mask_passwords
+from ....core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
+from ....delivery.broker_probe import answering_workers, broker_name, greet_broker
+from ....delivery.publisher import Depth
+from ....store.connections import driver_errors
+from ....store.connections.connect import check_installed, sqlite_file
+from ....store.connections.identity import product
+from .checks import Finding, bad, good, skipped
 
 STAGES = ("configuration", "database", "schema", "broker")
 MEND: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from ..config.load import load_settings
 from ..config.settings import Settings
 from ..store.connections.connect import sqlite_file
 from ..store.database import Database
-from .exits import Unreachable
+from .exit_codes import Unreachable
 
 config_option = click.option(
     "-c",

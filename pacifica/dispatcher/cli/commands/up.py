@@ -16,14 +16,14 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ..app import DispatcherApp
-from ..config.load import load_settings
-from ..config.settings import Settings
-from ..core import strict_json
-from ..core.errors import DispatcherError
-from .children import Child, start
-from .configured import config_option
-from .exits import Failed
+from ...app import DispatcherApp
+from ...config.load import load_settings
+from ...config.settings import Settings
+from ...core import strict_json
+from ...core.errors import DispatcherError
+from ..database_options import config_option
+from ..exit_codes import Failed
+from ..processes import Child, start
 
 READY = 60.0
 """Seconds that server, worker and canary may take together."""

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import click
 
-from ..client import State
-from ..client.values import Filters
-from . import showing
-from .screen import print_json, print_table
-from .talking import Moment, Talk, talking
+from ...client import State
+from ...client.values import Filters
+from .. import output
+from ..http_options import Moment, Talk, talking
+from ..screen import print_json, print_table
 
 STATES = click.Choice([state.value for state in State], case_sensitive=False)
 
@@ -60,4 +60,4 @@ def search(talk: Talk, limit: int, everything: bool, **given: Any) -> None:  # n
         for job in jobs:
             print_json(job.document)
     else:
-        print_table(showing.COLUMNS, map(showing.row, jobs))
+        print_table(output.COLUMNS, map(output.row, jobs))

@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from ..client import BadToken
-from ..client.connection import Bearer
-from ..config.file import find_sources
-from ..core import strict_json
-from ..core.errors import ConfigError
-from .canary import Canary, Flight
-from .configured import config_option
-from .findings import Finding, remark, show, skipped
-from .premises import STAGES, Premises
-from .screen import print_json
+from ....client import BadToken
+from ....client.connection import Bearer
+from ....config.file import find_sources
+from ....core import strict_json
+from ....core.errors import ConfigError
+from ...database_options import config_option
+from ...screen import print_json
+from .checks import Finding, remark, show, skipped
+from .local_checks import STAGES, Premises
+from .probe_job import Canary, Flight
 
 DEFAULT_URL = "http://127.0.0.1:8050"
 DEFAULT_ARGS = {"add": [2, 2]}

@@ -6,16 +6,16 @@ from typing import Any, TypedDict, Unpack
 
 import click
 
-from ..client import JobStatus, RemoteJob, State, TimedOut
-from ..client import Refused as RefusedByServer
-from ..client.errors import NoResult
-from ..client.retries import Deadline
-from . import arguments, showing
-from .exits import Exit
-from .options import NAMES, Pairs, options_of
-from .screen import print_json, print_table
-from .several import Faults
-from .talking import Pair, Seconds, Talk, talking
+from ...client import JobStatus, RemoteJob, State, TimedOut
+from ...client import Refused as RefusedByServer
+from ...client.errors import NoResult
+from ...client.retries import Deadline
+from .. import dispatch_arguments, output
+from ..exit_codes import Exit
+from ..http_options import Pair, Seconds, Talk, talking
+from ..option_values import NAMES, Pairs, options_of
+from ..screen import print_json, print_table
+from ..several import Faults
 
 uuids = click.argument("uuids", metavar="UUID…", nargs=-1, required=True)
 one_uuid = click.argument("uuid", metavar="UUID")
@@ -84,8 +84,8 @@ def dispatch(talk: Talk, task: str, args: tuple[str, ...], **given: Unpack[Given
     schema = _arguments_of(talk, task)
     job = talk.client.dispatch_call(
         task,
-        arguments.positional(schema, args),
-        arguments.named(schema, dict(given["kwargs"])),
+        dispatch_arguments.positional(schema, args),
+        dispatch_arguments.named(schema, dict(given["kwargs"])),
         options=options_of(given["options"], given["labels"]),
         idempotency_key=given["key"],
     )
@@ -116,9 +116,9 @@ def status(talk: Talk, uuids: tuple[str, ...]) -> None:
             print_json(job.document)
     elif len(uuids) == 1:
         for job in jobs:
-            print_table((), showing.details(job))
+            print_table((), output.details(job))
     elif jobs:
-        print_table(showing.COLUMNS, map(showing.row, jobs))
+        print_table(output.COLUMNS, map(output.row, jobs))
     faults.end()
 
 
@@ -148,7 +148,7 @@ def result(talk: Talk, uuid: str, wait: float | None) -> None:
     if talk.as_json:
         print_json(told)
     else:
-        click.echo(showing.bare(told))
+        click.echo(output.bare(told))
 
 
 @click.command()
@@ -247,7 +247,7 @@ def _print_outcome(talk: Talk, job: RemoteJob, seconds: float) -> None:
         print_json(seen.document)
     told = RemoteJob(job.connection, job.uuid, seen).result()
     if not talk.as_json:
-        click.echo(showing.bare(told))
+        click.echo(output.bare(told))
 
 
 def _as_they_end(talk: Talk, faults: Faults, uuids: Iterable[str], deadline: Deadline) -> Iterator[JobStatus]:

@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import click
 
-from ..config.file import Sources, find_sources
-from ..config.ini import Name
-from ..config.load import understand
-from ..config.parser import example_ini
-from ..config.settings import OPTIONS
-from ..config.value_kinds import mask_value
-from ..core.errors import ConfigError, ConfigFault
-from ..preflight import missing_parts
-from .configured import config_option
-from .exits import Refused
-from .screen import print_json, print_table
+from ...config.file import Sources, find_sources
+from ...config.ini import Name
+from ...config.load import understand
+from ...config.parser import example_ini
+from ...config.settings import OPTIONS
+from ...config.value_kinds import mask_value
+from ...core.errors import ConfigError, ConfigFault
+from ..config_check import missing_parts
+from ..database_options import config_option
+from ..exit_codes import Refused
+from ..screen import print_json, print_table
 
 
 class Shown(NamedTuple):

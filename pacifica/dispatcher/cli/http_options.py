@@ -12,7 +12,7 @@ import click
 
 from ..client import ClientError, DispatcherClient, NoResult, NotReachable, Retries
 from ..client import TimedOut as TookTooLong
-from .exits import Failed, Refused, TimedOut, Unreachable
+from .exit_codes import Failed, Refused, TimedOut, Unreachable
 
 Command = Callable[..., None]
 SHORTLY = Retries(3)

@@ -9,12 +9,12 @@ from typing import Any
 import click
 from rich.live import Live
 
-from ..client import ClientError, JobStatus, State
-from . import showing
-from .exits import Failed
-from .screen import Screen, print_json, table_of
+from ...client import ClientError, JobStatus, State
+from .. import output
+from ..exit_codes import Failed
+from ..http_options import Talk, talking_patiently
+from ..screen import Screen, print_json, table_of
 from .search import filtering, filters_of
-from .talking import Talk, talking_patiently
 
 GATHER = 0.2
 """Seconds in which events are gathered, so that many of them are one look."""
@@ -109,7 +109,7 @@ def _shown(talk: Talk) -> Iterator[Callable[[Sequence[JobStatus]], None]]:
     screen = Screen()
     if screen.is_terminal and not talk.as_json:
         with Live(console=screen, auto_refresh=False) as live:
-            yield lambda jobs: live.update(table_of(showing.COLUMNS, map(showing.row, jobs)), refresh=True)
+            yield lambda jobs: live.update(table_of(output.COLUMNS, map(output.row, jobs)), refresh=True)
         return
     seen: dict[str, int] = {}
 
@@ -127,4 +127,4 @@ def _line(talk: Talk, job: JobStatus) -> None:
     if talk.as_json:
         print_json(job.document)
     else:
-        click.echo(f"{job.uuid}  {job.task}  {job.state}  {showing.shortened(showing.outcome(job))}".rstrip())
+        click.echo(f"{job.uuid}  {job.task}  {job.state}  {output.shortened(output.outcome(job))}".rstrip())

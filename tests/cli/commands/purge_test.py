@@ -15,8 +15,8 @@ from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
-from ..processes import Processes
-from ..store.conftest import a_job
+from ...processes import Processes
+from ...store.conftest import a_job
 
 COMMAND = ("-c", "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')", "purge")
 DAY = 86_400_000_000

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, cast
 
 from ..client import BatchItem, Options, Problem
 from ..core import strict_json
-from . import arguments
-from .exits import Refused
-from .options import merged
+from . import dispatch_arguments
+from .exit_codes import Refused
+from .option_values import merged
 
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
 """What ``surrogateescape`` makes of a byte that is none."""
@@ -108,7 +108,7 @@ def _item(
     if len(row) != len(header):
         return Problem.bad_item(f"The line has {len(row)} values; the first line names {len(header)}.")
     texts = {name: text for name, text in zip(header, row, strict=True) if text}
-    return defaults.item({"kwargs": arguments.named(schema, texts)})
+    return defaults.item({"kwargs": dispatch_arguments.named(schema, texts)})
 
 
 class Facts(NamedTuple):

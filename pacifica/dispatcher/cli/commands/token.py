@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from ..core.job import iso, now
-from ..service.tokens import Tokens
-from ..store.tokens import Token, TokenStore
-from .configured import config_option, prepared_database
-from .exits import Refused
-from .screen import print_json, print_table
+from ...core.job import iso, now
+from ...service.tokens import Tokens
+from ...store.tokens import Token, TokenStore
+from ..database_options import config_option, prepared_database
+from ..exit_codes import Refused
+from ..screen import print_json, print_table
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
