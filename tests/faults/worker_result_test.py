@@ -84,7 +84,7 @@ def test_a_report_that_cannot_be_stored_for_long_is_given_up_and_the_job_run_aga
     bench.until_run("a")
     with locked(bench):
         bench.let_go("a")
-        worker.wait_until_it_says("The next try comes")
+        worker.wait_until_it_says("Retrying in")
         worker.wait_until_it_says("its end as SUCCESS is given up")
     job = bench.ended(uuid)
     assert (job.state, job.result, job.attempt, len(bench.runs("a"))) == ("SUCCESS", "a", 2, 2)
@@ -98,7 +98,7 @@ def test_a_report_waits_for_a_database_that_comes_back(make_bench: Make) -> None
     bench.until_run("a")
     with locked(bench):
         bench.let_go("a")
-        worker.wait_until_it_says("The next try comes in 0.[2-9]")
+        worker.wait_until_it_says("Retrying in 0.[2-9]")
     job = bench.ended(uuid)
     assert (job.state, job.attempt, bench.history(uuid)) == ("SUCCESS", 1, ["PENDING", "STARTED", "SUCCESS"])
 

@@ -63,7 +63,7 @@ def test_two_transactions_in_each_others_way_are_both_carried_out_once(server: D
 def test_a_transaction_that_is_given_up_again_and_again_is_an_error_in_the_end(
     server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(database_module, "DEADLOCK_RETRIES", 2)
     tries: list[int] = []
 
     def change(_: peewee.Database) -> None:
@@ -99,7 +99,7 @@ def test_who_looks_for_what_is_not_there_keeps_nobody_from_writing_it(server: Da
 def test_ten_threads_with_a_key_for_each_request_are_never_in_each_others_way(
     server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "PAUSES", ())
+    monkeypatch.setattr(database_module, "DEADLOCK_RETRIES", 0)
     jobs = JobStore(server)
 
     def dispatch() -> list[str | None]:

@@ -2,11 +2,11 @@
 
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from typing import TypeVar
 
 import peewee
@@ -14,6 +14,7 @@ from playhouse.pool import MaxConnectionsExceeded
 
 from ..core.errors import DatabaseUnavailable
 from ..core.pausing import here
+from ..core.retry import backoff
 from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
 from .connections import driver_errors
@@ -29,8 +30,8 @@ UNREACHABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalEr
 
 Of a file that is damaged, or another program's, it raises plain ``DatabaseError``, the base of all of its others.
 """
-PAUSES = (0.01, 0.03, 0.1, 0.3)
-"""Seconds, at most, before each new try of a transaction that the server gave up for another's sake."""
+DEADLOCK_RETRIES = 4
+"""How often a transaction is run again that the server rolled back to resolve a deadlock."""
 PATIENCE_OF_A_LOOP = 0.05
 """Seconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
 SHORTEST_TURN = 0.5
@@ -114,7 +115,8 @@ class Database:
         """
         if here.host is not None:
             return here.host.elsewhere(lambda: self.write(change, durable=durable, alone=alone))
-        for pause in (*PAUSES, None):
+        pauses = backoff(0.01, 0.3, factor=3, jitter=1)
+        for pause in (*islice(pauses, DEADLOCK_RETRIES), None):
             try:
                 value = self._transact(change, alone=alone)
                 if durable and self.sqlite:
@@ -125,7 +127,7 @@ class Database:
                 if pause is None or not driver_errors.is_sacrifice(error):
                     self.on_failure(driver_errors.kind(error))
                     raise
-                time.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
+                time.sleep(pause)
             else:
                 return value
         raise AssertionError("unreachable")

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from ..core import failpoints, strict_json
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, Job, JobError, State, now
-from ..core.retry import patiently
+from ..core.retry import retry_while_unavailable
 from ..store.jobs import JobStore
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
             return result
         try:
             failpoints.reach("before-finish")
-            patiently(
+            retry_while_unavailable(
                 lambda: self._store(claim, result, state, traceback, request),
                 self.app.settings.dispatcher.report_patience,
             )

@@ -16,7 +16,7 @@ from ..core.dispatch_options import Options, options_of
 from ..core.errors import DatabaseUnavailable, PurgedJob
 from ..core.job import Claim, micros, now
 from ..core.registry import TaskSpec, plain_arguments
-from ..core.retry import patiently
+from ..core.retry import retry_while_unavailable
 from ..delivery.publisher import keep_headers
 from ..logs import log_context
 from ..service.verbs import Request, outgoing
@@ -157,7 +157,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
             )
 
         try:
-            return patiently(claim, float(app.settings.dispatcher.report_patience))
+            return retry_while_unavailable(claim, float(app.settings.dispatcher.report_patience))
         except DatabaseUnavailable as error:
             raise Reject(error, requeue=True) from error
 
