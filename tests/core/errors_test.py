@@ -51,6 +51,7 @@ SAMPLES = {
     "CannotStart": errors.CannotStart,
     "SchemaTooOld": lambda: errors.SchemaTooOld(1, 2),
     "SchemaTooNew": lambda: errors.SchemaTooNew(2, 1),
+    "SchemaUnknown": lambda: errors.SchemaUnknown("0002_more"),
     "MigrationFailed": lambda: errors.MigrationFailed("0002_more", "no such table" * 50, kept=True),
     "NoResult": lambda: errors.NoResult(UUID, "FAILURE", {"type": "ValueError", "message": "no"}),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.errors import MigrationFailed, SchemaTooNew, SchemaTooOld
+from pacifica.dispatcher.core.errors import MigrationFailed, SchemaTooNew, SchemaTooOld, SchemaUnknown
 from pacifica.dispatcher.migrations import schema
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
@@ -142,6 +142,25 @@ def test_the_next_version_finds_the_schema_too_old_and_this_one_then_finds_it_to
         with pytest.raises(SchemaTooNew, match=rf"version {NEWEST + 1}, .* than version {NEWEST}\."):
             wrong()
     assert "later" in described(database)
+
+
+@pytest.mark.parametrize("newest", [1, 4])
+def test_a_schema_of_a_development_version_is_refused_with_a_sentence(database: Database, newest: int) -> None:
+    names = ("0001_first_layout", "0002_purge_and_election", "0003_search_by_queue", "0004_narrow_indexes")
+    database.wait_until_up(1, 0.0)
+    values = ", ".join(f"('{name}', '2026-01-01')" for name in names[:newest])
+    run(database, "DELETE FROM schema_migration", f"INSERT INTO schema_migration (name, applied) VALUES {values}")
+    before = described(database)
+    assert database.schema().found == newest
+    for refused in (
+        lambda: database.wait_until_up(3, 60),
+        lambda: database.schema().check(),
+        database.sync,
+        lambda: database.sync(0),
+    ):
+        with pytest.raises(SchemaUnknown, match=r"development version.*0001_first_layout.*Use an empty database"):
+            refused()
+    assert described(database) == before
 
 
 def test_a_migration_that_fails_says_why_and_changes_nothing_where_the_database_can_undo_it(

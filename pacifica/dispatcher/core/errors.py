@@ -30,7 +30,8 @@ DispatcherError
 │   ├── BrokerUnavailable    the broker cannot be reached, or does not answer
 │   ├── SchemaMismatch       the database's tables are those of another version
 │   │   ├── SchemaTooOld     of an older one: dbsync mends it
-│   │   └── SchemaTooNew     of a newer one: installing that mends it
+│   │   ├── SchemaTooNew     of a newer one: installing that mends it
+│   │   └── SchemaUnknown    of a development version: no migration leads from it
 │   └── TooManyWaiting       as many requests wait or stream as the configuration allows
 ├── MigrationFailed          a step from one schema to the next cannot be made
 ├── MessageRefused           the broker is there, and does not take this message
@@ -368,6 +369,18 @@ class SchemaTooNew(SchemaMismatch):
             f"The database's schema is too new: it is version {found}, and this version of Pacifica Dispatcher knows "
             f"no other than version {expected}. Install the version that made it, or let that one go back: "
             f"pacifica-dispatcher-cmd dbsync --to {expected}."
+        )
+
+
+class SchemaUnknown(SchemaMismatch):
+    """A development version of this service, with other migrations, has made the tables."""
+
+    code = "schema-unknown"
+
+    def __init__(self, migration: str) -> None:
+        super().__init__(
+            f"The database's schema was made by a development version of Pacifica Dispatcher: this version does not "
+            f"have its migration {migration}. Use an empty database, or install the version that made this one."
         )
 
 

@@ -1,1 +1,1 @@
-"""The tables over time: one numbered file for each change, which states its own tables and no model of today."""
+"""The numbered steps of the schema; each states its own tables and imports no model, as models change later."""

@@ -1,7 +1,7 @@
-"""The layout of the service's first years: one table ``dispatchermodel``, a row for each job that had succeeded.
+"""The historical table ``dispatchermodel`` of the service's first years: one row for each job that succeeded.
 
-Its rows become jobs. The table itself stays as it is, so that nothing is lost and a way back needs nothing but
-the older service; whoever is sure may drop it.
+Its rows become jobs. The table itself is not changed, so that the older service can still use it; an administrator
+who no longer needs it may drop it.
 """
 
 import logging
@@ -20,39 +20,40 @@ logger = logging.getLogger(__name__)
 
 TABLE = "dispatchermodel"
 TASK = "unknown"
-"""The task of a job that the table names no task for: it can be searched for, and not be run again."""
+"""The task name of these jobs, as the table has none: they can be searched for, but not run again."""
 BATCH = 500
-"""Rows that are held in memory, and committed together where MySQL commits in between."""
-REPORTED = 10_000
+"""The number of rows in memory at a time; on MySQL each batch is a commit."""
+LOGGED_EVERY = 10_000
+"""The number of rows between two log lines."""
 Row = dict[str, Any]
 
 
 def take_over(db: peewee.Database, job: Model, event: Model) -> None:
-    """Store a SUCCESS job, with its event, for each row that has none; ``job`` and ``event`` are the tables' models.
+    """Store a SUCCESS job with its event for each row that has none yet; ``job`` and ``event`` are the models.
 
-    What was marked as deleted was to be seen no more, and is not taken over; nor is what has no UUID.
+    Rows that are marked as deleted, and rows without a UUID, are left out.
     """
     if not db.table_exists(TABLE):
         return
-    read = taken = deleted = nameless = 0
+    read = added = deleted = invalid = 0
     for rows in _batches(db):
-        seen = [row for row in rows if row[-1] is None]
-        jobs = [found for row in seen if (found := _as_job(row)) is not None]
-        taken += _store(db, jobs, job, event)
+        kept = [row for row in rows if row[-1] is None]
+        jobs = [found for row in kept if (found := _as_job(row)) is not None]
+        added += _store(db, jobs, job, event)
         read += len(rows)
-        deleted += len(rows) - len(seen)
-        nameless += len(seen) - len(jobs)
-        if read % REPORTED < BATCH:
-            logger.info("%d rows of %s are read.", read, TABLE)
+        deleted += len(rows) - len(kept)
+        invalid += len(kept) - len(jobs)
+        if read % LOGGED_EVERY < BATCH:
+            logger.info("Read %d rows of %s.", read, TABLE)
     logger.info(
-        "%d of %d rows of %s became jobs (left out: %d marked as deleted, %d without a UUID, %d that are jobs already)"
-        "; the table stays as it is.",
-        *(taken, read, TABLE, deleted, nameless, read - taken - deleted - nameless),
+        "%d of %d rows of %s became jobs (left out: %d marked as deleted, %d without a UUID, %d that are jobs already). "
+        "The table itself was not changed.",
+        *(added, read, TABLE, deleted, invalid, read - added - deleted - invalid),
     )
 
 
 def _batches(db: peewee.Database) -> Iterator[Sequence[Sequence[Any]]]:
-    """All rows, each read once: pages by their key."""
+    """Read all rows, in pages by key."""
     table = peewee.Table(TABLE)
     key, *others = (getattr(table.c, name) for name in ("uuid", "value", "created", "updated", "deleted"))
     query = table.select(key, *others).order_by(key).limit(BATCH).tuples()
@@ -65,11 +66,11 @@ def _batches(db: peewee.Database) -> Iterator[Sequence[Sequence[Any]]]:
 def _as_job(row: Sequence[Any]) -> Row | None:
     uuid, value, created, updated, _ = row
     try:
-        name = str(UUID(str(uuid)))  # PeeWee wrote hexadecimal digits where the database has no UUIDs.
+        name = str(UUID(str(uuid)))  # PeeWee wrote 32 hexadecimal digits where the database has no UUID type.
     except ValueError:
-        logger.warning("A row of %s is left behind: %.80r is not a UUID.", TABLE, uuid)
+        logger.warning("A row of %s is left out: %.80r is not a UUID.", TABLE, uuid)
         return None
-    began = _moment(created) or _moment(updated) or 0
+    start = _micros(created) or _micros(updated) or 0
     return {
         "uuid": name,
         "task": TASK,
@@ -79,15 +80,15 @@ def _as_job(row: Sequence[Any]) -> Row | None:
         "attempt": 1,
         "max_attempts": 1,
         "result": _as_json(value),
-        "created": began,
-        "started": began,
-        "finished": max(_moment(updated) or 0, began),
+        "created": start,
+        "started": start,
+        "finished": max(_micros(updated) or 0, start),
         "version": 1,
     }
 
 
-def _moment(value: Any) -> int | None:
-    """Microseconds; SQLite holds a time as text."""
+def _micros(value: Any) -> int | None:
+    """The time in microseconds; SQLite stores it as text."""
     if isinstance(value, datetime):
         return micros(value)
     try:
@@ -97,7 +98,7 @@ def _moment(value: Any) -> int | None:
 
 
 def _as_json(text: Any) -> str | None:
-    """JSON as the rows hold it; what is none becomes a string, and null is NULL."""
+    """The value as the JSON text of a job row: text that is not JSON becomes a string, and null becomes NULL."""
     if text is None:
         return None
     try:
@@ -108,11 +109,11 @@ def _as_json(text: Any) -> str | None:
 
 
 def _store(db: peewee.Database, rows: Sequence[Row], job: Model, event: Model) -> int:
-    """Store those that are not there, and count them; one commit."""
+    """Store, in one commit, the rows that are not jobs yet; returns how many."""
     with db.atomic():
         uuids = [row["uuid"] for row in rows]
-        there = {uuid for (uuid,) in job.select(job.uuid).where(job.uuid.in_(uuids)).tuples().execute(db)}
-        new = {row["uuid"]: row for row in rows if row["uuid"] not in there}
+        present = {uuid for (uuid,) in job.select(job.uuid).where(job.uuid.in_(uuids)).tuples().execute(db)}
+        new = {row["uuid"]: row for row in rows if row["uuid"] not in present}
         if new:
             job.insert_many(list(new.values())).execute(db)
             events = [{"job": row["uuid"], "at": row["finished"], "kind": row["state"]} for row in new.values()]

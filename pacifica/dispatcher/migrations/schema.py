@@ -1,4 +1,4 @@
-"""Which schema a database has, which one this version needs, and the steps from one to the other."""
+"""The schema version of a database, the version that this service needs, and the steps between them."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,24 +10,24 @@ from typing import NamedTuple
 import peewee
 from playhouse.migrations import Runner
 
-from ..core.errors import DatabaseUnavailable, MigrationFailed, SchemaTooNew, SchemaTooOld
+from ..core.errors import DatabaseUnavailable, MigrationFailed, SchemaTooNew, SchemaTooOld, SchemaUnknown
 from ..dialect import is_mysql, is_sqlite
 from .historical import TABLE as HISTORICAL
 
 FOLDER = Path(__file__).parent
-"""Where the migrations are. The schema's version is the number of the last of them, and is written nowhere else."""
+"""The folder of the migrations. The number of the last file is the schema version; it is written nowhere else."""
 HISTORY = "schema_migration"
-"""PeeWee's table of what has been applied."""
+"""The table in which PeeWee records the applied migrations."""
 LOCK = 0x70616369
-"""The PostgreSQL advisory lock under which the schema is changed."""
-PATIENCE = 60
-"""Seconds that MySQL waits for another process that changes the schema."""
+"""The number of the PostgreSQL advisory lock that is held while the schema changes."""
+LOCK_TIMEOUT = 60
+"""Seconds to wait on MySQL for another process that is changing the schema."""
 FAULTS = (peewee.ProgrammingError, peewee.IntegrityError, peewee.DataError, peewee.NotSupportedError, ValueError)
-"""What a statement of a migration raises that no later try would mend."""
+"""Errors of a migration that would occur again if it were repeated."""
 
 
 class Step(NamedTuple):
-    """One migration to walk, ``up`` or down."""
+    """One migration to apply (``up``) or to revert."""
 
     name: str
     up: bool
@@ -35,29 +35,33 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Schema:
-    """The version of a database's schema (0: none that it remembers), and the version that this service needs.
+    """The schema version of a database (0: no migration is recorded), and the version that this service needs.
 
-    ``pending`` are the migrations that it lacks. ``untouched``: it holds nothing, or only what an
-    interrupted creation has left, so that the tables may be created without anybody being asked.
+    ``pending`` are the migrations to apply. ``unknown`` are applied migrations that this version does not have,
+    although it has later ones or others of the same number. ``untouched``: the database is empty, or holds only
+    the remains of an interrupted creation, so that the service may create the tables without asking.
     """
 
     found: int
     expected: int
     pending: Sequence[str]
+    unknown: Sequence[str]
     untouched: bool
 
     @property
     def too_new(self) -> bool:
-        """Whether a newer version of this service has changed it."""
+        """Whether a newer version of this service has changed the schema."""
         return self.found > self.expected
 
     @property
     def current(self) -> bool:
-        """Whether it is exactly the one that this service needs."""
-        return not self.pending and not self.too_new
+        """Whether the schema is exactly the one that this service needs."""
+        return not (self.pending or self.unknown or self.too_new)
 
     def check(self) -> None:
-        """Raise ``SchemaTooNew`` or ``SchemaTooOld`` unless it is current."""
+        """Raise ``SchemaUnknown``, ``SchemaTooNew`` or ``SchemaTooOld`` unless the schema is current."""
+        if self.unknown:
+            raise SchemaUnknown(self.unknown[0])
         if self.too_new:
             raise SchemaTooNew(self.found, self.expected)
         if self.pending:
@@ -65,36 +69,41 @@ class Schema:
 
 
 def read(db: peewee.Database) -> Schema:
-    """The schema of a database; costs two small reads when it is current."""
+    """Read the schema of a database; costs two small reads when it is current."""
     rows = _runner(db).status()
     applied = [row.idx for row in rows if row.applied]
+    expected = max(row.idx for row in rows if row.path)
     return Schema(
         found=max(applied, default=0),
-        expected=max(row.idx for row in rows if row.path),
+        expected=expected,
         pending=[row.name for row in rows if not row.applied],
+        unknown=[row.name for row in rows if not row.path and row.idx <= expected],
         untouched=not applied and _is_untouched(db),
     )
 
 
 def create(db: peewee.Database) -> None:
-    """Create the tables of an untouched database; raises ``SchemaTooOld`` or ``SchemaTooNew`` for another version's.
-
-    It looks again when it has the schema for itself, as another process may be creating it.
-    """
-    if not (seen := read(db)).too_new and not seen.current:
+    """Create the tables of an untouched database; raises ``SchemaMismatch`` if they are those of another version."""
+    schema = read(db)
+    if schema.pending:
         with alone(db):
-            seen = read(db)
-            if seen.untouched:
+            schema = read(db)  # Again, as another process may have been creating them.
+            if schema.untouched:
                 walk(db, steps(db))
                 return
-    seen.check()
+    schema.check()
 
 
 def steps(db: peewee.Database, target: int | None = None) -> list[Step]:
-    """The steps to the version ``target`` (the newest); raises ``SchemaTooNew`` when a step is not of this version."""
+    """The steps to the version ``target`` (default: the newest).
+
+    Raises ``SchemaTooNew`` or ``SchemaUnknown`` when this version does not have a migration that was applied.
+    """
     rows = _runner(db).status()
     newest = max(row.idx for row in rows if row.path)
     target = newest if target is None else target
+    if unknown := [row.name for row in rows if not row.path and row.idx <= newest]:
+        raise SchemaUnknown(unknown[0])
     down = [row for row in reversed(rows) if row.applied and row.idx > target]
     if any(row.path is None for row in down):
         raise SchemaTooNew(down[0].idx, newest)
@@ -102,26 +111,28 @@ def steps(db: peewee.Database, target: int | None = None) -> list[Step]:
     return [Step(row.name, up=False) for row in down] + [Step(row.name, up=True) for row in up]
 
 
-def walk(db: peewee.Database, way: Sequence[Step], tell: Callable[[Step, float], None] = lambda *_: None) -> None:
-    """Walk the steps, and ``tell`` of each with its seconds; raises ``MigrationFailed``. Inside ``alone``."""
+def walk(
+    db: peewee.Database, path: Sequence[Step], on_step: Callable[[Step, float], None] = lambda *_: None
+) -> None:
+    """Take the steps, inside ``alone``, and call ``on_step`` with each and its seconds; raises ``MigrationFailed``."""
     runner = _runner(db)
-    for step in way:
+    for step in path:
         begin = time.monotonic()
         try:
             (runner.up if step.up else runner.down)(step.name)
         except FAULTS as error:
             raise MigrationFailed(step.name, str(error), kept=is_mysql(db)) from error
-        tell(step, time.monotonic() - begin)
+        on_step(step, time.monotonic() - begin)
 
 
 @contextmanager
 def alone(db: peewee.Database) -> Iterator[None]:
-    """Have the schema for oneself, in one transaction where the database has any for that (MySQL has not)."""
+    """Exclude other processes that change the schema; one transaction, except on MySQL, which has none for DDL."""
     if is_mysql(db):
         with _named_lock(db):
             yield
     else:
-        with db.atomic():  # On SQLite it is immediate, and a lock by itself.
+        with db.atomic():  # On SQLite an immediate transaction is a lock by itself.
             if not is_sqlite(db):
                 db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             yield
@@ -129,10 +140,10 @@ def alone(db: peewee.Database) -> Iterator[None]:
 
 @contextmanager
 def _named_lock(db: peewee.Database) -> Iterator[None]:
-    """MySQL's lock for a connection; its names are the whole server's, and end at 64 characters."""
+    """Hold a lock of MySQL; a lock's name is valid for the whole server, and has at most 64 characters."""
     name = "MD5(CONCAT('pacifica-dispatcher-schema ', DATABASE()))"
-    if db.execute_sql(f"SELECT GET_LOCK({name}, {PATIENCE})").fetchone() != (1,):
-        raise DatabaseUnavailable("Another process is changing the schema; try again when it has ended.")
+    if db.execute_sql(f"SELECT GET_LOCK({name}, {LOCK_TIMEOUT})").fetchone() != (1,):
+        raise DatabaseUnavailable("Another process is changing the schema. Try again when it has finished.")
     try:
         yield
     finally:
@@ -145,6 +156,6 @@ def _runner(db: peewee.Database) -> Runner:
 
 
 def _is_untouched(db: peewee.Database) -> bool:
-    """The history's table is the first one that is made; without it, tables of ours are of a time before it."""
-    there = set(db.get_tables())
-    return HISTORICAL not in there and (HISTORY in there or "job" not in there)
+    """Whether no table was made before migrations were recorded: the history is the first table that is created."""
+    present = set(db.get_tables())
+    return HISTORICAL not in present and (HISTORY in present or "job" not in present)

@@ -1,4 +1,4 @@
-"""What migrations do to tables. All of it may be repeated: MySQL keeps what an interrupted migration has done."""
+"""The steps of migrations. Each can be repeated, as MySQL keeps the changes of an interrupted migration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from playhouse.migrate import SchemaMigrator, migrate
 from ..dialect import PartialIndex, SequenceField, is_mysql, is_sqlite
 
 Model = Any
-"""A model's class; PeeWee's types do not know the manager of its schema."""
+"""A model class; PeeWee's type hints lack its schema manager."""
 
 
 def create(db: peewee.Database, models: Sequence[Model]) -> None:
-    """Create each table, or what is missing of it: columns that may be empty or have a default, and indexes."""
+    """Create each table, or the parts that it lacks: columns that are nullable or have a default, and indexes."""
     for model in models:
         with db.bind_ctx([model]):
             if db.table_exists(model._meta.table_name):
@@ -25,21 +25,15 @@ def create(db: peewee.Database, models: Sequence[Model]) -> None:
 
 
 def create_partial_index(db: peewee.Database, table: str, name: str, index: PartialIndex) -> None:
-    """Create the index unless it is there."""
+    """Create the index unless it exists."""
     if name in _index_names(db, table):
         return
     columns = index.on_mysql if is_mysql(db) else f"{index.columns}) WHERE ({index.where.sql}"
     db.execute_sql(f"CREATE INDEX {name} ON {table} ({columns})")
 
 
-def drop_index(db: peewee.Database, table: str, name: str) -> None:
-    """Drop the index if it is there."""
-    if name in _index_names(db, table):
-        migrate(SchemaMigrator.from_database(db).drop_index(table, name))
-
-
 def drop(db: peewee.Database, models: Sequence[Model]) -> None:
-    """Drop the tables with all that they hold."""
+    """Drop the tables with all their rows."""
     with db.bind_ctx(models):
         for model in models:
             model.drop_table(safe=True)
@@ -53,9 +47,9 @@ def _complete(db: peewee.Database, model: Model) -> None:
         if field.column_name not in present:
             migrate(migrator.add_column(table, field.column_name, field))
     if is_mysql(db):
-        _give_collation(db, table)
+        _set_collation(db, table)
     elif is_sqlite(db) and isinstance(model._meta.primary_key, SequenceField):
-        _give_sequence(db, model)
+        _add_autoincrement(db, model)
 
 
 def _create_indexes(db: peewee.Database, model: Model) -> None:
@@ -72,8 +66,8 @@ def _index_names(db: peewee.Database, table: str) -> set[str]:
     return {index.name for index in db.get_indexes(table)}
 
 
-def _give_collation(db: peewee.Database, table: str) -> None:
-    """Texts are compared byte by byte, as on the other databases."""
+def _set_collation(db: peewee.Database, table: str) -> None:
+    """Make MySQL compare text byte by byte, as the other databases do."""
     found = db.execute_sql(
         "SELECT table_collation FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s",
         (table,),
@@ -82,8 +76,8 @@ def _give_collation(db: peewee.Database, table: str) -> None:
         db.execute_sql(f"ALTER TABLE `{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 
 
-def _give_sequence(db: peewee.Database, model: Model) -> None:
-    """Make the table anew, as SQLite learns of AUTOINCREMENT only when a table is made."""
+def _add_autoincrement(db: peewee.Database, model: Model) -> None:
+    """Recreate the table: SQLite cannot add AUTOINCREMENT to an existing one."""
     table = model._meta.table_name
     made = db.execute_sql("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
     if "AUTOINCREMENT" in made[0].upper():

@@ -123,6 +123,8 @@ def _as_text(schema: Schema, found: list[Difference], *, usable: bool) -> str:
 
 
 def _verdict(schema: Schema, found: list[Difference], *, usable: bool) -> str:
+    if schema.unknown:
+        return "It is of a development version: use an empty database, or install the version that made this one."
     if schema.untouched:
         return "The database is empty; whatever starts first creates the tables, as dbsync does."
     if schema.pending:

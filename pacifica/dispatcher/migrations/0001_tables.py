@@ -1,10 +1,10 @@
-"""The first layout of this service, for an empty database, one of its time without a history, or the historical one."""
+"""All tables, for an empty database, a database without a migration history, or one with the historical table."""
 
 from typing import Any
 
 import peewee
 
-from pacifica.dispatcher.dialect import KEY_LENGTH, LongTextField, PartialIndex, SequenceField
+from pacifica.dispatcher.dialect import KEY_LENGTH, Compact, LongTextField, PartialIndex, SequenceField
 from pacifica.dispatcher.migrations import historical, tables
 
 STATES = "'PENDING', 'STARTED', 'RETRY', 'SUCCESS', 'FAILURE', 'REVOKED'"
@@ -137,20 +137,41 @@ class Token(peewee.Model):
         table_name = "token"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token)
+class Tombstone(peewee.Model):
+    job = peewee.BinaryUUIDField(primary_key=True)
+    hour = peewee.IntegerField()
+
+    class Meta:
+        table_name = "tombstone"
+        schema_manager_class = Compact
+
+
+class Election(peewee.Model):
+    duty = peewee.CharField(32, primary_key=True)
+    holder = peewee.CharField(36)
+    beat = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "election"
+
+
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election)
 STARTED = peewee.SQL("state = 'STARTED'")
-WAITING = peewee.SQL("state IN ('PENDING', 'RETRY')")
+WAITING = "state IN ('PENDING', 'RETRY')"
+IS_SENT = peewee.SQL(f"{WAITING} AND due IS NULL AND published IS NOT NULL")
+MAY_EXPIRE = peewee.SQL(f"{WAITING} AND expires IS NOT NULL")
 INDEXES = {
     "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
     "job_holder": PartialIndex("holder", STARTED, "state, holder"),
-    "job_sent": PartialIndex("task, queue, published, due", WAITING, "state, task, queue, published, due"),
-    "job_expires": PartialIndex("expires", WAITING, "state, expires"),
+    "job_sent": PartialIndex("task, queue, published, due", IS_SENT, "state, task, queue, published, due"),
+    "job_expires": PartialIndex("expires", MAY_EXPIRE, "state, expires"),
     "job_caller": PartialIndex("caller, created, uuid", peewee.SQL("caller <> ''"), "caller, created, uuid"),
+    "job_queue": PartialIndex("queue, created, uuid", peewee.SQL("queue IS NOT NULL"), "queue, created, uuid"),
 }
 
 
 def up(_: Any, db: peewee.Database) -> None:
-    """Create what is missing, and take the rows of the historical layout over."""
+    """Create the tables and indexes that are missing, and turn the rows of the historical table into jobs."""
     tables.create(db, MODELS)
     for name, index in INDEXES.items():
         tables.create_partial_index(db, "job", name, index)
@@ -158,5 +179,5 @@ def up(_: Any, db: peewee.Database) -> None:
 
 
 def down(_: Any, db: peewee.Database) -> None:
-    """Drop all that is of this service; the table of the historical layout has never been touched."""
+    """Drop all tables of this service; the historical table stays as it was."""
     tables.drop(db, MODELS)
