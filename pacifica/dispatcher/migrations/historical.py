@@ -46,8 +46,8 @@ def take_over(db: peewee.Database, job: Model, event: Model) -> None:
         if read % LOGGED_EVERY < BATCH:
             logger.info("Read %d rows of %s.", read, TABLE)
     logger.info(
-        "%d of %d rows of %s became jobs (left out: %d marked as deleted, %d without a UUID, %d that are jobs already). "
-        "The table itself was not changed.",
+        "%d of %d rows of %s became jobs (left out: %d marked as deleted, %d without a UUID, %d that are jobs already)"
+        ". The table itself was not changed.",
         *(added, read, TABLE, deleted, invalid, read - added - deleted - invalid),
     )
 

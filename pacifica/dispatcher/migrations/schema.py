@@ -111,9 +111,7 @@ def steps(db: peewee.Database, target: int | None = None) -> list[Step]:
     return [Step(row.name, up=False) for row in down] + [Step(row.name, up=True) for row in up]
 
 
-def walk(
-    db: peewee.Database, path: Sequence[Step], on_step: Callable[[Step, float], None] = lambda *_: None
-) -> None:
+def walk(db: peewee.Database, path: Sequence[Step], on_step: Callable[[Step, float], None] = lambda *_: None) -> None:
     """Take the steps, inside ``alone``, and call ``on_step`` with each and its seconds; raises ``MigrationFailed``."""
     runner = _runner(db)
     for step in path:
