@@ -5,13 +5,14 @@ looks after everything. Every move is guarded by the row, so that two at once do
 """
 
 import logging
-import threading
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable
 from ..core.job import now
+from ..core.periodic_thread import PeriodicThread
 from ..store.jobs import JobStore
 from ..store.outbox import Kind, Outbox
 from ..store.workers import WorkerStore
@@ -111,23 +112,21 @@ class Upkeep:
         self._observer = Observer(lease)
         self._next_count = 0.0
         self._next_survey = 0.0
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._began = -math.inf
+        self._thread = PeriodicThread("upkeep", self.turn, doing="doing the upkeep", interval=self._pause)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread, and leave the upkeep to another process at once."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(self._interval + 5)
+        self._thread.stop(self._interval + 5)
         self._election.resign()
 
     def turn(self) -> None:
         """Look after everything if that is this process's part; else watch, so as to know when it becomes that."""
+        self._began = time.monotonic()
         if self._try(self._election.won):
             self.round()
         else:
@@ -138,16 +137,16 @@ class Upkeep:
         end = time.monotonic() + 0.8 * self._interval
         for duty in (self._rescue, self._survey, self._end_expired, self._send_again, self._forget_keys):
             self._try(duty)
-        self._try(lambda: self._retention.work(end, self._stopping.wait))
+        self._try(lambda: self._retention.work(end, self._thread.pause))
 
-    def _run(self) -> None:
-        pause = self._interval
-        while not self._stopping.wait(pause):
-            begin = time.monotonic()
-            self.turn()
-            left = begin + self._interval - time.monotonic()
-            # Where others were held up with this one, their beats must come before its second look.
-            pause = left if left > 0 else self._interval
+    def _pause(self) -> float:
+        """The seconds until the next turn, which begins one interval after the last one.
+
+        After a turn that took longer, the pause is a whole interval: other processes may have been held up, too,
+        and their heartbeats must be written before this one looks a second time.
+        """
+        left = self._began + self._interval - time.monotonic()
+        return left if left > 0 else self._interval
 
     @staticmethod
     def _try(duty: Callable[[], Value]) -> Value | None:

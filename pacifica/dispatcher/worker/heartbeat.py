@@ -5,12 +5,12 @@ lets go of a child process, or of the interpreter for long, does not look like d
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection
 
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Held, now
+from ..core.periodic_thread import PeriodicThread
 from ..store.jobs import JobStore
 from ..store.workers import WorkerStore
 
@@ -44,24 +44,23 @@ class Lease:
         self._holder = holder
         self._name = name
         self._beat_every = seconds / 3
-        self._look_every = min(LOOK, self._beat_every)
+        self._beaten = 0.0
         self._running = running
         self._stop_job = stop_job
         self._missing: set[Held] = set()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        interval = min(LOOK, self._beat_every)
+        # Without this thread a worker that lives would be declared dead.
+        self._thread = PeriodicThread("lease", self._look, doing="renewing the lease", interval=interval)
 
     def start(self) -> None:
         """Register the worker, then renew its lease in a thread; raises ``DatabaseUnavailable``."""
         self._workers.beat(self._holder, self._name, at=now())
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._beaten = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread, put back what is still held, and sign off; the worker runs nothing any more."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(self._look_every + 5)
+        self._thread.stop(LOOK + 5)
         try:
             for uuid, token in self._workers.held(self._holder, limit=HELD):
                 self._jobs.lose(uuid, token=token, reason="its worker was stopped", at=now())
@@ -69,21 +68,13 @@ class Lease:
         except DatabaseUnavailable as error:
             logger.warning("This worker cannot sign off, and will be found dead: %s", error)
 
-    def _run(self) -> None:
-        beaten = time.monotonic()
-        while not self._stopping.wait(self._look_every):
-            try:
-                if time.monotonic() >= beaten + self._beat_every:
-                    self._workers.beat(self._holder, self._name, at=now())
-                    beaten = time.monotonic()
-                self._reconcile()
-                for uuid in self._workers.to_cancel(self._holder):
-                    self._stop_job(uuid)
-            except DatabaseUnavailable as error:
-                logger.warning("The lease is not renewed: %s", error)
-            except Exception:
-                # Without this thread a worker that lives would be taken for dead, over and over.
-                logger.exception("The lease is not renewed, for a reason that nobody has thought of.")
+    def _look(self) -> None:
+        if time.monotonic() >= self._beaten + self._beat_every:
+            self._workers.beat(self._holder, self._name, at=now())
+            self._beaten = time.monotonic()
+        self._reconcile()
+        for uuid in self._workers.to_cancel(self._holder):
+            self._stop_job(uuid)
 
     def _reconcile(self) -> None:
         """Put back what the record says is running here and is not, in two looks at the same claim.
