@@ -20,7 +20,7 @@ from pacifica.dispatcher.config.settings import (
     RetentionSettings,
     Settings,
 )
-from pacifica.dispatcher.config.value_kinds import mask_value, whole_number
+from pacifica.dispatcher.config.value_kinds import whole_number
 from pacifica.dispatcher.core.errors import ConfigError
 from pacifica.dispatcher.core.permissions import Grant
 
@@ -408,19 +408,6 @@ def test_a_password_is_never_shown(before: str, after: str) -> None:
 def test_a_masked_url_still_shows_its_user_host_and_database() -> None:
     (fault,) = faults(environ={"PEEWEE_URL": "postgres://jobs:secret@db.example.org:5432/dispatcher"})
     assert "= postgres://jobs:***@db.example.org:5432/dispatcher: " in fault
-
-
-@pytest.mark.parametrize(
-    ("urls", "shown"),
-    [
-        ("amqp://u:pw@h//;redis://:pw2@h", "amqp://u:***@h//;redis://:***@h"),
-        ("redis://h:6379/0;amqp://u:p;w@h/v", "redis://h:6379/0;amqp://u:***@h/v"),
-        ("sentinel://:p@w@a:1;sentinel://:pw@b:2", "sentinel://:***@a:1;sentinel://:***@b:2"),
-    ],
-)
-def test_of_several_brokers_each_is_masked_by_itself(urls: str, shown: str) -> None:
-    assert mask_value("broker_url", urls) == shown
-    assert mask_value("redis_password", urls) == "***"
 
 
 def test_the_representation_of_settings_shows_no_url() -> None:

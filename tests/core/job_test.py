@@ -1,5 +1,6 @@
 """The words of a job: its states, its times, its ids."""
 
+import os
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,6 +15,7 @@ from pacifica.dispatcher.core.job import FINAL, WAITING, State, iso, micros, new
 
 BARE = "0192f0c17c1e7b609f3e2b1a6d0c4e5f"
 CANONICAL = "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"
+RANDOM_BITS = (1 << 62) - 1
 
 
 def test_three_states_are_final_and_two_are_waiting() -> None:
@@ -48,6 +50,20 @@ def test_threads_never_make_the_same_id_and_each_ones_ids_are_in_order() -> None
         thread.join()
     assert len({uuid for own in made for uuid in own}) == 8000
     assert all(own == sorted(own) for own in made)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_forked_process_does_not_repeat_the_random_bits_of_ids() -> None:
+    new_uuid()
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writing, new_uuid().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    of_child, of_parent = UUID(os.read(reading, 36).decode()), UUID(new_uuid())
+    os.close(reading)
+    os.close(writing)
+    assert of_child.int & RANDOM_BITS != of_parent.int & RANDOM_BITS
 
 
 def test_ids_stay_in_order_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:

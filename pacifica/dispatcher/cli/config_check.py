@@ -9,8 +9,8 @@ from kombu.connection import Connection
 
 from ..config.ini import Given, Name
 from ..config.settings import OPTIONS
-from ..config.value_kinds import mask_value
 from ..core.errors import ConfigFault
+from ..core.redaction import mask_value
 from ..store.connections.connect import check_installed, sqlite_file
 
 

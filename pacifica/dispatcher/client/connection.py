@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ..core import strict_json
+from ..core.redaction import without_login
 from .errors import BadAddress, BadAnswer, BadToken, BadValue, NotReachable, Refused, TimedOut
 from .retries import Deadline, Retries, asked_pause
 from .values import Problem
@@ -65,7 +66,7 @@ class Connection:
         self, url: str, token: str | None, timeout: float, session: requests.Session | None, retries: Retries
     ) -> None:
         self.url = _base(url)
-        self._shown = _shown(self.url)
+        self._shown = without_login(self.url)
         self.retries = retries
         self._auth = Bearer(token)
         self._timeout = timeout
@@ -177,7 +178,7 @@ class Connection:
         return Problem.of(document, answer.status_code)
 
     def _bad(self, answer: requests.Response, told: str) -> BadAnswer:
-        where = _shown(answer.url).partition("?")[0]
+        where = without_login(answer.url).partition("?")[0]
         return BadAnswer(f"{where} answered {answer.status_code}; {told}.")
 
 
@@ -189,15 +190,8 @@ def _base(url: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment:
-        raise BadAddress(f"{_shown(url)!r} is not the URL of a service; one looks like http://127.0.0.1:8050.")
+        raise BadAddress(f"{without_login(url)!r} is not the URL of a service; one looks like http://127.0.0.1:8050.")
     return url.rstrip("/")
-
-
-def _shown(url: str) -> str:
-    """The URL without what may be a password before the host."""
-    scheme, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _new_session() -> requests.Session:

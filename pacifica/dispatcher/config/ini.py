@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..core.errors import ConfigFault
-from .value_kinds import mask_passwords
+from ..core.redaction import mask_passwords
 
 _MARK = "\0"
 """What stands in for a bad line begins with it, or a repeated section ends with it."""

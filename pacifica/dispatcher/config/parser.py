@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import ConfigError, ConfigFault
+from ..core.redaction import mask_passwords, mask_value
 from .ini import Given, IniText, Name, PlaceFault, read_ini
 from .settings import (
     ENVIRONMENT,
@@ -23,7 +24,6 @@ from .settings import (
     RetentionSettings,
     Settings,
 )
-from .value_kinds import mask_passwords, mask_value
 
 _KINDS = {Name(option.section, option.key): option.kind for option in OPTIONS}
 

@@ -13,27 +13,6 @@ from ..core.permissions import parse_grants, parse_networks
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_CONFIDENTIAL = r"""\w*(?:pas+w|pwd|secret|token)\w*["']?\s*[=:]\s*"""
-_SAME_URL = r"(?!;(?:amqps?|pyamqp|librabbitmq|rediss?|sentinel|database)[+\w]*://)"
-"""Not at the end of a URL in a list of brokers; a ``;`` alone may be of a password."""
-_SECRETS = (
-    re.compile(rf"^({_CONFIDENTIAL}).*()", re.IGNORECASE | re.DOTALL),
-    re.compile(rf"""({_CONFIDENTIAL})(?:"(?:\\.|[^"\\])*"?|[^&\s]+)()""", re.IGNORECASE),
-    re.compile(rf"(//(?:{_SAME_URL}[^:])*:)(?:{_SAME_URL}.)*(@)", re.DOTALL),
-    re.compile(rf"(:)(?!//)(?:{_SAME_URL}.)*(@)", re.DOTALL),
-)
-
-
-def mask_passwords(text: str) -> str:
-    """The text with ``***`` for whatever may be a password in it: rather too much than too little."""
-    for secret in _SECRETS:
-        text = secret.sub(r"\1***\2", text)
-    return text
-
-
-def mask_value(key: str, text: str) -> str:
-    """The value of a setting in the same way; the setting's name may say that it is one."""
-    return mask_passwords(f"{key} = {text}").removeprefix(f"{key} = ")
 
 
 @dataclass(frozen=True)

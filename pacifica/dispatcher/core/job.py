@@ -12,6 +12,7 @@ SUCCESS, FAILURE and REVOKED are final: no move leads out of them. A STARTED job
 is claimed again as the next attempt, so STARTED may follow STARTED.
 """
 
+import os
 import re
 import threading
 import time
@@ -21,7 +22,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from . import draws
 from .errors import BadId
 
 
@@ -216,6 +216,6 @@ _clock = _Clock()
 def new_uuid() -> str:
     """A UUID of version 7 (RFC 9562, section 6.2, method 3): it sorts by time, strictly so within a process."""
     ticks = _clock.tick()
-    tail = int.from_bytes(draws.take(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
+    tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
     number = (ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | tail
     return _canonical(f"{number:032x}")

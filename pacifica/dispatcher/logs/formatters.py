@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from .redaction import MASK, mask, may_hold_a_secret, names_a_secret
+from ..core.redaction import MASK, mask, may_hold_a_secret, names_a_secret
 
 FIELDS = "_pacifica_fields"
 """The attribute of a record that holds its fields: ``logger.info(text, extra={FIELDS: {"job": uuid}})``.

@@ -4,11 +4,11 @@ A request binds it where it comes in, a worker where a job begins; what is learn
 """
 
 import logging
+import os
 import re
 from contextvars import ContextVar, Token
 from typing import Any
 
-from ..core import draws
 from .formatters import FIELDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@~-]{0,127}", re.ASCII)
@@ -42,7 +42,7 @@ def current() -> dict[str, Any]:
 
 def request_id(given: str | None) -> str:
     """The id that a client gives, where it is one short printable token, else a new one."""
-    return given if given is not None and _TOKEN.fullmatch(given) else draws.take(8).hex()
+    return given if given is not None and _TOKEN.fullmatch(given) else os.urandom(8).hex()
 
 
 class Context(logging.Filter):

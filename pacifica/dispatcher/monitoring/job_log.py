@@ -11,7 +11,8 @@ from typing import Any
 
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, Job, JobError, Outgoing, State
-from ..logs import log_context, logline
+from ..logs import log_context
+from ..logs.formatters import FIELDS
 from ..store.idempotency import Key
 from ..store.jobs import JobStore
 from ..store.outbox import Outbox
@@ -43,7 +44,7 @@ def tell(event: str, **fields: Any) -> None:
     level = LEVELS.get(event, logging.INFO)
     if logger.isEnabledFor(level):
         told = {key: value for key, value in fields.items() if value is not None}
-        logline.write(logger, level, "job %s", event, **{"event": event, **told})
+        logger.log(level, "job %s", event, extra={FIELDS: {"event": event, **told}})
 
 
 class ToldJobs(JobStore):

@@ -13,7 +13,8 @@ from urllib.parse import unquote
 import cherrypy
 
 from ...config.settings import LoggingSettings
-from ...logs import log_context, logline
+from ...logs import log_context
+from ...logs.formatters import FIELDS
 from ...logs.setup import ACCESS, dress
 from ..dispatcher import target
 
@@ -80,7 +81,7 @@ class Line:
             }
             if answer.broken:
                 fields["cut"] = True
-            logline.write(logger, level, "%s %s %d", method, path, self.status, **fields)
+            logger.log(level, "%s %s %d", method, path, self.status, extra={FIELDS: fields})
         log_context.unbind(self._bound)
 
 

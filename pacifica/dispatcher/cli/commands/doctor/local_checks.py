@@ -7,8 +7,8 @@ from pathlib import Path
 from ....app import DispatcherApp
 from ....config.file import find_sources
 from ....config.load import understand
-from ....config.value_kinds import mask_passwords
 from ....core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
+from ....core.redaction import mask_passwords
 from ....delivery.broker_probe import answering_workers, broker_name, greet_broker
 from ....delivery.publisher import Depth
 from ....store.connections import driver_errors
