@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from .config.ini import PlaceFault
 from .config.settings import Settings
 from .core import failpoints
-from .core.argument_limits import ArgumentLimits
+from .core.arguments import ArgumentLimits
 from .core.errors import (
     BrokerUnavailable,
     ConfigError,
@@ -24,7 +24,7 @@ from .core.errors import (
     MessageRefused,
     SchemaMismatch,
 )
-from .core.job import Outgoing, new_uuid, now
+from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
 from .delivery.database_transport import DRIVER
@@ -33,7 +33,7 @@ from .delivery.relay import Relay
 from .monitoring.health import Health
 from .monitoring.job_log import ToldJobs, ToldOutbox
 from .monitoring.tracer import tracing
-from .service.event_feed import Feed
+from .service.event_feed import EventFeed
 from .service.tokens import Tokens
 from .service.verbs import Service
 from .service.waiting import Waiting
@@ -204,9 +204,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return Relay(self.outbox, broker.publish, broker.greet, interval=own.relay_interval, batch=own.relay_batch)
 
     @cached_property
-    def feed(self) -> Feed:
+    def feed(self) -> EventFeed:
         """Tells waiting requests of what has happened."""
-        return Feed(HistoryStore(self.database), self.settings.dispatcher.waiters)
+        return EventFeed(HistoryStore(self.database), self.settings.dispatcher.waiters)
 
     @cached_property
     def monitor(self) -> "Monitor":
@@ -248,7 +248,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         self.relay.on_publish = counts.published
         self.monitor.begin()
 
-    def send_now(self, job: Outgoing) -> None:
+    def send_now(self, job: OutboxEntry) -> None:
         """Publish in the calling thread; what the broker does not take now stays in the outbox, which is no error."""
         try:
             self.publisher.publish([job])
@@ -256,7 +256,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         except (BrokerUnavailable, DatabaseUnavailable, MessageRefused) as error:
             logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
 
-    def _service(self, hand_over: Callable[[Outgoing], None], count: Callable[[str, str], object]) -> Service:
+    def _service(self, hand_over: Callable[[OutboxEntry], None], count: Callable[[str, str], object]) -> Service:
         own = self.settings.dispatcher
         return Service(
             registry=self.registry,

@@ -9,7 +9,7 @@ import cherrypy
 
 from .config.settings import AuthSettings
 from .core.dispatch_options import parse_options
-from .core.errors import NoResult, NothingValid
+from .core.errors import EndedWithoutResult, NothingValid
 from .core.job import Job, State, parse_uuid
 from .core.permissions import READ
 from .monitoring.monitor import Monitor
@@ -148,7 +148,7 @@ class Status:
     def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
         wanted(JSON)
         wanted_jobs = search_query.filters(query), search_query.place(query), search_query.limit(query)
-        found, more = self._service.search(*wanted_jobs, caller_of().reach(READ))
+        found, more = self._service.search(*wanted_jobs, caller_of().visibility(READ))
         return as_json(
             {"jobs": [representations.job(job) for job in found], "next": search_query.following(query, found, more)}
         )
@@ -216,8 +216,8 @@ class AllEvents:
         media, place = wanted(JSON, sse.EVENTS), sse.place(after)
         most = sse.limit(limit)
         if media == sse.EVENTS:
-            return sse.told(self._service.waiting, place, reach=caller_of().reach(READ))
-        events, place = self._service.waiting.page(place or 0, most, caller_of().reach(READ))
+            return sse.told(self._service.waiting, place, visibility=caller_of().visibility(READ))
+        events, place = self._service.waiting.page(place or 0, most, caller_of().visibility(READ))
         following = f"/events?after={place}&limit={most}"
         return as_json({"events": [representations.event(event) for event in events], "next": following})
 
@@ -263,7 +263,7 @@ class Result:
             return as_json(representations.job(job)) if media == JSON else as_text(job.state.value)
         if job.state is not State.SUCCESS:
             told = {"type": job.error.type, "message": job.error.message} if job.error else None
-            raise NoResult(job.uuid, job.state.value, told)
+            raise EndedWithoutResult(job.uuid, job.state.value, told)
         return as_json(job.result) if media == JSON else as_text(representations.bare(job.result))
 
 

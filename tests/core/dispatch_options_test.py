@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.core.dispatch_options import Options, parse_options
+from pacifica.dispatcher.core.dispatch_options import DispatchOptions, parse_options
 from pacifica.dispatcher.core.errors import BadOptions
 from pacifica.dispatcher.core.job import iso, micros
 
@@ -16,7 +16,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def test_no_options_are_fine() -> None:
     made = parse_options({})
-    assert made == Options()
+    assert made == DispatchOptions()
     assert (made.start(MOMENT), made.end(MOMENT)) == (None, None)
 
 

@@ -53,7 +53,7 @@ SAMPLES = {
     "SchemaTooNew": lambda: errors.SchemaTooNew(2, 1),
     "SchemaUnknown": lambda: errors.SchemaUnknown("0002_more"),
     "MigrationFailed": lambda: errors.MigrationFailed("0002_more", "no such table" * 50, kept=True),
-    "NoResult": lambda: errors.NoResult(UUID, "FAILURE", {"type": "ValueError", "message": "no"}),
+    "EndedWithoutResult": lambda: errors.EndedWithoutResult(UUID, "FAILURE", {"type": "ValueError", "message": "no"}),
 }
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from pacifica.dispatcher.core.permissions import (
-    ANYBODY,
+    ANONYMOUS,
     EVERY_JOB,
     Caller,
     Grant,
-    Reach,
+    Visibility,
     is_loopback,
     parse_grant,
     parse_networks,
@@ -36,30 +36,30 @@ def test_a_grant_covers_its_scope_and_tasks_and_admin_covers_all() -> None:
     assert lab.may("read", "add")
     assert not lab.may("cancel")
     assert not lab.may("admin")
-    assert all(ANYBODY.may(scope, "add") and ANYBODY.may_all(scope) for scope in ("read", "dispatch", "cancel"))
+    assert all(ANONYMOUS.may(scope, "add") and ANONYMOUS.may_all(scope) for scope in ("read", "dispatch", "cancel"))
 
 
-def test_own_reaches_only_the_callers_jobs_and_never_all() -> None:
+def test_own_visibility_covers_only_the_callers_jobs() -> None:
     own = Caller("token:own", (Grant("admin"),), own=True)
-    assert own.reach("cancel").covers("add", "token:own")
-    assert not own.reach("cancel").covers("add", "token:other")
-    assert not own.reach("cancel").covers("add", "")
+    assert own.visibility("cancel").covers("add", "token:own")
+    assert not own.visibility("cancel").covers("add", "token:other")
+    assert not own.visibility("cancel").covers("add", "")
     assert not own.may_all("read")
     assert not Caller("x", (Grant("read", "lab.*"),)).may_all("read")
 
 
-def test_a_reach_is_the_sum_of_the_grants_that_hold_the_scope() -> None:
+def test_visibility_is_the_sum_of_the_grants_that_hold_the_scope() -> None:
     caller = Caller("x", (Grant("read", "lab.*"), Grant("read", "[am]??"), Grant("cancel"), Grant("admin", "sleep")))
-    reach = caller.reach("read")
-    assert [task for task in ("lab.greet", "add", "mul", "sleep", "fail", "LAB.x") if reach.covers(task, "y")] == [
+    visibility = caller.visibility("read")
+    assert [task for task in ("lab.greet", "add", "mul", "sleep", "fail", "LAB.x") if visibility.covers(task, "y")] == [
         "lab.greet",
         "add",
         "mul",
         "sleep",
     ]
-    assert caller.reach("cancel") == EVERY_JOB
-    assert caller.reach("dispatch").tasks == ("sleep",)
-    assert not Reach(()).covers("add", "")
+    assert caller.visibility("cancel") == EVERY_JOB
+    assert caller.visibility("dispatch").tasks == ("sleep",)
+    assert not Visibility(()).covers("add", "")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.core.job import Outgoing
+from pacifica.dispatcher.core.job import OutboxEntry
 from pacifica.dispatcher.delivery.message_template import LIMIT, Stencils, cut, likeness
 
 UUID, OTHER = "01a20e35-add4-7939-8278-113335150592", "01a20e35-af01-7f0e-84cc-de0ebaf6f238"
@@ -34,36 +34,37 @@ def test_no_stencil_is_made_of_a_job_whose_id_is_a_word_of_its_message() -> None
 
 
 def test_jobs_are_alike_whose_messages_differ_in_words_of_the_same_lengths() -> None:
-    job = Outgoing(UUID, "add", version=3, headers={"request_id": "abc"}, created=5)
+    job = OutboxEntry(UUID, "add", version=3, headers={"request_id": "abc"}, created=5)
     kind, words = likeness(job, OWN)
     assert words == [UUID.encode(), b"abc"]
-    assert likeness(Outgoing(OTHER, "add", headers={"request_id": "xyz"}), OWN)[0] == kind
+    assert likeness(OutboxEntry(OTHER, "add", headers={"request_id": "xyz"}), OWN)[0] == kind
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Outgoing(OTHER, "mul"),
-        Outgoing(OTHER, "add", queue="q"),
-        Outgoing(OTHER, "add", priority=3),
-        Outgoing(OTHER, "add", retries=1),
-        Outgoing("a-step", "add"),
-        Outgoing(OTHER, "add", headers={"request_id": "abc"}),
-        Outgoing(OTHER, "add", headers={"traceparent": "abc"}),
-        Outgoing(OTHER, "add", headers={"traceparent": "abc", "request_id": "abc"}),
-        Outgoing(OTHER, "add", headers={"request_id": "abcd"}),
+        OutboxEntry(OTHER, "mul"),
+        OutboxEntry(OTHER, "add", queue="q"),
+        OutboxEntry(OTHER, "add", priority=3),
+        OutboxEntry(OTHER, "add", retries=1),
+        OutboxEntry("a-step", "add"),
+        OutboxEntry(OTHER, "add", headers={"request_id": "abc"}),
+        OutboxEntry(OTHER, "add", headers={"traceparent": "abc"}),
+        OutboxEntry(OTHER, "add", headers={"traceparent": "abc", "request_id": "abc"}),
+        OutboxEntry(OTHER, "add", headers={"request_id": "abcd"}),
     ],
 )
-def test_jobs_are_not_alike_whose_messages_differ_otherwise(other: Outgoing) -> None:
-    assert likeness(other, OWN)[0] not in (None, likeness(Outgoing(UUID, "add"), OWN)[0])
-    same = Outgoing(UUID, "add", headers={"request_id": "xyz"})
+def test_jobs_are_not_alike_whose_messages_differ_otherwise(other: OutboxEntry) -> None:
+    assert likeness(other, OWN)[0] not in (None, likeness(OutboxEntry(UUID, "add"), OWN)[0])
+    same = OutboxEntry(UUID, "add", headers={"request_id": "xyz"})
     assert (likeness(other, OWN)[0] == likeness(same, OWN)[0]) == (other.headers == {"request_id": "abc"})
 
 
 @pytest.mark.parametrize(
-    "job", [Outgoing(UUID, "add", expires=5), Outgoing(UUID, "add", headers={"root_id": UUID, "request_id": "abc"})]
+    "job",
+    [OutboxEntry(UUID, "add", expires=5), OutboxEntry(UUID, "add", headers={"root_id": UUID, "request_id": "abc"})],
 )
-def test_a_job_that_expires_or_is_part_of_a_workflow_is_like_no_other(job: Outgoing) -> None:
+def test_a_job_that_expires_or_is_part_of_a_workflow_is_like_no_other(job: OutboxEntry) -> None:
     assert likeness(job, OWN)[0] is None
 
 

@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
-from pacifica.dispatcher.core.job import Outgoing, new_uuid
+from pacifica.dispatcher.core.job import OutboxEntry, new_uuid
 from pacifica.dispatcher.delivery import publisher, rabbitmq_confirms
 from pacifica.dispatcher.delivery.publisher import Publisher
 from pacifica.dispatcher.worker.bootsteps import USUAL_BODIES
@@ -52,9 +52,9 @@ def opened_publisher(url: str, **settings: Any) -> Iterator[Publisher]:
         yield made
 
 
-def a_message(queue: str | None = None) -> Outgoing:
+def a_message(queue: str | None = None) -> OutboxEntry:
     """What the outbox holds of a job."""
-    return Outgoing(new_uuid(), "nothing", queue=queue)
+    return OutboxEntry(new_uuid(), "nothing", queue=queue)
 
 
 def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
@@ -103,7 +103,7 @@ def celerys_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs whose message was made by Celery and is no copy of another one."""
     made: list[str] = []
 
-    def send(app: Any, producer: Any, job: Outgoing, route: Any, send: Any = publisher.send) -> None:
+    def send(app: Any, producer: Any, job: OutboxEntry, route: Any, send: Any = publisher.send) -> None:
         made.append(job.uuid)
         send(app, producer, job, route)
 
@@ -123,10 +123,10 @@ def taken(url: str, queue: str, **options: Any) -> list[Any]:
     return found
 
 
-def some_jobs(number: int, names: Sequence[str] = (), **told: Any) -> list[Outgoing]:
+def some_jobs(number: int, names: Sequence[str] = (), **told: Any) -> list[OutboxEntry]:
     """Jobs of one kind, each with words of its own in the headers of these names."""
     return [
-        Outgoing(new_uuid(), "nothing", headers={key: secrets.token_hex(8) for key in names} or None, **told)
+        OutboxEntry(new_uuid(), "nothing", headers={key: secrets.token_hex(8) for key in names} or None, **told)
         for _ in range(number)
     ]
 
@@ -166,7 +166,10 @@ def test_a_message_that_is_copied_is_the_one_that_celery_makes(
 
 def test_a_message_has_no_header_that_says_nothing(rabbitmq_url: str, name: str) -> None:
     says = {"shadow": "other", "time_limit": 3, "group_index": 0, "replaced_task_nesting": 1}
-    plain, told = some_jobs(1, ["request_id"], queue=name)[0], Outgoing(new_uuid(), "nothing", queue=name, headers=says)
+    plain, told = (
+        some_jobs(1, ["request_id"], queue=name)[0],
+        OutboxEntry(new_uuid(), "nothing", queue=name, headers=says),
+    )
     with opened_publisher(rabbitmq_url) as made:
         made.publish([plain, told])
     (_, _, _, said, _, _), (_, _, _, more, _, _) = taken(rabbitmq_url, name)

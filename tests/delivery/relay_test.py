@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
-from pacifica.dispatcher.core.job import Event, Job, Outgoing, State, new_uuid, now
+from pacifica.dispatcher.core.job import Event, Job, OutboxEntry, State, new_uuid, now
 from pacifica.dispatcher.delivery import relay as relay_module
 from pacifica.dispatcher.delivery.relay import Relay
 from pacifica.dispatcher.service.verbs import outgoing
@@ -43,7 +43,7 @@ class FakeBroker:
         if self.away:
             raise BrokerUnavailable("The broker cannot be reached (test).")
 
-    def publish(self, jobs: Sequence[Outgoing]) -> None:
+    def publish(self, jobs: Sequence[OutboxEntry]) -> None:
         self.tries += 1
         if self.away:
             raise BrokerUnavailable("The broker cannot be reached (test).")
@@ -329,7 +329,7 @@ def test_a_message_that_was_refused_as_its_queue_was_gone_is_sent_at_the_second_
     job = bench.accept()
     publish = bench.broker.publish
 
-    def refuse_once(jobs: Sequence[Outgoing]) -> None:
+    def refuse_once(jobs: Sequence[OutboxEntry]) -> None:
         if bench.broker.tries == 0:
             bench.broker.tries += 1
             raise MessageRefused("No queue.")
@@ -359,7 +359,7 @@ def test_an_error_that_nobody_has_thought_of_does_not_end_the_relay(
 ) -> None:
     take, tries = Outbox.take, []
 
-    def fail_once(outbox: Outbox, **options: Any) -> list[Outgoing]:
+    def fail_once(outbox: Outbox, **options: Any) -> list[OutboxEntry]:
         tries.append(1)
         if len(tries) == 1:
             raise ZeroDivisionError
@@ -376,14 +376,14 @@ def test_however_much_is_handed_over_the_sweeps_have_their_turn(bench: Bench) ->
     relay = bench.relay(batch=5, start=False)
     plenty = threading.Event()
 
-    def publish(jobs: Sequence[Outgoing]) -> None:
+    def publish(jobs: Sequence[OutboxEntry]) -> None:
         bench.broker.publish(jobs)
         if not plenty.is_set():
-            relay.hand_over(Outgoing(new_uuid(), "add", created=now()))
+            relay.hand_over(OutboxEntry(new_uuid(), "add", created=now()))
 
     relay._publish = publish
     relay.start()
-    relay.hand_over(Outgoing(new_uuid(), "add", created=now()))
+    relay.hand_over(OutboxEntry(new_uuid(), "add", created=now()))
     job = bench.accept(100_000)
     try:
         eventually(lambda: bench.published(job))

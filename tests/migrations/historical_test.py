@@ -9,7 +9,7 @@ import pytest
 
 from pacifica.dispatcher.core.errors import SchemaTooOld
 from pacifica.dispatcher.core.job import Job, State, iso
-from pacifica.dispatcher.core.job_filter import Filters
+from pacifica.dispatcher.core.job_filter import JobFilter
 from pacifica.dispatcher.migrations import historical
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
@@ -79,7 +79,7 @@ def test_every_row_becomes_a_job_that_has_succeeded(database_url: str) -> None:
             events = HistoryStore(database).between(0, 10**6, 9, job.uuid)
             assert [(event.kind, event.at) for event in events] == [("SUCCESS", job.finished)]
         assert jobs.get(dashed(gone)) is None
-        first = page(database, Filters(), None, 4)
+        first = page(database, JobFilter(), None, 4)
         assert [job.uuid for job in first] == sorted((dashed(name) for name in spelled), reverse=True)[:4]
         assert historical_rows(database) == before
 
@@ -115,7 +115,7 @@ def test_a_sync_that_is_killed_in_the_middle_is_repeated_and_two_at_once_do_no_h
         with pytest.raises(SchemaTooOld):
             database.wait_until_up(1, 0.0)
         all_at_once(database, [database.sync, database.sync])
-        jobs = page(database, Filters(), None, 20)
+        jobs = page(database, JobFilter(), None, 20)
         assert sorted(job.uuid for job in jobs) == sorted(map(dashed, names))
         events = HistoryStore(database)
         assert [len(events.between(0, 10**6, 9, job.uuid)) for job in jobs] == [1] * len(names)

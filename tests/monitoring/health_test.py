@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.core.job import now
-from pacifica.dispatcher.core.ttl_cache import Remembered
+from pacifica.dispatcher.core.ttl_cache import TtlCache
 from pacifica.dispatcher.monitoring import health
 from pacifica.dispatcher.monitoring.health import Census, Health, Readiness, Workers
 from pacifica.dispatcher.store.database import Database
@@ -145,7 +145,7 @@ def test_without_its_database_it_is_not_ready_and_says_why(tmp_path: Path) -> No
 
 def test_many_who_ask_share_one_look() -> None:
     looks: list[int] = []
-    kept = Remembered(lambda: looks.append(1) or len(looks), 60)
+    kept = TtlCache(lambda: looks.append(1) or len(looks), 60)
     assert [kept.get() for _ in range(5)] == [1] * 5
     assert looks == [1]
 

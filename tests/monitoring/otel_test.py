@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.core.tracing import Untraced
+from pacifica.dispatcher.core.tracing import NoTracing
 from pacifica.dispatcher.monitoring.tracer import tracing
 
 from ..e2e.stack import Stack
@@ -139,7 +139,7 @@ def test_a_retry_stands_beside_the_first_attempt_in_the_same_trace(stack: Stack,
     [{}, {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, {"OTEL_SDK_DISABLED": "true"}],
 )
 def test_nothing_is_traced_that_nobody_asked_for(environ: dict[str, str]) -> None:
-    assert isinstance(tracing(environ, "sql"), Untraced)
+    assert isinstance(tracing(environ, "sql"), NoTracing)
 
 
 def test_without_the_extra_a_warning_says_what_to_install(

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.core.dispatch_options import Options
+from pacifica.dispatcher.core.dispatch_options import DispatchOptions
 from pacifica.dispatcher.core.errors import AlreadyFinal, BadArguments, KeyReused, PurgedJob, UnknownJob, UnknownTask
-from pacifica.dispatcher.core.job import Outgoing, State, new_uuid, now
+from pacifica.dispatcher.core.job import OutboxEntry, State, new_uuid, now
 from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec
-from pacifica.dispatcher.service.verbs import HAND_OVER, Asked, Request, Service
+from pacifica.dispatcher.service.verbs import HAND_OVER, DispatchContext, DispatchItem, Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
@@ -33,11 +33,13 @@ class Desk:
     """A service, and what it has handed over."""
 
     service: Service
-    handed: list[Outgoing] = field(default_factory=list)
+    handed: list[OutboxEntry] = field(default_factory=list)
 
     def dispatch(self, options: dict[str, Any] | None = None, **request: Any) -> Any:
         """A job of ``add``."""
-        return self.service.dispatch(Call("add", [2], {"y": 2}), Options(**options or {}), Request(**request))
+        return self.service.dispatch(
+            Call("add", [2], {"y": 2}), DispatchOptions(**options or {}), DispatchContext(**request)
+        )
 
     def start(self, uuid: str) -> None:
         """A worker claims the job."""
@@ -49,7 +51,7 @@ def desk(sqlite_url: str) -> Iterator[Desk]:
     """A service on a fresh SQLite file."""
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
-        handed: list[Outgoing] = []
+        handed: list[OutboxEntry] = []
         registry = Registry([TaskSpec("add", add)])
         jobs, outbox = JobStore(database), Outbox(database)
         made = Service(registry, jobs, outbox, a_waiting(database), max_attempts=3, hand_over=handed.append)
@@ -193,8 +195,10 @@ def test_each_dispatch_counts_by_what_became_of_it(desk: Desk) -> None:
     counted: list[tuple[str, str]] = []
     service = replace(desk.service, count=lambda task, outcome: counted.append((task, outcome)))
     for _ in range(2):
-        service.dispatch(Call("add", [1], {}), request=Request(idempotency_key="k"))
-    service.dispatch_batch([Asked("add", [1], {}, {}), Asked("add", ["x"], {}, {}), Asked("nope", [], {}, {})])
+        service.dispatch(Call("add", [1], {}), request=DispatchContext(idempotency_key="k"))
+    service.dispatch_batch(
+        [DispatchItem("add", [1], {}, {}), DispatchItem("add", ["x"], {}, {}), DispatchItem("nope", [], {}, {})]
+    )
     assert sorted(counted) == [
         ("add", "accepted"),
         ("add", "accepted"),

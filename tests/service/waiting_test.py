@@ -10,8 +10,8 @@ import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable, TooManyWaiting
 from pacifica.dispatcher.core.job import Event, Job, State, now
-from pacifica.dispatcher.core.permissions import Reach
-from pacifica.dispatcher.service.event_feed import Feed
+from pacifica.dispatcher.core.permissions import Visibility
+from pacifica.dispatcher.service.event_feed import EventFeed
 from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
@@ -242,7 +242,7 @@ class Scripted(HistoryStore):
 def test_an_event_that_shows_up_late_is_not_passed_over() -> None:
     history = Scripted()
     history.there = [1]
-    feed = Feed(history, 1)
+    feed = EventFeed(history, 1)
     with feed.watch():
         history.there += [3]
         first = threading.Event()
@@ -256,7 +256,7 @@ def test_an_event_that_shows_up_late_is_not_passed_over() -> None:
 def test_a_gap_that_stays_is_passed_over_in_the_end() -> None:
     history = Scripted()
     history.there = [1]
-    feed = Feed(history, 1)
+    feed = EventFeed(history, 1)
     with feed.watch():
         history.there += [3]
         eventually(lambda: feed.position == 3)
@@ -268,7 +268,7 @@ def test_gaps_that_go_on_hold_nothing_back_for_longer_than_one(monkeypatch: pyte
     moment = 0.0
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.time.monotonic", lambda: moment)
     history = Scripted()
-    feed = Feed(history, 1)
+    feed = EventFeed(history, 1)
     for second in range(1, 20):
         moment = second / 2
         history.there.append(2 * second)
@@ -282,7 +282,7 @@ def test_more_events_than_are_looked_at_at_once_are_caught_up_with(monkeypatch: 
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.time.monotonic", lambda: moment)
     history = Scripted()
     history.there = [2 * number for number in range(1, 20)]
-    feed = Feed(history, 1)
+    feed = EventFeed(history, 1)
     feed._look()
     moment = 1.1
     while feed.position < 38:
@@ -295,7 +295,7 @@ def test_where_ids_come_in_order_a_gap_holds_nothing_back(monkeypatch: pytest.Mo
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.GRACE", 3600.0)
     history = Scripted(ordered=True)
     history.there = [1]
-    feed = Feed(history, 1)
+    feed = EventFeed(history, 1)
     with feed.watch():
         history.there += [3]
         eventually(lambda: feed.position == 3)
@@ -313,7 +313,7 @@ def test_a_page_of_all_events_ends_before_one_that_may_still_show_up(
     history.ordered = False
     sqlite.write(lambda db: db.execute_sql("UPDATE event SET id = id + 1 WHERE kind = 'STARTED'"))
     finish(sqlite, job)
-    waiting = Waiting(JobStore(sqlite), history, Feed(history, 1), heartbeat=15, limit=60)
+    waiting = Waiting(JobStore(sqlite), history, EventFeed(history, 1), heartbeat=15, limit=60)
     assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING"]
     monkeypatch.setattr("pacifica.dispatcher.service.waiting.GRACE", 0.0)
     assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING", "STARTED", "SUCCESS"]
@@ -324,8 +324,8 @@ def test_who_sees_only_some_jobs_is_told_of_those(database: Database, pool: Pool
     begin = HistoryStore(database).last()
     made = [a_job(task=task, caller=caller) for task in ("add", "lab.one") for caller in ("", "token:me")]
     told: list[Event] = []
-    reach = Reach(("lab.*",), "token:me")
-    done = pool.submit(database, read, waiting, told, after=begin, reach=reach)
+    visibility = Visibility(("lab.*",), "token:me")
+    done = pool.submit(database, read, waiting, told, after=begin, visibility=visibility)
     jobs.add(made[:2])
     jobs.add(made[2:])
     eventually(lambda: told)
@@ -335,4 +335,4 @@ def test_who_sees_only_some_jobs_is_told_of_those(database: Database, pool: Pool
     waiting._feed.stop()
     done.result(30)
     assert [event.job for event in told] == [made[3].uuid, later.uuid]
-    assert [event.job for event in waiting.page(begin, 100, reach)[0]] == [made[3].uuid, later.uuid]
+    assert [event.job for event in waiting.page(begin, 100, visibility)[0]] == [made[3].uuid, later.uuid]

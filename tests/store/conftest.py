@@ -10,7 +10,7 @@ import pytest
 from pacifica.dispatcher.config.settings import RetentionSettings
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.orm import MODELS
-from pacifica.dispatcher.service.event_feed import Feed
+from pacifica.dispatcher.service.event_feed import EventFeed
 from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
@@ -70,7 +70,7 @@ def a_retention(database: Database, **own: float | None) -> Retention:
 def a_waiting(database: Database, places: int = 4, **options: float) -> Waiting:
     """What waits for the jobs of a database."""
     history = HistoryStore(database)
-    return Waiting(JobStore(database), history, Feed(history, places), **{"heartbeat": 15, "limit": 60, **options})
+    return Waiting(JobStore(database), history, EventFeed(history, places), **{"heartbeat": 15, "limit": 60, **options})
 
 
 def all_at_once(database: Database, actions: Sequence[Callable[[], Value]]) -> list[Value]:

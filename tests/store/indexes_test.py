@@ -10,7 +10,7 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State
-from pacifica.dispatcher.core.job_filter import Filters
+from pacifica.dispatcher.core.job_filter import JobFilter
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
@@ -44,7 +44,7 @@ LOOKS: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "expired": (lambda database: JobStore(database).expired(at=NOW, limit=10), ("job_expires",)),
     "purge": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10)), (BY_STATE,)),
     "purge a task": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10, "add")), (BY_TASK,)),
-    "queue": (lambda database: JobStore(database).search(Filters(queue="slow"), None, 10), ("job_queue",)),
+    "queue": (lambda database: JobStore(database).search(JobFilter(queue="slow"), None, 10), ("job_queue",)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
 }
 """Each look, and the index that each of its statements about jobs uses; one by the primary key does not count."""

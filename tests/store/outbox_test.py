@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from pacifica.dispatcher.core.job import Job, JobError, Outgoing, now
+from pacifica.dispatcher.core.job import Job, JobError, OutboxEntry, now
 from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
@@ -222,7 +222,7 @@ def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, ou
 def test_marking_many_at_once_is_one_statement_that_every_database_takes(jobs: JobStore, outbox: Outbox) -> None:
     made = [a_job() for _ in range(1000)]
     jobs.add(made)
-    sent: list[Outgoing] = [outgoing(job) for job in made]
+    sent: list[OutboxEntry] = [outgoing(job) for job in made]
     outbox.mark_published(sent, at=now())
     assert take(outbox) == []
 

@@ -14,7 +14,7 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import FINAL, Job, JobError, State, new_uuid, now
-from pacifica.dispatcher.core.job_filter import Filters, Place
+from pacifica.dispatcher.core.job_filter import JobFilter, PageCursor
 from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
@@ -270,11 +270,11 @@ def test_a_search_goes_on_behind_a_job_that_was_purged(database: Database, jobs:
     made = [ended(jobs, days) for days in (6, 8, 9)]
     last = made[1]
     assert purge(database, success_seconds=8.5 * 86_400) == {State.SUCCESS: 1}
-    place = Place(last.created, last.uuid)
+    place = PageCursor(last.created, last.uuid)
     assert purge(database, success_seconds=7 * 86_400.0) == {State.SUCCESS: 1}
-    assert [job.uuid for job in jobs.search(Filters(), None, 10)] == [made[0].uuid]
+    assert [job.uuid for job in jobs.search(JobFilter(), None, 10)] == [made[0].uuid]
     older = ended(jobs, 10)
-    assert [job.uuid for job in jobs.search(Filters(), place, 10)] == [older.uuid]
+    assert [job.uuid for job in jobs.search(JobFilter(), place, 10)] == [older.uuid]
 
 
 def test_an_event_has_an_id_behind_those_of_all_that_were_purged(database: Database, jobs: JobStore) -> None:

@@ -6,13 +6,13 @@ from contextlib import closing
 import pytest
 
 from pacifica.dispatcher.core.job import State, new_uuid
-from pacifica.dispatcher.core.job_filter import Filters, Place, Wanted
+from pacifica.dispatcher.core.job_filter import JobFilter, LabelFilter, PageCursor
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
 from .conftest import a_job
 
-EVERYTHING = Filters()
+EVERYTHING = JobFilter()
 
 
 @pytest.fixture
@@ -37,45 +37,45 @@ def jobs(database_url: str) -> Iterator[JobStore]:
 
 
 def test_pages_show_every_job_once_newest_first(jobs: JobStore) -> None:
-    seen: list[Place] = []
+    seen: list[PageCursor] = []
     while found := jobs.search(EVERYTHING, seen[-1] if seen else None, 3):
-        seen += [Place(job.created, job.uuid) for job in found]
+        seen += [PageCursor(job.created, job.uuid) for job in found]
     assert len(seen) == 20
     assert seen == sorted(seen, reverse=True)
 
 
 def test_a_job_that_arrives_between_two_pages_moves_nothing(jobs: JobStore) -> None:
     first = jobs.search(EVERYTHING, None, 5)
-    rest = jobs.search(EVERYTHING, Place(first[-1].created, first[-1].uuid), 50)
+    rest = jobs.search(EVERYTHING, PageCursor(first[-1].created, first[-1].uuid), 50)
     jobs.add([a_job(created=5000)])
-    assert jobs.search(EVERYTHING, Place(first[-1].created, first[-1].uuid), 50) == rest
+    assert jobs.search(EVERYTHING, PageCursor(first[-1].created, first[-1].uuid), 50) == rest
     assert len(first + rest) == 20
 
 
 @pytest.mark.parametrize(
     ("filters", "count"),
     [
-        (Filters(task="add"), 10),
-        (Filters(task="ADD"), 0),
-        (Filters(states=[State.PENDING, State.FAILURE]), 20),
-        (Filters(states=[State.SUCCESS]), 0),
-        (Filters(caller="lab"), 5),
-        (Filters(since=1002, until=1004), 4),
-        (Filters(labels=[Wanted("run", "0")]), 3),
-        (Filters(labels=[Wanted("run", None)]), 5),
-        (Filters(labels=[Wanted("Site", "Köln"), Wanted("run", "1")]), 2),
-        (Filters(labels=[Wanted("site", "Köln")]), 0),
-        (Filters(labels=[Wanted("run", "0")], task="mul", since=1004), 1),
-        (Filters(labels=[Wanted("run", "' OR 1=1 --")]), 0),
+        (JobFilter(task="add"), 10),
+        (JobFilter(task="ADD"), 0),
+        (JobFilter(states=[State.PENDING, State.FAILURE]), 20),
+        (JobFilter(states=[State.SUCCESS]), 0),
+        (JobFilter(caller="lab"), 5),
+        (JobFilter(since=1002, until=1004), 4),
+        (JobFilter(labels=[LabelFilter("run", "0")]), 3),
+        (JobFilter(labels=[LabelFilter("run", None)]), 5),
+        (JobFilter(labels=[LabelFilter("Site", "Köln"), LabelFilter("run", "1")]), 2),
+        (JobFilter(labels=[LabelFilter("site", "Köln")]), 0),
+        (JobFilter(labels=[LabelFilter("run", "0")], task="mul", since=1004), 1),
+        (JobFilter(labels=[LabelFilter("run", "' OR 1=1 --")]), 0),
     ],
 )
-def test_all_that_is_asked_for_must_hold(jobs: JobStore, filters: Filters, count: int) -> None:
+def test_all_that_is_asked_for_must_hold(jobs: JobStore, filters: JobFilter, count: int) -> None:
     found = jobs.search(filters, None, 100)
     assert len({job.uuid for job in found}) == len(found) == count
 
 
 def test_labels_come_back_as_they_were_given(jobs: JobStore) -> None:
-    found = jobs.search(Filters(labels=[Wanted("run", "1")]), None, 1)
+    found = jobs.search(JobFilter(labels=[LabelFilter("run", "1")]), None, 1)
     assert found[0].labels == {"run": "1", "Site": "Köln"}
 
 
@@ -83,19 +83,19 @@ def test_labels_come_back_as_they_were_given(jobs: JobStore) -> None:
     ("filters", "index"),
     [
         (EVERYTHING, "job_created_uuid"),
-        (Filters(task="add"), "job_task_created_uuid"),
-        (Filters(states=[State.FAILURE]), "job_state_created_uuid"),
-        (Filters(queue="slow"), "job_queue"),
-        (Filters(labels=[Wanted("run", "1")]), "label_name_value_created_job"),
-        (Filters(labels=[Wanted("run", None)]), "label_name_created_job"),
+        (JobFilter(task="add"), "job_task_created_uuid"),
+        (JobFilter(states=[State.FAILURE]), "job_state_created_uuid"),
+        (JobFilter(queue="slow"), "job_queue"),
+        (JobFilter(labels=[LabelFilter("run", "1")]), "label_name_value_created_job"),
+        (JobFilter(labels=[LabelFilter("run", None)]), "label_name_created_job"),
     ],
 )
-def test_each_filter_reads_an_index_in_its_order(sqlite_url: str, filters: Filters, index: str) -> None:
+def test_each_filter_reads_an_index_in_its_order(sqlite_url: str, filters: JobFilter, index: str) -> None:
     from pacifica.dispatcher.store.search import _query
 
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
-        sql, values = database.peewee.get_sql_context().sql(_query(filters, Place(5, "x")).limit(3)).query()
+        sql, values = database.peewee.get_sql_context().sql(_query(filters, PageCursor(5, "x")).limit(3)).query()
         plan = database.read(lambda db: [row[3] for row in db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", values)])
     assert index in plan[0]
     assert not [step for step in plan if "TEMP B-TREE" in step]

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.job import Claim, Job, JobError, Outgoing, State, new_uuid
+from pacifica.dispatcher.core.job import Claim, Job, JobError, OutboxEntry, State, new_uuid
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
@@ -41,7 +41,7 @@ class Record(RuleBasedStateMachine):
 
     database: ClassVar[Database]
     uuids: Bundle[str] = Bundle("uuids")
-    messages: Bundle[Outgoing] = Bundle("messages")
+    messages: Bundle[OutboxEntry] = Bundle("messages")
     claims: Bundle[Claim] = Bundle("claims")
 
     @initialize()
@@ -86,18 +86,18 @@ class Record(RuleBasedStateMachine):
         return multiple(*taken)
 
     @rule(message=messages)
-    def confirm(self, message: Outgoing) -> None:
+    def confirm(self, message: OutboxEntry) -> None:
         self._outbox.mark_published([message], at=self.at())
 
     @rule(message=messages)
-    def give_back(self, message: Outgoing) -> None:
+    def give_back(self, message: OutboxEntry) -> None:
         self._outbox.release([message], at=self.at())
 
     @rule(target=claims, message=messages, holder=st.sampled_from("ab"))
-    def claim(self, message: Outgoing, holder: str) -> object:
+    def claim(self, message: OutboxEntry, holder: str) -> object:
         return self.claim_with(message, holder)
 
-    def claim_with(self, message: Outgoing, holder: str) -> object:
+    def claim_with(self, message: OutboxEntry, holder: str) -> object:
         at, token = self.at(), new_uuid()
         before = self._jobs.get(message.uuid)
         won = self._jobs.claim(message.uuid, token=token, worker="w", holder=holder, retries=message.retries, at=at)
@@ -112,7 +112,7 @@ class Record(RuleBasedStateMachine):
         """The message of the job as it stands, however often the broker delivers it."""
         job = self._jobs.get(uuid)
         assert job is not None
-        return self.claim_with(Outgoing(uuid, job.task, retries=job.retries), holder)
+        return self.claim_with(OutboxEntry(uuid, job.task, retries=job.retries), holder)
 
     @rule(claim=claims, holder=st.sampled_from("ab"), retries=st.integers(0, 2))
     def claim_again(self, claim: Claim, holder: str, retries: int) -> None:

@@ -1,4 +1,4 @@
-"""A caller's reach: SQL and Python mean the same by it, and what a page of it costs."""
+"""A caller's visibility: SQL and Python agree on it, and a page reads one index in its order."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import Job, new_uuid
-from pacifica.dispatcher.core.job_filter import Filters, Place, Wanted
-from pacifica.dispatcher.core.permissions import Reach, parse_grant
+from pacifica.dispatcher.core.job_filter import JobFilter, LabelFilter, PageCursor
+from pacifica.dispatcher.core.permissions import Visibility, parse_grant
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.visibility import task_names, within
@@ -24,9 +24,9 @@ LETTERS = "abAB.-_!ßé"
 CALLERS = ("", "token:a", "token:A", "token:a%")
 tasks = st.text(LETTERS + "[]*?%\\'", min_size=1, max_size=5)
 globs = st.text(LETTERS + "[]*?-*?", min_size=1, max_size=6)
-reaches = st.builds(
-    Reach, st.lists(globs | st.sampled_from(["*", "a*", "[ab]*", "[!a]?"]), max_size=3).map(tuple), st.none()
-) | st.builds(Reach, st.sampled_from([("*",), ("a*", "*b"), ()]), st.sampled_from(CALLERS))
+visibilities = st.builds(
+    Visibility, st.lists(globs | st.sampled_from(["*", "a*", "[ab]*", "[!a]?"]), max_size=3).map(tuple), st.none()
+) | st.builds(Visibility, st.sampled_from([("*",), ("a*", "*b"), ()]), st.sampled_from(CALLERS))
 many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -43,47 +43,52 @@ def stored(database: Database, rows: Sequence[tuple[str, str]]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.created, job.uuid), reverse=True)
 
 
-def pages(jobs: JobStore, filters: Filters, reach: Reach, size: int) -> list[list[str]]:
+def pages(jobs: JobStore, filters: JobFilter, visibility: Visibility, size: int) -> list[list[str]]:
     """The UUIDs of all pages of a search."""
     found: list[list[str]] = []
     after = None
-    while page := jobs.search(filters, after, size, reach):
+    while page := jobs.search(filters, after, size, visibility):
         found.append([job.uuid for job in page])
-        after = Place(page[-1].created, page[-1].uuid)
+        after = PageCursor(page[-1].created, page[-1].uuid)
     return found
 
 
-@pytest.mark.parametrize("filters", [Filters(), Filters(labels=[Wanted("run", "1")])], ids=["all", "labelled"])
+@pytest.mark.parametrize("filters", [JobFilter(), JobFilter(labels=[LabelFilter("run", "1")])], ids=["all", "labelled"])
 @many
-@given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), reach=reaches)
-@example(rows=[("a", "token:a"), ("a", "")], reach=Reach(("a*", "*b"), ""))
-def test_a_search_shows_what_the_reach_covers_page_by_page(
-    database: Database, filters: Filters, rows: Sequence[tuple[str, str]], reach: Reach
+@given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), visibility=visibilities)
+@example(rows=[("a", "token:a"), ("a", "")], visibility=Visibility(("a*", "*b"), ""))
+def test_search_shows_the_visible_jobs_page_by_page(
+    database: Database, filters: JobFilter, rows: Sequence[tuple[str, str]], visibility: Visibility
 ) -> None:
-    covered = [job.uuid for job in stored(database, rows) if reach.covers(job.task, job.caller)]
-    assert pages(JobStore(database), filters, reach, 3) == [covered[n : n + 3] for n in range(0, len(covered), 3)]
+    covered = [job.uuid for job in stored(database, rows) if visibility.covers(job.task, job.caller)]
+    assert pages(JobStore(database), filters, visibility, 3) == [covered[n : n + 3] for n in range(0, len(covered), 3)]
 
 
 @many
-@given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), reach=reaches)
+@given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), visibility=visibilities)
 def test_events_joined_with_their_jobs_are_narrowed_alike(
-    database: Database, rows: Sequence[tuple[str, str]], reach: Reach
+    database: Database, rows: Sequence[tuple[str, str]], visibility: Visibility
 ) -> None:
-    covered = {job.uuid for job in stored(database, rows) if reach.covers(job.task, job.caller)}
+    covered = {job.uuid for job in stored(database, rows) if visibility.covers(job.task, job.caller)}
 
     def read(db: peewee.Database) -> set[str]:
         query = orm.Event.select(orm.Event.job).join(orm.Job, on=orm.Event.job == orm.Job.uuid)
-        return {row[0] for row in within(query, reach, task_names(db, reach)).tuples().execute(db)}
+        return {row[0] for row in within(query, visibility, task_names(db, visibility)).tuples().execute(db)}
 
     assert database.read(read) == covered
 
 
-@pytest.mark.parametrize("filters", [Filters(caller="token:a"), Filters(task="ab"), Filters(queue="q")])
-def test_filters_and_reach_must_both_hold(database: Database, filters: Filters) -> None:
+@pytest.mark.parametrize("filters", [JobFilter(caller="token:a"), JobFilter(task="ab"), JobFilter(queue="q")])
+def test_filters_and_visibility_must_both_hold(database: Database, filters: JobFilter) -> None:
     stored(database, [(task, caller) for task in ("ab", "aB", "b") for caller in CALLERS])
-    for reach in (Reach(("a*",)), Reach(("*",), "token:a"), Reach(("b",), "token:A"), Reach(())):
-        plain, narrowed = (JobStore(database).search(filters, None, 50, *more) for more in ((), (reach,)))
-        assert narrowed == [job for job in plain if reach.covers(job.task, job.caller)]
+    for visibility in (
+        Visibility(("a*",)),
+        Visibility(("*",), "token:a"),
+        Visibility(("b",), "token:A"),
+        Visibility(()),
+    ):
+        plain, narrowed = (JobStore(database).search(filters, None, 50, *more) for more in ((), (visibility,)))
+        assert narrowed == [job for job in plain if visibility.covers(job.task, job.caller)]
 
 
 def test_every_glob_that_the_strategy_makes_is_one_that_a_token_may_have() -> None:
@@ -92,22 +97,24 @@ def test_every_glob_that_the_strategy_makes_is_one_that_a_token_may_have() -> No
 
 
 @pytest.mark.parametrize(
-    ("filters", "reach", "index"),
+    ("filters", "visibility", "index"),
     [
-        (Filters(caller="token:a"), Reach(), "job_caller"),
-        (Filters(), Reach(caller="token:a"), "job_caller"),
-        (Filters(), Reach(("a*",), "token:a"), "job_caller"),
-        (Filters(labels=[Wanted("run", "1")]), Reach(("a*",)), "label_name_value_created_job"),
-        (Filters(), Reach(("a*",)), "job_task_created_uuid"),
+        (JobFilter(caller="token:a"), Visibility(), "job_caller"),
+        (JobFilter(), Visibility(caller="token:a"), "job_caller"),
+        (JobFilter(), Visibility(("a*",), "token:a"), "job_caller"),
+        (JobFilter(labels=[LabelFilter("run", "1")]), Visibility(("a*",)), "label_name_value_created_job"),
+        (JobFilter(), Visibility(("a*",)), "job_task_created_uuid"),
     ],
 )
-def test_each_reach_reads_an_index_in_its_order(sqlite_url: str, filters: Filters, reach: Reach, index: str) -> None:
+def test_each_visibility_reads_an_index_in_its_order(
+    sqlite_url: str, filters: JobFilter, visibility: Visibility, index: str
+) -> None:
     seen: list[tuple[str, Any]] = []
     with closing(Database(sqlite_url)) as database:
         stored_database(database)
         run = database.peewee.execute_sql
         database.peewee.execute_sql = lambda sql, values=None: (seen.append((sql, values)), run(sql, values))[1]
-        JobStore(database).search(filters, Place(5000, "x"), 3, reach)
+        JobStore(database).search(filters, PageCursor(5000, "x"), 3, visibility)
         database.peewee.execute_sql = run
         plans = [plan(database, sql, values) for sql, values in seen if "SELECT" in sql]
     assert any(index in step for steps in plans for step in steps)

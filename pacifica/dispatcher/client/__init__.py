@@ -3,6 +3,7 @@
 It needs requests alone, and neither Celery nor CherryPy nor PeeWee is imported.
 """
 
+from ..core.errors import Fault
 from ..core.job import State
 from .client import DispatcherClient
 from .errors import (
@@ -11,7 +12,6 @@ from .errors import (
     BadToken,
     BadValue,
     ClientError,
-    Fault,
     JobFailed,
     JobRevoked,
     NoResult,

@@ -14,9 +14,9 @@ ClientError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..core.errors import Fault
 from ..core.job import State
 
 if TYPE_CHECKING:
@@ -53,14 +53,6 @@ class NotReachable(ClientError):
 
 class BadAnswer(ClientError):
     """What came is not what a dispatcher answers, such as the page of a proxy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with a request: where it is, and what is wrong with it."""
-
-    where: str
-    message: str
 
 
 class Refused(ClientError):

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, Required, Self, TypedDict, TypeVar
 
 from ..core import strict_json
+from ..core.errors import Fault
 from ..core.job import JobError, State
-from .errors import BadAnswer, Fault
+from .errors import BadAnswer
 
 Document = Mapping[str, Any]
 Value = TypeVar("Value")

@@ -1,13 +1,15 @@
-"""One argument's value: how an annotation reads it, and how a fault of it is told."""
+"""A task's arguments: how an annotation reads a value, how a fault is described, and how much a job may have."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from . import strict_json
+from .errors import BadArguments, Fault
 
 Loaded = tuple[Any, tuple[str, str] | None]
 """A value, and pydantic's kind and text of what is wrong with it."""
@@ -106,3 +108,32 @@ def most_telling(faults: Sequence[tuple[str, str]]) -> str:
     """Of several readings' faults, one about the value or a place in it, rather than its type, if there is one."""
     telling = (text for kind, text in faults if text.startswith("[") or not kind.endswith(("_type", "_parsing")))
     return next(telling, faults[0][1])
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentLimits:
+    """How many there may be, by position and by name together, and of how many bytes of JSON."""
+
+    number: int = 1000
+    size: int = 1_048_576
+
+    def check_number(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise ``BadArguments`` when there are too many; cheap, so it comes before they are read."""
+        if (number := len(args) + len(kwargs)) > self.number:
+            self._refuse(task, f"are {number}; arguments_limit allows {self.number}")
+
+    def check_size(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise ``BadArguments`` when the JSON values, as the row would hold them, have too many bytes."""
+        try:
+            size = len(strict_json.dumps(args)) + len(strict_json.dumps(kwargs) if kwargs else "{}")
+        except ValueError:
+            return  # Which of them is no JSON is told when each is read.
+        if size > self.size:
+            self._refuse(task, f"have {size} bytes of JSON; arguments_bytes allows {self.size}")
+
+    @staticmethod
+    def _refuse(task: str, told: str) -> None:
+        raise BadArguments(task, [Fault("arguments", told)])
+
+
+DEFAULT_LIMITS = ArgumentLimits()

@@ -85,10 +85,12 @@ def _told_exactly(schema: dict[str, Any]) -> None:
     schema.update(ONE_START)
 
 
-class Options(BaseModel):
+class DispatchOptions(BaseModel):
     """What a client may say of a job beside its arguments; times are ISO 8601 with an offset, or seconds from now."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra=_told_exactly)
+    model_config = ConfigDict(
+        title="Options", extra="forbid", frozen=True, strict=True, json_schema_extra=_told_exactly
+    )
 
     queue: QueueName | None = None
     priority: Annotated[int, Field(ge=0, le=9)] | None = None
@@ -99,7 +101,7 @@ class Options(BaseModel):
     labels: Annotated[dict[LabelName, LabelValue], Field(max_length=MOST_LABELS)] | None = None
 
     @model_validator(mode="after")
-    def _one_start(self) -> "Options":
+    def _one_start(self) -> "DispatchOptions":
         if self.countdown is not None and self.eta is not None:
             raise ValueError("countdown and eta exclude each other")
         return self
@@ -117,26 +119,26 @@ class Options(BaseModel):
         return now + timedelta(seconds=self.expires) if self.expires is not None else None
 
 
-NO_OPTIONS = Options()
+DEFAULT_OPTIONS = DispatchOptions()
 """What is said of a job by who says nothing."""
 
 
-def parse_options(given: Mapping[str, Any]) -> Options:
+def parse_options(given: Mapping[str, Any]) -> DispatchOptions:
     """The options of a JSON object; raises ``BadOptions`` naming each that cannot be used."""
     if not given:
-        return NO_OPTIONS
+        return DEFAULT_OPTIONS
     _refuse_number(given)
     _refuse_digits(given)
     text = _text(given)
-    return _named(lambda: Options.model_validate_json(text))
+    return _named(lambda: DispatchOptions.model_validate_json(text))
 
 
-def options_of(**given: Any) -> Options:
+def options_of(**given: Any) -> DispatchOptions:
     """The options that Python code gives; raises ``BadOptions`` naming each that cannot be used."""
-    return _named(lambda: Options(**given))
+    return _named(lambda: DispatchOptions(**given))
 
 
-def _named(make: Callable[[], Options]) -> Options:
+def _named(make: Callable[[], DispatchOptions]) -> DispatchOptions:
     try:
         return make()
     except ValidationError as error:
@@ -144,13 +146,13 @@ def _named(make: Callable[[], Options]) -> Options:
         for fault in error.errors(include_url=False, include_context=False):
             named = fault["loc"][: 2 if fault["loc"][:1] == ("labels",) else 1]
             where = ".".join(str(part) for part in named) or "options"
-            unknown = f"is not an option; they are {', '.join(Options.model_fields)}"
+            unknown = f"is not an option; they are {', '.join(DispatchOptions.model_fields)}"
             told = unknown if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
             faults.setdefault(where, []).append(told)
         raise BadOptions([Fault(where, ", or ".join(texts)) for where, texts in faults.items()]) from None
 
 
-MOST_OPTIONS = 2 * len(Options.model_fields)
+MOST_OPTIONS = 2 * len(DispatchOptions.model_fields)
 """Beyond it they are not even looked at, to name what is wrong with each."""
 
 
@@ -165,7 +167,9 @@ def _refuse_number(given: Mapping[str, Any]) -> None:
     """Too many to be read one by one; a fault of each would cost more than it tells."""
     labels = given.get("labels")
     if len(given) > MOST_OPTIONS:
-        raise BadOptions([Fault("options", f"are {len(given)}; there are only {', '.join(Options.model_fields)}")])
+        raise BadOptions(
+            [Fault("options", f"are {len(given)}; there are only {', '.join(DispatchOptions.model_fields)}")]
+        )
     if isinstance(labels, dict) and len(labels) > MOST_LABELS:
         raise BadOptions([Fault("labels", f"are {len(labels)}; a job has at most {MOST_LABELS}")])
 

@@ -17,7 +17,7 @@ DispatcherError
 ├── NothingValid             no item of a batch can be dispatched; each is told why
 ├── KeyReused                an Idempotency-Key came again with another request
 ├── AlreadyFinal             the job has ended; it cannot be cancelled
-├── NoResult                 the job ended without a result
+├── EndedWithoutResult       the job ended without a result
 ├── Unauthorized             the caller is not known
 ├── Forbidden                the caller is known, and may not
 │   ├── MissingScope         the caller's scopes do not cover it
@@ -246,7 +246,7 @@ class AlreadyFinal(DispatcherError):
         return {"state": self.state}
 
 
-class NoResult(DispatcherError):
+class EndedWithoutResult(DispatcherError):
     """The job ended without a result; ``state`` and ``error`` tell how."""
 
     code = "no-result"

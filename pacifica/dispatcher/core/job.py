@@ -136,7 +136,7 @@ class Claim:
     ready: int = 0
 
 
-class Held(NamedTuple):
+class ClaimKey(NamedTuple):
     """A claim as the row of its job holds it."""
 
     job: str
@@ -144,7 +144,7 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutboxEntry:
     """A job of the outbox: all that its message says, and the version of the row that it was made from."""
 
     uuid: str

@@ -7,14 +7,14 @@ from typing import NamedTuple
 from .job import State
 
 
-class Place(NamedTuple):
+class PageCursor(NamedTuple):
     """Where a page ends: the job that was shown last."""
 
     created: int
     uuid: str
 
 
-class Wanted(NamedTuple):
+class LabelFilter(NamedTuple):
     """A label that a job must have; without ``value``, whatever its value is."""
 
     name: str
@@ -22,12 +22,12 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class JobFilter:
     """What is looked for; all of it must hold. ``since`` is the first moment, ``until`` the first that is too late."""
 
     task: str | None = None
     states: Sequence[State] = ()
-    labels: Sequence[Wanted] = ()
+    labels: Sequence[LabelFilter] = ()
     queue: str | None = None
     caller: str | None = None
     since: int | None = None

@@ -27,10 +27,10 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Visibility:
     """Which jobs: those whose task one of the globs matches and, where ``caller`` is given, that this one dispatched.
 
-    ``store.reach`` makes the SQL condition of it; the two agree.
+    ``store.visibility`` makes the SQL condition of it; a test compares the two.
     """
 
     tasks: tuple[str, ...] = ("*",)
@@ -50,7 +50,7 @@ class Reach:
         return self.matches(task) and self.caller in {None, caller}
 
 
-EVERY_JOB = Reach()
+EVERY_JOB = Visibility()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +60,29 @@ class Caller:
     name: str
     grants: tuple[Grant, ...]
     own: bool = False
-    _reaches: dict[str, Reach] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _visibilities: dict[str, Visibility] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def may(self, scope: str, task: str | None = None) -> bool:
         """Whether one of the grants covers the scope, and the task when one is named."""
-        reach = self.reach(scope)
-        return bool(reach.tasks) if task is None else reach.matches(task)
+        visibility = self.visibility(scope)
+        return bool(visibility.tasks) if task is None else visibility.matches(task)
 
     def may_all(self, scope: str) -> bool:
         """Whether the scope covers every task, and everybody's jobs."""
-        reach = self.reach(scope)
-        return reach.every_task and reach.caller is None
+        visibility = self.visibility(scope)
+        return visibility.every_task and visibility.caller is None
 
-    def reach(self, scope: str) -> Reach:
+    def visibility(self, scope: str) -> Visibility:
         """The jobs that the scope covers; none where no grant holds it."""
-        found = self._reaches.get(scope)
+        found = self._visibilities.get(scope)
         if found is None:
             globs = [grant.tasks for grant in self.grants if grant.scope in {scope, ADMIN}]
-            found = Reach(("*",) if "*" in globs else tuple(globs), self.name if self.own else None)
-            self._reaches[scope] = found
+            found = Visibility(("*",) if "*" in globs else tuple(globs), self.name if self.own else None)
+            self._visibilities[scope] = found
         return found
 
 
-ANYBODY = Caller("", (Grant(ADMIN),))
+ANONYMOUS = Caller("", (Grant(ADMIN),))
 """An anonymous caller, where one is accepted."""
 
 

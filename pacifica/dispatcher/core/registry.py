@@ -15,8 +15,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import strict_json
-from .argument_limits import USUAL, ArgumentLimits
-from .arguments import adapter_of, load, most_telling
+from .arguments import DEFAULT_LIMITS, ArgumentLimits, adapter_of, load, most_telling
 from .errors import BadArguments, BadResult, Fault, UnknownTask
 from .text_values import readings
 
@@ -68,7 +67,7 @@ class TaskSpec:
         function: Callable[..., Any],
         doc: str = "",
         check: Callable[..., object] | None = None,
-        limits: ArgumentLimits = USUAL,
+        limits: ArgumentLimits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
         self._limits = limits

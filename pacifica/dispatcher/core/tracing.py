@@ -38,7 +38,7 @@ class Tracing(Protocol):
         """Send what waits, as this process ends; it takes a second at most."""
 
 
-class Untraced:
+class NoTracing:
     """The tracing that makes no spans."""
 
     on = False

@@ -11,7 +11,7 @@ PATIENCE = 1.0
 """Seconds that whoever asks waits for another thread, which may be waiting for something that never answers."""
 
 
-class Remembered(Generic[Value]):
+class TtlCache(Generic[Value]):
     """What ``find`` returned, at most ``seconds`` old; of several threads that ask at once, one finds it."""
 
     def __init__(self, find: Callable[[], Value], seconds: float) -> None:

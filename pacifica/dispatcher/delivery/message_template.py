@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from ..core.job import Outgoing
+from ..core.job import OutboxEntry
 
 UUIDS = 3
 """How often a message names its job: as its id, as the root of its workflow, and as what an answer is about."""
@@ -44,7 +44,7 @@ class Stencils:
             self._kept[kind] = route, stencil
 
 
-def likeness(job: Outgoing, own: Sequence[str]) -> tuple[Hashable, Sequence[bytes]]:
+def likeness(job: OutboxEntry, own: Sequence[str]) -> tuple[Hashable, Sequence[bytes]]:
     """The kind of a job's message, which those share that differ in words of the same lengths, and its words.
 
     ``own`` are the headers that are words. A job that is part of a workflow, or expires, has no kind: ``None``.

@@ -22,8 +22,8 @@ from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
-from ..core.job import Outgoing
-from ..core.tracing import Tracing, Untraced
+from ..core.job import OutboxEntry
+from ..core.tracing import NoTracing, Tracing
 from .kombu_batch import BatchRound
 from .message_template import Stencils, likeness
 from .rabbitmq_confirms import Round
@@ -68,7 +68,7 @@ UNSAID: Mapping[str, Any] = {
 """Headers of protocol 2 that a message may do without, each with the value that says as much as none."""
 ORIGIN = "origin"
 """The header that names the process which happens to send a message; where its job comes from is in the record."""
-UNTRACED = Untraced()
+UNTRACED = NoTracing()
 OWN_HEADERS = ("traceparent", "request_id")
 """Headers of ours that go with a message as they are: where the job comes from."""
 PUBLISHING = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
@@ -95,7 +95,7 @@ class Publisher:
         self._stencils = Stencils()
         self._turn = threading.Lock()
 
-    def publish(self, jobs: Sequence[Outgoing]) -> None:
+    def publish(self, jobs: Sequence[OutboxEntry]) -> None:
         """Return when the broker has confirmed every message.
 
         Raises ``BrokerUnavailable``, and ``MessageRefused`` when the broker is there and does not take one of
@@ -139,7 +139,7 @@ class Publisher:
             self.close()
             raise BrokerUnavailable(f"The broker cannot be reached ({type(error).__name__}).") from error
 
-    def _send_all(self, jobs: Sequence[Outgoing]) -> None:
+    def _send_all(self, jobs: Sequence[OutboxEntry]) -> None:
         producer = self._open()
         if self._round is not None:
             self._round.discard()  # What is left of a round in which a message could not be made.
@@ -152,7 +152,7 @@ class Publisher:
         if self._round is not None:
             self._round.settle()
 
-    def _copy_all(self, producer: Producer, messages: Round | BatchRound, jobs: Sequence[Outgoing]) -> None:
+    def _copy_all(self, producer: Producer, messages: Round | BatchRound, jobs: Sequence[OutboxEntry]) -> None:
         """Celery makes the first message of a kind, and those that go another way than the ones before."""
         sure: dict[Hashable, Any] = {}
         for job in jobs:
@@ -235,7 +235,7 @@ def closes_in_any_case(connection: Connection) -> None:
     vars(connection)["close"] = close_it
 
 
-def send(app: Celery, producer: Producer, job: Outgoing, route: Mapping[str, Any]) -> None:
+def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, Any]) -> None:
     """Have Celery make the message of one job, and publish it."""
     kept = job.headers or {}
     own = {name: kept[name] for name in OWN_HEADERS if name in kept}
@@ -292,7 +292,7 @@ OURS = frozenset({"expires", "time_limit", "soft_time_limit", "ignore_result", "
 """Options of a Celery task that are handled elsewhere, or are not its to choose."""
 
 
-def routed(app: Celery, producer: Producer, job: Outgoing) -> dict[str, Any]:
+def routed(app: Celery, producer: Producer, job: OutboxEntry) -> dict[str, Any]:
     """How the message of a job is sent."""
     options = _routed(app, job.task, {"queue": job.queue, "priority": job.priority})
     if producer.connection.transport.driver_type == "redis":

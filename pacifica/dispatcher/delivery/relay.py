@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from ..core import failpoints
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
-from ..core.job import Outgoing, now
+from ..core.job import OutboxEntry, now
 from ..logs.formatters import FIELDS
 from ..service.verbs import HAND_OVER
 from ..store.outbox import Outbox
@@ -53,7 +53,7 @@ class Relay:
     def __init__(
         self,
         outbox: Outbox,
-        publish: Callable[[Sequence[Outgoing]], None],
+        publish: Callable[[Sequence[OutboxEntry]], None],
         greet: Callable[[], None] = lambda: None,
         *,
         interval: float,
@@ -66,8 +66,8 @@ class Relay:
         self._away = False
         self._interval = interval
         self._batch = batch
-        self._memory: deque[Outgoing] = deque()
-        self._unnoted: list[Outgoing] = []
+        self._memory: deque[OutboxEntry] = deque()
+        self._unnoted: list[OutboxEntry] = []
         self._noting = math.inf
         self._paced = -math.inf
         self._wake = threading.Event()
@@ -78,7 +78,7 @@ class Relay:
         self.confirmed: float | None = None
         self.on_publish: Callable[[str, int], object] = lambda _outcome, _messages: None
 
-    def hand_over(self, job: Outgoing) -> None:
+    def hand_over(self, job: OutboxEntry) -> None:
         """Publish this job soon; called after its row was committed."""
         if len(self._memory) < MEMORY:
             self._memory.append(job)
@@ -136,7 +136,7 @@ class Relay:
             self._pause()
             return False
 
-    def _publish_these(self, batch: list[Outgoing]) -> bool:
+    def _publish_these(self, batch: list[OutboxEntry]) -> bool:
         """Publish one batch; whether there may be another one right behind it."""
         try:
             if not batch:
@@ -171,7 +171,7 @@ class Relay:
         if self._away:
             self.broker_state, self._away = "ok", False
 
-    def _send(self, batch: list[Outgoing], *, again: bool = True) -> list[Outgoing]:
+    def _send(self, batch: list[OutboxEntry], *, again: bool = True) -> list[OutboxEntry]:
         """Publish the batch, in halves when something in it cannot be sent; returns what was sent.
 
         A message that was refused alone is sent once more, as a queue that is gone is then declared again.
@@ -190,7 +190,7 @@ class Relay:
             return []
         return batch
 
-    def _defer(self, job: Outgoing, error: Exception) -> None:
+    def _defer(self, job: OutboxEntry, error: Exception) -> None:
         refused = isinstance(error, MessageRefused)
         reason = str(error) if refused else f"Its message cannot be made ({type(error).__name__})."
         logger.log(
@@ -218,7 +218,7 @@ class Relay:
         oldest = now() - KEPT
         return self._publish_these([job for job in taken if job.created > oldest])
 
-    def _broker_is_away(self, error: BrokerUnavailable, batch: Sequence[Outgoing]) -> None:
+    def _broker_is_away(self, error: BrokerUnavailable, batch: Sequence[OutboxEntry]) -> None:
         if self.broker_state != str(error):
             logger.warning("%s Accepted jobs wait in the outbox.", error)
         self.broker_state, self._away = str(error), True

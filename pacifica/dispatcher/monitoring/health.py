@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
-from ..core.ttl_cache import Remembered
+from ..core.ttl_cache import TtlCache
 from ..store.outbox import Outbox
 from ..store.workers import WorkerStore
 
@@ -112,7 +112,7 @@ class Health:
         self._schema = schema
         self._census = Census(lease)
         self._good: float | None = None
-        self._look = Remembered(self._look_now, KEPT)
+        self._look = TtlCache(self._look_now, KEPT)
 
     def look(self) -> Readiness:
         """How all parts are, at most a second old; never raises for a part that is away, nor waits long for it."""

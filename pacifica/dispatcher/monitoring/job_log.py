@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import DatabaseUnavailable
-from ..core.job import Claim, Job, JobError, Outgoing, State
+from ..core.job import Claim, Job, JobError, OutboxEntry, State
 from ..logs import log_context
 from ..logs.formatters import FIELDS
 from ..store.idempotency import Key
@@ -161,7 +161,7 @@ class ToldJobs(JobStore):
 class ToldOutbox(Outbox):
     """``Outbox``, with a line for each job that was sent."""
 
-    def mark_published(self, sent: Sequence[Outgoing], *, at: int) -> None:
+    def mark_published(self, sent: Sequence[OutboxEntry], *, at: int) -> None:
         """As ``Outbox``."""
         super().mark_published(sent, at=at)
         for job in sent:

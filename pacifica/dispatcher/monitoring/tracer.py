@@ -6,7 +6,7 @@ Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-v
 import logging
 from collections.abc import Mapping
 
-from ..core.tracing import EXPORTER, Tracing, Untraced
+from ..core.tracing import EXPORTER, NoTracing, Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ def wanted(environ: Mapping[str, str]) -> bool:
 def tracing(environ: Mapping[str, str], driver: str) -> Tracing:
     """The tracing that the environment asks for; ``driver`` is kombu's type of the broker."""
     if not wanted(environ):
-        return Untraced()
+        return NoTracing()
     try:
         from .otel import traced
     except ImportError:
         logger.warning("OTEL_… asks for spans, and the extra is not there: pip install 'pacifica-dispatcher[tracing]'")
-        return Untraced()
+        return NoTracing()
     return traced(environ, driver)

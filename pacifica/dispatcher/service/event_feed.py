@@ -26,7 +26,7 @@ LIMIT = 1000
 """Events of one look."""
 
 
-class Watch:
+class Subscription:
     """What one waiter is told through."""
 
     def __init__(self, job: str | None, *, stream: bool = False) -> None:
@@ -45,7 +45,7 @@ class Watch:
         return told
 
 
-class Feed:
+class EventFeed:
     """Follows the history for at most ``places`` waiters; ``on_change`` is told how many wait, and how many stream."""
 
     def __init__(self, history: HistoryStore, places: int) -> None:
@@ -54,7 +54,7 @@ class Feed:
         self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None
         self._history = history
         self._lock = threading.Condition()
-        self._watches: set[Watch] = set()
+        self._watches: set[Subscription] = set()
         self._thread: threading.Thread | None = None
         self._position = 0
         self._highest = 0
@@ -68,12 +68,12 @@ class Feed:
         return self._position
 
     @contextmanager
-    def watch(self, job: str | None = None, *, stream: bool = False) -> Iterator[Watch]:
+    def watch(self, job: str | None = None, *, stream: bool = False) -> Iterator[Subscription]:
         """Be told of what happens from now on, to one job or to any.
 
         Raises ``TooManyWaiting``, and ``DatabaseUnavailable``.
         """
-        one = Watch(job, stream=stream)
+        one = Subscription(job, stream=stream)
         with self._lock:
             if len(self._watches) >= self.places or self.stopped:
                 raise TooManyWaiting(self.places)

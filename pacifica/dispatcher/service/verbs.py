@@ -7,11 +7,11 @@ from operator import attrgetter
 from typing import Any
 
 from ..core import failpoints, strict_json
-from ..core.dispatch_options import NO_OPTIONS, Options, parse_options
+from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions, parse_options
 from ..core.errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
-from ..core.job import Event, Job, Outgoing, State, micros, new_uuid, now
-from ..core.job_filter import Filters, Place
-from ..core.permissions import Reach
+from ..core.job import Event, Job, OutboxEntry, State, micros, new_uuid, now
+from ..core.job_filter import JobFilter, PageCursor
+from ..core.permissions import Visibility
 from ..core.registry import Call, Registry
 from ..store.idempotency import Key
 from ..store.jobs import JobStore
@@ -25,7 +25,7 @@ HAND_OVER = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class DispatchContext:
     """Who asked, and how: what a dispatch says beside task, arguments and options.
 
     ``uuid`` and ``headers`` come from a Celery workflow that has named the job already.
@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DispatchItem:
     """One item of a batch: what a dispatch of its own would say."""
 
     task: str
@@ -66,16 +66,18 @@ class Service:
     max_attempts: int
     keep_keys: float = 86_400
     batch_limit: int = 10_000
-    hand_over: Callable[[Outgoing], None] = field(default=lambda _: None)
+    hand_over: Callable[[OutboxEntry], None] = field(default=lambda _: None)
     count: Callable[[str, str], object] = field(default=lambda _task, _outcome: None)
 
-    def dispatch(self, call: Call, options: Options | None = None, request: Request | None = None) -> Job:
+    def dispatch(
+        self, call: Call, options: DispatchOptions | None = None, request: DispatchContext | None = None
+    ) -> Job:
         """Store the job, then hand it to the relay; the answer does not wait for the broker.
 
         Raises ``DatabaseUnavailable``, and then nothing was accepted, ``KeyReused``, and ``PurgedJob`` when the
         key or the UUID of the request stands for one: it was carried out, and is not carried out again.
         """
-        options, request = options or NO_OPTIONS, request or Request()
+        options, request = options or DEFAULT_OPTIONS, request or DispatchContext()
         if request.uuid is not None:  # A workflow's task that is run again names the next one by the same id.
             if (known := self.jobs.get(request.uuid)) is not None:
                 return known
@@ -98,14 +100,14 @@ class Service:
         return job
 
     def dispatch_batch(
-        self, asked: Iterable[Asked | DispatcherError], request: Request | None = None
+        self, asked: Iterable[DispatchItem | DispatcherError], request: DispatchContext | None = None
     ) -> list[str | DispatcherError]:
         """Dispatch all that can be, in order: for each item its job's UUID, or why there is none.
 
         Raises ``BatchTooLarge``, ``KeyReused`` and ``DatabaseUnavailable``, and then nothing was stored. A
         database that fails in the middle is the error of the items that it did not take.
         """
-        request = request or Request()
+        request = request or DispatchContext()
         items = list(self._at_most(asked))
         plans = [self._plan(item, request) for item in items]
         outcome: list[str | DispatcherError] = [plan if isinstance(plan, DispatcherError) else "" for plan in plans]
@@ -136,9 +138,11 @@ class Service:
             raise PurgedJob(uuid) if self.jobs.was_purged(uuid) else UnknownJob(uuid)
         return job
 
-    def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach) -> tuple[Sequence[Job], bool]:
-        """A page of at most ``limit`` jobs of the reach, newest first, from behind ``after``; and if there are more."""
-        found = self.jobs.search(filters, after, limit + 1, reach)
+    def search(
+        self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
+    ) -> tuple[Sequence[Job], bool]:
+        """A page of at most ``limit`` visible jobs after ``after``, newest first; and whether there are more."""
+        found = self.jobs.search(filters, after, limit + 1, visibility)
         return found[:limit], len(found) > limit
 
     def events(self, uuid: str) -> Sequence[Event]:
@@ -160,22 +164,22 @@ class Service:
             raise AlreadyFinal(uuid, job.state.value)
         return job
 
-    def retry(self, uuid: str, request: Request | None = None) -> Job:
+    def retry(self, uuid: str, request: DispatchContext | None = None) -> Job:
         """A new job with the same task, arguments and options, to start at once; raises ``UnknownJob``."""
         old = self.status(uuid)
         call = self.registry[old.task].bind(old.args, old.kwargs)
-        options = Options(
+        options = DispatchOptions(
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
         )
-        return self.dispatch(call, options, replace(request or Request(), replay_of=old.uuid))
+        return self.dispatch(call, options, replace(request or DispatchContext(), replay_of=old.uuid))
 
-    def _at_most(self, asked: Iterable[Asked | DispatcherError]) -> Iterator[Asked | DispatcherError]:
+    def _at_most(self, asked: Iterable[DispatchItem | DispatcherError]) -> Iterator[DispatchItem | DispatcherError]:
         for number, item in enumerate(asked, 1):
             if number > self.batch_limit:
                 raise BatchTooLarge(self.batch_limit)
             yield item
 
-    def _plan(self, item: Asked | DispatcherError, request: Request) -> "_Plan | DispatcherError":
+    def _plan(self, item: DispatchItem | DispatcherError, request: DispatchContext) -> "_Plan | DispatcherError":
         if isinstance(item, DispatcherError):
             self.count("", "refused")
             return item
@@ -186,7 +190,7 @@ class Service:
             self.count(item.task, "refused")
             return error
 
-    def _whole_key(self, items: Sequence[Asked | DispatcherError], request: Request) -> Key | None:
+    def _whole_key(self, items: Sequence[DispatchItem | DispatcherError], request: DispatchContext) -> Key | None:
         """The key of a batch, for all its items as they came, also those of which no job can be made."""
         if request.idempotency_key is None:
             return None
@@ -196,16 +200,16 @@ class Service:
         ]
         return self._new_key(request, strict_json.dumps(told), now())
 
-    def _item_key(self, plan: "_Plan", request: Request, place: int) -> Key | None:
+    def _item_key(self, plan: "_Plan", request: DispatchContext, place: int) -> Key | None:
         """The key of one item of a batch: its place under the key of the batch."""
         if request.idempotency_key is None:
             return None
         own = replace(request, idempotency_key=f"{request.idempotency_key}\x1f{place}")
         return self._key(plan.call, plan.options, own, plan.job.created)
 
-    def _new_job(self, call: Call, options: Options, request: Request) -> Job:
+    def _new_job(self, call: Call, options: DispatchOptions, request: DispatchContext) -> Job:
         at = now()
-        eta, end = (None, None) if options is NO_OPTIONS else _moments(options, at)
+        eta, end = (None, None) if options is DEFAULT_OPTIONS else _moments(options, at)
         return Job(
             uuid=request.uuid or new_uuid(),
             task=call.task,
@@ -226,14 +230,14 @@ class Service:
             labels=options.labels or None,
         )
 
-    def _key(self, call: Call, options: Options, request: Request, at: int) -> Key | None:
+    def _key(self, call: Call, options: DispatchOptions, request: DispatchContext, at: int) -> Key | None:
         if request.idempotency_key is None:
             return None
         told = options.model_dump(mode="json")
         asked = strict_json.dumps([call.task, call.args, call.kwargs, told, request.replay_of])
         return self._new_key(request, asked, at)
 
-    def _new_key(self, request: Request, asked: str, at: int) -> Key:
+    def _new_key(self, request: DispatchContext, asked: str, at: int) -> Key:
         key = request.idempotency_key or ""
         return Key(request.caller, key, asked, at - int(self.keep_keys * 1_000_000))
 
@@ -243,7 +247,7 @@ class _Plan:
     """An item of a batch that can be stored."""
 
     call: Call
-    options: Options
+    options: DispatchOptions
     job: Job
 
 
@@ -254,7 +258,7 @@ def _fate(job: Job, found: str | DispatcherError) -> str:
     return "accepted" if found == job.uuid else "repeated"
 
 
-def _headers(request: Request) -> Mapping[str, Any] | None:
+def _headers(request: DispatchContext) -> Mapping[str, Any] | None:
     told = dict(request.headers or {})
     if request.traceparent is not None:
         told["traceparent"] = request.traceparent
@@ -263,7 +267,7 @@ def _headers(request: Request) -> Mapping[str, Any] | None:
     return told or request.headers
 
 
-def _moments(options: Options, at: int) -> tuple[int | None, int | None]:
+def _moments(options: DispatchOptions, at: int) -> tuple[int | None, int | None]:
     """When the job is to start, where that is later than now, and when it is not worth starting any more."""
     moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)
     start, end = options.start(moment), options.end(moment)
@@ -271,9 +275,9 @@ def _moments(options: Options, at: int) -> tuple[int | None, int | None]:
     return eta if eta is not None and eta > at else None, None if end is None else micros(end)
 
 
-_told = attrgetter(*(column.name for column in fields(Outgoing)))
+_told = attrgetter(*(column.name for column in fields(OutboxEntry)))
 
 
-def outgoing(job: Job) -> Outgoing:
+def outgoing(job: Job) -> OutboxEntry:
     """What the message of a job says."""
-    return Outgoing(*_told(job))
+    return OutboxEntry(*_told(job))

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
 from ..core.job import Event, Job, State, now
-from ..core.permissions import EVERY_JOB, Reach
+from ..core.permissions import EVERY_JOB, Visibility
 from ..store.events import HistoryStore
 from ..store.jobs import JobStore
-from .event_feed import GRACE, Feed
+from .event_feed import GRACE, EventFeed
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,9 @@ class Waiting:
     ``heartbeat`` is how long a stream may be silent, ``limit`` the longest wait that may be asked for, in seconds.
     """
 
-    def __init__(self, jobs: JobStore, history: HistoryStore, feed: Feed, *, heartbeat: float, limit: float) -> None:
+    def __init__(
+        self, jobs: JobStore, history: HistoryStore, feed: EventFeed, *, heartbeat: float, limit: float
+    ) -> None:
         self.limit = limit
         self._feed = feed
         self._history = history
@@ -72,7 +74,7 @@ class Waiting:
             return Waited(job, waited=False)
 
     def follow(
-        self, after: int | None = None, job: str | None = None, reach: Reach = EVERY_JOB
+        self, after: int | None = None, job: str | None = None, visibility: Visibility = EVERY_JOB
     ) -> Generator[int | Event]:
         """Events behind ``after`` as they happen, of one job or of all.
 
@@ -90,7 +92,7 @@ class Waiting:
                 while True:
                     last = self._feed.stopped or (job is not None and self._is_final(job))
                     upto = self._feed.position if job is None else sys.maxsize
-                    for event in self._between(place, upto, job, reach):
+                    for event in self._between(place, upto, job, visibility):
                         place, told = event.id, time.monotonic()
                         yield event
                     place = place if job is not None else max(place, upto)
@@ -103,15 +105,15 @@ class Waiting:
             except DatabaseUnavailable as error:
                 logger.warning("A stream of events ends: %s", error)
 
-    def page(self, after: int, limit: int, reach: Reach = EVERY_JOB) -> tuple[list[Event], int]:
-        """The events within reach among the ``limit`` next ones of all jobs, and the place behind which to go on."""
+    def page(self, after: int, limit: int, visibility: Visibility = EVERY_JOB) -> tuple[list[Event], int]:
+        """The visible events among the next ``limit`` ones of all jobs, and the id after which to go on."""
         place = after
         for event, _, at in self._history.peek(after, limit):
             # What is missing before a recent event may still be on its way.
             if event > place + 1 and not self._history.ordered and now() - at < GRACE * 1_000_000:
                 break
             place = event
-        return self._history.between(after, place, limit, reach=reach), place
+        return self._history.between(after, place, limit, visibility=visibility), place
 
     def retry_after(self, job: Job) -> int:
         """When to ask for the job again, in seconds, judged by how long its task ran lately, and by when it starts."""
@@ -122,14 +124,14 @@ class Waiting:
             typical -= (now() - job.started) / 1_000_000
         return min(LONGEST_ADVICE, max(1, math.ceil(typical)))
 
-    def _between(self, after: int, upto: int, job: str | None, reach: Reach) -> Iterator[Event]:
-        """All of them, page by page; a page costs the same, however few of its events are within reach."""
+    def _between(self, after: int, upto: int, job: str | None, visibility: Visibility) -> Iterator[Event]:
+        """All of them, page by page; a page costs the same, however few of its events are visible."""
         while job is not None and (page := self._history.between(after, upto, PAGE, job)):
             yield from page
             after = page[-1].id
         while job is None and after < upto and (found := self._history.peek(after, PAGE)):
             end = min(upto, found[-1][0])
-            yield from self._history.between(after, end, PAGE, reach=reach)
+            yield from self._history.between(after, end, PAGE, visibility=visibility)
             after = end
 
     def _is_final(self, uuid: str) -> bool:

@@ -7,7 +7,7 @@ import peewee
 
 from .. import orm
 from ..core.job import Event, State
-from ..core.permissions import EVERY_JOB, Reach
+from ..core.permissions import EVERY_JOB, Visibility
 from . import mapping
 from .database import Database
 from .prepared import Prepared, slot
@@ -48,18 +48,18 @@ class HistoryStore:
         return [tuple(row) for row in self._database.read(lambda _: self._peek.run(values).fetchall())]
 
     def between(
-        self, after: int, upto: int, limit: int, job: str | None = None, reach: Reach = EVERY_JOB
+        self, after: int, upto: int, limit: int, job: str | None = None, visibility: Visibility = EVERY_JOB
     ) -> list[Event]:
-        """At most ``limit`` events behind ``after``, none behind ``upto``; of one job, or of all within reach."""
+        """At most ``limit`` events behind ``after``, none behind ``upto``; of one job, or of all visible ones."""
         query = _E.select(*_COLUMNS).where(_E.id > after, _E.id <= upto).order_by(_E.id).limit(limit)
         if job is not None:
             query = query.where(_E.job == job)
-        if reach != EVERY_JOB:
+        if visibility != EVERY_JOB:
             query = query.join(orm.Job, on=(orm.Job.uuid == _E.job))
 
         def read(db: peewee.Database) -> Sequence[Sequence[Any]]:
-            names = [] if reach.every_task else task_names(db, reach)
-            found: Sequence[Sequence[Any]] = list(within(query, reach, names).tuples().execute(db))
+            names = [] if visibility.every_task else task_names(db, visibility)
+            found: Sequence[Sequence[Any]] = list(within(query, visibility, names).tuples().execute(db))
             return found
 
         return [mapping.event_from_row(row) for row in self._database.read(read)]

@@ -11,8 +11,8 @@ import peewee
 
 from .. import orm
 from ..core.job import Claim, Event, Job, JobError, State
-from ..core.job_filter import Filters, Place
-from ..core.permissions import EVERY_JOB, Reach
+from ..core.job_filter import JobFilter, PageCursor
+from ..core.permissions import EVERY_JOB, Visibility
 from . import mapping, search, tombstones, transitions
 from .database import Database
 from .group_commit import Together
@@ -138,9 +138,11 @@ class JobStore:
         """Whether there was such a job, as far as that is remembered."""
         return tombstones.is_there(self._database, uuid)
 
-    def search(self, filters: Filters, after: Place | None, limit: int, reach: Reach = EVERY_JOB) -> list[Job]:
-        """At most ``limit`` jobs of the reach, newest first, from right behind ``after``."""
-        return search.page(self._database, filters, after, limit, reach)
+    def search(
+        self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility = EVERY_JOB
+    ) -> list[Job]:
+        """At most ``limit`` visible jobs after ``after``, newest first."""
+        return search.page(self._database, filters, after, limit, visibility)
 
     def events(self, uuid: str) -> list[Event]:
         """A job's history, oldest first."""

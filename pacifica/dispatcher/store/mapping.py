@@ -6,10 +6,10 @@ from operator import attrgetter
 from typing import Any
 
 from ..core import strict_json
-from ..core.job import Event, Job, JobError, Outgoing, State
+from ..core.job import Event, Job, JobError, OutboxEntry, State
 
 JOB_COLUMNS = [column.name for column in fields(Job)]
-OUTGOING_COLUMNS = [column.name for column in fields(Outgoing)]
+OUTGOING_COLUMNS = [column.name for column in fields(OutboxEntry)]
 JSON_COLUMNS = frozenset({"args", "kwargs", "result", "headers", "labels", "progress"})
 
 
@@ -39,10 +39,10 @@ def job_from_row(row: Sequence[Any]) -> Job:
     return Job(*values)
 
 
-def outgoing_from_row(row: Sequence[Any]) -> Outgoing:
+def outgoing_from_row(row: Sequence[Any]) -> OutboxEntry:
     """The outbox entry of a row that was read with ``OUTGOING_COLUMNS``."""
     values = dict(zip(OUTGOING_COLUMNS, row, strict=True))
-    return Outgoing(**values | {"headers": from_text(values["headers"])})
+    return OutboxEntry(**values | {"headers": from_text(values["headers"])})
 
 
 def event_from_row(row: Sequence[Any]) -> Event:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from .. import orm
-from ..core.job import Outgoing, State
+from ..core.job import OutboxEntry, State
 from . import mapping
 from .database import Database
 from .prepared import Prepared, slot
@@ -67,7 +67,7 @@ class Outbox:
         self._find = Several(database.peewee, lambda these: _J.select(_J.uuid).where(these, same))
         self._mark = Several(database.peewee, lambda these: _J.update(mark).where(these, same))
 
-    def take(self, *, at: int, lease: int, limit: int) -> list[Outgoing]:
+    def take(self, *, at: int, lease: int, limit: int) -> list[OutboxEntry]:
         """The jobs that are due, at most ``limit``, oldest first; nobody else gets them for ``lease`` microseconds."""
         columns = [getattr(_J, column) for column in mapping.OUTGOING_COLUMNS]
         due = _J.select(*columns).where(_J.due <= at).order_by(_J.due).limit(limit)
@@ -83,7 +83,7 @@ class Outbox:
 
         return [mapping.outgoing_from_row(row) for row in self._database.write(change)]
 
-    def mark_published(self, sent: Sequence[Outgoing], *, at: int) -> None:
+    def mark_published(self, sent: Sequence[OutboxEntry], *, at: int) -> None:
         """Note that the broker has confirmed these messages.
 
         A job that has moved since stays as it is: it may be in the outbox again, with another message to send.
@@ -104,7 +104,7 @@ class Outbox:
         if any(waiting.values()):
             self._database.write(change)
 
-    def release(self, unsent: Sequence[Outgoing], *, at: int) -> None:
+    def release(self, unsent: Sequence[OutboxEntry], *, at: int) -> None:
         """Let any relay publish these jobs from now on; one that has moved since keeps its own time."""
 
         def change(db: peewee.Database) -> None:
@@ -115,7 +115,7 @@ class Outbox:
         if unsent:
             self._database.write(change)
 
-    def defer(self, job: Outgoing, *, at: int, until: int, reason: str) -> None:
+    def defer(self, job: OutboxEntry, *, at: int, until: int, reason: str) -> None:
         """Leave a job that cannot be sent alone until then, and tell its history why; one that has moved since stays.
 
         So it keeps no other one back, however often it is refused.
@@ -185,7 +185,7 @@ def _of(kind: Kind) -> tuple[peewee.Node, peewee.Node]:
     return _J.task == kind.task, _J.queue.is_null() if kind.queue is None else _J.queue == kind.queue
 
 
-def _by_version(jobs: Sequence[Outgoing]) -> dict[int, list[str]]:
+def _by_version(jobs: Sequence[OutboxEntry]) -> dict[int, list[str]]:
     """The UUIDs by the version of the row that was sent; nearly all have the same one."""
     versions: dict[int, list[str]] = {}
     for job in jobs:

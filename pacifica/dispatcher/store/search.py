@@ -8,8 +8,8 @@ import peewee
 
 from .. import orm
 from ..core.job import Job
-from ..core.job_filter import Filters, Place
-from ..core.permissions import EVERY_JOB, Reach
+from ..core.job_filter import JobFilter, PageCursor
+from ..core.permissions import EVERY_JOB, Visibility
 from . import mapping
 from .database import Database
 from .visibility import dispatched_by, task_names, within
@@ -17,38 +17,42 @@ from .visibility import dispatched_by, task_names, within
 _J, _L = orm.Job, orm.Label
 
 
-def page(database: Database, filters: Filters, after: Place | None, limit: int, reach: Reach = EVERY_JOB) -> list[Job]:
-    """At most ``limit`` jobs of the reach, newest first, from right behind ``after``; raises ``DatabaseUnavailable``.
+def page(
+    database: Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility = EVERY_JOB
+) -> list[Job]:
+    """At most ``limit`` visible jobs after ``after``, newest first; raises ``DatabaseUnavailable``.
 
     The order is that of an index for each filter by itself, so that a page costs what it shows. With
     several filters it costs what the narrowest of them lets through.
     """
-    if filters.task is not None and not reach.matches(filters.task):
+    if filters.task is not None and not visibility.matches(filters.task):
         return []
-    return [mapping.job_from_row(row) for row in database.read(lambda db: _read(db, filters, after, limit, reach))]
+    return [mapping.job_from_row(row) for row in database.read(lambda db: _read(db, filters, after, limit, visibility))]
 
 
 def _read(
-    db: peewee.Database, filters: Filters, after: Place | None, limit: int, reach: Reach
+    db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
 ) -> Sequence[Sequence[Any]]:
-    if filters.task is not None or reach.every_task:
-        query = within(_query(filters, after), reach, [] if filters.task is None else [filters.task])
-    elif filters.labels or filters.caller or filters.queue or reach.caller:
-        query = within(_query(filters, after), reach, task_names(db, reach))
+    if filters.task is not None or visibility.every_task:
+        query = within(_query(filters, after), visibility, [] if filters.task is None else [filters.task])
+    elif filters.labels or filters.caller or filters.queue or visibility.caller:
+        query = within(_query(filters, after), visibility, task_names(db, visibility))
     else:
-        query = _query(Filters(), None).where(_J.uuid.in_(_newest(db, filters, after, limit, reach)))
+        query = _query(JobFilter(), None).where(_J.uuid.in_(_newest(db, filters, after, limit, visibility)))
     return list(query.limit(limit).tuples().execute(db))
 
 
-def _newest(db: peewee.Database, filters: Filters, after: Place | None, limit: int, reach: Reach) -> list[str]:
+def _newest(
+    db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
+) -> list[str]:
     """The newest jobs of several tasks: each one's own newest, by its index, so that it costs nothing but these."""
     query = _query(filters, after, ("created", "uuid")).limit(limit)
-    tasks = [within(query, reach, [name]) for name in task_names(db, reach)]
+    tasks = [within(query, visibility, [name]) for name in task_names(db, visibility)]
     found = [place for one in tasks for place in one.tuples().execute(db)]
     return [uuid for _, uuid in nlargest(limit, found)]
 
 
-def _query(filters: Filters, after: Place | None, columns: Sequence[str] = mapping.JOB_COLUMNS) -> peewee.Query:
+def _query(filters: JobFilter, after: PageCursor | None, columns: Sequence[str] = mapping.JOB_COLUMNS) -> peewee.Query:
     query = _J.select(*(getattr(_J, column) for column in columns))
     created, uuid = _J.created, _J.uuid
     for number, wanted in enumerate(filters.labels):
@@ -69,7 +73,7 @@ def _query(filters: Filters, after: Place | None, columns: Sequence[str] = mappi
     return query.order_by(created.desc(), uuid.desc())
 
 
-def _exactly(filters: Filters) -> Iterator[peewee.Node]:
+def _exactly(filters: JobFilter) -> Iterator[peewee.Node]:
     """What columns of the job's own must hold."""
     for column, value in ((_J.task, filters.task), (_J.queue, filters.queue)):
         if value is not None:

@@ -1,4 +1,4 @@
-"""A caller's reach as SQL; ``access.Reach.covers`` is the same rule in Python, and a test holds the two together.
+"""A caller's visibility as SQL; ``permissions.Visibility.covers`` is the same rule in Python, and a test compares them.
 
 A glob has no counterpart in SQL that means the same on each database. So the names of the tasks that have a
 job are matched in Python, and a query is given the names.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import peewee
 
 from .. import orm
-from ..core.permissions import Reach
+from ..core.permissions import Visibility
 from ..dialect import is_mysql
 
 _J = orm.Job
@@ -26,21 +26,21 @@ _DISTINCT = "SELECT DISTINCT task FROM job"
 """MySQL and MariaDB do, and limit a recursion to 1000 steps."""
 
 
-def task_names(db: peewee.Database, reach: Reach) -> list[str]:
-    """The tasks that the reach covers and that have a job; costs a look into an index for each task, not each job."""
+def task_names(db: peewee.Database, visibility: Visibility) -> list[str]:
+    """The visible tasks that have a job; it costs an index lookup for each task, not for each job."""
     cursor = db.execute_sql(_DISTINCT if is_mysql(db) else _STEPS)
-    return [name for (name,) in cursor.fetchall() if reach.matches(name)]
+    return [name for (name,) in cursor.fetchall() if visibility.matches(name)]
 
 
-def within(query: peewee.Query, reach: Reach, names: Sequence[str]) -> peewee.Query:
-    """The query, which has the job's table in it, for the jobs of the reach only.
+def within(query: peewee.Query, visibility: Visibility, names: Sequence[str]) -> peewee.Query:
+    """Limit the query, which selects from the job table, to the visible jobs.
 
     ``names`` are those of ``task_names``: a task whose first job is stored after they were read is not among
     them, so whoever follows a growing table reads them after it has fixed how far it looks.
     """
-    if reach.caller is not None:
-        query = query.where(*dispatched_by(reach.caller))
-    return query if reach.every_task else query.where(_J.task.in_(names))
+    if visibility.caller is not None:
+        query = query.where(*dispatched_by(visibility.caller))
+    return query if visibility.every_task else query.where(_J.task.in_(names))
 
 
 def dispatched_by(caller: str) -> Sequence[peewee.Node]:

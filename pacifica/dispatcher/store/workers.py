@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import peewee
 
 from .. import orm
-from ..core.job import Held
+from ..core.job import ClaimKey
 from .database import Database
 
 _W, _J = orm.Worker, orm.Job
@@ -48,10 +48,10 @@ class WorkerStore:
         query = _J.select(_J.holder).where(_STARTED).distinct().tuples()
         return {row[0] for row in self._database.read(lambda db: list(query.execute(db)))}
 
-    def held(self, holder: str, *, limit: int) -> list[Held]:
+    def held(self, holder: str, *, limit: int) -> list[ClaimKey]:
         """The claims of one worker on STARTED jobs, at most ``limit``."""
         query = _J.select(_J.uuid, _J.claim).where(_STARTED, _J.holder == holder).limit(limit).tuples()
-        return [Held(*row) for row in self._database.read(lambda db: list(query.execute(db)))]
+        return [ClaimKey(*row) for row in self._database.read(lambda db: list(query.execute(db)))]
 
     def to_cancel(self, holder: str) -> list[str]:
         """STARTED jobs of one worker that somebody has asked to stop."""

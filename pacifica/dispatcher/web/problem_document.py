@@ -18,7 +18,7 @@ STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.BadDispatch: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.AlreadyFinal: HTTPStatus.CONFLICT,
-    errors.NoResult: HTTPStatus.CONFLICT,
+    errors.EndedWithoutResult: HTTPStatus.CONFLICT,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,

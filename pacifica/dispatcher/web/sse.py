@@ -10,7 +10,7 @@ import cherrypy
 from ..core import strict_json
 from ..core.errors import BadQuery, BadRequest, TooManyWaiting
 from ..core.job import Event
-from ..core.permissions import EVERY_JOB, Reach
+from ..core.permissions import EVERY_JOB, Visibility
 from ..service.waiting import Waiting
 from . import representations
 from .auth.same_site import check_place
@@ -66,7 +66,7 @@ def over() -> bytes:
 
 
 def told(
-    waiting: Waiting, after: int | None, job: str | None = None, reach: Reach = EVERY_JOB
+    waiting: Waiting, after: int | None, job: str | None = None, visibility: Visibility = EVERY_JOB
 ) -> bytes | Iterator[bytes]:
     """The body of a stream; raises ``TooManyWaiting``, ``DatabaseUnavailable`` and ``CrossSite``.
 
@@ -79,7 +79,7 @@ def told(
     check_place(cherrypy.request.headers)
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
-    events = waiting.follow(after, job, reach)
+    events = waiting.follow(after, job, visibility)
     begin = next(events)
     response.stream = True
     response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"

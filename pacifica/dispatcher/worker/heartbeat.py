@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 
 from ..core.errors import DatabaseUnavailable
-from ..core.job import Held, now
+from ..core.job import ClaimKey, now
 from ..core.periodic_thread import PeriodicThread
 from ..store.jobs import JobStore
 from ..store.workers import WorkerStore
@@ -47,7 +47,7 @@ class Lease:
         self._beaten = 0.0
         self._running = running
         self._stop_job = stop_job
-        self._missing: set[Held] = set()
+        self._missing: set[ClaimKey] = set()
         interval = min(LOOK, self._beat_every)
         # Without this thread a worker that lives would be declared dead.
         self._thread = PeriodicThread("lease", self._look, doing="renewing the lease", interval=interval)

@@ -11,15 +11,15 @@ from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
-from ..core.argument_limits import USUAL, ArgumentLimits
-from ..core.dispatch_options import Options, options_of
+from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
+from ..core.dispatch_options import DispatchOptions, options_of
 from ..core.errors import DatabaseUnavailable, PurgedJob
 from ..core.job import Claim, micros, now
 from ..core.registry import TaskSpec, plain_arguments
 from ..core.retry import retry_while_unavailable
 from ..delivery.publisher import keep_headers
 from ..logs import log_context
-from ..service.verbs import Request, outgoing
+from ..service.verbs import DispatchContext, outgoing
 from ..store.jobs import JobStore
 from .progress import Number, Reports, reported
 from .result_backend import CLAIM_KEY
@@ -47,11 +47,11 @@ class DispatcherTask(Task):  # type: ignore[misc]
 
     abstract = True
     ignore_result = False
-    Request = "pacifica.dispatcher.worker.bootsteps:JobRequest"
+    DispatchContext = "pacifica.dispatcher.worker.bootsteps:JobRequest"
     Strategy = "pacifica.dispatcher.worker.bootsteps:quietly"
     check: Callable[..., object] | None = None
 
-    def spec(self, limits: ArgumentLimits = USUAL) -> TaskSpec:
+    def spec(self, limits: ArgumentLimits = DEFAULT_LIMITS) -> TaskSpec:
         """The name and typed signature; raises ``ValueError`` when an annotation cannot be used."""
         return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits)
 
@@ -81,7 +81,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
             return self._ask_for_retry(args or (), kwargs or {}, options)
         call = app.registry[self.name].bind(*plain_arguments(args or (), kwargs or {}))
         headers = keep_headers(_with_parents(app, options))
-        request = Request(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
+        request = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
         try:
             job = app.quiet_service.dispatch(call, _options(options), request)
         except PurgedJob as purged:
@@ -218,7 +218,7 @@ def task(*functions: Function, **options: Any) -> Any:
     return shared_task(*functions, **options)
 
 
-def _options(given: Mapping[str, Any]) -> Options:
+def _options(given: Mapping[str, Any]) -> DispatchOptions:
     """Celery's execution options as ours; those that a message header carries are kept elsewhere."""
     eta, expires = given.get("eta"), given.get("expires")
     return options_of(

@@ -11,7 +11,7 @@ from prometheus_client.utils import floatToGoString
 
 from ...core.errors import DatabaseUnavailable
 from ...core.job import now
-from ...core.ttl_cache import Remembered
+from ...core.ttl_cache import TtlCache
 from ...store.outbox import Backlog, Outbox
 from ...store.stats import BUCKETS, FigureStore, Moving
 from ..health import OK, UNAVAILABLE, UNKNOWN, Readiness
@@ -53,7 +53,7 @@ class Record:
         self._tally = tally
         self._health = health
         self._label = label
-        self._seen = Remembered(self._read, KEPT)
+        self._seen = TtlCache(self._read, KEPT)
 
     def collect(self) -> Iterator[Metric]:
         """All families."""

@@ -21,7 +21,7 @@ from ...core.errors import (
     UnknownJob,
 )
 from ...core.job import parse_uuid
-from ...core.permissions import ANYBODY, READ, Caller, is_loopback, within
+from ...core.permissions import ANONYMOUS, READ, Caller, is_loopback, within
 from ...logs import log_context
 from ...service.tokens import Tokens
 from ...service.verbs import Service
@@ -74,7 +74,7 @@ class Guard:
         request.dispatcher_tracebacks = self._settings.show_tracebacks and reads
 
     def look(self) -> None:
-        """Refuse a task or a job that the caller's scope does not reach; another's job is as unknown as none."""
+        """Refuse a task or a job that the caller's scope does not cover; another's job is as unknown as none."""
         request = cherrypy.serving.request
         found, caller = rule(getattr(request.handler, "callable", None)), getattr(request, "dispatcher_caller", None)
         if found is None or caller is None or found.scope is None:
@@ -105,9 +105,9 @@ class Guard:
         except PurgedJob:
             raise UnknownJob(uuid) from None
         request = cherrypy.serving.request
-        if not caller.reach(str(found.scope)).covers(job.task, job.caller):
+        if not caller.visibility(str(found.scope)).covers(job.task, job.caller):
             raise UnknownJob(uuid)
-        shown = caller.reach(READ).covers(job.task, job.caller)
+        shown = caller.visibility(READ).covers(job.task, job.caller)
         request.dispatcher_tracebacks = self._settings.show_tracebacks and shown
         request.dispatcher_hides = not shown
 
@@ -133,10 +133,10 @@ class Guard:
         if from_proxy and own.proxy_user_header in headers:
             return self._by_proxy(headers[own.proxy_user_header])
         if own.anonymous == "anywhere":
-            return ANYBODY
+            return ANONYMOUS
         local = is_loopback(address) and not from_proxy and FORWARDED.isdisjoint(headers)
         if own.anonymous == "loopback" and local and own.proxy_user_header not in headers:
-            return ANYBODY
+            return ANONYMOUS
         raise Unauthorized(f"This takes a token. {TOLD}")
 
     def _by_token(self, given: str) -> Caller:

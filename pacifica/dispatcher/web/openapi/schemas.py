@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.dispatch_options import Options
+from ...core.dispatch_options import DispatchOptions
 from ...core.job import State
 from ...monitoring.health import VERDICTS
 from ..representations import TIMES
@@ -75,7 +75,7 @@ SCHEMAS: Mapping[str, Any] = {
         }
     ),
     "Dispatch": {"type": "object", **CLOSED, "properties": DISPATCH},
-    "Options": Options.model_json_schema(),
+    "Options": DispatchOptions.model_json_schema(),
     "Problem": _object(
         {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "message": _TEXT}
     ),

@@ -11,7 +11,7 @@ import cherrypy
 from ...core import strict_json
 from ...core.errors import BadRequest, DispatcherError, MissingScope
 from ...core.permissions import DISPATCH, Caller
-from ...service.verbs import Asked
+from ...service.verbs import DispatchItem
 from . import body
 
 NDJSON = "application/x-ndjson"
@@ -40,7 +40,7 @@ def read_lines(entity: Any) -> None:
     cherrypy.request.json = Lines(entity.fp)
 
 
-def asked(values: Any, caller: Caller) -> Iterator[Asked | DispatcherError]:
+def asked(values: Any, caller: Caller) -> Iterator[DispatchItem | DispatcherError]:
     """What the batch asks for, in order: a dispatch, or why an item is none, or none that the caller may ask for."""
     if not isinstance(values, (list, Lines)):
         raise BadRequest("The body must be a JSON array, or lines of JSON (application/x-ndjson); it is not an array.")
@@ -54,14 +54,14 @@ def asked(values: Any, caller: Caller) -> Iterator[Asked | DispatcherError]:
             yield error
 
 
-def _asked(value: Any, caller: Caller) -> Asked:
+def _asked(value: Any, caller: Caller) -> DispatchItem:
     task = value.get("task") if isinstance(value, dict) else None
     if not isinstance(task, str):
         raise BadRequest("An item must be a JSON object with the member task, a text, and args, kwargs and options.")
     if not caller.may(DISPATCH, task):
         raise MissingScope(DISPATCH, task)
     given = body.read_dispatch({name: member for name, member in value.items() if name != "task"})
-    return Asked(task, given.args, given.kwargs, given.options)
+    return DispatchItem(task, given.args, given.kwargs, given.options)
 
 
 def _value(line: bytes) -> Any:

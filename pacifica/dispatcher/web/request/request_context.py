@@ -6,7 +6,7 @@ import cherrypy
 
 from ...core.permissions import Caller
 from ...logs import log_context
-from ...service.verbs import Request
+from ...service.verbs import DispatchContext
 from . import body
 
 _TRACEPARENT = re.compile(
@@ -21,10 +21,10 @@ def caller_of() -> Caller:
     return caller
 
 
-def request_of() -> Request:
+def request_of() -> DispatchContext:
     """The caller, the trace context and, of a POST, the ``Idempotency-Key``; raises ``BadRequest``."""
     request = cherrypy.serving.request
-    return Request(
+    return DispatchContext(
         caller=request.login or "",
         idempotency_key=body.idempotency_key() if request.method == "POST" else None,
         traceparent=traceparent(request.headers.get("traceparent")),

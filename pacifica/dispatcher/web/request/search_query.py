@@ -14,7 +14,7 @@ from ...core import strict_json
 from ...core.dispatch_options import MOST_LABELS
 from ...core.errors import BadCursor, BadId, BadQuery
 from ...core.job import Job, State, micros, now, parse_uuid
-from ...core.job_filter import Filters, Place, Wanted
+from ...core.job_filter import JobFilter, LabelFilter, PageCursor
 
 PARAMETERS = ("task", "state", "label", "queue", "caller", "since", "until", "limit", "cursor")
 """What the query may hold; ``state`` and ``label`` may come several times."""
@@ -63,10 +63,10 @@ _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
 Query = Mapping[str, str | list[str]]
 
 
-def filters(query: Query) -> Filters:
+def filters(query: Query) -> JobFilter:
     """What the query looks for; raises ``BadQuery`` naming the parameter that cannot be used."""
     _refuse_nul(query)
-    return Filters(
+    return JobFilter(
         task=_once(query, "task"),
         states=[_state(name) for text in _all(query, "state") for name in text.split(",")],
         labels=_labels(_all(query, "label")),
@@ -87,7 +87,7 @@ def limit(query: Query) -> int:
     return int(text)
 
 
-def place(query: Query) -> Place | None:
+def place(query: Query) -> PageCursor | None:
     """Where the page before ended; raises ``BadCursor`` for one that was not made for this search."""
     text = _once(query, "cursor")
     if text is None:
@@ -141,11 +141,11 @@ def _state(name: str) -> State:
         raise BadQuery(f"The query parameter state is {name[:80]!r}; it must be one of {', '.join(State)}.") from None
 
 
-def _place(created: Any, uuid: Any) -> Place:
+def _place(created: Any, uuid: Any) -> PageCursor:
     """Whoever makes a cursor of his own must not get further than to another page."""
     if type(created) is not int or not 0 <= created < MOST_MOMENT:
         raise ValueError("no moment")
-    return Place(created, parse_uuid(uuid))
+    return PageCursor(created, parse_uuid(uuid))
 
 
 def _refuse_nul(query: Query) -> None:
@@ -156,7 +156,7 @@ def _refuse_nul(query: Query) -> None:
                 raise BadQuery(f"The query parameter {name} is {text[:80]!r}; it may not hold the character NUL.")
 
 
-def _labels(texts: Sequence[str]) -> list[Wanted]:
+def _labels(texts: Sequence[str]) -> list[LabelFilter]:
     """As many as a job can have: each is one more table for the database to join."""
     if len(texts) > MOST_LABELS:
         raise BadQuery(
@@ -165,11 +165,11 @@ def _labels(texts: Sequence[str]) -> list[Wanted]:
     return [_label(text) for text in texts]
 
 
-def _label(text: str) -> Wanted:
+def _label(text: str) -> LabelFilter:
     name, colon, value = text.partition(":")
     if not name:
         raise BadQuery(f"The query parameter label is {text[:80]!r}; it must be NAME or NAME:VALUE.")
-    return Wanted(name, value if colon else None)
+    return LabelFilter(name, value if colon else None)
 
 
 def _moment(query: Query, name: str) -> int | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.core.argument_limits import ArgumentLimits
+from pacifica.dispatcher.core.arguments import ArgumentLimits
 from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.registry import TaskSpec
 
