@@ -9,25 +9,16 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.core.job import now
+from pacifica.dispatcher.core.liveness import Heartbeat
 from pacifica.dispatcher.core.ttl_cache import TtlCache
 from pacifica.dispatcher.monitoring import health
-from pacifica.dispatcher.monitoring.health import Census, Health, Readiness, Workers
+from pacifica.dispatcher.monitoring.health import Health, Readiness, Workers
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from ..store.conftest import a_job
-
-
-class Clock:
-    """Says what it is set to."""
-
-    def __init__(self) -> None:
-        self.moment = 100.0
-
-    def __call__(self) -> float:
-        return self.moment
 
 
 class Relay:
@@ -52,7 +43,7 @@ class Bench:
 
     def told(self, part: str) -> str | None:
         """The sentence about a part."""
-        return self.health.look().parts[part].told
+        return self.health.look().parts[part].message
 
 
 @pytest.fixture
@@ -69,26 +60,12 @@ def bench(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 GOOD = dict.fromkeys(("all", "database", "broker", "schema", "outbox", "workers"), "ok")
 
 
-def test_who_is_there_at_the_first_look_is_unknown_until_its_beat_moves_or_does_not() -> None:
-    clock = Clock()
-    census = Census(30, clock)
-    assert census.look({"a": 7, "b": 7}) == Workers(0, 0, 2, None)
-    clock.moment += 10
-    assert census.look({"a": 8, "b": 7}) == Workers(1, 0, 1, 0.0)
-    clock.moment += 25
-    assert census.look({"a": 8, "b": 7}) == Workers(1, 1, 0, 25.0)
-    clock.moment += 10
-    assert census.look({"a": 8, "b": 7}) == Workers(0, 2, 0, 35.0)
-    clock.moment += 1000
-    assert census.look({"a": 9}) == Workers(1, 0, 0, 0.0)
-
-
-def test_who_registers_while_somebody_looks_lives() -> None:
-    census = Census(30, Clock())
-    assert census.look({}) == Workers()
-    assert census.look({"a": 1}).living == 1
-    census.forget()
-    assert census.look({"a": 1}).unknown == 1
+def test_workers_are_counted_by_the_age_of_their_heartbeats() -> None:
+    moved, unmoved = {"a": Heartbeat(10.0, moved=True)}, {"b": Heartbeat(30.0, moved=False)}
+    stopped = {"c": Heartbeat(30.1, moved=True), "d": Heartbeat(30.1, moved=False)}
+    assert Workers.of(moved | unmoved | stopped, 30) == Workers(1, 2, 1, 10.0)
+    assert Workers.of(unmoved, 30) == Workers(0, 0, 1, None)
+    assert Workers.of({}, 30) == Workers()
 
 
 def test_a_service_is_well_when_a_worker_is_seen_to_live(bench: Bench) -> None:
@@ -138,7 +115,7 @@ def test_without_its_database_it_is_not_ready_and_says_why(tmp_path: Path) -> No
         database.on_failure = failures.append
         seen = Bench(database).health.look()
     assert (seen.verdict, seen.ready, failures) == ("unavailable", False, ["unopened"])
-    told = seen.parts["database"].told or ""
+    told = seen.parts["database"].message or ""
     assert "its file cannot be opened" in told
     assert str(tmp_path) not in told
 
@@ -169,6 +146,6 @@ def test_who_asks_while_the_database_is_silent_is_told_so_and_waits_for_nobody(
         first = threads.submit(look)
         assert asked.wait(30)
         seen = bench.health.look()
-        assert (seen.verdict, seen.parts["database"].told) == ("unavailable", "The database has not answered yet.")
+        assert (seen.verdict, seen.parts["database"].message) == ("unavailable", "The database has not answered yet.")
         answered.set()
         assert first.result(30).parts["database"].verdict == "ok"

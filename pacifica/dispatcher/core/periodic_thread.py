@@ -27,8 +27,7 @@ class PeriodicThread:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread; one that was stopped may be started again."""
-        self._stopping.clear()
+        """Start the thread; call it once."""
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 

@@ -1,107 +1,83 @@
-"""Whether the service accepts jobs, and whether anybody will run them: a verdict for each part that this takes."""
+"""Readiness: whether the service accepts jobs and whether a worker will run them, with a verdict for each part."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
+from ..core.liveness import Heartbeat, Liveness
 from ..core.ttl_cache import TtlCache
 from ..store.outbox import Outbox
 from ..store.workers import WorkerStore
 
 KEPT = 1.0
-"""Seconds for which a look is shared by all who ask."""
+"""Seconds for which all callers share the result of one check."""
 LATE = 60
-"""Seconds that a job may wait in the outbox before that is told as a fault."""
+"""Seconds that a job may wait in the outbox before the outbox counts as degraded."""
 COUNTED = 10_000
-"""Jobs of the outbox that are counted, at most."""
+"""The most jobs of the outbox that are counted."""
 OK, DEGRADED, UNAVAILABLE, UNKNOWN = VERDICTS = ("ok", "degraded", "unavailable", "unknown")
 
 
 class Part(NamedTuple):
-    """The verdict on one part, and a sentence where it is not ``ok``.
+    """The verdict on one part, with a sentence that explains any verdict but ``ok``.
 
-    ``age`` is in seconds: since it was last seen good, or of the oldest job in the outbox; ``None``: not yet seen.
+    ``age`` is in seconds: since the part was last seen working, or the age of the oldest job in the outbox.
     """
 
     verdict: str
     age: float | None = None
-    told: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """The parts by name, and what their numbers are."""
-
-    parts: Mapping[str, Part]
-    waiting: int
-    workers: "Workers"
-
-    @property
-    def verdict(self) -> str:
-        """Of all parts: ``unavailable`` when no job is accepted, ``degraded`` when one may have to wait."""
-        verdicts = {part.verdict for part in self.parts.values()}
-        return next((verdict for verdict in (UNAVAILABLE, DEGRADED) if verdict in verdicts), OK)
-
-    @property
-    def ready(self) -> bool:
-        """Whether the service accepts jobs: that takes the database alone."""
-        return self.verdict != UNAVAILABLE
+    message: str | None = None
 
 
 class Workers(NamedTuple):
-    """How many are seen to live, to have stopped, and not long enough for either; ``age`` is that of the last beat."""
+    """The number of workers in each state; ``age`` is the seconds since any heartbeat was last seen to move."""
 
     living: int = 0
     stopped: int = 0
     unknown: int = 0
     age: float | None = None
 
+    @classmethod
+    def of(cls, heartbeats: Mapping[str, Heartbeat], lease: float) -> Self:
+        """A worker that was registered at the first look is unknown until its heartbeat moves or its lease ends."""
+        within = [heartbeat for heartbeat in heartbeats.values() if heartbeat.age <= lease]
+        living = sum(heartbeat.moved for heartbeat in within)
+        ages = [heartbeat.age for heartbeat in heartbeats.values() if heartbeat.moved]
+        return cls(living, len(heartbeats) - len(within), len(within) - living, min(ages, default=None))
 
-class Census:
-    """Judges which workers live: whose beat has moved within ``lease`` seconds of this process's monotonic clock.
 
-    Whoever is there at the first look may be dead already: that shows when its beat moves, or does not.
-    """
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The parts by name, the number of jobs in the outbox, and the workers."""
 
-    def __init__(self, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lease = lease
-        self._clock = clock
-        self.forget()
+    parts: Mapping[str, Part]
+    waiting: int
+    workers: Workers
 
-    def forget(self) -> None:
-        """Start all over: while the database is away, nobody's beat can move."""
-        self._begun = False
-        self._seen: dict[str, tuple[int, float, bool]] = {}
+    @property
+    def verdict(self) -> str:
+        """``unavailable`` if no job is accepted, ``degraded`` if an accepted job may have to wait, else ``ok``."""
+        verdicts = {part.verdict for part in self.parts.values()}
+        return next((verdict for verdict in (UNAVAILABLE, DEGRADED) if verdict in verdicts), OK)
 
-    def look(self, beats: Mapping[str, int]) -> Workers:
-        """The workers that are registered, given the beat of each."""
-        moment = self._clock()
-        seen = {}
-        for holder, beat in beats.items():
-            before = self._seen.get(holder)
-            same = before is not None and before[0] == beat
-            seen[holder] = before if before is not None and same else (beat, moment, self._begun)
-        self._seen, self._begun = seen, True
-        late = moment - self._lease
-        living = [at for _, at, moved in seen.values() if moved and at >= late]
-        unknown = sum(not moved and at >= late for _, at, moved in seen.values())
-        moves = [at for _, at, moved in seen.values() if moved]
-        age = moment - max(moves) if moves else None
-        return Workers(len(living), len(seen) - len(living) - unknown, unknown, age)
+    @property
+    def ready(self) -> bool:
+        """Whether the service accepts jobs, for which it needs only the database."""
+        return self.verdict != UNAVAILABLE
 
 
 class Sender(Protocol):
-    """What the relay knows of the broker."""
+    """The relay's knowledge of the broker: ``ok`` or a sentence, and the monotonic time of its last answer."""
 
     broker_state: str
     confirmed: float | None
 
 
 class Health:
-    """The verdicts; ``schema`` says ``ok``, or a sentence, and raises ``DatabaseUnavailable``."""
+    """Checks all parts; ``schema`` returns ``ok`` or a sentence, and raises ``DatabaseUnavailable``."""
 
     def __init__(
         self, outbox: Outbox, workers: WorkerStore, relay: Callable[[], Sender], schema: Callable[[], str], lease: float
@@ -110,12 +86,13 @@ class Health:
         self._workers = workers
         self._relay = relay
         self._schema = schema
-        self._census = Census(lease)
+        self._lease = lease
+        self._liveness = Liveness(lease)
         self._good: float | None = None
         self._look = TtlCache(self._look_now, KEPT)
 
     def look(self) -> Readiness:
-        """How all parts are, at most a second old; never raises for a part that is away, nor waits long for it."""
+        """The readiness, at most a second old; a part that is unavailable neither raises nor blocks for long."""
         try:
             return self._look.get()
         except TimeoutError:
@@ -124,10 +101,10 @@ class Health:
     def _look_now(self) -> Readiness:
         try:
             schema = self._schema()
-            workers = self._census.look(self._workers.beats()) if schema == OK else Workers()
+            workers = self._count_workers() if schema == OK else Workers()
             backlog = self._outbox.backlog(at=now(), limit=COUNTED) if schema == OK else None
         except DatabaseUnavailable as error:
-            self._census.forget()
+            self._liveness.forget()
             return self._without_database(str(error))
         self._good = time.monotonic()
         age = None if backlog is None or backlog.since is None else max(0.0, (now() - backlog.since) / 1_000_000)
@@ -140,10 +117,13 @@ class Health:
         }
         return Readiness(parts, 0 if backlog is None else backlog.jobs, workers)
 
-    def _without_database(self, told: str) -> Readiness:
-        away = Part(UNAVAILABLE, _since(self._good), told)
-        unseen = dict.fromkeys(("schema", "outbox", "workers"), Part(UNKNOWN))
-        return Readiness({"database": away, "broker": self._broker(), **unseen}, 0, Workers())
+    def _count_workers(self) -> Workers:
+        return Workers.of(self._liveness.look(self._workers.beats()), self._lease)
+
+    def _without_database(self, message: str) -> Readiness:
+        database = Part(UNAVAILABLE, _since(self._good), message)
+        others = dict.fromkeys(("schema", "outbox", "workers"), Part(UNKNOWN))
+        return Readiness({"database": database, "broker": self._broker(), **others}, 0, Workers())
 
     def _broker(self) -> Part:
         relay = self._relay()
@@ -161,7 +141,7 @@ def _workers_part(workers: Workers) -> Part:
     if workers.living:
         return Part(OK, workers.age)
     if workers.unknown:
-        return Part(UNKNOWN, workers.age, "No worker's beat has moved yet since this process looks.")
+        return Part(UNKNOWN, workers.age, "No worker's heartbeat has moved since this process began to look.")
     return Part(DEGRADED, workers.age, "No worker is alive; accepted jobs wait for one.")
 
 

@@ -1,7 +1,7 @@
-"""The election: of all processes on one database, one does what one is enough for.
+"""Leader election through the database: the elected process does the duties that must be done by one process.
 
-Whoever does it moves a beat on. The others look, each by its own monotonic clock, and one of them takes over
-when the beat stands still. For a moment there may be two, so that whatever they do must bear that.
+The leader moves a counter (its heartbeat) on. The other processes observe it, and one of them takes over when it has
+stopped. For a moment there may be two leaders, so every duty must tolerate being done twice.
 """
 
 import logging
@@ -10,57 +10,63 @@ from collections.abc import Callable
 
 from ..core.errors import DatabaseUnavailable
 from ..core.job import new_uuid
-from ..store.leader import ElectionStore, Standing
+from ..core.liveness import Liveness
+from ..store.leader import ElectionStore
 
 logger = logging.getLogger(__name__)
 
+LEADER = "leader"
+
 
 class Election:
-    """One candidate. A holder's beat moves every third of ``lease`` seconds, and has two thirds to do so.
+    """One candidate, which asks every sixth of ``lease`` seconds whether it is the leader.
 
-    So one that is killed is succeeded before a worker that is killed with it counts as dead.
+    The leader moves its heartbeat every third of the lease, and is replaced when two thirds have passed without a
+    move. A killed leader is therefore replaced before a worker killed at the same moment is declared dead.
     """
 
     def __init__(self, store: ElectionStore, *, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._me = new_uuid()
-        self._pause = lease / 4  # It is asked every sixth: the second time is late enough, the third too late.
+        self._candidate = new_uuid()
+        self._renew_after = lease / 4  # At every second call, as calls come every sixth of the lease.
         self._patience = lease * 2 / 3
+        self._liveness = Liveness(self._patience, clock)
         self._began = clock()
-        self._seen: Standing | None = None
-        self._since = self._began
-        self._won: float | None = None
+        self._renewed: float | None = None
+        """When this process last moved the heartbeat; ``None`` while it is not the leader."""
 
     def won(self) -> bool:
-        """Whether this process is to do it now, asked every sixth of the lease; raises ``DatabaseUnavailable``."""
+        """Whether this process is the leader; raises ``DatabaseUnavailable``."""
         moment = self._clock()
-        if self._won is not None and moment < self._won + self._pause:
+        if self._renewed is not None and moment < self._renewed + self._renew_after:
             return True
         try:
-            won = self._store.renew(self._me) if self._won is not None else self._stands(moment)
+            won = self._store.renew(self._candidate) if self._renewed is not None else self._take_over(moment)
         except DatabaseUnavailable:
-            self._since = moment  # Nobody's beat can move meanwhile.
+            self._liveness.forget()
             raise
-        if won and self._won is None:
-            logger.debug("This process looks after the jobs of all from now on.")
-        self._won = moment if won else None
+        if won and self._renewed is None:
+            logger.debug("This process is the leader now.")
+        self._renewed = moment if won else None
         return won
 
     def resign(self) -> None:
-        """Leave it to another one at once; without the database, that one finds the beat standing still."""
-        if self._won is None:
+        """Let another process become the leader at once; if the database is unavailable, it waits for two thirds."""
+        if self._renewed is None:
             return
-        self._won = None
+        self._renewed = None
         try:
-            self._store.resign(self._me)
+            self._store.resign(self._candidate)
         except DatabaseUnavailable as error:
-            logger.debug("the duty is left behind: %s", error)
+            logger.debug("Failed to resign as the leader: %s", error)
 
-    def _stands(self, moment: float) -> bool:
-        """Take it when its holder is gone; who has watched for longest goes first, as it knows most."""
+    def _take_over(self, moment: float) -> bool:
+        """Become the leader if there is none; the process that has observed for longest does so first.
+
+        That process knows most about which workers are dead.
+        """
         standing = self._store.standing()
-        if standing != self._seen:
-            self._seen, self._since = standing, moment
-        watched = self._began if standing is None else self._since
-        return moment - watched >= self._patience and self._store.take(self._me, standing)
+        heartbeats = self._liveness.look({} if standing is None else {LEADER: standing})
+        observed = heartbeats[LEADER].age if standing is not None else moment - self._began
+        return observed >= self._patience and self._store.take(self._candidate, standing)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable
 from ..core.job import now
+from ..core.liveness import Liveness
 from ..core.periodic_thread import PeriodicThread
 from ..store.jobs import JobStore
 from ..store.outbox import Kind, Outbox
@@ -29,45 +30,6 @@ BATCH = 500
 COUNTED = 100_000
 """Jobs of a kind that are counted, at most."""
 FAR = 2**63 - 1
-
-
-class Observer:
-    """Judges who is dead: whose beat has not moved for ``lease`` seconds of this process's monotonic clock.
-
-    It takes two looks behind that, and a look that failed starts all over, so that neither a pause of
-    this process nor an absent database makes a corpse of a worker that lives.
-    """
-
-    def __init__(self, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lease = lease
-        self._clock = clock
-        self._seen: dict[str, tuple[int | None, float]] = {}
-        self._suspects: set[str] = set()
-
-    def look(self, beats: dict[str, int], holders: set[str]) -> set[str]:
-        """Who is dead, given the beats of the registered workers and who holds jobs."""
-        moment = self._clock()
-        known = set(beats) | holders
-        self._seen = {holder: seen for holder, seen in self._seen.items() if holder in known}
-        still = set()
-        for holder in known:
-            beat = beats.get(holder)
-            if holder not in self._seen or self._seen[holder][0] != beat:
-                self._seen[holder] = (beat, moment)
-            elif moment - self._seen[holder][1] >= self._lease:
-                still.add(holder)
-        dead, self._suspects = still & self._suspects, still
-        return dead
-
-    @property
-    def suspects(self) -> bool:
-        """Whether the last look found a beat that has stopped."""
-        return bool(self._suspects)
-
-    def forget(self) -> None:
-        """Start all over: nothing was seen for a while."""
-        self._seen.clear()
-        self._suspects.clear()
 
 
 class Queues(Protocol):
@@ -109,7 +71,7 @@ class Upkeep:
         self._interval = interval
         self._republish = int(republish * 1_000_000)
         self._keep_keys = int(keep_keys * 1_000_000)
-        self._observer = Observer(lease)
+        self._liveness = Liveness(lease)
         self._next_count = 0.0
         self._next_survey = 0.0
         self._began = -math.inf
@@ -171,17 +133,17 @@ class Upkeep:
         self._jobs.forget_keys(now() - self._keep_keys, BATCH)
 
     def _watch(self) -> set[str]:
-        """Who is dead; every process keeps looking, so that whoever is elected next knows it at once."""
+        """The dead workers; a process that is not the leader looks, too, so that a new leader knows them at once."""
         try:
             beats, holders = self._workers.beats(), self._workers.holders()
         except DatabaseUnavailable:
-            self._observer.forget()
+            self._liveness.forget()
             raise
-        dead = self._observer.look(beats, holders)
-        if self._observer.suspects:
-            # Nobody's beat moves while the database takes no writes: before the second look it must have taken one.
+        self._liveness.look({holder: beats.get(holder) for holder in {*beats, *holders}})
+        if self._liveness.suspects:
+            # No heartbeat moves while the database takes no writes, so it must take one before the second look.
             self._workers.forget([])
-        return dead
+        return self._liveness.dead
 
     def _rescue(self) -> None:
         for holder in self._watch():

@@ -115,10 +115,10 @@ def event(value: Event) -> dict[str, Any]:
 def readiness(seen: Readiness) -> dict[str, Any]:
     """The verdicts; of ages, whole milliseconds are told."""
     parts = {
-        name: {"verdict": part.verdict, "age": None if part.age is None else round(part.age, 3), "message": part.told}
-        for name, part in seen.parts.items()
+        name: {"verdict": verdict, "age": None if age is None else round(age, 3), "message": message}
+        for name, (verdict, age, message) in seen.parts.items()
     }
-    told = {name: part.told or part.verdict for name, part in seen.parts.items()}
+    told = {name: part.message or part.verdict for name, part in seen.parts.items()}
     return {
         "status": seen.verdict,
         "database": told["database"],
