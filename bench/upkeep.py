@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
+from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.store.leader import ElectionStore
 from pacifica.dispatcher.upkeep.leader_election import Election
 from pacifica.dispatcher.upkeep.maintenance import Upkeep
@@ -24,12 +24,12 @@ IDLE = 5
 
 def main() -> None:
     """With the configuration of the working directory."""
-    app = DispatcherApp(lambda: load_settings(Path("config.ini")))
+    container = Container(lambda: load_settings(Path("config.ini")))
     lease = float(sys.argv[1])
-    upkeep = _upkeep(app, lease=LONG)
+    upkeep = _upkeep(container, lease=LONG)
     upkeep.round()  # Statements are prepared, pages read, statistics had.
     idle = statistics.median(_timed(upkeep) for _ in range(IDLE))
-    waiting = _upkeep(app, lease=lease)
+    waiting = _upkeep(container, lease=lease)
     waiting.round()
     time.sleep(lease * 1.5)
     waiting.round()
@@ -37,15 +37,15 @@ def main() -> None:
     print(json.dumps({"idle": idle, "rescue": rescue}))  # noqa: T201 - its answer
 
 
-def _upkeep(app: DispatcherApp, lease: float) -> Upkeep:
-    own = app.settings.dispatcher
+def _upkeep(container: Container, lease: float) -> Upkeep:
+    own = container.settings.dispatcher
     return Upkeep(
-        app.jobs,
-        app.outbox,
-        app.workers,
+        container.jobs,
+        container.outbox,
+        container.workers,
         cast("Any", _Full()),
-        retention=app.retention,
-        election=Election(ElectionStore(app.database, "bench"), lease=LONG),
+        retention=container.retention,
+        election=Election(ElectionStore(container.database, "bench"), lease=LONG),
         lease=lease,
         interval=LONG,
         republish=0.0,

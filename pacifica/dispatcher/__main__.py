@@ -10,16 +10,12 @@ from typing import Any
 
 import cherrypy
 
-from . import rest
-from .app import DispatcherApp
 from .config.load import load_settings
 from .core.errors import ConfigError, DatabaseUnavailable, SchemaMismatch
 from .core.permissions import is_loopback
-from .logs.setup import configure
-from .web.brief import Brief
 from .web.middleware.access_log import use_files
-from .web.middleware.request_spans import trace_requests
 from .web.server.embedded import Server
+from .web_process import WebProcess
 
 DEFAULTS = {
     "server.socket_host": "127.0.0.1",
@@ -49,58 +45,52 @@ OPTIONS: Sequence[tuple[Sequence[str], Mapping[str, Any]]] = (
 
 
 class UsageError(Exception):
-    """What the command line says cannot be done."""
+    """The command line asks for something that cannot be done."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM; returns the exit code: 0, or 1 with a sentence on standard error."""
     given = _parse(arguments)
     try:
-        app = DispatcherApp(lambda: load_settings(given.config))
-        configure(app.settings.logging)
-        app.prepare()
-        tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit, app.monitor)
-        trace_requests(tree, app.tracing)
-        _configure(tree, given)
-        use_files(app.settings.logging)
-        _check_address(app.settings.auth.anonymous)
+        web = WebProcess(lambda: load_settings(given.config))
+        _configure(web.tree, given)
+        use_files(web.settings.logging)
+        _check_address(web.settings.auth.anonymous)
     except (ConfigError, DatabaseUnavailable, SchemaMismatch, UsageError) as error:
         sys.stderr.write(f"pacifica-dispatcher: {error}\n")
         return 1
-    cherrypy.tree.mount(tree, "")
-    cherrypy.server.instance = Server(cherrypy.server, app.settings.dispatcher.body_limit)
+    cherrypy.tree.mount(web.tree, "")
+    server = Server(cherrypy.server, web.settings.dispatcher.body_limit)
+    server.on_refusal = web.count_refusal
+    server.is_brief = web.brief()
+    cherrypy.server.instance = server
+    web.limit_waiting(cherrypy.server.thread_pool)
+    web.count_events()
     engine = cherrypy.engine
-    cherrypy.server.instance.on_refusal = app.monitor.counts.unread
-    brief = Brief(files=app.database.sqlite, common=cherrypy.config, own=tree.config)
-    cherrypy.server.instance.is_brief = brief
-    app.feed.places = min(app.feed.places, cherrypy.server.thread_pool // 2)
-    app.watch()
-    engine.subscribe("stop", app.feed.stop, priority=10)  # Before the server waits for its threads.
-    engine.subscribe("start", app.relay.start)
-    engine.subscribe("start", app.upkeep.start)
-    engine.subscribe("stop", app.relay.stop)
-    engine.subscribe("stop", app.upkeep.stop)
+    engine.subscribe("stop", web.stop_waiting, priority=10)  # Before the server waits for its threads.
+    engine.subscribe("start", web.start)
+    engine.subscribe("stop", web.stop)
     _serve(engine)
     return 0
 
 
 def _serve(engine: Any) -> None:
-    """Serve until SIGTERM, which counts once, and not before all has started.
+    """Serve until SIGTERM. A SIGTERM during the start takes effect after it, and a second one has no effect.
 
-    CherryPy would stop, in the middle of its start or of its stop, what has not started or is just stopping.
+    CherryPy's own handler would stop the engine in the middle of its start or its stop.
     """
-    asked = False
+    stop_requested = False
 
     def end() -> None:
-        nonlocal asked
-        asked = True
+        nonlocal stop_requested
+        stop_requested = True
         if engine.state == engine.states.STARTED:
             engine.exit()
 
     engine.signal_handler.handlers["SIGTERM"] = end
     engine.signals.subscribe()
     engine.start()
-    if asked and engine.state == engine.states.STARTED:
+    if stop_requested and engine.state == engine.states.STARTED:
         engine.exit()
     engine.block()
 
@@ -123,7 +113,7 @@ def _cp_config() -> Path | None:
 
 
 def _configure(tree: cherrypy.Application, given: argparse.Namespace) -> None:
-    """CherryPy's settings: our defaults, over them the file, over that the command line."""
+    """Set up CherryPy: the command line overrides the file, and the file overrides our defaults."""
     cherrypy.config.update(DEFAULTS)
     if given.cp_config is not None:
         try:
@@ -132,21 +122,21 @@ def _configure(tree: cherrypy.Application, given: argparse.Namespace) -> None:
         except OSError as error:
             raise UsageError(f"The CherryPy file {given.cp_config} cannot be read: {error.strerror}.") from error
         except (ValueError, configparser.Error) as error:
-            raise UsageError(f"The CherryPy file {given.cp_config} has a fault: {error}") from error
+            raise UsageError(f"The CherryPy file {given.cp_config} is not valid: {error}") from error
     own = {"server.socket_host": given.address, "server.socket_port": given.port}
     cherrypy.config.update({key: value for key, value in own.items() if value is not None})
 
 
 def _check_address(anonymous: str) -> None:
-    """Refuse to let anybody on the network in unless the configuration says so."""
+    """Refuse an address that others can reach, unless the configuration lets them in."""
     host = cherrypy.server.socket_host
     if anonymous != "loopback" or cherrypy.server.socket_file or (host and is_loopback(host)):
         return
     raise UsageError(
-        f"It will not listen at {host or 'every address'}, as anybody who reaches that could dispatch jobs. In the "
-        "configuration, [auth] anonymous = none asks everybody for a token (pacifica-dispatcher-cmd token create), "
-        "and anonymous = anywhere lets everybody in (DISPATCHER_ANONYMOUS in the environment does the same); "
-        "or listen at 127.0.0.1."
+        f"The server does not listen at {host or 'every address'}: everyone who reaches that address could dispatch "
+        "jobs. Listen at 127.0.0.1; or set [auth] anonymous = none in the configuration, which requires a token of "
+        "every caller (pacifica-dispatcher-cmd token create); or set anonymous = anywhere, which lets everyone in. "
+        "DISPATCHER_ANONYMOUS in the environment sets the same."
     )
 
 

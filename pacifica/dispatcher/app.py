@@ -1,12 +1,9 @@
-"""The Celery application: Celery's own, with the record and the service behind it."""
+"""The Celery application: its settings, its tasks, its result backend and the steps of its workers."""
 
 import importlib.metadata
-import logging
-import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from celery import Celery, signals
 from celery.utils.imports import import_from_cwd
@@ -14,46 +11,13 @@ from kombu.connection import Connection
 
 from .config.ini import PlaceFault
 from .config.settings import Settings
-from .core import failpoints
 from .core.arguments import ArgumentLimits
-from .core.errors import (
-    BrokerUnavailable,
-    ConfigError,
-    ConfigFault,
-    DatabaseUnavailable,
-    MessageRefused,
-    SchemaMismatch,
-)
-from .core.job import OutboxEntry, new_uuid, now
+from .core.errors import ConfigError, ConfigFault
 from .core.registry import Registry
-from .core.tracing import Tracing
 from .delivery.database_transport import DRIVER
-from .delivery.publisher import TRANSPORT_OPTIONS, Depth, Publisher, closes_in_any_case
-from .delivery.relay import Relay
-from .monitoring.health import Health
-from .monitoring.job_log import ToldJobs, ToldOutbox
-from .monitoring.tracer import tracing
-from .service.event_feed import EventFeed
-from .service.tokens import Tokens
-from .service.verbs import Service
-from .service.waiting import Waiting
+from .delivery.publisher import TRANSPORT_OPTIONS, closes_in_any_case
 from .store.database import Database
-from .store.events import HistoryStore
-from .store.jobs import JobStore
-from .store.leader import ElectionStore
-from .store.outbox import Outbox
-from .store.stats import FigureStore
-from .store.tokens import TokenStore
-from .store.workers import WorkerStore
-from .upkeep.leader_election import Election
-from .upkeep.maintenance import Upkeep
-from .upkeep.pruner import Retention
 from .worker.task import DispatcherTask
-
-if TYPE_CHECKING:
-    from .monitoring.monitor import Monitor
-
-logger = logging.getLogger(__name__)
 
 TASK_ENTRY_POINTS = "pacifica.dispatcher.tasks"
 DEFAULTS: Mapping[str, Any] = {
@@ -67,7 +31,7 @@ DEFAULTS: Mapping[str, Any] = {
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "worker_prefetch_multiplier": 4,
 }
-"""Where the dispatcher's default differs from Celery's; ``[celery]`` in the configuration may say otherwise."""
+"""Where the dispatcher's default differs from Celery's; ``[celery]`` in the configuration may override it."""
 FIXED: Mapping[str, Any] = {
     "accept_content": ["json"],
     "result_accept_content": ["json"],
@@ -78,7 +42,7 @@ FIXED: Mapping[str, Any] = {
     "task_serializer": "json",
     "task_track_started": False,
 }
-"""What the design rests on: nothing is ever unpickled, and a worker's claim says that a job started."""
+"""Settings that the design depends on: nothing is unpickled, and a worker's claim records that a job started."""
 
 STEPS = (
     ("worker", "pacifica.dispatcher.worker.bootsteps:RecordStep"),
@@ -86,212 +50,57 @@ STEPS = (
     ("worker", "pacifica.dispatcher.worker.bootsteps:SparingStep"),
     ("consumer", "pacifica.dispatcher.worker.deliveries:DeliveriesStep"),
 )
-"""What a worker starts beside Celery's own steps; by name, as no other process imports it."""
+"""The steps that a worker starts beside Celery's own; by name, as no other process imports them."""
+
+
+class Parts(Protocol):
+    """The parts of a process that the application itself needs; the container has them, and many more."""
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration; raises ``ConfigError``."""
+
+    @property
+    def database(self) -> Database:
+        """The record's database."""
 
 
 class DispatcherApp(Celery):  # type: ignore[misc]
-    """Celery's application, which also assembles the dispatcher; reads its settings when first used.
+    """Celery's application of one process; it reads its settings when Celery first uses them.
 
-    Everything it holds is made once and kept: settings, database, registry, service.
+    ``container`` holds the parts of the process. Tasks and worker steps find them there, as Celery gives them
+    the application and nothing else.
     """
 
-    def __init__(self, load: Callable[[], Settings]) -> None:
+    def __init__(self, container: Parts) -> None:
         super().__init__(
             "pacifica.dispatcher",
             backend="pacifica.dispatcher.worker.result_backend:PeeweeBackend",
         )
-        self._load_settings = load
-        self._publisher: tuple[int, Publisher | None] = (0, None)
+        self.container = container
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
         for blueprint, step in STEPS:
             self.steps[blueprint].add(step)
 
     @cached_property
-    def settings(self) -> Settings:
-        """The configuration; raises ``ConfigError``."""
-        return self._load_settings()
-
-    @cached_property
-    def database(self) -> Database:
-        """The record's database, not connected before it is used."""
-        own = self.settings.database
-        return Database(own.peewee_url, own.busy_timeout, own.answer_timeout)
-
-    @cached_property
     def registry(self) -> Registry:
         """The dispatchable tasks of all modules that the configuration names; raises ``ConfigError``."""
         self.loader.import_default_modules()
         self.finalize()
-        own = self.settings.dispatcher
+        own = self.container.settings.dispatcher
         limits = ArgumentLimits(own.arguments_limit, own.arguments_bytes)
         return Registry([task.spec(limits) for task in self.tasks.values() if isinstance(task, DispatcherTask)])
 
-    @cached_property
-    def jobs(self) -> JobStore:
-        """The job rows."""
-        own = self.settings.dispatcher
-        return ToldJobs(
-            self.database,
-            durable=own.dispatch_synchronous == "full",
-            reports_durable=own.report_synchronous == "full",
-        )
-
-    @cached_property
-    def outbox(self) -> Outbox:
-        """The jobs that wait to be published."""
-        return ToldOutbox(self.database)
-
-    @cached_property
-    def workers(self) -> WorkerStore:
-        """The workers' leases."""
-        return WorkerStore(self.database)
-
-    @cached_property
-    def tokens(self) -> Tokens:
-        """The bearer tokens."""
-        return Tokens(TokenStore(self.database))
-
-    @cached_property
-    def holder(self) -> str:
-        """The name of this worker's lease: no two processes that were ever started share one."""
-        return new_uuid()
-
-    @cached_property
-    def retention(self) -> Retention:
-        """How long jobs are kept, and their purge."""
-        return Retention(self.database, self.settings.retention)
-
-    @cached_property
-    def upkeep(self) -> Upkeep:
-        """Looks after lost, expired and forgotten jobs in a thread of its own, once it is started."""
-        own = self.settings.dispatcher
-        return Upkeep(
-            self.jobs,
-            self.outbox,
-            self.workers,
-            Depth(self),
-            retention=self.retention,
-            election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
-            lease=own.lease_seconds,
-            interval=own.lease_seconds / 6,
-            republish=own.republish_seconds,
-            keep_keys=own.idempotency_seconds,
-        )
-
-    @cached_property
-    def tracing(self) -> Tracing:
-        """Makes spans, where the environment asks for them."""
-        return tracing(os.environ, self.connection_for_write().get_transport_cls().driver_type)
-
-    @property
-    def publisher(self) -> Publisher:
-        """Sends messages from the thread that calls it.
-
-        Each process has its own, however it was forked: a broker connection from before a fork doubles messages.
-        """
-        made_by, publisher = self._publisher
-        if publisher is None or made_by != os.getpid():
-            publisher = Publisher(self)
-            self._publisher = os.getpid(), publisher
-        return publisher
-
-    @cached_property
-    def relay(self) -> Relay:
-        """Publishes the outbox in a thread of its own, once it is started."""
-        own = self.settings.dispatcher
-        broker = Publisher(self)
-        return Relay(self.outbox, broker.publish, broker.greet, interval=own.relay_interval, batch=own.relay_batch)
-
-    @cached_property
-    def feed(self) -> EventFeed:
-        """Tells waiting requests of what has happened."""
-        return EventFeed(HistoryStore(self.database), self.settings.dispatcher.waiters)
-
-    @cached_property
-    def monitor(self) -> "Monitor":
-        """What this web process tells of itself and of the record; no other process has one, nor imports it."""
-        from .monitoring.metrics.multiprocess import FOLDER
-        from .monitoring.monitor import Monitor
-
-        figures = FigureStore(self.database)
-        lease = self.settings.dispatcher.lease_seconds
-        health = Health(self.outbox, self.workers, lambda: self.relay, lambda: _schema(self.database), lease)
-        folder = os.environ.get(FOLDER)
-        return Monitor(health, figures, self.outbox, self.registry, Path(folder) if folder else None)
-
-    @cached_property
-    def service(self) -> Service:
-        """The verbs, with accepted jobs handed to the relay."""
-        return self._service(self.relay.hand_over, self.monitor.counts.dispatched)
-
-    @cached_property
-    def quiet_service(self) -> Service:
-        """The verbs for Python callers, who send the message themselves."""
-        return self._service(lambda _: None, lambda _task, _outcome: None)
-
-    def prepare(self, *, patient: bool = True) -> None:
-        """Create an empty database's tables, waiting for one that is not up yet.
-
-        Raises ``DatabaseUnavailable``, and ``SchemaMismatch`` for tables of another version.
-        """
-        failpoints.arm(os.environ)
-        own = self.settings.database
-        self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)
-
-    def watch(self) -> None:
-        """Have this web process count what happens in it; raises ``DatabaseUnavailable``."""
-        counts = self.monitor.counts
-        counts.places(self.feed.places)
-        self.database.on_failure = counts.database_failed
-        self.feed.on_change = counts.waiting
-        self.relay.on_publish = counts.published
-        self.monitor.begin()
-
-    def send_now(self, job: OutboxEntry) -> None:
-        """Publish in the calling thread; what the broker does not take now stays in the outbox, which is no error."""
-        try:
-            self.publisher.publish([job])
-            self.outbox.mark_published([job], at=now())
-        except (BrokerUnavailable, DatabaseUnavailable, MessageRefused) as error:
-            logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
-
-    def _service(self, hand_over: Callable[[OutboxEntry], None], count: Callable[[str, str], object]) -> Service:
-        own = self.settings.dispatcher
-        return Service(
-            registry=self.registry,
-            jobs=self.jobs,
-            outbox=self.outbox,
-            waiting=Waiting(
-                self.jobs, HistoryStore(self.database), self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit
-            ),
-            max_attempts=own.max_attempts,
-            keep_keys=own.idempotency_seconds,
-            batch_limit=own.batch_limit,
-            hand_over=hand_over,
-            count=count,
-        )
-
     def _celery_settings(self) -> Mapping[str, Any]:
-        own = self.settings.celery
+        own = self.container.settings.celery
         # Quorum queues have no x-max-priority, and refuse to be declared with one.
         quorum = {"task_queue_max_priority": None} if own.get("task_default_queue_type") == "quorum" else {}
         return {**DEFAULTS, **quorum, **own, **FIXED}
 
     def _import_tasks(self, **_: Any) -> None:
         import_from_cwd("pacifica.dispatcher.worker.builtin_tasks")
-        faults: list[ConfigFault] = []
-        for entry_point in importlib.metadata.entry_points(group=TASK_ENTRY_POINTS):
-            try:
-                entry_point.load()
-            except (ImportError, AttributeError) as error:
-                where = f"entry point {entry_point.value}"
-                faults.append(PlaceFault("", "", where, f"it cannot be loaded: {error}"))
-        for module in self.settings.dispatcher.tasks:
-            try:
-                import_from_cwd(module)
-            except ImportError as error:
-                faults.append(ConfigFault("dispatcher", "tasks", module, f"it cannot be imported: {error}"))
+        faults = [*_entry_point_faults(), *_module_faults(self.container.settings.dispatcher.tasks)]
         if faults:
             raise ConfigError(faults)
 
@@ -301,7 +110,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         transport = connection.get_transport_cls()
         driver = transport.driver_type
         if transport.driver_name == DRIVER:
-            own: Mapping[str, Any] = {"database": self.database}
+            own: Mapping[str, Any] = {"database": self.container.database}
         else:
             own = TRANSPORT_OPTIONS.get(driver, {})
         connection.transport_options = dict(own) | (connection.transport_options or {})
@@ -310,10 +119,28 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return connection
 
 
-def _schema(database: Database) -> str:
-    """``ok``, or what is wrong with the tables, as a sentence; raises ``DatabaseUnavailable``."""
-    try:
-        database.schema().check()
-    except SchemaMismatch as error:
-        return str(error)
-    return "ok"
+def import_task_module(name: str) -> None:
+    """Import a module of tasks, also from the working directory; raises whatever its code raises."""
+    import_from_cwd(name)
+
+
+def _entry_point_faults() -> list[ConfigFault]:
+    """Load the tasks of installed packages, and return a fault for each that cannot be loaded."""
+    faults: list[ConfigFault] = []
+    for entry_point in importlib.metadata.entry_points(group=TASK_ENTRY_POINTS):
+        try:
+            entry_point.load()
+        except (ImportError, AttributeError) as error:
+            faults.append(PlaceFault("", "", f"entry point {entry_point.value}", f"it cannot be loaded: {error}"))
+    return faults
+
+
+def _module_faults(names: tuple[str, ...], load: Callable[[str], object] = import_task_module) -> list[ConfigFault]:
+    """Import the modules that the configuration names, and return a fault for each that cannot be imported."""
+    faults: list[ConfigFault] = []
+    for name in names:
+        try:
+            load(name)
+        except ImportError as error:
+            faults.append(ConfigFault("dispatcher", "tasks", name, f"it cannot be imported: {error}"))
+    return faults

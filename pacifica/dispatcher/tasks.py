@@ -1,6 +1,6 @@
-"""The Celery worker's entry: ``celery -A pacifica.dispatcher.tasks worker -l info``.
+"""The entry point of Celery workers: ``celery -A pacifica.dispatcher.tasks worker -l info``.
 
-Nothing is read and nothing is connected before Celery first uses its configuration.
+Importing this module reads and connects nothing; Celery asks for the configuration when it first needs it.
 """
 
 from typing import Any
@@ -9,15 +9,16 @@ import click
 
 from .app import DispatcherApp
 from .config.load import load_settings
+from .container import Container
 from .core.errors import DispatcherError
 from .worker.signals import connect
 
 
 class WorkerApp(DispatcherApp):
-    """The application under Celery's command line, which says in a sentence why a worker cannot start."""
+    """The application under Celery's command line: it explains in one sentence why a worker cannot start."""
 
     def Worker(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - Celery's name
-        """A worker of this application; raises ``ClickException``, which the command prints."""
+        """Return a worker of this application; raises ``ClickException``, which the command prints."""
         connect(self)
         try:
             return super().Worker(*args, **kwargs)
@@ -25,4 +26,4 @@ class WorkerApp(DispatcherApp):
             raise click.ClickException(str(error)) from error
 
 
-CELERY_APP = WorkerApp(load_settings)
+CELERY_APP = Container(load_settings, WorkerApp).app

@@ -12,18 +12,14 @@ from typing import Any
 
 import cherrypy
 
-from . import rest
-from .app import DispatcherApp
 from .config.load import load_settings
 from .core import strict_json
 from .core.errors import CannotStart, ConfigError, DispatcherError
-from .logs.setup import configure
 from .web import problem_document
-from .web.brief import Brief
 from .web.middleware.access_log import RequestLog
-from .web.middleware.request_spans import trace_requests
 from .web.request_classes import keep
 from .web.server.intake import Limits
+from .web_process import WebProcess
 
 logger = logging.getLogger(__name__)
 
@@ -103,28 +99,22 @@ class LazyApplication:
 
 
 def build() -> WsgiApplication:
-    """The CherryPy application with its relay running; raises ``ConfigError`` and ``DatabaseUnavailable``.
+    """Return the CherryPy application, with its threads started.
 
-    A database that is not up is not waited for: the request would wait, too.
+    Raises ``ConfigError``, and ``DatabaseUnavailable`` at once, as a request would have to wait.
     """
-    app = DispatcherApp(load_settings)
-    configure(app.settings.logging)
-    app.prepare(patient=False)
-    tree = rest.mount(app.service, app.settings.auth, app.tokens, app.settings.dispatcher.body_limit, app.monitor)
-    trace_requests(tree, app.tracing)
+    web = WebProcess(load_settings, patient=False)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
     if application.threads is not None:
-        app.feed.places = min(app.feed.places, application.threads // 2)
-    app.watch()
-    application.on_refusal = app.monitor.counts.unread
-    application.on_stop.append(app.feed.stop)
-    application.brief = Brief(files=app.database.sqlite, common=cherrypy.config, own=tree.config)
-    app.relay.start()
-    app.upkeep.start()
-    atexit.register(app.relay.stop)
-    atexit.register(app.upkeep.stop)
-    app.database.close()  # The thread that begins may be one that answers no request.
-    return tree  # type: ignore[no-any-return]
+        web.limit_waiting(application.threads)
+    web.count_events()
+    application.on_refusal = web.count_refusal
+    application.on_stop.append(web.stop_waiting)
+    application.brief = web.brief()
+    web.start()
+    atexit.register(web.stop)
+    web.disconnect()  # The calling thread may never answer a request.
+    return web.tree  # type: ignore[no-any-return]
 
 
 def _log(error: DispatcherError) -> None:

@@ -12,8 +12,8 @@ import pytest
 from celery import Celery, signals
 from kombu.connection import Connection
 
-from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
+from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import OutboxEntry, new_uuid
 from pacifica.dispatcher.delivery import publisher, rabbitmq_confirms
@@ -239,7 +239,7 @@ def test_a_message_that_is_not_confirmed_in_time_does_not_count(
 
 def test_a_connection_that_cannot_even_be_closed_ends_nobody(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What kombu raises when Redis was killed while a worker had messages in hand."""
-    app = DispatcherApp(lambda: load_settings(environ={"BROKER_URL": redis_url, "HOME": "/nonexistent"}))
+    app = Container(lambda: load_settings(environ={"BROKER_URL": redis_url, "HOME": "/nonexistent"})).app
     connection = app.connection_for_read()
 
     def fail() -> None:

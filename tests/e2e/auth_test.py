@@ -177,7 +177,7 @@ def test_without_settings_only_this_machine_is_anonymous(embedded: Processes, se
 def test_the_server_refuses_another_address_and_says_how_to_allow_it(embedded: Processes, address: str) -> None:
     ran = embedded.run("-m", "pacifica.dispatcher", "-a", address, "-p", str(free_port()))
     assert ran.returncode == 1
-    assert f"will not listen at {address}" in ran.stderr
+    assert f"does not listen at {address}" in ran.stderr
     assert "[auth] anonymous = none" in ran.stderr
     assert "Traceback" not in ran.stderr
 
@@ -186,7 +186,7 @@ def test_an_address_in_a_cherrypy_file_is_refused_too(embedded: Processes) -> No
     embedded.write_config("[global]\nserver.socket_host = '0.0.0.0'\n", "server.conf")
     ran = embedded.run("-m", "pacifica.dispatcher", "--cp-config", "server.conf", "-p", str(free_port()))
     assert ran.returncode == 1
-    assert "will not listen at 0.0.0.0" in ran.stderr
+    assert "does not listen at 0.0.0.0" in ran.stderr
 
 
 def test_another_address_is_allowed_when_the_configuration_says_so(embedded: Processes) -> None:

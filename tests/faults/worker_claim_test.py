@@ -18,7 +18,7 @@ import sys
 from pacifica.dispatcher.tasks import CELERY_APP as app
 from pacifica.dispatcher.job import Outgoing
 app.registry
-app.publisher.publish([Outgoing(sys.argv[1], sys.argv[2])] * 10)
+app.container.publisher.publish([Outgoing(sys.argv[1], sys.argv[2])] * 10)
 """
 
 

@@ -284,7 +284,7 @@ def _unwatched(app: Celery) -> bool:
 
 
 def _tracing(app: Celery) -> Tracing:
-    found: Tracing = getattr(app, "tracing", UNTRACED)
+    found: Tracing = getattr(getattr(app, "container", None), "tracing", UNTRACED)
     return found
 
 

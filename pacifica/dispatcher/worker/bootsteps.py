@@ -81,9 +81,13 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
         pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = int(
             LAST_READ / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
         )
-        app.prepare()
-        _ = app.quiet_service, app.holder, app.tracing  # What children of a fork are to share is made before it.
-        app.database.close()
+        app.container.prepare()
+        _ = (
+            app.container.python_service,
+            app.container.holder,
+            app.container.tracing,
+        )  # What children of a fork are to share is made before it.
+        app.container.database.close()
 
 
 class SparingStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -129,11 +133,11 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(worker, **kwargs)
         app = worker.app
         self._lease = Lease(
-            app.workers,
-            app.jobs,
-            app.holder,
+            app.container.workers,
+            app.container.jobs,
+            app.container.holder,
             worker.hostname,
-            seconds=app.settings.dispatcher.lease_seconds,
+            seconds=app.container.settings.dispatcher.lease_seconds,
             running=_in_hand,
             stop_job=lambda uuid: _stop_soon(worker, uuid),
         )
@@ -141,20 +145,20 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
         def sign_off() -> None:
             stopped()
-            app.relay.stop()
-            app.upkeep.stop()
+            app.container.relay.stop()
+            app.container.upkeep.stop()
             self._lease.stop()
 
         worker.blueprint.on_stopped = sign_off
-        self._end = threading.Timer(app.settings.dispatcher.stop_seconds, self._end_now, (worker,))
+        self._end = threading.Timer(app.container.settings.dispatcher.stop_seconds, self._end_now, (worker,))
         self._end.daemon = True
         signals.worker_shutting_down.connect(self._limit_warm_shutdown)
 
     def start(self, worker: Any) -> None:
         """Start the threads."""
         self._lease.start()
-        worker.app.relay.start()
-        worker.app.upkeep.start()
+        worker.app.container.relay.start()
+        worker.app.container.upkeep.start()
 
     def _limit_warm_shutdown(self, how: str, **_: Any) -> None:
         """After SIGTERM running jobs may finish for so long; a second SIGTERM changes nothing."""
@@ -166,7 +170,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
         The relay ends first, so that what is put back waits in the outbox for a worker or web server that stays.
         """
-        worker.app.relay.stop(timeout=LAST_WORD)
+        worker.app.container.relay.stop(timeout=LAST_WORD)
         if _stops_jobs(worker.pool):
             os.kill(os.getpid(), signal.SIGQUIT)
             threading.Event().wait(LAST_WORD)

@@ -56,7 +56,7 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
             failpoints.reach("before-finish")
             retry_while_unavailable(
                 lambda: self._store(claim, result, state, traceback, request),
-                self.app.settings.dispatcher.report_patience,
+                self.app.container.settings.dispatcher.report_patience,
             )
             failpoints.reach("after-finish")
         except DatabaseUnavailable as error:
@@ -116,7 +116,7 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
 
     @property
     def _jobs(self) -> JobStore:
-        jobs: JobStore = self.app.jobs
+        jobs: JobStore = self.app.container.jobs
         return jobs
 
 

@@ -61,12 +61,12 @@ def connect(app: Any) -> None:
     signals.task_postrun.connect(_end)
     signals.worker_before_create_process.connect(_share)
     signals.worker_process_init.connect(_own)
-    signals.worker_process_shutdown.connect(lambda **_: app.tracing.flush(), weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: app.container.tracing.flush(), weak=False)
 
 
 def _dress(app: Any, handlers: list[logging.Handler]) -> None:
     try:
-        settings = app.settings.logging
+        settings = app.container.settings.logging
     except DispatcherError:
         return  # The worker is about to end, and to say why.
     dress(handlers, settings)

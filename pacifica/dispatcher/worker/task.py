@@ -83,14 +83,14 @@ class DispatcherTask(Task):  # type: ignore[misc]
         headers = keep_headers(_with_parents(app, options))
         request = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
         try:
-            job = app.quiet_service.dispatch(call, _options(options), request)
+            job = app.container.python_service.dispatch(call, _options(options), request)
         except PurgedJob as purged:
             result = self.AsyncResult(task_id)
             logger.info("%s", purged)
         else:
             result = self.AsyncResult(job.uuid)
             if job.eta is None and job.due is not None:
-                app.send_now(outgoing(job))
+                app.container.publish_now(outgoing(job))
         if options.get("add_to_parent", True) and app.current_worker_task:
             app.current_worker_task.add_trail(result)
         return result
@@ -110,8 +110,8 @@ class DispatcherTask(Task):  # type: ignore[misc]
         queue = str((request.delivery_info or {}).get("routing_key") or "")
         context = getattr(request, "traceparent", None)
         try:
-            with app.tracing.processing(request.id, self.name, queue, claim.attempt, context):
-                return spec.dump(self._run_body(spec, claim), app.settings.dispatcher.result_limit)
+            with app.container.tracing.processing(request.id, self.name, queue, claim.attempt, context):
+                return spec.dump(self._run_body(spec, claim), app.container.settings.dispatcher.result_limit)
         finally:
             reports.finish()
 
@@ -130,11 +130,11 @@ class DispatcherTask(Task):  # type: ignore[misc]
     @staticmethod
     def _reports(app: Any, claim: Claim) -> Reports:
         def store(value: Mapping[str, Any]) -> None:
-            app.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now())
+            app.container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now())
             if isinstance(threading.current_thread(), threading.Timer):
-                app.database.close()  # A connection belongs to its thread, and this one ends.
+                app.container.database.close()  # A connection belongs to its thread, and this one ends.
 
-        return Reports(store, app.settings.dispatcher.progress_interval)
+        return Reports(store, app.container.settings.dispatcher.progress_interval)
 
     @staticmethod
     def _claim(app: Any, request: Any) -> Claim | None:
@@ -143,21 +143,21 @@ class DispatcherTask(Task):  # type: ignore[misc]
         asked: list[str] = []  # By this process: a pool gives the same delivery to another child when one died early.
 
         def claim() -> Claim | None:
-            jobs: JobStore = app.jobs
+            jobs: JobStore = app.container.jobs
             again = bool(asked)
             asked.append(token)
             return jobs.claim(
                 request.id,
                 token=token,
                 worker=request.hostname,
-                holder=app.holder,
+                holder=app.container.holder,
                 retries=request.retries,
                 at=now(),
                 again=again,
             )
 
         try:
-            return retry_while_unavailable(claim, float(app.settings.dispatcher.report_patience))
+            return retry_while_unavailable(claim, float(app.container.settings.dispatcher.report_patience))
         except DatabaseUnavailable as error:
             raise Reject(error, requeue=True) from error
 

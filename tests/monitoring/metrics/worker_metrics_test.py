@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
+from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.monitoring.metrics.multiprocess import FOLDER
 from pacifica.dispatcher.worker.bootsteps import RecordStep
 
@@ -14,7 +14,7 @@ from pacifica.dispatcher.worker.bootsteps import RecordStep
 def test_a_worker_touches_no_file_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER, str(tmp_path / "metrics"))
     own = {"PEEWEE_URL": f"sqliteext:///{tmp_path}/db.sqlite3", "HOME": "/nonexistent"}
-    app = DispatcherApp(lambda: load_settings(environ=own))
-    RecordStep(SimpleNamespace(app=app))
-    assert "quiet_service" in vars(app)
+    container = Container(lambda: load_settings(environ=own))
+    RecordStep(SimpleNamespace(app=container.app))
+    assert "python_service" in vars(container)
     assert not (tmp_path / "metrics").exists()

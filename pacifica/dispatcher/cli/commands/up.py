@@ -16,9 +16,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ...app import DispatcherApp
 from ...config.load import load_settings
 from ...config.settings import Settings
+from ...container import Container
 from ...core import strict_json
 from ...core.errors import DispatcherError
 from ..database_options import config_option
@@ -138,14 +138,14 @@ def _let_in(settings: Settings) -> Iterator[Mapping[str, str]]:
     if settings.auth.anonymous != "none":
         yield {}
         return
-    app = DispatcherApp(lambda: settings)
-    with closing(app.database):
-        app.prepare()
-        text, made = app.tokens.create("up", ["read:add", "dispatch:add"], lifetime=2 * READY)
+    container = Container(lambda: settings)
+    with closing(container.database):
+        container.prepare()
+        text, made = container.tokens.create("up", ["read:add", "dispatch:add"], lifetime=2 * READY)
         try:
             yield {"Authorization": f"Bearer {text}"}
         finally:
-            app.tokens.revoke(made.id)
+            container.tokens.revoke(made.id)
 
 
 def _canary(base: str, headers: Mapping[str, str], children: list[Child], told: Callable[[], bool]) -> float:

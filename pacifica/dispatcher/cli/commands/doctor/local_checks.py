@@ -4,9 +4,9 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ....app import DispatcherApp
 from ....config.file import find_sources
 from ....config.load import understand
+from ....container import Container
 from ....core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ....core.redaction import mask_passwords
 from ....delivery.broker_probe import answering_workers, broker_name, greet_broker
@@ -31,27 +31,27 @@ class Premises:
 
     def __init__(self, config: Path | None) -> None:
         self._config = config
-        self._app: DispatcherApp | None = None
+        self._container: Container | None = None
         self._database_answers = False
         self._file_is_missing = False
 
     def look(self) -> Iterator[Finding]:
         """The stages of this machine."""
         yield self._configuration()
-        if self._app is None:
+        if self._container is None:
             yield from (skipped(stage, "the configuration has faults") for stage in STAGES[1:])
             return
-        yield self._database(self._app)
-        yield self._schema(self._app)
-        yield self._broker(self._app)
+        yield self._database(self._container)
+        yield self._schema(self._container)
+        yield self._broker(self._container)
 
     def keeps(self, uuid: str) -> Finding:
         """Whether the job that the server has accepted is in the database of this configuration."""
-        if self._app is None or not (self._database_answers or self._file_is_missing):
+        if self._container is None or not (self._database_answers or self._file_is_missing):
             return skipped("recorded", "the database of the configuration does not answer")
         began = time.monotonic()
         try:
-            kept = self._database_answers and self._app.jobs.get(uuid) is not None
+            kept = self._database_answers and self._container.jobs.get(uuid) is not None
         except DatabaseUnavailable:  # It answered before, so it has no table of jobs.
             kept = False
         if kept:
@@ -60,15 +60,15 @@ class Premises:
 
     def why_not_taken(self, task: str, queue: str | None) -> str:
         """What keeps workers from the job, as far as database and broker tell; with what to do."""
-        if self._app is None or not self._database_answers:
+        if self._container is None or not self._database_answers:
             return f"Start a worker: {START_WORKER}"
-        sought = Depth(self._app).queue_of(task, queue) or "its queue"
+        sought = Depth(self._container.app).queue_of(task, queue) or "its queue"
         try:
-            known = self._app.workers.names()
-            answering = answering_workers(self._app, len(known))
+            known = self._container.workers.names()
+            answering = answering_workers(self._container.app, len(known))
         except (BrokerUnavailable, DatabaseUnavailable) as error:
             return str(error)
-        broker = broker_name(self._app)
+        broker = broker_name(self._container.app)
         if not answering:
             return _nobody_answers(known, sought, broker)
         if not known & set(answering):
@@ -90,12 +90,12 @@ class Premises:
             count = len(error.faults)
             told = f"it has {count} fault{'s' * (count > 1)}: {'; '.join(map(str, error.faults))}"
             return bad("configuration", told, "Mend them; pacifica-dispatcher-cmd config check looks again.")
-        self._app = DispatcherApp(lambda: settings)
+        self._container = Container(lambda: settings)
         where = sources.path or "no file; the defaults and the environment"
         return good("configuration", str(where), time.monotonic() - began)
 
-    def _database(self, app: DispatcherApp) -> Finding:
-        url = app.settings.database.peewee_url
+    def _database(self, container: Container) -> Finding:
+        url = container.settings.database.peewee_url
         file = sqlite_file(url)
         if file is not None and not file.exists():
             self._file_is_missing = True
@@ -105,9 +105,9 @@ class Premises:
             return bad("database", f"there is no file {file}", advice)
         try:
             check_installed(url)
-            name = product(app.database)
+            name = product(container.database)
             began = time.monotonic()
-            product(app.database)
+            product(container.database)
         except ValueError as error:
             return bad("database", f"{error}", "Install the driver.")
         except DatabaseUnavailable as error:
@@ -117,12 +117,12 @@ class Premises:
         self._database_answers = True
         return good("database", f"{name}, {self._place()}", time.monotonic() - began)
 
-    def _schema(self, app: DispatcherApp) -> Finding:
+    def _schema(self, container: Container) -> Finding:
         if not self._database_answers:
             return skipped("schema", "the database does not answer")
         began = time.monotonic()
         try:
-            schema = app.database.schema()
+            schema = container.database.schema()
             if schema.untouched:
                 return bad("schema", "the database is empty", f"It is not the server's. {self._relative()}")
             schema.check()
@@ -133,19 +133,19 @@ class Premises:
             return bad("schema", str(error), "pacifica-dispatcher-cmd dbchk tells more.")
         return good("schema", f"version {schema.found}, as this release needs it", time.monotonic() - began)
 
-    def _broker(self, app: DispatcherApp) -> Finding:
-        is_the_database = app.settings.celery["broker_url"].startswith("database:")
+    def _broker(self, container: Container) -> Finding:
+        is_the_database = container.settings.celery["broker_url"].startswith("database:")
         if is_the_database and not self._database_answers:
             return skipped("broker", "it is the database")
         try:
-            return good("broker", broker_name(app), greet_broker(app))
+            return good("broker", broker_name(container.app), greet_broker(container.app))
         except BrokerUnavailable as error:
             start = "The server makes its table when it starts" if is_the_database else "Start it"
             advice = f"{start}, or correct [celery] broker_url (BROKER_URL)."
-            return bad("broker", f"{broker_name(app)}: {error}", advice)
+            return bad("broker", f"{broker_name(container.app)}: {error}", advice)
 
     def _place(self) -> str:
-        url = self._app.settings.database.peewee_url if self._app else ""
+        url = self._container.settings.database.peewee_url if self._container else ""
         return str(sqlite_file(url) or mask_passwords(url))
 
     def _other_database(self) -> str:
@@ -153,7 +153,7 @@ class Premises:
 
     def _relative(self) -> str:
         """The classic mistake, where it can be made."""
-        if sqlite_file(self._app.settings.database.peewee_url if self._app else "") is None:
+        if sqlite_file(self._container.settings.database.peewee_url if self._container else "") is None:
             return "Compare PEEWEE_URL and [database] peewee_url where server and worker were started."
         return (
             "The path of an SQLite file is relative to the working directory: run doctor, server and worker in the "

@@ -1,0 +1,65 @@
+"""The web process: what ``python -m pacifica.dispatcher`` and ``pacifica.dispatcher.wsgi`` have in common."""
+
+from collections.abc import Callable
+
+import cherrypy
+
+from . import rest
+from .config.settings import Settings
+from .container import Container
+from .logs.setup import configure
+from .web.brief import Brief
+from .web.middleware.request_spans import trace_requests
+
+
+class WebProcess:
+    """The HTTP API of one process, with the threads that publish and do the periodic duties.
+
+    Making one raises ``ConfigError``, ``DatabaseUnavailable`` and ``SchemaMismatch``; a ``patient`` one waits for
+    a database that is not up yet, as a request must not.
+    """
+
+    def __init__(self, load: Callable[[], Settings], *, patient: bool = True) -> None:
+        self._container = container = Container(load)
+        self.settings = settings = container.settings
+        configure(settings.logging)
+        container.prepare(patient=patient)
+        self.tree = rest.mount(
+            container.service, settings.auth, container.tokens, settings.dispatcher.body_limit, container.monitor
+        )
+        trace_requests(self.tree, container.tracing)
+
+    def limit_waiting(self, threads: int) -> None:
+        """Let requests that wait for a job use at most half of the server's threads."""
+        feed = self._container.feed
+        feed.places = min(feed.places, threads // 2)
+
+    def count_events(self) -> None:
+        """Count in this process from now on; raises ``DatabaseUnavailable``."""
+        self._container.count_events()
+
+    def count_refusal(self, status: int) -> None:
+        """Count a request that the server refused with that status before it was read."""
+        self._container.monitor.counts.unread(status)
+
+    def brief(self) -> Brief:
+        """Whether a request is short enough to be answered in the server's loop."""
+        return Brief(files=self._container.database.sqlite, common=cherrypy.config, own=self.tree.config)
+
+    def start(self) -> None:
+        """Start publishing, and the periodic duties."""
+        self._container.relay.start()
+        self._container.upkeep.start()
+
+    def stop_waiting(self) -> None:
+        """Answer all requests that wait for a job, so that the server's threads can end."""
+        self._container.feed.stop()
+
+    def stop(self) -> None:
+        """Stop publishing and the periodic duties."""
+        self._container.relay.stop()
+        self._container.upkeep.stop()
+
+    def disconnect(self) -> None:
+        """Close the calling thread's connection to the database."""
+        self._container.database.close()
