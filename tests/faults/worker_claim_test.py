@@ -16,7 +16,7 @@ from .bench import Bench, Make
 PUBLISH = """
 import sys
 from pacifica.dispatcher.tasks import CELERY_APP as app
-from pacifica.dispatcher.job import Outgoing
+from pacifica.dispatcher.core.job import Outgoing
 app.registry
 app.container.publisher.publish([Outgoing(sys.argv[1], sys.argv[2])] * 10)
 """
