@@ -29,7 +29,7 @@ def jobs(sqlite_url: str) -> Iterator[JobStore]:
 def report(jobs: JobStore, uuid: str, error: Exception, state: str, token: str = "t1") -> None:
     """What Celery says in the main process, of the delivery that had this token."""
     backend = object.__new__(PeeweeBackend)  # A whole application is not needed for a report.
-    backend.app = SimpleNamespace(jobs=jobs, holder=HOLDER)
+    backend.app = SimpleNamespace(container=SimpleNamespace(jobs=jobs, holder=HOLDER))
     backend.store_result(uuid, error, state, request=SimpleNamespace(**{CLAIM_KEY: token}, retries=0))
 
 
