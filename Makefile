@@ -30,10 +30,10 @@ COMPILE_PEERS := $(BIN)/uv pip compile --quiet --upgrade --universal --python-ve
 DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos burst bench fuzz format docs lock peers clean
+.PHONY: help run test test-fast check chaos burst bench fuzz format docs lock peers clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(RUN)  ## start web server and worker here, with nothing installed beside; Ctrl-C ends both
 	@exec $(BIN)/pacifica-dispatcher-cmd up
@@ -43,6 +43,9 @@ test: $(DEV)  ## run all tests on all cores; fails below the bar of branch cover
 	$(BIN)/coverage run -m pytest -n $(TESTERS) --dist worksteal --skips-to=.pytest_cache/skips $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report; status=$$?; echo; echo "Skipped tests:"; cat .pytest_cache/skips; exit $$status
+
+test-fast: $(DEV)  ## run the tests that start no process and need no server, in less than a minute
+	$(BIN)/python -m pytest -q -n $(TESTERS) -m "not slow"
 
 check: $(DEV)  ## format, lint, types, layers, documents: what CI asks beside the tests
 	$(BIN)/ruff format --check .

@@ -10,6 +10,8 @@ import pytest
 
 import pacifica.dispatcher
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(pacifica.dispatcher.__file__).parent
 NOT_HERE = {"pacifica.dispatcher.web.server.gthread"} if os.name == "nt" else set()

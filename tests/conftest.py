@@ -1,6 +1,7 @@
 """Fixtures for all tests: servers, databases, brokers, queues, processes; and what was skipped, told at the end."""
 
 import os
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -18,8 +19,10 @@ from .services import (
     POSTGRESQL,
     RABBITMQ,
     REDIS,
+    SERVERS,
     SQLITE,
     TABLE,
+    allowed_servers,
     forget_queue,
     fresh_database,
     redis_database,
@@ -32,6 +35,10 @@ settings.load_profile("pacifica")
 
 SHOWN = 20_000
 """How many of the last characters of each process's output a report shows."""
+
+SLOW_FOLDERS = {"chaos", "e2e", "faults"}
+SLOW_FIXTURES = {"mysql_url", "postgresql_url", "processes", "rabbitmq_url", "redis_url", "stack", "target", "wrk"}
+"""What starts a process or needs a server. Where nothing here shows it, a fast run fails until the test is marked."""
 
 UNMEASURED = {"faults", "database_transport"}
 """Folders whose tests start many processes, to see them survive; what these run, others have measured."""
@@ -146,10 +153,36 @@ def skip_lines(reporter: pytest.TerminalReporter) -> list[str]:
     return [f"{number} skipped: {reason}" for reason, number in reasons.most_common()] or ["Nothing was skipped."]
 
 
-def pytest_configure() -> None:
-    """What is set outside, such as ``BROKER_URL``, must not change what a test sees."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Remove variables such as ``BROKER_URL``, which would change what a test sees."""
     for name in [name for name in os.environ if SETTINGS.match(name)]:
         del os.environ[name]
+    if config.option.markexpr == "not slow":
+        allowed_servers.clear()
+        sys.addaudithook(refuse_processes)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what starts a process or needs a server."""
+    for item in items:
+        if is_slow(item):
+            item.add_marker("slow")
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether the folder, a fixture or a parameter of the test says that it starts a process or needs a server."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return bool(
+        SLOW_FOLDERS.intersection(item.path.parts)
+        or SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        or any(value.partition("+")[0] in SERVERS for value in parameters if isinstance(value, str))
+    )
+
+
+def refuse_processes(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook that fails each fast test that starts a process; pytest-xdist itself may start some."""
+    if event in {"subprocess.Popen", "os.fork", "os.posix_spawn"} and "PYTEST_CURRENT_TEST" in os.environ:
+        raise AssertionError(f"This test starts a process {arguments[:2]}. Mark it: @pytest.mark.slow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -74,6 +74,8 @@ SERVERS = {
 
 
 _used: set[str] = set()
+allowed_servers = set(SERVERS)
+"""The kinds that tests may use; empty in a run of the fast tests alone."""
 
 
 def server_url(kind: str) -> str:
@@ -97,6 +99,7 @@ def refusal(kind: str) -> str:
 
 def require(kind: str) -> str:
     """The server's URL; skips the test where the server does not answer, and fails it in CI."""
+    assert kind in allowed_servers, "This test needs a server. Mark it: @pytest.mark.slow"
     reason = refusal(kind)
     if reason and os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (CI=true: nothing may be skipped)", pytrace=False)

@@ -33,6 +33,7 @@ def test_a_database_is_dropped_though_someone_is_still_connected(postgresql_url:
     left_open.close()
 
 
+@pytest.mark.slow
 def test_each_database_is_another(make_database: Callable[[str], str]) -> None:
     assert make_database("postgresql") != make_database("postgresql")
     assert make_database("mysql") != make_database("mysql")
@@ -53,6 +54,7 @@ def _no_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     services.refusal.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_no_redis")
 def test_a_missing_server_is_a_skip_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
@@ -60,6 +62,7 @@ def test_a_missing_server_is_a_skip_that_names_it(monkeypatch: pytest.MonkeyPatc
         services.require(services.REDIS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_no_redis")
 def test_a_missing_server_is_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")

@@ -52,6 +52,7 @@ def test_a_system_has_a_part_of_each_server_that_it_needs(name: str, parts: list
     assert parts_of(ALL[name]) == parts
 
 
+@pytest.mark.slow
 def test_a_process_counts_with_all_that_descend_from_it() -> None:
     burn = "import time\nwhile time.process_time() < 0.2: pass"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print(flush=True); input()"
@@ -91,6 +92,7 @@ class Interrupted(Shares):
         this.record("pacifica", done=1000)
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_ctrl_c_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     scenes: list[Scene] = [Interrupted()]

@@ -86,6 +86,7 @@ def test_ctrl_c_ends_a_command_with_130(processes: Processes) -> None:
     assert "Traceback" not in command.output()
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_a_command_in_silence() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -95,6 +96,7 @@ def test_a_reader_that_goes_away_ends_a_command_in_silence() -> None:
     assert (told.returncode, told.stderr) == (141, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
 def test_a_disk_that_is_full_ends_a_command_with_1() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
@@ -117,6 +119,7 @@ completed pacifica-dispatcher-cmd up --wo
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PROGRAM.exists(), reason="the program is not installed")
 def test_bash_completes_commands_and_options() -> None:
     told = subprocess.run(["bash", "-c", COMPLETE, str(PROGRAM)], capture_output=True, encoding="utf-8", check=False)

@@ -41,12 +41,14 @@ def test_the_drawing_is_the_real_tree() -> None:
     assert sorted(drawn()) == sorted(real(ClientError))
 
 
+@pytest.mark.slow
 def test_the_client_is_imported_without_the_server() -> None:
     code = "import sys; from pacifica.dispatcher.client import DispatcherClient; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
     assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic", "rich", "click"}
 
 
+@pytest.mark.slow
 def test_a_command_that_talks_http_is_imported_without_the_server() -> None:
     modules = "arguments, batch, jobs, lines, search, service, showing, talking, watch"
     code = f"import sys; from pacifica.dispatcher.cli import {modules}; print(*sys.modules)"

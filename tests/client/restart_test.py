@@ -13,6 +13,8 @@ from pacifica.dispatcher.client.follow import Follower
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port
 
+pytestmark = pytest.mark.slow
+
 PATIENT = Retries(60, first=0.05, longest=0.5)
 
 

@@ -52,6 +52,7 @@ def test_threads_never_make_the_same_id_and_each_ones_ids_are_in_order() -> None
     assert all(own == sorted(own) for own in made)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_forked_process_does_not_repeat_the_random_bits_of_ids() -> None:
     new_uuid()

@@ -13,6 +13,8 @@ import pytest
 from ..processes import Processes
 from .readme_test import ROOT, blocks, masked, session
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
 YIELD_OF = """
 

@@ -12,6 +12,7 @@ from ..processes import Processes
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "api").glob("*.md"))]
 
 
@@ -61,7 +62,7 @@ def test_the_console_shows_what_happens(url: str, page: Path) -> None:
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
-    for page in PAGES:
+    for page in (*PAGES, CONTRIBUTING):
         links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
         assert [link for link in links if not (page.parent / link).exists()] == []
 
@@ -76,10 +77,12 @@ def test_the_settings_that_it_shows_are_valid() -> None:
 
 def test_every_command_that_it_names_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"^make (\w+)", "".join(blocks("sh")), re.MULTILINE):
-        assert f"\n{target}:" in makefile
+    pages = README + CONTRIBUTING.read_text(encoding="utf-8")
+    for target in re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", pages, re.MULTILINE):
+        assert f"\n{''.join(target)}:" in makefile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
 def test_the_python_of_the_api_pages_runs(page: Path) -> None:
     for block in blocks("python", page.read_text(encoding="utf-8")):

@@ -15,6 +15,8 @@ from pacifica.dispatcher.logs.formatters import KEYS
 from ..eventually import eventually
 from ..processes import Processes, Running
 
+pytestmark = pytest.mark.slow
+
 TASKS = '''
 import logging
 

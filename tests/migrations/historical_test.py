@@ -103,6 +103,7 @@ def test_what_has_no_uuid_or_no_time_is_no_obstacle(sqlite_url: str, caplog: pyt
         assert "(left out: 1 marked as deleted, 1 without a UUID, 0 that are jobs already)" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 def test_a_sync_that_is_killed_in_the_middle_is_repeated_and_two_at_once_do_no_harm(database_url: str) -> None:
     with closing(Database(database_url)) as database:

@@ -203,6 +203,7 @@ def test_a_connection_that_is_dropped_at_the_commit_is_an_error(
         assert count_events(database) == 1
 
 
+@pytest.mark.slow
 def test_a_pool_that_is_used_up_says_so(make_database: Callable[[str], str]) -> None:
     url = make_database(POSTGRESQL).replace("postgresql://", "postgresql+pool://") + "?max_connections=1"
     with closing(Database(url)) as database:
@@ -439,6 +440,7 @@ database.close()
 """
 
 
+@pytest.mark.slow
 def test_four_processes_make_the_tables_at_once(database_url: str, tmp_path: Path) -> None:
     started = [
         subprocess.Popen(
@@ -486,6 +488,7 @@ def in_a_child(action: Callable[[], bool]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+@pytest.mark.slow
 def test_a_child_does_not_share_its_parents_connection(database_url: str) -> None:
     with closing(Database(database_url)) as database:
         database.wait_until_up(1, 0.0)
@@ -503,6 +506,7 @@ def test_a_child_does_not_share_its_parents_connection(database_url: str) -> Non
         assert count_events(database) == 3
 
 
+@pytest.mark.slow
 def test_a_process_forks_while_its_threads_write(sqlite_url: str) -> None:
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)

@@ -210,6 +210,7 @@ def test_dispatches_that_come_together_share_a_commit_and_none_another_ones_faul
     assert all(kinds(jobs, job) == ["PENDING"] for job in (*fresh, known))
 
 
+@pytest.mark.slow
 def test_a_move_whose_answer_is_lost_is_not_made_again_unasked(
     make_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from ...processes import Processes, Running, free_port
 from ...services import POSTGRESQL, redis_database, server_url
 from ..conftest import CODE
 
+pytestmark = pytest.mark.slow
+
 DEAD = "amqp://127.0.0.1:1"
 BRIEFLY = ("--timeout", "1")
 """Where nothing is to come."""

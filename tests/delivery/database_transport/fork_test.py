@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import os, sys, threading
 from pacifica.dispatcher.store.database import Database
@@ -49,6 +51,7 @@ print(status == [0] * 20 and [line for (line,) in found] == [line for line in ra
 """
 
 
+@pytest.mark.slow
 def test_what_a_forked_child_writes_is_kept_although_threads_of_the_parent_wrote_at_the_fork(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, f"sqliteext:///{tmp_path}/db.sqlite3"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
