@@ -129,7 +129,7 @@ def test_what_is_asked_wrongly_ends_with_2(command: Command, quick: Command) -> 
 def test_nobody_there_ends_with_3(command: Command, quick: Command) -> None:
     bad(command("tasks", "--url", "http://127.0.0.1:1"), 3, "http://127.0.0.1:1 cannot be reached: Connection refused.")
     with stubbed([busy(503, Retry_After="99")]) as stub:
-        bad(quick("openapi", "--url", stub.url), 3, "cannot do it now: Not just now.")
+        bad(quick("openapi", "--url", stub.url), 3, "is unavailable: Not just now.")
 
 
 def test_cancel_retry_and_too_short_a_wait(command: Command, quick: Command) -> None:
@@ -151,7 +151,7 @@ def test_ctrl_c_says_that_the_job_goes_on(stack: Stack) -> None:
     with stubbed([Answer(200, task), waits]) as stub:
         command = ["-c", CODE, "dispatch", "add", "1", "1", "--wait", "--url", stub.url]
         waiting = stack.processes.start("wait", command)
-        eventually(lambda: len(stub.asked) == 3)
+        eventually(lambda: len(stub.requests) == 3)
         waiting.send(signal.SIGINT)
         assert waiting.wait() == 130
     assert waiting.output() == f"\nJob {JOB['uuid']} goes on.\n"

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pacifica.dispatcher.cli import main
-from pacifica.dispatcher.client import DispatcherClient, Retries, errors
+from pacifica.dispatcher.client import DispatcherClient, Retry, errors
 from pacifica.dispatcher.client.errors import ClientError
 
 from .stub import JOB, Answer, stubbed
@@ -59,7 +59,7 @@ def test_a_command_that_talks_http_is_imported_without_the_server() -> None:
 def test_a_token_is_sent_without_the_line_end_of_its_file() -> None:
     with stubbed([Answer()]) as stub, DispatcherClient(stub.url, token=" pd_secretsecret\r\n") as client:
         client.job(JOB["uuid"]).status()
-        assert stub.asked[0].headers["Authorization"] == "Bearer pd_secretsecret"
+        assert stub.requests[0].headers["Authorization"] == "Bearer pd_secretsecret"
 
 
 @pytest.mark.parametrize("token", ["pd_secret\nsecret", "pd_secret secret", "pd_secretß"])
@@ -81,10 +81,10 @@ def test_no_page_of_a_service_leads_to_another_host_and_no_password_of_a_url_is_
         stubbed([Answer(body={"jobs": [], "next": "@another.example/"})]) as stub,
         DispatcherClient(stub.url) as client,
     ):
-        with pytest.raises(ClientError, match="which is no path"):
+        with pytest.raises(ClientError, match="which is not a path"):
             list(client.search())
-        assert len(stub.asked) == 1
+        assert len(stub.requests) == 1
     for url in ("http://joe:s3cret@127.0.0.1:1", "http://joe:s3cret@?x"):
         with pytest.raises(ClientError) as refused:
-            DispatcherClient(url, retries=Retries(1, first=0.01)).tasks()
+            DispatcherClient(url, retries=Retry(1, backoff_factor=0.01)).tasks()
         assert "s3cret" not in str(refused.value)

@@ -31,11 +31,11 @@ def client(service: Stub) -> Iterator[DispatcherClient]:
 def test_times_of_python_are_sent_as_the_service_takes_them(service: Stub, client: DispatcherClient) -> None:
     service.will(Answer())
     client.dispatch("add", 2, 2, options={"eta": NOON, "expires": timedelta(minutes=2)})
-    told = json.loads(service.asked[0].body)["options"]
+    told = json.loads(service.requests[0].body)["options"]
     assert told == {"eta": "2026-11-24T12:00:00+00:00", "expires": 120.0}
     service.will(Answer(body={"jobs": [], "next": None}))
     assert list(client.search(since=NOON, until=timedelta(hours=1))) == []
-    assert service.asked[0].path.startswith("/status?since=2026-11-24T12%3A00%3A00%2B00%3A00&until=3600.0&")
+    assert service.requests[0].path.startswith("/status?since=2026-11-24T12%3A00%3A00%2B00%3A00&until=3600.0&")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from pacifica.dispatcher.client import DispatcherClient, JobEvent, NotReachable, Retries
+from pacifica.dispatcher.client import DispatcherClient, JobEvent, NotReachable, Retry
 from pacifica.dispatcher.client.follow import Follower
 
 from ..eventually import eventually
@@ -15,7 +15,7 @@ from ..processes import Processes, Running, free_port
 
 pytestmark = pytest.mark.slow
 
-PATIENT = Retries(60, first=0.05, longest=0.5)
+PATIENT = Retry(60, backoff_factor=0.05, backoff_max=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_events_go_on_after_a_killed_and_after_a_stopped_server(begin: Callable[
     server.wait_until_it_serves()
     with DispatcherClient(server.url, retries=PATIENT) as client:
         seen: list[JobEvent] = []
-        told = Follower(client._connection, "/events", None)
+        told = Follower(client.connection, "/events", None)
         reading = threading.Thread(target=lambda: seen.extend(islice(told, 4)))
         reading.start()
         # It has no event yet, and so only the place that the stream began with.
@@ -73,5 +73,5 @@ def test_requests_outlast_a_server_that_is_killed_and_returns(begin: Callable[[]
         both = {job.uuid, sent.result(30).uuid}
         assert [one.uuid in both for one in client.search(label="run:killed")] == [True, True]
         server.kill()
-    with DispatcherClient(server.url, retries=Retries(1, first=0.01)) as client, pytest.raises(NotReachable):
+    with DispatcherClient(server.url, retries=Retry(1, backoff_factor=0.01)) as client, pytest.raises(NotReachable):
         client.job(job.uuid).status()

@@ -78,7 +78,7 @@ def test_watch_counts_a_job_once_and_takes_uuids_or_filters() -> None:
 def test_search_takes_a_day_a_time_and_how_long_ago(service: Stub, said: str, asked: str) -> None:
     service.will(Answer(body={"jobs": [], "next": None}))
     assert ran(service, "search", "--since", said).exit_code == 0
-    assert f"since={asked}&" in service.asked[0].path
+    assert f"since={asked}&" in service.requests[0].path
 
 
 def test_search_says_which_times_there_are(service: Stub) -> None:

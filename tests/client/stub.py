@@ -1,4 +1,4 @@
-"""A server that answers as it is told, for what no dispatcher would answer when a test wants it to."""
+"""A stub HTTP server with scripted answers, for answers that a test cannot make a dispatcher give."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ JOB = {
 
 @dataclass
 class Answer:
-    """One answer; one of status 0 is a connection that is cut."""
+    """One answer; status 0 stands for a cut connection."""
 
     status: int = 200
     body: Any = field(default_factory=lambda: JOB)
@@ -37,8 +37,8 @@ class Answer:
 
 
 @dataclass
-class Asked:
-    """One request as it came."""
+class Received:
+    """One request as it arrived."""
 
     method: str
     path: str
@@ -48,26 +48,26 @@ class Asked:
 
 @dataclass
 class Stub:
-    """Gives its answers in turn, the last one for ever, and remembers what it was asked."""
+    """Gives its answers in turn, the last one repeatedly, and records the requests."""
 
     url: str
     answers: list[Answer] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Received] = field(default_factory=list)
 
     def will(self, *answers: Answer) -> None:
-        """Forget what was, and answer so."""
-        self.answers[:], self.asked[:] = answers, []
+        """Replace the answers, and forget the requests."""
+        self.answers[:], self.requests[:] = answers, []
 
 
 def busy(status: int = 503, **headers: str) -> Answer:
-    """A problem that passes."""
-    told = {"type": "urn:pacifica-dispatcher:problem:unavailable", "status": status, "detail": "Not just now."}
-    return Answer(status, told, {name.replace("_", "-"): value for name, value in headers.items()})
+    """A problem that another try may not meet."""
+    problem = {"type": "urn:pacifica-dispatcher:problem:unavailable", "status": status, "detail": "Not just now."}
+    return Answer(status, problem, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 @contextmanager
 def stubbed(answers: Sequence[Answer] = ()) -> Iterator[Stub]:
-    """A stub on a port of its own."""
+    """A running stub."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -75,22 +75,22 @@ def stubbed(answers: Sequence[Answer] = ()) -> Iterator[Stub]:
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = self.rfile.read(length).decode()
-            stub.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            stub.requests.append(Received(self.command, self.path, dict(self.headers), body))
             answer = stub.answers.pop(0) if len(stub.answers) > 1 else stub.answers[0]
             if not answer.status:
                 self.close_connection = True
                 return
-            told = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             self.send_response(answer.status)
-            for name, value in {"Content-Length": str(len(told)), **answer.headers}.items():
+            for name, value in {"Content-Length": str(len(content)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(content)
 
         do_GET = do_POST = do_DELETE = answer
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
-from ..client import ClientError, DispatcherClient, NoResult, NotReachable, Retries
+from ..client import ClientError, DispatcherClient, NoResult, NotReachable, Retry
 from ..client import TimedOut as TookTooLong
+from ..client.retries import USUAL
 from .exit_codes import Failed, Refused, TimedOut, Unreachable
 
 Command = Callable[..., None]
-SHORTLY = Retries(3)
+SHORTLY = USUAL.new(total=3)
 """A person at a terminal wants to know at once that nobody is there."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -28,7 +29,7 @@ class Talk:
     as_json: bool
 
 
-def talking(command: Command, *, retries: Retries = SHORTLY) -> Command:
+def talking(command: Command, *, retries: Retry = SHORTLY) -> Command:
     """Give a command the options that all of them have, and as its first argument what they come to."""
 
     @click.option(
@@ -56,7 +57,7 @@ def talking(command: Command, *, retries: Retries = SHORTLY) -> Command:
 
 def talking_patiently(command: Command) -> Command:
     """The same for a command that takes long, and so goes on after a restart of the service."""
-    return talking(command, retries=Retries())
+    return talking(command, retries=USUAL)
 
 
 def ending_of(error: ClientError) -> click.ClickException:

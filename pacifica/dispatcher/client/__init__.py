@@ -1,7 +1,9 @@
-"""Talk to a dispatcher from Python: ``DispatcherClient().dispatch("add", 2, 2).result()`` is 4.
+"""The Python client: ``DispatcherClient().dispatch("add", 2, 2).result()`` returns 4.
 
-It needs requests alone, and neither Celery nor CherryPy nor PeeWee is imported.
+It imports requests and urllib3, but neither Celery nor CherryPy nor PeeWee.
 """
+
+from urllib3 import Retry
 
 from ..core.errors import Fault
 from ..core.job import State
@@ -19,8 +21,8 @@ from .errors import (
     Refused,
     TimedOut,
 )
+from .probe import ProbeStage
 from .remote import RemoteJob
-from .retries import Retries
 from .values import BatchItem, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo
 
 __all__ = [
@@ -39,11 +41,12 @@ __all__ = [
     "NoResult",
     "NotReachable",
     "Options",
+    "ProbeStage",
     "Problem",
     "Readiness",
     "Refused",
     "RemoteJob",
-    "Retries",
+    "Retry",
     "State",
     "TaskInfo",
     "TimedOut",

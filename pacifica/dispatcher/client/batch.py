@@ -1,28 +1,29 @@
-"""Many jobs, sent in requests of a bounded size: each can be sent again, and the same items are the same jobs."""
+"""Many jobs in requests of a bounded size; a request that is sent again yields the same jobs."""
 
 import time
 from collections.abc import Iterable, Iterator
 
-from .connection import PASSING, Connection
+from .connection import TRANSIENT, Connection
 from .errors import BadValue, Refused
-from .outgoing import json_of
-from .values import BatchItem, Document, Problem, read
+from .outgoing import to_json
+from .retries import pauses
+from .values import BatchItem, Document, Problem, parse
 
 MOST_ITEMS = 1000
-"""Items of one request; the service takes 10,000 unless told otherwise."""
+"""The number of items of one request; the service takes 10,000 by default."""
 MOST_BYTES = 1_048_576
-"""Bytes of one request, as long as it has several items; the service takes 16 MiB unless told otherwise."""
+"""The bytes of a request with more than one item; the service takes 16 MiB by default."""
 LONGEST_KEY = 240
-"""Characters of a key for the whole batch, so that there is room for the number of an item."""
+"""The characters of a key for the whole batch; they leave room for the number of an item."""
 Outcome = str | Problem
-"""The UUID of an item's job, or why there is none."""
+"""The UUID of an item's job, or the problem that prevented it."""
 
 
 class Batch:
     """The requests of one batch.
 
-    The request that begins with item ``n`` has the key ``<key>-<n>``, so what a run before has sent is found again,
-    as long as the items are the same. An item that cannot be sent is sent as ``null``, so that it keeps its place.
+    The request whose first item is number ``n`` has the key ``<key>-<n>``, so the jobs of an earlier run are found
+    again, as long as the items are the same. An item that cannot be sent is sent as ``null`` to keep its place.
     """
 
     def __init__(self, connection: Connection, key: str) -> None:
@@ -32,7 +33,7 @@ class Batch:
         self._key = key
 
     def outcomes(self, items: Iterable[BatchItem | Problem]) -> Iterator[Outcome]:
-        """One for each item, in order, as soon as its request is answered."""
+        """An outcome for each item, in order, as soon as its request is answered."""
         first = 1
         for chunk in chunks(items):
             yield from self._request(first, chunk)
@@ -40,7 +41,7 @@ class Batch:
 
     def _request(self, first: int, chunk: list[str | Problem]) -> Iterator[Outcome]:
         try:
-            found = self._send(f"{self._key}-{first}", chunk)
+            outcomes = self._send(f"{self._key}-{first}", chunk)
         except Refused as error:
             if error.status != 413:
                 raise
@@ -51,31 +52,31 @@ class Batch:
             yield from self._request(first, chunk[:half])
             yield from self._request(first + half, chunk[half:])
             return
-        for item, outcome in zip(chunk, found, strict=True):
+        for item, outcome in zip(chunk, outcomes, strict=True):
             yield item if isinstance(item, Problem) else outcome
 
     def _send(self, key: str, chunk: list[str | Problem]) -> list[Outcome]:
-        """Sent again for the items that a failing database did not take; the others are found by their key."""
+        """Send again while a failing database rejects items; the key finds the jobs of the others."""
         text = "[{}]".format(",".join("null" if isinstance(item, Problem) else item for item in chunk))
-        for pause in self._connection.retries.pauses():
-            found = self._once(key, text, len(chunk))
-            if not any(isinstance(one, Problem) and one.status in PASSING for one in found):
-                return found
+        for pause in pauses(self._connection.retries):
+            outcomes = self._send_once(key, text, len(chunk))
+            if not any(isinstance(one, Problem) and one.status in TRANSIENT for one in outcomes):
+                return outcomes
             time.sleep(pause)
-        return self._once(key, text, len(chunk))
+        return self._send_once(key, text, len(chunk))
 
-    def _once(self, key: str, text: str, count: int) -> list[Outcome]:
+    def _send_once(self, key: str, text: str, count: int) -> list[Outcome]:
         try:
             answer = self._connection.json("POST", "/dispatch", text=text, headers={"Idempotency-Key": key})
         except Refused as error:
             if error.code != "nothing-valid":
                 raise
             answer = error.problem.document
-        return read(lambda told: _outcomes(told, count), answer)
+        return parse(lambda document: _outcomes(document, count), answer)
 
 
 def chunks(items: Iterable[BatchItem | Problem]) -> Iterator[list[str | Problem]]:
-    """The items as JSON, by the request that they belong to; one that is not JSON becomes the problem that it is."""
+    """The items as JSON, grouped into requests; an item that is not JSON is replaced by a problem."""
     chunk: list[str | Problem] = []
     size = 0
     for item in items:
@@ -94,13 +95,13 @@ def _text(item: BatchItem | Problem) -> str | Problem:
     if isinstance(item, Problem):
         return item
     try:
-        return json_of("The item", item)
+        return to_json("The item", item)
     except BadValue as error:
         return Problem.bad_item(str(error))
 
 
 def _outcomes(answer: Document, count: int) -> list[Outcome]:
-    found = [str(one["uuid"]) if "uuid" in one else Problem.of(one["problem"]) for one in answer["jobs"]]
-    if len(found) != count:
-        raise ValueError(f"There are {count} items, and {len(found)} answers.")
-    return found
+    outcomes = [str(one["uuid"]) if "uuid" in one else Problem.of(one["problem"]) for one in answer["jobs"]]
+    if len(outcomes) != count:
+        raise ValueError(f"{count} items were sent, and {len(outcomes)} answers returned.")
+    return outcomes

@@ -1,6 +1,7 @@
-"""The client: one object for one service."""
+"""The client of one service."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -8,28 +9,30 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import requests
+from urllib3 import Retry
 
 from .batch import Batch
 from .connection import Connection
 from .follow import Follower
-from .outgoing import json_of, plain
+from .outgoing import plain, to_json
+from .probe import Pause, ProbeStage, stages_after_commit
 from .remote import RemoteJob
-from .retries import Retries
-from .values import BatchItem, Filters, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo, read
+from .retries import USUAL
+from .values import BatchItem, Filters, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo, parse
 
 URL = "http://127.0.0.1:8050"
 PAGE = 500
-"""Jobs that a search asks for at once."""
+"""The number of jobs that a search requests at a time."""
 EVENTS = 1000
-"""Events that are asked for at once."""
+"""The number of events that ``history`` requests at a time."""
 
 
 class DispatcherClient:
     """A service at ``url``, by default at ``DISPATCHER_URL``, with the token of ``DISPATCHER_TOKEN``.
 
-    ``timeout`` is for how many seconds the service may be silent. What fails for a moment is tried again, as
-    ``retries`` says, and does nothing twice. Threads may share a client (one with a ``session`` of its own only as
-    far as that allows it); a process that was forked makes another.
+    ``timeout`` is for how many seconds the service may be silent. ``token=""`` sends no token. A request that fails
+    for the moment is sent again, and does nothing twice: of ``retries``, ``total`` and the backoff count. Threads may
+    share a client, unless its ``session`` does not allow it; a forked process must make a new one.
     """
 
     def __init__(
@@ -39,11 +42,11 @@ class DispatcherClient:
         token: str | None = None,
         timeout: float = 30.0,
         session: requests.Session | None = None,
-        retries: Retries | None = None,
+        retries: Retry = USUAL,
     ) -> None:
         self.url = url or os.environ.get("DISPATCHER_URL") or URL
-        secret = token or os.environ.get("DISPATCHER_TOKEN") or None
-        self._connection = Connection(self.url, secret, timeout, session, retries or Retries())
+        secret = os.environ.get("DISPATCHER_TOKEN") if token is None else token
+        self.connection = Connection(self.url, secret, timeout, session, retries)
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +57,8 @@ class DispatcherClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are open."""
-        self._connection.close()
+        """Close the open connections."""
+        self.connection.close()
 
     def dispatch(
         self,
@@ -66,10 +69,10 @@ class DispatcherClient:
         idempotency_key: str | None = None,
         **kwargs: Any,
     ) -> RemoteJob:
-        """A new job; ``BadValue`` for arguments that are not JSON, ``Refused`` for what the service does not take.
+        """Dispatch a job; raises ``BadValue`` for arguments that are not JSON, ``Refused`` if the service refuses it.
 
-        The same ``idempotency_key`` with the same arguments is the same job for a day. An argument of the task that is
-        named ``options`` or ``idempotency_key`` can be given with ``dispatch_call``.
+        The same ``idempotency_key`` with the same arguments returns the same job for a day. Use ``dispatch_call`` for
+        a task with an argument that is named ``options`` or ``idempotency_key``.
         """
         return self.dispatch_call(task, args, kwargs, options=options, idempotency_key=idempotency_key)
 
@@ -82,85 +85,109 @@ class DispatcherClient:
         options: Options | None = None,
         idempotency_key: str | None = None,
     ) -> RemoteJob:
-        """The same with the arguments as values, whatever their names are."""
-        text = json_of("The job", {"args": args, "kwargs": kwargs or {}, "options": options or {}})
+        """Dispatch a job as ``dispatch`` does; its arguments may have any names."""
+        text = to_json("The job", {"args": args, "kwargs": kwargs or {}, "options": options or {}})
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
-        answer = self._connection.send("POST", f"/dispatch/{quote(task, safe='')}", text=text, headers=headers)
-        found = read(JobStatus.of, answer.content)
-        return RemoteJob(self._connection, found.uuid, found)
+        answer = self.connection.send("POST", f"/dispatch/{quote(task, safe='')}", text=text, headers=headers)
+        status = parse(JobStatus.of, answer.content)
+        return RemoteJob(self.connection, status.uuid, status)
 
     def batch(
         self, items: Iterable[BatchItem | Problem], *, idempotency_key: str | None = None
     ) -> Iterator[RemoteJob | Problem]:
-        """For each item in order its job, or why there is none; they are sent in requests of at most 1,000.
+        """Yield for each item, in order, its job or its problem; a request holds at most 1,000 items.
 
-        Nothing is sent before the outcomes are asked for. The same ``idempotency_key`` with the same items gives
-        the same jobs for a day, also when the first time ended in the middle. An item that is a ``Problem``
-        already is its own outcome.
+        Nothing is sent before the first outcome is requested. The same ``idempotency_key`` with the same items
+        yields the same jobs for a day, also after a run that was interrupted. A ``Problem`` among the items is its
+        own outcome.
         """
-        for outcome in Batch(self._connection, idempotency_key or uuid4().hex).outcomes(items):
+        for outcome in Batch(self.connection, idempotency_key or uuid4().hex).outcomes(items):
             yield outcome if isinstance(outcome, Problem) else self.job(outcome)
 
     def job(self, uuid: str) -> RemoteJob:
-        """A job that was dispatched before; whether there is one shows when it is asked about."""
-        return RemoteJob(self._connection, str(uuid))
+        """A job that was dispatched earlier. No request is sent: its first method call fails if the job is unknown."""
+        return RemoteJob(self.connection, str(uuid))
 
     def search(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> Iterator[RemoteJob]:
-        """All jobs that fit, newest first, as they stood (``seen``) when their page was asked for."""
+        """The matching jobs, newest first; ``seen`` is the status of each when its page was requested."""
         if limit is not None and limit < 1:
             return
         left = limit
-        page = self._connection.json("GET", "/status", params=_query(filters, min(PAGE, limit or PAGE)))
+        page = self.connection.json("GET", "/status", params=_query(filters, min(PAGE, limit or PAGE)))
         while True:
-            found = read(lambda told: [JobStatus.of(one) for one in told["jobs"]], page)
+            found = parse(lambda document: [JobStatus.of(one) for one in document["jobs"]], page)
             for job in found[:left]:
-                yield RemoteJob(self._connection, job.uuid, job)
+                yield RemoteJob(self.connection, job.uuid, job)
             left = None if left is None else left - len(found)
-            following = read(lambda told: told["next"], page)
+            following = parse(lambda document: document["next"], page)
             if following is None or (left is not None and left <= 0):
                 return
-            page = self._connection.json("GET", following)
+            page = self.connection.json("GET", following)
 
     def events(self, after: int | None = None) -> Iterator[JobEvent]:
-        """What happens to all jobs behind that event, or from now on; without an end.
+        """The events of all jobs after the event with that id, or from now on; it does not end.
 
-        It goes on behind the last event after a cut connection and after a restart of the service.
+        After a cut connection or a restart of the service it continues after the last event.
         """
-        return iter(Follower(self._connection, "/events", after))
+        return iter(Follower(self.connection, "/events", after))
 
     def history(self, after: int = 0) -> Iterator[JobEvent]:
-        """What has happened to all jobs behind that event, oldest first, until now."""
+        """The events of all jobs after the event with that id, oldest first, until now."""
         following = f"/events?after={after}&limit={EVENTS}"
         while True:
-            page = self._connection.json("GET", following)
-            found = read(lambda told: [JobEvent.of(one) for one in told["events"]], page)
+            page = self.connection.json("GET", following)
+            found = parse(lambda document: [JobEvent.of(one) for one in document["events"]], page)
             yield from found
-            reached, following = following, read(lambda told: str(told["next"]), page)
+            reached, following = following, parse(lambda document: str(document["next"]), page)
             if reached == following:
                 return
 
     def tasks(self) -> list[TaskInfo]:
-        """What can be dispatched."""
-        document = self._connection.json("GET", "/tasks")
-        return read(lambda told: [TaskInfo.of(one) for one in told["tasks"]], document)
+        """The tasks that can be dispatched."""
+        document = self.connection.json("GET", "/tasks")
+        return parse(lambda catalogue: [TaskInfo.of(one) for one in catalogue["tasks"]], document)
 
     def task(self, name: str) -> TaskInfo:
-        """One of them."""
-        return read(TaskInfo.of, self._connection.json("GET", f"/tasks/{quote(name, safe='')}"))
+        """One task by its name."""
+        return parse(TaskInfo.of, self.connection.json("GET", f"/tasks/{quote(name, safe='')}"))
 
     def openapi(self) -> Mapping[str, Any]:
-        """The service's description of itself (OpenAPI 3.1)."""
-        document: Mapping[str, Any] = self._connection.json("GET", "/openapi.json")
+        """The OpenAPI 3.1 document of the service."""
+        document: Mapping[str, Any] = self.connection.json("GET", "/openapi.json")
         return document
 
     def ready(self) -> Readiness:
-        """Whether the service accepts jobs; ``NotReachable`` when there is none."""
-        answer = self._connection.send("GET", "/health/ready", takes=frozenset({503}))
-        return read(lambda told: Readiness(answer.status_code == 200, told["status"], told), answer.content)
+        """Whether the service accepts jobs; raises ``NotReachable`` if it does not answer."""
+        answer = self.connection.send("GET", "/health/ready", takes=frozenset({503}))
+        return parse(lambda verdict: Readiness(answer.status_code == 200, verdict["status"], verdict), answer.content)
+
+    def probe_job(
+        self,
+        task: str = "add",
+        args: Sequence[Any] = (2, 2),
+        *,
+        queue: str | None = None,
+        timeout: float = 10.0,
+        pause: Pause = time.sleep,
+    ) -> Iterator[ProbeStage]:
+        """Dispatch a job and yield each stage that it reaches: ``committed``, ``sent``, ``started``, ``done``.
+
+        The first one that it does not reach within ``timeout`` seconds is the last, and the job is then cancelled.
+        ``pause`` is called with the seconds between two looks at the job; an exception that it raises ends the
+        probe. Raises the errors of ``dispatch``.
+        """
+        options: Options = {"expires": 3 * timeout + 60}
+        if queue is not None:
+            options["queue"] = queue
+        began = time.monotonic()
+        job = self.dispatch_call(task, args, options=options)
+        status = job.seen or job.status()
+        yield ProbeStage("committed", reached=True, job=status, seconds=time.monotonic() - began)
+        yield from stages_after_commit(job, status, timeout, pause)
 
 
 def _query(filters: Filters, limit: int) -> Mapping[str, Any]:
-    """The parameters of a search; requests leaves out what is ``None``."""
+    """The query parameters of a search; requests omits those that are ``None``."""
     label = filters.get("label")
     if isinstance(label, Mapping):
         label = [name if value is None else f"{name}:{value}" for name, value in label.items()]

@@ -1,13 +1,13 @@
-"""What can go wrong for somebody who talks to a dispatcher.
+"""The errors that the client raises.
 
 ClientError
-├── BadAddress    the URL of the service is none
-├── BadToken      the token cannot be sent
-├── BadValue      what was given cannot be sent, such as an argument that is not JSON
-├── NotReachable  nobody answers there, or only that the service cannot work now
-├── BadAnswer     what answers there is not a dispatcher
-├── Refused       the service says no; its problem document tells why
-├── TimedOut      the time that was given is over; a ``TimeoutError``, too
+├── BadAddress    the service's URL is not valid
+├── BadToken      the token contains characters that cannot be sent
+├── BadValue      a given value cannot be sent, such as an argument that is not JSON
+├── NotReachable  the service does not answer, or answers that it is unavailable
+├── BadAnswer     the answer did not come from a dispatcher
+├── Refused       the service refused the request; its problem document gives the reason
+├── TimedOut      the given time is over; also a ``TimeoutError``
 └── NoResult      the job has ended without a result
     ├── JobFailed   its task failed, with a type and a message
     └── JobRevoked  it was cancelled, or it expired
@@ -28,35 +28,35 @@ class ClientError(Exception):
 
 
 class BadAddress(ClientError, ValueError):
-    """The URL of the service is none."""
+    """The service's URL is not valid."""
 
 
 class BadToken(ClientError, ValueError):
-    """The token cannot be sent; it is a secret, and so not told."""
+    """The token contains characters that cannot be sent. The message does not repeat it, as it is a secret."""
 
 
 class BadValue(ClientError, ValueError):
-    """What was given cannot be sent; nothing was."""
+    """A given value cannot be sent; no request was made."""
 
 
 class NotReachable(ClientError):
-    """Nobody answers; ``problem`` is there when somebody did, and said that it cannot be done now.
+    """The service does not answer, or it is unavailable: then ``problem`` is its answer, if it gave a reason.
 
-    ``retry_after`` is for how many seconds the service asked to be left alone.
+    ``retry_after`` is the number of seconds for which the service asked not to be tried again.
     """
 
-    def __init__(self, told: str, problem: "Problem | None" = None, retry_after: float = 0.0) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, problem: "Problem | None" = None, retry_after: float = 0.0) -> None:
+        super().__init__(message)
         self.problem = problem
         self.retry_after = retry_after
 
 
 class BadAnswer(ClientError):
-    """What came is not what a dispatcher answers, such as the page of a proxy."""
+    """The answer is not one that a dispatcher gives, such as an error page of a proxy."""
 
 
 class Refused(ClientError):
-    """The service says no."""
+    """The service refused the request."""
 
     def __init__(self, problem: "Problem") -> None:
         super().__init__(problem.detail)
@@ -69,38 +69,38 @@ class Refused(ClientError):
 
     @property
     def code(self) -> str:
-        """The end of the problem's type, such as ``unknown-task``."""
+        """The last part of the problem's type, such as ``unknown-task``."""
         return self.problem.code
 
     @property
     def errors(self) -> Sequence[Fault]:
-        """Each thing that is wrong with the request, when the service names them."""
+        """The single faults of the request, if the service lists them."""
         return self.problem.errors
 
 
 class TimedOut(ClientError, TimeoutError):
-    """The time that was given is over; the job goes on. ``job`` is how it stood last, if that is known."""
+    """The given time is over; the job goes on. ``job`` is its last known status, if there is one."""
 
-    def __init__(self, told: str, job: "JobStatus | None" = None) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, job: "JobStatus | None" = None) -> None:
+        super().__init__(message)
         self.job = job
 
 
 class NoResult(ClientError):
-    """The job has ended without a result; ``type`` and ``message`` say why, as far as its task did."""
+    """The job has ended without a result; ``type`` and ``message`` are those of its error."""
 
     def __init__(self, job: "JobStatus") -> None:
         self.job = job
         self.type = job.error.type if job.error else job.state.value
         self.message = job.error.message if job.error else ""
-        told = f": {self.type}: {self.message}" if job.error else ""
-        super().__init__(f"Job {job.uuid} ({job.task}) {self._ended}{told}".rstrip(".") + ".")
+        reason = f": {self.type}: {self.message}" if job.error else ""
+        super().__init__(f"Job {job.uuid} ({job.task}) {self._ended}{reason}".rstrip(".") + ".")
 
     _ended = "ended without a result"
 
     @staticmethod
     def of(job: "JobStatus") -> "NoResult":
-        """The error of a job that has not succeeded."""
+        """The error for a job that has ended, and not as SUCCESS."""
         return JobRevoked(job) if job.state is State.REVOKED else JobFailed(job)
 
 
@@ -111,6 +111,6 @@ class JobFailed(NoResult):
 
 
 class JobRevoked(NoResult):
-    """The job was cancelled, or it expired before a worker was free."""
+    """The job was cancelled, or it expired before a worker started it."""
 
     _ended = "was revoked"

@@ -1,4 +1,4 @@
-"""``text/event-stream`` as the HTML standard reads it (WHATWG, section 9.2.6)."""
+"""Parses ``text/event-stream`` as the HTML standard defines it (WHATWG, section 9.2.6)."""
 
 import codecs
 from collections.abc import Iterable, Iterator
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The block before an empty line: its data, or ``None`` without any, and what the stream has told so far.
+    """The block before an empty line: its data (``None`` without any), and the stream's last id and retry time.
 
-    A browser dispatches nothing for a block without data, but remembers its id all the same.
+    A browser dispatches no event for a block without data, but it remembers the block's id.
     """
 
     data: str | None
@@ -18,9 +18,9 @@ class Message:
 
 
 def messages(chunks: Iterable[bytes], last_id: str = "") -> Iterator[Message]:
-    """The messages of a body, however it is cut into chunks; a block that the end cuts off counts for nothing.
+    """The messages of a body, however it is cut into chunks; an unfinished block at its end is dropped.
 
-    ``last_id`` is the id that counts until the body names one; ``retry`` is in seconds.
+    ``last_id`` is the id until the body names one; ``retry`` is in seconds.
     """
     data: list[str] = []
     named, retry = last_id, None
@@ -41,7 +41,7 @@ def messages(chunks: Iterable[bytes], last_id: str = "") -> Iterator[Message]:
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The lines of UTF-8 text, each ended by CR LF, LF or CR, as soon as their end is there; not one that has none."""
+    """The lines of UTF-8 text that end with CR LF, LF or CR, each as soon as its end is there."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest, first, after_return = "", True, False
     for chunk in chunks:

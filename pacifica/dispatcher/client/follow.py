@@ -1,4 +1,4 @@
-"""Events as they happen, one after the other, whatever becomes of the connections that carry them."""
+"""Events as they happen, across cut connections and restarts of the service."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,19 +8,20 @@ import requests
 from .connection import Connection
 from .errors import BadAnswer, NotReachable
 from .eventstream import messages
-from .values import JobEvent, read
+from .retries import pauses
+from .values import JobEvent, parse
 
 SILENCE = 60.0
-"""Seconds without a sign of life, after which a connection is taken for cut; the service sends one each 15 seconds."""
+"""Seconds without any data after which the connection counts as cut; the service sends a comment each 15 seconds."""
 PAUSE = 2.0
-"""Seconds before a stream that ended is opened again, unless it tells another time."""
+"""Seconds before a stream that has ended is opened again, unless the stream names another time."""
 
 
 class Follower:
-    """The events of one stream behind ``place``; ``None`` is where the service lets it begin, and says so.
+    """The events of one stream after the event ``place``; ``None`` is where the service begins the stream.
 
-    ``place`` is at any time the id of the event behind which it would go on, as text. A cut connection is opened
-    again there; ``NotReachable`` comes when none of the connection's retries leads to a stream.
+    ``place`` is always the id of the last event, as text: a cut connection is opened again after it. Raises
+    ``NotReachable`` when no retry of the connection leads to a stream.
     """
 
     def __init__(self, connection: Connection, path: str, place: int | None, silence: float = SILENCE) -> None:
@@ -29,28 +30,28 @@ class Follower:
         self.place = "" if place is None else str(place)
         self._silence = silence
         self._pause = PAUSE
-        self._over = False
+        self._ended = False
 
     def __iter__(self) -> Iterator[JobEvent]:
-        """The events; it ends when the service says that there will be no more."""
-        pauses = self._connection.retries.pauses()
-        while not self._over:
-            began, failed = self.place, None
+        """The events; ends when the service reports that there will be no more."""
+        further = pauses(self._connection.retries)
+        while not self._ended:
+            began, failure = self.place, None
             try:
                 yield from self._stream()
             except NotReachable as error:
-                failed = error
+                failure = error
             if self.place != began:
-                pauses = self._connection.retries.pauses()
+                further = pauses(self._connection.retries)
                 continue
-            time.sleep(self._rest(failed, pauses))
+            time.sleep(self._next_pause(failure, further))
 
     def _stream(self) -> Iterator[JobEvent]:
         """The events of one connection."""
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": self.place} if self.place else {})}
         with self._connection.stream(self._path, headers, self._silence) as answer:
             if answer.status_code == 204:
-                self._over = True
+                self._ended = True
                 return
             if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
                 raise BadAnswer(f"{answer.url} does not answer with a stream of events.")
@@ -58,18 +59,18 @@ class Follower:
                 self.place = message.last_id
                 self._pause = self._pause if message.retry is None else message.retry
                 if message.data is not None:
-                    yield read(JobEvent.of, message.data)
+                    yield parse(JobEvent.of, message.data)
 
-    def _rest(self, failed: NotReachable | None, pauses: Iterator[float]) -> float:
-        """The pause before the next connection; raises what ``failed`` when there is to be none."""
-        if failed is None:
-            return 0.0 if self._over else self._pause
-        for pause in pauses:
-            return max(pause, failed.retry_after)
-        raise failed
+    def _next_pause(self, failure: NotReachable | None, further: Iterator[float]) -> float:
+        """The seconds before the next connection; raises ``failure`` when there are no tries left."""
+        if failure is None:
+            return 0.0 if self._ended else self._pause
+        for pause in further:
+            return max(pause, failure.retry_after)
+        raise failure
 
 
 def _chunks(answer: requests.Response) -> Iterable[bytes]:
-    """The body as it comes; one that is not sent in chunks would else be waited for until its end."""
-    whole: bool = getattr(answer.raw, "chunked", False)
-    return answer.iter_content(None if whole else 1)
+    """The body as it arrives; a body that is not chunked is read by the byte, else requests waits for its end."""
+    chunked: bool = getattr(answer.raw, "chunked", False)
+    return answer.iter_content(None if chunked else 1)

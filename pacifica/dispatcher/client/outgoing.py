@@ -1,4 +1,4 @@
-"""What a client sends, as JSON: times may be those of Python where the service takes times."""
+"""The JSON that the client sends; where the service takes a time, Python's own types are allowed, too."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -8,25 +8,23 @@ from ..core import strict_json
 from .errors import BadValue
 
 
-def json_of(what: str, value: Mapping[str, Any]) -> str:
-    """The JSON text of a job; raises ``BadValue``, which begins with what it is."""
-    options = value.get("options")
+def to_json(subject: str, job: Mapping[str, Any]) -> str:
+    """The JSON text of a job; raises ``BadValue`` with a message that begins with ``subject``."""
+    options = job.get("options")
     if isinstance(options, Mapping):
-        value = {**value, "options": {name: plain(name, one) for name, one in options.items()}}
+        job = {**job, "options": {name: plain(name, value) for name, value in options.items()}}
     try:
-        return strict_json.dumps(value)
+        return strict_json.dumps(job)
     except ValueError as error:
-        raise BadValue(f"{what} cannot be sent: {error}.") from error
+        raise BadValue(f"{subject} cannot be sent: {error}.") from error
 
 
 def plain(name: str, value: Any) -> Any:
-    """A time as ISO 8601, a length of time as seconds, and anything else as it is."""
+    """A ``datetime`` as ISO 8601, a ``timedelta`` as seconds, any other value unchanged; raises ``BadValue``."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if not isinstance(value, datetime):
         return value
     if value.utcoffset() is None:
-        raise BadValue(
-            f"{name} is {value.isoformat()}, a time without an offset; one such as datetime.now(UTC) has it."
-        )
+        raise BadValue(f"{name} is {value.isoformat()}, a time without an offset; use one such as datetime.now(UTC).")
     return value.isoformat()

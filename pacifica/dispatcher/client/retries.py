@@ -1,64 +1,52 @@
-"""When to try again, and for how long: backoff with jitter, ``Retry-After``, and the time that a caller has given."""
+"""When a request is sent again: urllib3's ``Retry`` counts and paces the tries, a ``Deadline`` bounds them together.
 
-import re
+``Retry`` is not mounted on requests' adapters: there it would not repeat a request whose answer was cut off in its
+body, would not know the deadline of a single call, and would change a session that the caller passed in.
+"""
+
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from random import SystemRandom
 
-_chance = SystemRandom()
+from urllib3 import Retry
+from urllib3.exceptions import InvalidHeader, MaxRetryError
 
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How often a request is sent again, after pauses in seconds that double from ``first`` up to ``longest``.
-
-    The usual ones last for about ten seconds. A service that asks in ``Retry-After`` for more than
-    ``longest_asked`` is not asked again.
-    """
-
-    number: int = 6
-    first: float = 0.25
-    longest: float = 10.0
-    longest_asked: float = 60.0
-
-    def pauses(self) -> Iterator[float]:
-        """The pause before each further try: between half of it and all, so that not all clients come at once."""
-        for turn in range(self.number):
-            yield min(self.longest, self.first * 2**turn) * _chance.uniform(0.5, 1.0)
+USUAL = Retry(6, backoff_factor=0.15, backoff_max=10.0, backoff_jitter=0.25)
+"""Six more tries within about ten seconds."""
+NEVER = USUAL.new(total=0)
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds. A service that asks for a longer pause in ``Retry-After`` is not tried again."""
 
 
-NEVER = Retries(0)
+def pauses(retries: Retry) -> Iterator[float]:
+    """The seconds to wait before each further try; ends when ``retries`` allow no more."""
+    while True:
+        try:
+            retries = retries.increment()
+        except MaxRetryError:
+            return
+        yield retries.get_backoff_time()
+
+
+def retry_after_seconds(header: str | None) -> float:
+    """The seconds that a ``Retry-After`` header asks for; 0 if it is missing or not valid."""
+    try:
+        return USUAL.parse_retry_after(header) if header else 0.0
+    except InvalidHeader:
+        return 0.0
 
 
 class Deadline:
-    """The moment at which the time that was given is over; ``None`` is never."""
+    """The moment at which the given number of seconds is over; never, for ``None``."""
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def left(self, most: float) -> float:
-        """The seconds that are left, and at most so many."""
+        """The seconds that are left, but at most ``most``."""
         return most if self._end is None else min(most, max(0.0, self._end - time.monotonic()))
 
     @property
     def over(self) -> bool:
         """Whether no time is left."""
         return self._end is not None and time.monotonic() >= self._end
-
-
-def asked_pause(retry_after: str | None) -> float:
-    """The seconds that a ``Retry-After`` asks for (RFC 9110, section 10.2.3); 0 for one that cannot be read."""
-    if retry_after is None:
-        return 0.0
-    if re.fullmatch("[0-9]{1,9}", retry_after, re.ASCII):
-        return float(retry_after)
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())

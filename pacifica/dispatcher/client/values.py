@@ -1,4 +1,4 @@
-"""What the service tells, as frozen values; ``document`` is each as it came, with whatever a newer service adds."""
+"""The service's answers as frozen values; ``document`` is the whole JSON, with members that a newer service adds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
 
 
 class Options(TypedDict, total=False):
-    """When, where and how urgently a job is to run; times are ISO 8601 with an offset, or seconds from now.
+    """When, where and how urgently a job runs.
 
-    A ``datetime`` that has an offset, and a ``timedelta``, are as good.
+    Times are ISO 8601 with an offset, seconds from now, a ``datetime`` with an offset, or a ``timedelta``.
     """
 
     queue: str
@@ -40,11 +40,11 @@ class BatchItem(TypedDict, total=False):
 
 
 class Filters(TypedDict, total=False):
-    """What a search looks for: all of it must hold.
+    """The conditions of a search; a job must meet all of them.
 
-    ``state`` may be several; ``label`` is ``NAME:VALUE``, ``NAME``, several of them, or a mapping in which ``None``
-    stands for any value; ``since`` and ``until`` are ISO 8601 with an offset, or seconds before now; a
-    ``datetime`` that has an offset, and a ``timedelta``, are as good.
+    ``state`` may be one or several. ``label`` is ``NAME:VALUE``, ``NAME``, several of these, or a mapping in which
+    ``None`` stands for any value. ``since`` and ``until`` are ISO 8601 with an offset, seconds before now, a
+    ``datetime`` with an offset, or a ``timedelta``.
     """
 
     task: str | None
@@ -58,7 +58,7 @@ class Filters(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why something was refused (RFC 9457): ``code`` is the end of ``type``, ``errors`` name the single faults."""
+    """The reason why a request or an item was refused (RFC 9457); ``errors`` are its single faults."""
 
     status: int
     type: str
@@ -68,12 +68,12 @@ class Problem:
 
     @property
     def code(self) -> str:
-        """What to compare with, such as ``unknown-task``."""
+        """The last part of ``type``, such as ``unknown-task``."""
         return self.type.rpartition(":")[2]
 
     @classmethod
     def of(cls, document: Document, status: int = 0) -> Self:
-        """Of a problem document; whatever it leaves out is taken from the status."""
+        """The problem of a document; missing members are derived from the status."""
         faults = document.get("errors")
         return cls(
             status=int(document.get("status", status)),
@@ -88,15 +88,24 @@ class Problem:
         )
 
     @classmethod
+    def in_answer(cls, body: bytes, status: int) -> Self | None:
+        """The problem of an answer; ``None`` if its body is not a problem document."""
+        try:
+            document = strict_json.loads(body)
+        except ValueError:
+            return None
+        return cls.of(document, status) if isinstance(document, dict) and "status" in document else None
+
+    @classmethod
     def bad_item(cls, detail: str) -> Self:
-        """Of an item of a batch that cannot be sent at all, as the service would tell it."""
-        told = {"title": "Bad Request", "status": 400, "detail": detail, "message": detail}
-        return cls.of({"type": f"{TYPE_PREFIX}bad-request", **told})
+        """The problem of a batch item that cannot be sent, with the same members as one of the service."""
+        members = {"title": "Bad Request", "status": 400, "detail": detail, "message": detail}
+        return cls.of({"type": f"{TYPE_PREFIX}bad-request", **members})
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job as it stood when the service was asked; a time that is ``None`` has not come."""
+    """The status of a job at the time of the answer; a time that is ``None`` has not come yet."""
 
     uuid: str
     task: str
@@ -122,14 +131,14 @@ class JobStatus:
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran, once it has ended."""
+        """How long the job ran; ``None`` before it has ended."""
         if self.started is None or self.finished is None:
             return None
         return (self.finished - self.started).total_seconds()
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """Of the JSON of a job."""
+        """The status in a job's JSON."""
         error = document["error"]
         return cls(
             uuid=document["uuid"],
@@ -153,7 +162,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One entry of a job's history; ``id`` counts up through the histories of all jobs."""
+    """One entry of a job's history; ``id`` increases over the events of all jobs."""
 
     id: int
     job: str
@@ -164,7 +173,7 @@ class JobEvent:
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """Of the JSON of an event."""
+        """The event in its JSON."""
         return cls(
             id=document["id"],
             job=document["job"],
@@ -187,25 +196,25 @@ class TaskInfo:
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """Of the JSON of a task."""
+        """The task in its JSON."""
         return cls(document["name"], document["doc"], document["arguments"], document["result"], document)
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether the service accepts jobs, and its own word for how it is: ``ok``, ``degraded``, ``unavailable``."""
+    """Whether the service accepts jobs, and its own verdict: ``ok``, ``degraded`` or ``unavailable``."""
 
     ready: bool
     status: str
     document: Document = field(repr=False)
 
 
-def read(make: Callable[[Document], Value], told: str | bytes | Document) -> Value:
-    """The value of a document, or of its JSON; raises ``BadAnswer`` for one that is of another kind."""
+def parse(make: Callable[[Document], Value], answer: str | bytes | Document) -> Value:
+    """The value that ``make`` finds in a document or in its JSON; raises ``BadAnswer`` if it does not fit."""
     try:
-        return make(strict_json.loads(told) if isinstance(told, (str, bytes)) else told)
+        return make(strict_json.loads(answer) if isinstance(answer, (str, bytes)) else answer)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise BadAnswer(f"The service does not answer as a dispatcher does: {told!r:.200}.") from error
+        raise BadAnswer(f"The answer is not one of a dispatcher: {answer!r:.200}.") from error
 
 
 def _moment(text: str | None) -> datetime | None:
