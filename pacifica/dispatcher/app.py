@@ -46,9 +46,7 @@ FIXED: Mapping[str, Any] = {
 
 STEPS = (
     ("worker", "pacifica.dispatcher.worker.bootsteps:RecordStep"),
-    ("worker", "pacifica.dispatcher.worker.bootsteps:LeaseStep"),
-    ("worker", "pacifica.dispatcher.worker.bootsteps:SparingStep"),
-    ("consumer", "pacifica.dispatcher.worker.deliveries:DeliveriesStep"),
+    ("worker", "pacifica.dispatcher.worker.bootsteps:HeartbeatStep"),
 )
 """The steps that a worker starts beside Celery's own; by name, as no other process imports them."""
 

@@ -85,7 +85,7 @@ def test_a_report_that_cannot_be_stored_for_long_is_given_up_and_the_job_run_aga
     with locked(bench):
         bench.let_go("a")
         worker.wait_until_it_says("Retrying in")
-        worker.wait_until_it_says("its end as SUCCESS is given up")
+        worker.wait_until_it_says("cannot store the outcome Succeeded")
     job = bench.ended(uuid)
     assert (job.state, job.result, job.attempt, len(bench.runs("a"))) == ("SUCCESS", "a", 2, 2)
     bench.once_final([uuid])

@@ -9,7 +9,7 @@ from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.workers import WorkerStore
-from pacifica.dispatcher.worker.heartbeat import Lease
+from pacifica.dispatcher.worker.heartbeat import Heartbeat
 
 from ..eventually import eventually
 from ..store.conftest import a_job
@@ -28,7 +28,7 @@ class Bench:
         self.in_hand: set[str] = set()
         self.stopped: list[str] = []
         self.during_second_look: Callable[[], None] = lambda: None
-        self.lease = Lease(
+        self.lease = Heartbeat(
             WorkerStore(database), self.jobs, HOLDER, "w", seconds=0.1, running=self.look, stop_job=self.stopped.append
         )
 

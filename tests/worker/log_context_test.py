@@ -8,7 +8,7 @@ from celery import Celery
 
 from pacifica.dispatcher.logs import log_context
 from pacifica.dispatcher.monitoring.otel import LAST_FLUSH, briefly
-from pacifica.dispatcher.worker.signals import _begin, _end
+from pacifica.dispatcher.worker.signals import bind_log_context, unbind_log_context
 
 
 def nothing() -> None:
@@ -26,13 +26,13 @@ def test_a_call_within_a_body_leaves_the_job_what_its_lines_have() -> None:
     celery = Celery(set_as_current=False)
     outer, outer_task = a_call(celery, id="outer", request_id="r", is_eager=False)
     inner, inner_task = a_call(celery, id="inner", is_eager=True)
-    _begin(outer, outer_task)
+    bind_log_context(outer, outer_task)
     log_context.note(attempt=1)
-    _begin(inner, inner_task)
+    bind_log_context(inner, inner_task)
     within = dict(log_context.current())
-    _end(inner_task)
+    unbind_log_context(inner_task)
     after = dict(log_context.current())
-    _end(outer_task)
+    unbind_log_context(outer_task)
     assert within == {"request": "r", "job": "inner", "task": "inner"}
     assert after == {"request": "r", "job": "outer", "task": "outer", "attempt": 1}
     assert log_context.current() == {}

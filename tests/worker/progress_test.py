@@ -7,7 +7,7 @@ import pytest
 
 from pacifica.dispatcher import progress
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.worker.progress import Reports, reported
+from pacifica.dispatcher.worker.progress import ProgressReporter, progress_value
 
 from ..eventually import eventually
 
@@ -16,9 +16,9 @@ LONG = 3600.0
 
 def test_the_first_report_is_stored_at_once_and_the_last_one_at_the_end() -> None:
     stored: list[Mapping[str, Any]] = []
-    reports = Reports(stored.append, LONG)
+    reports = ProgressReporter(stored.append, LONG)
     for current in range(100):
-        reports.report(reported(current, 100))
+        reports.report(progress_value(current, 100))
     assert [value["current"] for value in stored] == [0]
     reports.finish()
     assert [value["current"] for value in stored] == [0, 99]
@@ -26,9 +26,9 @@ def test_the_first_report_is_stored_at_once_and_the_last_one_at_the_end() -> Non
 
 def test_a_report_that_came_too_soon_is_stored_when_its_time_comes() -> None:
     stored: list[Mapping[str, Any]] = []
-    reports = Reports(stored.append, 0.05)
+    reports = ProgressReporter(stored.append, 0.05)
     for current in range(3):
-        reports.report(reported(current))
+        reports.report(progress_value(current))
     eventually(lambda: [value["current"] for value in stored] == [0, 2])
     reports.finish()
     assert [value["current"] for value in stored] == [0, 2]
@@ -38,8 +38,8 @@ def test_a_database_that_is_away_does_no_harm_to_the_task(caplog: pytest.LogCapt
     def away(_: Mapping[str, Any]) -> None:
         raise DatabaseUnavailable("The database cannot do that now.")
 
-    reports = Reports(away, LONG)
-    reports.report(reported(1))
+    reports = ProgressReporter(away, LONG)
+    reports.report(progress_value(1))
     reports.finish()
     assert "not stored" in caplog.text
 

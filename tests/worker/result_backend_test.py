@@ -11,7 +11,8 @@ from celery.exceptions import TaskRevokedError
 from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.worker.result_backend import CLAIM_KEY, PeeweeBackend
+from pacifica.dispatcher.worker.claim import CLAIM_FIELD
+from pacifica.dispatcher.worker.result_backend import PeeweeBackend
 
 from ..store.conftest import a_job
 
@@ -30,7 +31,7 @@ def report(jobs: JobStore, uuid: str, error: Exception, state: str, token: str =
     """What Celery says in the main process, of the delivery that had this token."""
     backend = object.__new__(PeeweeBackend)  # A whole application is not needed for a report.
     backend.app = SimpleNamespace(container=SimpleNamespace(jobs=jobs, holder=HOLDER))
-    backend.store_result(uuid, error, state, request=SimpleNamespace(**{CLAIM_KEY: token}, retries=0))
+    backend.store_result(uuid, error, state, request=SimpleNamespace(**{CLAIM_FIELD: token}, retries=0))
 
 
 def revoke(jobs: JobStore, uuid: str, reason: str) -> None:

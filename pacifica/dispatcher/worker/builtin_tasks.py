@@ -1,4 +1,4 @@
-"""The tasks that are always there, to try the service with."""
+"""The built-in tasks, which every service has, for trying it out."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from .task import task
 
 Value = int | float | str
 MAX_BITS = 4096
-"""The largest whole number that ``add`` and ``mul`` compute, in bits."""
-MAX_BITS_OF_TIMES = 31
-"""Python itself refuses larger counts, also where nothing would come of it."""
+"""The largest integer that ``add`` and ``mul`` compute, in bits."""
+MAX_BITS_OF_COUNT = 31
+"""The largest count for repeating text, in bits; Python refuses larger ones even if the result is empty."""
 MAX_TEXT = 65_536
-"""The longest text that ``add`` and ``mul`` make, in characters."""
+"""The longest text that ``add`` and ``mul`` return, in characters."""
 
 
 def _check_add(x: Value, y: Value) -> None:
@@ -30,12 +30,12 @@ def _check_mul(x: Value, y: Value) -> None:
     if isinstance(x, str) and isinstance(y, str):
         raise ValueError("at most one of x and y may be text")
     if isinstance(x, str) or isinstance(y, str):
-        text, times = (x, y) if isinstance(x, str) else (y, x)
-        if not isinstance(times, int):
-            raise ValueError("text can be repeated a whole number of times only")
-        if times.bit_length() > MAX_BITS_OF_TIMES:
-            raise ValueError(f"text can be repeated less than 2**{MAX_BITS_OF_TIMES} times only")
-        _bound_text(len(str(text)) * max(times, 0))
+        text, count = (x, y) if isinstance(x, str) else (y, x)
+        if not isinstance(count, int):
+            raise ValueError("text can be repeated only a whole number of times")
+        if count.bit_length() > MAX_BITS_OF_COUNT:
+            raise ValueError(f"text can be repeated fewer than 2**{MAX_BITS_OF_COUNT} times")
+        _bound_text(len(str(text)) * max(count, 0))
     else:
         _bound_numbers(x, y, lambda a, b: a + b)
 
@@ -46,7 +46,7 @@ def _bound_text(length: int) -> None:
 
 
 def _bound_numbers(x: Value, y: Value, bits: Callable[[int, int], int]) -> None:
-    """Bound the work before it is done; a float has its bounds built in."""
+    """Refuse numbers whose result would be too large, before the work is done; floats are bounded by themselves."""
     if isinstance(x, int) and isinstance(y, int) and (size := bits(x.bit_length(), y.bit_length())) > MAX_BITS:
         raise ValueError(f"the result would have up to {size} bits; {MAX_BITS} are allowed")
     for name, value in (("x", x), ("y", y)):

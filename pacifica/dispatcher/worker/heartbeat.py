@@ -1,7 +1,7 @@
-"""A worker's lease: the thread that shows it alive, stops what is cancelled, and gives back what it lost.
+"""A worker's heartbeat: the thread that shows it alive, stops cancelled jobs, and puts lost ones back.
 
-It runs in the worker's main process, beside whatever pool runs the jobs, so that a body that never
-lets go of a child process, or of the interpreter for long, does not look like death.
+It runs in the worker's main process, beside any kind of pool. A task that never gives up its child process, or
+keeps the interpreter for long, therefore does not make the worker look dead.
 """
 
 import logging
@@ -16,16 +16,17 @@ from ..store.workers import WorkerStore
 
 logger = logging.getLogger(__name__)
 
-LOOK = 2.0
-"""Seconds between two looks at what is held and what is to be cancelled; reads only, a beat is rarer."""
-HELD = 10_000
-"""Jobs of one worker that are compared with what it runs, at most."""
+CHECK_EVERY = 2.0
+"""Seconds between two checks for lost and cancelled jobs, at most; a check only reads, and a beat is rarer."""
+MOST_HELD = 10_000
+"""The most jobs of one worker that a check compares with the messages in its hands."""
 
 
-class Lease:
-    """Renews the lease of ``holder``, which lasts ``seconds``, until it is stopped.
+class Heartbeat:
+    """Beats for ``holder`` three times in ``seconds``, its lease, until it is stopped.
 
-    ``running`` gives the claim tokens of what this worker has in hand, ``stop_job`` stops the job of a UUID.
+    ``running`` returns the claim tokens of all messages that this worker holds, and ``stop_job`` stops the job of a
+    UUID.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that the worker gives
@@ -48,42 +49,45 @@ class Lease:
         self._running = running
         self._stop_job = stop_job
         self._missing: set[ClaimKey] = set()
-        interval = min(LOOK, self._beat_every)
-        # Without this thread a worker that lives would be declared dead.
-        self._thread = PeriodicThread("lease", self._look, doing="renewing the lease", interval=interval)
+        interval = min(CHECK_EVERY, self._beat_every)
+        # Without this thread, a living worker would be declared dead again and again.
+        self._thread = PeriodicThread("heartbeat", self._check, doing="keeping the heartbeat", interval=interval)
 
     def start(self) -> None:
-        """Register the worker, then renew its lease in a thread; raises ``DatabaseUnavailable``."""
+        """Register the worker, then beat in a thread; raises ``DatabaseUnavailable``."""
         self._workers.beat(self._holder, self._name, at=now())
         self._beaten = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, put back what is still held, and sign off; the worker runs nothing any more."""
-        self._thread.stop(LOOK + 5)
+        """End the thread, put back the jobs that the worker still holds, and sign off.
+
+        The worker must not run a job any more.
+        """
+        self._thread.stop(CHECK_EVERY + 5)
         try:
-            for uuid, token in self._workers.held(self._holder, limit=HELD):
+            for uuid, token in self._workers.held(self._holder, limit=MOST_HELD):
                 self._jobs.lose(uuid, token=token, reason="its worker was stopped", at=now())
             self._workers.forget([self._holder])
         except DatabaseUnavailable as error:
             logger.warning("This worker cannot sign off, and will be found dead: %s", error)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if time.monotonic() >= self._beaten + self._beat_every:
             self._workers.beat(self._holder, self._name, at=now())
             self._beaten = time.monotonic()
-        self._reconcile()
+        self._put_back_lost()
         for uuid in self._workers.to_cancel(self._holder):
             self._stop_job(uuid)
 
-    def _reconcile(self) -> None:
-        """Put back what the record says is running here and is not, in two looks at the same claim.
+    def _put_back_lost(self) -> None:
+        """Put back the jobs that the record says run here and that do not, if two checks in a row agree on the claim.
 
-        A child that died, or that gave up reporting to a database that was away, leaves such a job. What is
-        claimed between the first look's two questions is in hand at the second look.
+        A child leaves such a job when it dies, or when it gives up its report to an unavailable database. A job
+        that is claimed while the first check runs is in hand at the second.
         """
         running = set(self._running())
-        missing = {held for held in self._workers.held(self._holder, limit=HELD) if held.token not in running}
+        missing = {held for held in self._workers.held(self._holder, limit=MOST_HELD) if held.token not in running}
         for uuid, token in missing & self._missing:
             self._jobs.lose(uuid, token=token, reason="its process ended without a report", at=now())
         self._missing = missing

@@ -1,9 +1,7 @@
-"""What a worker does at Celery's signals: its log is in our form, its children share what they can, and their spans
-are sent before they end.
+"""Handlers of Celery's signals in a worker: log format, log context, shared memory, and the last spans.
 
-``-l`` and ``-f`` say, as ever, how much is logged and where it goes.
-Of our own jobs Celery's "received", "succeeded in", "retry" and "raised unexpected" are left out: the lines of
-``journal`` tell the same moves.
+``-l`` and ``-f`` decide as usual how much is logged, and where. Celery's own lines about a job ("received",
+"succeeded in", "retry", "raised unexpected") are left out: ``monitoring.job_log`` logs the same events.
 """
 
 import gc
@@ -18,85 +16,75 @@ from ..logs.setup import dress
 from ..monitoring.job_log import REQUEST
 from .task import DispatcherTask
 
-TRACE = "celery.app.trace"
+TRACE_LOGGER = "celery.app.trace"
 
 
-class NotOurs(logging.Filter):
-    """Leaves out what Celery says of the end of a job's attempt; a plain Celery task's lines stay."""
+class HideOutcomeLines(logging.Filter):
+    """Drops the lines that Celery logs at the end of a job's attempt; those of plain Celery tasks stay."""
 
     def __init__(self, app: Celery) -> None:
         super().__init__()
         self._app = app
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is kept."""
+        """Return whether to keep the record."""
         return not (hasattr(record, "data") and isinstance(self._app.current_task, DispatcherTask))
 
 
-def make_no_records(logger: logging.Logger, app: Celery) -> None:
-    """Have Celery's line of a success, which ``NotOurs`` leaves out, not be made while a job of ours runs."""
-    enabled = logger.isEnabledFor
-
-    def is_enabled(level: int) -> bool:
-        return enabled(level) and not (level == logging.INFO and isinstance(app.current_task, DispatcherTask))
-
-    vars(logger)["isEnabledFor"] = is_enabled
-
-
 def connect(app: Any) -> None:
-    """Have the signals of Celery's logging and tasks do this, for this app's worker."""
+    """Connect all handlers, for this app's worker."""
 
-    def dress_root(logger: logging.Logger, **_: Any) -> None:
-        _dress(app, logger.handlers)
-        trace = logging.getLogger(TRACE)
-        trace.addFilter(NotOurs(app))
-        make_no_records(trace, app)
+    def set_up_root(logger: logging.Logger, **_: Any) -> None:
+        _set_format(app, logger.handlers)
+        logging.getLogger(TRACE_LOGGER).addFilter(HideOutcomeLines(app))
 
-    def dress_tasks(logger: logging.Logger, **_: Any) -> None:
-        _dress(app, logger.handlers)
+    def set_up_tasks(logger: logging.Logger, **_: Any) -> None:
+        _set_format(app, logger.handlers)
 
-    signals.after_setup_logger.connect(dress_root, weak=False)
-    signals.after_setup_task_logger.connect(dress_tasks, weak=False)
-    signals.task_prerun.connect(_begin)
-    signals.task_postrun.connect(_end)
-    signals.worker_before_create_process.connect(_share)
-    signals.worker_process_init.connect(_own)
+    signals.after_setup_logger.connect(set_up_root, weak=False)
+    signals.after_setup_task_logger.connect(set_up_tasks, weak=False)
+    signals.task_prerun.connect(bind_log_context)
+    signals.task_postrun.connect(unbind_log_context)
+    signals.worker_before_create_process.connect(_freeze_objects)
+    signals.worker_process_init.connect(_unfreeze_objects)
     signals.worker_process_shutdown.connect(lambda **_: app.container.tracing.flush(), weak=False)
 
 
-def _dress(app: Any, handlers: list[logging.Handler]) -> None:
+def _set_format(app: Any, handlers: list[logging.Handler]) -> None:
     try:
         settings = app.container.settings.logging
     except DispatcherError:
-        return  # The worker is about to end, and to say why.
+        return  # The worker is about to end, and prints the reason.
     dress(handlers, settings)
 
 
-def _share(**_: Any) -> None:
-    """Before the first fork: what the collector of cycles leaves alone stays one memory for all children."""
+def _freeze_objects(**_: Any) -> None:
+    """Before the first fork: objects that the garbage collector does not touch stay shared by all children."""
     if not gc.get_freeze_count():
         gc.collect()
         gc.freeze()
 
 
-def _own(**_: Any) -> None:
-    """In a child: what it has from its parent and lets go, such as a connection to the broker, is collected in time.
+def _unfreeze_objects(**_: Any) -> None:
+    """In a child: let the collector free what came from the parent and is no longer used, like a broker connection.
 
-    That is when the collector looks at old objects, which it does the less often the more of them there are.
+    This happens when the collector examines old objects, which is the rarer the more of them exist.
     """
     gc.unfreeze()
 
 
-def _begin(task_id: str, task: Any, **_: Any) -> None:
-    call = task.request
-    request = getattr(call, REQUEST, None)
-    if call.is_eager:  # The body of a job has called it by ``apply()``: the same request is at it.
+def bind_log_context(task_id: str, task: Any, **_: Any) -> None:
+    """Add the job, its task and its HTTP request to every line that this thread logs."""
+    context = task.request
+    request = getattr(context, REQUEST, None)
+    if context.is_eager:  # A job's function called this task by ``apply()``: it serves the same HTTP request.
         request = request or log_context.current().get("request")
-    # Calls may be nested, and each has a request of its own, which holds what was at the thread before.
-    call.log_bound = log_context.bind(request=request, job=task_id, task=task.name)
+    # Calls may be nested; each has its own context, which restores that of the outer call.
+    context.log_bound = log_context.bind(request=request, job=task_id, task=task.name)
 
 
-def _end(task: Any, **_: Any) -> None:
+def unbind_log_context(task: Any, **_: Any) -> None:
+    """Restore the log context that the thread had before the task."""
     bound = getattr(task.request, "log_bound", None)
     if bound is not None:
         log_context.unbind(bound)

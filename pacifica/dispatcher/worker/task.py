@@ -1,9 +1,26 @@
-"""The base of every dispatchable Celery task, and the decorator that makes one of a function."""
+"""The life of a job in a worker: the base of every dispatchable Celery task, and the decorator that makes one.
+
+Celery drives an attempt. Its five steps, in this order:
+
+1. **claim** the job: its row becomes ``STARTED`` and yields the arguments (``worker.claim``);
+2. **load** the arguments as the function's annotations want them;
+3. **run** the function, and contain exceptions that would end the worker;
+4. **classify** the outcome, whatever path it takes (``worker.outcomes``);
+5. **report** it to the record, under the token of the claim.
+
+``DispatcherTask.__call__`` does the first three. Celery then dispatches what follows in the job's workflow, and calls
+``worker.result_backend.PeeweeBackend.store_result``, which does the last two by ``finish_attempt``. Celery calls it
+from the main process instead where the running process cannot report: a hard time limit, a dead child, a job that was
+cancelled or has expired. A job whose worker reports nothing at all is put back by ``worker.heartbeat`` (the process is
+gone) or ``upkeep.maintenance`` (the whole worker is gone).
+
+``worker.python_dispatch`` creates jobs from Python; ``worker.job_request`` gives each delivery the token of its claim.
+"""
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, overload
 
 from billiard.common import terminate_handler_fired
@@ -11,49 +28,86 @@ from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
+from ..core import failpoints
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
-from ..core.dispatch_options import DispatchOptions, options_of
-from ..core.errors import DatabaseUnavailable, PurgedJob
-from ..core.job import Claim, micros, now
-from ..core.registry import TaskSpec, plain_arguments
+from ..core.errors import DatabaseUnavailable
+from ..core.job import Claim, now
+from ..core.registry import TaskSpec
 from ..core.retry import retry_while_unavailable
-from ..delivery.publisher import keep_headers
-from ..logs import log_context
-from ..service.verbs import DispatchContext, outgoing
-from ..store.jobs import JobStore
-from .progress import Number, Reports, reported
-from .result_backend import CLAIM_KEY
+from . import outcomes, python_dispatch
+from .claim import CLAIM_FIELD, claim_job
+from .progress import Number, ProgressReporter, progress_value
 
 logger = logging.getLogger(__name__)
 Function = Callable[..., Any]
 
-
-ENDS_WORKER = (Ignore, Reject, MemoryError)
-"""Exceptions of a body that Celery takes for more than a failure; so it does whatever is no ``Exception``."""
+NOT_FAILURES = (Ignore, Reject, MemoryError)
+"""Exceptions that Celery does not treat as a task's failure; the same holds for all that are no ``Exception``."""
 
 
 class BodyExit(Exception):
-    """Something left a task's body that would end a Celery worker, or leave the job without an end.
+    """A task raised something that would end the worker, or leave the job without an outcome.
 
-    The job fails with what it was, like after any other exception, and the worker lives.
+    The job fails with that exception, like with any other, and the worker goes on.
     """
 
 
 class DispatcherTask(Task):  # type: ignore[misc]
     """A task whose every run is a job: it has a row before it has a message.
 
-    ``check`` may refuse arguments that fit the annotations, by a ``ValueError``, before a job exists.
+    ``check`` may refuse arguments that fit the annotations: it raises ``ValueError`` before a job exists.
     """
 
     abstract = True
     ignore_result = False
-    DispatchContext = "pacifica.dispatcher.worker.bootsteps:JobRequest"
-    Strategy = "pacifica.dispatcher.worker.bootsteps:quietly"
+    Request = "pacifica.dispatcher.worker.job_request:JobRequest"
+    Strategy = "pacifica.dispatcher.worker.job_request:receive_without_log_line"
     check: Callable[..., object] | None = None
 
     def spec(self, limits: ArgumentLimits = DEFAULT_LIMITS) -> TaskSpec:
-        """The name and typed signature; raises ``ValueError`` when an annotation cannot be used."""
+        """The name and typed signature; raises ``ValueError`` for an annotation that cannot be used."""
         return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Claim, load and run the job in a worker; anywhere else, call the function."""
+        if self.request.called_directly or self.request.is_eager:
+            return super().__call__(*args, **kwargs)
+        container = self.app.container
+        claim = claim_job(container, self.request)
+        with self._observe(container, claim):
+            spec: TaskSpec = container.registry[self.name]
+            loaded_args, loaded_kwargs = spec.load(claim.args, claim.kwargs)
+            result = self._run(loaded_args, loaded_kwargs)
+            return spec.dump(result, container.settings.dispatcher.result_limit)
+
+    def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call the function; raises ``BodyExit`` in place of an exception that would end the worker."""
+        try:
+            return self.run(*args, **kwargs)
+        except (Retry, WorkerShutdown, WorkerTerminate):
+            raise
+        except BaseException as error:
+            if terminate_handler_fired():
+                # The pool has ended this process: the task did not fail, and the main process reports the outcome.
+                raise SystemExit from error
+            self.request.update(raised=error)
+            if isinstance(error, Exception) and not isinstance(error, NOT_FAILURES):
+                raise
+            raise BodyExit(type(error).__name__) from error
+
+    @contextmanager
+    def _observe(self, container: Any, claim: Claim) -> Iterator[None]:
+        """Trace the attempt, and store its last progress report at its end."""
+        request = self.request
+        reporter = ProgressReporter(_progress_store(container, claim), container.settings.dispatcher.progress_interval)
+        request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reporter=reporter)
+        queue = str((request.delivery_info or {}).get("routing_key") or "")
+        parent = getattr(request, "traceparent", None)
+        try:
+            with container.tracing.processing(request.id, self.name, queue, claim.attempt, parent):
+                yield
+        finally:
+            reporter.finish()
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,
@@ -66,137 +120,69 @@ class DispatcherTask(Task):  # type: ignore[misc]
         shadow: str | None = None,
         **options: Any,
     ) -> AsyncResult:
-        """Dispatch a job, as HTTP does, and send its message at once; if the broker is away the relay sends it.
-
-        A ``task_id`` whose job is there already is that job: the step of a chain whose predecessor ran again. One
-        whose job was purged is not run again either, and says nothing: an error would make the predecessor fail.
-
-        Raises ``BadArguments``, ``BadOptions`` and ``DatabaseUnavailable``, and then there is no job.
-        """
-        app = self._get_app()
+        """Dispatch a job like HTTP does; see ``python_dispatch.dispatch``. ``Task.retry`` calls it as well."""
         options |= {"link": link, "link_error": link_error, "shadow": shadow}
-        if app.conf.task_always_eager:
+        if self.app.conf.task_always_eager:
             return super().apply_async(args, kwargs, task_id, producer, **options)
         if task_id is not None and task_id == self.request.id and options.get("retries"):
-            return self._ask_for_retry(args or (), kwargs or {}, options)
-        call = app.registry[self.name].bind(*plain_arguments(args or (), kwargs or {}))
-        headers = keep_headers(_with_parents(app, options))
-        request = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
-        try:
-            job = app.container.python_service.dispatch(call, _options(options), request)
-        except PurgedJob as purged:
-            result = self.AsyncResult(task_id)
-            logger.info("%s", purged)
-        else:
-            result = self.AsyncResult(job.uuid)
-            if job.eta is None and job.due is not None:
-                app.container.publish_now(outgoing(job))
-        if options.get("add_to_parent", True) and app.current_worker_task:
-            app.current_worker_task.add_trail(result)
-        return result
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """In a worker: claim the job and run the body; anywhere else: call the function."""
-        request = self.request
-        if request.called_directly or request.is_eager:
-            return super().__call__(*args, **kwargs)
-        app = self._get_app()
-        claim = self._claim(app, request)
-        if claim is None:
-            raise Ignore(f"Job {request.id} is not waiting to be run.")
-        reports = self._reports(app, claim)
-        request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reports=reports)
-        spec = app.registry[self.name]
-        queue = str((request.delivery_info or {}).get("routing_key") or "")
-        context = getattr(request, "traceparent", None)
-        try:
-            with app.container.tracing.processing(request.id, self.name, queue, claim.attempt, context):
-                return spec.dump(self._run_body(spec, claim), app.container.settings.dispatcher.result_limit)
-        finally:
-            reports.finish()
+            return python_dispatch.request_retry(self, args or (), kwargs or {}, options)
+        return python_dispatch.dispatch(self, args or (), kwargs or {}, task_id, options)
 
     def progress(self, current: Number, total: Number | None = None, message: str = "") -> None:
-        """Say how far the running job is; status and event streams show it.
+        """Report how far the running job is; status and event streams show it.
 
-        ``current`` counts up to ``total``, in whatever the task counts. Call it as often as you like: what comes
-        too soon after another report is stored a little later, or replaced by the next. Outside a worker it
-        does nothing. Raises ``ValueError`` or ``TypeError`` for what is no report.
+        ``current`` counts up to ``total``, in any unit. Call it as often as you like: a report that follows
+        another one too soon is stored a little later, or replaced by the next one. Outside a worker it
+        does nothing. Raises ``ValueError`` or ``TypeError`` for a report that is not valid.
         """
-        value = reported(current, total, message)
-        reports: Reports | None = getattr(self.request, "reports", None)
-        if reports is not None:
-            reports.report(value)
+        value = progress_value(current, total, message)
+        reporter: ProgressReporter | None = getattr(self.request, "reporter", None)
+        if reporter is not None:
+            reporter.report(value)
 
-    @staticmethod
-    def _reports(app: Any, claim: Claim) -> Reports:
-        def store(value: Mapping[str, Any]) -> None:
-            app.container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now())
-            if isinstance(threading.current_thread(), threading.Timer):
-                app.container.database.close()  # A connection belongs to its thread, and this one ends.
 
-        return Reports(store, app.container.settings.dispatcher.progress_interval)
+def finish_attempt(container: Any, uuid: str, request: Any, reported: outcomes.CeleryReport) -> None:
+    """Classify the outcome of the attempt, and report it."""
+    outcome = outcomes.classify(request, reported)
+    if outcome is not None:
+        _report_patiently(container, uuid, request, outcome)
 
-    @staticmethod
-    def _claim(app: Any, request: Any) -> Claim | None:
-        """The right to run the job; when the database stays away the message goes back to the broker."""
-        token = getattr(request, CLAIM_KEY)
-        asked: list[str] = []  # By this process: a pool gives the same delivery to another child when one died early.
 
-        def claim() -> Claim | None:
-            jobs: JobStore = app.container.jobs
-            again = bool(asked)
-            asked.append(token)
-            return jobs.claim(
-                request.id,
-                token=token,
-                worker=request.hostname,
-                holder=app.container.holder,
-                retries=request.retries,
-                at=now(),
-                again=again,
-            )
+def _report_patiently(container: Any, uuid: str, request: Any, outcome: outcomes.Outcome) -> None:
+    """Report the outcome; if the database stays unavailable, the heartbeat puts the job back.
 
-        try:
-            return retry_while_unavailable(claim, float(app.container.settings.dispatcher.report_patience))
-        except DatabaseUnavailable as error:
-            raise Reject(error, requeue=True) from error
+    The process that ran the job waits for the database. The main process of a pool must not wait.
+    """
+    claim: Claim | None = getattr(request, "claim", None)
+    try:
+        if claim is None:
+            outcomes.report(container.jobs, uuid, getattr(request, CLAIM_FIELD, ""), outcome)
+        else:
+            failpoints.reach("before-finish")
+            patience = container.settings.dispatcher.report_patience
+            retry_while_unavailable(lambda: outcomes.report(container.jobs, claim.job, claim.token, outcome), patience)
+            failpoints.reach("after-finish")
+    except DatabaseUnavailable as error:
+        level = logging.WARNING if claim is None else logging.ERROR
+        kind = type(outcome).__name__
+        logger.log(level, "Job %s: cannot store the outcome %s, so the job will be put back. %s", uuid, kind, error)
 
-    def _run_body(self, spec: TaskSpec, claim: Claim) -> Any:
-        args, kwargs = spec.load(claim.args, claim.kwargs)
-        try:
-            return self.run(*args, **kwargs)
-        except (Retry, WorkerShutdown, WorkerTerminate):
-            raise
-        except BaseException as error:
-            if terminate_handler_fired():
-                # The pool has told this process to end: the body did not fail, and the main process speaks for it.
-                raise SystemExit from error
-            self.request.update(raised=error)
-            if isinstance(error, Exception) and not isinstance(error, ENDS_WORKER):
-                raise
-            raise BodyExit(type(error).__name__) from error
 
-    def _ask_for_retry(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> AsyncResult:
-        """Keep what ``Task.retry`` wants until the result backend stores it, with the attempt's error."""
-        plain_args, plain_kwargs = plain_arguments(args, kwargs)
-        self.request.update(
-            retry_asked={
-                "args": plain_args,
-                "kwargs": plain_kwargs,
-                "retries": options["retries"],
-                "eta": micros(_start(options) or datetime.now(UTC)),
-            }
-        )
-        return self.AsyncResult(self.request.id)
+def _progress_store(container: Any, claim: Claim) -> Callable[[Mapping[str, Any]], None]:
+    def store(value: Mapping[str, Any]) -> None:
+        container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now())
+        if isinstance(threading.current_thread(), threading.Timer):
+            container.database.close()  # A connection belongs to its thread, and a timer's thread ends here.
+
+    return store
 
 
 def progress(current: Number, total: Number | None = None, message: str = "") -> None:
-    """``DispatcherTask.progress`` of the task that is running, for functions that are not bound to theirs."""
-    running = current_task._get_current_object() if current_task else None
-    if isinstance(running, DispatcherTask):
-        running.progress(current, total, message)
+    """Report the progress of the running job; for functions that are not bound to their task."""
+    if isinstance(current_task, DispatcherTask):
+        current_task.progress(current, total, message)
     else:
-        reported(current, total, message)
+        progress_value(current, total, message)
 
 
 @overload
@@ -206,9 +192,9 @@ def task(**options: Any) -> Callable[[Function], Any]: ...
 def task(*functions: Function, **options: Any) -> Any:
     """Make a typed function a dispatchable Celery task: ``@task`` or ``@task(name=…, time_limit=…)``.
 
-    ``options`` are those of Celery's ``app.task`` (``name``, ``bind``, ``autoretry_for``,
-    ``time_limit``, ``rate_limit`` …), and ``check``: a function of the same arguments that raises
-    ``ValueError`` when they do not go together. The task belongs to whichever app runs.
+    ``options`` are those of Celery's ``app.task`` (``name``, ``bind``, ``autoretry_for``, ``time_limit``,
+    ``rate_limit`` …), and ``check``: a function of the same arguments that raises ``ValueError`` for a combination
+    that is not allowed. The task belongs to the app that is running.
 
     Source: https://docs.celeryq.dev/en/stable/userguide/tasks.html#list-of-options
     """
@@ -216,32 +202,3 @@ def task(*functions: Function, **options: Any) -> Any:
         options["check"] = staticmethod(options["check"])
     options.setdefault("base", DispatcherTask)
     return shared_task(*functions, **options)
-
-
-def _options(given: Mapping[str, Any]) -> DispatchOptions:
-    """Celery's execution options as ours; those that a message header carries are kept elsewhere."""
-    eta, expires = given.get("eta"), given.get("expires")
-    return options_of(
-        queue=getattr(given.get("queue"), "name", given.get("queue")),
-        priority=given.get("priority"),
-        countdown=None if given.get("countdown") is None else float(given["countdown"]),
-        eta=_aware(eta) if isinstance(eta, datetime) else eta,
-        expires=_aware(expires) if isinstance(expires, datetime) else None if expires is None else float(expires),
-    )
-
-
-def _start(options: Mapping[str, Any]) -> datetime | None:
-    return _options({"eta": options.get("eta"), "countdown": options.get("countdown")}).start(datetime.now(UTC))
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _with_parents(app: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """The options with the ids of the running task, when one dispatches another."""
-    parent = app.current_worker_task
-    if parent and parent.request.id:
-        found = {"root_id": parent.request.root_id or parent.request.id, "parent_id": parent.request.id}
-        return found | {key: value for key, value in options.items() if value is not None}
-    return options

@@ -1,0 +1,45 @@
+"""The first step of an attempt: the claim on the job that a delivered message names."""
+
+from typing import Any
+
+from celery.exceptions import Ignore, Reject
+
+from ..core.errors import DatabaseUnavailable
+from ..core.job import Claim, now
+from ..core.retry import retry_while_unavailable
+from ..store.jobs import JobStore
+
+CLAIM_FIELD = "dispatcher_claim"
+"""The field of a delivered message's request that holds the token of its claim."""
+
+
+def claim_job(container: Any, request: Any) -> Claim:
+    """Claim the job of a delivered message for one attempt.
+
+    Raises ``Ignore`` if the job is not waiting to be run: Celery then drops the message. Raises ``Reject`` if the
+    database stays unavailable: Celery then returns the message to the broker.
+    """
+    token = getattr(request, CLAIM_FIELD)
+    tried = False  # In this process only: a pool gives the same delivery to another child if the first one died early.
+
+    def claim() -> Claim | None:
+        nonlocal tried
+        again, tried = tried, True
+        jobs: JobStore = container.jobs
+        return jobs.claim(
+            request.id,
+            token=token,
+            worker=request.hostname,
+            holder=container.holder,
+            retries=request.retries,
+            at=now(),
+            again=again,
+        )
+
+    try:
+        claimed = retry_while_unavailable(claim, float(container.settings.dispatcher.report_patience))
+    except DatabaseUnavailable as error:
+        raise Reject(error, requeue=True) from error
+    if claimed is None:
+        raise Ignore(f"Job {request.id} is not waiting to be run.")
+    return claimed

@@ -1,0 +1,30 @@
+"""Celery's view of a job's message in the worker's main process; ``worker.task`` names both parts by their path."""
+
+import secrets
+from typing import Any
+
+from celery.worker import strategy
+from celery.worker.request import Request
+
+from .claim import CLAIM_FIELD
+
+
+class JobRequest(Request):  # type: ignore[misc]
+    """A delivered message with a fresh token, by which its attempt claims the job.
+
+    The main process makes the token, so that its own report of a child that can no longer report counts for
+    exactly that attempt.
+    """
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        self.request_dict[CLAIM_FIELD] = secrets.token_hex(16)
+
+
+def receive_without_log_line(task: Any, app: Any, consumer: Any) -> Any:
+    """Celery's default strategy without its line "Task … received": the claim of the job is logged instead."""
+    return strategy.default(task, app, consumer, info=_discard)
+
+
+def _discard(*_: Any, **__: Any) -> None:
+    """Log nothing."""

@@ -1,0 +1,171 @@
+"""The one place that classifies how an attempt ended, and reports it.
+
+Celery reports every end of an attempt through the result backend, from the process that ran the job or from the
+worker's main process:
+
+===========================================  ==================================================  ============
+the attempt                                  Celery reports                                      outcome
+===========================================  ==================================================  ============
+returned                                     ``SUCCESS``                                         `Succeeded`
+raised, or met its soft time limit           ``FAILURE``                                         `Failed`
+called ``retry``, or raised for autoretry    ``RETRY``                                           `Retried`
+met its hard time limit                      ``FAILURE``, from the main process                  `Failed`
+was cancelled while it ran                   ``REVOKED`` "terminated", from the main process     `Revoked`
+was cancelled, or expired, before it began   ``REVOKED``, from the main process                  `Revoked`
+died with its child process                  ``WorkerLostError``, from the main process          `Lost`
+was stopped with the broker's connection     ``RETRY``, from the main process                    `Lost`
+===========================================  ==================================================  ============
+
+A child that dies unnoticed, and a worker that dies as a whole, report nothing: ``worker.heartbeat`` and
+``upkeep.maintenance`` put such jobs back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from celery import states
+from celery.exceptions import Retry, WorkerLostError
+from pydantic_core import to_jsonable_python
+
+from ..core import strict_json
+from ..core.job import JobError, now
+from ..store.jobs import JobStore
+
+LONGEST_TEXT = 65_536
+"""The most characters that a row keeps of an exception's text, of its arguments, and of its traceback."""
+TERMINATED = "terminated"
+"""Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The task returned ``result``, a JSON value."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The task raised, or was stopped by a hard time limit."""
+
+    error: JobError
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The task asked to be run again, with the ``args``, ``kwargs``, ``retries`` and ``eta`` of ``request``."""
+
+    error: JobError
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The job was cancelled or has expired."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The process that ran the job is gone; the job must be run again."""
+
+    reason: str
+
+
+Outcome = Succeeded | Failed | Retried | Revoked | Lost
+
+
+class CeleryReport(NamedTuple):
+    """The words in which Celery reports an outcome to its result backend."""
+
+    state: str
+    result: Any
+    traceback: Any = None
+
+
+def classify(request: Any, reported: CeleryReport) -> Outcome | None:
+    """Classify what Celery reports of the attempt of this request; ``None`` for a state that ends no attempt."""
+    if getattr(request, "claim", None) is None:
+        return _of_main_process(reported)
+    return _of_running_process(request, reported)
+
+
+def _of_running_process(request: Any, reported: CeleryReport) -> Outcome | None:
+    state, result, traceback = reported
+    if state == states.SUCCESS:
+        return Succeeded(result)
+    if state == states.RETRY:
+        cause = result.exc if isinstance(result, Retry) and result.exc is not None else result
+        return Retried(job_error(cause, traceback), request.requested_retry)
+    if state in states.EXCEPTION_STATES:
+        # Celery replaces an exception that cannot be pickled; the record keeps the one that was raised.
+        return Failed(job_error(getattr(request, "raised", result), traceback))
+    return None
+
+
+def _of_main_process(reported: CeleryReport) -> Outcome | None:
+    state, result, traceback = reported
+    if state == states.REVOKED:
+        return Revoked(str(result))
+    if state == states.RETRY or isinstance(result, WorkerLostError):
+        return Lost(str(result))
+    if state in states.EXCEPTION_STATES:
+        return Failed(job_error(result, traceback))
+    return None
+
+
+def report(jobs: JobStore, uuid: str, token: str, outcome: Outcome) -> None:
+    """Report the outcome of the attempt that claimed the job with this token.
+
+    An outcome that comes too late changes nothing but the job's history. Raises ``DatabaseUnavailable``.
+    """
+    match outcome:
+        case Succeeded():
+            jobs.succeed(uuid, token=token, result=outcome.result, at=now())
+        case Failed():
+            jobs.fail(uuid, token=token, error=outcome.error, at=now())
+        case Retried():
+            jobs.retry(uuid, token=token, error=outcome.error, at=now(), **outcome.request)
+        case Revoked():
+            # Only "terminated" is about the attempt that runs; a redelivered message that has expired is not.
+            if not jobs.revoke(uuid, reason=outcome.reason, at=now()) and outcome.reason == TERMINATED:
+                jobs.revoke_started(uuid, token=token, reason=outcome.reason, at=now())
+        case Lost():
+            jobs.lose(uuid, token=token, reason=outcome.reason, at=now())
+
+
+def job_error(error: Any, traceback: Any = None) -> JobError:
+    """The part of an exception that a row keeps; an argument that is not JSON, or is too large, becomes text."""
+    kind = type(error)
+    trace = str(getattr(traceback, "traceback", traceback) or "")
+    return JobError(
+        type=kind.__qualname__,
+        module=kind.__module__,
+        message=_text(error),
+        traceback=trace if len(trace) <= LONGEST_TEXT else f"…{trace[-LONGEST_TEXT:]}",
+        arguments=_arguments(error),
+    )
+
+
+def _text(error: Any) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the task's own code makes the text, and the failure must be stored
+        return f"<{type(error).__name__} whose text cannot be made>"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+
+
+def _arguments(error: Any) -> list[Any]:
+    arguments = [_plain(value) for value in getattr(error, "args", ())]
+    return arguments if len(strict_json.dumps(arguments)) <= LONGEST_TEXT else [_text(error)]
+
+
+def _plain(value: Any) -> Any:
+    try:
+        plain = to_jsonable_python(value)
+        strict_json.dumps(plain)
+    except Exception:  # noqa: BLE001 - this may run the task's own code as well
+        return _text(value)
+    return plain

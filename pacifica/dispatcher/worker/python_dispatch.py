@@ -1,0 +1,89 @@
+"""Dispatching from Python: what ``apply_async``, ``delay``, a workflow's step and ``Task.retry`` do to the record."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import Task
+from celery.result import AsyncResult
+
+from ..core.dispatch_options import DispatchOptions, options_of
+from ..core.errors import PurgedJob
+from ..core.job import micros
+from ..core.registry import plain_arguments
+from ..delivery.publisher import keep_headers
+from ..logs import log_context
+from ..service.verbs import DispatchContext, outgoing
+
+logger = logging.getLogger(__name__)
+
+
+def dispatch(
+    task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], task_id: str | None, options: Mapping[str, Any]
+) -> AsyncResult:
+    """Create the job's row, then send its message at once; the relay sends it if the broker is unavailable.
+
+    If a job with this ``task_id`` exists, the result is that job's: the next step of a chain whose previous step
+    ran twice. A purged job is not run again either, and raises nothing, as an error would fail the previous step.
+
+    Raises ``BadArguments``, ``BadOptions`` and ``DatabaseUnavailable``; then no job exists.
+    """
+    app, container = task.app, task.app.container
+    call = container.registry[task.name].bind(*plain_arguments(args, kwargs))
+    headers = keep_headers(_with_parents(app, options))
+    context = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
+    try:
+        job = container.python_service.dispatch(call, _dispatch_options(options), context)
+    except PurgedJob as purged:
+        result = task.AsyncResult(task_id)
+        logger.info("%s", purged)
+    else:
+        result = task.AsyncResult(job.uuid)
+        if job.eta is None and job.due is not None:
+            container.publish_now(outgoing(job))
+    if options.get("add_to_parent", True) and app.current_worker_task:
+        app.current_worker_task.add_trail(result)
+    return result
+
+
+def request_retry(
+    task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> AsyncResult:
+    """Keep what ``Task.retry`` asks for in the task's request, until the attempt's outcome is stored."""
+    plain_args, plain_kwargs = plain_arguments(args, kwargs)
+    start = _dispatch_options({key: options.get(key) for key in ("eta", "countdown")}).start(datetime.now(UTC))
+    task.request.update(
+        requested_retry={
+            "args": plain_args,
+            "kwargs": plain_kwargs,
+            "retries": options["retries"],
+            "eta": micros(start or datetime.now(UTC)),
+        }
+    )
+    return task.AsyncResult(task.request.id)
+
+
+def _dispatch_options(given: Mapping[str, Any]) -> DispatchOptions:
+    """Celery's execution options as dispatch options; the others go with the message's headers."""
+    eta, expires = given.get("eta"), given.get("expires")
+    return options_of(
+        queue=getattr(given.get("queue"), "name", given.get("queue")),
+        priority=given.get("priority"),
+        countdown=None if given.get("countdown") is None else float(given["countdown"]),
+        eta=_aware(eta) if isinstance(eta, datetime) else eta,
+        expires=_aware(expires) if isinstance(expires, datetime) else None if expires is None else float(expires),
+    )
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _with_parents(app: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, with the ids of the running task if it is the one that dispatches."""
+    parent = app.current_worker_task
+    if parent and parent.request.id:
+        found = {"root_id": parent.request.root_id or parent.request.id, "parent_id": parent.request.id}
+        return found | {key: value for key, value in options.items() if value is not None}
+    return options
