@@ -25,17 +25,17 @@ def test_what_is_within_the_limits_is_bound() -> None:
 
 
 def test_arguments_by_position_and_by_name_count_together() -> None:
-    with pytest.raises(BadArguments, match=r"arguments: are 4; arguments_limit allows 3\."):
+    with pytest.raises(BadArguments, match=r"arguments: there are 4; arguments_limit allows 3\."):
         SPEC.bind([1, 2], {"a": 3, "b": 4})
-    with pytest.raises(BadArguments, match="are 4; arguments_limit allows 3"):
+    with pytest.raises(BadArguments, match="there are 4; arguments_limit allows 3"):
         SPEC.bind_text(["1", "2", "3", "4"])
 
 
 def test_the_size_is_that_of_the_json_that_the_row_would_hold() -> None:
     for args, kwargs in ((["x" * 35], {}), ([], {"k": "ß" * 6}), ([[0] * 20], {})):
-        with pytest.raises(BadArguments, match=r"have \d+ bytes of JSON; arguments_bytes allows 40"):
+        with pytest.raises(BadArguments, match=r"they have \d+ bytes of JSON; arguments_bytes allows 40"):
             SPEC.bind(args, kwargs)
-    with pytest.raises(BadArguments, match="have 41 bytes of JSON"):
+    with pytest.raises(BadArguments, match="they have 41 bytes of JSON"):
         SPEC.bind_text(["x" * 35])
 
 
@@ -47,7 +47,7 @@ def test_the_size_is_looked_at_before_what_would_cost_more() -> None:
 def test_too_many_arguments_are_one_fault_and_not_one_each() -> None:
     with pytest.raises(BadArguments) as caught:
         TaskSpec("two", two).bind(list(range(1001)), {})
-    assert [fault.message for fault in caught.value.faults] == ["are 1001; arguments_limit allows 1000"]
+    assert [fault.message for fault in caught.value.faults] == ["there are 1001; arguments_limit allows 1000"]
 
 
 def test_a_row_is_read_whatever_the_limits_are_now() -> None:

@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.errors import BadArguments, BadResult, UnknownTask
+from pacifica.dispatcher.core.job import EncodedArguments
 from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec, plain_arguments
 
 
@@ -62,6 +63,11 @@ def taking(annotation: Any) -> TaskSpec:
 
     function.__annotations__ = {"x": annotation}
     return spec(function)
+
+
+def bound_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    """The call of the task ``it`` with these arguments, and their text as a row holds it."""
+    return Call("it", args, kwargs, EncodedArguments(strict_json.dumps(args), strict_json.dumps(kwargs)))
 
 
 def faults(bind: Callable[[], object]) -> dict[str, str]:
@@ -200,7 +206,7 @@ def test_each_segment_that_does_not_fit_is_named() -> None:
 def test_text_for_variable_arguments_is_read_one_by_one() -> None:
     def rest(*numbers: int) -> None: ...
 
-    assert spec(rest).bind_text(["1", "2"]) == Call("it", [1, 2], {})
+    assert spec(rest).bind_text(["1", "2"]) == bound_call([1, 2], {})
     assert list(faults(lambda: spec(rest).bind_text(["1", "x", "y"]))) == ["numbers[1]", "numbers[2]"]
 
 
@@ -242,8 +248,8 @@ def test_a_url_cannot_give_what_only_has_a_name() -> None:
     ],
 )
 def test_a_json_value_that_fits_is_kept_as_it_came(annotation: Any, value: Any) -> None:
-    assert taking(annotation).bind([value], {}) == Call("it", [value], {})
-    assert taking(annotation).bind([], {"x": value}) == Call("it", [], {"x": value})
+    assert taking(annotation).bind([value], {}) == bound_call([value], {})
+    assert taking(annotation).bind([], {"x": value}) == bound_call([], {"x": value})
 
 
 @pytest.mark.parametrize(
@@ -329,7 +335,7 @@ def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
     ],
 )
 def test_every_kind_of_parameter_takes_its_argument(args: Sequence[int], kwargs: Mapping[str, int]) -> None:
-    assert spec(mixed).bind(args, kwargs) == Call("it", args, kwargs)
+    assert spec(mixed).bind(args, kwargs) == bound_call(args, kwargs)
     mixed(*args, **kwargs)
 
 
@@ -367,7 +373,7 @@ def test_too_many_and_unknown_arguments_are_each_named() -> None:
 def test_a_task_without_arguments_takes_none() -> None:
     def nothing() -> None: ...
 
-    assert spec(nothing).bind([], {}) == spec(nothing).bind_text([]) == Call("it", [], {})
+    assert spec(nothing).bind([], {}) == spec(nothing).bind_text([]) == bound_call([], {})
     assert faults(lambda: spec(nothing).bind([1], {}))["argument 1"].endswith("takes none")
     assert spec(nothing).arguments_schema() == {"type": "object", "properties": {}, "additionalProperties": False}
 

@@ -11,8 +11,8 @@ from .conftest import start_stack
 from .http_test import count_jobs, problem
 from .stack import Stack
 
-MANY = "are 3; arguments_limit allows 2"
-LARGE = "have 105 bytes of JSON; arguments_bytes allows 104"
+MANY = "there are 3; arguments_limit allows 2"
+LARGE = "they have 105 bytes of JSON; arguments_bytes allows 104"
 
 
 @pytest.fixture(scope="module")

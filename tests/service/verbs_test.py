@@ -12,7 +12,7 @@ import pytest
 from pacifica.dispatcher.core.dispatch_options import DispatchOptions
 from pacifica.dispatcher.core.errors import AlreadyFinal, BadArguments, KeyReused, PurgedJob, UnknownJob, UnknownTask
 from pacifica.dispatcher.core.job import OutboxEntry, State, new_uuid, now
-from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec
+from pacifica.dispatcher.core.registry import Registry, TaskSpec
 from pacifica.dispatcher.service.verbs import HAND_OVER, DispatchContext, DispatchItem, Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
@@ -38,7 +38,9 @@ class Desk:
     def dispatch(self, options: dict[str, Any] | None = None, **request: Any) -> Any:
         """A job of ``add``."""
         return self.service.dispatch(
-            Call("add", [2], {"y": 2}), DispatchOptions(**options or {}), DispatchContext(**request)
+            self.service.registry["add"].bind([2], {"y": 2}),
+            DispatchOptions(**options or {}),
+            DispatchContext(**request),
         )
 
     def start(self, uuid: str) -> None:
@@ -61,7 +63,7 @@ def desk(sqlite_url: str) -> Iterator[Desk]:
 def test_a_dispatched_job_is_stored_before_it_is_handed_over(desk: Desk) -> None:
     seen: list[Any] = []
     service = replace(desk.service, hand_over=lambda job: seen.append(desk.service.jobs.get(job.uuid)))
-    job = service.dispatch(Call("add", [2], {"y": 2}))
+    job = service.dispatch(service.registry["add"].bind([2], {"y": 2}))
     assert seen == [job] == [desk.service.status(job.uuid)]
     assert (job.state, job.args, job.kwargs, job.max_attempts) == (State.PENDING, [2], {"y": 2}, 3)
 
@@ -195,7 +197,7 @@ def test_each_dispatch_counts_by_what_became_of_it(desk: Desk) -> None:
     counted: list[tuple[str, str]] = []
     service = replace(desk.service, count=lambda task, outcome: counted.append((task, outcome)))
     for _ in range(2):
-        service.dispatch(Call("add", [1], {}), request=DispatchContext(idempotency_key="k"))
+        service.dispatch(service.registry["add"].bind([1], {}), request=DispatchContext(idempotency_key="k"))
     service.dispatch_batch(
         [DispatchItem("add", [1], {}, {}), DispatchItem("add", ["x"], {}, {}), DispatchItem("nope", [], {}, {})]
     )

@@ -7,7 +7,7 @@ is the service's to judge.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.text_values import readings
+from ..core.text_values import possible_values
 
 Schema = Mapping[str, Any]
 KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -43,7 +43,7 @@ def named(arguments: Schema, texts: Mapping[str, str]) -> dict[str, Any]:
 
 def value(text: str, schema: Any, root: Schema) -> Any:
     """The likeliest reading of a text that is of a type which the schema allows, else the text as it is."""
-    return next((reading for reading in readings(text) if _allows(schema, reading, root)), text)
+    return next((reading for reading in possible_values(text) if _allows(schema, reading, root)), text)
 
 
 def _takes_the_rest(arguments: Schema, name: str, own: Schema) -> bool:

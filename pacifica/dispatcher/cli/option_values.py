@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..client import Options
-from ..core.text_values import readings
+from ..core.text_values import possible_values
 
 NAMES = ", ".join(sorted(Options.__annotations__))
 Pairs = tuple[tuple[str, str], ...]
@@ -25,4 +25,4 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> Options:
 
 def _value(name: str, text: str) -> Any:
     """Labels are the one option that is an object."""
-    return readings(text)[-1 if name == "labels" else 0]
+    return possible_values(text)[-1 if name == "labels" else 0]

@@ -1,82 +1,131 @@
-"""A task's arguments: how an annotation reads a value, how a fault is described, and how much a job may have."""
+"""One argument of a task: how its annotation reads a value, and how a fault is described; and how large all may be."""
 
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from . import strict_json
 from .errors import BadArguments, Fault
+from .job import EncodedArguments
+from .text_values import possible_values
 
-Loaded = tuple[Any, tuple[str, str] | None]
-"""A value, and pydantic's kind and text of what is wrong with it."""
+MAX_SORTED_FAULTS = 1000
+"""The faults of one argument that are grouped by place; with more of them, only the first of each list is named."""
+MAX_PLACES = 10
+"""The places that the description of one argument's faults names."""
+LIST_TYPES = ("list", "set", "frozenset", "tuple")
+"""The types of pydantic's schemas that can stop at their first wrong item."""
+
+PydanticFault = tuple[str, str]
+"""Pydantic's name for the kind of a fault, and a description of it."""
+
+
+class Reading(NamedTuple):
+    """A JSON value that fits an annotation, its text, and the Python value that the function is given."""
+
+    value: Any
+    text: str
+    loaded: Any
 
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any]:
-    """The reader and writer of an annotation; a whole number too large for a float must not become infinity."""
+    """The reader and writer of an annotation; an integer too large for a float is refused, not read as infinity."""
     kind = Any if annotation is inspect.Signature.empty else annotation
     try:
         return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
     except PydanticUserError as error:
         if error.code != "type-adapter-config-unused":
             raise
-        return TypeAdapter(kind)  # A model says so itself.
+        return TypeAdapter(kind)  # A model brings its own configuration.
 
 
-def load(adapter: TypeAdapter[Any], value: Any) -> Loaded:
-    """The Python value, or pydantic's kind and text of what is wrong with it."""
+def json_text(value: Any) -> str:
+    """The JSON text of a value, or an empty text when it has none; ``load`` then describes the fault."""
     try:
-        return adapter.validator.validate_json(strict_json.dumps(value), strict=True), None
+        return strict_json.dumps(value)
+    except ValueError:
+        return ""
+
+
+def join_texts(texts: Sequence[str], names: Sequence[str]) -> EncodedArguments:
+    """The arguments as a row holds them, from the JSON text of each; those with a name come last."""
+    if not names:
+        return EncodedArguments(f"[{','.join(texts)}]", "{}")
+    number = len(texts) - len(names)
+    named = (f"{strict_json.dumps(name)}:{text}" for name, text in zip(names, texts[number:], strict=True))
+    return EncodedArguments(f"[{','.join(texts[:number])}]", f"{{{','.join(named)}}}")
+
+
+def load(adapter: TypeAdapter[Any], value: Any, text: str) -> tuple[Any, PydanticFault | None]:
+    """Return the Python value of a JSON value, or what is wrong with it; ``text`` is the value's ``json_text``."""
+    try:
+        return adapter.validator.validate_json(text or strict_json.dumps(value), strict=True), None
     except ValidationError as error:
-        return None, _fault(adapter, value, error)
+        return None, _fault(adapter, value, text, error)
     except ValueError as error:
         return None, ("json", str(error))
 
 
-def _fault(adapter: TypeAdapter[Any], value: Any, error: ValidationError) -> tuple[str, str]:
-    many = error.error_count() > MAX_FAULTS
+def read(adapter: TypeAdapter[Any], text: str) -> Reading | str:
+    """Return the likeliest value of a URL's text that fits the annotation, or a description of what is wrong."""
+    faults: list[PydanticFault] = []
+    for value in possible_values(text):
+        encoded = json_text(value)
+        loaded, fault = load(adapter, value, encoded)
+        if fault is None:
+            return Reading(value, encoded, loaded)
+        faults.append(fault)
+    # A fault of the value, or of a place in it, says more than one of its type.
+    specific = (message for kind, message in faults if message[:1] == "[" or not kind.endswith(("_type", "_parsing")))
+    return next(specific, faults[0][1])
+
+
+def _fault(adapter: TypeAdapter[Any], value: Any, text: str, error: ValidationError) -> PydanticFault:
+    many = error.error_count() > MAX_SORTED_FAULTS
     if many:
-        error = _first_look(adapter, value) or error
+        error = _first_faults(adapter, text) or error
     faults = error.errors(include_url=False, include_context=False)
-    told = f"{_told(faults[:MAX_PLACES], value)}, and many more" if many else _told(faults, value)
-    return faults[0]["type"], told
+    message = f"{_describe(faults[:MAX_PLACES], value)}, and many more" if many else _describe(faults, value)
+    return faults[0]["type"], message
 
 
-def _first_look(adapter: TypeAdapter[Any], value: Any) -> ValidationError | None:
-    """The faults of a reader that stops at the first wrong item of each list."""
+def _first_faults(adapter: TypeAdapter[Any], text: str) -> ValidationError | None:
+    """The faults found by a reader that stops at the first wrong item of each list."""
     try:
-        SchemaValidator(_stopping(adapter.core_schema)).validate_json(strict_json.dumps(value), strict=True)
+        SchemaValidator(_failing_fast(adapter.core_schema)).validate_json(text, strict=True)
     except ValidationError as error:
         return error
     return None
 
 
-def _stopping(schema: Any) -> Any:
+def _failing_fast(schema: Any) -> Any:
     if isinstance(schema, dict):
-        found = {key: _stopping(part) for key, part in schema.items()}
-        return found | {"fail_fast": True} if schema.get("type") in SERIAL else found
-    return [_stopping(part) for part in schema] if isinstance(schema, list) else schema
+        copy = {key: _failing_fast(part) for key, part in schema.items()}
+        return copy | {"fail_fast": True} if schema.get("type") in LIST_TYPES else copy
+    return [_failing_fast(part) for part in schema] if isinstance(schema, list) else schema
 
 
-def _told(faults: Sequence[Any], value: Any) -> str:
-    """What is wrong in each place of the value, for the first few places.
+def _describe(faults: Sequence[Any], value: Any) -> str:
+    """Name the first few places of the value that are wrong, each with its faults.
 
-    A union reports each of its members; together they say what is allowed.
+    A union reports a fault for each of its members; together they say what is allowed.
     """
     places: dict[str, dict[str, None]] = {}
     for fault in faults:
-        said = _SAID.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
-        places.setdefault(_place(fault, value), {}).setdefault(said)
-    told = [f"{place} {_either(list(said))}".strip() for place, said in list(places.items())[:MAX_PLACES]]
-    more = len(places) - len(told)
-    return ", ".join(told) + (f", and {more} more" if more else "")
+        message = _MESSAGES.get(fault["type"]) or fault["msg"]
+        message = message.removeprefix("Value error, ").removeprefix("Invalid JSON: ")
+        places.setdefault(_place(fault, value), {}).setdefault(message)
+    named = [f"{place} {_either(list(messages))}".strip() for place, messages in list(places.items())[:MAX_PLACES]]
+    more = len(places) - len(named)
+    return ", ".join(named) + (f", and {more} more" if more else "")
 
 
 def _place(fault: Any, value: Any) -> str:
-    """Where in the value a fault is; pydantic also names the members of a union, which are no place."""
+    """The path of a fault within the value, without the members of a union that pydantic adds to it."""
     steps = []
     for step in fault["loc"]:
         try:
@@ -88,52 +137,36 @@ def _place(fault: Any, value: Any) -> str:
     return "".join(steps)
 
 
-def _either(said: Sequence[str]) -> str:
-    kinds = [text.removeprefix(_SHOULD) for text in said if text.startswith(_SHOULD)]
-    others = [text[:1].lower() + text[1:] for text in said if not text.startswith(_SHOULD)]
+def _either(messages: Sequence[str]) -> str:
+    kinds = [message.removeprefix(_SHOULD) for message in messages if message.startswith(_SHOULD)]
+    others = [message[:1].lower() + message[1:] for message in messages if not message.startswith(_SHOULD)]
     return " or ".join(([f"should be {' or '.join(kinds)}"] if kinds else []) + others)
 
 
 _SHOULD = "Input should be "
-_SAID = {"missing": "is missing", "extra_forbidden": "is not allowed"}
-MAX_FAULTS = 1000
-"""How many faults of one argument are sorted by their places; to tell of each costs more than to find it."""
-SERIAL = ("list", "set", "frozenset", "tuple")
-"""What pydantic can leave at its first wrong item."""
-MAX_PLACES = 10
-"""How many places of one argument a fault tells of."""
-
-
-def most_telling(faults: Sequence[tuple[str, str]]) -> str:
-    """Of several readings' faults, one about the value or a place in it, rather than its type, if there is one."""
-    telling = (text for kind, text in faults if text.startswith("[") or not kind.endswith(("_type", "_parsing")))
-    return next(telling, faults[0][1])
+_MESSAGES = {"missing": "is missing", "extra_forbidden": "is not allowed"}
 
 
 @dataclass(frozen=True, slots=True)
 class ArgumentLimits:
-    """How many there may be, by position and by name together, and of how many bytes of JSON."""
+    """The most arguments that one job may have, by position and by name together, and their most bytes of JSON."""
 
     number: int = 1000
     size: int = 1_048_576
 
     def check_number(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise ``BadArguments`` when there are too many; cheap, so it comes before they are read."""
+        """Raise ``BadArguments`` when there are too many; it costs little, so it comes before they are read."""
         if (number := len(args) + len(kwargs)) > self.number:
-            self._refuse(task, f"are {number}; arguments_limit allows {self.number}")
+            self._refuse(task, f"there are {number}; arguments_limit allows {self.number}")
 
-    def check_size(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise ``BadArguments`` when the JSON values, as the row would hold them, have too many bytes."""
-        try:
-            size = len(strict_json.dumps(args)) + len(strict_json.dumps(kwargs) if kwargs else "{}")
-        except ValueError:
-            return  # Which of them is no JSON is told when each is read.
-        if size > self.size:
-            self._refuse(task, f"have {size} bytes of JSON; arguments_bytes allows {self.size}")
+    def check_size(self, task: str, encoded: EncodedArguments) -> None:
+        """Raise ``BadArguments`` when the JSON text that the row would hold has too many bytes."""
+        if (size := len(encoded.args) + len(encoded.kwargs)) > self.size:
+            self._refuse(task, f"they have {size} bytes of JSON; arguments_bytes allows {self.size}")
 
     @staticmethod
-    def _refuse(task: str, told: str) -> None:
-        raise BadArguments(task, [Fault("arguments", told)])
+    def _refuse(task: str, message: str) -> None:
+        raise BadArguments(task, [Fault("arguments", message)])
 
 
 DEFAULT_LIMITS = ArgumentLimits()

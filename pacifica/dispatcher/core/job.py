@@ -17,7 +17,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -59,6 +59,13 @@ class JobError:
     arguments: Sequence[Any] = ()
 
 
+class EncodedArguments(NamedTuple):
+    """The arguments of a job as its row holds them: the JSON text of a list and of an object."""
+
+    args: str
+    kwargs: str
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One dispatched run of a task, as its row stood when it was read.
@@ -69,6 +76,7 @@ class Job:
     ``headers`` are Celery's own (callbacks, chain, group …), for jobs that are part of a workflow.
     ``caller`` is who dispatched it ("" for nobody in particular), ``labels`` what they called it,
     ``traceparent`` the W3C trace context it came with, ``progress`` what its task said of itself last.
+    ``encoded`` is the text of the arguments where it was made already; it is no column.
     """
 
     uuid: str
@@ -100,6 +108,7 @@ class Job:
     traceparent: str | None = None
     progress: Mapping[str, Any] | None = None
     version: int = 0
+    encoded: EncodedArguments | None = field(default=None, repr=False, compare=False)
 
     @property
     def final(self) -> bool:

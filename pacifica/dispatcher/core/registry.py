@@ -1,8 +1,8 @@
 """The tasks that may be dispatched, and the binding of a request's arguments to their signatures.
 
-Binding happens before a row exists. Arguments are checked against the function's annotations by
-pydantic, in its strict JSON mode, and kept as the JSON values that came: a worker loads them again
-in the same way. Arguments from a URL are text, so each is tried as what it can be read as.
+Arguments are bound before a row exists: pydantic checks them against the annotations of the function, in its strict
+JSON mode. The row holds the JSON values as they came, and a worker loads them in the same way. Arguments in a URL are
+text, and each is tried as every JSON value that its text may stand for.
 """
 
 import difflib
@@ -15,35 +15,32 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import strict_json
-from .arguments import DEFAULT_LIMITS, ArgumentLimits, adapter_of, load, most_telling
+from .arguments import DEFAULT_LIMITS, ArgumentLimits, Reading, adapter_of, join_texts, json_text, load, read
 from .errors import BadArguments, BadResult, Fault, UnknownTask
-from .text_values import readings
+from .job import EncodedArguments
 
 Parameter = inspect.Parameter
+UNUSABLE = (NameError, AttributeError, SyntaxError, TypeError)
+"""The errors of an annotation that is a text and cannot be evaluated."""
+PLAIN_TYPES = frozenset({int, float, str, bool, type(None)})
+"""The types whose values are JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A task and the arguments it is to be called with, as JSON values that fit its signature."""
+    """A task and the arguments to call it with: JSON values that fit its signature, and their text."""
 
     task: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    encoded: EncodedArguments
 
 
-class _Given(NamedTuple):
-    """One argument as it came: how to name it in a fault, the parameter it is for, and its value."""
+class CallShape(NamedTuple):
+    """One way to share a task's arguments between position and name, by names of parameters.
 
-    where: str
-    parameter: Parameter
-    value: Any
-
-
-class Shape(NamedTuple):
-    """One way to give a task its arguments, by names of parameters: those by position, in order, and those by name.
-
-    ``rest`` takes any number more by position and ``extra`` says that any other name is taken, too, but for
-    those in ``taken``.
+    ``rest`` is the parameter that takes any number of further arguments by position. ``extra`` says that any other
+    name is accepted, too, except those in ``taken``.
     """
 
     positional: Sequence[str]
@@ -54,11 +51,19 @@ class Shape(NamedTuple):
     taken: Sequence[str]
 
 
-class TaskSpec:
-    """A task's name and typed signature, without the Celery task that carries it out.
+class _Argument(NamedTuple):
+    """One argument of a request: its name in a fault, its parameter, and its value."""
 
-    ``check`` is called with the validated arguments and refuses them by a ``ValueError``. ``limits`` hold for
-    new calls, not for the values of a row. Raises ``ValueError`` when an annotation cannot be used.
+    where: str
+    parameter: Parameter
+    value: Any
+
+
+class TaskSpec:
+    """A task's name and typed signature, without the Celery task that runs it.
+
+    ``check`` is called with the loaded arguments, and refuses them with a ``ValueError``. ``limits`` apply to new
+    calls, not to the arguments of a row. Raises ``ValueError`` when an annotation cannot be used.
     """
 
     def __init__(
@@ -70,60 +75,64 @@ class TaskSpec:
         limits: ArgumentLimits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
-        self._limits = limits
         self.doc = inspect.cleandoc(doc or "")
         self._check = check
+        self._limits = limits
         try:
-            self._signature = inspect.signature(function, eval_str=True)
-            self._adapters = {p.name: adapter_of(p.annotation) for p in self._signature.parameters.values()}
-            parameters = self._signature.parameters.values()
-            self._slots = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-            self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-            self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
-            needs_names = any(_required(p) for p in parameters if p.kind is p.KEYWORD_ONLY)
-            self._exactly = -1 if needs_names else len(self._slots)
-            """So many arguments by position, and none by name, fit."""
-            self._returns = adapter_of(self._signature.return_annotation)
-            self.arguments_schema()
-            self.result_schema()
+            self._read_signature(function)
         except (*UNUSABLE, PydanticSchemaGenerationError, PydanticUserError) as error:
             raise ValueError(f"the annotations of task {name} cannot be used: {error}") from error
 
+    def _read_signature(self, function: Callable[..., Any]) -> None:
+        signature = inspect.signature(function, eval_str=True)
+        self._parameters = signature.parameters
+        parameters = self._parameters.values()
+        self._positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self._keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
+        self._exact = -1 if any(_required(p) for p in self._keywords) else len(self._positional)
+        """With exactly this number of arguments by position and none by name, each has its parameter."""
+        self._adapters = {p.name: adapter_of(p.annotation) for p in parameters}
+        self._returns = adapter_of(signature.return_annotation)
+        self.arguments_schema()
+        self.result_schema()
+
     def bind_text(self, args: Sequence[str]) -> Call:
-        """The call that the segments of a URL name; raises ``BadArguments``."""
+        """Bind the segments of a URL's path; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
-        values, faults = [], []
+        found: list[Reading] = []
+        faults: list[Fault] = []
         for argument in self._assign(args, {}):
-            wrong = []
-            for value in readings(argument.value):
-                _, fault = load(self._adapters[argument.parameter.name], value)
-                if fault is None:
-                    values.append(value)
-                    break
-                wrong.append(fault)
+            reading = read(self._adapters[argument.parameter.name], argument.value)
+            if isinstance(reading, Reading):
+                found.append(reading)
             else:
-                faults.append(Fault(argument.where, most_telling(wrong)))
-        self._raise(faults)
-        if self._check:
-            return self.bind(values, {})
-        self._limits.check_size(self.name, values, {})
-        return Call(self.name, values, {})
+                faults.append(Fault(argument.where, reading))
+        self._refuse(faults)
+        encoded = join_texts([reading.text for reading in found], ())
+        self._limits.check_size(self.name, encoded)
+        self._run_check([reading.loaded for reading in found], {})
+        return Call(self.name, [reading.value for reading in found], {}, encoded)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
-        """The call with these JSON values; raises ``BadArguments``."""
+        """Bind JSON values; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, kwargs)
-        self._limits.check_size(self.name, args, kwargs)
-        self._load_all(args, kwargs)
-        return Call(self.name, list(args), dict(kwargs))
+        texts = [json_text(value) for value in (*args, *kwargs.values())]
+        encoded = join_texts(texts, list(kwargs))
+        if all(texts):
+            self._limits.check_size(self.name, encoded)
+        self._load(args, kwargs, texts)
+        return Call(self.name, list(args), dict(kwargs), encoded)
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with, from the JSON values of a row; raises ``BadArguments``."""
-        return self._load_all(args, kwargs)
+        return self._load(args, kwargs, [json_text(value) for value in (*args, *kwargs.values())])
 
     def dump(self, value: Any, limit: int) -> Any:
         """A return value as JSON values of at most ``limit`` bytes; raises ``BadResult``."""
         try:
-            plain = value if type(value) in PLAIN else to_jsonable_python(value)
+            plain = value if type(value) in PLAIN_TYPES else to_jsonable_python(value)
             text = strict_json.dumps(plain)
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise BadResult(f"The result of task {self.name} cannot be stored: {error}.") from error
@@ -136,59 +145,56 @@ class TaskSpec:
         properties: dict[str, Any] = {}
         required = []
         schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-        # Made together, as a reference of one of them is resolved from the root of the whole.
+        # Made together, because each of them resolves its references from the root of the whole schema.
         owns, shared = TypeAdapter.json_schemas([(name, "validation", one) for name, one in self._adapters.items()])
         schema |= {"$defs": shared["$defs"]} if "$defs" in shared else {}
-        for parameter in self._signature.parameters.values():
-            own = owns[parameter.name, "validation"]
+        for name, parameter in self._parameters.items():
+            own = owns[name, "validation"]
             if parameter.kind is Parameter.VAR_KEYWORD:
                 schema["additionalProperties"] = own
             elif parameter.kind is Parameter.VAR_POSITIONAL:
-                properties[parameter.name] = {"type": "array", "items": own}
+                properties[name] = {"type": "array", "items": own}
             else:
-                properties[parameter.name] = own
+                properties[name] = own
                 if parameter.default is Parameter.empty:
-                    required.append(parameter.name)
+                    required.append(name)
                 elif (default := _plain_default(parameter.default)) is not None:
-                    properties[parameter.name] = {**own, "default": default}
+                    properties[name] = {**own, "default": default}
         return {**schema, "required": required} if required else schema
 
-    def shapes(self) -> Iterator[Shape]:
+    def shapes(self) -> Iterator[CallShape]:
         """Each way to share the arguments between position and name, from none by position to all."""
-        parameters = list(self._signature.parameters.values())
-        slots = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-        rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-        extra = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        for number in range(len(slots) + 1):
-            left = slots[number:] + keywords
-            if any(_required(p) and not _by_name(p) for p in left):
+        for number in range(len(self._positional) + 1):
+            left = self._positional[number:] + self._keywords
+            if any(_required(p) and not _has_name(p) for p in left):
                 continue
-            named = [p for p in left if _by_name(p)]
-            yield Shape(
-                positional=[p.name for p in slots[:number]],
-                rest=rest if number == len(slots) else None,
+            named = [p for p in left if _has_name(p)]
+            yield CallShape(
+                positional=[p.name for p in self._positional[:number]],
+                rest=self._rest.name if self._rest and number == len(self._positional) else None,
                 named=[p.name for p in named],
                 required=[p.name for p in named if _required(p)],
-                extra=extra,
-                taken=[p.name for p in slots[:number] if _by_name(p)],
+                extra=self._extra is not None,
+                taken=[p.name for p in self._positional[:number] if _has_name(p)],
             )
 
     def result_schema(self) -> dict[str, Any]:
-        """A JSON Schema (2020-12) of the result; empty when the function does not say."""
+        """A JSON Schema (2020-12) of the result; empty for a function without a return annotation."""
         return self._returns.json_schema(mode="serialization")
 
-    def _load_all(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def _load(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], texts: Sequence[str]
+    ) -> tuple[list[Any], dict[str, Any]]:
         positional, named, faults = [], {}, []
-        for index, argument in enumerate(self._assign(args, kwargs)):
-            value, fault = load(self._adapters[argument.parameter.name], argument.value)
+        for index, (argument, text) in enumerate(zip(self._assign(args, kwargs), texts, strict=True)):
+            value, fault = load(self._adapters[argument.parameter.name], argument.value, text)
             if fault is not None:
                 faults.append(Fault(argument.where, fault[1]))
             elif index < len(args):
                 positional.append(value)
             else:
                 named[argument.where] = value
-        self._raise(faults)
+        self._refuse(faults)
         self._run_check(positional, named)
         return positional, named
 
@@ -198,42 +204,45 @@ class TaskSpec:
         try:
             self._check(*args, **kwargs)
         except ValueError as error:
-            self._raise([Fault("arguments", str(error))])
+            self._refuse([Fault("arguments", str(error))])
 
-    def _assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[_Given]:
-        """Each value with its parameter, positional ones first; raises ``BadArguments`` when they do not fit."""
-        if not kwargs and len(args) == self._exactly:
-            return [_Given(p.name, p, value) for p, value in zip(self._slots, args, strict=True)]
-        parameters, slots, rest, extra = self._signature.parameters, self._slots, self._rest, self._extra
-        given, faults = [], []
-        for index, value in enumerate(args):
-            parameter = slots[index] if index < len(slots) else rest
-            if parameter is None:
-                faults.append(Fault(f"argument {index + 1}", f"is one too many; the task takes {_names(slots)}"))
-            else:
-                where = parameter.name if index < len(slots) else f"{parameter.name}[{index - len(slots)}]"
-                given.append(_Given(where, parameter, value))
-        taken = {p.name for p in slots[: len(args)]}
-        for name, value in kwargs.items():
-            parameter = parameters.get(name) if _by_name(parameters.get(name)) else extra
-            if name in taken and _by_name(parameters.get(name)):
-                faults.append(Fault(name, "is given twice, by position and by name"))
-            elif parameter is None:
-                faults.append(Fault(name, f"is not an argument of the task; it takes {_names(parameters.values())}"))
-            else:
-                given.append(_Given(name, parameter, value))
-        found = taken | {name for name in kwargs if _by_name(parameters.get(name))}
-        faults += [Fault(p.name, "is missing") for p in parameters.values() if _required(p) and p.name not in found]
-        self._raise(faults)
-        return given
+    def _assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[_Argument]:
+        """Give each value its parameter, those by position first; raises ``BadArguments`` when they do not fit."""
+        if not kwargs and len(args) == self._exact:
+            return [_Argument(p.name, p, value) for p, value in zip(self._positional, args, strict=True)]
+        taken = {p.name for p in self._positional[: len(args)]}
+        found = [self._by_position(index, value) for index, value in enumerate(args)]
+        found += [self._by_name(name, value, taken) for name, value in kwargs.items()]
+        given = taken | {name for name in kwargs if _has_name(self._parameters.get(name))}
+        missing = [p.name for p in self._parameters.values() if _required(p) and p.name not in given]
+        faults = [one for one in found if isinstance(one, Fault)]
+        self._refuse(faults + [Fault(name, "is missing") for name in missing])
+        return [one for one in found if isinstance(one, _Argument)]
 
-    def _raise(self, faults: Sequence[Fault]) -> None:
+    def _by_position(self, index: int, value: Any) -> _Argument | Fault:
+        if index < len(self._positional):
+            parameter = self._positional[index]
+            return _Argument(parameter.name, parameter, value)
+        if self._rest is None:
+            return Fault(f"argument {index + 1}", f"is one too many; the task takes {_names(self._positional)}")
+        return _Argument(f"{self._rest.name}[{index - len(self._positional)}]", self._rest, value)
+
+    def _by_name(self, name: str, value: Any, taken: set[str]) -> _Argument | Fault:
+        own = self._parameters.get(name)
+        parameter = own if _has_name(own) else self._extra
+        if name in taken and _has_name(own):
+            return Fault(name, "is given twice, by position and by name")
+        if parameter is None:
+            return Fault(name, f"is not an argument of the task; it takes {_names(self._parameters.values())}")
+        return _Argument(name, parameter, value)
+
+    def _refuse(self, faults: Sequence[Fault]) -> None:
         if faults:
             raise BadArguments(self.name, faults)
 
 
 class Registry(Mapping[str, TaskSpec]):
-    """The tasks that may be dispatched, by name; nothing else ever is."""
+    """The tasks that may be dispatched, by name; no other task is ever dispatched."""
 
     def __init__(self, specs: Sequence[TaskSpec]) -> None:
         self._specs = {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
@@ -254,13 +263,8 @@ class Registry(Mapping[str, TaskSpec]):
         return len(self._specs)
 
 
-UNUSABLE = (NameError, AttributeError, SyntaxError, TypeError)
-"""What an annotation that is text raises when it is evaluated."""
-PLAIN = frozenset({int, float, str, bool, type(None)})
-
-
 def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments that Python code gave, as JSON values; raises ``ValueError`` with a sentence."""
+    """The JSON values of arguments that Python code gave; raises ``ValueError`` with a sentence."""
     try:
         plain = to_jsonable_python([list(args), dict(kwargs)])
         strict_json.dumps(plain)
@@ -269,7 +273,7 @@ def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[lis
     return plain[0], plain[1]
 
 
-def _by_name(parameter: Parameter | None) -> bool:
+def _has_name(parameter: Parameter | None) -> bool:
     return parameter is not None and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 def dumps(value: Any) -> str:
     """The shortest JSON text of a value; raises ``ValueError`` with a sentence when there is none."""
     try:
-        return _encode(value)
+        return repr(value) if type(value) is int else _encode(value)  # Each call of _encode builds an encoder.
     except (TypeError, ValueError) as error:
         raise ValueError(f"it is not JSON: {_sentence(error)}") from error
     except RecursionError:

@@ -228,14 +228,17 @@ class Service:
             replay_of=request.replay_of,
             caller=request.caller,
             labels=options.labels or None,
+            encoded=call.encoded,
         )
 
     def _key(self, call: Call, options: DispatchOptions, request: DispatchContext, at: int) -> Key | None:
         if request.idempotency_key is None:
             return None
-        told = options.model_dump(mode="json")
-        asked = strict_json.dumps([call.task, call.args, call.kwargs, told, request.replay_of])
-        return self._new_key(request, asked, at)
+        task, rest = (
+            strict_json.dumps(call.task),
+            strict_json.dumps([options.model_dump(mode="json"), request.replay_of]),
+        )
+        return self._new_key(request, f"[{task},{call.encoded.args},{call.encoded.kwargs},{rest[1:]}", at)
 
     def _new_key(self, request: DispatchContext, asked: str, at: int) -> Key:
         key = request.idempotency_key or ""

@@ -8,9 +8,11 @@ from typing import Any
 from ..core import strict_json
 from ..core.job import Event, Job, JobError, OutboxEntry, State
 
-JOB_COLUMNS = [column.name for column in fields(Job)]
+JOB_COLUMNS = [column.name for column in fields(Job) if column.name != "encoded"]
 OUTGOING_COLUMNS = [column.name for column in fields(OutboxEntry)]
-JSON_COLUMNS = frozenset({"args", "kwargs", "result", "headers", "labels", "progress"})
+ARGUMENT_COLUMNS = ("args", "kwargs")
+OTHER_JSON_COLUMNS = ("result", "headers", "labels", "progress")
+JSON_COLUMNS = (*ARGUMENT_COLUMNS, *OTHER_JSON_COLUMNS)
 
 
 _JSON_PLACES = [place for place, column in enumerate(JOB_COLUMNS) if column in JSON_COLUMNS]
@@ -21,7 +23,9 @@ _values_of = attrgetter(*JOB_COLUMNS)
 def job_to_row(job: Job) -> Mapping[str, Any]:
     """The columns of a job, with JSON as text."""
     row = dict(zip(JOB_COLUMNS, _values_of(job), strict=True))
-    for column in JSON_COLUMNS:
+    if job.encoded is not None:
+        row["args"], row["kwargs"] = job.encoded
+    for column in JSON_COLUMNS if job.encoded is None else OTHER_JSON_COLUMNS:
         if row[column] is not None:
             row[column] = strict_json.dumps(row[column])
     row["state"], row["error"] = job.state.value, error_to_text(job.error)

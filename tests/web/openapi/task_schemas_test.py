@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pacifica.dispatcher.core.errors import BadArguments
-from pacifica.dispatcher.core.registry import Registry, Shape, TaskSpec
+from pacifica.dispatcher.core.registry import CallShape, Registry, TaskSpec
 from pacifica.dispatcher.web.openapi.schemas import SCHEMAS
 from pacifica.dispatcher.web.openapi.task_schemas import MOST_SHAPES, batch_schemas, needs_arguments, task_schemas
 
@@ -81,7 +81,7 @@ def test_many_parameters_are_not_told_one_by_one() -> None:
 
 def test_a_shape_leaves_out_what_cannot_be_named() -> None:
     assert list(TaskSpec("t", only).shapes()) == [
-        Shape(["a"], None, ["c"], [], extra=False, taken=[]),
-        Shape(["a", "b"], None, ["c"], [], extra=False, taken=[]),
-        Shape(["a", "b", "c"], None, [], [], extra=False, taken=["c"]),
+        CallShape(["a"], None, ["c"], [], extra=False, taken=[]),
+        CallShape(["a", "b"], None, ["c"], [], extra=False, taken=[]),
+        CallShape(["a", "b", "c"], None, [], [], extra=False, taken=["c"]),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ...core.registry import Registry, Shape, TaskSpec
+from ...core.registry import CallShape, Registry, TaskSpec
 from .schemas import CLOSED, DISPATCH, component, reference
 
 MOST_SHAPES = 8
@@ -47,7 +47,7 @@ def _bodies(spec: TaskSpec, first: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_body(spec, shape, first) for shape in shapes]
 
 
-def _body(spec: TaskSpec, shape: Shape, first: Mapping[str, Any]) -> dict[str, Any]:
+def _body(spec: TaskSpec, shape: CallShape, first: Mapping[str, Any]) -> dict[str, Any]:
     properties = {**first, "args": _args(spec, shape), "kwargs": _kwargs(spec, shape), "options": DISPATCH["options"]}
     needed = ["args"] * bool(shape.positional) + ["kwargs"] * bool(shape.required)
     return _closed(properties, [*first, *needed])
@@ -58,7 +58,7 @@ def _closed(properties: Mapping[str, Any], required: list[str]) -> dict[str, Any
     return {**schema, "required": required} if required else schema
 
 
-def _args(spec: TaskSpec, shape: Shape) -> dict[str, Any]:
+def _args(spec: TaskSpec, shape: CallShape) -> dict[str, Any]:
     number = len(shape.positional)
     schema: dict[str, Any] = {"type": "array", "minItems": number}
     if shape.positional:
@@ -66,7 +66,7 @@ def _args(spec: TaskSpec, shape: Shape) -> dict[str, Any]:
     return {**schema, "items": _argument(spec, shape.rest, "/items")} if shape.rest else {**schema, "maxItems": number}
 
 
-def _kwargs(spec: TaskSpec, shape: Shape) -> dict[str, Any]:
+def _kwargs(spec: TaskSpec, shape: CallShape) -> dict[str, Any]:
     properties: dict[str, Any] = {name: _argument(spec, name) for name in shape.named}
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     if shape.required:
