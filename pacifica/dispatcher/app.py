@@ -12,7 +12,8 @@ from kombu.connection import Connection
 from .config.ini import PlaceFault
 from .config.settings import Settings
 from .core.arguments import ArgumentLimits
-from .core.errors import ConfigError, ConfigFault
+from .core.errors import ConfigError
+from .core.faults import ConfigFault
 from .core.registry import Registry
 from .delivery.database_transport import DRIVER
 from .delivery.publisher import TRANSPORT_OPTIONS, closes_in_any_case

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from pacifica.dispatcher.core import errors
-from pacifica.dispatcher.core.errors import ConfigFault, DispatcherError, Fault
+from pacifica.dispatcher.core.errors import DispatcherError
+from pacifica.dispatcher.core.faults import ConfigFault, Fault
 
 LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}(?P<told>.+))?\Z")
 

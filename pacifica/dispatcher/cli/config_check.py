@@ -9,7 +9,7 @@ from kombu.connection import Connection
 
 from ..config.ini import Given, Name
 from ..config.settings import OPTIONS
-from ..core.errors import ConfigFault
+from ..core.faults import ConfigFault
 from ..core.redaction import mask_value
 from ..store.connections.connect import check_installed, sqlite_file
 

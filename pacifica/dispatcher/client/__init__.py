@@ -5,7 +5,7 @@ It imports requests and urllib3, but neither Celery nor CherryPy nor PeeWee.
 
 from urllib3 import Retry
 
-from ..core.errors import Fault
+from ..core.faults import Fault
 from ..core.job import State
 from .client import DispatcherClient
 from .errors import (

@@ -16,7 +16,7 @@ ClientError
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..core.errors import Fault
+from ..core.faults import Fault
 from ..core.job import State
 
 if TYPE_CHECKING:

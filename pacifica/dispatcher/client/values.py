@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Required, Self, TypedDict, TypeVar
 
 from ..core import strict_json
-from ..core.errors import Fault
+from ..core.faults import Fault
 from ..core.job import JobError, State
 from .errors import BadAnswer
 

@@ -10,7 +10,7 @@ from configparser import (
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..core.errors import ConfigFault
+from ..core.faults import ConfigFault
 from ..core.redaction import mask_passwords
 
 _MARK = "\0"

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from ..core.errors import ConfigError, ConfigFault
+from ..core.errors import ConfigError
+from ..core.faults import ConfigFault
 from ..core.redaction import mask_passwords, mask_value
 from .ini import Given, IniText, Name, PlaceFault, read_ini
 from .settings import (

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from . import strict_json
-from .errors import BadArguments, Fault
+from .errors import BadArguments
+from .faults import Fault
 from .job import EncodedArguments
 from .text_values import possible_values
 

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from . import strict_json
-from .errors import BadOptions, Fault
+from .errors import BadOptions
+from .faults import Fault
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -16,7 +16,8 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import strict_json
 from .arguments import DEFAULT_LIMITS, ArgumentLimits, Reading, adapter_of, join_texts, json_text, load, read
-from .errors import BadArguments, BadResult, Fault, UnknownTask
+from .errors import BadArguments, BadResult, UnknownTask
+from .faults import Fault
 from .job import EncodedArguments
 
 Parameter = inspect.Parameter

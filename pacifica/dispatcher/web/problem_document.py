@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ..core import errors
+from ..core.faults import MAX_ITEM_FAULTS
 
 STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
@@ -43,8 +44,8 @@ def of_item(error: errors.DispatcherError) -> dict[str, Any]:
     """The problem document of one item of a batch, where the first faults tell enough."""
     if not isinstance(error, errors.BadDispatch):
         return of(error)
-    most = errors.MOST_OF_ITEM
-    return members(status_of(error), error.code, error.sentence(most), dict(error.details(most)))
+    sentence, details = error.summary.sentence(MAX_ITEM_FAULTS), error.summary.details(MAX_ITEM_FAULTS)
+    return members(status_of(error), error.code, sentence, dict(details))
 
 
 def members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def test_the_server_is_there_and_cannot_start(town: Town) -> None:
     with listening(f"HTTP/1.0 503 Service Unavailable\r\n\r\n{body}".encode()) as url:
         code, failed = town.doctor("elsewhere", "--url", url)
     assert code == 1
-    assert "HTTP 503: Pacifica Dispatcher is here and cannot start" in failed["server"]
+    assert "HTTP 503: Pacifica Dispatcher cannot start" in failed["server"]
     assert "It is the right server. Read its log" in failed["server"]
 
 

@@ -11,7 +11,8 @@ from ...config.ini import Name
 from ...config.load import understand
 from ...config.parser import example_ini
 from ...config.settings import OPTIONS
-from ...core.errors import ConfigError, ConfigFault
+from ...core.errors import ConfigError
+from ...core.faults import ConfigFault
 from ...core.redaction import mask_value
 from ..config_check import missing_parts
 from ..database_options import config_option

@@ -14,7 +14,8 @@ from typing import Any
 from kombu.asynchronous import Hub
 from kombu.transport import virtual
 
-from ...core.errors import ConfigError, ConfigFault, DatabaseUnavailable
+from ...core.errors import ConfigError, DatabaseUnavailable
+from ...core.faults import ConfigFault
 from ...store.database import Database
 from ...store.messages import MessageStore
 from . import DRIVER
