@@ -139,9 +139,9 @@ def test_the_page_leads_from_an_empty_machine_to_one_that_was_restored_and_upgra
     eventually(lambda: machine.state(waiting) == "SUCCESS")
     assert machine.ask("GET", f"/status/{waiting}").json()["finished"] > before
 
-    walk("Upgrade", "Keep it small", "What to do when")
+    walk("Upgrade", "Limit the size", "When something is wrong")
     assert machine.state(ended) == "SUCCESS"
-    assert '"database": "ok"' in told["What to do when"]
+    assert '"database": "ok"' in told["When something is wrong"]
 
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
