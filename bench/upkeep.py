@@ -14,7 +14,9 @@ from typing import Any, cast
 
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
+from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.leader import ElectionStore
+from pacifica.dispatcher.upkeep.event_counting import EventCounting
 from pacifica.dispatcher.upkeep.leader_election import Election
 from pacifica.dispatcher.upkeep.maintenance import Upkeep
 
@@ -45,6 +47,7 @@ def _upkeep(container: Container, lease: float) -> Upkeep:
         container.workers,
         cast("Any", _Full()),
         retention=container.retention,
+        counting=EventCounting(EventCountStore(container.database)),
         election=Election(ElectionStore(container.database, "bench"), lease=LONG),
         lease=lease,
         interval=LONG,

@@ -24,6 +24,7 @@ from .service.tokens import Tokens
 from .service.verbs import Service
 from .service.waiting import Waiting
 from .store.database import Database
+from .store.event_counts import EventCountStore
 from .store.events import HistoryStore
 from .store.jobs import JobStore
 from .store.leader import ElectionStore
@@ -31,12 +32,13 @@ from .store.outbox import Outbox
 from .store.stats import FigureStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
+from .upkeep.event_counting import EventCounting
 from .upkeep.leader_election import Election
 from .upkeep.maintenance import Upkeep
 from .upkeep.pruner import Retention
 
 if TYPE_CHECKING:
-    from .monitoring.monitor import Monitor
+    from .monitoring.web_monitor import WebMonitor
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +115,7 @@ class Container:
             self.workers,
             Depth(self.app),
             retention=self.retention,
+            counting=EventCounting(EventCountStore(self.database)),
             election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
             lease=own.lease_seconds,
             interval=own.lease_seconds / 6,
@@ -150,16 +153,22 @@ class Container:
         return EventFeed(HistoryStore(self.database), self.settings.dispatcher.waiters)
 
     @cached_property
-    def monitor(self) -> "Monitor":
+    def monitor(self) -> "WebMonitor":
         """Health and metrics of a web process; no other process imports this part."""
         from .monitoring.metrics.multiprocess import FOLDER
-        from .monitoring.monitor import Monitor
+        from .monitoring.web_monitor import WebMonitor
 
-        figures = FigureStore(self.database)
         lease = self.settings.dispatcher.lease_seconds
         health = Health(self.outbox, self.workers, lambda: self.relay, lambda: _schema(self.database), lease)
         folder = os.environ.get(FOLDER)
-        return Monitor(health, figures, self.outbox, self.registry, Path(folder) if folder else None)
+        return WebMonitor(
+            health,
+            FigureStore(self.database),
+            EventCountStore(self.database),
+            self.outbox,
+            tasks=self.registry,
+            folder=Path(folder) if folder else None,
+        )
 
     @cached_property
     def service(self) -> Service:
@@ -181,13 +190,12 @@ class Container:
         self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)
 
     def count_events(self) -> None:
-        """Have this web process count its failures, waiters and publishes; raises ``DatabaseUnavailable``."""
+        """Have this web process count its failures, waiters and publishes."""
         counts = self.monitor.counts
         counts.places(self.feed.places)
         self.database.on_failure = counts.database_failed
         self.feed.on_change = counts.waiting
         self.relay.on_publish = counts.published
-        self.monitor.begin()
 
     def publish_now(self, job: OutboxEntry) -> None:
         """Publish in the calling thread; a job that the broker does not take now stays in the outbox."""

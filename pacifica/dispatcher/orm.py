@@ -138,6 +138,17 @@ class Election(peewee.Model):
         table_name = "election"
 
 
+class EventCounts(peewee.Model):
+    """The counts of all events with an id up to ``upto``, as JSON; one row."""
+
+    id = peewee.IntegerField(primary_key=True)
+    upto = peewee.BigIntegerField()
+    counts = LongTextField()
+
+    class Meta:
+        table_name = "event_counts"
+
+
 class Message(peewee.Model):
     """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
 
@@ -195,7 +206,7 @@ class Token(peewee.Model):
         table_name = "token"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election)
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election, EventCounts)
 
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")

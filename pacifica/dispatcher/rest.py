@@ -12,7 +12,7 @@ from .core.dispatch_options import parse_options
 from .core.errors import EndedWithoutResult, NothingValid
 from .core.job import Job, State, parse_uuid
 from .core.permissions import READ
-from .monitoring.monitor import Monitor
+from .monitoring.web_monitor import WebMonitor
 from .service.tokens import Tokens
 from .service.verbs import Service
 from .web import dispatcher, problem_document, problem_response, representations, sse
@@ -288,7 +288,7 @@ class Tasks:
 class Root:
     """``/``: the service document, and all routes below it."""
 
-    def __init__(self, service: Service, monitor: Monitor, facts: Facts) -> None:
+    def __init__(self, service: Service, monitor: WebMonitor, facts: Facts) -> None:
         self._service = service
         self.dispatch = Dispatch(service)
         self.status = Status(service)
@@ -348,7 +348,7 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
 
 
 def mount(
-    service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int, monitor: Monitor
+    service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int, monitor: WebMonitor
 ) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
     guard = Guard(auth, tokens, service)

@@ -3,23 +3,19 @@
 import re
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifica.dispatcher.core.job import now
-from pacifica.dispatcher.monitoring.health import Health
-from pacifica.dispatcher.monitoring.metrics import event_counters
 from pacifica.dispatcher.monitoring.metrics.instruments import PREFIX
-from pacifica.dispatcher.monitoring.monitor import Monitor
 from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.outbox import Outbox
-from pacifica.dispatcher.store.stats import FigureStore
-from pacifica.dispatcher.store.workers import WorkerStore
+from pacifica.dispatcher.upkeep.event_counting import EventCounting
 
+from ..monitoring.web_monitors import a_web_monitor
 from ..store.conftest import a_job
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -27,20 +23,16 @@ ROWS = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE, re.MULTILINE)
 
 
 @pytest.fixture
-def families(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Metric]:
+def families(sqlite_url: str) -> dict[str, Metric]:
     """All metrics of a service in which everything has happened once, by name without the prefix."""
-    monkeypatch.setattr(event_counters, "LOOK", 0.0)
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
-        jobs, figures, outbox = JobStore(database), FigureStore(database), Outbox(database)
-        relay = SimpleNamespace(broker_state="ok", confirmed=None)
-        health = Health(outbox, WorkerStore(database), lambda: relay, lambda: "ok", 30)
-        monitor = Monitor(health, figures, outbox, {"add"}, None)
-        monitor.begin()
+        jobs, monitor = JobStore(database), a_web_monitor(database)
         waits, ended = a_job(), a_job()
         jobs.add([waits, ended])
         jobs.claim(ended.uuid, token="t", worker="w", holder="h", retries=0, at=now())
         jobs.succeed(ended.uuid, token="t", result=4, at=now())
+        EventCounting(EventCountStore(database)).work(float("inf"))
         monitor.counts.request("/tasks", "GET", "200", 0.1)
         monitor.counts.unread(400)
         monitor.counts.dispatched("add", "accepted")
@@ -73,7 +65,7 @@ def test_every_metric_has_a_help_text_and_a_name_of_prometheus_conventions(famil
 
 def test_the_alarms_ask_for_metrics_and_labels_that_there_are(families: dict[str, Metric]) -> None:
     samples = {sample.name: set(sample.labels) for family in families.values() for sample in family.samples}
-    rules = PAGE.partition("## Alarms")[2]
+    rules = PAGE.partition("## Alerts")[2]
     asked = re.findall(rf"({PREFIX}_\w+)(?:{{(\w+)=)?", rules)
     assert len(asked) > 8
     for name, label in asked:

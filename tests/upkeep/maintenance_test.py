@@ -11,10 +11,12 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.leader import ElectionStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
+from pacifica.dispatcher.upkeep.event_counting import EventCounting
 from pacifica.dispatcher.upkeep.leader_election import Election
 from pacifica.dispatcher.upkeep.maintenance import FAR, Upkeep
 
@@ -53,6 +55,7 @@ class Bench:
             WorkerStore(database),
             self.broker,
             retention=a_retention(database),
+            counting=EventCounting(EventCountStore(database)),
             election=self.election,
             lease=LEASE,
             interval=0.02,

@@ -155,7 +155,16 @@ class Election(peewee.Model):
         table_name = "election"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election)
+class EventCounts(peewee.Model):
+    id = peewee.IntegerField(primary_key=True)
+    upto = peewee.BigIntegerField()
+    counts = LongTextField()
+
+    class Meta:
+        table_name = "event_counts"
+
+
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election, EventCounts)
 STARTED = peewee.SQL("state = 'STARTED'")
 WAITING = "state IN ('PENDING', 'RETRY')"
 IS_SENT = peewee.SQL(f"{WAITING} AND due IS NULL AND published IS NOT NULL")

@@ -17,6 +17,7 @@ from ..core.periodic_thread import PeriodicThread
 from ..store.jobs import JobStore
 from ..store.outbox import Kind, Outbox
 from ..store.workers import WorkerStore
+from .event_counting import EventCounting
 from .leader_election import Election
 from .pruner import Retention
 
@@ -56,6 +57,7 @@ class Upkeep:
         queues: Queues,
         *,
         retention: Retention,
+        counting: EventCounting,
         election: Election,
         lease: float,
         interval: float,
@@ -67,6 +69,7 @@ class Upkeep:
         self._workers = workers
         self._queues = queues
         self._retention = retention
+        self._counting = counting
         self._election = election
         self._interval = interval
         self._republish = int(republish * 1_000_000)
@@ -96,10 +99,11 @@ class Upkeep:
 
     def round(self) -> None:
         """Look after everything once; what cannot be done keeps nothing else from it."""
-        end = time.monotonic() + 0.8 * self._interval
+        begin = time.monotonic()
         for duty in (self._rescue, self._survey, self._end_expired, self._send_again, self._forget_keys):
             self._try(duty)
-        self._try(lambda: self._retention.work(end, self._thread.pause))
+        self._try(lambda: self._counting.work(begin + 0.2 * self._interval))
+        self._try(lambda: self._retention.work(begin + 0.8 * self._interval, self._thread.pause))
 
     def _pause(self) -> float:
         """The seconds until the next turn, which begins one interval after the last one.

@@ -5,7 +5,7 @@ from typing import Any
 import cherrypy
 
 from ..monitoring import health
-from ..monitoring.monitor import Monitor
+from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
 from . import representations
 from .etag import tagged
@@ -59,7 +59,7 @@ class Health:
 class Metrics:
     """``/metrics``"""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: WebMonitor) -> None:
         self._monitor = monitor
 
     @operation("/metrics", {200: f"{TEXT}, {OPENMETRICS}"})

@@ -20,17 +20,19 @@ Given = ParamSpec("Given")
 
 def harmless(count: Callable[Given, None]) -> Callable[Given, None]:
     """The same, but an error stays in it: nothing that is counted fails for that."""
-    told = False
+    logged = False
 
     @wraps(count)
     def counting(*given: Given.args, **named: Given.kwargs) -> None:
-        nonlocal told
+        nonlocal logged
         try:
             count(*given, **named)
         except Exception:
-            if not told:
-                told = True
-                logger.warning("Something could not be counted; the next of its kind are not told.", exc_info=True)
+            if not logged:
+                logged = True
+                logger.warning(
+                    "Unhandled exception while counting; further ones of this kind are not logged.", exc_info=True
+                )
 
     return counting
 

@@ -1,8 +1,8 @@
-"""How the web processes of one gunicorn add up: a folder in which each writes figures into files of its own.
+"""The instruments of several web processes on one machine, added up through files in a shared folder.
 
-The files are prometheus_client's, but named by a place instead of by a process: whoever starts takes
-the first place that is free, and goes on with the figures of its predecessor. So nothing is lost when
-a process ends, however it ends, and there are hardly more files than there were processes at a time.
+The files are those of prometheus_client's multiprocess mode, named by a slot number instead of a process id: a
+process takes the lowest free slot and goes on with the counters of the process that had it before. So nothing is
+lost when a process ends, however it ends, and there are no more files than there were processes at one time.
 """
 
 import errno
@@ -11,193 +11,144 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from prometheus_client import Metric, values
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable that names the folder; prometheus_client's own."""
+"""The environment variable that names the folder; prometheus_client reads it, too."""
 KINDS = ("gauge_sum", "counter", "histogram")
-"""What the files' names begin with; whoever holds the lock of all three has the place."""
+"""The prefixes of the three files of a slot; a process that holds the locks of all three has the slot."""
 SIZE = 16_384
-"""Bytes of a new file."""
-DAMAGED = (RuntimeError, ValueError, OSError, struct.error)
-"""What reading a file raises that is gone, or holds something else."""
+"""The size of a new file, in bytes."""
+UNREADABLE = (OSError, RuntimeError, ValueError, struct.error)
+"""The errors of reading a file that was removed or damaged."""
 
 
-def join(folder: Path) -> "Place | None":
-    """Have every instrument that this process makes from now on write into the folder.
+class Slot:
+    """The files of this process, whose locks the kernel releases when the process ends."""
 
-    None, and only in memory, where the folder cannot be used: a request never fails for a figure.
-    """
-    place = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        place = _first_free(folder)
-    except OSError as error:
-        tell_once(f"This process counts for itself, as the folder of the metrics cannot be used: {error}")
-    # prometheus_client chooses when it is first imported, which a server may do long before it forks.
-    values.ValueClass = values.MutexValue if place is None else place.value
-    return place
-
-
-class Figures:
-    """A file of figures that has its blocks before they are written to.
-
-    prometheus_client's would have holes, which are filled at the first write to its memory: on a full disk
-    that is SIGBUS.
-    """
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        _fill(file, SIZE)
-        self._file = file
-        self._figures: Any = MmapedDict(str(path))
-        self._known: set[str] = {key for key, *_ in self._figures.read_all_values()}
-
-    def read(self, key: str) -> float:
-        """The figure; 0 where there is none, and no room for one."""
-        return float(self._figures.read_value(key)[0]) if self._has(key) else 0.0
-
-    def write(self, key: str, value: float) -> None:
-        """Write it, or as soon as there is room: whoever counts knows the whole figure."""
-        if self._has(key):
-            self._figures.write_value(key, value, 0.0)
-
-    def close(self) -> None:
-        """Nothing is read or written any more."""
-        self._figures.close()
-
-    def _has(self, key: str) -> bool:
-        if key not in self._known:
-            descriptor = self._file.fileno()
-            used = int.from_bytes(os.pread(descriptor, 4, 0), sys.byteorder)
-            if used + 8 * len(key) + 64 > (size := os.fstat(descriptor).st_size):  # A character has four bytes at most.
-                try:
-                    _fill(self._file, 2 * size)
-                except OSError as error:
-                    tell_once(f"Some figures stay in memory, as {self._file.name} cannot grow: {error.strerror}")
-                    return False
-            self._known.add(key)
-        return True
-
-
-class Value:
-    """One figure of an instrument, in a file that others read."""
-
-    def __init__(self, figures: Figures, lock: threading.Lock, key: str) -> None:
-        self._figures = figures
-        self._lock = lock
-        self._key = key
-        with lock:
-            self._value = figures.read(key)
-
-    def inc(self, amount: float) -> None:
-        """Add to it."""
-        with self._lock:
-            self._value += amount
-            self._figures.write(self._key, self._value)
-
-    def set(self, value: float, **_: Any) -> None:
-        """Replace it."""
-        with self._lock:
-            self._value = value
-            self._figures.write(self._key, self._value)
-
-
-class Place:
-    """The files of this process; the kernel frees them when it ends."""
-
-    def __init__(self, figures: dict[str, Figures], held: ExitStack) -> None:
-        self._figures = figures
+    def __init__(self, number: int, files: Mapping[str, IO[bytes]], held: ExitStack) -> None:
+        self._files = files
         self._held = held
         self._lock = threading.Lock()
+        self._make = values.MultiProcessValue(lambda: number)
 
-    def value(self, kind: str, *key: Any, multiprocess_mode: str = "", **_: Any) -> Value:
-        """What prometheus_client makes of each sample of an instrument."""
-        prefix = f"{kind}_{multiprocess_mode}" if multiprocess_mode else kind
-        return Value(self._figures[prefix], self._lock, mmap_key(*key))
+    def value(self, kind: str, *key: Any, multiprocess_mode: str = "", **options: Any) -> Any:
+        """Make the value of one sample for prometheus_client; in memory only, if its file has no room for it."""
+        file = self._files[f"{kind}_{multiprocess_mode}" if multiprocess_mode else kind]
+        try:
+            with self._lock:
+                _make_room(file, len(mmap_key(*key)))
+                return self._make(kind, *key, multiprocess_mode=multiprocess_mode, **options)
+        except UNREADABLE as error:
+            warn_once(f"Some metrics of this process are not reported, as {file.name} cannot be used: {error}")
+            return values.MutexValue(kind, *key, **options)
 
-    def leave(self) -> None:
-        """Free it for another one; nothing can be counted in it any more."""
-        with self._lock, self._held:
-            for figures in self._figures.values():
-                figures.close()
+    def close(self) -> None:
+        """Free the slot; the instruments that use it must not be used any more."""
+        with self._held:
+            self._make.close_all_files()
 
 
-class Sum:
-    """A collector of the figures of all processes that write into the folder.
+class SharedCollector:
+    """Collects the sum of the instruments of all processes that use the folder.
 
-    What was counted stays when a process ends; a gauge is what a living process says.
+    Counters of a process that has ended stay in the sum; its gauges do not.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """All families; a file that is damaged is left out."""
-        files = [path for path in sorted(self._folder.glob("*.db")) if _counts(path)]
-        for path in files:
-            _keep_young(path)
+        """All families; none if a file cannot be read."""
+        files = [path for path in sorted(self._folder.glob("*.db")) if _is_current(path)]
+        for path in files:  # So that cleaners of temporary files spare them: writes to a mapped file may not count.
+            with suppress(OSError):
+                os.utime(path)
         try:
-            return _added_up(files)
-        except DAMAGED as error:
-            tell_once(f"A file of metrics in {self._folder} is left out, as it cannot be read: {error}")
-            return _added_up([path for path in files if _reads(path)])
+            return list(MultiProcessCollector.merge(list(map(str, files))))
+        except UNREADABLE as error:
+            warn_once(f"The metrics in {self._folder} are not reported, as a file cannot be read: {error}")
+            return []
+
+
+def join(folder: Path) -> Slot | None:
+    """Make all instruments that this process creates from now on write to the folder.
+
+    If the folder cannot be used, they stay in memory and the result is ``None``: no request fails for a metric.
+    """
+    slot = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        slot = _lowest_free(folder)
+    except OSError as error:
+        warn_once(f"This process reports its own metrics only, as their folder cannot be used: {error}")
+    os.environ[FOLDER] = str(folder)
+    # prometheus_client chooses when it is first imported, which may be long before a server forks this process.
+    values.ValueClass = values.MutexValue if slot is None else slot.value
+    return slot
 
 
 @cache
-def tell_once(sentence: str) -> None:
-    """Say it in the log, the first time in this process."""
-    logger.warning("%s", sentence)
+def warn_once(message: str) -> None:
+    """Log the message the first time that it occurs in this process."""
+    logger.warning("%s", message)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of that file, unless another thread or process does; whether it is held.
-
-    Raises ``OSError`` where there can be no such file.
-    """
-    with path.open("a") as file:
-        yield _lock(file.fileno())
-
-
-def _first_free(folder: Path) -> Place:
+def _lowest_free(folder: Path) -> Slot:
     number = 0
-    while (place := _take({kind: folder / f"{kind}_{number}.db" for kind in KINDS})) is None:
+    while (slot := _take(folder, number)) is None:
         number += 1
-    return place
+    return slot
 
 
-def _take(paths: dict[str, Path]) -> Place | None:
-    """The place of these files, unless another process has one of them; one that is damaged begins anew."""
+def _take(folder: Path, number: int) -> Slot | None:
+    """The slot with that number; ``None`` if another process holds one of its files."""
     with ExitStack() as held:
-        files = {kind: held.enter_context(path.open("a+b")) for kind, path in paths.items()}
+        files = {kind: held.enter_context((folder / f"{kind}_{number}.db").open("a+b")) for kind in KINDS}
         if not all(_lock(file.fileno()) for file in files.values()):
             return None
-        for kind, file in files.items():
-            if not _reads(paths[kind]):
-                file.truncate(0)
-        figures = {kind: Figures(paths[kind], file) for kind, file in files.items()}
-        return Place(figures, held.pop_all())
+        for file in files.values():
+            _clear_if_damaged(file)
+            _allocate(file, SIZE)
+        return Slot(number, files, held.pop_all())
 
 
-def _fill(file: IO[bytes], size: int) -> None:
-    """Have at least so many bytes, all with blocks on the disk; raises ``OSError``."""
+def _clear_if_damaged(file: IO[bytes]) -> None:
+    try:
+        MultiProcessCollector.merge([file.name])
+    except UNREADABLE:
+        file.truncate(0)
+
+
+def _make_room(file: IO[bytes], key: int) -> None:
+    """Have blocks for one more sample, whose key has that length; raises ``OSError`` on a full disk.
+
+    prometheus_client only extends the file. On a full disk the first write to its memory would then be SIGBUS.
+    """
+    used = int.from_bytes(os.pread(file.fileno(), 4, 0), sys.byteorder)
+    size = os.fstat(file.fileno()).st_size
+    if used + key + 64 > size:
+        _allocate(file, 2 * size)
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
     if not hasattr(os, "posix_fallocate"):
-        raise OSError(errno.ENOSYS, "this system cannot keep room for a file")
+        raise OSError(errno.ENOSYS, "this system cannot allocate the blocks of a file")
     os.posix_fallocate(file.fileno(), 0, max(size, os.fstat(file.fileno()).st_size))
 
 
 def _lock(descriptor: int, *, shared: bool = False) -> bool:
-    import fcntl  # Windows has none, and no gunicorn.
+    import fcntl  # Windows has neither this module nor gunicorn.
 
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -206,32 +157,9 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
-def _counts(path: Path) -> bool:
-    """Whether there is something in that file, and if it holds gauges, a process that lives has it."""
-    try:
-        with path.open("rb") as file:
-            empty = os.fstat(file.fileno()).st_size == 0
-            return not empty and not (path.name.startswith("gauge_") and _lock(file.fileno(), shared=True))
-    except OSError:
-        return False
-
-
-def _keep_young(path: Path) -> None:
-    """Cleaners of temporary files take what was not touched for long, and a mapped file's writes may not count."""
-    try:
-        os.utime(path)
-    except OSError as error:
-        tell_once(f"{path} may grow too old: {error.strerror}")
-
-
-def _added_up(files: list[Path]) -> Iterable[Metric]:
-    added: Iterable[Metric] = MultiProcessCollector.merge(list(map(str, files)))
-    return added
-
-
-def _reads(path: Path) -> bool:
-    try:
-        _added_up([path])
-    except DAMAGED:
-        return False
-    return True
+def _is_current(path: Path) -> bool:
+    """Whether the file is in use, or holds counters, which stay valid after the end of their process."""
+    with suppress(OSError), path.open("rb") as file:
+        is_gauge = path.name.startswith("gauge_")
+        return os.fstat(file.fileno()).st_size > 0 and not (is_gauge and _lock(file.fileno(), shared=True))
+    return False

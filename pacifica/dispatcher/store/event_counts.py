@@ -1,0 +1,110 @@
+"""How many events of each kind there were, and how long jobs ran: one row, which the leader keeps up to date."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+import peewee
+
+from .. import orm
+from ..core import strict_json
+from ..core.job import FINAL
+from .database import Database
+
+_C, _E, _J = orm.EventCounts, orm.Event, orm.Job
+BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
+"""Upper bounds of run times, in seconds; longer ones are counted in one more bucket."""
+
+
+class Key(NamedTuple):
+    """What is counted together; ``bucket`` is that of the run time, for the final event of a job that has run."""
+
+    task: str | None
+    kind: str
+    bucket: int | None
+
+
+class Count(NamedTuple):
+    """A number of events, and the sum of the run times that they ended, in microseconds."""
+
+    events: int
+    ran: int
+
+
+@dataclass(frozen=True)
+class EventCounts:
+    """The counts of all events with an id up to ``upto``, except reports of progress, of which only the last stays."""
+
+    upto: int = 0
+    counts: Mapping[Key, Count] = field(default_factory=dict)
+
+    def plus(self, counts: Mapping[Key, Count], upto: int) -> Self:
+        """Add the counts of the events that follow, up to the id ``upto``."""
+        total = dict(self.counts)
+        for key, (events, ran) in counts.items():
+            before = total.get(key, Count(0, 0))
+            total[key] = Count(before.events + events, before.ran + ran)
+        return type(self)(upto, total)
+
+
+class EventCountStore:
+    """The counts of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does.
+
+    ``ordered``: events become visible in the order of their ids. A database server assigns an id before the commit,
+    so there an event may become visible after one with a higher id.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.ordered = database.sqlite
+
+    def last(self) -> int:
+        """The highest id of an event; 0 when there is none yet."""
+        query = _E.select(peewee.fn.MAX(_E.id)).tuples()
+        return int(self._database.read(lambda db: query.execute(db)[0][0]) or 0)
+
+    def count(self, after: int, upto: int) -> dict[Key, Count]:
+        """Count the events with ids in ``after < id <= upto``."""
+        rows = self._database.read(lambda db: list(_of_range(after, upto).tuples().execute(db)))
+        return {Key(task, kind, bucket): Count(events, int(ran or 0)) for task, kind, bucket, events, ran in rows}
+
+    def load(self) -> EventCounts:
+        """The stored counts."""
+        rows = self._database.read(lambda db: list(_C.select(_C.upto, _C.counts).tuples().execute(db)))
+        return EventCounts(rows[0][0], _from_text(rows[0][1])) if rows else EventCounts()
+
+    def replace(self, old: EventCounts, new: EventCounts) -> bool:
+        """Store the new counts; false if another process has replaced the old ones."""
+
+        def change(db: peewee.Database) -> bool:
+            if not old.upto:
+                _C.insert(id=1, upto=0, counts=_to_text({}.items())).on_conflict_ignore().execute(db)
+            changed = _C.update(upto=new.upto, counts=_to_text(new.counts.items())).where(_C.upto == old.upto)
+            return bool(changed.execute(db))
+
+        return self._database.write(change)
+
+
+def _to_text(counts: Iterable[tuple[Key, Count]]) -> str:
+    return strict_json.dumps([[*key, *count] for key, count in counts])
+
+
+def _from_text(text: str) -> dict[Key, Count]:
+    return {Key(task, kind, bucket): Count(*count) for task, kind, bucket, *count in strict_json.loads(text)}
+
+
+def _bucket() -> tuple[peewee.Case, peewee.Case]:
+    """The bucket of a job that has run, and its run time in microseconds."""
+    ran = peewee.Case(None, [(_J.finished > _J.started, _J.finished - _J.started)], 0)
+    final = _E.kind.in_([state.value for state in sorted(FINAL)]) & _J.started.is_null(is_null=False)
+    steps = [(final & (ran <= int(bound * 1_000_000)), number) for number, bound in enumerate(BUCKETS)]
+    return peewee.Case(None, [*steps, (final, len(BUCKETS))]), peewee.Case(None, [(final, ran)], 0)
+
+
+def _of_range(after: int, upto: int) -> peewee.Query:
+    bucket, ran = _bucket()
+    number = peewee.fn.COUNT(peewee.SQL("1"))
+    columns = (_J.task, _E.kind, bucket.alias("bucket"), number, peewee.fn.SUM(ran))
+    query = _E.select(*columns).join(_J, peewee.JOIN.LEFT_OUTER, on=(_J.uuid == _E.job))
+    counted = query.where(_E.id > after, _E.id <= upto, _E.kind != "PROGRESS")
+    return counted.group_by(_J.task, _E.kind, peewee.SQL("bucket"))

@@ -1,0 +1,62 @@
+"""The leader's duty to count the events of jobs, for metrics."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ..store.event_counts import Count, EventCounts, Key
+
+PAGE = 5000
+"""Event ids that one query covers."""
+SETTLED_AFTER = 2.0
+"""Seconds after which every transaction that had been assigned an event id is committed or rolled back."""
+
+
+class Events(Protocol):
+    """The part of ``EventCountStore`` that is needed here."""
+
+    ordered: bool
+
+    def last(self) -> int: ...
+
+    def count(self, after: int, upto: int) -> Mapping[Key, Count]: ...
+
+    def load(self) -> EventCounts: ...
+
+    def replace(self, old: EventCounts, new: EventCounts) -> bool: ...
+
+
+class EventCounting:
+    """Adds new events to the stored counts; each event is counted once, even while there are two leaders."""
+
+    def __init__(self, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events = events
+        self._clock = clock
+        self._mark: tuple[int, float] | None = None
+
+    def work(self, until: float) -> None:
+        """Count until that moment of the clock; what is left then is for the next call."""
+        settled = self._settled()
+        old = new = self._events.load()
+        while new.upto < settled and self._clock() < until:
+            upto = min(settled, new.upto + PAGE)
+            new = new.plus(self._events.count(new.upto, upto), upto)
+        if new.upto > old.upto:
+            self._events.replace(old, new)
+
+    def _settled(self) -> int:
+        """The id up to which all events are visible; 0 if that is not known yet.
+
+        Where events become visible out of order, it is an id that was the highest some time ago.
+        """
+        last = self._events.last()
+        if self._events.ordered:
+            return last
+        moment = self._clock()
+        if self._mark is None:
+            self._mark = last, moment
+        settled, marked = self._mark
+        if moment < marked + SETTLED_AFTER:
+            return 0
+        self._mark = last, moment
+        return settled
