@@ -72,7 +72,7 @@ format: $(DEV)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-docs: $(DEV)  ## write the pages that are made from the code: docs/commands.md and docs/settings.md
+docs: $(DEV)  ## generate docs/commands.md, docs/settings.md and config.ini from the code
 	$(BIN)/python -m tests.docs.generated
 
 # It needs no earlier lock, and what both locks hold has the same version in both.

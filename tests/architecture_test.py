@@ -72,7 +72,7 @@ log.error("in our form")
 """
 OF_WORKERS = {
     *("amqp", "billiard", "celery", "cheroot", "cherrypy", "click", "kombu", "peewee", "playhouse"),
-    *("prometheus_client", "pydantic", "requests", "rich"),
+    *("prometheus_client", "requests", "rich"),
     *(
         "pacifica.dispatcher.app",
         "pacifica.dispatcher.core.registry",

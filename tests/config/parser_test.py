@@ -1,31 +1,39 @@
-"""Texts become settings, or one error that names all that is wrong with them."""
+"""``parse``: texts become settings, or one error that lists every fault."""
 
-import dataclasses
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_network
+from typing import Annotated
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from pydantic import Field, ValidationError
 
 from pacifica.dispatcher.config.parser import parse
 from pacifica.dispatcher.config.settings import (
-    OPTIONS,
-    SCHEMES,
     SECTIONS,
+    SETTINGS,
     AuthSettings,
-    Option,
+    BrokerSettings,
     RetentionSettings,
+    Setting,
     Settings,
 )
-from pacifica.dispatcher.config.value_kinds import whole_number
+from pacifica.dispatcher.config.value_types import DIGITS, SCHEMES
 from pacifica.dispatcher.core.errors import ConfigError
 from pacifica.dispatcher.core.permissions import Grant
 
-TYPES: Mapping[str, Callable[[str], object]] = {"worker_concurrency": whole_number(1), "redis_password": str}
-IDS = [f"{option.section}.{option.key}" for option in OPTIONS]
+
+class SomeCelerySettings(BrokerSettings):
+    """Two of Celery's settings stand for all of them."""
+
+    worker_concurrency: Annotated[int, Field(ge=1), DIGITS] = 1
+    redis_password: str = ""
+
+
+IDS = [f"{setting.section}.{setting.key}" for setting in SETTINGS]
 BAD_VALUES = {
     "peewee_url": ("", "db.sqlite3", "postgres://h/d", "mysql://h:port/d", "sqlite://", "sqliteext:///:memory:"),
     "connect_attempts": ("", "0", "-1", "1.5", "1e3", "1_0", "ten", "\u0661\u0662", "9" * 30, "1\n2"),
@@ -123,7 +131,7 @@ def settings(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[tuple[str, str], str] | None = None,
 ) -> Settings:
-    return parse(text, environ or {}, overrides or {}, celery_types=TYPES, source="/etc/d.ini")
+    return parse(text, environ or {}, overrides or {}, celery=SomeCelerySettings, source="/etc/d.ini")
 
 
 def faults(
@@ -137,14 +145,14 @@ def faults(
     return [str(fault) for fault in caught.value.faults]
 
 
-def value_of(made: Settings, option: Option) -> object:
-    section = getattr(made, option.section)
-    return section[option.key] if isinstance(section, Mapping) else getattr(section, option.key)
+def value_of(made: Settings, setting: Setting) -> object:
+    section = getattr(made, setting.section)
+    return section[setting.key] if isinstance(section, Mapping) else getattr(section, setting.key)
 
 
-def test_nothing_at_all_gives_the_documented_defaults() -> None:
+def test_no_text_at_all_gives_the_documented_defaults() -> None:
     made = settings()
-    assert dataclasses.asdict(made.database) == {
+    assert made.database.model_dump() == {
         "peewee_url": "sqliteext:///db.sqlite3",
         "connect_attempts": 10,
         "connect_wait": 1.0,
@@ -152,7 +160,7 @@ def test_nothing_at_all_gives_the_documented_defaults() -> None:
         "answer_timeout": 5.0,
     }
     assert dict(made.celery) == {"broker_url": "pyamqp://"}
-    assert dataclasses.asdict(made.dispatcher) == {
+    assert made.dispatcher.model_dump() == {
         "tasks": (),
         "max_attempts": 3,
         "arguments_limit": 1000,
@@ -195,33 +203,34 @@ def test_nothing_at_all_gives_the_documented_defaults() -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "\n", "# only a comment\n", "[database]\n[celery]\n[dispatcher]\n"])
-def test_a_text_without_values_gives_the_defaults(text: str | None) -> None:
+def test_text_without_values_gives_the_defaults(text: str | None) -> None:
     assert settings(text) == settings()
 
 
-def test_the_options_are_the_fields_of_the_settings() -> None:
+def test_every_setting_is_a_field_with_a_description() -> None:
     made = settings()
     for section in SECTIONS:
-        keys = [option.key for option in OPTIONS if option.section == section]
+        keys = [setting.key for setting in SETTINGS if setting.section == section]
         part = getattr(made, section)
-        assert keys == (list(part) if isinstance(part, Mapping) else [each.name for each in dataclasses.fields(part)])
+        assert keys == list(part if isinstance(part, Mapping) else part.model_dump())
+    assert all(setting.description.endswith(".") for setting in SETTINGS)
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=IDS)
-def test_every_option_can_be_set(option: Option) -> None:
-    text, expected = GOOD_VALUES[option.key]
-    made = settings(f"[{option.section}]\n{option.key} = {text}\n")
-    assert value_of(made, option) == (text if expected is None else expected)
+@pytest.mark.parametrize("setting", SETTINGS, ids=IDS)
+def test_every_setting_can_be_set(setting: Setting) -> None:
+    text, expected = GOOD_VALUES[setting.key]
+    made = settings(f"[{setting.section}]\n{setting.key} = {text}\n")
+    assert value_of(made, setting) == (text if expected is None else expected)
 
 
 @pytest.mark.parametrize(
-    ("option", "text"),
-    [pytest.param(option, text, id=f"{option.key}={text!r}") for option in OPTIONS for text in BAD_VALUES[option.key]],
+    ("setting", "text"),
+    [pytest.param(each, text, id=f"{each.key}={text!r}") for each in SETTINGS for text in BAD_VALUES[each.key]],
 )
-def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(option: Option, text: str) -> None:
-    (fault,) = faults(overrides={(option.section, option.key): text})
-    assert fault.startswith(f"[{option.section}] {option.key} = ")
-    assert option.kind.allowed in fault
+def test_bad_value_is_refused_with_its_name_and_the_allowed_values(setting: Setting, text: str) -> None:
+    (fault,) = faults(overrides={(setting.section, setting.key): text})
+    assert fault.startswith(f"[{setting.section}] {setting.key} = ")
+    assert SECTIONS[setting.section].allowed(setting.key) in fault
     assert "\n" not in fault
 
 
@@ -270,14 +279,12 @@ relay_interval = 0
         ({"BROKER_URL": "pyamqp://env"}, {("celery", "broker_url"): "pyamqp://line"}, "pyamqp://line"),
     ],
 )
-def test_a_later_source_wins(
-    environ: Mapping[str, str], overrides: Mapping[tuple[str, str], str], expected: str
-) -> None:
+def test_later_source_wins(environ: Mapping[str, str], overrides: Mapping[tuple[str, str], str], expected: str) -> None:
     assert settings("[celery]\nbroker_url = pyamqp://file", environ, overrides).celery["broker_url"] == expected
 
 
 @pytest.mark.parametrize("source", ["file", "environ", "overrides"])
-def test_each_source_replaces_the_default_by_itself(source: str) -> None:
+def test_each_source_alone_replaces_the_default(source: str) -> None:
     url = f"sqliteext:///{source}.sqlite3"
     made = {
         "file": lambda: settings(f"[database]\npeewee_url = {url}"),
@@ -287,23 +294,23 @@ def test_each_source_replaces_the_default_by_itself(source: str) -> None:
     assert made.database.peewee_url == url
 
 
-def test_a_value_that_a_later_source_replaces_is_not_judged() -> None:
+def test_value_that_a_later_source_replaces_is_not_checked() -> None:
     text = "[database]\npeewee_url = CHANGE ME"
     assert settings(text, {"PEEWEE_URL": "sqlite:///x.db"}).database.peewee_url == "sqlite:///x.db"
 
 
-def test_a_fault_says_where_the_value_came_from() -> None:
+def test_fault_names_the_source_of_its_value() -> None:
     assert faults("[database]\npeewee_url = x")[0].endswith("(from /etc/d.ini)")
     assert faults(environ={"PEEWEE_URL": "x"})[0].endswith("(from environment PEEWEE_URL)")
     assert faults(environ={"BROKER_URL": "\t"})[0].endswith("(from environment BROKER_URL)")
     assert faults(overrides={("database", "peewee_url"): "x"})[0].endswith("(from command line)")
 
 
-def test_other_variables_of_the_environment_are_left_alone() -> None:
+def test_other_environment_variables_are_ignored() -> None:
     assert settings(environ={"MAX_ATTEMPTS": "x", "DATABASE_PEEWEE_URL": "x", "peewee_url": "x"}) == settings()
 
 
-def test_a_result_backend_in_the_environment_is_refused() -> None:
+def test_result_backend_in_the_environment_is_refused() -> None:
     (fault,) = faults(environ={"CELERY_RESULT_BACKEND": "redis://u:secret@h"})
     assert fault.startswith("environment CELERY_RESULT_BACKEND: ")
     assert "secret" not in fault
@@ -319,25 +326,25 @@ def test_a_result_backend_in_the_environment_is_refused() -> None:
         ("celery", "brokerurl", "did you mean broker_url?"),
         ("database", "tasks", "[dispatcher] has it"),
         ("dispatcher", "worker_concurrency", "[celery] has it"),
-        ("database", "zzz", "there is peewee_url, connect_attempts, connect_wait, busy_timeout, answer_timeout"),
-        ("celery", "zzz", "there is broker_url and whatever Celery names"),
+        ("database", "zzz", "the section has peewee_url, connect_attempts, connect_wait, busy_timeout, answer_timeout"),
+        ("celery", "zzz", "the section has broker_url and every setting of Celery"),
     ],
 )
-def test_an_unknown_key_is_a_fault_with_a_hint(section: str, key: str, hint: str) -> None:
+def test_unknown_key_is_a_fault_with_a_suggestion(section: str, key: str, hint: str) -> None:
     (fault,) = faults(f"[{section}]\n{key} = 1")
     assert fault == f"[{section}] {key} = 1: {fault.split(': ', 1)[1]}"
     assert hint in fault
 
 
-@given(st.sampled_from(OPTIONS), st.data())
-def test_a_key_with_one_wrong_letter_is_answered_with_the_right_one(option: Option, data: st.DataObject) -> None:
-    at = data.draw(st.integers(0, len(option.key) - 1))
+@given(st.sampled_from(SETTINGS), st.data())
+def test_key_with_one_wrong_letter_gets_the_right_key_suggested(setting: Setting, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(setting.key) - 1))
     letter = data.draw(st.sampled_from("abcdefghijklmnopqrstuvwxyz_"))
-    wrong = option.key[:at] + letter + option.key[at + data.draw(st.integers(0, 1)) :]
-    assume(wrong not in {each.key for each in OPTIONS})
-    assume(difflib.SequenceMatcher(None, wrong, option.key).ratio() > 0.8)
-    (fault,) = faults(overrides={(option.section, wrong): "1"})
-    assert option.key in fault.split("did you mean ")[1]
+    wrong = setting.key[:at] + letter + setting.key[at + data.draw(st.integers(0, 1)) :]
+    assume(wrong not in {each.key for each in SETTINGS})
+    assume(difflib.SequenceMatcher(None, wrong, setting.key).ratio() > 0.8)
+    (fault,) = faults(overrides={(setting.section, wrong): "1"})
+    assert setting.key in fault.split("did you mean ")[1]
 
 
 @pytest.mark.parametrize(
@@ -349,19 +356,19 @@ def test_a_key_with_one_wrong_letter_is_answered_with_the_right_one(option: Opti
         ("DEFAULT", "the sections are [database], [celery], [dispatcher]"),
     ],
 )
-def test_an_unknown_section_is_one_fault_with_a_hint(section: str, hint: str) -> None:
+def test_unknown_section_is_one_fault_with_a_suggestion(section: str, hint: str) -> None:
     (fault,) = faults(f"[{section}]\nmax_attempts = 0\nother = 1")
     assert fault.startswith(f"[{section}]: ")
     assert hint in fault
     assert "/etc/d.ini" in fault
 
 
-def test_an_override_for_an_unknown_section_is_a_fault() -> None:
+def test_override_for_an_unknown_section_is_a_fault() -> None:
     (fault,) = faults(overrides={("nowhere", "x"): "1"})
     assert fault.startswith("[nowhere] x = 1: ")
 
 
-def test_keys_are_read_without_regard_to_case_and_sections_with_it() -> None:
+def test_keys_ignore_case_and_sections_do_not() -> None:
     assert settings("[dispatcher]\nMAX_Attempts = 4").dispatcher.max_attempts == 4
 
 
@@ -384,7 +391,7 @@ def test_percent_signs_and_unicode_in_values_survive(text: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite:///a#b.db", "sqlite:///a;b.db", "sqlite:///a ; b.db", "sqlite:///100%.db"])
-def test_comment_signs_within_a_value_belong_to_it(url: str) -> None:
+def test_comment_characters_inside_a_value_are_literal(url: str) -> None:
     assert settings(f"[database]\npeewee_url = {url}").database.peewee_url == url
 
 
@@ -392,7 +399,7 @@ def test_comment_signs_within_a_value_belong_to_it(url: str) -> None:
 @example("/", "?#")
 @example(":", "@@")
 @example("'\"", '"')
-def test_a_password_is_never_shown(before: str, after: str) -> None:
+def test_fault_never_shows_a_password(before: str, after: str) -> None:
     word = f"{before}S3CR3T{after}"
     url = f"nosuch://user:{word}@host:99999999/db"
     for found in (
@@ -405,12 +412,12 @@ def test_a_password_is_never_shown(before: str, after: str) -> None:
         assert "S3CR3T" not in "".join(found)
 
 
-def test_a_masked_url_still_shows_its_user_host_and_database() -> None:
+def test_masked_url_still_shows_user_host_and_database() -> None:
     (fault,) = faults(environ={"PEEWEE_URL": "postgres://jobs:secret@db.example.org:5432/dispatcher"})
     assert "= postgres://jobs:***@db.example.org:5432/dispatcher: " in fault
 
 
-def test_the_representation_of_settings_shows_no_url() -> None:
+def test_repr_of_settings_shows_no_url() -> None:
     made = settings(environ={"PEEWEE_URL": "postgresql://u:S3CR3T@h/d", "BROKER_URL": "pyamqp://u:S3CR3T@h"})
     assert "S3CR3T" not in repr(made)
     assert "max_attempts=3" in repr(made)
@@ -418,25 +425,25 @@ def test_the_representation_of_settings_shows_no_url() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     made = settings()
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(ValidationError, match="frozen"):
         made.database.connect_attempts = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
         made.celery["broker_url"] = "x"  # type: ignore[index]
 
 
-def test_a_long_value_is_shortened_in_the_message() -> None:
+def test_long_value_is_shortened_in_the_message() -> None:
     (fault,) = faults(overrides={("dispatcher", "max_attempts"): "9" * 5000})
     assert len(fault) < 400
 
 
-def test_the_schemes_are_those_of_the_record_layer() -> None:
+def test_schemes_are_those_of_the_store() -> None:
     from pacifica.dispatcher.store.connections import connect
 
     assert SCHEMES == connect.SCHEMES
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_scheme_is_taken(scheme: str) -> None:
+def test_every_scheme_is_accepted(scheme: str) -> None:
     url = f"{scheme}:///name"
     assert settings(environ={"PEEWEE_URL": url}).database.peewee_url == url
 
@@ -446,7 +453,7 @@ def test_every_scheme_is_taken(scheme: str) -> None:
 @example("postgresql://h:\uff11/d")
 @example("sqlite:///\0")
 @example("mysql://\u2100@h/d")
-def test_any_text_as_a_database_url_is_taken_or_refused_in_our_words(text: str) -> None:
+def test_any_text_as_database_url_is_accepted_or_reported_as_a_fault(text: str) -> None:
     named = {("database", "peewee_url"): text}
     if text.partition(":")[0] in SCHEMES:
         with suppress(ConfigError):
@@ -456,6 +463,6 @@ def test_any_text_as_a_database_url_is_taken_or_refused_in_our_words(text: str) 
 
 
 @pytest.mark.parametrize("sign", ["#", "/", "?"])
-def test_a_sign_that_a_password_must_escape_is_named(sign: str) -> None:
+def test_characters_that_a_password_must_escape_are_named(sign: str) -> None:
     (fault,) = faults(environ={"PEEWEE_URL": f"postgresql://jobs:1{sign}2@host/jobs"})
     assert "in a password write %23 for #, %2F for /, %3F for ?, %40 for @" in fault

@@ -1,4 +1,4 @@
-"""The pages of ``docs/`` that are made from the code: ``make docs`` writes them, a test holds them current."""
+"""The files that are generated from the code. ``make docs`` writes them; a test checks that they are up to date."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,45 +9,46 @@ from pacifica.dispatcher.__main__ import OPTIONS as SERVER_OPTIONS
 from pacifica.dispatcher.app import DEFAULTS
 from pacifica.dispatcher.cli import COMMANDS, main
 from pacifica.dispatcher.config.celery_settings import OWNED
-from pacifica.dispatcher.config.settings import ENVIRONMENT, OPTIONS, SECTIONS
+from pacifica.dispatcher.config.settings import ENVIRONMENT, SECTIONS, SETTINGS, example_ini
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+ROOT = Path(__file__).parent.parent.parent
 PROGRAM = "pacifica-dispatcher-cmd"
 WIDTH = 100
 CELERY = "https://docs.celeryq.dev/en/stable/userguide/configuration.html"
-NOTE = "<!-- Made by `make docs` from the code; a change made here is lost. -->"
+NOTE = "<!-- `make docs` generates this page from the code. Do not edit it. -->"
 PURPOSE: Mapping[str, str] = {
-    "database": "Where the record is kept.",
+    "database": "The database that keeps the jobs.",
     "celery": "The broker, and any Celery setting by its own lower-case name.",
-    "dispatcher": "What the service itself does.",
-    "auth": "Who may ask for what: [api/security.md](api/security.md).",
-    "retention": "How long jobs are kept: [retention.md](retention.md).",
+    "dispatcher": "The service itself.",
+    "auth": "Who may use the service: see [api/security.md](api/security.md).",
+    "logging": "The log lines: see [logging.md](logging.md).",
+    "retention": "How long jobs are kept: see [retention.md](retention.md).",
 }
 VARIABLES: Mapping[str, str] = {
     **{variable: f"replaces `[{name.section}] {name.key}`" for variable, name in ENVIRONMENT.items()},
-    "DISPATCHER_CONFIG": "the configuration file, where `-c` names none",
-    "DISPATCHER_CPCONFIG": "the CherryPy file, where `--cp-config` names none",
-    "DISPATCHER_URL": f"the service that `{PROGRAM}` talks to, where `--url` names none",
-    "DISPATCHER_TOKEN": "the bearer token that it sends, where `--token` gives none",
+    "DISPATCHER_CONFIG": "the configuration file, if `-c` is not given",
+    "DISPATCHER_CPCONFIG": "the CherryPy file, if `--cp-config` is not given",
+    "DISPATCHER_URL": f"the URL of the service for `{PROGRAM}`, if `--url` is not given",
+    "DISPATCHER_TOKEN": "the bearer token that it sends, if `--token` is not given",
 }
-"""What this project reads of the environment; a test looks for others in the code."""
+"""The environment variables that this project reads; a test searches the code for others."""
 
 
 COMMANDS_HEAD = f"""{NOTE}
 # Commands
 
-What `{PROGRAM}` prints with `--help`, alone and behind each command. The options of
+The output of `{PROGRAM} --help` and of `--help` for each command. The options of
 `python -m pacifica.dispatcher` are in [settings.md](settings.md#the-command-line-of-the-server).
 """
 SETTINGS_HEAD = f"""{NOTE}
 # Settings
 
-The later of these wins: default, configuration file, environment, command line. `{PROGRAM} config show`
-tells what is in effect and where it comes from, `config check` what is wrong with it, and `config show --defaults`
-prints a file to begin with.
+A setting has a default. The configuration file overrides the default, the environment overrides the file, and the
+command line overrides all of them. `{PROGRAM} config show` lists the settings in effect and the source of
+each, `config check` lists all faults, and `config show --defaults` prints a file to start from.
 
-The file is the first of: `-c`, `DISPATCHER_CONFIG`, `./config.ini`, `~/.pacifica-dispatcher/config.ini`. In it `%`,
-`#` and `;` are literal within a value.
+The configuration file is the first of these: `-c`, `DISPATCHER_CONFIG`, `./config.ini`,
+`~/.pacifica-dispatcher/config.ini`. Inside a value, `%`, `#` and `;` are literal.
 """
 
 
@@ -64,31 +65,31 @@ def commands_page() -> str:
 
 
 def settings_page() -> str:
-    """Every setting, variable and option of the server."""
+    """Every setting, environment variable and option of the server."""
     parts = [SETTINGS_HEAD]
-    for section in SECTIONS:
-        parts += [f"## [{section}]\n", *([f"{PURPOSE[section]}\n"] if section in PURPOSE else [])]
+    for section, model in SECTIONS.items():
+        parts += [f"## [{section}]\n", f"{PURPOSE[section]}\n"]
         rows = [
-            (f"`{one.key}`", one.why, one.kind.allowed, f"`{one.default}`" if one.default else "empty")
-            for one in OPTIONS
+            (f"`{one.key}`", one.description, model.allowed(one.key), f"`{one.default}`" if one.default else "empty")
+            for one in SETTINGS
             if one.section == section
         ]
-        parts.append(_table(("setting", "what it is", "must be", "default"), rows))
+        parts.append(_table(("setting", "description", "allowed", "default"), rows))
         if section == "celery":
             parts += _celery()
     parts += ["## The environment\n", "A variable that is empty counts as not set.\n"]
-    parts.append(_table(("variable", "what it does"), [(f"`{name}`", what) for name, what in VARIABLES.items()]))
+    parts.append(_table(("variable", "effect"), [(f"`{name}`", effect) for name, effect in VARIABLES.items()]))
     parts += ["## The command line of the server\n", "`python -m pacifica.dispatcher`, or `pacifica-dispatcher`:\n"]
     options = [(" ".join(f"`{name}`" for name in names), str(more["help"])) for names, more in SERVER_OPTIONS]
-    parts.append(_table(("option", "what it does"), options))
+    parts.append(_table(("option", "effect"), options))
     return "\n".join(parts)
 
 
-PAGES = {"commands.md": commands_page, "settings.md": settings_page}
+PAGES = {"docs/commands.md": commands_page, "docs/settings.md": settings_page, "config.ini": example_ini}
 
 
 def _command(parent: click.Context, name: str, heading: str) -> Iterator[str]:
-    """A command's help, and behind it that of the commands that it has itself."""
+    """The help of a command, followed by that of its subcommands."""
     group = parent.command
     assert isinstance(group, click.Group)
     command = group.get_command(parent, name)
@@ -112,10 +113,10 @@ def _shown(context: click.Context) -> str:
 
 def _celery() -> Iterable[str]:
     defaults = [(f"`{name}`", f"`{value}`") for name, value in sorted(DEFAULTS.items())]
-    yield f"Where this project's default is not [Celery's]({CELERY}):\n"
+    yield f"These defaults differ from [Celery's]({CELERY}):\n"
     yield _table(("setting", "default"), defaults)
-    yield "These cannot be set, nor what belongs to Celery's own result backends:\n"
-    yield _table(("setting", "why"), [(f"`{name}`", why) for name, why in sorted(OWNED.items())])
+    yield "These settings cannot be changed, and neither can those of Celery's own result backends:\n"
+    yield _table(("setting", "reason"), [(f"`{name}`", why) for name, why in sorted(OWNED.items())])
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -126,4 +127,4 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 if __name__ == "__main__":
     for file, page in PAGES.items():
-        (DOCS / file).write_text(page(), encoding="utf-8")
+        (ROOT / file).write_text(page(), encoding="utf-8")

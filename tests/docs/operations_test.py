@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from pacifica.dispatcher.config.celery_settings import CELERY_TYPES
+from pacifica.dispatcher.config.celery_settings import CelerySettings
 from pacifica.dispatcher.config.parser import parse
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
 from pacifica.dispatcher.store.database import Database
@@ -177,7 +177,7 @@ def test_a_server_is_backed_up_and_restored(machine: Machine, make_database: Cal
 def test_the_settings_that_it_shows_are_valid() -> None:
     for block in blocks("ini"):
         if "[Unit]" not in block.text:
-            assert parse(block.text, {}, {}, celery_types=CELERY_TYPES)
+            assert parse(block.text, {}, {}, celery=CelerySettings)
 
 
 def test_there_is_something_to_do_for_each_alarm_and_each_verdict() -> None:

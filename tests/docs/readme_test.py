@@ -68,11 +68,11 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 
 
 def test_the_settings_that_it_shows_are_valid() -> None:
-    from pacifica.dispatcher.config.celery_settings import CELERY_TYPES
+    from pacifica.dispatcher.config.celery_settings import CelerySettings
     from pacifica.dispatcher.config.parser import parse
 
     for block in blocks("ini"):
-        assert parse(block, {}, {}, celery_types=CELERY_TYPES).database.peewee_url
+        assert parse(block, {}, {}, celery=CelerySettings).database.peewee_url
 
 
 def test_every_command_that_it_names_is_there() -> None:

@@ -8,7 +8,7 @@ from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
 from ..config.ini import Given, Name
-from ..config.settings import OPTIONS
+from ..config.settings import SECTIONS
 from ..core.faults import ConfigFault
 from ..core.redaction import mask_value
 from ..store.connections.connect import check_installed, sqlite_file
@@ -24,12 +24,12 @@ def missing_parts(given: Mapping[Name, Given]) -> list[ConfigFault]:
 
 
 def _faults(name: Name, look: Callable[[object], Iterable[str]], given: Given | None) -> Iterable[ConfigFault]:
-    option = next(one for one in OPTIONS if one[:2] == name)
-    text, origin = given or (option.default, "default")
+    written = {} if given is None else {name.key: given.text}
     try:
-        value = option.kind(text)
+        value = getattr(SECTIONS[name.section].model_validate(written), name.key)
     except ValueError:
         return
+    text, origin = given or (str(value), "default")
     for message in look(value):
         yield ConfigFault(*name, mask_value(name.key, text), f"{message} (from {origin})")
 

@@ -1,59 +1,43 @@
-"""How each Celery setting is read from text: Celery's own table, less what the dispatcher decides itself."""
+"""The section ``[celery]``: every setting of Celery's own table, by Celery's types.
+
+A setting that the dispatcher decides itself is in the model too, and refuses every value with the reason.
+"""
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from celery.app.defaults import NAMESPACES, Option, flatten
+from pydantic import AfterValidator, Field, create_model
 
-from .value_kinds import TEXT, WORDS, YES_NO, Kind, choice, json_of, number, or_none, whole_number
+from .settings import BrokerSettings
+from .value_types import DECIMAL, DIGITS, NONE_WORD, JsonObject, Line, Words, YesNo, allowed, of_text
 
-_JSON = "messages and results are JSON, so that nothing is ever unpickled"
-_RECORD = "a job's result is kept in its row, in [database]"
-_OUTCOME = "each job's outcome is recorded"
-_DELIVERY = "a message is acknowledged after its job ends, so that a killed worker loses none"
-_WORKER = "a job is stored first, and then run by a worker"
-_URL = "the broker is named by broker_url alone"
-_PLAIN = "messages are not signed; protect the connection with broker_use_ssl"
-
-OWNED: Mapping[str, str] = MappingProxyType(
-    {
-        "accept_content": _JSON,
-        "broker_host": _URL,
-        "broker_password": _URL,
-        "broker_port": _URL,
-        "broker_transport": _URL,
-        "broker_user": _URL,
-        "broker_vhost": _URL,
-        "enable_utc": "all times are UTC",
-        "event_serializer": _JSON,
-        "result_accept_content": _JSON,
-        "result_expires": "a job is kept until it is purged",
-        "result_serializer": _JSON,
-        "security_cert_store": _PLAIN,
-        "security_certificate": _PLAIN,
-        "security_digest": _PLAIN,
-        "security_key": _PLAIN,
-        "security_key_password": _PLAIN,
-        "task_acks_late": _DELIVERY,
-        "task_acks_on_failure": _DELIVERY,
-        "task_acks_on_failure_or_timeout": _DELIVERY,
-        "task_acks_on_timeout": _DELIVERY,
-        "task_always_eager": _WORKER,
-        "task_default_delivery_mode": "messages are persistent, as a sent one must outlive a restart of the broker",
-        "task_eager_propagates": _WORKER,
-        "task_ignore_result": _OUTCOME,
-        "task_protocol": "messages are of Celery's protocol 2",
-        "task_reject_on_worker_lost": _DELIVERY,
-        "task_remote_tracebacks": _JSON,
-        "task_retry_on_worker_lost": "[dispatcher] max_attempts says how often a job is started",
-        "task_serializer": _JSON,
-        "task_store_eager_result": _WORKER,
-        "task_store_errors_even_if_ignored": _OUTCOME,
-        "task_track_started": "a worker's claim of the row says that its job started",
-    }
-)
-"""The settings that nobody may change, each with the reason."""
+_RECORD = "a job's result is stored in its row, in [database]"
+_KEYS_BY_REASON: Mapping[str, str] = {
+    "messages and results are JSON, so that nothing is unpickled": """
+        accept_content event_serializer result_accept_content result_serializer task_remote_tracebacks task_serializer
+    """,
+    "only broker_url names the broker": """
+        broker_host broker_password broker_port broker_transport broker_user broker_vhost
+    """,
+    "messages are not signed; protect the connection with broker_use_ssl": """
+        security_cert_store security_certificate security_digest security_key security_key_password
+    """,
+    "a message is acknowledged after its job has ended, so that a killed worker loses no job": """
+        task_acks_late task_acks_on_failure task_acks_on_failure_or_timeout task_acks_on_timeout
+        task_reject_on_worker_lost
+    """,
+    "a job is stored first, and a worker runs it": "task_always_eager task_eager_propagates task_store_eager_result",
+    "the outcome of each job is recorded": "task_ignore_result task_store_errors_even_if_ignored",
+    "a job is kept until it is purged": "result_expires",
+    "all times are UTC": "enable_utc",
+    "messages are persistent, so that they survive a restart of the broker": "task_default_delivery_mode",
+    "messages use Celery's protocol 2": "task_protocol",
+    "[dispatcher] max_attempts limits how many times a job is started": "task_retry_on_worker_lost",
+    "a worker's claim of the row records that its job has started": "task_track_started",
+}
+OWNED: Mapping[str, str] = {key: reason for reason, keys in _KEYS_BY_REASON.items() for key in keys.split()}
+"""The settings that cannot be changed, each with the reason."""
 
 _BACKENDS = (
     *("arangodb_", "azureblockblob_", "cache_", "cassandra_", "cosmosdbsql_", "couchbase_", "database_"),
@@ -63,19 +47,17 @@ _CHORDS = ("result_chord_join_timeout", "result_chord_retry_interval")
 _OWNED_OPTIONS = frozenset({"backend", "delivery_mode"}) | {
     name.removeprefix("task_") for name in OWNED if name.startswith("task_")
 }
-_OBJECT = json_of(dict, "an object")
 
 
-def _refused(reason: str) -> Kind:
-    def read(_text: str) -> Any:
+def _refused(reason: str) -> Any:
+    def refuse(_text: str) -> None:
         raise ValueError(f"cannot be set: {reason}")
 
-    return Kind("left out", read)
+    return Annotated[Any, of_text(refuse), allowed("left out")]
 
 
-def _read_per_task(text: str) -> Any:
-    """What is refused as a setting is refused for one task, too."""
-    value = _OBJECT.read(text)
+def _check_per_task(value: dict[str, Any]) -> dict[str, Any]:
+    """A setting that cannot be changed for all tasks cannot be changed for one task either."""
     for name, options in value.items():
         owned = _OWNED_OPTIONS.intersection(options) if isinstance(options, dict) else ()
         if owned:
@@ -83,47 +65,54 @@ def _read_per_task(text: str) -> Any:
     return value
 
 
-def _read_ssl(text: str) -> Any:
-    return _OBJECT.read(text) if text.startswith("{") else YES_NO.read(text)
-
-
-_PER_TASK = Kind("an object of options for each task, as JSON", _read_per_task)
-_BY_TYPE: Mapping[Any, Kind] = {
-    "bool": YES_NO,
-    "dict": _OBJECT,
-    "float": number(0),
-    "int": whole_number(0),
-    "list": WORDS,
-    "str": TEXT,
-    "string": TEXT,
-    "tuple": WORDS,
-    int: whole_number(0),
+_Count = Annotated[int, Field(ge=0), DIGITS]
+_Number = Annotated[float, Field(ge=0), DECIMAL]
+_PerTask = Annotated[
+    JsonObject, AfterValidator(_check_per_task), allowed("an object of options for each task, as JSON")
+]
+_BY_TYPE: Mapping[Any, Any] = {
+    "bool": YesNo,
+    "dict": JsonObject,
+    "float": _Number,
+    "int": _Count,
+    "list": Words,
+    "str": Line,
+    "string": Line,
+    "tuple": Words,
+    int: _Count,
 }
-_SPECIAL: Mapping[str, Kind] = {
-    "broker_connection_max_retries": or_none(whole_number(0)),
-    "broker_heartbeat": or_none(whole_number(0)),
-    "broker_heartbeat_checkrate": number(0),
-    "broker_pool_limit": or_none(whole_number(0)),
-    "broker_use_ssl": Kind("true, false, or an object of options as JSON", _read_ssl),
-    "task_annotations": _PER_TASK,
-    "task_default_priority": or_none(whole_number(0, 255)),
-    "task_default_queue_type": choice("classic", "quorum"),
-    "task_routes": _PER_TASK,
-    "worker_concurrency": whole_number(1),
-    "worker_prefetch_multiplier": whole_number(0),
+_SPECIAL: Mapping[str, Any] = {
+    "broker_connection_max_retries": Annotated[_Count | None, NONE_WORD],
+    "broker_heartbeat": Annotated[_Count | None, NONE_WORD],
+    "broker_heartbeat_checkrate": _Number,
+    "broker_pool_limit": Annotated[_Count | None, NONE_WORD],
+    "broker_use_ssl": Annotated[YesNo | JsonObject, allowed("true, false, or an object of options as JSON")],
+    "task_annotations": _PerTask,
+    "task_default_priority": Annotated[Annotated[int, Field(ge=0, le=255), DIGITS] | None, NONE_WORD],
+    "task_default_queue_type": Literal["classic", "quorum"],
+    "task_routes": _PerTask,
+    "worker_concurrency": Annotated[int, Field(ge=1), DIGITS],
+    "worker_prefetch_multiplier": _Count,
 }
 
 
-def _kind(key: str, option: Option) -> Kind:
+def _type(key: str, option: Option) -> Any:
     if key in OWNED:
         return _refused(OWNED[key])
     if key.startswith(_BACKENDS) and key not in _CHORDS:
-        return _refused(f"{_RECORD}; what is the broker's goes into broker_transport_options")
+        return _refused(f"{_RECORD}; write options of the broker into broker_transport_options")
     if key in _SPECIAL:
         return _SPECIAL[key]
     kind = _BY_TYPE[option.type]
-    return or_none(kind) if option.default is None and option.type in ("float", "int", int) else kind
+    return (
+        Annotated[kind | None, NONE_WORD] if option.default is None and option.type in ("float", "int", int) else kind
+    )
 
 
-CELERY_TYPES: Mapping[str, Kind] = MappingProxyType({key: _kind(key, option) for key, option in flatten(NAMESPACES)})
-"""Every Celery setting, by its own name; one that is refused is here as well, with a reason as its error."""
+_FIELDS: Mapping[str, Any] = {
+    key: (_type(key, option), Field(None, validate_default=False))
+    for key, option in flatten(NAMESPACES)
+    if key != "broker_url"
+}
+CelerySettings = create_model("CelerySettings", __base__=BrokerSettings, **_FIELDS)
+"""Every setting of Celery by its own name; its default is Celery's, so that a value here is one that was given."""

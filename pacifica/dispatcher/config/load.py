@@ -1,12 +1,40 @@
-"""The settings of this process: the file found, read and checked in one call."""
+"""The configuration file of this process: where it is, its text, and the settings that it specifies."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from .celery_settings import CELERY_TYPES
-from .file import Sources, find_sources
-from .parser import parse
+from ..core.errors import ConfigError
+from .ini import Given, Name, PlaceFault, read_ini
+from .parser import given_values, parse
 from .settings import Settings
+
+VARIABLE = "DISPATCHER_CONFIG"
+FOLDER = ".pacifica-dispatcher"
+
+
+class Sources(NamedTuple):
+    """The texts that specify the settings of a process; ``path`` is ``None`` if there is no file."""
+
+    path: Path | None
+    text: str
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name of the file in messages."""
+        return str(self.path or "config.ini")
+
+    def given(self) -> Mapping[Name, Given]:
+        """Each setting that is not left at its default, as it was written; nothing is checked."""
+        return given_values(read_ini(self.text, str(self.path)), self.environ, {})
+
+    def settings(self, overrides: Mapping[tuple[str, str], str] | None = None) -> Settings:
+        """The settings; raises ``ConfigError`` with all faults. ``overrides`` come from the command line."""
+        from .celery_settings import CelerySettings  # gunicorn's master reads the file without importing Celery
+
+        return parse(self.text, self.environ, overrides or {}, celery=CelerySettings, source=self.name)
 
 
 def load_settings(
@@ -14,14 +42,69 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[tuple[str, str], str] | None = None,
 ) -> Settings:
-    """The settings that file, environment and command line give now; raises ``ConfigError`` with all their faults.
+    """The settings that file, environment and command line specify now; raises ``ConfigError`` with all faults.
 
-    ``config`` is a file named on the command line, ``overrides`` are values by section and key from
-    there; without ``environ`` it is the process's own.
+    ``config`` is a file named on the command line, and ``overrides`` are values from there, by section and key.
+    ``environ`` defaults to the environment of the process.
     """
-    return understand(find_sources(config, environ), overrides)
+    return find_sources(config, environ).settings(overrides)
 
 
-def understand(sources: Sources, overrides: Mapping[tuple[str, str], str] | None = None) -> Settings:
-    """The same, of sources that were read before."""
-    return parse(sources.text, sources.environ, overrides or {}, celery_types=CELERY_TYPES, source=sources.name)
+def find_sources(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Sources:
+    """Read the configuration file of this process; raises ``ConfigError`` if it cannot be read.
+
+    ``config`` is a file named on the command line. ``environ`` defaults to the environment of the process.
+    """
+    environ = os.environ if environ is None else environ
+    path = find(config, environ, Path.cwd(), _home(environ))
+    return Sources(path, "" if path is None else read(path), environ)
+
+
+def find(explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
+    """The first file of: ``explicit`` (``-c``), ``DISPATCHER_CONFIG``, ``config.ini`` in ``cwd``, the one in ``home``.
+
+    The first two may be relative to ``cwd``; if one of them is named and does not exist, ``ConfigError`` is raised.
+    """
+    if explicit is not None:
+        return _existing(cwd / explicit, "command line")
+    if environ.get(VARIABLE):
+        return _existing(cwd / environ[VARIABLE], f"environment {VARIABLE}")
+    return next((path for path in (cwd / "config.ini", home / FOLDER / "config.ini") if _is_file(path)), None)
+
+
+def read(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark; raises ``ConfigError``."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"byte {error.start} is not UTF-8; save the file in that encoding"
+    except OSError as error:
+        message = f"it cannot be read: {error.strerror}"
+    raise ConfigError([PlaceFault("", "", str(path), message)])
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """The home directory. A service account may have none; its place is then taken by a path that does not exist."""
+    try:
+        return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
+
+
+def _existing(path: Path, origin: str) -> Path:
+    """A pipe, such as ``-c <(…)``, counts as a file."""
+    try:
+        if path.exists() and not path.is_dir():
+            return path
+        message = "it is a folder" if path.exists() else "there is no such file"
+    except OSError as error:
+        message = f"it cannot be read: {error.strerror}"
+    raise ConfigError([PlaceFault("", "", str(path), f"{message} (from {origin})")])
+
+
+def _is_file(path: Path) -> bool:
+    """A home directory that this user may not read, such as root's, has no file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

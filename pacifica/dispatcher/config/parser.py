@@ -1,32 +1,28 @@
-"""``parse``, which makes ``Settings`` of texts.
+"""``parse`` makes ``Settings`` from texts. It reads no file, no environment and no command line itself.
 
-A value comes from the first of these that has one: command line, environment, ``config.ini``, the
-option's default. Reading any of them is another module's work; nothing here touches the world.
+The value of a setting comes from the first of these that has one: command line, environment, ``config.ini``, default.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import Any
+
+from pydantic import ValidationError
 
 from ..core.errors import ConfigError
 from ..core.faults import ConfigFault
 from ..core.redaction import mask_passwords, mask_value
 from .ini import Given, IniText, Name, PlaceFault, read_ini
-from .settings import (
-    ENVIRONMENT,
-    FORBIDDEN,
-    OPTIONS,
-    SECTIONS,
-    AuthSettings,
-    DatabaseSettings,
-    DispatcherSettings,
-    LoggingSettings,
-    RetentionSettings,
-    Settings,
-)
+from .settings import ENVIRONMENT, SECTIONS, SETTINGS, BrokerSettings, LoggingSettings, Section, Settings
 
-_KINDS = {Name(option.section, option.key): option.kind for option in OPTIONS}
+FORBIDDEN = "CELERY_RESULT_BACKEND"
+"""With this environment variable, Celery would not write results into the record."""
+LONGEST_VALUE = 200
+"""Characters of a value that a fault shows."""
+
+
+class UncheckedCelery(BrokerSettings, extra="allow"):
+    """The section ``[celery]`` for a process that must not import Celery: any setting is accepted."""
 
 
 def parse(
@@ -34,62 +30,36 @@ def parse(
     environ: Mapping[str, str],
     overrides: Mapping[tuple[str, str], str],
     *,
-    celery_types: Mapping[str, Callable[[str], object]],
+    celery: type[BrokerSettings],
     source: str = "config.ini",
 ) -> Settings:
-    """The settings that these texts make; raises a ``ConfigError`` with every fault that they have.
+    """The settings that the texts specify; raises ``ConfigError`` with all their faults.
 
-    ``celery_types`` converts the values of ``[celery]``; it refuses one with a ``ValueError`` that says
-    why and does not quote it. ``source`` is what messages call ``text``. A variable that is empty counts
-    as not set. A value that a later source replaces is not looked at.
+    ``celery`` is the model of ``[celery]``, and ``source`` the name of ``text`` in messages. An empty environment
+    variable counts as not set. A value that a later source replaces is not checked.
     """
     ini = read_ini(text or "", source)
     given = given_values(ini, environ, overrides)
-    strange = [_unknown_section(section, source) for section in ini.sections if section not in SECTIONS]
-    values, wrong = _convert(given, celery_types)
-    if faults := [*ini.faults, *strange, *wrong, *_forbidden(environ)]:
+    models: dict[str, type[Section]] = {**SECTIONS, "celery": celery}
+    sections, rejected = _validated(models, given)
+    unknown = [_unknown_section(section, source) for section in ini.sections if section not in SECTIONS]
+    wrong = [_fault(name, *given[name], rejected[name]) for name in given if name in rejected]
+    if faults := [*ini.faults, *unknown, *wrong, *_forbidden(environ)]:
         raise ConfigError(faults)
-    chosen = {
-        section: {name.key: value for name, value in values.items() if name.section == section} for section in SECTIONS
-    }
-    return Settings(
-        database=DatabaseSettings(**chosen["database"]),
-        celery=MappingProxyType(chosen["celery"]),
-        dispatcher=DispatcherSettings(**chosen["dispatcher"]),
-        auth=AuthSettings(**chosen["auth"]),
-        logging=LoggingSettings(**chosen["logging"]),
-        retention=RetentionSettings(**chosen["retention"]),
-    )
+    return Settings(**{**sections, "celery": sections["celery"].chosen})
 
 
 def logging_settings(text: str, environ: Mapping[str, str], source: str = "config.ini") -> LoggingSettings:
-    """What ``parse`` makes of ``[logging]``, for who is not to import Celery: its settings are not judged."""
-    theirs = {name.key: str for name in read_ini(text, source).values if name.section == "celery"}
-    return parse(text, environ, {}, celery_types=theirs, source=source).logging
+    """The same ``[logging]`` section as from ``parse``, without importing Celery; Celery's settings are not checked."""
+    return parse(text, environ, {}, celery=UncheckedCelery, source=source).logging
 
 
 def given_values(
     ini: IniText, environ: Mapping[str, str], overrides: Mapping[tuple[str, str], str]
 ) -> dict[Name, Given]:
-    """Each setting that is not left at its default, with the source that wins; nothing is judged."""
+    """Each setting that is not left at its default, from the source that wins; nothing is checked."""
     given = ini.values | _environment(environ)
     return given | {Name(*name): Given(value, "command line") for name, value in overrides.items()}
-
-
-def example_ini() -> str:
-    """The text of a ``config.ini`` that sets every option to its default, and says what each is for."""
-    lines = [
-        "# Pacifica Dispatcher: every setting with its default. What is left out keeps its default.",
-        "# The environment (BROKER_URL, PEEWEE_URL) and the command line replace what stands here.",
-    ]
-    for section in SECTIONS:
-        lines += ["", f"[{section}]"]
-        for option in OPTIONS:
-            if option.section == section:
-                lines += [f"# {option.why}", f"{option.key} = {option.default}".rstrip()]
-        if section == "celery":
-            lines += ["# Any other Celery setting by its own lower-case name, such as: worker_concurrency = 2"]
-    return "\n".join(lines) + "\n"
 
 
 def _environment(environ: Mapping[str, str]) -> dict[Name, Given]:
@@ -102,34 +72,48 @@ def _environment(environ: Mapping[str, str]) -> dict[Name, Given]:
 
 def _forbidden(environ: Mapping[str, str]) -> Iterable[PlaceFault]:
     if environ.get(FORBIDDEN):
-        message = "Celery would write results there instead of [database]; unset it, and RESULT_BACKEND"
+        message = "with it, Celery would write results there instead of into [database]; unset it and RESULT_BACKEND"
         yield PlaceFault("", "", f"environment {FORBIDDEN}", message)
 
 
-def _convert(
-    given: Mapping[Name, Given], celery_types: Mapping[str, Callable[[str], object]]
-) -> tuple[dict[Name, Any], list[ConfigFault]]:
-    kinds: dict[Name, Callable[[str], object]] = {Name("celery", key): kind for key, kind in celery_types.items()}
-    kinds |= _KINDS
-    values: dict[Name, Any] = {Name(*option[:2]): option.kind(option.default) for option in OPTIONS}
-    faults: list[ConfigFault] = []
-    for name, (text, origin) in given.items():
-        if name not in kinds:
-            if name.section in SECTIONS or origin == "command line":
-                faults.append(_fault(name, text, origin, _unknown_key(name, kinds)))
-            continue
+def _validated(
+    models: Mapping[str, type[Section]], given: Mapping[Name, Given]
+) -> tuple[dict[str, Any], dict[Name, str]]:
+    """The sections, and for each rejected setting the reason; a section that has a rejected setting is missing."""
+    sections: dict[str, Any] = {}
+    rejected = {
+        name: _unknown_key(name, models)
+        for name, value in given.items()
+        if name.section not in models and value.origin == "command line"
+    }
+    for section, model in models.items():
+        texts = {name.key: value.text for name, value in given.items() if name.section == section}
         try:
-            values[name] = kinds[name](text)
-        except ValueError as error:
-            faults.append(_fault(name, text, origin, mask_passwords(str(error))))
-    return values, faults
+            sections[section] = model.model_validate(texts)
+        except ValidationError as error:
+            rejected |= {Name(section, key): reason for key, reason in _reasons(section, error, models)}
+    return sections, rejected
+
+
+def _reasons(section: str, error: ValidationError, models: Mapping[str, type[Section]]) -> Iterator[tuple[str, str]]:
+    """Each rejected key with the reason, in this project's words: pydantic's messages quote the value."""
+    for each in error.errors(include_url=False, include_input=False):
+        key, *place = each["loc"]
+        if each["type"] == "extra_forbidden":
+            yield str(key), _unknown_key(Name(section, str(key)), models)
+            continue
+        reason = str(each.get("ctx", {}).get("error", ""))
+        if place and isinstance(place[0], int):
+            reason = f"entry {place[0] + 1} is not valid" + (f" ({reason})" if reason else "")
+        must_be = f"must be {models[section].allowed(str(key))}"
+        yield str(key), f"{reason}; it {must_be}" if reason else must_be
 
 
 def _fault(name: Name, text: str, origin: str, message: str) -> ConfigFault:
-    """The value is shown on one line, shortened, and without what may be a password."""
+    """Show the value on one line, shortened and with passwords masked."""
     shown = mask_value(name.key, text).replace("\n", "\\n")
-    shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
-    return ConfigFault(name.section, name.key, shown, f"{message} (from {origin})")
+    shown = shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
+    return ConfigFault(name.section, name.key, shown, f"{mask_passwords(message)} (from {origin})")
 
 
 def _unknown_section(section: str, source: str) -> PlaceFault:
@@ -138,14 +122,16 @@ def _unknown_section(section: str, source: str) -> PlaceFault:
     return PlaceFault(section, "", f"[{section}]", f"there is no such section; {hint} (from {source})")
 
 
-def _unknown_key(name: Name, known: Iterable[Name]) -> str:
-    """Why there is no such setting: a near name, else the section that has it, else all names of the section."""
-    keys = [key for section, key in known if section == name.section]
-    elsewhere = [section for section, key in known if key == name.key]
-    if near := get_close_matches(name.key, keys, 3, 0.7):
+def _unknown_key(name: Name, models: Mapping[str, type[Section]]) -> str:
+    """Suggest a near name, else the section that has the setting, else list all names of the section."""
+    own = models[name.section].model_fields if name.section in models else {}
+    elsewhere = [section for section, model in models.items() if name.key in model.model_fields]
+    if near := get_close_matches(name.key, own, 3, 0.7):
         return f"there is no such setting; did you mean {' or '.join(near)}?"
     if elsewhere:
-        return f"there is no such setting here; [{elsewhere[0]}] has it"
-    listed = [option.key for option in OPTIONS if option.section == name.section] or [f"[{each}]" for each in SECTIONS]
-    more = " and whatever Celery names" if name.section == "celery" else ""
-    return f"there is no such setting; there is {', '.join(listed)}{more}"
+        return f"there is no such setting in this section; [{elsewhere[0]}] has it"
+    if not own:
+        return f"there is no such section; the sections are [{'], ['.join(models)}]"
+    listed = ", ".join(setting.key for setting in SETTINGS if setting.section == name.section)
+    more = " and every setting of Celery" if name.section == "celery" else ""
+    return f"there is no such setting; the section has {listed}{more}"

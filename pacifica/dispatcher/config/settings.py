@@ -1,115 +1,178 @@
-"""The settings: what there is, with the default of each, and the values that they become."""
+"""The settings: one model per section of ``config.ini``, and one field per setting.
+
+A field is the only place where a setting is declared: its name, type, limits, default, and the comment that
+``config.ini`` and docs/settings.md show. ``make docs`` writes both files.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.job import State
-from ..core.permissions import Grant, Network
+from ..core.permissions import parse_grants
 from .ini import Name
-from .value_kinds import (
-    GRANTS,
-    HEADER,
-    HOSTS,
-    MODULES,
-    NETWORKS,
-    TEXT,
-    YES_NO,
-    Kind,
-    choice,
-    database_url,
-    or_none,
-    seconds,
-    whole_number,
+from .value_types import (
+    Age,
+    DatabaseUrl,
+    Grants,
+    Header,
+    Hosts,
+    Line,
+    Modules,
+    Networks,
+    Seconds,
+    WholeNumber,
+    YesNo,
+    described,
 )
 
 
-@dataclass(frozen=True)
-class DatabaseSettings:
-    """Where the record is kept; times are in seconds."""
+class Section(BaseModel):
+    """Some of the settings. The texts of ``config.ini`` are valid input; a value cannot be changed."""
 
-    peewee_url: str = field(repr=False)
-    connect_attempts: int
-    connect_wait: float
-    busy_timeout: float
-    answer_timeout: float
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
-
-@dataclass(frozen=True)
-class DispatcherSettings:
-    """What the service itself does; times are in seconds, sizes in bytes."""
-
-    tasks: tuple[str, ...]
-    max_attempts: int
-    arguments_limit: int
-    arguments_bytes: int
-    result_limit: int
-    body_limit: int
-    dispatch_synchronous: str
-    report_synchronous: str
-    relay_interval: float
-    relay_batch: int
-    lease_seconds: float
-    republish_seconds: float
-    report_patience: float
-    stop_seconds: float
-    idempotency_seconds: float
-    batch_limit: int
-    waiters: int
-    wait_limit: float
-    heartbeat_seconds: float
-    progress_interval: float
+    @classmethod
+    def allowed(cls, key: str) -> str:
+        """The values that a setting may have, as a noun phrase."""
+        return described(cls.model_json_schema()["properties"][key])
 
 
-@dataclass(frozen=True)
-class AuthSettings:
-    """Who may ask for what; ``rate_window`` is in seconds, a ``rate_limit`` of 0 is none."""
+# fmt: off
+class DatabaseSettings(Section):
+    """Where the record is kept."""
 
-    anonymous: str
-    hosts: tuple[str, ...]
-    proxy_addresses: tuple[Network, ...]
-    proxy_user_header: str
-    proxy_scopes: tuple[Grant, ...]
-    rate_limit: int
-    rate_window: float
-    show_tracebacks: bool
-
-
-@dataclass(frozen=True)
-class LoggingSettings:
-    """What is logged, and how it looks; a Celery worker's own ``-l`` says how much it tells."""
-
-    format: str
-    level: str
-    access: bool
+    peewee_url: DatabaseUrl = Field("sqliteext:///db.sqlite3", repr=False,
+        description="The URL of the database. A relative SQLite path is relative to the working directory.")
+    connect_attempts: WholeNumber = Field(10, ge=1, le=10_000,
+        description="How many times a starting process tries to connect to the database.")
+    connect_wait: Seconds = Field(1, ge=0, le=3600,
+        description="The pause between two attempts to connect, in seconds.")
+    busy_timeout: Seconds = Field(30, ge=0, le=3600,
+        description="How long a write waits for another write to end, in seconds (SQLite only).")
+    answer_timeout: Seconds = Field(5, ge=0.1, le=3600,
+        description="How long a database server may take to answer before requests fail, in seconds (not SQLite).")
 
 
-@dataclass(frozen=True)
-class RetentionSettings:
-    """How long jobs are kept after their end; times are in seconds, ``None`` is for ever."""
+class BrokerSettings(Section):
+    """The only setting of ``[celery]`` that is declared here; ``celery_settings`` adds those of Celery's own table."""
 
-    success_seconds: float | None
-    failure_seconds: float | None
-    revoked_seconds: float | None
-    tombstone_seconds: float
-    purge_batch: int
-    purge_pause: float
+    broker_url: Line = Field("pyamqp://", repr=False,
+        description="The URL of the message broker, as in Celery. Semicolons separate several URLs for failover.")
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """The broker's URL, and each of Celery's settings that is not left at its default."""
+        return MappingProxyType({key: getattr(self, key) for key in sorted({"broker_url", *self.model_fields_set})})
+
+
+class DispatcherSettings(Section):
+    """The service itself."""
+
+    tasks: Modules = Field((),
+        description="The Python modules that define your tasks. The server and its workers import them.")
+    max_attempts: WholeNumber = Field(3, ge=1, le=1_000_000,
+        description="How many times a job is started before it fails because its worker died each time.")
+    arguments_limit: WholeNumber = Field(1000, ge=1, le=1_000_000,
+        description="The maximum number of arguments of a job, positional and named together.")
+    arguments_bytes: WholeNumber = Field(1_048_576, ge=4, le=1_000_000_000,
+        description="The maximum size of a job's arguments, in bytes of JSON.")
+    result_limit: WholeNumber = Field(1_048_576, ge=2, le=1_000_000_000,
+        description="The maximum size of a result, in bytes of JSON. A job with a larger result fails.")
+    body_limit: WholeNumber = Field(16_777_216, ge=1, le=1_000_000_000,
+        description="The maximum size of a request body, in bytes.")
+    dispatch_synchronous: Literal["full", "normal"] = Field("full",
+        description="full: an accepted job survives a power failure. normal: faster, but it may be lost (SQLite only).")
+    report_synchronous: Literal["full", "normal"] = Field("normal",
+        description="The same for a worker's reports. normal: a job may run again after a power failure (SQLite only).")
+    relay_interval: Seconds = Field(1, ge=0.01, le=3600,
+        description="The pause between two searches for jobs that an earlier process did not publish, in seconds.")
+    relay_batch: WholeNumber = Field(100, ge=1, le=10_000,
+        description="The maximum number of jobs that are published in one round.")
+    lease_seconds: Seconds = Field(30, ge=0.3, le=86_400,
+        description="How long a worker's heartbeat may be missing before its jobs are put back, in seconds.")
+    republish_seconds: Seconds = Field(60, ge=0.1, le=86_400,
+        description="How long a published job waits before its queue is checked for a lost message, in seconds.")
+    report_patience: Seconds = Field(300, ge=0, le=86_400,
+        description="How long a worker retries to store a job's outcome while the database is down, in seconds.")
+    stop_seconds: Seconds = Field(3600, ge=0, le=604_800,
+        description="How long running jobs may continue after a worker receives SIGTERM, in seconds.")
+    idempotency_seconds: Seconds = Field(86_400, ge=1, le=31_622_400,
+        description="How long an Idempotency-Key refers to its job, in seconds.")
+    batch_limit: WholeNumber = Field(10_000, ge=1, le=1_000_000,
+        description="The maximum number of jobs that one request may dispatch.")
+    waiters: WholeNumber = Field(4, ge=0, le=10_000,
+        description="How many requests of a web process may wait or stream at a time; at most half of its threads do.")
+    wait_limit: Seconds = Field(60, ge=0, le=3600,
+        description="The maximum time that a request may wait for its job, in seconds.")
+    heartbeat_seconds: Seconds = Field(15, ge=0.1, le=3600,
+        description="The maximum time that an event stream is silent, in seconds.")
+    progress_interval: Seconds = Field(1, ge=0, le=3600,
+        description="The minimum time between two progress reports of one job that are stored, in seconds.")
+
+
+class AuthSettings(Section):
+    """Who may use the service."""
+
+    anonymous: Literal["loopback", "anywhere", "none"] = Field("loopback",
+        description="Which clients need no token: those on this machine (loopback), all of them (anywhere), or none.")
+    hosts: Hosts = Field((),
+        description="The host names of this server besides localhost. If any are set, other names are refused.")
+    proxy_addresses: Networks = Field((),
+        description="The addresses or CIDR blocks of the proxies that are trusted to name the user.")
+    proxy_user_header: Header = Field("X-Forwarded-User",
+        description="The header in which a trusted proxy names the user.")
+    proxy_scopes: Grants = Field(parse_grants(("read", "dispatch", "cancel")),
+        description="The scopes of such a user: read, dispatch, cancel, admin; each can name tasks (dispatch:lab.*).")
+    rate_limit: WholeNumber = Field(0, ge=0, le=1_000_000_000,
+        description="The maximum number of requests of a caller per rate_window and web process; 0 means no limit.")
+    rate_window: Seconds = Field(60, ge=1, le=86_400, description="The window of the rate limit, in seconds.")
+    show_tracebacks: YesNo = Field(default=False,
+        description="Whether callers who may read a failed job also see its traceback.")
+
+
+class LoggingSettings(Section):
+    """The log lines; a Celery worker has its own ``-l`` option for the level."""
+
+    format: Literal["plain", "json"] = Field("plain",
+        description="The form of a log line: plain for people, json for programs (docs/logging.md).")
+    level: Literal["debug", "info", "warning", "error"] = Field("info",
+        description="The lowest level that the web server logs. For a worker, use Celery's -l option.")
+    access: YesNo = Field(default=True, description="Whether each request is logged.")
+
+
+class RetentionSettings(Section):
+    """How long jobs are kept after they end; an age of ``None`` means forever."""
+
+    success_seconds: Age = Field(None,
+        description="How long a successful job and its result are kept after its end, in seconds; none means forever.")
+    failure_seconds: Age = Field(None, description="The same for a failed job.")
+    revoked_seconds: Age = Field(None, description="The same for a revoked job.")
+    tombstone_seconds: Seconds = Field(31_536_000, ge=0, le=3_155_760_000,
+        description="How long a purged job's UUID is answered with 410, not 404, in seconds, rounded up to an hour.")
+    purge_batch: WholeNumber = Field(100, ge=1, le=10_000,
+        description="The maximum number of jobs that are purged in one transaction.")
+    purge_pause: Seconds = Field(0.05, ge=0, le=3600,
+        description="The minimum pause between two such transactions, in seconds, so that other writes proceed.")
 
     @property
     def ages(self) -> Mapping[State, float]:
-        """How long a job of a state is kept, for the states whose jobs are purged at all."""
-        of = {
+        """How long a job is kept, for each state whose jobs are purged."""
+        by_state = {
             State.SUCCESS: self.success_seconds,
             State.FAILURE: self.failure_seconds,
             State.REVOKED: self.revoked_seconds,
         }
-        return {state: age for state, age in of.items() if age is not None}
+        return {state: age for state, age in by_state.items() if age is not None}
 
 
+# fmt: on
 @dataclass(frozen=True)
 class Settings:
-    """The whole configuration, valid; whatever may hold a password is left out of its ``repr``."""
+    """The whole valid configuration; its ``repr`` shows nothing that may contain a password."""
 
     database: DatabaseSettings
     celery: Mapping[str, Any] = field(repr=False)
@@ -119,120 +182,56 @@ class Settings:
     retention: RetentionSettings
 
 
-class Option(NamedTuple):
-    """One setting; ``default`` is written as ``config.ini`` would hold it, ``why`` is the comment above it."""
+SECTIONS: Mapping[str, type[Section]] = {
+    "database": DatabaseSettings,
+    "celery": BrokerSettings,
+    "dispatcher": DispatcherSettings,
+    "auth": AuthSettings,
+    "logging": LoggingSettings,
+    "retention": RetentionSettings,
+}
+ENVIRONMENT: Mapping[str, Name] = {
+    "BROKER_URL": Name("celery", "broker_url"),
+    "CELERY_BROKER_URL": Name("celery", "broker_url"),
+    "PEEWEE_URL": Name("database", "peewee_url"),
+    "DISPATCHER_ANONYMOUS": Name("auth", "anonymous"),
+}
+"""The variables that replace a setting. Of two, the later one wins, because Celery itself prefers CELERY_BROKER_URL."""
+
+
+class Setting(NamedTuple):
+    """One setting: its default as ``config.ini`` would contain it, and the comment above it."""
 
     section: str
     key: str
-    kind: Kind
     default: str
-    why: str
+    description: str
 
 
-SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
-"""What may stand before the ``://`` of ``peewee_url``; the record layer has the same list."""
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
-_DURABILITY = choice("full", "normal")
-_AGE = or_none(seconds(1, 3_155_760_000))
-# fmt: off
-OPTIONS: tuple[Option, ...] = (
-    Option("database", "peewee_url", database_url(SCHEMES), "sqliteext:///db.sqlite3",
-           "Where the jobs are kept; a relative SQLite path is relative to the working directory."),
-    Option("database", "connect_attempts", whole_number(1, 10_000), "10",
-           "How often a starting process tries to connect."),
-    Option("database", "connect_wait", seconds(0, 3600), "1",
-           "The pause between two of those tries, in seconds."),
-    Option("database", "busy_timeout", seconds(0, 3600), "30",
-           "How long a write waits for another one to end, in seconds (SQLite only)."),
-    Option("database", "answer_timeout", seconds(0.1, 3600), "5",
-           "How long a server may take to answer a statement, in seconds (not SQLite); then requests are refused."),
-    Option("celery", "broker_url", TEXT, "pyamqp://",
-           "The message broker as Celery names it; semicolons separate several for failover."),
-    Option("dispatcher", "tasks", MODULES, "",
-           "The modules that define your tasks; the server and its workers load them."),
-    Option("dispatcher", "max_attempts", whole_number(1, 1_000_000), "3",
-           "How often a job is started, when its worker dies each time, before it counts as failed."),
-    Option("dispatcher", "arguments_limit", whole_number(1, 1_000_000), "1000",
-           "How many arguments a job may have, by position and by name together."),
-    Option("dispatcher", "arguments_bytes", whole_number(4, 1_000_000_000), "1048576",
-           "The largest arguments of a job, in bytes of JSON."),
-    Option("dispatcher", "result_limit", whole_number(2, 1_000_000_000), "1048576",
-           "The largest result, in bytes of JSON; a larger one makes its job fail."),
-    Option("dispatcher", "body_limit", whole_number(1, 1_000_000_000), "16777216",
-           "The largest request body, in bytes."),
-    Option("dispatcher", "dispatch_synchronous", _DURABILITY, "full",
-           "full: an accepted job survives a power cut; normal: faster, and it may not (SQLite only)."),
-    Option("dispatcher", "report_synchronous", _DURABILITY, "normal",
-           "The same for what a worker reports; with normal, a job may run again after a power cut (SQLite only)."),
-    Option("dispatcher", "relay_interval", seconds(0.01, 3600), "1",
-           "The pause between two sweeps of the outbox for what an earlier process left, in seconds."),
-    Option("dispatcher", "relay_batch", whole_number(1, 10_000), "100",
-           "How many jobs are published in one round."),
-    Option("dispatcher", "lease_seconds", seconds(0.3, 86_400), "30",
-           "How long a worker shows no sign of life before its jobs are put back, in seconds."),
-    Option("dispatcher", "republish_seconds", seconds(0.1, 86_400), "60",
-           "How long a sent job waits before its queue is looked at for a lost message, in seconds."),
-    Option("dispatcher", "report_patience", seconds(0, 86_400), "300",
-           "How long a worker tries to store what became of a job while the database is away, in seconds."),
-    Option("dispatcher", "stop_seconds", seconds(0, 604_800), "3600",
-           "How long running jobs may go on after a worker is told to stop (SIGTERM), in seconds."),
-    Option("dispatcher", "idempotency_seconds", seconds(1, 31_622_400), "86400",
-           "How long an Idempotency-Key stands for its job, in seconds."),
-    Option("dispatcher", "batch_limit", whole_number(1, 1_000_000), "10000",
-           "How many jobs one request may dispatch."),
-    Option("dispatcher", "waiters", whole_number(0, 10_000), "4",
-           "How many requests of one web process may wait or stream at the same time; at most half of its threads do."),
-    Option("dispatcher", "wait_limit", seconds(0, 3600), "60",
-           "The longest time that a request may wait for its job, in seconds."),
-    Option("dispatcher", "heartbeat_seconds", seconds(0.1, 3600), "15",
-           "How long an event stream may be silent, in seconds."),
-    Option("dispatcher", "progress_interval", seconds(0, 3600), "1",
-           "The shortest time between two reports of progress that are stored of one job, in seconds."),
-    Option("auth", "anonymous", choice("loopback", "anywhere", "none"), "loopback",
-           "Who may ask without a token: programs on this machine, anybody who reaches the server, or nobody."),
-    Option("auth", "hosts", HOSTS, "",
-           "The names by which clients call this server, beside localhost; others are then refused."),
-    Option("auth", "proxy_addresses", NETWORKS, "",
-           "The addresses or CIDR blocks of the proxies whose word is taken for who the user is."),
-    Option("auth", "proxy_user_header", HEADER, "X-Forwarded-User",
-           "The header in which such a proxy names the user."),
-    Option("auth", "proxy_scopes", GRANTS, "read, dispatch, cancel",
-           "What such a user may do: read, dispatch, cancel, admin, each also for some tasks only (dispatch:lab.*)."),
-    Option("auth", "rate_limit", whole_number(0, 1_000_000_000), "0",
-           "How many requests a caller has in each rate_window, in each web process; 0 is no limit."),
-    Option("auth", "rate_window", seconds(1, 86_400), "60",
-           "The window of the rate limit, in seconds."),
-    Option("auth", "show_tracebacks", YES_NO, "false",
-           "Whether those who may read a failed job see its traceback, too."),
-    Option("logging", "format", choice("plain", "json"), "plain",
-           "How a log line looks: plain for people, json for programs (docs/logging.md)."),
-    Option("logging", "level", choice("debug", "info", "warning", "error"), "info",
-           "The least level that the web server logs; a worker has Celery's own -l for that."),
-    Option("logging", "access", YES_NO, "true",
-           "Whether each request is a line."),
-    Option("retention", "success_seconds", _AGE, "none",
-           "How long a job that succeeded is kept after its end, in seconds; none keeps it and its result for ever."),
-    Option("retention", "failure_seconds", _AGE, "none",
-           "The same for a job that failed."),
-    Option("retention", "revoked_seconds", _AGE, "none",
-           "The same for a job that was revoked."),
-    Option("retention", "tombstone_seconds", seconds(0, 3_155_760_000), "31536000",
-           "How long a purged job's UUID answers 410 and not 404, in seconds, rounded up to an hour."),
-    Option("retention", "purge_batch", whole_number(1, 10_000), "100",
-           "How many jobs are purged in one transaction, at most."),
-    Option("retention", "purge_pause", seconds(0, 3600), "0.05",
-           "The shortest pause after each of these, in seconds, in which others write."),
+
+SETTINGS = tuple(
+    Setting(section, key, _written(field.default), field.description or "")
+    for section, model in SECTIONS.items()
+    for key, field in model.model_fields.items()
 )
-# fmt: on
-SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS))
-ENVIRONMENT: Mapping[str, Name] = MappingProxyType(
-    {
-        "BROKER_URL": Name("celery", "broker_url"),
-        "CELERY_BROKER_URL": Name("celery", "broker_url"),
-        "PEEWEE_URL": Name("database", "peewee_url"),
-        "DISPATCHER_ANONYMOUS": Name("auth", "anonymous"),
-    }
-)
-"""The later of two wins. Celery itself prefers CELERY_BROKER_URL to any setting, and its ``-b`` option sets it."""
-FORBIDDEN = "CELERY_RESULT_BACKEND"
-"""With this variable, Celery would write results past the record."""
+
+
+def example_ini() -> str:
+    """A ``config.ini`` that sets every setting to its default, each below a comment that describes it."""
+    lines = [
+        "# Pacifica Dispatcher: every setting with its default. A setting that is left out keeps its default.",
+        "# The environment (BROKER_URL, PEEWEE_URL) and the command line override the values in this file.",
+    ]
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"]
+        for setting in SETTINGS:
+            if setting.section == section:
+                lines += [f"# {setting.description}", f"{setting.key} = {setting.default}".rstrip()]
+        if section == "celery":
+            lines += ["# Any other Celery setting, by its lower-case name, such as: worker_concurrency = 2"]
+    return "\n".join(lines) + "\n"

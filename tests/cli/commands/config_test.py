@@ -2,8 +2,7 @@
 
 import json
 
-from pacifica.dispatcher.config.parser import example_ini
-from pacifica.dispatcher.config.settings import OPTIONS
+from pacifica.dispatcher.config.settings import SETTINGS, example_ini
 
 from ...processes import Processes
 from ..conftest import Run
@@ -18,7 +17,7 @@ def test_every_setting_is_shown_with_its_source_and_without_passwords(processes:
     assert told.returncode == 0
     assert told.stderr == f"The configuration file is {processes.cwd}/config.ini.\n"
     lines = [line.split() for line in told.stdout.splitlines()]
-    assert {line[0] for line in lines[1:]} >= {f"{option.section}.{option.key}" for option in OPTIONS}
+    assert {line[0] for line in lines[1:]} >= {f"{setting.section}.{setting.key}" for setting in SETTINGS}
     assert ["database.peewee_url", "postgresql://lab:***@db.example.org/jobs", "file"] in lines
     assert ["celery.broker_url", "redis://:***@broker.example.org/0", "environment", "BROKER_URL"] in lines
     assert ["celery.worker_concurrency", "3", "file"] in lines

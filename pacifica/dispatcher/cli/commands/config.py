@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 import click
 
-from ...config.file import Sources, find_sources
 from ...config.ini import Name
-from ...config.load import understand
-from ...config.parser import example_ini
-from ...config.settings import OPTIONS
+from ...config.load import Sources, find_sources
+from ...config.settings import SETTINGS, example_ini
 from ...core.errors import ConfigError
 from ...core.faults import ConfigFault
 from ...core.redaction import mask_value
@@ -53,7 +51,7 @@ def show(config: Path | None, as_json: bool, defaults: bool) -> None:  # noqa: F
         click.echo(example_ini(), nl=False)
         return
     sources = Sources(None, "", {}) if defaults else find_sources(config)
-    understand(sources)
+    sources.settings()
     shown = _shown(sources)
     if as_json:
         file = None if sources.path is None else str(sources.path)
@@ -85,7 +83,7 @@ def check(config: Path | None, file: Path | None) -> None:
 
 def _faults(sources: Sources) -> Sequence[ConfigFault]:
     try:
-        understand(sources)
+        sources.settings()
     except ConfigError as error:
         return error.faults
     return ()
@@ -94,7 +92,7 @@ def _faults(sources: Sources) -> Sequence[ConfigFault]:
 def _shown(sources: Sources) -> list[Shown]:
     """Every option, and behind those of its section what Celery's own settings are set to."""
     given = sources.given()
-    ours = {Name(*option[:2]): option.default for option in OPTIONS}
+    ours = {Name(setting.section, setting.key): setting.default for setting in SETTINGS}
     sections = dict.fromkeys(name.section for name in ours)
     names = sorted({**ours, **given}, key=lambda name: list(sections).index(name.section))
     return [_one(name, sources, ours.get(name)) for name in names]

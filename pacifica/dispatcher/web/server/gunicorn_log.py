@@ -5,7 +5,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
 
-from ...config.file import find_sources
+from ...config.load import find_sources
 from ...config.parser import logging_settings
 from ...core.errors import ConfigError
 from ...logs.setup import dress

@@ -9,7 +9,7 @@ import click
 
 from ....client import BadToken
 from ....client.connection import Bearer
-from ....config.file import find_sources
+from ....config.load import find_sources
 from ....core import strict_json
 from ....core.errors import ConfigError
 from ...database_options import config_option

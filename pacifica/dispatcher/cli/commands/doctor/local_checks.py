@@ -4,8 +4,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ....config.file import find_sources
-from ....config.load import understand
+from ....config.load import find_sources
 from ....container import Container
 from ....core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ....core.redaction import mask_passwords
@@ -85,7 +84,7 @@ class Premises:
         began = time.monotonic()
         try:
             sources = find_sources(self._config)
-            settings = understand(sources)
+            settings = sources.settings()
         except ConfigError as error:
             count = len(error.faults)
             told = f"it has {count} fault{'s' * (count > 1)}: {'; '.join(map(str, error.faults))}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher.config.file import find, read
+from pacifica.dispatcher.config.load import find, read
 from pacifica.dispatcher.core.errors import ConfigError
 
 
