@@ -13,63 +13,12 @@ import pacifica.dispatcher
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+PROGRAMS = ROOT / "tests" / "programs"
 PACKAGE = Path(pacifica.dispatcher.__file__).parent
 NOT_HERE = {"pacifica.dispatcher.web.server.gthread"} if os.name == "nt" else set()
 """There is no gunicorn on Windows."""
 
-# Installed in a process of its own: an audit hook cannot be taken out again.
-WATCH = """
-import importlib, os, re, sys
 
-OURS = re.compile(r"DISPATCHER_|(BROKER|PEEWEE)_URL$")
-real = type(os.environ).__getitem__
-done = []
-
-
-def look(environ, name):
-    if OURS.match(name):
-        done.append(f"read of the environment: {name}")
-    return real(environ, name)
-
-
-def hear(event, arguments):
-    if (event, arguments[1:]) == ("socket.bind", (("::1", 0),)):
-        return  # urllib3 asks whether there is IPv6
-    if event in {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "sqlite3.connect"}:
-        done.append(f"{event} {arguments[1:]}")
-    elif event in {"subprocess.Popen", "os.fork", "os.system", "os.exec", "os.posix_spawn"}:
-        done.append(event)
-    elif event in {"os.mkdir", "os.remove", "os.rename", "shutil.copyfile"}:
-        done.append(f"{event} {arguments}")
-    elif event == "open":
-        name, mode, flags = str(arguments[0]), arguments[1], arguments[2]
-        writes = set(mode or "") & set("wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
-        if (writes and name != os.devnull) or name.endswith((".ini", ".conf", ".sqlite3")):
-            done.append(f"open {name} {mode}")
-
-
-type(os.environ).__getitem__ = look
-sys.dont_write_bytecode = True
-sys.addaudithook(hear)
-for module in sys.argv[1:]:
-    importlib.import_module(module)
-    if done:
-        sys.exit(f"importing {module} did: {'; '.join(done)}")
-"""
-
-# What gunicorn's master does before it forks its workers.
-MASTER = """
-import importlib, sys
-from gunicorn.config import Config
-from pacifica.dispatcher import gunicorn_conf
-
-for chosen in (gunicorn_conf.logger_class, gunicorn_conf.worker_class):
-    module, _, name = chosen.rpartition(".")
-    getattr(importlib.import_module(module), name)
-log = importlib.import_module(gunicorn_conf.logger_class.rpartition(".")[0]).Logger(Config())
-print(*sys.modules)
-log.error("in our form")
-"""
 OF_WORKERS = {
     *("amqp", "billiard", "celery", "cheroot", "cherrypy", "click", "kombu", "peewee", "playhouse"),
     *("prometheus_client", "requests", "rich"),
@@ -90,7 +39,7 @@ def module_names() -> list[str]:
 
 def watched_import(cwd: Path, *names: str) -> "subprocess.CompletedProcess[str]":
     """Import the modules in a process that tells what the first busy one of them did."""
-    command = [sys.executable, "-c", WATCH, *names]
+    command = [sys.executable, str(PROGRAMS / "watch_imports.py"), *names]
     return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False, timeout=60)
 
 
@@ -102,15 +51,7 @@ def test_importing_any_module_does_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_watch_sees_a_module_that_does_something(tmp_path: Path) -> None:
-    (tmp_path / "busy.py").write_text(
-        "import os, socket, sqlite3\n"
-        "os.environ.get('BROKER_URL'), 'DISPATCHER_CONFIG' in os.environ, os.getenv('PEEWEE_URL')\n"
-        "open('config.ini', 'w').close()\n"
-        "sqlite3.connect('x.db').close()\n"
-        "socket.socket().bind(('127.0.0.1', 0))\n",
-        encoding="utf-8",
-    )
-    told = watched_import(tmp_path, "busy")
+    told = watched_import(tmp_path, "busy_module")
     for deed in ("BROKER_URL", "DISPATCHER_CONFIG", "PEEWEE_URL", "open config.ini", "sqlite3.connect", "socket.bind"):
         assert deed in told.stderr
 
@@ -120,7 +61,12 @@ def test_gunicorns_master_imports_nothing_that_only_its_workers_need(tmp_path: P
         "[celery]\nworker_concurrency = 2\n[logging]\nformat = json\n", encoding="utf-8"
     )
     told = subprocess.run(
-        [sys.executable, "-c", MASTER], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True, timeout=60
+        [sys.executable, str(PROGRAMS / "gunicorn_master.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=60,
     )
     imported = set(told.stdout.split())
     assert not imported & OF_WORKERS

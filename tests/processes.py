@@ -173,6 +173,16 @@ class Processes:
         path.write_text(text, encoding="utf-8")
         return path
 
+    def add_module(self, path: Path) -> Path:
+        """Copy a Python file into the working directory, where every process can import it."""
+        return Path(shutil.copy(path, self.cwd))
+
+    def run_program(self, path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a copy of the Python file in the working directory; raises ``AssertionError`` when it fails."""
+        done = self.run(str(self.add_module(path)), *arguments)
+        assert done.returncode == 0, done.stderr
+        return done
+
     def start_web(self, *options: str, env: Mapping[str, str] | None = None) -> Running:
         """The embedded web server on a free port, ready to answer."""
         port = free_port()

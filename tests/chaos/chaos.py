@@ -41,31 +41,13 @@ busy_timeout = 10
 [celery]
 broker_url = {broker}
 [dispatcher]
-tasks = lab
+tasks = chaos_tasks
 lease_seconds = 2
 republish_seconds = 3
 relay_interval = 0.2
 max_attempts = 1000
 """
-LAB = '''
-"""What the clients ask for; every run of a body leaves a line."""
-import os
-import time
-
-from pacifica.dispatcher import task
-
-
-@task(name="work", bind=True, autoretry_for=(OSError,), default_retry_delay=0, retry_backoff=False, max_retries=100)
-def work(self, token: str, n: int, seconds: float = 0.0, failures: int = 0) -> int:
-    """Twice ``n``, after some time, and after some failures."""
-    runs = os.open("runs", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
-    os.write(runs, f"{token}\\n".encode())
-    os.close(runs)
-    time.sleep(seconds)
-    if self.request.retries < failures:
-        raise OSError(f"failure {self.request.retries}")
-    return 2 * n
-'''
+TASKS = Path(__file__).parent / "programs" / "chaos_tasks.py"
 CLIENTS = 4
 QUIET = 180.0
 """Seconds in which at least one more job must end, once nothing is killed any more, until all have."""
@@ -143,7 +125,7 @@ class Chaos:
 
     def _set_up(self) -> None:
         self.processes.write_config(CONFIG.format(database=self.database_url, broker=self.broker_url))
-        (self.processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
+        self.processes.add_module(TASKS)
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         web = ("-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
         worker = ("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-l", "warning", "-c", "2")

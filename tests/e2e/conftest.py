@@ -14,14 +14,14 @@ from pacifica.dispatcher.store.tokens import TokenStore
 
 from ..processes import Processes
 from .gate import Gate
-from .stack import LAB, Stack
+from .stack import TASKS, Stack
 
 Start = Callable[..., Stack]
 
 
 def start_stack(processes: Processes, server: str = "embedded", *, worker: bool = True) -> Stack:
     """A web server and a worker in the working directory of ``processes``."""
-    (processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
+    processes.add_module(TASKS)
     web = processes.start_gunicorn() if server == "gunicorn" else processes.start_web()
     if worker:
         processes.start_worker()

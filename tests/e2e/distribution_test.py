@@ -1,21 +1,13 @@
 """Tasks that an installed distribution brings, by the entry-point group ``pacifica.dispatcher.tasks``."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ..processes import Processes
 from .conftest import start_stack
-
-KIT = '''
-from pacifica.dispatcher import task
-
-
-@task(name="weigh")
-def weigh(sample: str, grams: float) -> str:
-    """What the scales say."""
-    return f"{sample}: {grams} g"
-'''
+from .stack import PROGRAMS
 
 
 @pytest.fixture
@@ -24,7 +16,7 @@ def site(tmp_path: Path) -> Path:
     site = tmp_path / "site"
     about = site / "lab_kit-1.0.dist-info"
     about.mkdir(parents=True)
-    (site / "lab_kit.py").write_text(KIT, encoding="utf-8")
+    shutil.copy(PROGRAMS / "lab_kit.py", site)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-kit\nVersion: 1.0\n", encoding="utf-8")
     (about / "entry_points.txt").write_text("[pacifica.dispatcher.tasks]\nkit = lab_kit\n", encoding="utf-8")
     return site
@@ -39,7 +31,7 @@ def processes_with(site: Path, tmp_path: Path) -> Processes:
 def test_the_tasks_of_an_installed_distribution_are_there_without_a_setting(site: Path, tmp_path: Path) -> None:
     with processes_with(site, tmp_path) as processes:
         stack = start_stack(processes)
-        assert stack.get("/tasks/weigh").json()["doc"] == "What the scales say."
+        assert stack.get("/tasks/weigh").json()["doc"] == "Return the weight as text."
         assert stack.ended(stack.dispatch("weigh", "S-17", 2.5))["result"] == "S-17: 2.5 g"
 
 

@@ -12,16 +12,7 @@ from pacifica.dispatcher.web.server.gthread import is_plain
 
 from ..eventually import eventually
 from ..processes import Processes
-
-HOOKS = """
-from pacifica.dispatcher.gunicorn_conf import *
-
-def pre_request(worker, req):
-    print("asked", req.method, req.path, flush=True)
-
-def post_request(worker, req, environ, resp):
-    print("answered", environ["PATH_INFO"], resp.status, flush=True)
-"""
+from .stack import PROGRAMS
 
 
 def lines(path: Path) -> list[str]:
@@ -44,8 +35,7 @@ def test_its_access_log_tells_of_each_request(own: Processes, tmp_path: Path) ->
 
 
 def test_its_hooks_are_called(own: Processes, tmp_path: Path) -> None:
-    (tmp_path / "hooks.py").write_text(HOOKS)
-    web = own.start_gunicorn("-c", str(tmp_path / "hooks.py"), workers=1)
+    web = own.start_gunicorn("-c", str(PROGRAMS / "gunicorn_hooks.py"), workers=1)
     assert requests.get(f"{web.url}/health/live", timeout=20).status_code == 200
     web.wait_until_it_says(r"asked GET /health/live\s")
     web.wait_until_it_says(r"answered /health/live 200 OK\s")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -9,87 +10,10 @@ import requests
 from ..eventually import eventually
 from ..processes import Processes, Running
 
+PROGRAMS = Path(__file__).parent / "programs"
+TASKS = PROGRAMS / "lab.py"
+"""The tasks of every stack, in a module that is named as the README names its own."""
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")
-
-LAB = '''
-"""Tasks of a laboratory that no other test has."""
-import os
-import signal
-import time
-
-from pacifica.dispatcher import progress, task
-
-
-@task
-def greet(name: str, *, loud: bool = False) -> str:
-    """A greeting."""
-    return f"Hello, {name.upper() if loud else name}!"
-
-
-@task(name="flaky", bind=True, autoretry_for=(OSError,), retry_backoff=False, default_retry_delay=0, max_retries=2)
-def flaky(self, good_at: int) -> int:
-    if self.request.retries < good_at:
-        raise OSError(f"not yet: {self.request.retries}")
-    return self.request.retries
-
-
-@task(name="shifted", bind=True)
-def shifted(self, n: int) -> int:
-    """Retries with other arguments than it was given."""
-    if n < 3:
-        raise self.retry(args=[n + 1], countdown=0)
-    return n
-
-
-@task(name="leave")
-def leave() -> None:
-    raise SystemExit(3)
-
-
-@task(name="hungry")
-def hungry() -> None:
-    raise MemoryError("all of it")
-
-
-@task(name="ignored")
-def ignored() -> None:
-    from celery.exceptions import Ignore
-    raise Ignore
-
-
-@task(name="die")
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@task(name="soft", soft_time_limit=1)
-def soft() -> None:
-    time.sleep(30)
-
-
-@task(name="hard", time_limit=1)
-def hard() -> None:
-    time.sleep(30)
-
-
-@task(name="unstorable")
-def unstorable(kind: str):
-    return {"nan": float("nan"), "object": object(), "digits": 10**5000, "large": "x" * 2_000_000}[kind]
-
-
-@task(name="echo")
-def echo(value):
-    return value
-
-
-@task(name="measure")
-def measure(samples: int) -> int:
-    """Says after each sample how far it is."""
-    for sample in range(samples):
-        progress(sample, samples, f"sample {sample}")
-    progress(samples, samples, "all measured")
-    return samples
-'''
 
 
 @dataclass

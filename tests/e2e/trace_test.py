@@ -3,23 +3,15 @@
 import pytest
 
 from ..processes import Processes
-from .stack import Stack
+from .stack import PROGRAMS, Stack
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-TASKS = """
-from pacifica.dispatcher import task
-
-
-@task(name="traced", bind=True)
-def traced(self):
-    return getattr(self.request, "traceparent", None)
-"""
 
 
 @pytest.fixture
 def stack(processes: Processes) -> Stack:
-    (processes.cwd / "traces.py").write_text(TASKS, encoding="utf-8")
-    processes.write_config("[dispatcher]\ntasks = traces\n")
+    processes.add_module(PROGRAMS / "trace_tasks.py")
+    processes.write_config("[dispatcher]\ntasks = trace_tasks\n")
     processes.env["BROKER_URL"] = "database://"
     web = processes.start_web()
     processes.start_worker()

@@ -1,10 +1,11 @@
 """What a worker makes of a task: success, failure, retry, time limits, and what would end the worker."""
 
+import json
 from typing import Any
 
 import pytest
 
-from .stack import Stack
+from .stack import PROGRAMS, Stack
 
 
 def test_a_task_that_retries_shows_each_attempt(stack: Stack) -> None:
@@ -54,39 +55,8 @@ def test_a_result_that_cannot_be_stored_is_a_failure(stack: Stack, kind: str, to
     assert told in job["error"]["message"]
 
 
-PYTHON = """
-import json
-from celery import chain, chord, group
-from pacifica.dispatcher.tasks import CELERY_APP as app
-
-app.registry
-add, mul, fail = (app.tasks[name] for name in ("add", "mul", "fail"))
-one = add.delay(2, 2)
-many = group(add.s(i, i) for i in range(3))()
-try:
-    fail.delay("seen").get(timeout=30)
-except RuntimeError as error:
-    seen = str(error)
-print(json.dumps({
-    "uuid": one.id,
-    "one": one.get(timeout=30),
-    "chain": chain(add.s(1, 2), mul.s(10))().get(timeout=30),
-    "group": many.get(timeout=30),
-    "chord": chord([add.s(1, 1), add.s(2, 2)], app.tasks["echo"].s())().get(timeout=30),
-    "later": add.apply_async((2, 3), countdown=1).get(timeout=30),
-    "seen": seen,
-    "called": add(1, 2),
-    "eager": add.apply((3, 4)).get(),
-}))
-"""
-
-
 def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:
-    import json
-
-    ran = stack.processes.run("-c", PYTHON)
-    assert ran.returncode == 0, ran.stderr
-    found: dict[str, Any] = json.loads(ran.stdout)
+    found: dict[str, Any] = json.loads(stack.processes.run_program(PROGRAMS / "canvas.py").stdout)
     assert stack.status(found.pop("uuid"))["result"] == 4
     assert found == {
         "one": 4,

@@ -15,7 +15,7 @@ from pacifica.dispatcher import orm
 from ..eventually import eventually
 from ..processes import Running
 from ..services import RABBITMQ
-from .bench import Bench, Make
+from .cluster import Cluster, MakeCluster
 from .invariants import unfinished
 
 BURST = int(os.environ.get("TEST_BURST", "1500"))
@@ -34,7 +34,7 @@ GROWTH = 8 * 1024
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 """glibc keeps for each thread what it once needed; which of ten threads takes a request would be seen, and no leak."""
 
-Note = Callable[[str, object], None]
+RecordFigure = Callable[[str, object], None]
 
 
 def memory(process: Running) -> int:
@@ -86,36 +86,38 @@ def dispatch_at_once(url: str, jobs: int) -> list[str]:
     return [job["uuid"] for job in answer.json()["jobs"]]
 
 
-def longest_wait(bench: Bench) -> float:
+def longest_wait(cluster: Cluster) -> float:
     """The most seconds between a job's acceptance and the broker's word that it has its message."""
     query = orm.Job.select(orm.Job.published - orm.Job.created).tuples()
-    return max(row[0] for row in bench.database.read(lambda db: list(query.execute(db)))) / 1_000_000
+    return max(row[0] for row in cluster.database.read(lambda db: list(query.execute(db)))) / 1_000_000
 
 
-def test_the_jobs_of_a_burst_are_sent_once_each_and_memory_stays_flat(make_bench: Make, note: Note) -> None:
+def test_the_jobs_of_a_burst_are_sent_once_each_and_memory_stays_flat(
+    make_cluster: MakeCluster, record_figure: RecordFigure
+) -> None:
     """Two bursts, one after the other: what stays in memory of each job would make the second one's peak higher.
 
     The relay sends one job at a time, so that it is at it for longer than a fresh job is its own.
     """
-    bench = make_bench(RABBITMQ, republish_seconds=600, lease_seconds=10, relay_batch=1)
-    web = bench.processes.start_web(env=ONE_HEAP)
-    worker = bench.worker(env=ONE_HEAP)
+    cluster = make_cluster(RABBITMQ, republish_seconds=600, lease_seconds=10, relay_batch=1)
+    web = cluster.processes.start_web(env=ONE_HEAP)
+    worker = cluster.worker(env=ONE_HEAP)
     uuids: list[str] = []
 
     def burst(jobs: int) -> dict[str, int]:
         with Peak([web, worker]).watched() as peak:
             uuids.extend(dispatch_at_once(web.url, jobs))
-            eventually(lambda: unfinished(bench.database, uuids) == 0, 240, "jobs do not end")
+            eventually(lambda: unfinished(cluster.database, uuids) == 0, 240, "jobs do not end")
         return peak.of
 
     burst(WARM)
     first, second, size = burst(BURST), burst(BURST), BURST
-    while longest_wait(bench) <= HAND_OVER and size < LIMIT:
+    while longest_wait(cluster) <= HAND_OVER and size < LIMIT:
         burst(size := min(2 * size, LIMIT))
-    note("longest wait for the relay, s", round(longest_wait(bench), 1))
+    record_figure("longest wait for the relay, s", round(longest_wait(cluster), 1))
     for name in first:
-        note(f"{name}, peaks in MB", f"{first[name] / 1024:.1f}, {second[name] / 1024:.1f}")
-    record = bench.once_final(uuids)
+        record_figure(f"{name}, peaks in MB", f"{first[name] / 1024:.1f}, {second[name] / 1024:.1f}")
+    record = cluster.check_final(uuids)
     more = {uuid: kinds for uuid in uuids if (kinds := record.history[uuid]) != ["PENDING", "STARTED", "SUCCESS"]}
     assert not more, f"{len(more)} of {len(uuids)} jobs were sent twice: {list(more.items())[:3]}"
     for name, peak in first.items():

@@ -8,26 +8,26 @@ import pytest
 from ..processes import Processes
 from ..services import POSTGRESQL, RABBITMQ, REDIS
 from . import servers
-from .bench import Bench, Make
+from .cluster import Cluster, MakeCluster
 from .servers import Server
 
 
 @pytest.fixture
-def make_bench(
+def make_cluster(
     processes: Processes, make_broker: Callable[[str], str], make_database: Callable[[str], str], queue_name: str
-) -> Iterator[Make]:
-    """Sets up a bench on a broker and a database of a kind, or at a URL of the test's own."""
-    made: list[Bench] = []
+) -> Iterator[MakeCluster]:
+    """Sets up a cluster on a broker and a database of a kind, or at a URL of the test's own."""
+    made: list[Cluster] = []
 
-    def make(broker: str = "database", database: str = "sqlite", **own: object) -> Bench:
+    def make(broker: str = "database", database: str = "sqlite", **own: object) -> Cluster:
         broker_url = broker if "://" in broker else make_broker(broker)
         database_url = database if "://" in database else make_database(database)
-        made.append(Bench.set_up(processes, database_url, broker_url, queue_name, **own))
+        made.append(Cluster.set_up(processes, database_url, broker_url, queue_name, **own))
         return made[0]
 
     yield make
-    for bench in made:
-        bench.close()
+    for cluster in made:
+        cluster.close()
     for process in processes.running:
         process.kill()  # What is tested has been seen; ending well takes seconds.
 
@@ -62,7 +62,7 @@ def own_database() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def note(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+def record_figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
     """Keeps a figure that was measured with the test's report; ``--junitxml`` shows it."""
     # pytest's own record_property warns about the newer form of that file, and a warning is an error here.
     return lambda name, value: request.node.user_properties.append((name, value))

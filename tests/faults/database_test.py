@@ -23,12 +23,12 @@ from ..e2e.stack import Stack
 from ..eventually import eventually
 from ..processes import BOUND_BY_MODES, Processes, Running, free_port
 from ..services import DATABASES, MYSQL, POSTGRESQL, REDIS, TABLE
-from .bench import LAB, Bench, Make
+from .cluster import TASKS, Cluster, MakeCluster
 from .invariants import assert_problem_quickly, check_record, unfinished
 from .servers import Server, cannot_be_tested
 
 OwnDatabase = Callable[..., Server]
-Note = Callable[[str, object], None]
+RecordFigure = Callable[[str, object], None]
 
 
 def try_to_dispatch(stack: Stack, task: str, *args: object) -> requests.Response:
@@ -48,16 +48,16 @@ def until_refused(stack: Stack, task: str, *args: object) -> tuple[requests.Resp
     return answers[-1], [str(answer.json()["uuid"]) for answer in answers[:-1]]
 
 
-def set_busy_timeout(bench: Bench, seconds: float) -> None:
+def set_busy_timeout(cluster: Cluster, seconds: float) -> None:
     """How long a write waits for another writer of an SQLite file."""
-    path = bench.processes.cwd / "config.ini"
+    path = cluster.processes.cwd / "config.ini"
     path.write_text(path.read_text().replace("[celery]", f"busy_timeout = {seconds}\n[celery]"))
 
 
 @contextmanager
-def locked(bench: Bench) -> Iterator[None]:
+def locked(cluster: Cluster) -> Iterator[None]:
     """Another program holds the lock of the SQLite file."""
-    path = bench.database_url.removeprefix("sqliteext:///")
+    path = cluster.database_url.removeprefix("sqliteext:///")
     with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -72,19 +72,19 @@ def pass_by(seconds: float) -> None:
 
 @pytest.mark.parametrize(("kind", "broker"), [(POSTGRESQL, REDIS), (POSTGRESQL, TABLE), (MYSQL, TABLE)])
 def test_a_database_that_is_restarted_and_killed_while_jobs_run_loses_and_doubles_none(
-    make_bench: Make,
+    make_cluster: MakeCluster,
     own_database: OwnDatabase,
     make_broker: Callable[[str], str],
     kind: str,
     broker: str,
-    note: Note,
+    record_figure: RecordFigure,
 ) -> None:
     server = own_database(kind)
-    bench = make_bench(make_broker(broker), server.url, lease_seconds=5, republish_seconds=5)
-    stack = Stack(bench.processes, bench.processes.start_web())
-    bench.worker()
+    cluster = make_cluster(make_broker(broker), server.url, lease_seconds=5, republish_seconds=5)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
+    cluster.worker()
     uuids = [stack.dispatch("nap", 0.03) for _ in range(100)]
-    eventually(lambda: unfinished(bench.database, uuids) <= 90, 40)
+    eventually(lambda: unfinished(cluster.database, uuids) <= 90, 40)
     server.stop()
     problem = assert_problem_quickly(answer := try_to_dispatch(stack, "nap", 0), 503)
     assert int(answer.headers["Retry-After"]) > 0
@@ -92,29 +92,31 @@ def test_a_database_that_is_restarted_and_killed_while_jobs_run_loses_and_double
     assert stack.get("/health/ready").status_code == 503
     server.start()
     uuids += [stack.dispatch("nap", 0.03) for _ in range(100)]
-    eventually(lambda: unfinished(bench.database, uuids) <= 120, 40)
-    left = unfinished(bench.database, uuids)
+    eventually(lambda: unfinished(cluster.database, uuids) <= 120, 40)
+    left = unfinished(cluster.database, uuids)
     server.kill()
     server.start()
     back = time.monotonic()
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
-    note(f"the last {left} jobs ended after s", round(time.monotonic() - back, 2))
-    record = bench.once_final(uuids)
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    record_figure(f"the last {left} jobs ended after s", round(time.monotonic() - back, 2))
+    record = cluster.check_final(uuids)
     assert {job.state for job in record.jobs.values()} == {"SUCCESS"}
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
 
-def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_too(make_bench: Make) -> None:
-    bench = make_bench(lease_seconds=3)
-    stack = Stack(bench.processes, bench.processes.start_web())
-    bench.worker()
+def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_too(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster(lease_seconds=3)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
+    cluster.worker()
     held = [stack.dispatch("hold", "held") for _ in range(2)]
-    bench.until_run("held", 2)
+    cluster.until_run("held", 2)
     with ThreadPoolExecutor(4) as clients:
-        with locked(bench):
+        with locked(cluster):
             begin = time.monotonic()
             answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(4)]
-            bench.let_go("held")
+            cluster.release("held")
             assert stack.status(held[0])["state"] == "STARTED"
             pass_by(5)
             assert not any(answer.done() for answer in answers)
@@ -124,61 +126,63 @@ def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_to
     assert time.monotonic() - begin < 12
     uuids = held + [answer.json()["uuid"] for answer in accepted]
     for uuid in uuids:
-        assert bench.ended(uuid, 30).state == "SUCCESS"
-    record = bench.once_final(uuids)
+        assert cluster.ended(uuid, 30).state == "SUCCESS"
+    record = cluster.check_final(uuids)
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
 
-def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_may_not_wait(make_bench: Make) -> None:
-    bench = make_bench(lease_seconds=3)
-    set_busy_timeout(bench, 0.5)
-    stack = Stack(bench.processes, bench.processes.start_web())
+def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_may_not_wait(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster(lease_seconds=3)
+    set_busy_timeout(cluster, 0.5)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
     before = stack.dispatch("double", 1)
-    with ThreadPoolExecutor(8) as clients, locked(bench):
+    with ThreadPoolExecutor(8) as clients, locked(cluster):
         answers = list(clients.map(lambda number: try_to_dispatch(stack, "double", number), range(8)))
         assert stack.status(before)["uuid"] == before
     for answer in answers:
         assert "locked" in str(assert_problem_quickly(answer, 503)["detail"])
         assert int(answer.headers["Retry-After"]) > 0
     after = stack.dispatch("double", 2)
-    bench.worker()
-    assert [bench.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
-    bench.once_final([before, after])
+    cluster.worker()
+    assert [cluster.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
+    cluster.check_final([before, after])
 
 
 @pytest.mark.parametrize("server", ["embedded", "gunicorn"])
 def test_dispatches_that_wait_for_a_locked_sqlite_file_keep_no_thread_from_others(
-    make_bench: Make, server: str
+    make_cluster: MakeCluster, server: str
 ) -> None:
-    bench = make_bench(lease_seconds=3)
-    processes = bench.processes
+    cluster = make_cluster(lease_seconds=3)
+    processes = cluster.processes
     stack = Stack(processes, processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web())
     before = stack.dispatch("double", 1)
     with ThreadPoolExecutor(40) as clients:
-        with locked(bench):
+        with locked(cluster):
             answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(40)]
             pass_by(1)
             assert not any(answer.done() for answer in answers), "a server has fewer threads than there are dispatches"
             assert stack.status(before)["uuid"] == before
             assert stack.get("/health/ready").status_code == 200
         uuids = [before, *(answer.result().json()["uuid"] for answer in answers)]
-    bench.worker()
+    cluster.worker()
     for uuid in uuids:
-        assert bench.ended(uuid, 30).state == "SUCCESS"
-    bench.once_final(uuids)
+        assert cluster.ended(uuid, 30).state == "SUCCESS"
+    cluster.check_final(uuids)
 
 
 @pytest.mark.parametrize("server", ["embedded", "gunicorn"])
 def test_a_server_that_stops_answers_the_dispatches_that_wait_for_a_locked_sqlite_file(
-    make_bench: Make, server: str
+    make_cluster: MakeCluster, server: str
 ) -> None:
-    bench = make_bench(lease_seconds=3)
-    processes = bench.processes
+    cluster = make_cluster(lease_seconds=3)
+    processes = cluster.processes
     web = processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web()
     stack = Stack(processes, web)
     stack.dispatch("double", 1)
     with ThreadPoolExecutor(3) as clients:
-        with locked(bench):
+        with locked(cluster):
             answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(3)]
             pass_by(0.5)
             web.send(signal.SIGTERM)
@@ -202,23 +206,23 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def test_a_read_only_sqlite_file_is_read_and_refuses_dispatches_until_it_can_be_written(
-    make_bench: Make, tmp_path: Path
+    make_cluster: MakeCluster, tmp_path: Path
 ) -> None:
     folder = tmp_path / "record"
     folder.mkdir()
-    bench = make_bench("database", f"sqliteext:///{folder}/db.sqlite3")
-    uuids = [bench.add("double", 1)]
-    bench.processes.through = BOUND_BY_MODES
+    cluster = make_cluster("database", f"sqliteext:///{folder}/db.sqlite3")
+    uuids = [cluster.add("double", 1)]
+    cluster.processes.through = BOUND_BY_MODES
     with read_only(folder):
-        stack = Stack(bench.processes, bench.processes.start_web())
+        stack = Stack(cluster.processes, cluster.processes.start_web())
         answer = try_to_dispatch(stack, "double", 2)
         assert "read-only" in str(assert_problem_quickly(answer, 503)["detail"])
         assert int(answer.headers["Retry-After"]) > 0
         assert stack.status(uuids[0])["state"] == "PENDING"
     uuids.append(eventually(lambda: again.json()["uuid"] if (again := try_to_dispatch(stack, "double", 2)).ok else ""))
-    bench.worker()
-    assert [bench.ended(uuid).result for uuid in uuids] == [2, 4]
-    check_record(bench.database_url, uuids)
+    cluster.worker()
+    assert [cluster.ended(uuid).result for uuid in uuids] == [2, 4]
+    check_record(cluster.database_url, uuids)
 
 
 @pytest.fixture
@@ -247,12 +251,14 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_a_full_disk_refuses_dispatches_and_loses_nothing_that_was_accepted(make_bench: Make, small_disk: Path) -> None:
-    bench = make_bench("database", f"sqliteext:///{small_disk}/db.sqlite3", lease_seconds=3)
-    stack = Stack(bench.processes, bench.processes.start_web())
-    bench.worker()
+def test_a_full_disk_refuses_dispatches_and_loses_nothing_that_was_accepted(
+    make_cluster: MakeCluster, small_disk: Path
+) -> None:
+    cluster = make_cluster("database", f"sqliteext:///{small_disk}/db.sqlite3", lease_seconds=3)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
+    cluster.worker()
     held = [stack.dispatch("hold", "held") for _ in range(2)]
-    bench.until_run("held", 2)
+    cluster.until_run("held", 2)
     uuids = held + [stack.dispatch("double", number) for number in range(20)]
     filler = fill(small_disk)
 
@@ -261,18 +267,18 @@ def test_a_full_disk_refuses_dispatches_and_loses_nothing_that_was_accepted(make
     assert "disk is full" in str(assert_problem_quickly(answer, 503)["detail"])
     assert int(answer.headers["Retry-After"]) > 0
     assert stack.status(held[0])["state"] == "STARTED"
-    bench.let_go("held")
+    cluster.release("held")
     pass_by(1)
     assert stack.get("/health/live").status_code == 200
     filler.unlink()
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs do not end")
     uuids.append(stack.dispatch("double", 1))
-    bench.ended(uuids[-1])
-    assert {job.state for job in bench.once_final(uuids).jobs.values()} == {"SUCCESS"}
-    assert len(bench.runs("held")) == 2
-    for process in bench.processes.running:
+    cluster.ended(uuids[-1])
+    assert {job.state for job in cluster.check_final(uuids).jobs.values()} == {"SUCCESS"}
+    assert len(cluster.runs("held")) == 2
+    for process in cluster.processes.running:
         process.kill()
-    bench.close()
+    cluster.close()
 
 
 def make_postgresql_read_only(server: Server, *, on: bool) -> None:
@@ -318,14 +324,14 @@ def url_of_plain_user(server: Server) -> str:
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
 def test_a_read_only_database_refuses_dispatches_and_loses_nothing_that_was_accepted(
-    make_bench: Make, own_database: OwnDatabase, kind: str
+    make_cluster: MakeCluster, own_database: OwnDatabase, kind: str
 ) -> None:
     server = own_database(kind)
-    bench = make_bench("database", url_of_plain_user(server), lease_seconds=3)
-    stack = Stack(bench.processes, bench.processes.start_web())
-    bench.worker()
+    cluster = make_cluster("database", url_of_plain_user(server), lease_seconds=3)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
+    cluster.worker()
     uuids = [stack.dispatch("hold", "held") for _ in range(2)]
-    bench.until_run("held", 2)
+    cluster.until_run("held", 2)
     uuids += [stack.dispatch("double", number) for number in range(20)]
     make_read_only(server, on=True)
     answer, accepted = until_refused(stack, "double", 1)
@@ -333,22 +339,22 @@ def test_a_read_only_database_refuses_dispatches_and_loses_nothing_that_was_acce
     assert "read-only" in str(assert_problem_quickly(answer, 503)["detail"])
     assert int(answer.headers["Retry-After"]) > 0
     assert stack.status(uuids[0])["state"] == "STARTED"
-    bench.let_go("held")
+    cluster.release("held")
     pass_by(1)
     make_read_only(server, on=False)
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs do not end")
     uuids.append(stack.dispatch("double", 1))
-    bench.ended(uuids[-1])
-    assert {job.state for job in bench.once_final(uuids).jobs.values()} == {"SUCCESS"}
-    assert len(bench.runs("held")) == 2
+    cluster.ended(uuids[-1])
+    assert {job.state for job in cluster.check_final(uuids).jobs.values()} == {"SUCCESS"}
+    assert len(cluster.runs("held")) == 2
 
 
 def configure(processes: Processes, database_url: str) -> None:
     """Settings and tasks, without looking at the database."""
-    (processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
+    processes.add_module(TASKS)
     processes.write_config(
         f"[database]\npeewee_url = {database_url}\nconnect_attempts = 300\nconnect_wait = 0.2\n"
-        "[celery]\nbroker_url = database://\n[dispatcher]\ntasks = lab\n"
+        "[celery]\nbroker_url = database://\n[dispatcher]\ntasks = {TASKS.stem}\n"
     )
 
 
@@ -445,14 +451,14 @@ def test_who_waits_for_a_silent_server_waits_for_no_other_one_who_does(
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
 @pytest.mark.parametrize("pool", ["", "+pool"])
 def test_a_database_that_says_nothing_any_more_is_given_up_in_time(
-    make_bench: Make, own_database: OwnDatabase, kind: str, pool: str
+    make_cluster: MakeCluster, own_database: OwnDatabase, kind: str, pool: str
 ) -> None:
     server = own_database(kind)
-    bench = make_bench("database", server.url.replace("://", f"{pool}://"), lease_seconds=3, answer_timeout=1)
-    stack = Stack(bench.processes, bench.processes.start_web())
-    bench.worker()
+    cluster = make_cluster("database", server.url.replace("://", f"{pool}://"), lease_seconds=3, answer_timeout=1)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
+    cluster.worker()
     held = stack.dispatch("hold", "held")
-    bench.until_run("held", 1)
+    cluster.until_run("held", 1)
     server.suspend()
     asked = ["/dispatch/double/1", f"/status/{held}", "/health/ready"]
     with ThreadPoolExecutor(len(asked)) as clients:
@@ -465,10 +471,10 @@ def test_a_database_that_says_nothing_any_more_is_given_up_in_time(
     for answer in answers[:2]:
         assert "did not answer in time" in answer.json()["detail"]
         assert int(answer.headers["Retry-After"]) > 0
-    bench.let_go("held")
+    cluster.release("held")
     uuids = [held, eventually(lambda: answer.text if (answer := stack.get("/dispatch/double/2")).ok else None, 20)]
     for uuid in uuids:
-        assert bench.ended(uuid, 40).state == "SUCCESS"
+        assert cluster.ended(uuid, 40).state == "SUCCESS"
     check_record(server.url, uuids)
 
 

@@ -11,7 +11,7 @@ from ..e2e.stack import Stack
 from ..eventually import eventually
 from ..processes import Running
 from ..services import POSTGRESQL, RABBITMQ, REDIS, server_url
-from .bench import LAB, Bench, Make
+from .cluster import PROGRAMS, TASKS, Cluster, MakeCluster
 from .invariants import unfinished
 
 PORTS = {RABBITMQ: 5672, REDIS: 6379, POSTGRESQL: 5432}
@@ -54,11 +54,13 @@ def shared(pids: list[int], kind: str) -> dict[str, list[int]]:
     return {inode: pids for inode, pids in holders.items() if len(pids) > 1}
 
 
-def test_gunicorn_that_preloads_the_application_shares_no_connection_and_doubles_nothing(make_bench: Make) -> None:
-    bench = make_bench(RABBITMQ, POSTGRESQL, republish_seconds=600)
-    web = bench.processes.start_gunicorn("--preload", workers=3)
-    stack = Stack(bench.processes, web)
-    bench.worker()
+def test_gunicorn_that_preloads_the_application_shares_no_connection_and_doubles_nothing(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster(RABBITMQ, POSTGRESQL, republish_seconds=600)
+    web = cluster.processes.start_gunicorn("--preload", workers=3)
+    stack = Stack(cluster.processes, web)
+    cluster.worker()
     uuids: list[str] = []
 
     def all_have_published() -> bool:
@@ -73,51 +75,27 @@ def test_gunicorn_that_preloads_the_application_shares_no_connection_and_doubles
     for kind in (RABBITMQ, POSTGRESQL):
         assert sockets(web.popen.pid, kind) == set(), "the process that forks is connected itself"
         assert shared([web.popen.pid, *workers], kind) == {}
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
-    record = bench.once_final(uuids)
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    record = cluster.check_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}
 
 
-EARLY = '''
-
-import gc
-
-from celery import signals
-from pacifica.dispatcher.tasks import CELERY_APP
-
-
-@signals.worker_init.connect
-def send_before_the_fork(**_):
-    """The main process has a connection for sending when its pool is made."""
-    double.delay(1)
-
-
-@task(name="spread")
-def spread(name: str, jobs: int) -> list[str]:
-    """Sends jobs from a child of the pool, when all children are at it."""
-    ran(name)
-    while not Path(f"{name}.go").exists():
-        time.sleep(0.01)
-    sent = [double.delay(number).id for number in range(jobs)]
-    gc.collect()  # What the child had from its parent, and has let go, is closed when Python comes by.
-    return sent
-'''
-
-
 @pytest.mark.parametrize("broker", [RABBITMQ, REDIS])
-def test_children_of_a_pool_share_no_broker_connection_with_their_parent(make_bench: Make, broker: str) -> None:
-    bench: Bench = make_bench(broker, republish_seconds=600)
-    (bench.processes.cwd / "lab.py").write_text(LAB + EARLY, encoding="utf-8")
-    worker = bench.worker(concurrency=3)
-    spreading = [bench.add("spread", "a", 40) for _ in range(3)]
-    bench.until_run("a", 3)
-    bench.let_go("a")
-    uuids = [uuid for one in spreading for uuid in bench.ended(one).result]
-    pids = [worker.popen.pid, *bench.runs("a")]
+def test_children_of_a_pool_share_no_broker_connection_with_their_parent(
+    make_cluster: MakeCluster, broker: str
+) -> None:
+    cluster: Cluster = make_cluster(broker, republish_seconds=600, tasks=f"{TASKS.stem}, early_publisher")
+    cluster.processes.add_module(PROGRAMS / "early_publisher.py")
+    worker = cluster.worker(concurrency=3)
+    spreading = [cluster.add("spread", "a", 40) for _ in range(3)]
+    cluster.until_run("a", 3)
+    cluster.release("a")
+    uuids = [uuid for one in spreading for uuid in cluster.ended(one).result]
+    pids = [worker.popen.pid, *cluster.runs("a")]
     assert len(set(pids)) == 4
     assert all(sockets(pid, broker) for pid in pids), "each has sent something"
     assert shared(pids, broker) == {}
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 40, "jobs do not end")
-    record = bench.once_final([*spreading, *uuids])
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs do not end")
+    record = cluster.check_final([*spreading, *uuids])
     assert len(uuids) == 120
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}

@@ -1,5 +1,6 @@
 """The machine under the service: a clock that jumps."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +10,10 @@ import requests
 
 from ..e2e.stack import Stack
 from ..eventually import eventually
-from .bench import Bench, Make
+from .cluster import PROGRAMS, Cluster, MakeCluster
 from .servers import cannot_be_tested
 
 HOUR = 3600
-
-SLEEP = """
-import select
-import time
-
-# libfaketime takes the moment at which a sleep is to end for one of the wall clock, also where it is not.
-time.sleep = lambda seconds: select.select([], [], [], seconds) and None
-"""
 
 
 @dataclass
@@ -56,45 +49,45 @@ def clock(tmp_path: Path) -> Iterator[Clock]:
     if not found:
         cannot_be_tested("no libfaketime: install the package faketime")
     (tmp_path / "clock").mkdir()
-    (tmp_path / "clock" / "sitecustomize.py").write_text(SLEEP)
+    shutil.copy(PROGRAMS / "sitecustomize.py", tmp_path / "clock")
     made = Clock(tmp_path / "clock" / "offset", str(found[0]))
     made.jump(0)
     return made
 
 
-def beats(bench: Bench) -> int:
+def beats(cluster: Cluster) -> int:
     """How often the workers have shown that they live."""
-    return sum(bench.workers.beats().values())
+    return sum(cluster.workers.beats().values())
 
 
 @pytest.mark.parametrize(
     ("jump", "broker"), [(HOUR, "rabbitmq"), (HOUR, "database"), (-HOUR, "redis"), (-HOUR, "database")]
 )
 def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
-    make_bench: Make, clock: Clock, jump: int, broker: str
+    make_cluster: MakeCluster, clock: Clock, jump: int, broker: str
 ) -> None:
-    bench = make_bench(broker, lease_seconds=3)
-    stack = Stack(bench.processes, bench.processes.start_web(env=clock.env))
-    bench.worker(env=clock.env)
+    cluster = make_cluster(broker, lease_seconds=3)
+    stack = Stack(cluster.processes, cluster.processes.start_web(env=clock.env))
+    cluster.worker(env=clock.env)
     held = [stack.dispatch("hold", "held") for _ in range(2)]
-    bench.until_run("held", 2)
+    cluster.until_run("held", 2)
     waiting = [stack.dispatch("double", number) for number in range(5)]
     soon = stack.dispatch("note", "soon", options={"countdown": HOUR - 1200})
     later = stack.dispatch("note", "later", options={"countdown": 2 * HOUR})
-    seen = beats(bench)
+    seen = beats(cluster)
     clock.jump(jump)
-    eventually(lambda: beats(bench) >= seen + 6, 30)
-    assert len(bench.runs("held")) == 2
+    eventually(lambda: beats(cluster) >= seen + 6, 30)
+    assert len(cluster.runs("held")) == 2
     after = [stack.dispatch("double", number) for number in range(5)]
     at_its_time = stack.dispatch("note", "at its time", options={"countdown": 2})
-    bench.let_go("held")
+    cluster.release("held")
     ended = [*held, *waiting, *after, at_its_time] + ([soon] if jump > 0 else [])
     for uuid in ended:
-        assert bench.ended(uuid).state == "SUCCESS"
-    record = bench.once_final(ended)
+        assert cluster.ended(uuid).state == "SUCCESS"
+    record = cluster.check_final(ended)
     assert {record.times_run(uuid) for uuid in ended} == {1}
-    assert len(bench.runs("held")) == 2
-    assert [bench.job(uuid).state for uuid in {soon, later} - set(ended)] == ["PENDING"] * (1 if jump > 0 else 2)
+    assert len(cluster.runs("held")) == 2
+    assert [cluster.job(uuid).state for uuid in {soon, later} - set(ended)] == ["PENDING"] * (1 if jump > 0 else 2)
     job = record.jobs[at_its_time]
     assert job.started is not None
     assert job.eta is not None
@@ -102,32 +95,34 @@ def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
 
 
 def test_jobs_that_wait_for_a_broker_are_sent_although_the_clock_went_back(
-    make_bench: Make, own_broker: Callable[[str], "object"], clock: Clock
+    make_cluster: MakeCluster, own_broker: Callable[[str], "object"], clock: Clock
 ) -> None:
     """Their time in the outbox is the wall clock's, and must not be an hour away."""
     server = own_broker("redis")
-    bench = make_bench(server.url)
-    stack = Stack(bench.processes, bench.processes.start_web(env=clock.env))
+    cluster = make_cluster(server.url)
+    stack = Stack(cluster.processes, cluster.processes.start_web(env=clock.env))
     server.stop()
     uuids = [stack.dispatch("double", number) for number in range(5)]
     eventually(lambda: stack.get("/health/ready").json()["broker"] != "ok", 20)
     clock.jump(-HOUR)
     uuids += [stack.dispatch("double", number) for number in range(5)]
     server.start()
-    bench.worker(env=clock.env)
+    cluster.worker(env=clock.env)
     for uuid in uuids:
-        assert bench.ended(uuid).state == "SUCCESS"
-    bench.once_final(uuids)
+        assert cluster.ended(uuid).state == "SUCCESS"
+    cluster.check_final(uuids)
 
 
-def test_what_a_process_left_before_the_clock_went_back_is_sent_by_the_next(make_bench: Make, clock: Clock) -> None:
-    bench = make_bench()
-    once = bench.processes.cwd / "once"
+def test_what_a_process_left_before_the_clock_went_back_is_sent_by_the_next(
+    make_cluster: MakeCluster, clock: Clock
+) -> None:
+    cluster = make_cluster()
+    once = cluster.processes.cwd / "once"
     once.touch()
     env = clock.env | {"DISPATCHER_FAILPOINTS": f"after-commit@{once}"}
-    web = bench.processes.start_web(env=env)
+    web = cluster.processes.start_web(env=env)
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{web.url}/dispatch/note/a", timeout=30)
     clock.jump(-HOUR)
-    bench.worker(env=clock.env)
-    eventually(lambda: bench.runs("a"), 20)
+    cluster.worker(env=clock.env)
+    eventually(lambda: cluster.runs("a"), 20)

@@ -8,7 +8,7 @@ from kombu.connection import Connection
 
 from ..eventually import eventually
 from ..services import RABBITMQ, REDIS
-from .bench import Make
+from .cluster import MakeCluster
 
 
 def spoil(url: str, queue: str) -> None:
@@ -24,16 +24,16 @@ def spoil(url: str, queue: str) -> None:
 
 @pytest.mark.parametrize("kind", [RABBITMQ, REDIS])
 def test_a_job_that_the_broker_refuses_keeps_no_other_one_waiting(
-    make_bench: Make, make_broker: object, queue_name: str, kind: str
+    make_cluster: MakeCluster, make_broker: object, queue_name: str, kind: str
 ) -> None:
     url = make_broker(kind)  # type: ignore[operator]
-    bench = make_bench(url)
+    cluster = make_cluster(url)
     spoilt = f"{queue_name}-spoilt"
     spoil(url, spoilt)
-    bench.worker("-P", "solo")
-    refused = [bench.add("double", number, queue=spoilt) for number in range(3)]
-    eventually(lambda: all("REFUSED" in bench.history(uuid) for uuid in refused), 20)
-    others = [bench.add("double", number) for number in range(20)]
-    assert [bench.ended(uuid, 20).state for uuid in others] == ["SUCCESS"] * 20
-    assert {bench.job(uuid).state for uuid in refused} == {"PENDING"}
-    bench.once_final(others)
+    cluster.worker("-P", "solo")
+    refused = [cluster.add("double", number, queue=spoilt) for number in range(3)]
+    eventually(lambda: all("REFUSED" in cluster.history(uuid) for uuid in refused), 20)
+    others = [cluster.add("double", number) for number in range(20)]
+    assert [cluster.ended(uuid, 20).state for uuid in others] == ["SUCCESS"] * 20
+    assert {cluster.job(uuid).state for uuid in refused} == {"PENDING"}
+    cluster.check_final(others)

@@ -14,33 +14,33 @@ from ..e2e.stack import Stack
 from ..eventually import eventually
 from ..processes import Running
 from ..services import DATABASES, SQLITE
-from .bench import Bench, Make
+from .cluster import Cluster, MakeCluster
 from .invariants import unfinished
 
 WAITING = 150
 """Jobs that lie in the outbox when the relays start."""
 
 
-def known(bench: Bench) -> list[str]:
+def known(cluster: Cluster) -> list[str]:
     """The UUIDs of all jobs that there are, also of those that nobody was told of."""
     query = orm.Job.select(orm.Job.uuid).order_by(orm.Job.created).tuples()
-    return [row[0] for row in bench.database.read(lambda db: list(query.execute(db)))]
+    return [row[0] for row in cluster.database.read(lambda db: list(query.execute(db)))]
 
 
-def in_queue(bench: Bench, url: str, queue: str) -> int:
+def in_queue(cluster: Cluster, url: str, queue: str) -> int:
     """How many messages wait."""
     if url == "database://":
         query = orm.Message.select().where(orm.Message.queue == queue)
-        return int(bench.database.read(query.count))
+        return int(cluster.database.read(query.count))
     with Connection(url, connect_timeout=5) as connection:
         return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
 
 
-def kill_web_at(bench: Bench, point: str) -> str:
+def kill_web_at(cluster: Cluster, point: str) -> str:
     """Dispatch to a web server that is killed at this point; the UUID of what it had accepted."""
-    once = bench.processes.cwd / "once"
+    once = cluster.processes.cwd / "once"
     once.touch()
-    web = bench.processes.start_web(env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
+    web = cluster.processes.start_web(env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
     try:
         answer = requests.get(f"{web.url}/dispatch/note/a", timeout=30)
     except requests.RequestException:
@@ -48,8 +48,8 @@ def kill_web_at(bench: Bench, point: str) -> str:
     else:
         assert (point, answer.status_code) == ("after-publish", 200)
     assert web.popen.wait(20) == -9
-    (uuid,) = known(bench)
-    assert bench.job(uuid).published is None
+    (uuid,) = known(cluster)
+    assert cluster.job(uuid).published is None
     return uuid
 
 
@@ -63,28 +63,28 @@ def kill_web_at(bench: Bench, point: str) -> str:
     ],
 )
 def test_what_a_killed_web_process_had_accepted_is_sent_by_the_next_and_runs_once(
-    make_bench: Make, make_broker: Callable[[str], str], queue_name: str, point: str, broker: str
+    make_cluster: MakeCluster, make_broker: Callable[[str], str], queue_name: str, point: str, broker: str
 ) -> None:
-    bench = make_bench(broker)
-    uuid = kill_web_at(bench, point)
-    bench.processes.start_web()
-    eventually(lambda: bench.job(uuid).published, 20)
-    assert in_queue(bench, make_broker(broker), queue_name) == (1 if point == "after-commit" else 2)
-    bench.worker()
-    assert bench.ended(uuid).result == "a"
+    cluster = make_cluster(broker)
+    uuid = kill_web_at(cluster, point)
+    cluster.processes.start_web()
+    eventually(lambda: cluster.job(uuid).published, 20)
+    assert in_queue(cluster, make_broker(broker), queue_name) == (1 if point == "after-commit" else 2)
+    cluster.worker()
+    assert cluster.ended(uuid).result == "a"
     if point == "after-publish":
-        eventually(lambda: "DROPPED" in bench.history(uuid))
-    record = bench.once_final([uuid])
-    assert (record.times_run(uuid), len(bench.runs("a"))) == (1, 1)
+        eventually(lambda: "DROPPED" in cluster.history(uuid))
+    record = cluster.check_final([uuid])
+    assert (record.times_run(uuid), len(cluster.runs("a"))) == (1, 1)
 
 
-def test_a_worker_sends_what_a_killed_web_process_had_accepted(make_bench: Make) -> None:
+def test_a_worker_sends_what_a_killed_web_process_had_accepted(make_cluster: MakeCluster) -> None:
     """Also while no web process is up at all."""
-    bench = make_bench()
-    uuid = kill_web_at(bench, "after-commit")
-    bench.worker()
-    assert bench.ended(uuid).result == "a"
-    assert bench.once_final([uuid]).times_run(uuid) == 1
+    cluster = make_cluster()
+    uuid = kill_web_at(cluster, "after-commit")
+    cluster.worker()
+    assert cluster.ended(uuid).result == "a"
+    assert cluster.check_final([uuid]).times_run(uuid) == 1
 
 
 def children(process: Running) -> list[int]:
@@ -106,32 +106,32 @@ def wake(web: Running) -> bool:
 
 @pytest.mark.parametrize(("broker", "database"), [("database", kind) for kind in DATABASES] + [("rabbitmq", SQLITE)])
 def test_relays_that_share_an_outbox_send_each_job_once(
-    make_bench: Make, make_broker: Callable[[str], str], queue_name: str, broker: str, database: str
+    make_cluster: MakeCluster, make_broker: Callable[[str], str], queue_name: str, broker: str, database: str
 ) -> None:
-    bench = make_bench(broker, database, republish_seconds=60, relay_batch=10)
-    web = bench.processes.start_gunicorn(workers=2)
+    cluster = make_cluster(broker, database, republish_seconds=60, relay_batch=10)
+    web = cluster.processes.start_gunicorn(workers=2)
     eventually(lambda: wake(web), 20)
     eta = now() + 2_000_000
-    uuids = [bench.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
+    uuids = [cluster.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
     assert len(children(web)) == 2
     unpublished = orm.Job.select().where(orm.Job.published.is_null())
-    eventually(lambda: bench.database.read(unpublished.count) == 0, 40)
-    assert in_queue(bench, make_broker(broker), queue_name) == WAITING
-    bench.worker()
+    eventually(lambda: cluster.database.read(unpublished.count) == 0, 40)
+    assert in_queue(cluster, make_broker(broker), queue_name) == WAITING
+    cluster.worker()
     eta = now()
-    uuids += [bench.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
-    record = bench.once_final(uuids)
+    uuids += [cluster.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    record = cluster.check_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}
 
 
 @pytest.mark.parametrize("broker", ["redis", "database"])
-def test_relays_that_share_an_outbox_with_http_send_each_job_once(make_bench: Make, broker: str) -> None:
-    bench = make_bench(broker, republish_seconds=60)
-    web = bench.processes.start_gunicorn(workers=2)
-    bench.worker()
-    stack = Stack(bench.processes, web)
+def test_relays_that_share_an_outbox_with_http_send_each_job_once(make_cluster: MakeCluster, broker: str) -> None:
+    cluster = make_cluster(broker, republish_seconds=60)
+    web = cluster.processes.start_gunicorn(workers=2)
+    cluster.worker()
+    stack = Stack(cluster.processes, web)
     uuids = [stack.dispatch("double", number) for number in range(WAITING)]
-    eventually(lambda: unfinished(bench.database, uuids) == 0, 60, "jobs do not end")
-    record = bench.once_final(uuids)
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    record = cluster.check_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}

@@ -12,19 +12,21 @@ from pacifica.dispatcher.core.job import now
 from ..e2e.stack import Stack
 from ..eventually import eventually
 from ..services import BROKERS, REDIS
-from .bench import Bench, Make
+from .cluster import Cluster, MakeCluster
 
 
-def connect(bench: Bench, broker_url: str) -> Connection:
-    """A connection of the test's own to the bench's broker."""
-    options = {"peewee_url": bench.database_url} if broker_url == "database://" else {}
+def connect(cluster: Cluster, broker_url: str) -> Connection:
+    """A connection of the test's own to the cluster's broker."""
+    options = {"peewee_url": cluster.database_url} if broker_url == "database://" else {}
     return Connection(broker_url, connect_timeout=5, transport_options=options)
 
 
 @pytest.mark.parametrize("broker", BROKERS)
-def test_what_is_scheduled_or_expires_survives_that_every_process_is_killed(make_bench: Make, broker: str) -> None:
-    bench = make_bench(broker)
-    stack = Stack(bench.processes, bench.processes.start_web())
+def test_what_is_scheduled_or_expires_survives_that_every_process_is_killed(
+    make_cluster: MakeCluster, broker: str
+) -> None:
+    cluster = make_cluster(broker)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
     eta = datetime.now(UTC) + timedelta(seconds=3)
     scheduled = {
         stack.dispatch("note", "countdown", options={"countdown": 3}): "countdown",
@@ -36,32 +38,32 @@ def test_what_is_scheduled_or_expires_survives_that_every_process_is_killed(make
     ]
     in_time = stack.dispatch("note", "in time", options={"countdown": 3, "expires": 600})
     stack.web.kill()
-    assert all(bench.job(uuid).published is None for uuid in [*scheduled, in_time])
-    eventually(lambda: now() > max(bench.job(uuid).expires or 0 for uuid in too_late))
-    bench.worker().kill()
-    bench.worker()
+    assert all(cluster.job(uuid).published is None for uuid in [*scheduled, in_time])
+    eventually(lambda: now() > max(cluster.job(uuid).expires or 0 for uuid in too_late))
+    cluster.worker().kill()
+    cluster.worker()
     for uuid, name in scheduled.items():
-        job = bench.ended(uuid)
+        job = cluster.ended(uuid)
         assert job.eta is not None
         assert job.started is not None
-        assert (job.state, job.attempt, bench.runs(name)[1:]) == ("SUCCESS", 1, [])
+        assert (job.state, job.attempt, cluster.runs(name)[1:]) == ("SUCCESS", 1, [])
         # A worker may be faster than the relay's note that it has sent the job.
         assert job.eta <= min(job.started, job.published or job.started)
-    assert bench.ended(in_time).state == "SUCCESS"
+    assert cluster.ended(in_time).state == "SUCCESS"
     for uuid in too_late:
-        error = bench.ended(uuid).error
+        error = cluster.ended(uuid).error
         assert error is not None
-        assert (bench.job(uuid).state, error.message) == ("REVOKED", "expired")
-    assert bench.runs("expired") == []
-    bench.once_final([*scheduled, *too_late, in_time])
+        assert (cluster.job(uuid).state, error.message) == ("REVOKED", "expired")
+    assert cluster.runs("expired") == []
+    cluster.check_final([*scheduled, *too_late, in_time])
 
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_queue_and_priority_reach_the_broker(
-    make_bench: Make, make_broker: Callable[[str], str], queue_name: str, broker: str
+    make_cluster: MakeCluster, make_broker: Callable[[str], str], queue_name: str, broker: str
 ) -> None:
-    bench = make_bench(broker, republish_seconds=600)
-    stack = Stack(bench.processes, bench.processes.start_web())
+    cluster = make_cluster(broker, republish_seconds=600)
+    stack = Stack(cluster.processes, cluster.processes.start_web())
     apart = f"{queue_name}-apart"
     asked = {
         stack.dispatch("note", "b", options={"queue": apart, "priority": 3}): (apart, 3),
@@ -69,9 +71,9 @@ def test_queue_and_priority_reach_the_broker(
         stack.dispatch("note", "c", options={"priority": 6}): (queue_name, 6),
         stack.dispatch("note", "d"): (queue_name, 0),
     }
-    eventually(lambda: all(bench.job(uuid).published for uuid in asked))
+    eventually(lambda: all(cluster.job(uuid).published for uuid in asked))
     found = {}
-    with connect(bench, make_broker(broker)) as connection, connection.channel() as channel:
+    with connect(cluster, make_broker(broker)) as connection, connection.channel() as channel:
         for queue in (apart, queue_name):
             while (message := channel.basic_get(queue, no_ack=True)) is not None:
                 found[message.headers["id"]] = (queue, message.properties.get("priority") or 0)

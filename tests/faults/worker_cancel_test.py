@@ -15,7 +15,7 @@ from pacifica.dispatcher.store.outbox import Outbox
 
 from ..eventually import eventually
 from ..store.conftest import a_waiting
-from .bench import Make
+from .cluster import MakeCluster
 
 
 def delete(url: str, uuid: str) -> tuple[int, str]:
@@ -24,73 +24,73 @@ def delete(url: str, uuid: str) -> tuple[int, str]:
     return answer.status_code, str(answer.json()["state"])
 
 
-def test_a_job_cancelled_while_no_worker_is_up_is_never_run(make_bench: Make) -> None:
-    bench = make_bench()
-    web = bench.processes.start_web()
-    uuid = bench.add("note", "a")
-    eventually(lambda: bench.job(uuid).published)
-    later = bench.add("note", "b", due=now() + 1_500_000, eta=now() + 1_500_000)
+def test_a_job_cancelled_while_no_worker_is_up_is_never_run(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    web = cluster.processes.start_web()
+    uuid = cluster.add("note", "a")
+    eventually(lambda: cluster.job(uuid).published)
+    later = cluster.add("note", "b", due=now() + 1_500_000, eta=now() + 1_500_000)
     assert [delete(web.url, one) for one in (uuid, later)] == [(200, "REVOKED")] * 2
-    bench.worker()
-    eventually(lambda: "DROPPED" in bench.history(uuid))
-    assert bench.ended(bench.add("note", "c", due=now() + 1_500_000)).result == "c"
-    assert (bench.runs("a"), bench.runs("b"), bench.history(later)) == ([], [], ["PENDING", "REVOKED"])
+    cluster.worker()
+    eventually(lambda: "DROPPED" in cluster.history(uuid))
+    assert cluster.ended(cluster.add("note", "c", due=now() + 1_500_000)).result == "c"
+    assert (cluster.runs("a"), cluster.runs("b"), cluster.history(later)) == ([], [], ["PENDING", "REVOKED"])
     assert delete(web.url, uuid) == (409, "REVOKED")
-    bench.once_final([uuid, later])
+    cluster.check_final([uuid, later])
 
 
 @pytest.mark.parametrize("broker", ["rabbitmq", "redis", "database"])
-def test_a_running_job_that_is_cancelled_is_stopped(make_bench: Make, broker: str) -> None:
-    bench = make_bench(broker, lease_seconds=3)
-    worker = bench.worker()
-    uuids = [bench.add("hold", "a") for _ in range(2)]
-    bench.until_run("a", 2)
-    assert [bench.jobs.ask_to_cancel(uuid, at=now()) for uuid in uuids] == [True, True]
-    assert [bench.ended(uuid).state for uuid in uuids] == ["REVOKED"] * 2
-    assert [bench.history(uuid) for uuid in uuids] == [["PENDING", "STARTED", "CANCEL", "REVOKED"]] * 2
-    eventually(lambda: len(bench.runs("a-left")) == 2, message="the bodies could not tidy up")
-    assert bench.ended(bench.add("note", "n")).result == "n"
+def test_a_running_job_that_is_cancelled_is_stopped(make_cluster: MakeCluster, broker: str) -> None:
+    cluster = make_cluster(broker, lease_seconds=3)
+    worker = cluster.worker()
+    uuids = [cluster.add("hold", "a") for _ in range(2)]
+    cluster.until_run("a", 2)
+    assert [cluster.jobs.ask_to_cancel(uuid, at=now()) for uuid in uuids] == [True, True]
+    assert [cluster.ended(uuid).state for uuid in uuids] == ["REVOKED"] * 2
+    assert [cluster.history(uuid) for uuid in uuids] == [["PENDING", "STARTED", "CANCEL", "REVOKED"]] * 2
+    eventually(lambda: len(cluster.runs("a-left")) == 2, message="the bodies could not tidy up")
+    assert cluster.ended(cluster.add("note", "n")).result == "n"
     assert worker.popen.poll() is None
-    bench.once_final(uuids)
+    cluster.check_final(uuids)
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_where_nothing_can_be_stopped_the_outcome_is_what_happened(make_bench: Make, pool: str) -> None:
-    bench = make_bench()
-    bench.worker("-P", pool, concurrency=1)
-    uuid = bench.add("hold", "a")
-    bench.until_run("a")
-    assert bench.jobs.ask_to_cancel(uuid, at=now())
-    (holder, beat), *_ = bench.workers.beats().items()
-    eventually(lambda: bench.workers.beats()[holder] > beat + 3)
-    bench.let_go("a")
-    assert (bench.ended(uuid).state, bench.job(uuid).attempt) == ("SUCCESS", 1)
-    assert bench.ended(bench.add("note", "n")).result == "n"
-    bench.once_final([uuid])
+def test_where_nothing_can_be_stopped_the_outcome_is_what_happened(make_cluster: MakeCluster, pool: str) -> None:
+    cluster = make_cluster()
+    cluster.worker("-P", pool, concurrency=1)
+    uuid = cluster.add("hold", "a")
+    cluster.until_run("a")
+    assert cluster.jobs.ask_to_cancel(uuid, at=now())
+    (holder, beat), *_ = cluster.workers.beats().items()
+    eventually(lambda: cluster.workers.beats()[holder] > beat + 3)
+    cluster.release("a")
+    assert (cluster.ended(uuid).state, cluster.job(uuid).attempt) == ("SUCCESS", 1)
+    assert cluster.ended(cluster.add("note", "n")).result == "n"
+    cluster.check_final([uuid])
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_a_cancelled_job_that_asks_to_be_run_again_is_revoked(make_bench: Make, pool: str) -> None:
-    bench = make_bench()
-    bench.worker("-P", pool, concurrency=1)
-    uuid = bench.add("insist", "a")
-    bench.until_run("a")
-    assert bench.jobs.ask_to_cancel(uuid, at=now())
-    bench.let_go("a")
-    assert (bench.ended(uuid).state, len(bench.runs("a"))) == ("REVOKED", 1)
-    bench.once_final([uuid])
+def test_a_cancelled_job_that_asks_to_be_run_again_is_revoked(make_cluster: MakeCluster, pool: str) -> None:
+    cluster = make_cluster()
+    cluster.worker("-P", pool, concurrency=1)
+    uuid = cluster.add("insist", "a")
+    cluster.until_run("a")
+    assert cluster.jobs.ask_to_cancel(uuid, at=now())
+    cluster.release("a")
+    assert (cluster.ended(uuid).state, len(cluster.runs("a"))) == ("REVOKED", 1)
+    cluster.check_final([uuid])
 
 
-def test_a_cancelled_job_whose_worker_died_is_revoked(make_bench: Make) -> None:
-    bench = make_bench(lease_seconds=1.5)
-    first = bench.worker("-P", "threads")
-    uuid = bench.add("hold", "a")
-    bench.until_run("a")
-    assert bench.jobs.ask_to_cancel(uuid, at=now())
+def test_a_cancelled_job_whose_worker_died_is_revoked(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(lease_seconds=1.5)
+    first = cluster.worker("-P", "threads")
+    uuid = cluster.add("hold", "a")
+    cluster.until_run("a")
+    assert cluster.jobs.ask_to_cancel(uuid, at=now())
     first.kill()
-    bench.worker()
-    assert (bench.ended(uuid).state, len(bench.runs("a"))) == ("REVOKED", 1)
-    bench.once_final([uuid])
+    cluster.worker()
+    assert (cluster.ended(uuid).state, len(cluster.runs("a"))) == ("REVOKED", 1)
+    cluster.check_final([uuid])
 
 
 class Hasty(JobStore):
@@ -107,11 +107,11 @@ class Hasty(JobStore):
         return asked
 
 
-def test_who_cancels_a_job_that_ends_at_that_moment_is_told_how_it_ended(make_bench: Make) -> None:
-    bench = make_bench()
-    jobs = Hasty(bench.database)
-    service = Service(Registry([]), jobs, Outbox(bench.database), a_waiting(bench.database), max_attempts=3)
-    uuids = [bench.add("note", "a") for _ in range(2)]
+def test_who_cancels_a_job_that_ends_at_that_moment_is_told_how_it_ended(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    jobs = Hasty(cluster.database)
+    service = Service(Registry([]), jobs, Outbox(cluster.database), a_waiting(cluster.database), max_attempts=3)
+    uuids = [cluster.add("note", "a") for _ in range(2)]
     for uuid in uuids:
         jobs.claim(uuid, token="t", worker="w", holder="h", retries=0, at=now())
     with pytest.raises(AlreadyFinal) as told:
@@ -127,10 +127,10 @@ RACES = 200
 
 
 @pytest.mark.parametrize(("broker", "database"), [("redis", "postgresql"), ("database", "sqlite")])
-def test_cancel_and_finish_at_the_same_moment_agree(make_bench: Make, broker: str, database: str) -> None:
-    bench = make_bench(broker, database, lease_seconds=0.9, relay_interval=0.02)
-    web = bench.processes.start_web()
-    bench.worker(concurrency=2)
+def test_cancel_and_finish_at_the_same_moment_agree(make_cluster: MakeCluster, broker: str, database: str) -> None:
+    cluster = make_cluster(broker, database, lease_seconds=0.9, relay_interval=0.02)
+    web = cluster.processes.start_web()
+    cluster.worker(concurrency=2)
     chance = random.Random(23)
     answers: dict[str, tuple[int, str]] = {}
     args_of: dict[str, list[str | float]] = {}
@@ -140,25 +140,25 @@ def test_cancel_and_finish_at_the_same_moment_agree(make_bench: Make, broker: st
         uuid = requests.post(f"{web.url}/dispatch/{task}", json={"args": args}, timeout=30).json()["uuid"]
         moment = chance.choice(["at once", "started", "started", "published"])
         if moment == "started":
-            eventually(lambda uuid=uuid: "STARTED" in bench.history(uuid))
+            eventually(lambda uuid=uuid: "STARTED" in cluster.history(uuid))
         elif moment == "published":
-            eventually(lambda uuid=uuid: bench.job(uuid).published)
+            eventually(lambda uuid=uuid: cluster.job(uuid).published)
         args_of[uuid] = args
         answers[uuid] = delete(web.url, uuid)
     met = Counter()
     for uuid, (status, state) in answers.items():
-        job = bench.ended(uuid)
+        job = cluster.ended(uuid)
         met[status, job.state.value] += 1
         if status == 200:
-            assert (state, job.state) == ("REVOKED", "REVOKED"), (uuid, bench.history(uuid))
+            assert (state, job.state) == ("REVOKED", "REVOKED"), (uuid, cluster.history(uuid))
         elif status == 409:
-            assert (state, job.state) == ("SUCCESS", "SUCCESS"), (uuid, bench.history(uuid))
+            assert (state, job.state) == ("SUCCESS", "SUCCESS"), (uuid, cluster.history(uuid))
         else:
             # It was asked to stop: it was stopped, or its body was through before anybody could.
-            assert (status, state) == (202, "STARTED"), (uuid, state, bench.history(uuid))
-            moves = [kind for kind in bench.history(uuid) if kind not in {"LATE", "DROPPED"}]
+            assert (status, state) == (202, "STARTED"), (uuid, state, cluster.history(uuid))
+            moves = [kind for kind in cluster.history(uuid) if kind not in {"LATE", "DROPPED"}]
             assert moves == ["PENDING", "STARTED", "CANCEL", job.state]
             assert job.state in {"REVOKED", "SUCCESS"}
             assert job.result == (args_of[uuid][0] if job.state == "SUCCESS" else None)
-    bench.once_final(answers)
+    cluster.check_final(answers)
     assert {status for status, _ in met} == {200, 202, 409}, met

@@ -3,85 +3,85 @@
 import pytest
 
 from ..services import BROKERS
-from .bench import Make
+from .cluster import MakeCluster
 
 DEADLY = ["kill", "segfault", "os._exit", "os._exit 0"]
 RAISED = {"sys.exit": "SystemExit", "memory": "MemoryError", "interrupt": "KeyboardInterrupt"}
 
 
 @pytest.mark.parametrize("broker", BROKERS)
-def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_bench: Make, broker: str) -> None:
-    bench = make_bench(broker, lease_seconds=20)
-    worker = bench.worker(concurrency=4)  # A worker notices the children that died once a second.
-    deadly = {how: bench.add("poison", how) for how in DEADLY}
-    raised = {how: bench.add("poison", how) for how in RAISED}
-    others = [bench.add("note", f"n{number}") for number in range(30)]
-    assert [bench.ended(uuid, 30).state for uuid in others] == ["SUCCESS"] * 30
+def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_cluster: MakeCluster, broker: str) -> None:
+    cluster = make_cluster(broker, lease_seconds=20)
+    worker = cluster.worker(concurrency=4)  # A worker notices the children that died once a second.
+    deadly = {how: cluster.add("poison", how) for how in DEADLY}
+    raised = {how: cluster.add("poison", how) for how in RAISED}
+    others = [cluster.add("note", f"n{number}") for number in range(30)]
+    assert [cluster.ended(uuid, 30).state for uuid in others] == ["SUCCESS"] * 30
     for how, uuid in deadly.items():
-        job = bench.ended(uuid, 30)
+        job = cluster.ended(uuid, 30)
         assert job.error is not None
         assert (how, job.state, job.error.type, job.attempt) == (how, "FAILURE", "WorkerLostError", 3)
-        assert len(bench.runs(how)) == 3
+        assert len(cluster.runs(how)) == 3
     for how, uuid in raised.items():
-        job = bench.ended(uuid)
+        job = cluster.ended(uuid)
         assert job.error is not None
         assert (how, job.state, job.error.type, job.attempt) == (how, "FAILURE", RAISED[how], 1)
     assert worker.popen.poll() is None
-    assert bench.ended(bench.add("note", "last")).result == "last"
-    bench.once_final([*deadly.values(), *raised.values(), *others])
+    assert cluster.ended(cluster.add("note", "last")).result == "last"
+    cluster.check_final([*deadly.values(), *raised.values(), *others])
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_what_leaves_a_body_in_a_pool_of_one_process_is_a_failure(make_bench: Make, pool: str) -> None:
-    bench = make_bench()
-    worker = bench.worker("-P", pool, concurrency=1)
-    uuids = [bench.add("poison", how) for how in RAISED]
-    errors = [bench.ended(uuid).error for uuid in uuids]
+def test_what_leaves_a_body_in_a_pool_of_one_process_is_a_failure(make_cluster: MakeCluster, pool: str) -> None:
+    cluster = make_cluster()
+    worker = cluster.worker("-P", pool, concurrency=1)
+    uuids = [cluster.add("poison", how) for how in RAISED]
+    errors = [cluster.ended(uuid).error for uuid in uuids]
     assert [error.type for error in errors if error is not None] == list(RAISED.values())
-    assert bench.ended(bench.add("note", "last")).result == "last"
+    assert cluster.ended(cluster.add("note", "last")).result == "last"
     assert worker.popen.poll() is None
-    bench.once_final(uuids)
+    cluster.check_final(uuids)
 
 
-def test_a_pool_of_one_process_that_is_killed_by_its_job_leaves_it_to_the_next(make_bench: Make) -> None:
+def test_a_pool_of_one_process_that_is_killed_by_its_job_leaves_it_to_the_next(make_cluster: MakeCluster) -> None:
     """Poison ends such a worker each time; whatever starts it again has peace after ``max_attempts``."""
-    bench = make_bench()
-    uuid = bench.add("poison", "kill", max_attempts=2)
+    cluster = make_cluster()
+    uuid = cluster.add("poison", "kill", max_attempts=2)
     for _ in range(2):
-        bench.worker("-P", "threads", concurrency=1).popen.wait(15)
-    bench.worker("-P", "threads", concurrency=1)
-    job = bench.ended(uuid)
+        cluster.worker("-P", "threads", concurrency=1).popen.wait(15)
+    cluster.worker("-P", "threads", concurrency=1)
+    job = cluster.ended(uuid)
     assert job.error is not None
-    assert (job.state, job.error.type, len(bench.runs("kill"))) == ("FAILURE", "WorkerLostError", 2)
-    bench.once_final([uuid])
+    assert (job.state, job.error.type, len(cluster.runs("kill"))) == ("FAILURE", "WorkerLostError", 2)
+    cluster.check_final([uuid])
 
 
-def test_time_limits_end_a_job_softly_or_hard(make_bench: Make) -> None:
-    bench = make_bench(lease_seconds=20)
-    bench.worker()
-    uuids = {task: bench.add(task, task) for task in ("soft", "hard", "tidy")}
+def test_time_limits_end_a_job_softly_or_hard(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(lease_seconds=20)
+    cluster.worker()
+    uuids = {task: cluster.add(task, task) for task in ("soft", "hard", "tidy")}
     expected = {
         "soft": ("FAILURE", "SoftTimeLimitExceeded", None),
         "hard": ("FAILURE", "TimeLimitExceeded", None),
         "tidy": ("SUCCESS", None, "tidy"),
     }
     for task, uuid in uuids.items():
-        job = bench.ended(uuid)
+        job = cluster.ended(uuid)
         assert (job.state, job.error and job.error.type, job.result) == expected[task]
         assert job.attempt == 1
-    assert bench.ended(bench.add("note", "last")).result == "last"
-    bench.once_final(uuids.values())
+    assert cluster.ended(cluster.add("note", "last")).result == "last"
+    cluster.check_final(uuids.values())
 
 
-def test_a_retry_with_backoff_survives_its_worker(make_bench: Make) -> None:
-    bench = make_bench()
-    first = bench.worker()
-    uuid = bench.add("backoff", "a", 2)
-    bench.until_run("a", 2)
+def test_a_retry_with_backoff_survives_its_worker(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    first = cluster.worker()
+    uuid = cluster.add("backoff", "a", 2)
+    cluster.until_run("a", 2)
     first.kill()
-    bench.let_go("a")
-    bench.worker()
-    job = bench.ended(uuid)
+    cluster.release("a")
+    cluster.worker()
+    job = cluster.ended(uuid)
     assert (job.state, job.result, job.retries) == ("SUCCESS", 2, 2)
-    assert bench.history(uuid).count("RETRY") == 2
-    bench.once_final([uuid])
+    assert cluster.history(uuid).count("RETRY") == 2
+    cluster.check_final([uuid])

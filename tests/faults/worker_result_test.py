@@ -10,29 +10,29 @@ import pytest
 import requests
 
 from ..eventually import eventually
-from .bench import Bench, Make
+from .cluster import Cluster, MakeCluster
 
 UNSTORABLE = ["odd", "loop", "deep", "generator", "lambda", "bytes", "keys", "inf", "exception"]
 
 
-def test_a_result_that_no_record_can_hold_is_a_failure_with_a_reason(make_bench: Make) -> None:
-    bench = make_bench(result_limit=1000)
-    worker = bench.worker()
-    uuids = {what: bench.add("returns", what) for what in UNSTORABLE}
+def test_a_result_that_no_record_can_hold_is_a_failure_with_a_reason(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(result_limit=1000)
+    worker = cluster.worker()
+    uuids = {what: cluster.add("returns", what) for what in UNSTORABLE}
     for what, uuid in uuids.items():
-        job = bench.ended(uuid)
+        job = cluster.ended(uuid)
         if job.state == "SUCCESS":  # Pydantic makes JSON of some of them.
             assert what in {"generator", "bytes", "keys"}, (what, job.result)
             continue
         assert job.error is not None
         assert (what, job.state, job.error.type, job.attempt) == (what, "FAILURE", "BadResult", 1)
         assert job.error.message
-    assert bench.ended(bench.add("echo", "x" * 998)).result == "x" * 998
-    large = bench.ended(bench.add("echo", "x" * 999))
+    assert cluster.ended(cluster.add("echo", "x" * 998)).result == "x" * 998
+    large = cluster.ended(cluster.add("echo", "x" * 999))
     assert large.error is not None
     assert "1000 are allowed" in large.error.message
     assert worker.popen.poll() is None
-    bench.once_final([*uuids.values(), large.uuid])
+    cluster.check_final([*uuids.values(), large.uuid])
 
 
 RAISED = {
@@ -52,79 +52,83 @@ RAISED = {
     ("database", "pool"),
     [("sqlite", "prefork"), ("sqlite", "threads"), ("postgresql", "prefork"), ("mysql", "prefork")],
 )
-def test_whatever_exception_a_body_raises_is_told_by_its_own_name(make_bench: Make, database: str, pool: str) -> None:
-    bench = make_bench(database=database)
-    worker = bench.worker("-P", pool)
-    uuids = {what: bench.add("raises", what) for what in RAISED}
+def test_whatever_exception_a_body_raises_is_told_by_its_own_name(
+    make_cluster: MakeCluster, database: str, pool: str
+) -> None:
+    cluster = make_cluster(database=database)
+    worker = cluster.worker("-P", pool)
+    uuids = {what: cluster.add("raises", what) for what in RAISED}
     for what, uuid in uuids.items():
-        job = bench.ended(uuid)
+        job = cluster.ended(uuid)
         assert job.error is not None
         assert (job.state, job.error.type, job.attempt) == ("FAILURE", RAISED[what][0], 1)
         assert RAISED[what][1] in job.error.message
         assert len(job.error.message) < 70_000
-    assert bench.ended(bench.add("note", "last")).result == "last"
+    assert cluster.ended(cluster.add("note", "last")).result == "last"
     assert worker.popen.poll() is None
-    bench.once_final(uuids.values())
+    cluster.check_final(uuids.values())
 
 
 @contextmanager
-def locked(bench: Bench) -> Iterator[None]:
+def locked(cluster: Cluster) -> Iterator[None]:
     """Nobody else can write to the SQLite file."""
-    with closing(sqlite3.connect(bench.processes.cwd / "db.sqlite3", isolation_level=None)) as other:
+    with closing(sqlite3.connect(cluster.processes.cwd / "db.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_a_report_that_cannot_be_stored_for_long_is_given_up_and_the_job_run_again(make_bench: Make, pool: str) -> None:
-    bench = make_bench("redis", report_patience=0.2, busy_timeout=0.1, lease_seconds=20)
-    worker = bench.worker("-P", pool, concurrency=1)
-    uuid = bench.add("hold", "a")
-    bench.until_run("a")
-    with locked(bench):
-        bench.let_go("a")
+def test_a_report_that_cannot_be_stored_for_long_is_given_up_and_the_job_run_again(
+    make_cluster: MakeCluster, pool: str
+) -> None:
+    cluster = make_cluster("redis", report_patience=0.2, busy_timeout=0.1, lease_seconds=20)
+    worker = cluster.worker("-P", pool, concurrency=1)
+    uuid = cluster.add("hold", "a")
+    cluster.until_run("a")
+    with locked(cluster):
+        cluster.release("a")
         worker.wait_until_it_says("Retrying in")
         worker.wait_until_it_says("cannot store the outcome Succeeded")
-    job = bench.ended(uuid)
-    assert (job.state, job.result, job.attempt, len(bench.runs("a"))) == ("SUCCESS", "a", 2, 2)
-    bench.once_final([uuid])
+    job = cluster.ended(uuid)
+    assert (job.state, job.result, job.attempt, len(cluster.runs("a"))) == ("SUCCESS", "a", 2, 2)
+    cluster.check_final([uuid])
 
 
-def test_a_report_waits_for_a_database_that_comes_back(make_bench: Make) -> None:
-    bench = make_bench("redis", report_patience=30, busy_timeout=0.1)
-    worker = bench.worker(concurrency=1)
-    uuid = bench.add("hold", "a")
-    bench.until_run("a")
-    with locked(bench):
-        bench.let_go("a")
+def test_a_report_waits_for_a_database_that_comes_back(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster("redis", report_patience=30, busy_timeout=0.1)
+    worker = cluster.worker(concurrency=1)
+    uuid = cluster.add("hold", "a")
+    cluster.until_run("a")
+    with locked(cluster):
+        cluster.release("a")
         worker.wait_until_it_says("Retrying in 0.[2-9]")
-    job = bench.ended(uuid)
-    assert (job.state, job.attempt, bench.history(uuid)) == ("SUCCESS", 1, ["PENDING", "STARTED", "SUCCESS"])
+    job = cluster.ended(uuid)
+    assert (job.state, job.attempt, cluster.history(uuid)) == ("SUCCESS", 1, ["PENDING", "STARTED", "SUCCESS"])
 
 
-def lock_until_suspected(bench: Bench) -> None:
+def lock_until_suspected(cluster: Cluster) -> None:
     """Let nobody write for so long that every beat has stopped for more than a lease, then wait until all go on."""
-    stopped = bench.workers.beats()
-    with locked(bench):
+    stopped = cluster.workers.beats()
+    with locked(cluster):
         since = time.monotonic()
         eventually(lambda: time.monotonic() > since + 1.5)
-    eventually(lambda: all(bench.workers.beats()[holder] > beat + 1 for holder, beat in stopped.items()))
+    eventually(lambda: all(cluster.workers.beats()[holder] > beat + 1 for holder, beat in stopped.items()))
 
 
-def test_no_worker_is_taken_for_dead_while_nobody_can_write(make_bench: Make) -> None:
+def test_no_worker_is_taken_for_dead_while_nobody_can_write(make_cluster: MakeCluster) -> None:
     """Its beat cannot move; when the database takes writes again, whoever suspects it must wait for that."""
-    bench = make_bench("redis", busy_timeout=30, lease_seconds=0.6)
+    cluster = make_cluster("redis", busy_timeout=30, lease_seconds=0.6)
     for _ in range(2):
-        bench.worker(concurrency=1)
-    uuids = [bench.add("hold", "a") for _ in range(2)]
-    bench.until_run("a", 2)
+        cluster.worker(concurrency=1)
+    uuids = [cluster.add("hold", "a") for _ in range(2)]
+    cluster.until_run("a", 2)
     for _ in range(3):
-        lock_until_suspected(bench)
-    bench.let_go("a")
-    assert [bench.ended(uuid).attempt for uuid in uuids] == [1, 1]
-    assert ["LOST" in bench.history(uuid) for uuid in uuids] == [False, False]
-    bench.once_final(uuids)
+        lock_until_suspected(cluster)
+    cluster.release("a")
+    assert [cluster.ended(uuid).attempt for uuid in uuids] == [1, 1]
+    assert ["LOST" in cluster.history(uuid) for uuid in uuids] == [False, False]
+    cluster.check_final(uuids)
 
 
 @pytest.mark.parametrize(
@@ -139,43 +143,43 @@ def test_no_worker_is_taken_for_dead_while_nobody_can_write(make_bench: Make) ->
 )
 @pytest.mark.parametrize("point", ["before-finish", "after-finish"])
 def test_a_worker_killed_at_a_named_point_ends_its_job_once(
-    make_bench: Make, point: str, pool: str, broker: str, task: str
+    make_cluster: MakeCluster, point: str, pool: str, broker: str, task: str
 ) -> None:
     """In a prefork pool the point kills the child, in a threads pool all of the worker, which is started again."""
-    bench = make_bench(broker)
-    once = bench.processes.cwd / "once"
+    cluster = make_cluster(broker)
+    once = cluster.processes.cwd / "once"
     once.touch()
-    bench.let_go("a")
-    worker = bench.worker("-P", pool, concurrency=1, env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
-    uuid = bench.add(task, *(("a", 1) if task == "backoff" else ("a",)))
+    cluster.release("a")
+    worker = cluster.worker("-P", pool, concurrency=1, env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
+    uuid = cluster.add(task, *(("a", 1) if task == "backoff" else ("a",)))
     if pool == "threads":
         assert worker.popen.wait(15) == -signal.SIGKILL
-        bench.worker("-P", pool, concurrency=1)
-    job = bench.ended(uuid)
+        cluster.worker("-P", pool, concurrency=1)
+    job = cluster.ended(uuid)
     assert job.state == ("FAILURE" if task == "fail" else "SUCCESS")
     assert not once.exists()
     runs = 2 if task == "backoff" else 1
     assert job.attempt == runs + (1 if point == "before-finish" else 0)
-    bench.once_final([uuid])
+    cluster.check_final([uuid])
 
 
 @pytest.mark.parametrize("point", ["after-commit", "after-publish"])
-def test_a_web_process_killed_at_a_named_point_leaves_jobs_that_end_once(make_bench: Make, point: str) -> None:
-    bench = make_bench()
-    once = bench.processes.cwd / "once"
-    bench.worker()
-    web = bench.processes.start_web(env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
+def test_a_web_process_killed_at_a_named_point_leaves_jobs_that_end_once(make_cluster: MakeCluster, point: str) -> None:
+    cluster = make_cluster()
+    once = cluster.processes.cwd / "once"
+    cluster.worker()
+    web = cluster.processes.start_web(env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
     before = requests.get(f"{web.url}/dispatch/note/a", timeout=30).text
-    bench.ended(before)
+    cluster.ended(before)
     once.touch()
     try:
         answered = [requests.get(f"{web.url}/dispatch/note/b", timeout=30).text]
     except requests.RequestException:  # It may be killed in the middle of its answer.
         answered = []
     assert web.popen.wait(10) == -signal.SIGKILL
-    bench.until_run("b")
-    stored = [uuid for (uuid,) in bench.database.read(lambda db: list(db.execute_sql("SELECT uuid FROM job")))]
+    cluster.until_run("b")
+    stored = [uuid for (uuid,) in cluster.database.read(lambda db: list(db.execute_sql("SELECT uuid FROM job")))]
     assert set(stored) >= {before, *answered}
-    assert [bench.ended(uuid).state for uuid in stored] == ["SUCCESS"] * 2
-    assert len(bench.runs("b")) == 1
-    bench.once_final(stored)
+    assert [cluster.ended(uuid).state for uuid in stored] == ["SUCCESS"] * 2
+    assert len(cluster.runs("b")) == 1
+    cluster.check_final(stored)

@@ -28,7 +28,7 @@ from ..processes import Processes, Running
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = """
 [dispatcher]
-tasks = lab
+tasks = fuzz_tasks
 wait_limit = 0.01
 batch_limit = 20
 dispatch_synchronous = normal
@@ -37,24 +37,8 @@ task_soft_time_limit = 1
 [auth]
 anonymous = {anonymous}
 """
-LAB = '''
-"""Tasks with each kind of parameter."""
-from typing import Literal
 
-from pacifica.dispatcher import progress, task
-
-
-@task(name="echo")
-def echo(value, *more: int, **named: str):
-    """What it was given."""
-    return [value, list(more), named]
-
-
-@task(name="mix")
-def mix(first: list[int], /, kind: Literal["a", "b"] = "a", *, flags: dict[str, bool | None] | None = None) -> int:
-    """How many there are."""
-    return len(first)
-'''
+TASKS = Path(__file__).parent / "programs" / "fuzz_tasks.py"
 
 
 @dataclass(frozen=True)
@@ -77,7 +61,7 @@ class Run:
 def service(folder: Path, *, anonymous: str = "loopback") -> Iterator[tuple[Running, str]]:
     """A web server with a worker, and a token that may do everything."""
     with Processes(folder, {"BROKER_URL": "database://"}) as processes:
-        (folder / "lab.py").write_text(LAB, encoding="utf-8")
+        processes.add_module(TASKS)
         processes.write_config(CONFIG.format(anonymous=anonymous))
         web = processes.start_web()
         processes.start_worker(concurrency=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ..e2e.stack import LAB
+from ..e2e.stack import TASKS
 from ..processes import Processes, Running
 
 THREADS = 4
@@ -40,7 +40,7 @@ class Target:
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A server without a Celery worker; it must come through all of the module's tests."""
     with Processes(Path(tmp_path_factory.mktemp("hostile")), {"BROKER_URL": "database://"}) as processes:
-        (processes.cwd / "lab.py").write_text(LAB, encoding="utf-8")
+        processes.add_module(TASKS)
         processes.write_config("[dispatcher]\ntasks = lab\narguments_bytes = 20000000\n")
         if request.param == "gunicorn":
             web = processes.start_gunicorn("--threads", str(THREADS), "--keep-alive", str(SECONDS), workers=1)

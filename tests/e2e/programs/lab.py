@@ -1,0 +1,79 @@
+"""Tasks that a user of the service could have written."""
+
+import os
+import signal
+import time
+
+from pacifica.dispatcher import progress, task
+
+
+@task
+def greet(name: str, *, loud: bool = False) -> str:
+    """A greeting."""
+    return f"Hello, {name.upper() if loud else name}!"
+
+
+@task(name="flaky", bind=True, autoretry_for=(OSError,), retry_backoff=False, default_retry_delay=0, max_retries=2)
+def flaky(self, good_at: int) -> int:
+    if self.request.retries < good_at:
+        raise OSError(f"not yet: {self.request.retries}")
+    return self.request.retries
+
+
+@task(name="shifted", bind=True)
+def shifted(self, n: int) -> int:
+    """Retry with other arguments."""
+    if n < 3:
+        raise self.retry(args=[n + 1], countdown=0)
+    return n
+
+
+@task(name="leave")
+def leave() -> None:
+    raise SystemExit(3)
+
+
+@task(name="hungry")
+def hungry() -> None:
+    raise MemoryError("all of it")
+
+
+@task(name="ignored")
+def ignored() -> None:
+    from celery.exceptions import Ignore
+
+    raise Ignore
+
+
+@task(name="die")
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(name="soft", soft_time_limit=1)
+def soft() -> None:
+    time.sleep(30)
+
+
+@task(name="hard", time_limit=1)
+def hard() -> None:
+    time.sleep(30)
+
+
+@task(name="unstorable")
+def unstorable(kind: str):
+    return {"nan": float("nan"), "object": object(), "digits": 10**5000, "large": "x" * 2_000_000}[kind]
+
+
+@task(name="echo")
+def echo(value):
+    return value
+
+
+@task(name="measure")
+def measure(samples: int) -> int:
+    """Report the progress after each sample."""
+    for sample in range(samples):
+        progress(sample, samples, f"sample {sample}")
+    progress(samples, samples, "all measured")
+    return samples
