@@ -15,8 +15,8 @@ from .core.arguments import ArgumentLimits
 from .core.errors import ConfigError
 from .core.faults import ConfigFault
 from .core.registry import Registry
+from .delivery.broker_connection import TRANSPORT_OPTIONS, tolerate_lost_redis
 from .delivery.database_transport import DRIVER
-from .delivery.publisher import TRANSPORT_OPTIONS, closes_in_any_case
 from .store.database import Database
 from .worker.task import DispatcherTask
 
@@ -114,7 +114,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             own = TRANSPORT_OPTIONS.get(driver, {})
         connection.transport_options = dict(own) | (connection.transport_options or {})
         if driver == "redis":
-            closes_in_any_case(connection)
+            tolerate_lost_redis(connection)
         return connection
 
 

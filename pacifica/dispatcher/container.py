@@ -14,7 +14,8 @@ from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused,
 from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
-from .delivery.publisher import Depth, Publisher
+from .delivery.publisher import Publisher
+from .delivery.queue_depth import QueueDepth
 from .delivery.relay import Relay
 from .monitoring.health import Health
 from .monitoring.job_log import ToldJobs, ToldOutbox
@@ -113,7 +114,7 @@ class Container:
             self.jobs,
             self.outbox,
             self.workers,
-            Depth(self.app),
+            QueueDepth(self.app),
             retention=self.retention,
             counting=EventCounting(EventCountStore(self.database)),
             election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),

@@ -1,4 +1,4 @@
-"""Publishing to a real RabbitMQ that says no, or nothing: what is not confirmed does not count as sent."""
+"""Publishing to a real RabbitMQ that refuses a message or stays silent: only confirmed messages count as sent."""
 
 import itertools
 import json
@@ -17,20 +17,20 @@ from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import OutboxEntry, new_uuid
-from pacifica.dispatcher.delivery import publisher, rabbitmq_confirms
+from pacifica.dispatcher.delivery import publisher, rabbitmq_confirms, task_message
 from pacifica.dispatcher.delivery.publisher import Publisher
 
 
 @pytest.fixture
 def channel(rabbitmq_url: str) -> Iterator[Any]:
-    """A channel of the test's own."""
+    """A channel that only the test uses."""
     with Connection(rabbitmq_url, connect_timeout=5) as connection, connection.channel() as opened:
         yield opened
 
 
 @pytest.fixture
 def name(channel: Any) -> Iterator[str]:
-    """A name for a queue or an exchange, of which nothing stays."""
+    """A name for a queue or an exchange, which are deleted at the end of the test."""
     made = f"test-{uuid.uuid4().hex}"
     yield made
     channel.queue_delete(made)
@@ -41,43 +41,47 @@ def nothing() -> None:
     """A task's body."""
 
 
-@contextmanager
-def opened_publisher(url: str, **settings: Any) -> Iterator[Publisher]:
-    """A publisher of an application that has these settings."""
+def an_app(url: str, **settings: Any) -> Celery:
+    """An application with these settings and the task "nothing"."""
     app = Celery(broker=url, set_as_current=False)
     app.conf.update(settings)
     app.task(name="nothing")(nothing)
     app.finalize()
-    with closing(Publisher(app)) as made:
+    return app
+
+
+@contextmanager
+def opened_publisher(url: str, **settings: Any) -> Iterator[Publisher]:
+    """A publisher of an application with these settings."""
+    with closing(Publisher(an_app(url, **settings))) as made:
         yield made
 
 
 def a_message(queue: str | None = None) -> OutboxEntry:
-    """What the outbox holds of a job."""
+    """An entry of the outbox."""
     return OutboxEntry(new_uuid(), "nothing", queue=queue)
 
 
-def test_what_a_full_queue_rejects_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
+def test_message_for_a_full_queue_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
     full = {"x-max-length": 1, "x-overflow": "reject-publish"}
     channel.queue_declare(name, durable=True, auto_delete=False, arguments=full)
-    with opened_publisher(rabbitmq_url, task_queues=[], task_create_missing_queues=True) as made:
-        made._app.amqp.queues.add(name, exchange=name, routing_key=name, queue_arguments=full)
+    app = an_app(rabbitmq_url, task_queues=[], task_create_missing_queues=True)
+    app.amqp.queues.add(name, exchange=name, routing_key=name, queue_arguments=full)
+    with closing(Publisher(app)) as made:
         made.publish([a_message(name)])
         with pytest.raises(MessageRefused, match="refused"):
             made.publish([a_message(name)])
     assert channel.queue_declare(name, passive=True).message_count == 1
 
 
-def test_what_no_queue_takes_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
+def test_message_that_no_queue_takes_is_refused(rabbitmq_url: str, channel: Any, name: str) -> None:
     channel.exchange_declare(name, "direct", durable=True, auto_delete=False)
-    to_nobody = {"nothing": {"exchange": name, "routing_key": "nobody"}}
-    with opened_publisher(rabbitmq_url, task_routes=to_nobody) as made, pytest.raises(MessageRefused, match="no queue"):
+    unbound = {"nothing": {"exchange": name, "routing_key": "unbound"}}
+    with opened_publisher(rabbitmq_url, task_routes=unbound) as made, pytest.raises(MessageRefused, match="no queue"):
         made.publish([a_message()])
 
 
-def test_a_queue_that_was_declared_in_another_way_refuses_its_messages(
-    rabbitmq_url: str, channel: Any, name: str
-) -> None:
+def test_queue_declared_with_other_arguments_refuses_messages(rabbitmq_url: str, channel: Any, name: str) -> None:
     channel.queue_declare(name, durable=True, auto_delete=False, arguments={"x-max-length": 7})
     with opened_publisher(rabbitmq_url) as made:
         with pytest.raises(MessageRefused, match="PreconditionFailed"):
@@ -87,23 +91,23 @@ def test_a_queue_that_was_declared_in_another_way_refuses_its_messages(
     assert channel.queue_delete(other) == 1
 
 
-class Looker:
-    """Somebody who wants to see each message."""
+class SignalReceiver:
+    """Notes the ids of all messages that Celery's signal announces."""
 
     def __init__(self) -> None:
-        self.saw: list[str] = []
+        self.ids: list[str] = []
 
-    def look(self, headers: Mapping[str, Any], **_: Any) -> None:
-        """Celery's signal."""
-        self.saw.append(headers["id"])
+    def receive(self, headers: Mapping[str, Any], **_: Any) -> None:
+        """Receive Celery's signal ``before_task_publish``."""
+        self.ids.append(headers["id"])
 
 
 @pytest.fixture
-def celerys_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The jobs whose message was made by Celery and is no copy of another one."""
+def made_by_celery(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the jobs whose message Celery made, and did not copy."""
     made: list[str] = []
 
-    def send(app: Any, producer: Any, job: OutboxEntry, route: Any, send: Any = publisher.send) -> None:
+    def send(app: Any, producer: Any, job: OutboxEntry, route: Any, send: Any = task_message.send) -> None:
         made.append(job.uuid)
         send(app, producer, job, route)
 
@@ -111,8 +115,8 @@ def celerys_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def taken(url: str, queue: str, **options: Any) -> list[Any]:
-    """All that a worker sees of the messages in a queue."""
+def received(url: str, queue: str, **options: Any) -> list[Any]:
+    """Everything that a worker sees of the messages in a queue."""
     found = []
     with Connection(url, connect_timeout=5, transport_options=options) as connection, connection.channel() as channel:
         while (raw := channel.basic_get(queue, no_ack=True)) is not None:
@@ -123,82 +127,81 @@ def taken(url: str, queue: str, **options: Any) -> list[Any]:
     return found
 
 
-def some_jobs(number: int, names: Sequence[str] = (), **told: Any) -> list[OutboxEntry]:
-    """Jobs of one kind, each with words of its own in the headers of these names."""
+def some_jobs(number: int, names: Sequence[str] = (), **fields: Any) -> list[OutboxEntry]:
+    """Jobs of one kind that differ in the values of these headers."""
     return [
-        OutboxEntry(new_uuid(), "nothing", headers={key: secrets.token_hex(8) for key in names} or None, **told)
+        OutboxEntry(new_uuid(), "nothing", headers={key: secrets.token_hex(8) for key in names} or None, **fields)
         for _ in range(number)
     ]
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "fields"),
     [
         ((), {}),
         (("request_id",), {}),
         (("request_id", "traceparent"), {"priority": 5, "retries": 2}),
     ],
 )
-def test_a_message_that_is_copied_is_the_one_that_celery_makes(
+def test_copied_message_equals_the_one_that_celery_makes(
     broker_url: str,
     sqlite_url: str,
     queue_name: str,
-    celerys_own: list[str],
+    made_by_celery: list[str],
     names: Sequence[str],
-    told: Mapping[str, Any],
+    fields: Mapping[str, Any],
 ) -> None:
-    first, *jobs = some_jobs(6, names, queue=queue_name, **told)
+    first, *jobs = some_jobs(6, names, queue=queue_name, **fields)
     options = {"peewee_url": sqlite_url} if broker_url == "database://" else {}
     with opened_publisher(broker_url, broker_transport_options=options) as made:
         made.publish([first, *jobs[:3]])
         made.publish(jobs[3:])
-        assert celerys_own == [first.uuid]
-        copied = taken(broker_url, queue_name, **options)[1:]
-        looker = Looker()
-        signals.before_task_publish.connect(looker.look)
+        assert made_by_celery == [first.uuid]
+        copied = received(broker_url, queue_name, **options)[1:]
+        receiver = SignalReceiver()
+        signals.before_task_publish.connect(receiver.receive)
         made.publish(jobs)
-        signals.before_task_publish.disconnect(looker.look)
-    assert looker.saw == celerys_own[1:] == [job.uuid for job in jobs]
+        signals.before_task_publish.disconnect(receiver.receive)
+    assert receiver.ids == made_by_celery[1:] == [job.uuid for job in jobs]
     assert [headers["id"] for _, _, _, headers, _, _ in copied] == [job.uuid for job in jobs]
     no_workflow = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     assert all(json.loads(body) == [[], {}, no_workflow] for body, *_ in copied)
-    assert copied == taken(broker_url, queue_name, **options)
+    assert copied == received(broker_url, queue_name, **options)
 
 
-def test_a_message_has_no_header_that_says_nothing(rabbitmq_url: str, name: str) -> None:
-    says = {"shadow": "other", "time_limit": 3, "group_index": 0, "replaced_task_nesting": 1}
-    plain, told = (
-        some_jobs(1, ["request_id"], queue=name)[0],
-        OutboxEntry(new_uuid(), "nothing", queue=name, headers=says),
-    )
+def test_message_has_no_header_that_repeats_a_default(rabbitmq_url: str, name: str) -> None:
+    headers = {"shadow": "other", "time_limit": 3, "group_index": 0, "replaced_task_nesting": 1}
+    plain = some_jobs(1, ["request_id"], queue=name)[0]
+    special = OutboxEntry(new_uuid(), "nothing", queue=name, headers=headers)
     with opened_publisher(rabbitmq_url) as made:
-        made.publish([plain, told])
-    (_, _, _, said, _, _), (_, _, _, more, _, _) = taken(rabbitmq_url, name)
-    who = {"lang": "py", "task": "nothing", "id": plain.uuid, "root_id": plain.uuid, "parent_id": None, "group": None}
-    when = {"eta": None, "expires": None, "retries": 0, "ignore_result": False}
-    assert said == {**who, **when, **(plain.headers or {})}
-    named = {"id": told.uuid, "root_id": told.uuid, "shadow": "other", "timelimit": [3, None]}
-    assert more == {**who, **when, **named, "group_index": 0, "replaced_task_nesting": 1}
+        made.publish([plain, special])
+    (_, _, _, plain_headers, _, _), (_, _, _, special_headers, _, _) = received(rabbitmq_url, name)
+    common = {"lang": "py", "task": "nothing", "parent_id": None, "group": None}
+    common |= {"eta": None, "expires": None, "retries": 0, "ignore_result": False}
+    assert plain_headers == {**common, "id": plain.uuid, "root_id": plain.uuid, **(plain.headers or {})}
+    named = {"id": special.uuid, "root_id": special.uuid, "shadow": "other", "timelimit": [3, None]}
+    assert special_headers == {**common, **named, "group_index": 0, "replaced_task_nesting": 1}
 
 
-def test_a_route_that_changes_is_followed_from_the_next_round_on(
-    rabbitmq_url: str, channel: Any, name: str, celerys_own: list[str]
+def test_changed_route_applies_from_the_next_round(
+    rabbitmq_url: str, channel: Any, name: str, made_by_celery: list[str]
 ) -> None:
     jobs = some_jobs(6)
     other = f"{name}-other"
-    with opened_publisher(rabbitmq_url, task_routes={"nothing": {"queue": name}}) as made:
+    app = an_app(rabbitmq_url, task_routes={"nothing": {"queue": name}})
+    with closing(Publisher(app)) as made:
         made.publish(jobs[:2])
-        made._app.conf.task_routes = {"nothing": {"queue": other}}
-        made._app.amqp.flush_routes()
-        made._app.amqp.router = made._app.amqp.Router()
+        app.conf.task_routes = {"nothing": {"queue": other}}
+        app.amqp.flush_routes()
+        app.amqp.router = app.amqp.Router()
         made.publish(jobs[2:4])
         made.publish(jobs[4:])
-    assert celerys_own == [jobs[0].uuid, jobs[2].uuid]
-    assert [headers["id"] for _, _, _, headers, _, _ in taken(rabbitmq_url, name)] == [job.uuid for job in jobs[:2]]
+    assert made_by_celery == [jobs[0].uuid, jobs[2].uuid]
+    assert [headers["id"] for _, _, _, headers, _, _ in received(rabbitmq_url, name)] == [job.uuid for job in jobs[:2]]
     assert channel.queue_delete(other) == 4
 
 
-def test_a_router_of_the_users_own_is_asked_for_each_message(rabbitmq_url: str, channel: Any, name: str) -> None:
+def test_router_of_the_user_is_called_for_each_message(rabbitmq_url: str, channel: Any, name: str) -> None:
     queues = itertools.cycle([name, f"{name}-other"])
     with opened_publisher(rabbitmq_url, task_routes=lambda *_, **__: {"queue": next(queues)}) as made:
         made.publish(some_jobs(3))
@@ -207,9 +210,7 @@ def test_a_router_of_the_users_own_is_asked_for_each_message(rabbitmq_url: str, 
     assert channel.queue_declare(name, passive=True).message_count == 3
 
 
-def test_a_message_that_cannot_be_made_is_sent_with_none_of_its_round(
-    rabbitmq_url: str, channel: Any, name: str
-) -> None:
+def test_round_with_a_message_that_cannot_be_made_is_not_sent(rabbitmq_url: str, channel: Any, name: str) -> None:
     jobs = some_jobs(5, queue=name)
     bad = replace(jobs[0], headers={"link": 1, "no": "option of Celery's", "task_id": "twice"})
     with opened_publisher(rabbitmq_url) as made:
@@ -220,13 +221,13 @@ def test_a_message_that_cannot_be_made_is_sent_with_none_of_its_round(
     assert channel.queue_declare(name, passive=True).message_count == 3
 
 
-def test_a_large_round_is_confirmed_whole(rabbitmq_url: str, channel: Any, name: str) -> None:
+def test_large_round_is_confirmed_completely(rabbitmq_url: str, channel: Any, name: str) -> None:
     with opened_publisher(rabbitmq_url) as made:
-        made.publish(some_jobs(rabbitmq_confirms.AT_ONCE * 2 + 5, queue=name))
-    assert channel.queue_declare(name, passive=True).message_count == rabbitmq_confirms.AT_ONCE * 2 + 5
+        made.publish(some_jobs(rabbitmq_confirms.LARGEST_WRITE * 2 + 5, queue=name))
+    assert channel.queue_declare(name, passive=True).message_count == rabbitmq_confirms.LARGEST_WRITE * 2 + 5
 
 
-def test_a_message_that_is_not_confirmed_in_time_does_not_count(
+def test_message_that_is_not_confirmed_in_time_does_not_count(
     rabbitmq_url: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rabbitmq_confirms, "CONFIRM_TIMEOUT", 0.3)
@@ -238,8 +239,8 @@ def test_a_message_that_is_not_confirmed_in_time_does_not_count(
             made.publish([a_message(name)])
 
 
-def test_a_connection_that_cannot_even_be_closed_ends_nobody(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What kombu raises when Redis was killed while a worker had messages in hand."""
+def test_closing_a_connection_to_a_lost_redis_raises_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kombu raises it if Redis was killed while the worker held messages."""
     app = Container(lambda: load_settings(environ={"BROKER_URL": redis_url, "HOME": "/nonexistent"})).app
     connection = app.connection_for_read()
 

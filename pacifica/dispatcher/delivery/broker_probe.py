@@ -1,4 +1,4 @@
-"""Questions to the broker of a configuration, from outside the processes that use it."""
+"""Questions to the configured broker, from a process that does not use it otherwise."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,22 @@ from kombu.exceptions import KombuError
 
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable
 
-PATIENCE = 5.0
+CONNECT_TIMEOUT = 5.0
 """Seconds that the broker may take to accept a connection."""
-ANSWERS = 1.0
-"""Seconds that workers have to answer a question."""
+ANSWER_TIMEOUT = 1.0
+"""Seconds that workers have to answer."""
 
 
 def greet_broker(app: Celery) -> float:
-    """Connect and log in to the broker: how many seconds that took; raises ``BrokerUnavailable``."""
-    began = time.monotonic()
+    """Connect and log in to the broker, and return how many seconds that took; raises ``BrokerUnavailable``."""
+    start = time.monotonic()
     with app.connection_for_write() as connection:
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
         except _errors(connection) as error:
             reason = " ".join(map(str, error.args[-1:])) or type(error).__name__
             raise BrokerUnavailable(f"The broker cannot be reached ({reason}).") from error
-    return time.monotonic() - began
+    return time.monotonic() - start
 
 
 def broker_name(app: Celery) -> str:
@@ -33,12 +33,13 @@ def broker_name(app: Celery) -> str:
 
 
 def answering_workers(app: Celery, expected: int) -> Mapping[str, Sequence[str]]:
-    """The workers that answer at the broker within seconds, each with the queues that it listens to.
+    """The workers that answer through the broker, each with the queues that it consumes.
 
-    As soon as the ``expected`` number has answered, nobody else is waited for. Raises ``BrokerUnavailable``.
+    Returns after ``ANSWER_TIMEOUT``, or as soon as the ``expected`` number has answered. Raises
+    ``BrokerUnavailable``.
     """
     greet_broker(app)
-    answers = app.control.inspect(timeout=ANSWERS, limit=expected or None).active_queues() or {}
+    answers = app.control.inspect(timeout=ANSWER_TIMEOUT, limit=expected or None).active_queues() or {}
     return {worker: [str(queue["name"]) for queue in queues] for worker, queues in answers.items()}
 
 

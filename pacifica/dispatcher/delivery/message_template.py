@@ -1,4 +1,4 @@
-"""Messages that differ in a few words are made from one of them: a stencil, in which these words are left open."""
+"""Message templates: a message of a kind, from which others are made that differ from it in a few words."""
 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -8,66 +8,67 @@ from typing import Any
 from ..core.job import OutboxEntry
 
 UUIDS = 3
-"""How often a message names its job: as its id, as the root of its workflow, and as what an answer is about."""
+"""How often a message contains its job's UUID: as its id, as its workflow's root, and as its correlation id."""
 LIMIT = 500
-"""Stencils that are kept at most: a client that names its requests has one for each length of name."""
+"""The most templates that a cache keeps: a client that names its requests needs one for each length of name."""
 
 
-class Stencil:
-    """A message with open places; a word that is put there must be as long as the one that it replaces."""
+class MessageTemplate:
+    """A message with gaps; a word that fills a gap must be as long as the word that was there."""
 
-    def __init__(self, form: bytes, places: Sequence[int]) -> None:
+    def __init__(self, form: bytes, order: Sequence[int]) -> None:
         self._form = form
-        self._pick: Callable[[Sequence[bytes]], tuple[bytes, ...]] = itemgetter(*places)
+        self._pick: Callable[[Sequence[bytes]], tuple[bytes, ...]] = itemgetter(*order)
 
     def fill(self, words: Sequence[bytes]) -> bytes:
-        """The message of these words, which come in the order in which the stencil was given its own."""
+        """The message with these words, in the order of those that ``make_template`` was given."""
         return self._form % self._pick(words)
 
 
-class Stencils:
-    """Whatever messages are made from, by their kind, and good for as long as those of a kind go the same way."""
+class TemplateCache:
+    """Templates by the kind of their message, each valid as long as messages of the kind have the same route."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, tuple[Mapping[str, Any], Any]] = {}
 
-    def find(self, kind: Hashable, route: Mapping[str, Any]) -> Any | None:
-        """The stencil of messages of this kind, if they go this way."""
-        way, found = self._kept.get(kind, (None, None))
-        return found if way == route else None
+    def find(self, key: Hashable, route: Mapping[str, Any]) -> Any | None:
+        """The template of this kind of message, if it was made for this route."""
+        kept_route, template = self._kept.get(key, (None, None))
+        return template if kept_route == route else None
 
-    def keep(self, kind: Hashable, route: Mapping[str, Any], stencil: Any | None) -> None:
-        """Have the next messages of this kind made from it, where there is one."""
-        if stencil is not None:
+    def keep(self, key: Hashable, route: Mapping[str, Any], template: Any | None) -> None:
+        """Keep a template for the next messages of this kind; ``None`` is not kept."""
+        if template is not None:
             if len(self._kept) >= LIMIT:
                 self._kept.clear()
-            self._kept[kind] = route, stencil
+            self._kept[key] = route, template
 
 
-def likeness(job: OutboxEntry, own: Sequence[str]) -> tuple[Hashable, Sequence[bytes]]:
-    """The kind of a job's message, which those share that differ in words of the same lengths, and its words.
+def template_key(job: OutboxEntry, origin_headers: Sequence[str]) -> tuple[Hashable, Sequence[bytes]]:
+    """The kind of a job's message, and the words in which it differs from others of the kind.
 
-    ``own`` are the headers that are words. A job that is part of a workflow, or expires, has no kind: ``None``.
+    The words are the UUID and the values of ``origin_headers``; they have the same lengths in all messages of a
+    kind. The kind is ``None`` for a job that is part of a workflow, or expires.
     """
-    kept = job.headers or {}
-    told = [name for name in own if name in kept]
-    words = [_octets(job.uuid), *(_octets(kept[name]) for name in told)]
-    if len(told) < len(kept) or job.expires is not None:
+    headers = job.headers or {}
+    present = [name for name in origin_headers if name in headers]
+    words = [_encode(job.uuid), *(_encode(headers[name]) for name in present)]
+    if len(present) < len(headers) or job.expires is not None:
         return None, words
-    return (job.task, job.queue, job.priority, job.retries, *told, *map(len, words)), words
+    return (job.task, job.queue, job.priority, job.retries, *present, *map(len, words)), words
 
 
-def _octets(word: str) -> bytes:
+def _encode(word: str) -> bytes:
     return word.encode("utf-8", "surrogatepass")  # As py-amqp writes it.
 
 
-def cut(message: bytes, words: Sequence[bytes]) -> Stencil | None:
-    """Leave the words of a message open: its job's UUID, and others that it says once.
+def make_template(message: bytes, words: Sequence[bytes]) -> MessageTemplate | None:
+    """Replace the words of a message by gaps: the UUID of its job, and others that occur once.
 
-    ``None`` where a word is somewhere else as well, which may happen to one that a client chose.
+    ``None`` if a word also occurs elsewhere, which can happen with a word that a client chose.
     """
     if [message.count(word) for word in words] != [UUIDS, *(1 for _ in words[1:])]:
         return None
     pieces = re.split(b"(" + b"|".join(map(re.escape, words)) + b")", message)
     form = b"%s".join(piece.replace(b"%", b"%%") for piece in pieces[::2])
-    return Stencil(form, [words.index(piece) for piece in pieces[1::2]])
+    return MessageTemplate(form, [words.index(piece) for piece in pieces[1::2]])

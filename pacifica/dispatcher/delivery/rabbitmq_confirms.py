@@ -13,21 +13,21 @@ from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
 
 from ..core.errors import MessageRefused
-from .message_template import Stencil, cut
+from .message_template import MessageTemplate, make_template
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds that the broker may take to confirm a round of messages."""
-AT_ONCE = 1000
-"""Messages that are written at once, at most."""
+LARGEST_WRITE = 1000
+"""The most messages in one write to the socket."""
 PUBLISH_ARGUMENTS = "Bssbb"
-"""How AMQP writes the arguments of ``basic.publish``, as py-amqp spells it."""
+"""py-amqp's format of the arguments of ``basic.publish``."""
 
 
-class Round:
+class ConfirmRound:
     """The messages of a round on one channel, from their publishing to their confirmation.
 
-    It is what kombu's ``Producer.batch`` asks a channel for, and serves one round after another, for as long as
-    the channel lives. A message becomes frames as it is published.
+    kombu's ``Producer.batch`` gets it from the channel. It serves one round after another, as long as the channel
+    lives, and turns each message into frames as it is published.
     """
 
     def __init__(self, channel: Any) -> None:
@@ -48,20 +48,20 @@ class Round:
         self._last = b"".join(self._frames)
         self._add(self._last)
 
-    def stencil(self, words: Sequence[bytes]) -> Stencil | None:
-        """What copies of the message that was published last are made from, if it can be told where its words are."""
-        return cut(self._last, words)
+    def template(self, words: Sequence[bytes]) -> MessageTemplate | None:
+        """A template of the message that was published last; ``None`` if the places of its words are ambiguous."""
+        return make_template(self._last, words)
 
-    def publish_copy(self, stencil: Stencil, words: Sequence[bytes]) -> None:
-        """Add a message of these words."""
-        self._add(stencil.fill(words))
+    def publish_copy(self, template: MessageTemplate, words: Sequence[bytes]) -> None:
+        """Add a copy of a message, with these words."""
+        self._add(template.fill(words))
 
     def write(self, data: memoryview) -> None:
-        """Keep what py-amqp's writer of frames would have sent; it uses the memory again."""
+        """Keep a copy of a frame, in place of the socket: py-amqp's frame writer will reuse the memory."""
         self._frames.append(bytes(data))
 
     def flush(self) -> None:
-        """Send what was added."""
+        """Send the messages that were added."""
         messages, self._messages = self._messages, []
         if not messages:
             return
@@ -71,20 +71,20 @@ class Round:
         self._connection.transport.write(b"".join(messages))
 
     def discard(self) -> None:
-        """Forget what was added and not sent."""
+        """Drop the messages that were added and not sent."""
         self._messages.clear()
 
     def close(self) -> None:
-        """Nothing is held that would have to be given back."""
+        """Do nothing: there is nothing to release."""
 
     def settle(self) -> None:
-        """Send what was added, and return when all of the round is confirmed; raises as ``Confirms.wait``."""
+        """Send the messages that were added, and return when all are confirmed; raises like ``Confirms.wait``."""
         self.flush()
         self._confirms.wait(self._connection)
 
     def _add(self, message: bytes) -> None:
         self._messages.append(message)
-        if len(self._messages) >= AT_ONCE:
+        if len(self._messages) >= LARGEST_WRITE:
             self.flush()
 
 
@@ -102,7 +102,7 @@ class Confirms:
         channel.events["basic_return"].add(self._on_return)
 
     def expect(self, messages: int) -> None:
-        """Note that so many more are published on the channel."""
+        """Expect confirmations of this many more messages on the channel."""
         self._open.update(range(self._sent + 1, self._sent + 1 + messages))
         self._sent += messages
 
@@ -114,16 +114,16 @@ class Confirms:
         if self._refused is not None:
             raise MessageRefused(self._refused)
 
-    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - pyamqp's signature
+    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - py-amqp's signature
         if multiple:
             self._open.difference_update(range(self._settled + 1, tag + 1))
             self._settled = max(self._settled, tag)
         else:
             self._open.discard(tag)
 
-    def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - pyamqp's signature
-        self._refused = "The broker refused a message; its own limits or its disk may be full."
+    def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - py-amqp's signature
+        self._refused = "The broker refused a message; one of its limits may be reached, or its disk full."
         self._on_ack(tag, multiple)
 
     def _on_return(self, _exception: Any, _exchange: str, routing_key: str, _message: Any) -> None:
-        self._refused = f"The broker has no queue {routing_key[:191]!r}; it is declared again."
+        self._refused = f"The broker has no queue {routing_key[:191]!r}; the next attempt declares it again."

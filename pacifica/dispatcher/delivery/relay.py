@@ -1,8 +1,8 @@
 """The relay: a thread that publishes the outbox.
 
-Jobs that this process accepted come through memory and are published at once, in rounds. Whatever
-else is due (another process died, the broker was away, an ``eta`` has come) is swept from the
-table at intervals. After a failure the memory is let go: the rows know all that it held.
+Jobs that this process accepted reach it through memory, and it publishes them at once, in rounds. It sweeps the table
+at intervals for all other jobs that are due: those of a process that died, those that met an unavailable broker, and
+those whose ``eta`` has come. After a failure it empties its memory, as the rows hold the same jobs.
 """
 
 import logging
@@ -22,32 +22,33 @@ from ..store.outbox import Outbox
 logger = logging.getLogger(__name__)
 
 MEMORY = 10_000
-"""Jobs held in memory at most; those beyond it are swept from the table when they come due."""
-KEPT = HAND_OVER - 1_000_000
-"""The age, in microseconds, at which the memory lets a job go: any relay may sweep it up soon, and send it twice."""
+"""The most jobs held in memory; a sweep finds the others when they are due."""
+MEMORY_AGE = HAND_OVER - 1_000_000
+"""Microseconds after which a job in memory is left to the sweeps: another relay may soon publish it as well."""
 LEASE = 30_000_000
-"""Microseconds that a sweep keeps its jobs from other relays: longer than publishing them may take."""
+"""Microseconds for which a sweep keeps its jobs from other relays: longer than publishing them can take."""
 SHORTEST_DEFERMENT, LONGEST_DEFERMENT = 5_000_000, 3_600_000_000
-"""Microseconds that a job which the broker refuses is left alone; in between, half of its age."""
-NOTED_AFTER = 0.05
-"""Seconds until the record is told of what was sent: a worker that claims a job within them has said so already.
+"""Bounds, in microseconds, of the time for which a job that the broker refused is left alone: half of its age."""
+MARK_AFTER = 0.05
+"""Seconds until the rows of sent jobs are marked: the claim of a worker within this time makes that unnecessary.
 
-Much shorter than any relay leaves a job alone, so that nobody sends it again meanwhile.
+Much shorter than any relay leaves a job alone, so that no other one sends it again meanwhile.
 """
 PACE = 0.002
-"""Seconds between two rounds, at least: what comes faster goes together; what comes after a pause does not wait."""
+"""The least seconds between the starts of two rounds: frequent jobs share a round, and a lone job does not wait."""
 SILENCE = 5.0
-"""Seconds without anything to send after which the broker is asked whether it is there."""
+"""Seconds without anything to send after which the relay checks that the broker answers."""
 
 
 class Relay:
     """Publishes jobs until it is stopped.
 
-    ``publish`` raises ``BrokerUnavailable``, and ``MessageRefused`` for what is wrong with one of the messages; it
-    may then have sent others. ``greet`` asks the broker for an answer, and raises ``BrokerUnavailable``.
+    ``publish`` raises ``BrokerUnavailable``, or ``MessageRefused`` if one of the messages is wrong; others may have
+    been sent. ``greet`` returns when the broker has answered, or raises ``BrokerUnavailable``.
 
-    ``interval`` is the seconds between two sweeps, ``batch`` the jobs of one round. ``on_publish`` is told what
-    became of how many messages, and ``confirmed`` is when the broker answered last, by the monotonic clock.
+    ``interval`` is the number of seconds between two sweeps, and ``batch`` the most jobs in a round. ``on_publish`` is
+    called with an outcome and a number of messages. ``confirmed`` is the time of the broker's last answer, on the
+    monotonic clock, and ``broker_state`` is "ok" or the reason why messages wait.
     """
 
     def __init__(
@@ -62,36 +63,36 @@ class Relay:
         self._outbox = outbox
         self._publish = publish
         self._greet = greet
-        self._asked = -math.inf
-        self._away = False
         self._interval = interval
         self._batch = batch
         self._memory: deque[OutboxEntry] = deque()
-        self._unnoted: list[OutboxEntry] = []
-        self._noting = math.inf
-        self._paced = -math.inf
+        self._unmarked: list[OutboxEntry] = []
+        self._mark_at = math.inf
+        self._round_began = -math.inf
+        self._greeted = -math.inf
+        self._unavailable = False
+        self._clock_offset = math.inf
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._ahead = math.inf
         self.broker_state = "ok"
         self.confirmed: float | None = None
         self.on_publish: Callable[[str, int], object] = lambda _outcome, _messages: None
 
     def hand_over(self, job: OutboxEntry) -> None:
-        """Publish this job soon; called after its row was committed."""
+        """Publish this job soon; its row must be committed."""
         if len(self._memory) < MEMORY:
             self._memory.append(job)
             self._wake.set()
 
     def start(self) -> None:
-        """Start the thread; what earlier processes left behind is published first."""
+        """Start the thread; it first publishes the jobs that earlier processes left in the outbox."""
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Publish what is in memory, then end the thread; what it cannot publish stays in the outbox."""
+        """Publish the jobs in memory, then end the thread; a job that cannot be published stays in the outbox."""
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:
@@ -101,96 +102,86 @@ class Relay:
         next_sweep = time.monotonic()
         while not self._stopping.is_set():
             if time.monotonic() >= next_sweep:
-                more = self._round(self._sweep)
+                more = self._try(self._sweep)
                 next_sweep = time.monotonic() + (0 if more else self._interval)
             self._wake.clear()
-            while self._memory and time.monotonic() < next_sweep:  # However much comes, the sweeps have their turn.
+            while self._memory and time.monotonic() < next_sweep:  # Sweeps have their turn under any load.
                 self._keep_pace()
-                self._round(self._drain)
+                self._try(self._drain)
             if not self._memory and not self._stopping.is_set():
-                self._wake.wait(max(0.0, min(next_sweep, self._noting) - time.monotonic()))
-            if time.monotonic() >= self._noting:
-                self._round(self._note)
+                self._wake.wait(max(0.0, min(next_sweep, self._mark_at) - time.monotonic()))
+            if time.monotonic() >= self._mark_at:
+                self._try(self._mark)
         while self._memory:
-            self._round(self._drain)
-        self._round(self._note)
+            self._try(self._drain)
+        self._try(self._mark)
 
     def _keep_pace(self) -> None:
-        """Wait until the last round is a moment ago, unless there is enough for a whole one."""
-        pause = self._paced + PACE - time.monotonic()
+        """Wait until ``PACE`` after the last round began, unless there are enough jobs for a full round."""
+        pause = self._round_began + PACE - time.monotonic()
         if pause > 0 and len(self._memory) < self._batch:
             self._stopping.wait(pause)
-        self._paced = time.monotonic()
+        self._round_began = time.monotonic()
 
-    def _round(self, step: Callable[[], bool]) -> bool:
-        """Go one step; whether there may be more to do right behind it."""
+    def _try(self, step: Callable[[], bool]) -> bool:
+        """Take one step, and return whether the next one should follow at once; an error only makes the relay pause."""
         try:
             return step()
         except DatabaseUnavailable as error:
-            logger.warning("The relay goes on when the database does: %s", error)
-            self._pause()
-            return False
+            logger.warning("The relay pauses: %s", error)
         except Exception:
-            # Without this thread nothing would be sent any more, and nobody would know.
-            logger.exception("The relay goes on, after an error that nobody has thought of.")
-            self._pause()
-            return False
-
-    def _publish_these(self, batch: list[OutboxEntry]) -> bool:
-        """Publish one batch; whether there may be another one right behind it."""
-        try:
-            if not batch:
-                self._ask_broker()
-            elif sent := self._send(batch):
-                self.confirmed = time.monotonic()
-                self.on_publish("sent", len(sent))
-                failpoints.reach("after-publish")
-                self.broker_state, self._away, self._asked = "ok", False, self.confirmed
-                self._noting = min(self._noting, self.confirmed + NOTED_AFTER)
-                self._unnoted += sent
-                if len(self._unnoted) >= self._batch or self.confirmed >= self._noting:
-                    self._note()
-        except BrokerUnavailable as error:
-            self._broker_is_away(error, batch)
-            return False
-        return len(batch) == self._batch
-
-    def _note(self) -> bool:
-        """Tell the record what was sent."""
-        sent, self._unnoted, self._noting = self._unnoted, [], math.inf
-        self._outbox.mark_published(sent, at=now())
+            # Without this thread nothing would be published any more, and no one would notice.
+            logger.exception("Unhandled exception while publishing the outbox")
+        self._pause()
         return False
 
-    def _ask_broker(self) -> None:
-        """Where nothing is sent, nobody would learn that the broker has gone, or is back."""
-        if time.monotonic() < self._asked + SILENCE:
-            return
-        self._asked = time.monotonic()
-        self._greet()
-        self.confirmed = time.monotonic()
-        if self._away:
-            self.broker_state, self._away = "ok", False
+    def _sweep(self) -> bool:
+        """Publish jobs that are due in the table."""
+        offset = time.time() - time.monotonic()
+        if offset < self._clock_offset - 1:  # The clock went back, or may have done so before this process began.
+            self._outbox.recall(at=now(), lease=LEASE)
+        self._clock_offset = offset
+        return self._publish_round(self._outbox.take(at=now(), lease=LEASE, limit=self._batch))
 
-    def _send(self, batch: list[OutboxEntry], *, again: bool = True) -> list[OutboxEntry]:
-        """Publish the batch, in halves when something in it cannot be sent; returns what was sent.
+    def _drain(self) -> bool:
+        """Publish jobs from memory."""
+        taken = [self._memory.popleft() for _ in range(min(len(self._memory), self._batch))]
+        oldest = now() - MEMORY_AGE
+        return self._publish_round([job for job in taken if job.created > oldest])
 
-        A message that was refused alone is sent once more, as a queue that is gone is then declared again.
+    def _publish_round(self, jobs: list[OutboxEntry]) -> bool:
+        """Publish the jobs, and return whether more may wait; without jobs, check that the broker answers."""
+        try:
+            if not jobs:
+                self._greet_after_silence()
+            elif sent := self._send(jobs):
+                self._on_sent(sent)
+        except BrokerUnavailable as error:
+            self._on_unavailable(error, jobs)
+            return False
+        return len(jobs) == self._batch
+
+    def _send(self, jobs: list[OutboxEntry], *, again: bool = True) -> list[OutboxEntry]:
+        """Publish the jobs, and return those that were sent; after a refusal, each half by itself.
+
+        A message that was refused by itself is sent once more: its queue may be gone, and is declared again then.
         """
         try:
-            self._publish(batch)
+            self._publish(jobs)
         except (BrokerUnavailable, DatabaseUnavailable):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it keeps no other job back, and is logged
-            half = len(batch) // 2
+        except Exception as error:  # noqa: BLE001 - any error is logged, and must not hold other jobs back
+            half = len(jobs) // 2
             if half:
-                return self._send(batch[:half]) + self._send(batch[half:])
+                return self._send(jobs[:half]) + self._send(jobs[half:])
             if again and isinstance(error, MessageRefused):
-                return self._send(batch, again=False)
-            self._defer(batch[0], error)
+                return self._send(jobs, again=False)
+            self._defer(jobs[0], error)
             return []
-        return batch
+        return jobs
 
     def _defer(self, job: OutboxEntry, error: Exception) -> None:
+        """Leave a job alone that cannot be sent, the longer the older it is."""
         refused = isinstance(error, MessageRefused)
         reason = str(error) if refused else f"Its message cannot be made ({type(error).__name__})."
         logger.log(
@@ -206,31 +197,46 @@ class Relay:
         pause = min(max(SHORTEST_DEFERMENT, (now() - job.created) // 2), LONGEST_DEFERMENT)
         self._outbox.defer(job, at=now(), until=now() + pause, reason=reason)
 
-    def _sweep(self) -> bool:
-        ahead = time.time() - time.monotonic()
-        if ahead < self._ahead - 1:  # The clock went back, or may have done so before this process was started.
-            self._outbox.recall(at=now(), lease=LEASE)
-        self._ahead = ahead
-        return self._publish_these(self._outbox.take(at=now(), lease=LEASE, limit=self._batch))
+    def _on_sent(self, sent: list[OutboxEntry]) -> None:
+        self.confirmed = self._greeted = time.monotonic()
+        self.on_publish("sent", len(sent))
+        failpoints.reach("after-publish")
+        self.broker_state, self._unavailable = "ok", False
+        self._mark_at = min(self._mark_at, self.confirmed + MARK_AFTER)
+        self._unmarked += sent
+        if len(self._unmarked) >= self._batch or self.confirmed >= self._mark_at:
+            self._mark()
 
-    def _drain(self) -> bool:
-        taken = [self._memory.popleft() for _ in range(min(len(self._memory), self._batch))]
-        oldest = now() - KEPT
-        return self._publish_these([job for job in taken if job.created > oldest])
+    def _mark(self) -> bool:
+        """Mark the sent jobs in the record."""
+        sent, self._unmarked, self._mark_at = self._unmarked, [], math.inf
+        self._outbox.mark_published(sent, at=now())
+        return False
 
-    def _broker_is_away(self, error: BrokerUnavailable, batch: Sequence[OutboxEntry]) -> None:
+    def _greet_after_silence(self) -> None:
+        """Notice that the broker has gone, or is back, although there is nothing to send."""
+        if time.monotonic() < self._greeted + SILENCE:
+            return
+        self._greeted = time.monotonic()
+        self._greet()
+        self.confirmed = time.monotonic()
+        if self._unavailable:
+            self.broker_state, self._unavailable = "ok", False
+
+    def _on_unavailable(self, error: BrokerUnavailable, jobs: Sequence[OutboxEntry]) -> None:
+        """Give these jobs and those in memory back to the outbox, then pause."""
         if self.broker_state != str(error):
             logger.warning("%s Accepted jobs wait in the outbox.", error)
-        self.broker_state, self._away = str(error), True
-        if not batch:
+        self.broker_state, self._unavailable = str(error), True
+        if not jobs:
             return
-        self.on_publish("unavailable", len(batch))
-        unsent = [*batch, *(self._memory.popleft() for _ in range(len(self._memory)))]
+        self.on_publish("unavailable", len(jobs))
+        unsent = [*jobs, *(self._memory.popleft() for _ in range(len(self._memory)))]
         try:
-            self._note()
+            self._mark()
             self._outbox.release(unsent, at=now())
         except DatabaseUnavailable:
-            logger.debug("the batch comes due by itself", exc_info=True)
+            logger.debug("The jobs come due without being released.", exc_info=True)
         self._pause()
 
     def _pause(self) -> None:

@@ -12,7 +12,7 @@ from ..core.dispatch_options import DispatchOptions, options_of
 from ..core.errors import PurgedJob
 from ..core.job import micros
 from ..core.registry import plain_arguments
-from ..delivery.publisher import keep_headers
+from ..delivery.task_message import keep_headers
 from ..logs import log_context
 from ..service.verbs import DispatchContext, outgoing
 

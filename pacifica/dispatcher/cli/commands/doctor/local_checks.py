@@ -9,7 +9,7 @@ from ....container import Container
 from ....core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ....core.redaction import mask_passwords
 from ....delivery.broker_probe import answering_workers, broker_name, greet_broker
-from ....delivery.publisher import Depth
+from ....delivery.queue_depth import QueueDepth
 from ....store.connections import driver_errors
 from ....store.connections.connect import check_installed, sqlite_file
 from ....store.connections.identity import product
@@ -61,7 +61,7 @@ class Premises:
         """What keeps workers from the job, as far as database and broker tell; with what to do."""
         if self._container is None or not self._database_answers:
             return f"Start a worker: {START_WORKER}"
-        sought = Depth(self._container.app).queue_of(task, queue) or "its queue"
+        sought = QueueDepth(self._container.app).queue_of(task, queue) or "its queue"
         try:
             known = self._container.workers.names()
             answering = answering_workers(self._container.app, len(known))

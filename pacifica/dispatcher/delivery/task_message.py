@@ -1,0 +1,131 @@
+"""The message of a job, in Celery's protocol 2, and its route.
+
+A message names the task and the job but carries no arguments: the worker reads them from the row as it claims the
+job. Source: https://docs.celeryq.dev/en/stable/internals/protocol.html#version-2
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from kombu.messaging import Producer
+from kombu.utils.json import dumps as kombu_dumps
+from kombu.utils.json import loads as kombu_loads
+
+from ..core.job import OutboxEntry
+from ..core.tracing import NoTracing, Tracing
+
+HIGHEST_PRIORITY = 9
+WORKFLOW_HEADERS = (
+    "link",
+    "link_error",
+    "chain",
+    "chord",
+    "group_id",
+    "group_index",
+    "root_id",
+    "parent_id",
+    "reply_to",
+    "shadow",
+    "time_limit",
+    "soft_time_limit",
+    "replaced_task_nesting",
+)
+"""Options of a Celery workflow that a message's headers carry; the row keeps them until the message is sent."""
+ORIGIN_HEADERS = ("traceparent", "request_id")
+"""Headers of the service's own that name the origin of a job."""
+DEFAULT_HEADERS: Mapping[str, Any] = {
+    "shadow": None,
+    "group_index": None,
+    "timelimit": [None, None],
+    "argsrepr": "()",
+    "kwargsrepr": "{}",
+    "replaced_task_nesting": 0,
+    "stamped_headers": None,
+    "stamps": {},
+}
+"""Optional headers of protocol 2, each with the value that means the same as no header."""
+SENDER_HEADER = "origin"
+"""The header that names the process which sends a message; a worker does not need it."""
+ROUTE_OPTIONS = ("queue", "exchange", "routing_key", "priority", "delivery_mode", "compression")
+"""Attributes of a Celery task that choose how its messages are published."""
+NO_TRACING = NoTracing()
+
+
+def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The workflow headers among Celery's options, as JSON values; ``None`` if there are none, as for most jobs."""
+    headers = {key: options[key] for key in WORKFLOW_HEADERS if options.get(key) not in (None, 0, [], ())}
+    return json.loads(kombu_dumps(headers)) if headers else None
+
+
+def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, Any]) -> None:
+    """Have Celery make the message of one job, and publish it."""
+    kept = job.headers or {}
+    origin = {name: kept[name] for name in ORIGIN_HEADERS if name in kept}
+    workflow = kombu_loads(json.dumps(kept)) if len(kept) > len(origin) else {}
+    for name in origin:
+        workflow.pop(name, None)
+    message = app.amqp.as_task_v2(
+        job.uuid,
+        job.task,
+        (),
+        {},
+        retries=job.retries,
+        expires=_datetime(job.expires),
+        callbacks=_list(workflow.pop("link", None)),
+        errbacks=_list(workflow.pop("link_error", None)),
+        argsrepr="()",
+        kwargsrepr="{}",
+        ignore_result=False,
+        **workflow,
+    )
+    _drop_default_headers(message.headers)
+    message.headers.update(origin)
+    queue = getattr(route.get("queue"), "name", None) or str(route.get("routing_key") or "")
+    with tracing_of(app).sending(job.uuid, queue, origin.get("traceparent")) as context:
+        if context is not None:
+            message.headers["traceparent"] = context
+        app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **route)
+
+
+def route_job(app: Celery, producer: Producer, job: OutboxEntry) -> dict[str, Any]:
+    """The options with which the message of a job is published."""
+    options = route_task(app, job.task, {"queue": job.queue, "priority": job.priority})
+    if producer.connection.transport.driver_type == "redis":
+        options["priority"] = HIGHEST_PRIORITY - (options.get("priority") or 0)  # kombu's Redis serves 0 before 9.
+    return options
+
+
+def route_task(app: Celery, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task's messages: a job's ``own`` override the task's, and those the configured routes'."""
+    task = app.tasks.get(name)
+    declared = {key: getattr(task, key, None) for key in ROUTE_OPTIONS}
+    # An option that is None would hide the value of a configured route.
+    options = {key: value for key, value in declared.items() if value is not None}
+    options |= {key: value for key, value in own.items() if value is not None}
+    routed: dict[str, Any] = app.amqp.router.route(options, name, (), {}, task)
+    return routed
+
+
+def tracing_of(app: Celery) -> Tracing:
+    """The tracing of the app's process; an app without a container traces nothing."""
+    found: Tracing = getattr(getattr(app, "container", None), "tracing", NO_TRACING)
+    return found
+
+
+def _drop_default_headers(headers: dict[str, Any]) -> None:
+    """Remove the headers that repeat a default: a worker would decode each of them for each job."""
+    headers.pop(SENDER_HEADER, None)
+    for name, default in DEFAULT_HEADERS.items():
+        if headers.get(name) == default:
+            headers.pop(name, None)
+
+
+def _list(value: Any) -> list[Any] | None:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+def _datetime(micros: int | None) -> datetime | None:
+    return None if micros is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
