@@ -25,7 +25,7 @@ WORDS: dict[str, str] = {
     r"\bnobody\b": "no one, or name the subject",
     r"\b[Ww]hoever\b": "name the agent: the caller, the client, the process",
     r"\bhow-manieth\b": "number",
-    r"\b(?:is|are) none\b": "is not a …",
+    r"(?<![Tt]here )\b(?:is|are) none\b": "is not a …",
     r"(?:^|[.:;] +)Who (?![^.]*\?)": "name the agent: the caller, the client, the process",
     r"\bwho is not\b|\bby who\b|\bfor who\b|\bof who\b": "name the agent",
     r"(?:^|[.:;] +)What (?![^.]*\?)": "start with the noun: the value, the settings, the rows",
