@@ -11,14 +11,14 @@ from .app import DispatcherApp
 from .config.settings import Settings
 from .core import failpoints
 from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused, SchemaMismatch
-from .core.job import OutboxEntry, new_uuid, now
+from .core.job import Job, OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
 from .delivery.publisher import Publisher
 from .delivery.queue_depth import QueueDepth
 from .delivery.relay import Relay
 from .monitoring.health import Health
-from .monitoring.job_log import ToldJobs, ToldOutbox
+from .monitoring.job_log import JobLog
 from .monitoring.tracer import tracing
 from .service.event_feed import EventFeed
 from .service.tokens import Tokens
@@ -72,19 +72,27 @@ class Container:
         return self.app.registry
 
     @cached_property
+    def _job_log(self) -> JobLog:
+        return JobLog(self._read_job)
+
+    def _read_job(self, uuid: str) -> Job | None:
+        return self.jobs.get(uuid)
+
+    @cached_property
     def jobs(self) -> JobStore:
         """The job rows."""
         own = self.settings.dispatcher
-        return ToldJobs(
+        return JobStore(
             self.database,
             durable=own.dispatch_synchronous == "full",
             reports_durable=own.report_synchronous == "full",
+            on_event=self._job_log,
         )
 
     @cached_property
     def outbox(self) -> Outbox:
         """The jobs that wait to be published."""
-        return ToldOutbox(self.database)
+        return Outbox(self.database, on_event=self._job_log)
 
     @cached_property
     def workers(self) -> WorkerStore:

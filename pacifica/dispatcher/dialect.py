@@ -1,18 +1,20 @@
-"""What SQLite, PostgreSQL and MySQL do not have in common, for the models of today and the migrations of all times.
+"""The differences between SQLite, PostgreSQL and MySQL, for the models of this version and for all migrations.
 
-A migration keeps its meaning only while these keep theirs: add to them, and change none.
+A migration keeps its meaning only while these keep theirs: add to them, but change none of them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import peewee
 
 KEY_LENGTH = 191
-"""The longest indexed string, in characters: MySQL indexes 767 bytes, and utf8mb4 takes four each."""
+"""The longest indexed string, in characters: MySQL indexes 767 bytes, and utf8mb4 uses four for each."""
+Model = Any
+"""A model class; PeeWee's type hints lack its schema manager."""
 
 
 def is_sqlite(database: peewee.Database) -> bool:
-    """Whether the database is an SQLite file (or memory)."""
+    """Whether the database is SQLite."""
     return isinstance(database, peewee.SqliteDatabase)
 
 
@@ -21,35 +23,60 @@ def is_mysql(database: peewee.Database) -> bool:
     return isinstance(database, peewee.MySQLDatabase)
 
 
+def metadata(model: Model) -> Any:
+    """The documented introspection of a model: ``table_name``, ``sorted_fields``, ``primary_key`` and others."""
+    return model._meta  # noqa: SLF001 - documented: docs.peewee-orm.com/en/latest/peewee/models.html
+
+
+class DeclaredIndex(NamedTuple):
+    """An index that a model declares."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool
+
+
+def declared_indexes(model: Model) -> list[DeclaredIndex]:
+    """The indexes of the model's fields and of its ``Meta.indexes``."""
+    return [
+        DeclaredIndex(
+            index._name,  # noqa: SLF001 - PeeWee has no public name for it
+            tuple(field.column_name for field in index._expressions),  # noqa: SLF001 - the same
+            bool(index._unique),  # noqa: SLF001 - the same
+        )
+        for index in metadata(model).fields_to_index()
+    ]
+
+
 class LongTextField(peewee.TextField):
-    """Text without a limit that matters: MySQL's own TEXT ends at 65,535 bytes."""
+    """Text without a practical limit: MySQL's own TEXT ends at 65,535 bytes."""
 
     field_type = "LONGTEXT"
 
 
 class SequenceField(peewee.BigAutoField):
-    """A key that is never given twice: plain SQLite gives the highest key again once its row is deleted."""
+    """A key that is never used twice: without AUTOINCREMENT, SQLite reuses the highest key when its row is deleted."""
 
     def ddl(self, ctx: peewee.Context) -> peewee.NodeList:
-        """The column's definition; only SQLite has to be told."""
+        """The column's definition."""
         column = super().ddl(ctx)
         on_sqlite = ctx.state.param == peewee.SqliteDatabase.param
         return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
 
 
 class Compact(peewee.SchemaManager):
-    """Makes a table that SQLite keeps in its primary key alone, without a hidden row id and a second tree."""
+    """Creates a table WITHOUT ROWID on SQLite, which stores it in the tree of its primary key alone."""
 
-    def create_table(self, safe: bool = True, **options: object) -> None:  # noqa: FBT001, FBT002 - PeeWee's own
-        """Create it; the other databases have no such option, and the one of the model holds for all."""
-        self.model._meta.without_rowid = is_sqlite(self.database)
+    def create_table(self, safe: bool = True, **options: object) -> None:  # noqa: FBT001, FBT002 - PeeWee's signature
+        """Create the table; only SQLite has the option."""
+        metadata(self.model).without_rowid = is_sqlite(self.database)
         super().create_table(safe, **options)
 
 
 class PartialIndex(NamedTuple):
-    """An index of few rows: the ``columns`` of those that ``where`` lets in.
+    """An index of the ``columns`` of only those rows that satisfy ``where``.
 
-    MySQL knows no partial indexes and takes ``on_mysql``, which begins with what the queries ask to be equal.
+    MySQL has no partial indexes and uses ``on_mysql``, which begins with the columns that queries compare for equality.
     """
 
     columns: str

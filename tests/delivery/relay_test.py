@@ -16,8 +16,9 @@ from pacifica.dispatcher.delivery import relay as relay_module
 from pacifica.dispatcher.delivery.relay import Relay
 from pacifica.dispatcher.service.verbs import outgoing
 from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.job_event import REFUSED
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.outbox import REFUSED, Outbox
+from pacifica.dispatcher.store.outbox import Outbox
 
 from ..eventually import eventually
 

@@ -10,9 +10,9 @@ import pytest
 
 from pacifica.dispatcher.core.job import State, new_uuid, now
 from pacifica.dispatcher.service.tokens import Tokens
-from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.purge import HOUR, put_tombstones
 from pacifica.dispatcher.store.tokens import TokenStore
 
 from ..eventually import eventually
@@ -166,7 +166,7 @@ def test_what_is_not_remembered_any_more_is_unknown(tmp_path: Path) -> None:
         processes.write_config(CONFIG)
         database.wait_until_up(1, 0.0)
         for uuid, age in hours.items():
-            database.write(partial(tombstones.put, uuids=[uuid], at=now() - age * tombstones.HOUR))
+            database.write(partial(put_tombstones, uuids=[uuid], at=now() - age * HOUR))
         stack = start_stack(processes)
         old, young = hours
         eventually(lambda: stack.get(f"/status/{old}").status_code == 404)

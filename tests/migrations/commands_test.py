@@ -87,7 +87,7 @@ def test_dbchk_tells_the_usable_from_the_equal(database: Database) -> None:
     usable, equal = invoke("dbchk", "--json"), invoke("dbchk", "--equal")
     assert (usable.exit_code, equal.exit_code) == (0, 1)
     told = json.loads(usable.stdout)
-    assert told["differences"] == [{"table": "job", "told": "index job_due is missing", "breaks": False}]
+    assert told["differences"] == [{"table": "job", "message": "index job_due is missing", "breaks": False}]
     assert (told["found"], told["expected"], told["usable"], told["equal"]) == (NEWEST, NEWEST, True, False)
     assert "difference      job: index job_due is missing" in equal.stdout
     run(database, "DROP TABLE label")

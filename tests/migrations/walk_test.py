@@ -199,7 +199,7 @@ def test_a_difference_is_named(database: Database) -> None:
         database, "DROP TABLE label", "ALTER TABLE worker DROP COLUMN since", "ALTER TABLE worker ADD COLUMN since TEXT"
     )
     found = database.read(differences)
-    assert [(one.table, one.told, one.breaks) for one in found] == [
+    assert [(one.table, one.message, one.breaks) for one in found] == [
         ("job", "column traceparent is missing", True),
         ("job", "column more is not of this version", False),
         ("job", "index job_due is missing", False),

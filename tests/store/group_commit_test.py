@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.store.group_commit import Together
+from pacifica.dispatcher.store.group_commit import GroupCommit
 
 from ..eventually import eventually
 
@@ -27,13 +27,13 @@ class Held:
         self._inner(items)
 
 
-def all_told(together: Together[str], held: Held, items: Sequence[str]) -> dict[str, BaseException | None]:
+def all_told(group: GroupCommit[str], held: Held, items: Sequence[str]) -> dict[str, BaseException | None]:
     """What each thread was told; all of them come while the first is at work."""
     told: dict[str, BaseException | None] = {}
 
     def ask(item: str) -> None:
         try:
-            together(item)
+            group(item)
         except BaseException as error:  # noqa: BLE001 - it is what is looked at
             told[item] = error
         else:
@@ -44,24 +44,24 @@ def all_told(together: Together[str], held: Held, items: Sequence[str]) -> dict[
         threads.append(threading.Thread(target=ask, args=(item,), daemon=True))
         threads[-1].start()
         waiting = len(threads) - 1
-        eventually(lambda n=waiting: bool(held.calls) and len(together._waiting) == n)
+        eventually(lambda n=waiting: bool(held.calls) and group.waiting == n)
     held.go.set()
     for thread in threads:
         thread.join(20)
-    assert not together._busy
-    assert not together._waiting
+    assert not group.busy
+    assert group.waiting == 0
     return told
 
 
 def test_what_comes_meanwhile_is_carried_out_at_once_in_order() -> None:
-    together = Together(held := Held(), 64, 20)
-    assert all_told(together, held, ["a", "b", "c"]) == dict.fromkeys(["first", "a", "b", "c"])
+    group = GroupCommit(held := Held(), 64, 20)
+    assert all_told(group, held, ["a", "b", "c"]) == dict.fromkeys(["first", "a", "b", "c"])
     assert held.calls == [["first"], ["a", "b", "c"]]
 
 
 def test_no_call_has_more_than_the_most() -> None:
-    together = Together(held := Held(), 2, 20)
-    all_told(together, held, ["a", "b", "c", "d", "e"])
+    group = GroupCommit(held := Held(), 2, 20)
+    all_told(group, held, ["a", "b", "c", "d", "e"])
     assert held.calls == [["first"], ["a", "b"], ["c", "d"], ["e"]]
 
 
@@ -70,8 +70,8 @@ def test_the_fault_of_one_is_told_to_one() -> None:
         if "bad" in items:
             raise ValueError("bad")
 
-    together = Together(held := Held(refuse), 64, 20)
-    told = all_told(together, held, ["a", "bad", "c"])
+    group = GroupCommit(held := Held(refuse), 64, 20)
+    told = all_told(group, held, ["a", "bad", "c"])
     assert isinstance(told.pop("bad"), ValueError)
     assert told == dict.fromkeys(["first", "a", "c"])
     assert held.calls == [["first"], ["a", "bad", "c"], ["a"], ["bad"], ["c"]]
@@ -82,8 +82,8 @@ def test_a_database_that_is_away_is_told_to_all_after_one_try() -> None:
         if "first" not in items:
             raise DatabaseUnavailable("It is away.")
 
-    together = Together(held := Held(away), 64, 20)
-    told = all_told(together, held, ["a", "b"])
+    group = GroupCommit(held := Held(away), 64, 20)
+    told = all_told(group, held, ["a", "b"])
     assert [str(told[item]) for item in ("a", "b")] == ["It is away."] * 2
     assert told["a"] is not told["b"]
     assert held.calls == [["first"], ["a", "b"]]
@@ -94,45 +94,45 @@ def test_when_a_thread_is_told_to_end_the_others_go_on() -> None:
         if items == ["a", "b", "c"]:
             raise KeyboardInterrupt
 
-    together = Together(held := Held(interrupted), 64, 20)
-    told = all_told(together, held, ["a", "b", "c"])
+    group = GroupCommit(held := Held(interrupted), 64, 20)
+    told = all_told(group, held, ["a", "b", "c"])
     assert isinstance(told.pop("a"), KeyboardInterrupt)
     assert told == dict.fromkeys(["first", "b", "c"])
     assert held.calls[-1] == ["b", "c"]
 
 
 def test_who_waits_too_long_for_a_turn_is_told_and_forgotten() -> None:
-    together = Together(held := Held(), 64, 0.05)
-    first = threading.Thread(target=together, args=("first",), daemon=True)
+    group = GroupCommit(held := Held(), 64, 0.05)
+    first = threading.Thread(target=group, args=("first",), daemon=True)
     first.start()
     eventually(lambda: bool(held.calls))
-    with pytest.raises(DatabaseUnavailable, match="others wait"):
-        together("late")
+    with pytest.raises(DatabaseUnavailable, match="other writes wait"):
+        group("late")
     held.go.set()
     first.join(20)
-    together("next")
+    group("next")
     assert held.calls == [["first"], ["next"]]
 
 
 @pytest.mark.parametrize("leads", [False, True])
 def test_who_is_told_to_end_while_it_waits_holds_up_nobody(leads: bool) -> None:
-    class Interrupted(Together[str]):
+    class Interrupted(GroupCommit[str]):
         def _await(self, entry: Any) -> None:
             if entry.item != "interrupted":
                 super()._await(entry)
                 return
-            eventually(lambda: len(self._waiting) == 2)  # Another one waits behind it.
+            eventually(lambda: self.waiting == 2)  # Another caller waits as well.
             if leads:
                 held.go.set()
                 eventually(lambda: entry.leads)
             raise KeyboardInterrupt
 
-    together = Interrupted(held := Held(), 1, 20)
+    group = Interrupted(held := Held(), 1, 20)
     told: list[str] = []
 
     def ask(item: str) -> None:
         try:
-            together(item)
+            group(item)
             told.append(item)
         except KeyboardInterrupt:
             told.append(f"{item} ended")
@@ -142,9 +142,9 @@ def test_who_is_told_to_end_while_it_waits_holds_up_nobody(leads: bool) -> None:
     for number, item in enumerate(("first", "interrupted", "behind")):
         threads.append(threading.Thread(target=ask, args=(item,), daemon=True))
         threads[-1].start()
-        eventually(lambda n=number: bool(held.calls) and (len(together._waiting) >= n or "interrupted ended" in told))
+        eventually(lambda n=number: bool(held.calls) and (group.waiting >= n or "interrupted ended" in told))
     for thread in threads:
         thread.join(20)
     assert sorted(told) == ["behind", "first", "interrupted ended"]
     assert held.calls == [["first"], ["behind"]]
-    assert not together._busy
+    assert not group.busy

@@ -144,7 +144,7 @@ def test_a_survey_tells_sqlite_which_index_reads_least(sqlite_url: str, monkeypa
             each.wait_until_up(1, 0.0)
         JobStore(database).add([a_job() for _ in range(2000)])
         assert JobStore(other).expired(at=NOW, limit=1) == []  # It has read the schema before the survey.
-        JobStore(database).survey()
+        JobStore(database).analyze()
         for each in (database, other):
             (expired,) = statements(each, lambda of: JobStore(of).expired(at=NOW, limit=1), monkeypatch)
             (waiting,) = statements(each, lambda of: Outbox(of).waiting(), monkeypatch)

@@ -200,7 +200,7 @@ def test_dispatches_that_come_together_share_a_commit_and_none_another_ones_faul
         return jobs.add([job])
 
     def begin() -> None:
-        eventually(lambda: len(jobs._together._waiting) == len(fresh))
+        eventually(lambda: jobs.additions.waiting == len(fresh))
         go.set()
 
     others = [partial(other, job) for job in (*fresh[1:], known)]
@@ -441,7 +441,7 @@ def test_a_lost_job_that_was_to_be_cancelled_is_revoked(jobs: JobStore) -> None:
 
 
 @pytest.mark.parametrize("max_attempts", [1, 3])
-@pytest.mark.parametrize("statement", ["_finish_cancelled", "_put_back", "_finish_wanted"])
+@pytest.mark.parametrize("statement", ["_finish_cancelled", "_put_back", "_finish_not_cancelled"])
 def test_a_job_that_is_cancelled_while_it_is_found_lost_is_revoked(
     jobs: JobStore, monkeypatch: pytest.MonkeyPatch, statement: str, max_attempts: int
 ) -> None:
@@ -459,7 +459,7 @@ def test_a_job_that_is_cancelled_while_it_is_found_lost_is_revoked(
     monkeypatch.setattr(jobs, statement, CancelledMeanwhile())
     assert jobs.lose(job.uuid, token="token", reason="its worker died", at=now())
     found = get(jobs, job)
-    if (statement, max_attempts) == ("_finish_wanted", 3):
+    if (statement, max_attempts) == ("_finish_not_cancelled", 3):
         assert found.state is State.PENDING, "it was put back before"
     else:
         assert (found.state, found.error and found.error.message) == (State.REVOKED, "cancelled")

@@ -15,18 +15,16 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import FINAL, Job, JobError, State, new_uuid, now
 from pacifica.dispatcher.core.job_filter import JobFilter, PageCursor
-from pacifica.dispatcher.store import tombstones
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.idempotency import Key, Keys
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
-from pacifica.dispatcher.store.purge import PurgeStore
+from pacifica.dispatcher.store.purge import FIRST_TOMBSTONE, HOUR, PurgeStore, forget_tombstones, put_tombstones
 
 from ..services import MYSQL, POSTGRESQL, SQLITE
 from .conftest import a_job, a_retention, all_at_once
 
-HOUR = tombstones.HOUR
 DAY = 24 * HOUR
 WEEK: Mapping[str, float] = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"), 7 * 86_400.0)
 ON_SERVERS = pytest.mark.parametrize("shared_database", [POSTGRESQL, MYSQL], indirect=True)
@@ -78,7 +76,7 @@ def test_a_job_that_has_not_ended_is_never_purged(database: Database, jobs: JobS
     kept = {ended(jobs, 4_000, state, finished=None).uuid for state in set(State) - FINAL}
     assert purge(database, **WEEK) == purge(database, "add", **WEEK) == {}
     assert left(database) == kept
-    with pytest.raises(ValueError, match="only what has ended"):
+    with pytest.raises(ValueError, match="only jobs in a final state"):
         list(PurgeStore(database).pages({State.PENDING: now()}, 10))
 
 
@@ -194,10 +192,10 @@ def test_a_purge_waits_for_no_row_that_somebody_else_holds(database: Database, j
     written, purged = Event(), Event()
 
     def stuck(db: peewee.Database) -> bool:
-        jobs._insert([(new := a_job(labels={"run": "18"}), job_to_row(new))])
+        jobs.insert([(new := a_job(labels={"run": "18"}), job_to_row(new))])
         Keys().take(db, Key("me", "tuesday", "request", 0), new)
         jobs._lock_state.run({"uuid": old[0].uuid})
-        tombstones.put(db, [new_uuid()], 1)
+        put_tombstones(db, [new_uuid()], 1)
         written.set()
         return purged.wait(10)
 
@@ -206,7 +204,7 @@ def test_a_purge_waits_for_no_row_that_somebody_else_holds(database: Database, j
             assert written.wait(10)
             assert purge(database, purge_batch=5, **WEEK) == {State.SUCCESS: 2}
             assert jobs.forget_keys(now(), 10) == 1
-            tombstones.forget(database, now() - 24 * HOUR, tombstones.FIRST, 10)
+            forget_tombstones(database, now() - 24 * HOUR, FIRST_TOMBSTONE, 10)
         finally:
             purged.set()
         return True
@@ -295,16 +293,16 @@ def put(database: Database, *hours_ago: float) -> Iterator[str]:
     """Tombstones so old, one of them of a UUID that no time is in."""
     for number, hours in enumerate(hours_ago):
         uuid = str(uuid4()) if number == 1 else new_uuid()
-        database.write(partial(tombstones.put, uuids=[uuid], at=now() - int(hours * HOUR)))
+        database.write(partial(put_tombstones, uuids=[uuid], at=now() - int(hours * HOUR)))
         yield uuid
 
 
 def test_old_tombstones_are_forgotten_page_by_page(database: Database, jobs: JobStore) -> None:
     uuids = list(put(database, 30, 30, 2, 30, 2, 2))
-    after = tombstones.FIRST
+    after = FIRST_TOMBSTONE
     for _ in range(4):
-        after = tombstones.forget(database, now() - 24 * HOUR, after, 2)
-    assert after == tombstones.FIRST, "it has seen all, and begins anew"
+        after = forget_tombstones(database, now() - 24 * HOUR, after, 2)
+    assert after == FIRST_TOMBSTONE, "it has seen all, and begins anew"
     assert [jobs.was_purged(uuid) for uuid in uuids] == [False, False, True, False, True, True]
 
 
@@ -334,8 +332,10 @@ def test_once_all_tombstones_were_seen_they_are_left_alone_for_a_while(
     moment, looked = [1000.0], []
     monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.time", SimpleNamespace(monotonic=lambda: moment[0]))
     monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.LOOKED_AT", 2)
-    seen = tombstones.forget
-    monkeypatch.setattr(tombstones, "forget", lambda *place: looked.append(place) or seen(*place))
+    monkeypatch.setattr(
+        "pacifica.dispatcher.upkeep.pruner.forget_tombstones",
+        lambda *page: looked.append(page) or forget_tombstones(*page),
+    )
     uuids = list(put(database, *[2] * 5))
     retention = a_retention(database, tombstone_seconds=86_400.0)
     retention.work(0.0, lambda _: True)

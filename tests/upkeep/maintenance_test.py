@@ -113,7 +113,7 @@ def test_a_job_whose_queue_cannot_be_told_is_left_alone(bench: Bench) -> None:
 
 def test_the_jobs_are_surveyed_at_first_and_seldom_after_that(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     surveyed: list[int] = []
-    monkeypatch.setattr(bench.jobs, "survey", lambda: surveyed.append(1))
+    monkeypatch.setattr(bench.jobs, "analyze", lambda: surveyed.append(1))
     for _ in range(3):
         bench.upkeep.round()
     assert surveyed == [1]

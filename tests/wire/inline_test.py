@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.core.pausing import Host, here
-from pacifica.dispatcher.store.group_commit import Together
+from pacifica.dispatcher.store.group_commit import GroupCommit
 from pacifica.dispatcher.web.brief import LARGEST, Brief
 from pacifica.dispatcher.web.server import inline as inline_module
 from pacifica.dispatcher.web.server.inline import Inline
@@ -179,11 +179,11 @@ def test_after_one_that_took_long_the_loop_answers_none_for_a_while(
 
 def test_all_of_a_round_are_carried_out_at_once_beside_the_loop(loop: Loop) -> None:
     calls: list[tuple[list[int], int]] = []
-    together = Together[int](lambda items: calls.append((list(items), threading.get_ident())), 64, 20)
+    group = GroupCommit[int](lambda items: calls.append((list(items), threading.get_ident())), 64, 20)
     done: list[int] = []
 
     def ask(item: int) -> None:
-        together(item)
+        group(item)
         done.append(item)
 
     for item in range(5):
@@ -202,20 +202,20 @@ def test_what_cannot_be_carried_out_is_raised_where_it_was_asked_for_and_what_is
 
     told: dict[str, str] = {}
 
-    def ask(together: Together[str], item: str) -> None:
+    def ask(group: GroupCommit[str], item: str) -> None:
         try:
-            together(item)
+            group(item)
         except Exception as error:  # noqa: BLE001 - whatever it is
             told[item] = str(error)
         else:
             told[item] = ""
 
     for item in ("good", "bad"):
-        loop.inline.answer(lambda item=item: ask(Together(refuse, 64, 20), item))
-    loop.inline.answer(lambda: ask(Together(refuse, 64, -1), "late"))
+        loop.inline.answer(lambda item=item: ask(GroupCommit(refuse, 64, 20), item))
+    loop.inline.answer(lambda: ask(GroupCommit(refuse, 64, -1), "late"))
     loop.turn()
     loop.until(lambda: len(told) == 3)
-    assert "others wait" in told.pop("late")
+    assert "other writes wait" in told.pop("late")
     assert told == {"good": "", "bad": "bad"}
 
 
@@ -226,10 +226,10 @@ def test_threads_and_the_loop_share_what_is_carried_out(loop: Loop) -> None:
         calls.append(list(items))
         assert len(calls) > 1 or go.wait(20)
 
-    together = Together(carry_out, 64, 20)
+    group = GroupCommit(carry_out, 64, 20)
 
     def ask(item: str) -> None:
-        together(item)
+        group(item)
         done.append(item)
 
     threads = [threading.Thread(target=ask, args=("first",), daemon=True)]
@@ -239,11 +239,11 @@ def test_threads_and_the_loop_share_what_is_carried_out(loop: Loop) -> None:
     loop.turn()
     threads.append(threading.Thread(target=ask, args=("thread",), daemon=True))
     threads[1].start()
-    eventually(lambda: len(together._waiting) == 2)
+    eventually(lambda: group.waiting == 2)
     go.set()
     loop.until(lambda: len(done) == 3)
     assert calls == [["first"], ["loop", "thread"]]
-    assert not together._busy
+    assert not group.busy
 
 
 def test_an_answer_that_its_client_does_not_take_and_nobody_keeps_holds_up_no_other(loop: Loop) -> None:

@@ -14,7 +14,7 @@ import peewee
 
 from ..core import strict_json
 from ..core.job import micros
-from .tables import Model
+from ..dialect import Model
 
 logger = logging.getLogger(__name__)
 

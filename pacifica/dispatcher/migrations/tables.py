@@ -1,26 +1,23 @@
 """The steps of migrations. Each can be repeated, as MySQL keeps the changes of an interrupted migration."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import peewee
 from playhouse.migrate import SchemaMigrator, migrate
 
-from ..dialect import PartialIndex, SequenceField, is_mysql, is_sqlite
-
-Model = Any
-"""A model class; PeeWee's type hints lack its schema manager."""
+from ..dialect import Model, PartialIndex, SequenceField, declared_indexes, is_mysql, is_sqlite, metadata
 
 
 def create(db: peewee.Database, models: Sequence[Model]) -> None:
     """Create each table, or the parts that it lacks: columns that are nullable or have a default, and indexes."""
     for model in models:
         with db.bind_ctx([model]):
-            if db.table_exists(model._meta.table_name):
+            if db.table_exists(metadata(model).table_name):
                 _complete(db, model)
             else:
-                model._meta.table_settings = ["CHARACTER SET utf8mb4", "COLLATE utf8mb4_bin"] if is_mysql(db) else None
-                model._schema.create_table(safe=True)
+                settings = ["CHARACTER SET utf8mb4", "COLLATE utf8mb4_bin"] if is_mysql(db) else None
+                metadata(model).table_settings = settings
+                model.create_table()
             _create_indexes(db, model)
 
 
@@ -40,26 +37,25 @@ def drop(db: peewee.Database, models: Sequence[Model]) -> None:
 
 
 def _complete(db: peewee.Database, model: Model) -> None:
-    table = model._meta.table_name
+    table = metadata(model).table_name
     present = {column.name for column in db.get_columns(table)}
     migrator = SchemaMigrator.from_database(db)
-    for field in model._meta.sorted_fields:
+    for field in metadata(model).sorted_fields:
         if field.column_name not in present:
             migrate(migrator.add_column(table, field.column_name, field))
     if is_mysql(db):
         _set_collation(db, table)
-    elif is_sqlite(db) and isinstance(model._meta.primary_key, SequenceField):
+    elif is_sqlite(db) and isinstance(metadata(model).primary_key, SequenceField):
         _add_autoincrement(db, model)
 
 
 def _create_indexes(db: peewee.Database, model: Model) -> None:
-    table = model._meta.table_name
+    table = metadata(model).table_name
     present = _index_names(db, table)
     migrator = SchemaMigrator.from_database(db)
-    for index in model._meta.fields_to_index():
-        if index._name not in present:
-            columns = [field.column_name for field in index._expressions]
-            migrate(migrator.add_index(table, columns, unique=index._unique, name=index._name))
+    for index in declared_indexes(model):
+        if index.name not in present:
+            migrate(migrator.add_index(table, index.columns, unique=index.unique, name=index.name))
 
 
 def _index_names(db: peewee.Database, table: str) -> set[str]:
@@ -78,15 +74,15 @@ def _set_collation(db: peewee.Database, table: str) -> None:
 
 def _add_autoincrement(db: peewee.Database, model: Model) -> None:
     """Recreate the table: SQLite cannot add AUTOINCREMENT to an existing one."""
-    table = model._meta.table_name
+    table = metadata(model).table_name
     made = db.execute_sql("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
     if "AUTOINCREMENT" in made[0].upper():
         return
-    names = [field.column_name for field in model._meta.sorted_fields]
+    names = [field.column_name for field in metadata(model).sorted_fields]
     for index in _index_names(db, table):
         db.execute_sql(f'DROP INDEX "{index}"')
     db.execute_sql(f'ALTER TABLE "{table}" RENAME TO "{table}_before"')
-    model._schema.create_table(safe=False)
+    model.create_table(safe=False)
     before = peewee.Table(f"{table}_before", names)
     model.insert_from(before.select(*(getattr(before, name) for name in names)), names).execute(db)
     db.execute_sql(f'DROP TABLE "{table}_before"')

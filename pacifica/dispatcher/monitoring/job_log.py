@@ -1,26 +1,24 @@
-"""The store that tells the log of each move that this process makes: one line, once the move is committed.
+"""One log line for each committed change of a job, in the process that made it.
 
-What a line does not know of its job it has from the thread's context (``logcontext``), as in a worker's
-child, or, for the rare moves that others make for a job, from its row.
+A line takes what its event lacks from the log context of the thread, as in a worker's child process, or from the
+job's row, as for a cancellation by the web server.
 """
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.errors import DatabaseUnavailable
-from ..core.job import Claim, Job, JobError, OutboxEntry, State
+from ..core.job import Job, State
 from ..logs import log_context
 from ..logs.formatters import FIELDS
-from ..store.idempotency import Key
-from ..store.jobs import JobStore
-from ..store.outbox import Outbox
+from ..store.job_event import CANCEL, DROPPED, LATE, LOST, SENT, JobEvent
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
 
 REQUEST = "request_id"
-"""The header of a job's message that names the request which made the job."""
+"""The header of a job's message with the id of the request that dispatched the job."""
 LEVELS = {"failed": logging.ERROR, "lost": logging.WARNING, "late": logging.WARNING}
 EVENTS: Mapping[str, str] = {
     "dispatched": "its row is committed",
@@ -35,143 +33,89 @@ EVENTS: Mapping[str, str] = {
     "dropped": "a message came for a job that does not wait to be run: a duplicate, or one that was cancelled",
     "late": "a worker reported after the job had been given to another, or had ended; the report does not count",
 }
-"""The moves that are told, each with its meaning."""
-_BECAME = {"FAILURE": "failed", "REVOKED": "revoked", "LOST": "lost", "RETRY": "retried"}
+"""The values of the key ``event``, each with its meaning."""
+_NAMES: Mapping[str, str] = {
+    State.PENDING: "dispatched",
+    SENT: "sent",
+    State.STARTED: "started",
+    State.SUCCESS: "succeeded",
+    State.FAILURE: "failed",
+    State.RETRY: "retried",
+    State.REVOKED: "revoked",
+    CANCEL: "cancelling",
+    LOST: "lost",
+    DROPPED: "dropped",
+    LATE: "late",
+}
+"""The event name in the log for each kind of event in the store; other kinds are not logged."""
+_COMPLETE = frozenset({State.PENDING, SENT, State.STARTED, DROPPED, LATE})
+"""The kinds whose events need no row."""
 
 
-def tell(event: str, **fields: Any) -> None:
-    """Write a job's line; ``None`` is no value."""
-    level = LEVELS.get(event, logging.INFO)
-    if logger.isEnabledFor(level):
-        told = {key: value for key, value in fields.items() if value is not None}
-        logger.log(level, "job %s", event, extra={FIELDS: {"event": event, **told}})
+class JobLog:
+    """The ``on_event`` of the stores; ``read_job`` reads a row."""
+
+    def __init__(self, read_job: Callable[[str], Job | None]) -> None:
+        self._read_job = read_job
+        self._started: dict[str, float] = {}
+
+    def __call__(self, event: JobEvent) -> None:
+        """Write the event's line."""
+        ms = self._milliseconds(event)
+        name = _NAMES.get(event.kind)
+        if name is None or (event.kind == LATE and not event.reported):
+            return
+        level = LEVELS.get(name, logging.INFO)
+        if logger.isEnabledFor(level):  # Before the row is read.
+            fields = {"event": name, "job": event.job, "ms": ms, **self._fields(event, known=ms is not None)}
+            given = {key: value for key, value in fields.items() if value is not None}
+            logger.log(level, "job %s", name, extra={FIELDS: given})
+
+    def _milliseconds(self, event: JobEvent) -> float | None:
+        """The run time of the attempt that reports, if this process has claimed it."""
+        if event.kind == State.STARTED and event.token:
+            self._started[event.token] = time.monotonic()
+            log_context.note(attempt=event.attempt, worker=event.worker)
+        started = self._started.pop(event.token or "", None) if event.reported else None
+        return None if started is None else round((time.monotonic() - started) * 1000, 3)
+
+    def _fields(self, event: JobEvent, *, known: bool) -> dict[str, Any]:
+        in_attempt = event.reported and (known or bool(log_context.current()))
+        if event.kind not in _COMPLETE and not in_attempt:
+            return {**self._row_fields(event.job), **_error_fields(event)}
+        return {**_event_fields(event), **_error_fields(event)}
+
+    def _row_fields(self, uuid: str) -> dict[str, Any]:
+        try:
+            job = self._read_job(uuid)
+        except DatabaseUnavailable:
+            job = None
+        if job is None:
+            return {}
+        about = {"task": job.task, "caller": job.caller or None, "request": _request(job.headers)}
+        return {**about, "attempt": job.attempt or None, "worker": job.worker}
 
 
-class ToldJobs(JobStore):
-    """``JobStore``, with a line for each move."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._began: dict[str, float] = {}
-
-    def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
-        """As ``JobStore``."""
-        earlier = super().add(jobs, key)
-        if len(jobs) == 1 and "job" not in log_context.current():  # Of a request, and not of a running job.
-            log_context.note(job=earlier or jobs[0].uuid, task=jobs[0].task)
-        if earlier is None:
-            for job in jobs:
-                _tell_of(job, "dispatched")
-        return earlier
-
-    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None], whole: Key | None = None) -> list[str]:
-        """As ``JobStore``."""
-        stored = super().add_many(jobs, keys, whole)
-        for job, uuid in zip(jobs, stored, strict=True):
-            if job.uuid == uuid:
-                _tell_of(job, "dispatched")
-        return stored
-
-    def claim(self, uuid: str, *, token: str, worker: str, **options: Any) -> Claim | None:
-        """As ``JobStore``."""
-        claim = super().claim(uuid, token=token, worker=worker, **options)
-        if claim is None:
-            tell("dropped", job=uuid, worker=worker)
-            return None
-        self._began[token] = time.monotonic()
-        log_context.note(attempt=claim.attempt, worker=worker)
-        waited = max(0, options["at"] - claim.ready) / 1000 if claim.attempt == 1 else None
-        tell("started", job=uuid, attempt=claim.attempt, worker=worker, waited=waited)
-        return claim
-
-    def succeed(self, uuid: str, *, token: str, result: Any, at: int) -> bool:
-        """As ``JobStore``."""
-        return self._reported(super().succeed(uuid, token=token, result=result, at=at), "succeeded", uuid, token)
-
-    def fail(self, uuid: str, *, token: str, error: JobError, at: int) -> bool:
-        """As ``JobStore``."""
-        told = {"error": error.type, "reason": error.message[:1000], "exception": error.traceback or None}
-        return self._reported(super().fail(uuid, token=token, error=error, at=at), "failed", uuid, token, **told)
-
-    def retry(  # noqa: PLR0913 - each is a column of the row
-        self,
-        uuid: str,
-        *,
-        token: str,
-        eta: int,
-        retries: int,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        error: JobError,
-        at: int,
-    ) -> State | None:
-        """As ``JobStore``."""
-        asked: dict[str, Any] = {"eta": eta, "retries": retries, "args": args, "kwargs": kwargs}
-        became = super().retry(uuid, token=token, error=error, at=at, **asked)
-        told = {"error": error.type, "reason": error.message[:1000]}
-        self._reported(became is not None, _BECAME.get(became or "", ""), uuid, token, **told)
-        return became
-
-    def revoke(self, uuid: str, *, reason: str, at: int) -> bool:
-        """As ``JobStore``."""
-        return self._moved(super().revoke(uuid, reason=reason, at=at), "revoked", uuid, reason)
-
-    def revoke_started(self, uuid: str, *, token: str, reason: str, at: int) -> bool:
-        """As ``JobStore``."""
-        moved = super().revoke_started(uuid, token=token, reason=reason, at=at)
-        return self._moved(moved, "revoked", uuid, reason)
-
-    def ask_to_cancel(self, uuid: str, *, at: int) -> bool:
-        """As ``JobStore``."""
-        return self._moved(super().ask_to_cancel(uuid, at=at), "cancelling", uuid)
-
-    def lose(self, uuid: str, *, token: str, reason: str, at: int) -> str | None:
-        """As ``JobStore``."""
-        became = super().lose(uuid, token=token, reason=reason, at=at)
-        self._moved(bool(became), _BECAME.get(became or "", ""), uuid, reason)
-        return became
-
-    def _reported(self, counts: bool, event: str, uuid: str, token: str, **fields: Any) -> bool:  # noqa: FBT001
-        """A report of the process that runs the job, or of the one that speaks for it and never claimed it."""
-        began = self._began.pop(token, None)
-        ms = None if began is None else _milliseconds(time.monotonic() - began)
-        if not counts:
-            tell("late", job=uuid, ms=ms)
-        elif began is None and not log_context.current():
-            self._moved(counts, event, uuid, **fields)
-        else:
-            tell(event, job=uuid, ms=ms, **fields)
-        return counts
-
-    def _moved(self, moved: bool, event: str, uuid: str, reason: str | None = None, **fields: Any) -> bool:  # noqa: FBT001
-        """A move that is rare, or made by a process that knows no more of the job than its UUID."""
-        if moved and logger.isEnabledFor(LEVELS.get(event, logging.INFO)):  # The row is read for its line alone.
-            try:
-                job = self.get(uuid)
-            except DatabaseUnavailable:
-                job = None
-            if job is None:
-                tell(event, job=uuid, reason=reason, **fields)
-            else:
-                about = {"attempt": job.attempt or None, "worker": job.worker, "reason": reason}
-                _tell_of(job, event, **{**about, **fields})
-        return moved
+def _event_fields(event: JobEvent) -> dict[str, Any]:
+    first = event.ready is not None and event.attempt == 1
+    return {
+        "task": event.task,
+        "queue": event.queue,
+        "caller": event.caller or None,
+        "request": _request(event.headers) if event.task else None,
+        "attempt": event.attempt,
+        "worker": event.worker,
+        "waited": max(0, event.at - (event.ready or 0)) / 1000 if first else None,
+    }
 
 
-class ToldOutbox(Outbox):
-    """``Outbox``, with a line for each job that was sent."""
-
-    def mark_published(self, sent: Sequence[OutboxEntry], *, at: int) -> None:
-        """As ``Outbox``."""
-        super().mark_published(sent, at=at)
-        for job in sent:
-            tell("sent", job=job.uuid, task=job.task, queue=job.queue, request=(job.headers or {}).get(REQUEST))
+def _error_fields(event: JobEvent) -> dict[str, Any]:
+    error = event.error
+    if error is None:
+        return {"reason": event.reason}
+    traceback = error.traceback if event.kind == State.FAILURE else None
+    return {"error": error.type, "reason": error.message[:1000], "exception": traceback or None}
 
 
-def _tell_of(job: Job, event: str, **fields: Any) -> None:
-    request = log_context.current().get("request") or (job.headers or {}).get(REQUEST)
-    tell(event, job=job.uuid, task=job.task, caller=job.caller or None, request=request, **fields)
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+def _request(headers: Mapping[str, Any] | None) -> Any:
+    return log_context.current().get("request") or (headers or {}).get(REQUEST)

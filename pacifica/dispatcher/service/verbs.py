@@ -13,6 +13,7 @@ from ..core.job import Event, Job, OutboxEntry, State, micros, new_uuid, now
 from ..core.job_filter import JobFilter, PageCursor
 from ..core.permissions import Visibility
 from ..core.registry import Call, Registry
+from ..logs import log_context
 from ..store.idempotency import Key
 from ..store.jobs import JobStore
 from ..store.outbox import Outbox
@@ -90,6 +91,8 @@ class Service:
             self.count(call.task, "failed")
             raise
         self.count(call.task, "accepted" if earlier is None else "repeated")
+        if "job" not in log_context.current():  # In a request, and not in a running job that dispatches another.
+            log_context.note(job=earlier or job.uuid, task=job.task)
         if earlier is not None:
             if (found := self.jobs.get(earlier)) is None:
                 raise PurgedJob(earlier)

@@ -10,6 +10,7 @@ from .. import orm
 from ..core import strict_json
 from ..core.job import FINAL
 from .database import Database
+from .job_event import PROGRESS
 
 _C, _E, _J = orm.EventCounts, orm.Event, orm.Job
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
@@ -106,5 +107,5 @@ def _of_range(after: int, upto: int) -> peewee.Query:
     number = peewee.fn.COUNT(peewee.SQL("1"))
     columns = (_J.task, _E.kind, bucket.alias("bucket"), number, peewee.fn.SUM(ran))
     query = _E.select(*columns).join(_J, peewee.JOIN.LEFT_OUTER, on=(_J.uuid == _E.job))
-    counted = query.where(_E.id > after, _E.id <= upto, _E.kind != "PROGRESS")
+    counted = query.where(_E.id > after, _E.id <= upto, _E.kind != PROGRESS)
     return counted.group_by(_J.task, _E.kind, peewee.SQL("bucket"))

@@ -1,4 +1,4 @@
-"""Carrying out at once what several threads ask for at the same time: one commit for all of them."""
+"""Group commit: items that several threads submit at the same time share one commit."""
 
 import os
 import threading
@@ -13,39 +13,49 @@ from ..core.pausing import Host, here
 Item = TypeVar("Item")
 
 
-class Together(Generic[Item]):
-    """``carry_out`` is called with the items of all who came while it was at work for others before.
+class GroupCommit(Generic[Item]):
+    """Calls ``commit`` with the items of all callers that came while the previous call was running.
 
-    The first thread that comes does it, for all that wait, at most ``most``; then the next one that waits goes on. So
-    whoever comes alone waits for nobody, and no thread works for others twice. A loop (``pausing.Host``) goes on with
-    other requests: a thread beside it does it for those of a round. When ``carry_out`` fails for several, each is tried
-    alone, as it may be the fault of one; but not when the database is away, which all are told. Where a thread is told
-    to end in the middle, what others asked for is tried again.
+    The first caller becomes the leader and commits the items of all callers that wait, at most ``limit``; then the
+    next one that waits becomes the leader. So a single caller waits for no other, and no thread leads twice in a row.
+    A request of a loop (``pausing.Host``) lets the loop go on with other requests: a helper thread leads for it.
 
-    ``patience`` is the seconds after which who waits for its turn gives up, with ``DatabaseUnavailable``.
+    If ``commit`` fails for several items, each is tried alone, as one of them may be the cause; but not if the
+    database is not available, which all callers raise. If the leader's thread is interrupted, the items of the others
+    are tried again. A caller that has waited for ``timeout`` seconds raises ``DatabaseUnavailable``.
     """
 
-    def __init__(self, carry_out: Callable[[Sequence[Item]], object], most: int, patience: float) -> None:
-        self._carry_out = carry_out
-        self._most = most
-        self._patience = patience
-        self.forget_parent()
+    def __init__(self, commit: Callable[[Sequence[Item]], object], limit: int, timeout: float) -> None:
+        self._commit = commit
+        self._limit = limit
+        self._timeout = timeout
+        self._forget_parent()
         if hasattr(os, "register_at_fork"):  # Windows has no fork.
-            os.register_at_fork(after_in_child=self.forget_parent)
+            os.register_at_fork(after_in_child=self._forget_parent)
 
-    def forget_parent(self) -> None:
-        """After a fork: none of the parent's threads is here."""
+    def _forget_parent(self) -> None:
+        """After a fork: the child has none of the parent's threads."""
         self._lock = threading.Lock()
         self._busy = False
         self._waiting: deque[_Entry[Item]] = deque()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a caller leads."""
+        return self._busy
+
+    @property
+    def waiting(self) -> int:
+        """The number of callers that wait for a leader."""
+        return len(self._waiting)
+
     def __call__(self, item: Item) -> None:
-        """Return when the item was carried out; raises what ``carry_out`` raises for it."""
+        """Return when the item is committed; raises the exception that ``commit`` raises for it."""
         host = here.host
         entry = _Entry(item, host)
         try:
             if host is not None:
-                host.pause(lambda go_on: self._leave_to_others(entry, go_on))
+                host.pause(lambda go_on: self._submit(entry, go_on))
             else:
                 if not self._join(entry):
                     self._await(entry)
@@ -58,19 +68,19 @@ class Together(Generic[Item]):
             raise entry.error
 
     def _join(self, entry: "_Entry[Item]") -> bool:
-        """Have it wait with the others; returns whether it leads."""
+        """Add the entry to those that wait; returns whether it leads."""
         with self._lock:
             self._waiting.append(entry)
             entry.leads, self._busy = not self._busy, True
             return entry.leads
 
-    def _leave_to_others(self, entry: "_Entry[Item]", go_on: Callable[[], object]) -> None:
+    def _submit(self, entry: "_Entry[Item]", go_on: Callable[[], object]) -> None:
         entry.go_on = go_on
         if self._join(entry):
-            self._have_led(entry)
+            self._make_leader(entry)
 
-    def _have_led(self, entry: "_Entry[Item]") -> None:
-        """Have it lead, or its host's other thread for it."""
+    def _make_leader(self, entry: "_Entry[Item]") -> None:
+        """Make this entry the leader; for a loop request, the helper thread leads."""
         entry.leads = True
         if entry.host is None:
             entry.turn.release()
@@ -78,76 +88,76 @@ class Together(Generic[Item]):
             entry.host.aside(self._lead)
 
     def _await(self, entry: "_Entry[Item]") -> None:
-        """Until another thread has carried it out, or says that this one is to lead."""
-        if entry.turn.acquire(timeout=self._patience):
+        """Wait until another thread has committed the entry or made it the leader."""
+        if entry.turn.acquire(timeout=self._timeout):
             return
         with self._lock:
             late = entry in self._waiting and not entry.leads
             if late:
                 self._waiting.remove(entry)
         if late:
-            raise _too_late()
+            raise _timed_out()
         entry.turn.acquire()
 
     def _withdraw(self, entry: "_Entry[Item]") -> None:
-        """Nobody waits for it any more; what another thread has in hand is carried out all the same."""
+        """Remove the entry; one that a leader has taken is committed all the same."""
         with self._lock:
             if entry not in self._waiting:
                 return
             self._waiting.remove(entry)
             if entry.leads and entry.host is None:
-                self._hand_on()
+                self._pass_on_leadership()
 
     def _lead(self) -> None:
         with self._lock:
-            entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+            entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
         try:
-            self._carry_out_all(self._in_time(entries))
+            self._commit_all(self._in_time(entries))
         finally:
             with self._lock:
-                # Where this thread was told to end, the others' items are left to the others.
+                # If this thread was interrupted, the items of the others wait for the next leader.
                 self._waiting.extendleft(reversed([entry for entry in entries[1:] if not entry.done]))
-                self._hand_on()
+                self._pass_on_leadership()
             for entry in entries:
                 if entry.done:
-                    entry.let_go()
+                    entry.release()
 
     def _in_time(self, entries: "Sequence[_Entry[Item]]") -> "Sequence[_Entry[Item]]":
-        """Those that have not waited for too long; a thread sees to that itself."""
-        begin = time.monotonic() - self._patience
+        """The entries that have not timed out; this is for loop requests, as a thread ends its own wait."""
+        begin = time.monotonic() - self._timeout
         late = [entry for entry in entries if entry.host is not None and entry.since < begin]
         for entry in late:
-            entry.end(_too_late())
+            entry.end(_timed_out())
         return [entry for entry in entries if not entry.done] if late else entries
 
-    def _hand_on(self) -> None:
-        """Have the next one lead, if there is one; the lock is held."""
+    def _pass_on_leadership(self) -> None:
+        """Make the first entry that waits the leader; the caller holds the lock."""
         following = self._waiting[0] if self._waiting else None
         self._busy = following is not None
         if following is not None:
-            self._have_led(following)
+            self._make_leader(following)
 
-    def _carry_out_all(self, entries: "Sequence[_Entry[Item]]") -> None:
+    def _commit_all(self, entries: "Sequence[_Entry[Item]]") -> None:
         if not entries:
             return
         try:
-            self._carry_out([entry.item for entry in entries])
+            self._commit([entry.item for entry in entries])
         except DatabaseUnavailable as error:
             for entry in entries:
-                entry.end(error if len(entries) == 1 else _same(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the thread that asked raises it
+                entry.end(error if len(entries) == 1 else _copy(error))
+        except Exception as error:  # noqa: BLE001 - the thread that submitted the item raises it
             if len(entries) == 1:
                 entries[0].end(error)
                 return
             for entry in entries:
-                self._carry_out_all([entry])
+                self._commit_all([entry])
         else:
             for entry in entries:
                 entry.end(None)
 
 
 class _Entry(Generic[Item]):
-    """What one asks for; its ``turn`` comes when it is done, or when its thread is to lead; a loop is to ``go_on``."""
+    """A submitted item; its ``turn`` is released when it is done or leads; for a loop request, ``go_on`` is called."""
 
     __slots__ = ("done", "error", "go_on", "host", "item", "leads", "since", "turn")
 
@@ -164,20 +174,22 @@ class _Entry(Generic[Item]):
     def end(self, error: Exception | None) -> None:
         self.done, self.error = True, error
 
-    def let_go(self) -> None:
-        """It is done."""
+    def release(self) -> None:
+        """Let the caller continue."""
         if self.host is None:
             self.turn.release()
         else:
             self.go_on()
 
 
-def _same(error: DatabaseUnavailable) -> DatabaseUnavailable:
-    """The error once more, for another thread to raise."""
-    same = DatabaseUnavailable(str(error))
-    same.__cause__ = error
-    return same
+def _copy(error: DatabaseUnavailable) -> DatabaseUnavailable:
+    """The same error, for another thread to raise."""
+    copy = DatabaseUnavailable(str(error))
+    copy.__cause__ = error
+    return copy
 
 
-def _too_late() -> DatabaseUnavailable:
-    return DatabaseUnavailable("The database cannot do that now (it is locked or slow: others wait before this one).")
+def _timed_out() -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        "The database cannot do that now (it is locked or slow: other writes wait before this one)."
+    )

@@ -1,7 +1,7 @@
-"""``Idempotency-Key``: the same key of the same caller is the same job, for as long as it is kept.
+"""``Idempotency-Key``: requests of one caller with the same key stand for the same job, until the key expires.
 
-The key is taken in the transaction that stores the job, so that of two requests at the same moment
-one stores a job and the other finds it. Source: draft-ietf-httpapi-idempotency-key-header.
+The key is taken in the transaction that stores the job: of two simultaneous requests one stores a job, and the other
+finds it. Source: draft-ietf-httpapi-idempotency-key-header.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import peewee
 from .. import orm
 from ..core.errors import KeyReused
 from ..core.job import Job
-from .connections.mysql import along
+from .connections.mysql import execute_with_index_hint
 from .database import Database
 
 _I = orm.Idempotency
@@ -20,7 +20,7 @@ _I = orm.Idempotency
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as a caller sent it, what the request asks for, and the time from which the key counts."""
+    """A key as a caller sent it, the content of the request, and the time before which a stored key has expired."""
 
     caller: str
     key: str
@@ -28,19 +28,22 @@ class Key:
     since: int
 
     def digest(self) -> str:
-        """The caller and the key, in a form of fixed length that can be indexed."""
+        """A hash of the caller and the key, which can be indexed."""
         return _hash(f"{len(self.caller)}:{self.caller}{self.key}")
 
     def fingerprint(self) -> str:
-        """What the request asks for, in a form of fixed length."""
+        """A hash of the request."""
         return _hash(self.request)
 
 
 class Keys:
-    """The keys in the table, inside the caller's transaction."""
+    """The table of keys."""
 
     def take(self, db: peewee.Database, key: Key, job: Job) -> str | None:
-        """Take the key for this job, or the UUID of the job that it stands for; raises ``KeyReused``."""
+        """Take the key for this job, inside the caller's transaction; returns the UUID of the job that has it already.
+
+        Raises ``KeyReused`` if that job is of another request.
+        """
         digest, fingerprint = key.digest(), key.fingerprint()
         row = {_I.digest: digest, _I.fingerprint: fingerprint, _I.job: job.uuid, _I.created: job.created}
         _I.insert(row).on_conflict_ignore().execute(db)
@@ -55,12 +58,12 @@ class Keys:
 
 
 def forget_keys(database: Database, before: int, limit: int) -> int:
-    """Delete at most ``limit`` keys that were taken ``before`` then, the oldest first; how many there were."""
+    """Delete at most ``limit`` keys that were taken ``before`` that time, the oldest first; returns how many."""
     old = _I.select(_I.digest).where(_I.created < before).order_by(_I.created).limit(limit)
     digests = [row[0] for row in database.read(lambda db: list(old.tuples().execute(db)))]
-    # One that was taken anew meanwhile stays.
+    # A key that was taken again in the meantime stays.
     query = _I.delete().where(_I.digest.in_(digests), _I.created < before)
-    return int(database.write(lambda db: along(db, query)).rowcount) if digests else 0
+    return int(database.write(lambda db: execute_with_index_hint(db, query)).rowcount) if digests else 0
 
 
 def _hash(text: str) -> str:

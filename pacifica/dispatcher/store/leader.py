@@ -1,4 +1,4 @@
-"""Who does a duty that one process is enough for: a row with its holder, and a beat that it moves on."""
+"""Leader election: one row for each duty, with the leader and a beat that the leader increments."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ _E = orm.Election
 
 
 class Standing(NamedTuple):
-    """Who holds the duty, and the beat that was seen; no clock is in it."""
+    """The leader of a duty, and the beat that was read."""
 
     holder: str
     beat: int
@@ -25,13 +25,13 @@ class ElectionStore:
         self._duty = duty
 
     def standing(self) -> Standing | None:
-        """How it stands; ``None`` when nobody holds it."""
+        """The current leader and its beat; ``None`` if the duty has no leader."""
         query = _E.select(_E.holder, _E.beat).where(_E.duty == self._duty).tuples()
         found = self._database.read(lambda db: list(query.execute(db)))
         return Standing(*found[0]) if found else None
 
     def take(self, candidate: str, seen: Standing | None) -> bool:
-        """Take it from whoever was seen, or where nobody was; false when another has, or the beat has moved."""
+        """Become the leader in place of ``seen``; false if another candidate was faster, or the beat has moved."""
         row = {_E.duty: self._duty, _E.holder: candidate, _E.beat: 1}
 
         def change(db: peewee.Database) -> bool:
@@ -46,10 +46,10 @@ class ElectionStore:
         return self._database.write(change)
 
     def renew(self, holder: str) -> bool:
-        """Move the beat on; false when somebody else has taken it."""
+        """Increment the beat; false if another process has become the leader."""
         moved = _E.update({_E.beat: _E.beat + 1}).where(_E.duty == self._duty, _E.holder == holder)
         return bool(self._database.write(moved.execute))
 
     def resign(self, holder: str) -> None:
-        """Leave it to whoever looks first; nothing, when somebody else has it."""
+        """Give up the duty; no change if another process is the leader."""
         self._database.write(_E.delete().where(_E.duty == self._duty, _E.holder == holder).execute)

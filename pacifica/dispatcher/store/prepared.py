@@ -1,6 +1,6 @@
-"""Statements that PeeWee builds once and that are then run many times.
+"""Prepared statements: PeeWee builds their SQL once, and they are executed many times.
 
-Building a query costs more than SQLite needs to carry it out; the text of a hot statement never changes.
+For a short statement PeeWee needs longer to build the SQL than SQLite needs to execute it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,39 +10,39 @@ import peewee
 
 
 class _Slot:
-    """Where a value goes that is known only when the statement is run."""
+    """A placeholder for a value of each execution."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 def slot(name: str) -> peewee.Value:
-    """A place in a query that takes the value of this name at each run, as it is."""
+    """A placeholder in a query; each execution gives it the value of this name, without conversion."""
     return peewee.Value(_Slot(name), converter=lambda value: value)
 
 
 class Prepared:
-    """The SQL of one query for one database; ``slot``s in it become parameters."""
+    """The SQL of one query for one database; its slots become parameters."""
 
     def __init__(self, database: peewee.Database, query: peewee.Query) -> None:
         self._database = database
         self.sql, self._parameters = database.get_sql_context().sql(query).query()
 
     def run(self, values: Mapping[str, Any]) -> Any:
-        """The cursor after the statement has run with these values, one for each slot."""
+        """Execute the statement with a value for each slot; returns the cursor."""
         return self._database.execute_sql(self.sql, self.parameters(values))
 
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
-        """The parameters of ``sql``, in order, with these values in its slots."""
+        """The parameters of ``sql``, in order, with the values of the slots."""
         return [values[p.name] if isinstance(p, _Slot) else p for p in self._parameters]
 
 
 MOST_ROWS = 32
-"""Rows of one statement: with 29 columns they stay below the 999 values that any SQLite takes."""
+"""The most rows of one statement: with 29 columns, 32 rows stay below SQLite's smallest limit of 999 parameters."""
 
 
 class PreparedRows:
-    """An INSERT of many rows, of which each has these columns; as few statements as it takes, each built once."""
+    """An INSERT of many rows with these columns, in few statements, each of which is built once."""
 
     def __init__(self, database: peewee.Database, model: type[peewee.Model], columns: Sequence[str]) -> None:
         self._database = database
@@ -72,5 +72,5 @@ class PreparedRows:
 
 
 def insert(model: type[peewee.Model], columns: Sequence[str]) -> peewee.Query:
-    """An INSERT whose columns are slots of their own names."""
+    """An INSERT of one row, with a slot for each column."""
     return model.insert({getattr(model, column): slot(column) for column in columns})

@@ -1,24 +1,28 @@
-"""Purging: jobs that have ended are deleted with their labels and their history; a tombstone stays.
+"""Purging: deleting finished jobs with their labels and their history, and the tombstones that remain of them.
 
-A purge walks, oldest first, along an index that searches have anyway: the jobs of a state, or of a task. So it
-needs none of its own, for which each dispatch would pay, and no scan of the table.
+A purge reads, oldest first, along an index that searches use as well: the jobs of one state, or of one task. So it
+needs no index of its own, which would make each dispatch slower, and no scan of the table.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import peewee
 
 from .. import orm
 from ..core.job import FINAL, State
-from . import tombstones
-from .connections.mysql import along
+from .connections.mysql import execute_with_index_hint
 from .database import Database
 
-_J, _E, _L = orm.Job, orm.Event, orm.Label
+_J, _E, _L, _T = orm.Job, orm.Event, orm.Label, orm.Tombstone
 Bounds = Mapping[State, int]
-"""The states whose jobs are purged, all of them final, each with the moment before which a job has ended."""
+"""Final states whose jobs are purged, each with the time before which a job must have ended."""
+HOUR = 3_600_000_000
+"""The resolution of a tombstone's time, in microseconds."""
+FIRST_TOMBSTONE = UUID(int=0)
+"""A place before all tombstones."""
 
 
 class Ended(NamedTuple):
@@ -30,22 +34,22 @@ class Ended(NamedTuple):
 
 
 class PurgeStore:
-    """What is purged from one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
+    """Purges jobs of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def pages(self, before: Bounds, size: int, task: str | None = None) -> Iterator[Sequence[Ended]]:
-        """Look at ``size`` jobs at a time, and of each page give those that may be purged.
+        """Read ``size`` jobs at a time, and yield those of each page that may be purged.
 
-        Each page costs the same, however few of it may be purged. They come in the order in which they were
-        made: whether a job has ended for long enough is seen when its turn comes, so that one that ran for
-        longer than others of its age is purged later than they are, and never earlier.
+        Each page costs the same, however few of its jobs may be purged. Jobs come in the order of their creation,
+        and each is judged when its turn comes: one that ran longer than others of its age may be purged later than
+        they are, but never too early.
         """
         if not before:
             return
         if not FINAL.issuperset(before):
-            raise ValueError("only what has ended is purged")
+            raise ValueError("only jobs in a final state can be purged")
         if task is not None:
             yield from self._walk(_J.task, task, before, size)
             return
@@ -53,49 +57,49 @@ class PurgeStore:
             yield from self._walk(_J.state, state.value, {state: bound}, size)
 
     def purge(self, jobs: Sequence[Ended], *, at: int, remember: bool) -> Counter[State]:
-        """Delete these jobs in one short transaction; how many of each state were still there.
+        """Delete these jobs in one short transaction; returns how many of each state still existed.
 
-        One that was purged and made anew since it was read is another job, and stays; so does one whose row somebody
-        else holds, until the next walk. Their idempotency keys stay until their own time is over: a request that is
-        sent again must not become a second job.
+        A job that was purged and created again since it was read is another job, and stays. A job whose row is locked
+        stays until the next purge. Idempotency keys stay until they expire: a request that is sent again must not
+        create a second job.
         """
 
         def change(db: peewee.Database) -> Counter[State]:
-            self._use_indexes(db)
+            self._prefer_indexes(db)
             if not (gone := self._lock(db, jobs)):
                 return Counter()
             uuids = [job.uuid for job in gone]
             if remember:
-                tombstones.put(db, uuids, at)
+                put_tombstones(db, uuids, at)
             for column, index in ((_L.job, "PRIMARY"), (_E.job, "event_job_id"), (_J.uuid, "PRIMARY")):
-                along(db, column.model.delete().where(column.in_(uuids)), index)
+                execute_with_index_hint(db, column.model.delete().where(column.in_(uuids)), index)
             return Counter(job.state for job in gone)
 
         return self._database.write(change) if jobs else Counter()
 
     def _lock(self, db: peewee.Database, jobs: Sequence[Ended]) -> Sequence[Ended]:
-        """Those of the jobs that are as they were read, each held until the end of the transaction."""
+        """Lock, until the end of the transaction, those of the jobs that have not changed since they were read."""
         query = _J.select(_J.uuid, _J.state, _J.created).where(_J.uuid.in_([job.uuid for job in jobs]))
         if not self._database.sqlite:
             query = query.for_update(skip_locked=True)
-        there = {Ended(uuid, State(state), created) for uuid, state, created in along(db, query)}
-        return sorted(there.intersection(jobs))
+        found = {Ended(uuid, State(state), created) for uuid, state, created in execute_with_index_hint(db, query)}
+        return sorted(found.intersection(jobs))
 
-    def _use_indexes(self, db: peewee.Database) -> None:
-        """Have PostgreSQL not scan a table of which it has no statistics yet."""
-        if not self._database.sqlite and not self._database.mysql:
+    def _prefer_indexes(self, db: peewee.Database) -> None:
+        """Keep PostgreSQL from scanning a table of which it has no statistics yet."""
+        if self._database.postgresql:
             db.execute_sql("SET LOCAL enable_seqscan = off")
 
     def _walk(self, column: peewee.Field, value: str, before: Bounds, size: int) -> Iterator[Sequence[Ended]]:
         """The jobs with that value, along the index of this column, ``created`` and ``uuid``."""
         columns = (_J.uuid, _J.state, _J.created, _J.finished)
-        asked = _J.select(*columns).where(column == value, _J.created < max(before.values()))
-        asked = asked.order_by(_J.created, _J.uuid).limit(size).tuples()
+        query = _J.select(*columns).where(column == value, _J.created < max(before.values()))
+        query = query.order_by(_J.created, _J.uuid).limit(size).tuples()
         uuid, created, full = "", 0, True
         while full:
-            # PostgreSQL takes this index, and not the one without the column, as this says where to begin in it.
-            behind = peewee.Tuple(column, _J.created, _J.uuid) > peewee.Tuple(value, created, uuid)
-            page = self._read(asked.where(_J.created >= created, behind))
+            # The row value makes PostgreSQL use this index: it gives the place in it at which to begin.
+            after = peewee.Tuple(column, _J.created, _J.uuid) > peewee.Tuple(value, created, uuid)
+            page = self._read(query.where(_J.created >= created, after))
             yield [Ended(row[0], State(row[1]), row[2]) for row in page if _has_ended(row, before)]
             if full := len(page) == size:
                 uuid, _, created, _ = page[-1]
@@ -106,6 +110,45 @@ class PurgeStore:
 
 
 def _has_ended(row: Sequence[Any], before: Bounds) -> bool:
-    """Whether it ended before then; a row that does not say when it ended counts from when it was made."""
+    """Whether the job ended before the bound of its state; a row without ``finished`` counts from ``created``."""
     _, state, created, finished = row
     return State(state) in before and (created if finished is None else finished) < before[State(state)]
+
+
+def put_tombstones(db: peewee.Database, uuids: Iterable[str], at: int) -> None:
+    """Store tombstones, inside the caller's transaction; existing ones stay as they are.
+
+    A job id that a user of Celery chose, and that is not a UUID, gets no tombstone.
+    """
+    keys = [key for uuid in uuids if (key := _tombstone_key(uuid)) is not None]
+    if keys:
+        _T.insert_many([{_T.job: key, _T.hour: at // HOUR} for key in keys]).on_conflict_ignore().execute(db)
+
+
+def has_tombstone(database: Database, uuid: str) -> bool:
+    """Whether there is a tombstone of the job."""
+    if (key := _tombstone_key(uuid)) is None:
+        return False
+    query = _T.select(_T.hour).where(_T.job == key)
+    return bool(database.read(lambda db: list(query.tuples().execute(db))))
+
+
+def forget_tombstones(database: Database, before: int, after: UUID, limit: int) -> UUID:
+    """Delete those of the next ``limit`` tombstones after ``after`` that are from before the time ``before``.
+
+    Returns the place at which to continue, ``FIRST_TOMBSTONE`` at the end. A call costs the same however many
+    tombstones there are, and takes no write lock when it finds none to delete.
+    """
+    query = _T.select(_T.job, _T.hour).where(_T.job > after).order_by(_T.job).limit(limit)
+    found = database.read(lambda db: list(query.tuples().execute(db)))
+    old = [job for job, hour in found if hour < before // HOUR]
+    if old:
+        database.write(lambda db: execute_with_index_hint(db, _T.delete().where(_T.job.in_(old))))
+    return found[-1][0] if len(found) == limit else FIRST_TOMBSTONE
+
+
+def _tombstone_key(uuid: str) -> UUID | None:
+    try:
+        return UUID(uuid)
+    except ValueError:
+        return None

@@ -1,7 +1,7 @@
-"""How the tables of a database differ from the models of this version.
+"""The differences between the tables of a database and the models of this version.
 
-``playhouse.schema_diff`` compares neither types nor what may be NULL, and knows no index that a model does not
-declare; so this looks for itself. What is in the database and none of ours is not looked at.
+``playhouse.schema_diff`` compares neither types nor nullability, and ignores indexes that no model declares.
+Tables that are not in the models are ignored.
 """
 
 import re
@@ -11,24 +11,30 @@ from typing import Any, NamedTuple
 import peewee
 
 from .. import orm
-from ..dialect import is_mysql, is_sqlite
+from ..dialect import Model, declared_indexes, is_mysql, is_sqlite, metadata
 
-WORDS = {"character varying": "varchar", "int": "integer", "tinyint": "bool", "boolean": "bool", "bigserial": "bigint"}
-"""What databases answer when they are asked for a type, and how peewee calls it."""
-BY_KEY = re.compile(r"PRIMARY\Z|sqlite_autoindex_|.*_pkey\Z")
-"""Indexes that come with a primary key."""
+TYPE_NAMES = {
+    "character varying": "varchar",
+    "int": "integer",
+    "tinyint": "bool",
+    "boolean": "bool",
+    "bigserial": "bigint",
+}
+"""Type names of databases, and PeeWee's names for the same types."""
+KEY_INDEX = re.compile(r"PRIMARY\Z|sqlite_autoindex_|.*_pkey\Z")
+"""The names of indexes that belong to a primary key."""
 
 
 class Difference(NamedTuple):
-    """One difference, in words; ``breaks`` when the service fails by it, and does not merely get slower."""
+    """One difference; ``breaks`` if the service fails because of it, and does not only become slower."""
 
     table: str
-    told: str
+    message: str
     breaks: bool
 
 
 class Column(NamedTuple):
-    """What is compared of a column."""
+    """The compared properties of a column."""
 
     type: str
     null: bool
@@ -38,7 +44,7 @@ class Column(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What is compared of an index."""
+    """The compared properties of an index."""
 
     columns: tuple[str, ...]
     unique: bool
@@ -50,18 +56,22 @@ class Index(NamedTuple):
 
 def differences(db: peewee.Database) -> list[Difference]:
     """Every difference, in the order of the models."""
-    there = set(db.get_tables())
-    return [one for model in orm.MODELS for one in _of_table(db, model, present=model._meta.table_name in there)]
+    present = set(db.get_tables())
+    return [
+        difference
+        for model in orm.MODELS
+        for difference in _of_table(db, model, present=metadata(model).table_name in present)
+    ]
 
 
-def _of_table(db: peewee.Database, model: type[peewee.Model], *, present: bool) -> Iterator[Difference]:
-    table = model._meta.table_name
+def _of_table(db: peewee.Database, model: Model, *, present: bool) -> Iterator[Difference]:
+    table = metadata(model).table_name
     if not present:
         yield Difference(table, "the table is missing", breaks=True)
         return
-    yield from _compare(table, "column", _modelled_columns(db, model), _found_columns(db, table), breaks=True)
-    yield from _compare(table, "index", _modelled_indexes(db, model), _found_indexes(db, table), breaks=False)
-    key = [field.column_name for field in model._meta.get_primary_keys()]
+    yield from _compare(table, "column", _model_columns(db, model), _table_columns(db, table), breaks=True)
+    yield from _compare(table, "index", _model_indexes(db, model), _table_indexes(db, table), breaks=False)
+    key = [field.column_name for field in metadata(model).get_primary_keys()]
     found = list(db.get_primary_keys(table))
     if sorted(found) != sorted(key):
         yield Difference(table, f"the primary key is {', '.join(found)} instead of {', '.join(key)}", breaks=True)
@@ -70,24 +80,24 @@ def _of_table(db: peewee.Database, model: type[peewee.Model], *, present: bool) 
 def _compare(
     table: str, kind: str, wanted: Mapping[str, object], found: Mapping[str, object], *, breaks: bool
 ) -> Iterator[Difference]:
-    for name, one in wanted.items():
+    for name, definition in wanted.items():
         if name not in found:
             yield Difference(table, f"{kind} {name} is missing", breaks)
-        elif found[name] != one:
-            yield Difference(table, f"{kind} {name} is {found[name]} instead of {one}", breaks)
+        elif found[name] != definition:
+            yield Difference(table, f"{kind} {name} is {found[name]} instead of {definition}", breaks)
     for name in sorted(found.keys() - wanted.keys()):
         yield Difference(table, f"{kind} {name} is not of this version", breaks=False)
 
 
-def _modelled_columns(db: peewee.Database, model: type[peewee.Model]) -> Mapping[str, Column]:
+def _model_columns(db: peewee.Database, model: Model) -> Mapping[str, Column]:
     context = db.get_sql_context()
     return {
         field.column_name: Column(_type(field.ddl_datatype(context).sql), bool(field.null))
-        for field in model._meta.sorted_fields
+        for field in metadata(model).sorted_fields
     }
 
 
-def _found_columns(db: peewee.Database, table: str) -> Mapping[str, Column]:
+def _table_columns(db: peewee.Database, table: str) -> Mapping[str, Column]:
     if is_sqlite(db):
         return {column.name: Column(_type(column.data_type), bool(column.null)) for column in db.get_columns(table)}
     (schema,) = db.execute_sql("SELECT DATABASE()" if is_mysql(db) else "SELECT current_schema()").fetchone()
@@ -99,28 +109,25 @@ def _found_columns(db: peewee.Database, table: str) -> Mapping[str, Column]:
     return {name: Column(_type(kind, length), null == "YES") for name, kind, length, null in found.fetchall()}
 
 
-def _type(told: str, length: Any = None) -> str:
-    """One word for what the databases call differently; a length where it means something."""
-    word, _, inside = told.lower().removesuffix(" auto_increment").partition("(")
-    word = WORDS.get(word, word)
+def _type(declared: str, length: Any = None) -> str:
+    """PeeWee's name for a database's type, with the length of a ``varchar``."""
+    word, _, inside = declared.lower().removesuffix(" auto_increment").partition("(")
+    word = TYPE_NAMES.get(word, word)
     return f"{word}({length or inside.rstrip(')')})" if word == "varchar" else word
 
 
-def _modelled_indexes(db: peewee.Database, model: type[peewee.Model]) -> Mapping[str, Index]:
-    wanted = {
-        index._name: Index(tuple(field.column_name for field in index._expressions), bool(index._unique), partial=False)
-        for index in model._meta.fields_to_index()
-    }
+def _model_indexes(db: peewee.Database, model: Model) -> Mapping[str, Index]:
+    indexes = {index.name: Index(index.columns, index.unique, partial=False) for index in declared_indexes(model)}
     if model is orm.Job:
         for name, index in orm.JOB_INDEXES.items():
             columns = index.on_mysql if is_mysql(db) else index.columns
-            wanted[name] = Index(tuple(columns.split(", ")), unique=False, partial=not is_mysql(db))
-    return wanted
+            indexes[name] = Index(tuple(columns.split(", ")), unique=False, partial=not is_mysql(db))
+    return indexes
 
 
-def _found_indexes(db: peewee.Database, table: str) -> Mapping[str, Index]:
+def _table_indexes(db: peewee.Database, table: str) -> Mapping[str, Index]:
     return {
         index.name: Index(tuple(index.columns), bool(index.unique), " WHERE " in (index.sql or "").upper())
         for index in db.get_indexes(table)
-        if not BY_KEY.match(index.name)
+        if not KEY_INDEX.match(index.name)
     }

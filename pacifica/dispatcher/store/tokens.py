@@ -1,4 +1,4 @@
-"""The bearer tokens: rows with a digest, never the token."""
+"""The bearer tokens: each row has the digest of a token, never the token itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _COLUMNS = (_T.id, _T.name, _T.digest, _T.scopes, _T.own, _T.expires, _T.created
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token allows; times are microseconds since 1970 in UTC."""
+    """A token's digest and its rights; times are microseconds since 1970 in UTC."""
 
     id: str
     name: str
@@ -55,7 +55,7 @@ class TokenStore:
         return self._read(_T.select(*_COLUMNS).order_by(_T.created, _T.id))
 
     def remove(self, which: str) -> int:
-        """Delete the token with that id, or all with that name; how many there were."""
+        """Delete the token with that id, or all tokens with that name; returns how many."""
         query = _T.delete().where((_T.id == which) | (_T.name == which))
         return int(self._database.write(query.execute, durable=True))
 

@@ -1,25 +1,30 @@
-"""The statements that move a job, each one a guarded UPDATE; see ``job`` for the states and their moves."""
+"""The statements that change a job's state, each a guarded UPDATE; ``core.job`` has the states and transitions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import peewee
 
 from .. import orm
 from ..core.job import State
-from .prepared import slot
+from ..dialect import metadata
+from .prepared import Prepared, slot
 
 _J = orm.Job
 _IS = _J.uuid == slot("uuid")
-_WAITING = orm.WAITING_STATES
 _STARTED = orm.STARTED
-
-BY_TOKEN = _STARTED & (_J.claim == slot("token"))
-"""The report of the attempt that holds the current claim, or of whoever speaks for it."""
-WAITING = _WAITING
-"""Nobody has claimed it."""
 _ATTEMPTS_LEFT = _J.attempt - _J.retries < _J.max_attempts
+
+CLAIMED = ("attempt", "args", "kwargs", "created", "eta")
+"""The columns that a claim returns."""
+WAITING = orm.WAITING_STATES
+"""The guard of a job that no worker has claimed."""
+BY_TOKEN = _STARTED & (_J.claim == slot("token"))
+"""The guard of a report: the token is that of the current claim."""
 
 
 def claim(*, returning: bool) -> peewee.Update:
-    """PENDING or RETRY → STARTED, for a message of the same count of retries, unless it has expired."""
+    """PENDING or RETRY → STARTED, for a message with the same count of retries, unless the job has expired."""
     in_time = _J.expires.is_null() | (_J.expires > slot("at"))
     query = _J.update(
         {
@@ -29,11 +34,11 @@ def claim(*, returning: bool) -> peewee.Update:
             _J.worker: slot("worker"),
             _J.holder: slot("holder"),
             _J.started: slot("at"),
-            _J.published: peewee.fn.COALESCE(_J.published, slot("at")),  # The relay may be about to say so.
+            _J.published: peewee.fn.COALESCE(_J.published, slot("at")),  # The relay may not have recorded it yet.
             _J.due: None,
         }
-    ).where(_IS, _WAITING, _J.retries == slot("retries"), in_time)
-    return query.returning(_J.attempt, _J.args, _J.kwargs, _J.created, _J.eta) if returning else query
+    ).where(_IS, WAITING, _J.retries == slot("retries"), in_time)
+    return query.returning(*(getattr(_J, column) for column in CLAIMED)) if returning else query
 
 
 def finish(guard: peewee.Node) -> peewee.Update:
@@ -51,11 +56,11 @@ def finish(guard: peewee.Node) -> peewee.Update:
 
 
 def retry() -> peewee.Query:
-    """STARTED → RETRY: back into the outbox, to be published at ``eta``, perhaps with other arguments."""
+    """STARTED → RETRY: back into the outbox, to be published at ``eta``, with the arguments of the slots."""
     return _J.update(
         {
             **_to(State.RETRY),
-            **_BACK,
+            **_IN_OUTBOX,
             **{getattr(_J, name): slot(name) for name in ("args", "kwargs", "error", "retries", "eta")},
             _J.due: slot("eta"),
         }
@@ -63,24 +68,59 @@ def retry() -> peewee.Query:
 
 
 def put_back() -> peewee.Query:
-    """STARTED → PENDING: its worker is gone, another one may try; not when nobody wants it any more."""
-    return _J.update({**_to(State.PENDING), **_BACK, _J.due: slot("at")}).where(
+    """STARTED → PENDING for another worker, unless the job is to be cancelled or has no attempts left."""
+    return _J.update({**_to(State.PENDING), **_IN_OUTBOX, _J.due: slot("at")}).where(
         _IS, BY_TOKEN, _ATTEMPTS_LEFT, ~_J.cancel
     )
 
 
 def ask_to_cancel() -> peewee.Query:
-    """Keep the wish in the row of a STARTED job; its worker reads it when it renews its lease."""
+    """Record in a STARTED job that it is to be cancelled; its worker reads this when it renews its lease."""
     return _J.update({_J.cancel: True, _J.version: _J.version + 1}).where(_IS, _STARTED, ~_J.cancel)
 
 
 def report_progress() -> peewee.Query:
-    """What the attempt that holds the claim says of itself."""
+    """Replace the progress of the attempt that has the current claim."""
     return _J.update({_J.progress: slot("progress"), _J.version: _J.version + 1}).where(_IS, BY_TOKEN)
 
 
-_BACK = {_J.published: None, _J.holder: None}
+_IN_OUTBOX = {_J.published: None, _J.holder: None}
 
 
 def _to(state: State) -> dict[peewee.Field, object]:
     return {_J.state: state.value, _J.version: _J.version + 1}
+
+
+_WITH_EVENT = """
+WITH moved AS ({update}), recorded AS (
+  INSERT INTO {event} (job, at, kind, data) SELECT {{job}}::text, {{at}}::bigint, {{kind}}::text, {data} FROM moved
+)
+SELECT {columns} FROM moved
+"""
+
+
+class UpdateWithEvent:
+    """A guarded UPDATE and the INSERT of its event in one statement, which only PostgreSQL supports.
+
+    A transaction of four statements waits four times for the server; one statement is a transaction by itself.
+    ``update`` has no RETURNING of its own; ``columns`` are those to return. ``data`` is the SQL expression of the
+    event's data: it may name ``columns``, and the slots ``{head}`` and ``{tail}``.
+    Source: https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
+    """
+
+    def __init__(
+        self, database: peewee.Database, update: peewee.Update, columns: Sequence[str], data: str = "{head}::text"
+    ) -> None:
+        self._database = database
+        self._update = Prepared(database, update.returning(*(getattr(_J, column) for column in columns)))
+        text = _WITH_EVENT.format(
+            update=self._update.sql, event=metadata(orm.Event).table_name, data=data, columns=", ".join(columns)
+        )
+        self._names = ("job", "at", "kind", *(name for name in ("head", "tail") if f"{{{name}}}" in data))
+        self._sql = text.format(**dict.fromkeys(self._names, "%s"))
+
+    def run(self, values: Mapping[str, Any], event: Mapping[str, Any]) -> Sequence[Any] | None:
+        """The columns of the updated job; ``None`` if the guard does not hold, and then no event was inserted."""
+        parameters = [*self._update.parameters(values), *(event[name] for name in self._names)]
+        row: Sequence[Any] | None = self._database.execute_sql(self._sql, parameters).fetchone()
+        return row

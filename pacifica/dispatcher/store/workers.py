@@ -1,7 +1,7 @@
-"""The workers' leases: who is alive, and which jobs each of them holds.
+"""The heartbeats of the workers, and the jobs that each of them holds.
 
-A worker is a row whose ``beat`` it moves on; how often is its own business, and nobody reads a time in it.
-Whoever looks judges by the clock of its own process whether a beat has stopped.
+A worker increments the ``beat`` of its row. An observer decides by the monotonic clock of its own process whether a
+beat has stopped; it compares no clocks of two machines.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ _STARTED = orm.STARTED
 
 
 class WorkerStore:
-    """The leases of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
+    """The workers of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def beat(self, holder: str, name: str, *, at: int) -> None:
-        """Move the worker's beat on, or register it: it is new, or was taken for dead while it was stopped."""
+        """Increment the worker's beat, or register it: it is new, or was declared dead while it was stopped."""
 
         def change(db: peewee.Database) -> None:
             moved = _W.update({_W.beat: _W.beat + 1}).where(_W.id == holder).execute(db)
             if not moved:
-                # Not one that it had before: who saw that stand still would take it for dead again at once.
+                # A new value: an observer that saw the old one stop would declare the worker dead at once.
                 _W.insert(id=holder, name=name, beat=at, since=at).execute(db)
 
         self._database.write(change)
@@ -39,25 +39,25 @@ class WorkerStore:
         return dict(self._database.read(lambda db: list(query.execute(db))))
 
     def names(self) -> set[str]:
-        """The name of each registered worker, as Celery has it."""
+        """The Celery name of each registered worker."""
         query = _W.select(_W.name).distinct().tuples()
         return {row[0] for row in self._database.read(lambda db: list(query.execute(db)))}
 
     def holders(self) -> set[str]:
-        """Who holds STARTED jobs, registered or not."""
+        """The ids of the workers that hold STARTED jobs, registered or not."""
         query = _J.select(_J.holder).where(_STARTED).distinct().tuples()
         return {row[0] for row in self._database.read(lambda db: list(query.execute(db)))}
 
     def held(self, holder: str, *, limit: int) -> list[ClaimKey]:
-        """The claims of one worker on STARTED jobs, at most ``limit``."""
+        """At most ``limit`` claims of one worker on STARTED jobs."""
         query = _J.select(_J.uuid, _J.claim).where(_STARTED, _J.holder == holder).limit(limit).tuples()
         return [ClaimKey(*row) for row in self._database.read(lambda db: list(query.execute(db)))]
 
     def to_cancel(self, holder: str) -> list[str]:
-        """STARTED jobs of one worker that somebody has asked to stop."""
-        query = _J.select(_J.uuid).where(_STARTED, _J.holder == holder, _J.cancel == True)  # noqa: E712 - SQL's own
+        """The UUIDs of the worker's STARTED jobs that are to be cancelled."""
+        query = _J.select(_J.uuid).where(_STARTED, _J.holder == holder, _J.cancel == True)  # noqa: E712 - an SQL expression
         return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
 
     def forget(self, holders: Sequence[str]) -> None:
-        """Delete the rows of workers that hold nothing any more."""
+        """Delete the rows of these workers."""
         self._database.write(_W.delete().where(_W.id.in_(holders)).execute)

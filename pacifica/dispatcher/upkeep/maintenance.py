@@ -127,7 +127,7 @@ class Upkeep:
     def _survey(self) -> None:
         if time.monotonic() >= self._next_survey:
             self._next_survey = time.monotonic() + SURVEY
-            self._jobs.survey()
+            self._jobs.analyze()
 
     def _end_expired(self) -> None:
         for uuid in self._jobs.expired(at=now(), limit=BATCH):

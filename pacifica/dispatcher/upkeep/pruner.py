@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..config.settings import RetentionSettings
 from ..core.job import State, now
-from ..store import tombstones
 from ..store.database import Database
-from ..store.purge import Bounds, Ended, PurgeStore
+from ..store.purge import FIRST_TOMBSTONE, Bounds, Ended, PurgeStore, forget_tombstones
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class Retention:
         self._took = 0.0
         self._batch = min(FIRST_BATCH, settings.purge_batch)
         self._next = 0.0
-        self._forgotten = tombstones.FIRST
+        self._forgotten = FIRST_TOMBSTONE
         self._next_forgetting = 0.0
 
     @property
@@ -106,8 +105,8 @@ class Retention:
             return
         before = now() - int(self._settings.tombstone_seconds * 1_000_000)
         while True:
-            self._forgotten = tombstones.forget(self._database, before, self._forgotten, LOOKED_AT)
-            if self._forgotten == tombstones.FIRST:
+            self._forgotten = forget_tombstones(self._database, before, self._forgotten, LOOKED_AT)
+            if self._forgotten == FIRST_TOMBSTONE:
                 self._next_forgetting = begun + min(LONGEST_REST, self._settings.tombstone_seconds / 100)
                 return
             if time.monotonic() >= begun + FORGETTING:

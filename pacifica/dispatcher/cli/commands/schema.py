@@ -118,7 +118,7 @@ def _confirm(way: list[Step], *, yes: bool) -> None:
 def _as_text(schema: Schema, found: list[Difference], *, usable: bool) -> str:
     lines = [f"schema version  {schema.found}", f"needed          {schema.expected}"]
     lines += [f"pending         {name}" for name in schema.pending]
-    lines += [f"difference      {one.table}: {one.told}" for one in found]
+    lines += [f"difference      {one.table}: {one.message}" for one in found]
     return "\n".join([*lines, "", _verdict(schema, found, usable=usable)])
 
 
