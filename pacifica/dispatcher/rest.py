@@ -1,7 +1,6 @@
 """The HTTP API's table of contents: each route parses, calls the service once, and renders."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -9,287 +8,258 @@ import cherrypy
 
 from .config.settings import AuthSettings
 from .core.dispatch_options import parse_options
-from .core.errors import EndedWithoutResult, NothingValid
-from .core.job import Job, State, parse_uuid
-from .core.permissions import READ
+from .core.errors import NothingValid
+from .core.job import Job, State
+from .core.permissions import CANCEL, DISPATCH, READ
 from .monitoring.web_monitor import WebMonitor
 from .service.tokens import Tokens
 from .service.verbs import Service
-from .web import dispatcher, problem_document, problem_response, representations, sse
+from .web import application, problem_document, representations, sse
 from .web.auth.guard import Guard
-from .web.etag import is_known, tagged
-from .web.middleware.access_log import RequestLog, take_over
-from .web.middleware.request_metrics import Counting
-from .web.openapi.document import Facts, operation
+from .web.etag import is_current, tagged
+from .web.openapi.document import Facts
+from .web.operation import Operation, Query
 from .web.ops_routes import Docs, Health, Metrics, Openapi
-from .web.representations import JSON, TEXT, as_json, as_text, wanted
-from .web.request import batch_body, body, search_query, wait_preference
-from .web.request.request_context import caller_of, request_of
-from .web.request.wait_preference import PREFER, WAIT, Query
-from .web.request_classes import DispatcherApplication
-from .web.security_headers import SecureHeaders
+from .web.representations import JSON, TEXT, as_json, as_text, negotiate
+from .web.request import search_query
+from .web.request.batch_body import read_batch
+from .web.request.body import read_dispatch
+from .web.request.ndjson import NDJSON
+from .web.request.request_context import caller, dispatch_context, job_uuid, visible_jobs
+from .web.request.wait_preference import PREFER, WAIT, read_wait, until_final
 
-STARTED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
+DISPATCHED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
+CHECKED: Mapping[int, str] = {200: "", 422: "Problem"}
+POSTED: Mapping[int, str] = {
+    200: "Job, text/plain uuid, Location",
+    202: "Job, text/plain uuid, Location",
+    410: "Problem",
+    422: "Problem",
+}
+BATCH: Mapping[int, str] = {202: "BatchAnswer", 422: "Problem"}
+RESULT: Mapping[int, str] = {200: "any, text/plain", 202: "Job, text/plain, Location", 409: "Problem"}
+LINKS: Mapping[str, str] = {
+    "dispatch": "/dispatch/{task}/{arg}…",
+    "batch": "/dispatch",
+    "status": "/status/{uuid}",
+    "events": "/status/{uuid}/events",
+    "all events": "/events?after=&limit=",
+    "search": "/status?task=&state=&label=&since=&until=&limit=",
+    "result": "/result/{uuid}",
+    "tasks": "/tasks",
+    "live": "/health/live",
+    "ready": "/health/ready",
+    "metrics": "/metrics",
+    "openapi": "/openapi.json",
+    "docs": "/docs",
+}
+"""The routes that the service document lists."""
 
-cherrypy.tools.dispatcher_readable = cherrypy.Tool(
-    "on_start_resource", problem_response.refusing(body.readable_query), priority=60
-)
-cherrypy.tools.dispatcher_json_body = cherrypy.Tool("before_request_body", body.json_body)
-cherrypy.tools.dispatcher_trim = cherrypy.Tool("before_finalize", problem_response.trim)
-cherrypy.tools.dispatcher_query = cherrypy.Tool("before_handler", problem_response.refusing(body.declared_query))
 
+class Resource:
+    """A resource of the tree that uses the service."""
 
-@cherrypy.expose
-class Dispatch:
-    """``/dispatch/<task>/…``"""
+    exposed = True
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @operation("/dispatch/{task}", STARTED, query=WAIT, headers=PREFER)
-    @operation("/dispatch/{task}/{arguments}", STARTED, query=WAIT, headers=PREFER)
-    @body.takes("wait")
-    def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
-        """Dispatch with arguments as text: the bare UUID, or with ``Accept: application/json`` the job."""
-        media, time = wanted(TEXT, JSON), wait_preference.asked(wait)
-        job = self._service.dispatch(self._service.registry[task].bind_text(args), request=request_of())
-        job = wait_preference.until_final(self._service.waiting, job, time)
-        _locate(job)
-        return as_text(job.uuid) if media == TEXT else as_json(representations.job(job))
 
-    @operation("/dispatch/{task}", {200: "", 422: "Problem"}, query=WAIT)
-    @operation("/dispatch/{task}/{arguments}", {200: "", 422: "Problem"}, query=WAIT)
-    @body.takes("wait")
+class Dispatch(Resource):
+    """``/dispatch/<task>/…``"""
+
+    @Operation("/dispatch/{task}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER)
+    @Operation("/dispatch/{task}/{arguments}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER)
+    def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
+        """Dispatch a job with arguments as text; return its UUID, or with ``Accept: application/json`` the job."""
+        media, wait_for = negotiate(TEXT, JSON), read_wait(wait)
+        job = self._service.dispatch(self._service.registry[task].bind_text(args), request=dispatch_context())
+        return _dispatched(until_final(self._service.waiting, job, wait_for), media)
+
+    @Operation("/dispatch/{task}", DISPATCH, CHECKED, query=WAIT)
+    @Operation("/dispatch/{task}/{arguments}", DISPATCH, CHECKED, query=WAIT)
     def HEAD(self, task: str, *args: str, wait: Query = None) -> bytes:
-        """Check the request as GET would, and dispatch nothing."""
-        wanted(TEXT, JSON)
-        wait_preference.asked(wait)
+        """Check the request as GET does, without dispatching a job."""
+        negotiate(TEXT, JSON)
+        read_wait(wait)
         self._service.registry[task].bind_text(args)
         return as_text("")
 
-    @operation(
-        "/dispatch",
-        {202: "BatchAnswer", 422: "Problem"},
-        body=f"Batch, {batch_body.NDJSON} Batch",
-        headers=("Idempotency-Key",),
-    )
-    @operation(
-        "/dispatch/{task}",
-        {
-            200: "Job, text/plain uuid, Location",
-            202: "Job, text/plain uuid, Location",
-            410: "Problem",
-            422: "Problem",
-        },
-        body="Dispatch",
-        query=WAIT,
-        headers=("Idempotency-Key", *PREFER),
-    )
-    @body.streams(batch_body.NDJSON, batch_body.read_lines)
-    @body.takes("wait")
+    @Operation("/dispatch", DISPATCH, BATCH, body=f"Batch, {NDJSON} Batch", headers=("Idempotency-Key",))
+    @Operation("/dispatch/{task}", DISPATCH, POSTED, body="Dispatch", query=WAIT, headers=("Idempotency-Key", *PREFER))
     def POST(self, task: str | None = None, *, wait: Query = None) -> bytes:
-        """Dispatch one job, or, where the path names no task, a batch.
+        """Dispatch one job, or a batch if the path names no task.
 
-        One: a JSON object of ``args``, ``kwargs`` and ``options``; 202 and the job, or its bare UUID, and 200 when the
-        request waited for the job and it is final. A batch: an array of such objects that name their ``task``, or one
-        a line; 202, and for each in order its UUID or its problem.
+        The body for one job is a JSON object with ``args``, ``kwargs`` and ``options``. The answer is 202 with the
+        job or its UUID; it is 200 if the request waited and the job is final. The body for a batch is an array of
+        such objects, each with its ``task``, or NDJSON. The answer is 202 with the UUID or the problem of each item,
+        in order.
         """
         if task is None:
-            body.no_query({} if wait is None else {"wait": wait})
             return self._batch()
-        media, time = wanted(JSON, TEXT), wait_preference.asked(wait)
-        given = body.read_dispatch(cherrypy.request.json)
-        call = self._service.registry[task].bind(given.args, given.kwargs)
-        job = self._service.dispatch(call, parse_options(given.options), request_of())
-        job = wait_preference.until_final(self._service.waiting, job, time)
-        cherrypy.response.status = 200 if time.seconds and job.final else 202
-        _locate(job)
-        return as_json(representations.job(job)) if media == JSON else as_text(job.uuid)
+        media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
+        body = read_dispatch(cherrypy.request.json)
+        call = self._service.registry[task].bind(body.args, body.kwargs)
+        job = self._service.dispatch(call, parse_options(body.options), dispatch_context())
+        job = until_final(self._service.waiting, job, wait_for)
+        cherrypy.response.status = 200 if wait_for.seconds and job.final else 202
+        return _dispatched(job, media)
 
     def _batch(self) -> bytes:
-        """Dispatch many: 202, and for each item in order its UUID, or its problem; 422 when none can be dispatched."""
-        wanted(JSON)
-        asked = batch_body.asked(cherrypy.request.json, caller_of())
-        found = self._service.dispatch_batch(asked, request_of())
-        jobs = [
-            {"uuid": item} if isinstance(item, str) else {"problem": problem_document.of_item(item)} for item in found
-        ]
+        negotiate(JSON)
+        batch = read_batch(cherrypy.request.json, caller())
+        outcomes = self._service.dispatch_batch(batch, dispatch_context())
+        jobs = [{"uuid": each} if isinstance(each, str) else problem_document.as_item(each) for each in outcomes]
         if not any("uuid" in entry for entry in jobs):
             raise NothingValid(jobs)
         cherrypy.response.status = 202
         return as_json({"jobs": jobs})
 
 
-@cherrypy.expose
-class Status:
-    """``/status/<uuid>``"""
+class Status(Resource):
+    """``/status`` and ``/status/<uuid>``"""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        super().__init__(service)
         self.below = {"events": Events(service), "retry": Retry(service)}
 
-    @operation("/status", {200: "Page"}, query=search_query.DESCRIBED)
-    @operation(
-        "/status/{uuid}", {200: "Job, text/plain, ETag", 304: "ETag"}, query=WAIT, headers=("If-None-Match", *PREFER)
+    @Operation("/status", READ, {200: "Page"}, query=search_query.PARAMETERS)
+    @Operation(
+        "/status/{uuid}",
+        READ,
+        {200: "Job, text/plain, ETag", 304: "ETag"},
+        query=WAIT,
+        headers=("If-None-Match", *PREFER),
     )
-    @body.takes(*search_query.PARAMETERS, "wait")
     def GET(self, uuid: str | None = None, *, wait: Query = None, **query: str | list[str]) -> bytes:
-        """The job, as ``text/plain`` its bare result once it succeeded, else its state; without UUID, a search."""
+        """Return the job, or as ``text/plain`` its result after success and else its state; without UUID, search."""
         if uuid is None:
-            body.no_query({} if wait is None else {"wait": wait})
             return self._search(query)
-        body.no_query(query)
-        media, time = wanted(JSON, TEXT), wait_preference.asked(wait)
-        job = wait_preference.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
-        if is_known(representations.job_mark(job, media)):
+        media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
+        job = self._service.status(job_uuid(uuid), visible_jobs())
+        job = until_final(self._service.waiting, job, wait_for)
+        if is_current(representations.job_version(job, media)):
             return b""
         return as_json(representations.job(job)) if media == JSON else as_text(representations.job_text(job))
 
-    def _search(self, query: Mapping[str, str | list[str]]) -> bytes:
-        wanted(JSON)
-        wanted_jobs = search_query.filters(query), search_query.place(query), search_query.limit(query)
-        found, more = self._service.search(*wanted_jobs, caller_of().visibility(READ))
-        return as_json(
-            {"jobs": [representations.job(job) for job in found], "next": search_query.following(query, found, more)}
-        )
+    def _search(self, query: search_query.SearchQuery) -> bytes:
+        negotiate(JSON)
+        filters, after, limit = search_query.filters(query), search_query.position(query), search_query.limit(query)
+        jobs, more = self._service.search(filters, after, limit, visible_jobs())
+        following = search_query.next_page(query, jobs, more)
+        return as_json({"jobs": [representations.job(job) for job in jobs], "next": following})
 
-    @operation("/status/{uuid}", {200: "Job", 202: "Job", 409: "Problem"})
+    @Operation("/status/{uuid}", CANCEL, {200: "Job", 202: "Job", 409: "Problem"})
     def DELETE(self, uuid: str) -> bytes:
-        """Cancel: 200 when it is revoked, 202 when its worker is asked to stop it, 409 when it has ended."""
-        wanted(JSON)
-        job = self._service.cancel(parse_uuid(uuid))
+        """Cancel the job: 200 if it is revoked, 202 if its worker was asked to stop it, 409 if it has ended."""
+        negotiate(JSON)
+        job = self._service.cancel(job_uuid(uuid), visible_jobs())
         cherrypy.response.status = 200 if job.final else 202
         return as_json(representations.job(job))
 
     def _cp_dispatch(self, vpath: list[str]) -> Any:
-        """``/status/<uuid>/<verb>`` is a resource of its own, so that each has its own methods."""
+        """Treat ``/status/<uuid>/<name>`` as a separate resource, which has its own methods."""
         if len(vpath) == 2 and vpath[1] in self.below:
             cherrypy.request.params["uuid"] = vpath.pop(0)
             return self.below[vpath.pop(0)]
         return None
 
 
-@cherrypy.expose
-class Events:
+class Events(Resource):
     """``/status/<uuid>/events``"""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @operation(
+    @Operation(
         "/status/{uuid}/events",
+        READ,
         {200: "History, text/event-stream", 204: ""},
         query=sse.AFTER,
         headers=("Last-Event-ID",),
     )
-    @body.takes("after")
     def GET(self, uuid: str, *, after: Query = None) -> bytes | Iterator[bytes]:
-        """The job's history, oldest first; as ``text/event-stream`` also what happens to it until it is final.
+        """Return the history of the job, oldest first; as ``text/event-stream``, follow the job until it is final.
 
-        204 when a stream would go on behind its end.
+        204 if the job is final and the stream would continue after its last event.
         """
-        media, place = wanted(JSON, sse.EVENTS), sse.place(after)
-        events = [event for event in self._service.events(parse_uuid(uuid)) if event.id > (place or 0)]
+        media, position = negotiate(JSON, sse.EVENTS), sse.last_event(after)
+        history = self._service.events(job_uuid(uuid), visible_jobs())
+        events = [event for event in history if event.id > (position or 0)]
         if media == JSON:
             return as_json({"events": [representations.event(event) for event in events]})
-        if not events and self._service.status(parse_uuid(uuid)).final:
-            return sse.over()
-        return sse.told(self._service.waiting, place, parse_uuid(uuid))
+        if not events and self._service.status(job_uuid(uuid), visible_jobs()).final:
+            return sse.finished()
+        return sse.stream(self._service.waiting, position, job_uuid(uuid))
 
 
-@cherrypy.expose
-class AllEvents:
+class AllEvents(Resource):
     """``/events``"""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @operation(
+    @Operation(
         "/events",
+        READ,
         {200: "HistoryPage, text/event-stream"},
         query={**sse.AFTER, **sse.LIMIT},
         headers=("Last-Event-ID",),
     )
-    @body.takes("after", "limit")
     def GET(self, *, after: Query = None, limit: Query = None) -> bytes | Iterator[bytes]:
-        """What happened to all jobs, oldest first, page by page; as ``text/event-stream`` what happens from now on."""
-        media, place = wanted(JSON, sse.EVENTS), sse.place(after)
-        most = sse.limit(limit)
+        """Return a page of the events of all jobs, oldest first; as ``text/event-stream``, follow new events."""
+        media, position = negotiate(JSON, sse.EVENTS), sse.last_event(after)
+        size = sse.limit(limit)
         if media == sse.EVENTS:
-            return sse.told(self._service.waiting, place, visibility=caller_of().visibility(READ))
-        events, place = self._service.waiting.page(place or 0, most, caller_of().visibility(READ))
-        following = f"/events?after={place}&limit={most}"
+            return sse.stream(self._service.waiting, position, visibility=visible_jobs())
+        events, position = self._service.waiting.page(position or 0, size, visible_jobs())
+        following = f"/events?after={position}&limit={size}"
         return as_json({"events": [representations.event(event) for event in events], "next": following})
 
 
-@cherrypy.expose
-class Retry:
+class Retry(Resource):
     """``/status/<uuid>/retry``"""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @operation("/status/{uuid}/retry", {202: "Job, Location", 422: "Problem"}, headers=("Idempotency-Key",))
+    @Operation("/status/{uuid}/retry", DISPATCH, {202: "Job, Location", 422: "Problem"}, headers=("Idempotency-Key",))
     def POST(self, uuid: str) -> bytes:
-        """Dispatch the same task with the same arguments: 202 and the new job."""
-        wanted(JSON)
-        job = self._service.retry(parse_uuid(uuid), request_of())
+        """Dispatch a new job with the same task and arguments; return it with 202."""
+        negotiate(JSON)
+        job = self._service.retry(job_uuid(uuid), visible_jobs(), dispatch_context())
         cherrypy.response.status = 202
         _locate(job)
         return as_json(representations.job(job))
 
 
-@cherrypy.expose
-class Result:
+class Result(Resource):
     """``/result/<uuid>``"""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @operation(
-        "/result/{uuid}",
-        {200: "any, text/plain", 202: "Job, text/plain, Location", 409: "Problem"},
-        query=WAIT,
-        headers=PREFER,
-    )
-    @body.takes("wait")
+    @Operation("/result/{uuid}", READ, RESULT, query=WAIT, headers=PREFER)
     def GET(self, uuid: str, *, wait: Query = None) -> bytes:
-        """Just the result; 202 and the job while there is none, 409 when there will never be one."""
-        media, time = wanted(JSON, TEXT), wait_preference.asked(wait)
-        job = wait_preference.until_final(self._service.waiting, self._service.status(parse_uuid(uuid)), time)
+        """Return only the result; 202 and the job if it has not ended, 409 if it ended without a result."""
+        media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
+        job = self._service.status(job_uuid(uuid), visible_jobs())
+        job = until_final(self._service.waiting, job, wait_for)
         if not job.final:
             cherrypy.response.status = 202
             _locate(job)
             return as_json(representations.job(job)) if media == JSON else as_text(job.state.value)
         if job.state is not State.SUCCESS:
-            told = {"type": job.error.type, "message": job.error.message} if job.error else None
-            raise EndedWithoutResult(job.uuid, job.state.value, told)
+            raise representations.no_result(job)
         return as_json(job.result) if media == JSON else as_text(representations.bare(job.result))
 
 
-@cherrypy.expose
-class Tasks:
+class Tasks(Resource):
     """``/tasks`` and ``/tasks/<name>``"""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @operation("/tasks", {200: "Tasks, ETag", 304: "ETag"}, headers=("If-None-Match",))
-    @operation("/tasks/{name}", {200: "Task, ETag", 304: "ETag"}, headers=("If-None-Match",))
+    @Operation("/tasks", READ, {200: "Tasks, ETag", 304: "ETag"}, headers=("If-None-Match",))
+    @Operation("/tasks/{name}", READ, {200: "Task, ETag", 304: "ETag"}, headers=("If-None-Match",))
     def GET(self, name: str | None = None) -> bytes:
-        """All tasks that can be dispatched, or one of them, with the schemas of arguments and result."""
-        wanted(JSON)
+        """Return all tasks that can be dispatched, or one, with the schemas of their arguments and results."""
+        negotiate(JSON)
         if name is not None:
             return tagged(as_json(representations.task(self._service.registry[name])))
         return tagged(as_json({"tasks": [representations.task(spec) for spec in self._service.registry.values()]}))
 
 
-@cherrypy.expose
-class Root:
+class Root(Resource):
     """``/``: the service document, and all routes below it."""
 
     def __init__(self, service: Service, monitor: WebMonitor, facts: Facts) -> None:
-        self._service = service
+        super().__init__(service)
         self.dispatch = Dispatch(service)
         self.status = Status(service)
         self.result = Result(service)
@@ -300,70 +270,31 @@ class Root:
         self.openapi_json = Openapi(self, service, facts)
         self.docs = Docs(self, service, facts)
 
-    @operation("/", {200: "object"})
+    @Operation("/", READ, {200: "object"})
     def GET(self) -> bytes:
-        """What this is, which tasks there are, and where to go on."""
-        wanted(JSON)
+        """Return the name and version of the service, its tasks, and its routes."""
+        negotiate(JSON)
         return as_json(
             {
                 "name": "Pacifica Dispatcher",
                 "version": version("pacifica-dispatcher"),
                 "tasks": list(self._service.registry),
-                "links": {
-                    "dispatch": "/dispatch/{task}/{arg}…",
-                    "batch": "/dispatch",
-                    "status": "/status/{uuid}",
-                    "events": "/status/{uuid}/events",
-                    "all events": "/events?after=&limit=",
-                    "search": "/status?task=&state=&label=&since=&until=&limit=",
-                    "result": "/result/{uuid}",
-                    "tasks": "/tasks",
-                    "live": "/health/live",
-                    "ready": "/health/ready",
-                    "metrics": "/metrics",
-                    "openapi": "/openapi.json",
-                    "docs": "/docs",
-                },
+                "links": LINKS,
             }
         )
-
-
-CONFIG: Mapping[str, Mapping[str, Any]] = {
-    "/": {
-        "request.dispatch": dispatcher.PathDispatcher(),
-        "request.error_response": problem_response.respond_to_exception,
-        "error_page.default": problem_response.page,
-        "request.show_tracebacks": False,
-        "tools.log_tracebacks.on": False,
-        "tools.log_headers.on": False,
-        "tools.trailing_slash.on": False,
-        "tools.encode.on": False,
-        "tools.dispatcher_readable.on": True,
-        "tools.dispatcher_json_body.on": True,
-        "tools.dispatcher_query.on": True,
-        "tools.dispatcher_trim.on": True,
-    }
-}
-"""How CherryPy is to treat the tree: by HTTP method, with one shape for every error."""
 
 
 def mount(
     service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int, monitor: WebMonitor
 ) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
-    guard = Guard(auth, tokens, service)
-    own = dict(CONFIG["/"]) | {
-        "tools.dispatcher_json_body.limit": body_limit,
-        "hooks.on_start_resource.guard": problem_response.refusing(guard.enter),
-        "hooks.before_handler.guard": problem_response.refusing(guard.look),
-    }
     facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
-    application = DispatcherApplication(Root(service, monitor, facts), "", {"/": own})
-    counting = partial(Counting, counts=monitor.counts)
-    application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
-    application.wsgiapp.pipeline += [("dispatcher_metrics", counting), ("dispatcher_headers", SecureHeaders)]
-    take_over(application.log)
-    return application
+    return application.build(Root(service, monitor, facts), Guard(auth, tokens), body_limit, monitor.counts)
+
+
+def _dispatched(job: Job, media: str) -> bytes:
+    _locate(job)
+    return as_json(representations.job(job, dispatched=True)) if media == JSON else as_text(job.uuid)
 
 
 def _locate(job: Job) -> None:

@@ -11,13 +11,12 @@ import pytest
 import requests
 
 from pacifica.dispatcher import rest
-from pacifica.dispatcher.web.auth.route_scopes import ACCESS
+from pacifica.dispatcher.web.operation import handlers
 
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port
 from .http_test import NOBODY, problem
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 COMMANDS = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
 
 
@@ -57,21 +56,11 @@ def embedded(processes: Processes) -> Processes:
     return processes
 
 
-def exposed(resource: Any) -> Iterator[tuple[str, str]]:
-    """Each handler that the tree exposes, as resource class and method."""
-    if not getattr(resource, "exposed", False):
-        return
-    yield from ((type(resource).__name__, method) for method in METHODS if hasattr(resource, method))
-    for name, value in vars(resource).items():
-        if name.startswith("_"):
-            continue
-        for below in value.values() if isinstance(value, dict) else [value]:
-            yield from exposed(below)
-
-
-def test_every_exposed_handler_has_its_rule_and_every_rule_its_handler() -> None:
+def test_every_handler_states_for_each_path_who_may_use_it() -> None:
     tree = rest.Root(None, SimpleNamespace(health=None), None)  # type: ignore[arg-type]
-    assert sorted(set(exposed(tree))) == sorted((name, method) for name, own in ACCESS.items() for method in own)
+    declared = {(method, each.path): each.scope for method, handler in handlers(tree) for each in handler.operations}  # type: ignore[attr-defined]
+    assert {path for (_, path), scope in declared.items() if scope is None} == {"/health/live", "/health/ready"}
+    assert set(declared.values()) <= {None, "read", "dispatch", "cancel"}
 
 
 def test_a_refusal_says_what_is_missing(door: Door) -> None:

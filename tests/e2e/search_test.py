@@ -54,11 +54,11 @@ def test_times_are_taken_as_moments_and_as_seconds_ago(stack: Stack) -> None:
         ("since=yesterday", "since"),
         ("since=2026-01-01T00:00:00", "seconds before now"),
         ("label=:x", "NAME:VALUE"),
-        ("&".join(f"label=n{n}" for n in range(17)), "comes 17 times; a job has at most 16"),
+        ("&".join(f"label=n{n}" for n in range(17)), "comes 17 times. A job has at most 16"),
         ("task=%00", "task is '\\x00'"),
         ("label=run:%00", "NUL"),
         ("state=SUCCESS&queue=a%00b&caller=%00", "NUL"),
-        ("sort=asc", "allowed are task, state"),
+        ("sort=asc", "Allowed are task, state"),
     ],
 )
 def test_a_wrong_query_is_named(stack: Stack, query: str, told: str) -> None:
@@ -67,7 +67,7 @@ def test_a_wrong_query_is_named(stack: Stack, query: str, told: str) -> None:
 
 @pytest.mark.parametrize("cursor", ["WzFd", "é", ""])
 def test_what_is_no_cursor_is_told_so(stack: Stack, cursor: str) -> None:
-    assert "next of a page" in problem(stack.get(f"/status?cursor={cursor}"), 400, "bad-cursor")["detail"]
+    assert "next of the previous page" in problem(stack.get(f"/status?cursor={cursor}"), 400, "bad-cursor")["detail"]
 
 
 def test_a_cursor_belongs_to_its_search(stack: Stack) -> None:
@@ -105,7 +105,7 @@ def test_as_many_labels_as_a_job_may_have_are_looked_for(stack: Stack) -> None:
 
 def test_one_job_takes_no_query(stack: Stack) -> None:
     uuid = stack.dispatch("add", 1, 1)
-    assert "takes none" in problem(stack.get(f"/status/{uuid}?state=SUCCESS"), 400, "bad-query")["detail"]
+    assert "Allowed are wait." in problem(stack.get(f"/status/{uuid}?state=SUCCESS"), 400, "bad-query")["detail"]
 
 
 @pytest.mark.parametrize(

@@ -316,7 +316,7 @@ def test_what_may_wait_or_has_much_to_say_is_not_brief(more: bytes) -> None:
     ("common", "own", "is_brief"),
     [
         ({"tools.encode.on": True}, {"/": {"tools.encode.on": False, "tools.dispatcher_trim.on": True}}, True),
-        ({}, {"/": {"hooks.before_handler.guard": len}, "/docs": {"tools.gzip.on": False}}, True),
+        ({}, {"/": {"hooks.on_start_resource.guard": len}, "/docs": {"tools.gzip.on": False}}, True),
         ({"tools.sessions.on": True}, {"/": {}}, False),
         ({}, {"/": {}, "/status": {"tools.sessions.on": True}}, False),
         ({}, {"/": {"hooks.before_handler.mine": len}}, False),

@@ -11,7 +11,7 @@ from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions, parse_opti
 from ..core.errors import AlreadyFinal, BatchTooLarge, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
 from ..core.job import Event, Job, OutboxEntry, State, micros, new_uuid, now
 from ..core.job_filter import JobFilter, PageCursor
-from ..core.permissions import Visibility
+from ..core.permissions import EVERY_JOB, Visibility
 from ..core.registry import Call, Registry
 from ..logs import log_context
 from ..store.idempotency import Key
@@ -134,12 +134,17 @@ class Service:
                     self.hand_over(outgoing(plan.job))
         return outcome
 
-    def status(self, uuid: str) -> Job:
-        """The job as it stands; raises ``UnknownJob``, and ``PurgedJob`` for as long as that is remembered."""
+    def status(self, uuid: str, visibility: Visibility = EVERY_JOB) -> Job:
+        """The job as it stands; raises ``UnknownJob``, also for a job that is not visible.
+
+        Raises ``PurgedJob`` only if every job is visible, as neither task nor caller of a purged job is known.
+        """
         job = self.jobs.get(uuid)
-        if job is None:
-            raise PurgedJob(uuid) if self.jobs.was_purged(uuid) else UnknownJob(uuid)
-        return job
+        if job is not None and visibility.covers(job.task, job.caller):
+            return job
+        if job is None and visibility == EVERY_JOB and self.jobs.was_purged(uuid):
+            raise PurgedJob(uuid)
+        raise UnknownJob(uuid)
 
     def search(
         self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
@@ -148,28 +153,28 @@ class Service:
         found = self.jobs.search(filters, after, limit + 1, visibility)
         return found[:limit], len(found) > limit
 
-    def events(self, uuid: str) -> Sequence[Event]:
-        """The job's history, oldest first; raises ``UnknownJob``."""
-        return self.jobs.events(self.status(uuid).uuid)
+    def events(self, uuid: str, visibility: Visibility = EVERY_JOB) -> Sequence[Event]:
+        """The job's history, oldest first; raises as ``status``."""
+        return self.jobs.events(self.status(uuid, visibility).uuid)
 
-    def cancel(self, uuid: str) -> Job:
+    def cancel(self, uuid: str, visibility: Visibility = EVERY_JOB) -> Job:
         """Revoke a job that waits, or ask the worker of one that runs to stop it; the job as it then stands.
 
-        Raises ``UnknownJob``, and ``AlreadyFinal`` when it has ended.
+        Raises as ``status``, and ``AlreadyFinal`` when it has ended.
         """
         asked = False
         # A job may start, or be put back, between the two: then neither holds, and it is looked at again.
-        while not (job := self.status(uuid)).final and not job.cancel:
+        while not (job := self.status(uuid, visibility)).final and not job.cancel:
             if self.jobs.revoke(uuid, reason="cancelled", at=now()):
-                return self.status(uuid)
+                return self.status(uuid, visibility)
             asked = self.jobs.ask_to_cancel(uuid, at=now())
         if job.final and not (asked and job.state is State.REVOKED):
             raise AlreadyFinal(uuid, job.state.value)
         return job
 
-    def retry(self, uuid: str, request: DispatchContext | None = None) -> Job:
-        """A new job with the same task, arguments and options, to start at once; raises ``UnknownJob``."""
-        old = self.status(uuid)
+    def retry(self, uuid: str, visibility: Visibility = EVERY_JOB, request: DispatchContext | None = None) -> Job:
+        """A new job with the same task, arguments and options, to start at once; raises as ``status``."""
+        old = self.status(uuid, visibility)
         call = self.registry[old.task].bind(old.args, old.kwargs)
         options = DispatchOptions(
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})

@@ -18,7 +18,7 @@ _NONE = rb"(?!)"
 
 
 def _is_added_to(config: Mapping[str, Any]) -> bool:
-    own = {"hooks.on_start_resource.guard", "hooks.before_handler.guard"}
+    own = {"hooks.on_start_resource.guard"}
     on = [name for name, value in config.items() if name.endswith(".on") and value and name.startswith("tools.")]
     hooks = [name for name in config if name.startswith("hooks.") and name not in own]
     return bool(hooks) or any(not name.startswith("tools.dispatcher_") for name in on)

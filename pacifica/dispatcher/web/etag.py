@@ -1,4 +1,4 @@
-"""Validators: a representation's ``ETag``, and 304 for whoever has it already (RFC 9110, section 13)."""
+"""Validators: the ``ETag`` of a representation, and 304 for clients that hold it already (RFC 9110, section 13)."""
 
 import hashlib
 
@@ -6,23 +6,25 @@ import cherrypy
 
 
 def tagged(body: bytes) -> bytes:
-    """The body with a strong ``ETag``; empty, with status 304, when ``If-None-Match`` names it."""
-    return b"" if is_known(cherrypy.serving.response.headers.get("Content-Type", "").encode(), body) else body
+    """The body with a strong ``ETag``; empty, with status 304, if ``If-None-Match`` names it."""
+    media = cherrypy.serving.response.headers.get("Content-Type", "").encode()
+    return b"" if is_current(media, body) else body
 
 
-def is_known(*parts: bytes) -> bool:
-    """Whether ``If-None-Match`` names the strong ``ETag`` made of the parts, which tell all that a representation does.
+def is_current(*parts: bytes) -> bool:
+    """Set the strong ``ETag`` made of the parts; return true, with status 304, if ``If-None-Match`` names it.
 
-    Sets the ``ETag``, and for one that is known the status 304.
+    The parts must determine the whole representation.
     """
-    response, asked = cherrypy.serving.response, cherrypy.serving.request.headers.get("If-None-Match")
+    response = cherrypy.serving.response
     digest = hashlib.sha256(b"\n".join(parts)).hexdigest()
     tag = f'"{digest[:32]}"'
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "no-cache"
-    if asked is None:
+    condition = cherrypy.serving.request.headers.get("If-None-Match")
+    if condition is None:
         return False
-    known = [one.strip().removeprefix("W/") for one in asked.split(",")]
+    known = [each.strip().removeprefix("W/") for each in condition.split(",")]
     if tag not in known and known != ["*"]:
         return False
     response.status = 304

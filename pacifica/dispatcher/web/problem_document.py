@@ -1,7 +1,7 @@
-"""What a problem document is: problem details for HTTP APIs (RFC 9457), the one shape of every error answer.
+"""Problem documents (RFC 9457), the single format of all error responses.
 
-Beside the standard members it carries ``message``, the same text as ``detail``, as its family of
-services has always done. No traceback, SQL or path is ever in it. gunicorn's master imports this: no CherryPy.
+Besides the standard members they carry ``message``, equal to ``detail``, as the other Pacifica services do. They never
+contain a traceback, SQL or a file path. gunicorn's master imports this module, so it does not import CherryPy.
 """
 
 from http import HTTPStatus
@@ -25,13 +25,13 @@ STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""The status of each class of error; a class that is not here has that of its nearest base."""
+"""The status of each class of errors; a class that is not listed has the status of its nearest base."""
 PROBLEM_JSON = "application/problem+json"
 TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
 
 
 def status_of(error: errors.DispatcherError) -> HTTPStatus:
-    """The HTTP status of an error: a class without one of its own is a fault of the server."""
+    """The HTTP status of an error; 500 for a class without a status."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -40,16 +40,16 @@ def of(error: errors.DispatcherError) -> dict[str, Any]:
     return members(status_of(error), error.code, str(error), dict(error.details()))
 
 
-def of_item(error: errors.DispatcherError) -> dict[str, Any]:
-    """The problem document of one item of a batch, where the first faults tell enough."""
+def as_item(error: errors.DispatcherError) -> dict[str, Any]:
+    """The entry of a failed item in the answer to a batch, with only its first faults."""
     if not isinstance(error, errors.BadDispatch):
-        return of(error)
+        return {"problem": of(error)}
     sentence, details = error.summary.sentence(MAX_ITEM_FAULTS), error.summary.details(MAX_ITEM_FAULTS)
-    return members(status_of(error), error.code, sentence, dict(details))
+    return {"problem": members(status_of(error), error.code, sentence, dict(details))}
 
 
 def members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
-    """The problem document of an answer that may be no error of ours; ``code`` ends its ``type``."""
+    """The members of a problem document; ``code`` is the last part of its ``type``."""
     return {
         "type": TYPE_PREFIX + code,
         "title": status.phrase,

@@ -1,4 +1,4 @@
-"""How CherryPy answers with a problem document, whoever has raised the error."""
+"""Makes CherryPy answer every error, its own included, with a problem document."""
 
 import sys
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from .problem_document import PROBLEM_JSON, members, status_of
 
 
 def respond_to_exception() -> None:
-    """Make the answer of the exception that is being handled; CherryPy's ``request.error_response``."""
+    """Answer with the exception that is being handled; CherryPy's ``request.error_response``."""
     error = sys.exc_info()[1]
     if isinstance(error, errors.DispatcherError):
         answer(error)
     else:
-        cherrypy.log("A request failed in a way that nobody foresaw.", traceback=True)
-        _respond(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed; its log tells why.", {})
+        cherrypy.log("Unhandled exception while answering a request.", traceback=True)
+        _respond(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed. Its log has the details.", {})
 
 
 def answer(error: errors.DispatcherError) -> None:
-    """Make the answer of an error of ours."""
+    """Answer with the problem document of an error, and the headers that belong to it."""
     headers = cherrypy.response.headers
     if isinstance(error, errors.Unauthorized | errors.MissingScope):
         headers["WWW-Authenticate"] = f'Bearer realm="pacifica-dispatcher"{_challenge(error)}'
@@ -32,26 +32,26 @@ def answer(error: errors.DispatcherError) -> None:
 
 
 def _challenge(error: errors.Unauthorized | errors.MissingScope) -> str:
-    """What a client is to do better (RFC 6750, section 3); a task's name may hold what this syntax does not."""
+    """The error part of the challenge (RFC 6750, section 3); without a task name, which may violate its syntax."""
     if isinstance(error, errors.MissingScope):
         return f', error="insufficient_scope", scope="{error.plain_scope}"'
     return ', error="invalid_token"' if error.invalid else ""
 
 
 class Refusal(cherrypy.HTTPError):  # type: ignore[misc]
-    """An error of ours as CherryPy's own: of any other one that leaves a hook it logs the traceback."""
+    """A ``DispatcherError`` as an error of CherryPy, which would log the traceback of any other error in a hook."""
 
     def __init__(self, error: errors.DispatcherError) -> None:
         super().__init__(status_of(error).value, str(error))
         self._error = error
 
     def set_response(self) -> None:
-        """Make the answer."""
+        """Set the response."""
         answer(self._error)
 
 
 def refusing(hook: Callable[[], None]) -> Callable[[], None]:
-    """The hook, raising ``Refusal`` for an error of ours."""
+    """Wrap a hook so that it raises ``Refusal`` for a ``DispatcherError``."""
 
     def run() -> None:
         try:
@@ -63,21 +63,21 @@ def refusing(hook: Callable[[], None]) -> Callable[[], None]:
 
 
 def page(status: str, message: str, **_: Any) -> bytes:
-    """The body for an error that CherryPy itself raised; its ``error_page.default``."""
+    """The body of an error that CherryPy raised; its ``error_page.default``."""
     code = HTTPStatus(int(status.split(" ", 1)[0]))
     request = cherrypy.request
     if code is HTTPStatus.NOT_ACCEPTABLE:
         cherrypy.response.headers["Vary"] = "Accept"
     details = {
-        HTTPStatus.NOT_FOUND: f"There is nothing at {request.path_info[:200]}; GET / lists what there is.",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not allowed here; "
-        f"allowed are {cherrypy.response.headers.get('Allow', 'none')}.",
+        HTTPStatus.NOT_FOUND: f"There is no resource at {request.path_info[:200]}. GET / lists the routes.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"The method {request.method} is not allowed here. "
+        f"Allowed are {cherrypy.response.headers.get('Allow', 'none')}.",
     }
     return _body(code, code.name.lower().replace("_", "-"), details.get(code, message), {})
 
 
 def trim() -> None:
-    """Take off the blanks that CherryPy appends to short error pages; a tool, before the answer is final."""
+    """Remove the spaces that CherryPy appends to short error pages; a tool that runs before the response is final."""
     response = cherrypy.serving.response
     if response.headers.get("Content-Type") == PROBLEM_JSON:
         response.body = [response.collapse_body().rstrip() + b"\n"]

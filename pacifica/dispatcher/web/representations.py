@@ -1,4 +1,4 @@
-"""Values as representations: a job as JSON, or as the bare text that a shell wants."""
+"""Renders values: as JSON, or as bare text for shells."""
 
 from functools import lru_cache
 from importlib.metadata import version
@@ -8,62 +8,59 @@ import cherrypy
 from cherrypy.lib import cptools
 
 from ..core import strict_json
+from ..core.errors import EndedWithoutResult
 from ..core.job import Event, Job, State, iso
+from ..core.permissions import READ
 from ..core.registry import TaskSpec
-from ..monitoring.health import Readiness
+from ..monitoring.health import Part, Readiness
+from .request.request_context import caller
 
 JSON, TEXT = "application/json", "text/plain"
-UNREAD = dict.fromkeys(("result", "error", "args", "kwargs", "progress")) | {"labels": {}}
-"""A job's values for those who may cancel or retry it, and not read it."""
+HIDDEN = dict.fromkeys(("result", "error", "args", "kwargs", "progress")) | {"labels": {}}
+"""Replaces the content of a job for callers who may cancel or retry it but not read it."""
 TIMES = ("created", "eta", "expires", "published", "started", "finished")
 
 
-def wanted(*offered: str) -> str:
-    """Of the media types offered, the one that the client's ``Accept`` likes best; 406 when it likes none."""
+def negotiate(*offered: str) -> str:
+    """The offered media type that the client's ``Accept`` prefers; raises 406 if it accepts none of them."""
     cherrypy.serving.response.headers["Vary"] = "Accept"
-    asked = cherrypy.serving.request.headers
-    if asked.get("Accept", "*/*") == "*/*":
+    headers = cherrypy.serving.request.headers
+    if headers.get("Accept", "*/*") == "*/*":
         return offered[0]
-    asked["Accept"] = asked["Accept"].lower()  # A type is the same in any case (RFC 9110, section 8.3.1).
+    headers["Accept"] = headers["Accept"].lower()  # Media types are case-insensitive (RFC 9110, section 8.3.1).
     chosen: str = cptools.accept(list(offered))
     return chosen
 
 
 def as_json(value: Any) -> bytes:
-    """The response body of a JSON value."""
+    """A JSON value as a response body; sets its content type."""
     cherrypy.serving.response.headers["Content-Type"] = JSON
     return strict_json.pretty(value)
 
 
 def as_text(text: str) -> bytes:
-    """The response body of a bare text, without a newline at its end."""
+    """A text as a response body, without a trailing newline; sets its content type."""
     cherrypy.serving.response.headers["Content-Type"] = f"{TEXT};charset=utf-8"
     return text.encode("utf-8", "backslashreplace")
 
 
 def bare(value: Any) -> str:
-    """A result as a shell wants it: text as it is, anything else as JSON."""
+    """A result for a shell: a string as it is, anything else as JSON."""
     return value if isinstance(value, str) else strict_json.dumps(value)
 
 
-def job(value: Job) -> dict[str, Any]:
-    """A job as JSON shows it; what went in and came out only to those who may read it (``web.guard``)."""
-    error = value.error
-    request = cherrypy.serving.request
-    shows = error is not None and getattr(request, "dispatcher_tracebacks", False)
-    hidden = UNREAD if getattr(request, "dispatcher_hides", False) else {}
+def job(value: Job, *, dispatched: bool = False) -> dict[str, Any]:
+    """A job as JSON; its content is hidden from callers without the scope ``read`` for it.
+
+    ``dispatched`` shows the content to the caller whose request dispatched the job, except for the traceback.
+    """
+    hidden = {} if dispatched or _may_read(value) else HIDDEN
     return {
         "uuid": value.uuid,
         "task": value.task,
         "state": value.state.value,
         "result": value.result,
-        "error": None
-        if error is None
-        else {
-            "type": error.type,
-            "message": error.message,
-            **({"traceback": error.traceback} if shows else {}),
-        },
+        "error": _error(value),
         "args": value.args,
         "kwargs": value.kwargs,
         "attempt": value.attempt,
@@ -82,51 +79,71 @@ def job(value: Job) -> dict[str, Any]:
     }
 
 
-def job_mark(value: Job, media: str) -> bytes:
-    """Text that is another one when what is shown of the job, as that media type, is: its ``ETag`` is made of it.
+def _error(value: Job) -> dict[str, Any] | None:
+    if value.error is None:
+        return None
+    shown = {"type": value.error.type, "message": value.error.message}
+    return shown | {"traceback": value.error.traceback} if _shows_traceback(value) else shown
 
-    Each write of a row counts up its version. The times beside it tell rows apart that a database brought back from
-    a backup would count up again.
+
+def _may_read(value: Job) -> bool:
+    return caller().visibility(READ).covers(value.task, value.caller)
+
+
+def _shows_traceback(value: Job) -> bool:
+    return bool(cherrypy.serving.request.show_tracebacks) and _may_read(value)
+
+
+def job_version(value: Job, media: str) -> bytes:
+    """A text that changes whenever the representation of a readable job does; the source of its ``ETag``.
+
+    Each write increments the row's version. The times also distinguish rows that a restored backup counts again.
     """
-    request = cherrypy.serving.request
-    shown = getattr(request, "dispatcher_tracebacks", False), getattr(request, "dispatcher_hides", False)
     row = (value.uuid, value.version, value.state.value, value.published, value.started, value.finished)
-    return f"{media} {_version()} {shown} {row}".encode()
+    return f"{media} {_version()} {_shows_traceback(value)} {row}".encode()
 
 
 @lru_cache(maxsize=1)
 def _version() -> str:
-    """Another version may show the same row in another way."""
+    """The version of this service, as another version may render the same row differently."""
     return version("pacifica-dispatcher")
 
 
 def job_text(value: Job) -> str:
-    """The bare result once there is one, else the state."""
+    """The bare result after success, else the state."""
     return bare(value.result) if value.state is State.SUCCESS else value.state.value
 
 
 def event(value: Event) -> dict[str, Any]:
     """One entry of a job's history."""
     data = {key: iso(item) if key == "eta" else item for key, item in value.data.items()}
-    told = {"id": value.id, "job": value.job, "at": iso(value.at), "kind": value.kind}
-    return {**told, "data": data} if data else told
+    shown = {"id": value.id, "job": value.job, "at": iso(value.at), "kind": value.kind}
+    return {**shown, "data": data} if data else shown
 
 
-def readiness(seen: Readiness) -> dict[str, Any]:
-    """The verdicts; of ages, whole milliseconds are told."""
-    parts = {
-        name: {"verdict": verdict, "age": None if age is None else round(age, 3), "message": message}
-        for name, (verdict, age, message) in seen.parts.items()
-    }
-    told = {name: part.message or part.verdict for name, part in seen.parts.items()}
+def no_result(value: Job) -> EndedWithoutResult:
+    """The error for a job that has ended without a result."""
+    error = {"type": value.error.type, "message": value.error.message} if value.error else None
+    return EndedWithoutResult(value.uuid, value.state.value, error)
+
+
+def readiness(found: Readiness) -> dict[str, Any]:
+    """The verdict of each part; ages are rounded to milliseconds."""
+    checks = {name: _check(part) for name, part in found.parts.items()}
+    summary = {name: check["message"] or check["verdict"] for name, check in checks.items()}
     return {
-        "status": seen.verdict,
-        "database": told["database"],
-        "broker": told["broker"],
-        "outbox": {"waiting": seen.waiting},
-        "workers": {"living": seen.workers.living},
-        "checks": parts,
+        "status": found.verdict,
+        "database": summary["database"],
+        "broker": summary["broker"],
+        "outbox": {"waiting": found.waiting},
+        "workers": {"living": found.workers.living},
+        "checks": checks,
     }
+
+
+def _check(part: Part) -> dict[str, Any]:
+    age = None if part.age is None else round(part.age, 3)
+    return {"verdict": part.verdict, "age": age, "message": part.message}
 
 
 def task(spec: TaskSpec) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""CherryPy's request and answer, with what is the same for all of them made once.
+"""CherryPy's request, response and application, with the work that is equal for all requests done once.
 
-An application may name the classes of both by itself (``request_class`` and ``response_class``).
+``request_class`` and ``response_class`` of an application are documented extension points of CherryPy.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache, partial
 from http.cookies import SimpleCookie
@@ -16,93 +16,106 @@ from cherrypy._cprequest import HookMap, Request, Response, hookpoints
 from cherrypy.lib import httputil
 from cherrypy.lib.reprconf import NamespaceSet
 
+from ..core.permissions import Caller
+from .operation import Operation
 
-class Settled(dict[str, Any]):
-    """A request's configuration, from CherryPy's own and the application's, and what it comes to."""
+
+class CachedConfig(dict[str, Any]):
+    """The configuration of a request, merged from CherryPy's and the application's, with its effects."""
 
     def __init__(self, common: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         super().__init__({**common, **own})
-        self._made_of = dict(common), dict(own)
-        self.outcome: Outcome | None = None
+        self._sources = dict(common), dict(own)
+        self.effects: ConfigEffects | None = None
 
-    def is_of(self, common: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-        """Whether it is still that of these two."""
-        return self._made_of[0] == common and self._made_of[1] == own
+    def is_made_of(self, common: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+        """Whether both sources are unchanged."""
+        return self._sources[0] == common and self._sources[1] == own
 
 
 class Hooks(HookMap):  # type: ignore[misc]
-    """CherryPy's hooks, where a point without any takes no time."""
+    """CherryPy's hooks, which skip a hook point without hooks."""
 
     def run(self, point: str) -> None:
-        """Call those of the point."""
+        """Call the hooks of the point."""
         if self[point]:
             super().run(point)
 
 
-class Outcome:
-    """What CherryPy's namespaces make of a configuration: attributes of the request, its hooks and its tools."""
+class ConfigEffects:
+    """The effects of a configuration on a request: its attributes, hooks, tools and error pages."""
 
     def __init__(self, before: Mapping[str, Any], request: Any) -> None:
         self._toolmaps, self._hooks, self._pages = request.toolmaps, request.hooks.copy(), request.error_page.copy()
         changed = {name: value for name, value in vars(request).items() if before.get(name, self) is not value}
         self._attributes = changed
 
-    def give(self, request: Any) -> None:
-        """Give the same to another request."""
+    def apply(self, request: Any) -> None:
+        """Apply the same effects to another request."""
         vars(request).update(self._attributes)
         request.toolmaps, request.hooks, request.error_page = self._toolmaps, self._hooks.copy(), self._pages.copy()
 
 
 class Namespaces(NamespaceSet):  # type: ignore[misc]
-    """CherryPy's namespaces, that read a configuration once."""
+    """CherryPy's configuration namespaces, which evaluate a configuration once."""
 
     def copy(self) -> "Namespaces":
-        """All requests share it; nothing adds to it."""
+        """Itself: all requests share the namespaces, as nothing is added to them."""
         return self
 
     def __call__(self, config: Mapping[str, Any]) -> None:
-        """Carry out a configuration on the request that is being answered."""
+        """Apply a configuration to the current request."""
         request = cherrypy.serving.request
-        outcome = getattr(config, "outcome", None)
-        if outcome is not None:
-            outcome.give(request)
+        effects = getattr(config, "effects", None)
+        if effects is not None:
+            effects.apply(request)
             return
         before = dict(vars(request))
         super().__call__(config)
-        # What is set at the answer, or at the body, is set anew for each.
-        if isinstance(config, Settled) and not any(name.startswith(("response.", "request.body.")) for name in config):
-            config.outcome = Outcome(before, request)
+        # Settings of the response and of the body apply to new objects in each request, so they are not cached.
+        uncached = any(name.startswith(("response.", "request.body.")) for name in config)
+        if isinstance(config, CachedConfig) and not uncached:
+            config.effects = ConfigEffects(before, request)
 
 
 class DispatcherRequest(Request):  # type: ignore[misc]
-    """CherryPy's request."""
+    """CherryPy's request, with the results of the dispatcher and of the guard."""
 
     namespaces = Namespaces(Request.namespaces)
     hooks = Hooks(hookpoints)
+    operation: Operation | None = None
+    """The operation that will answer; ``None`` for errors and ``OPTIONS``."""
+    path_template: str | None = None
+    """The path as declared, such as ``/status/{uuid}``; also for errors, if the path exists."""
+    arguments: Sequence[str] = ()
+    """The segments of the path after the resource."""
+    caller: Caller | None = None
+    """The caller that the guard has admitted."""
+    show_tracebacks: bool = False
 
 
 class Headers(httputil.HeaderMap):  # type: ignore[misc]
-    """CherryPy's headers; most are plain ASCII, and are encoded as that."""
+    """CherryPy's headers, with a fast path for plain ASCII."""
 
     def output(self) -> list[tuple[bytes, bytes]]:
-        """The headers as they are sent."""
-        found = []
-        for name, value in self.items():
-            if type(value) is str and value.isascii() and value.isprintable():
-                found.append((_name(name), value.encode("ascii")))
-            else:
-                found.append((_name(name), self.encode_header_item(value if isinstance(value, bytes) else str(value))))
-        return found
+        """The headers, encoded."""
+        return [(_encoded_name(name), self._encoded(value)) for name, value in self.items()]
+
+    def _encoded(self, value: Any) -> bytes:
+        if type(value) is str and value.isascii() and value.isprintable():
+            return value.encode("ascii")
+        encoded: bytes = self.encode_header_item(value if isinstance(value, bytes) else str(value))
+        return encoded
 
 
 @lru_cache(maxsize=256)
-def _name(name: str) -> bytes:
+def _encoded_name(name: str) -> bytes:
     encoded: bytes = Headers.encode_header_item(name)
     return encoded
 
 
 class DispatcherResponse(Response):  # type: ignore[misc]
-    """CherryPy's answer, which does not name CherryPy and its version."""
+    """CherryPy's response, without the header ``Server`` that names CherryPy and its version."""
 
     def __init__(self) -> None:
         self.status = None
@@ -115,12 +128,12 @@ class DispatcherResponse(Response):  # type: ignore[misc]
 
 
 class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
-    """CherryPy's application, which tells CherryPy's bus of its requests where somebody listens."""
+    """CherryPy's application, which publishes to the bus only channels that have listeners."""
 
     request_class, response_class = DispatcherRequest, DispatcherResponse
 
     def get_serving(self, local: Any, remote: Any, scheme: str, sproto: str) -> tuple[Any, Any]:
-        """This thread's request and answer, made anew."""
+        """A new request and response for this thread."""
         request, response = self.request_class(local, remote, scheme, sproto), self.response_class()
         request.app = self
         cherrypy.serving.load(request, response)
@@ -129,17 +142,17 @@ class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
         return request, response
 
     def release_serving(self) -> None:
-        """The answer has been given."""
+        """End the request after its response was sent."""
         _publish("after_request")
         try:
             cherrypy.serving.request.close()
-        except Exception:  # noqa: BLE001 - the answer is given, and a user's own hook may fail in any way
-            cherrypy.log("What was to be done at a request's end has failed.", traceback=True, severity=logging.ERROR)
+        except Exception:  # noqa: BLE001 - a user's hook may raise anything, and the response is already sent
+            cherrypy.log("Unhandled exception while ending a request.", traceback=True, severity=logging.ERROR)
         cherrypy.serving.clear()
 
 
 def keep() -> Callable[[], object]:
-    """This thread's request and answer, given back to it when that is called, where others were answered meanwhile."""
+    """Save this thread's request and response; the function returned restores them after other requests ran."""
     return partial(cherrypy.serving.load, cherrypy.serving.request, cherrypy.serving.response)
 
 

@@ -1,4 +1,4 @@
-"""The headers that every answer carries, whichever part made it."""
+"""Adds the security headers to every response, whichever part made it."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,25 +9,24 @@ SECURITY = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-"""What an answer sets itself stays."""
+"""Defaults: a response may set its own values."""
 SERVER = "Pacifica-Dispatcher"
 WITH_SERVER = (*SECURITY, ("Server", SERVER))
 
 
 class SecureHeaders:
-    """WSGI middleware around the whole application; an answer has no ``Server`` of its own (``web.serving``)."""
+    """WSGI middleware around the application, whose responses set no ``Server`` (``web.request_classes``)."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        # gunicorn adds a Server of its own, without a version, to whatever is there.
-        named = environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
-        own = SECURITY if named else WITH_SERVER
+        # gunicorn always adds its own Server header, without a version.
+        added = SECURITY if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") else WITH_SERVER
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            there = {name for name, _ in headers}  # CherryPy writes each name in title case.
-            return start_response(status, headers + [header for header in own if header[0] not in there], *more)
+            present = {name for name, _ in headers}  # CherryPy writes each name in title case.
+            return start_response(status, headers + [header for header in added if header[0] not in present], *more)
 
         return self._application(environ, start)

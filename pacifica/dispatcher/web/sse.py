@@ -1,4 +1,4 @@
-"""Events as they happen: ``text/event-stream`` (WHATWG HTML, section 9.2), which goes on behind ``Last-Event-ID``."""
+"""Event streams: ``text/event-stream`` (WHATWG HTML, section 9.2), resumable with ``Last-Event-ID``."""
 
 import re
 from collections.abc import Generator, Iterator, Mapping
@@ -8,82 +8,84 @@ from typing import Any
 import cherrypy
 
 from ..core import strict_json
-from ..core.errors import BadQuery, BadRequest, TooManyWaiting
+from ..core.errors import BadRequest, TooManyWaiting
 from ..core.job import Event
 from ..core.permissions import EVERY_JOB, Visibility
 from ..service.waiting import Waiting
 from . import representations
-from .auth.same_site import check_place
-from .request.wait_preference import Query
+from .auth.same_site import check_may_wait
+from .operation import Query
+from .request.query import whole_number
 
 EVENTS = "text/event-stream"
 BEGIN = b"retry: 2000\nid: %d\n\n"
-"""A client whose stream ended comes back after so many milliseconds, and behind this event if it has seen none.
+"""Sets the reconnection time in milliseconds, and the id to resume after if the client has seen no event.
 
-A message without data is not dispatched, but its id is remembered (section 9.2.6).
+A message without data is not dispatched, but its id is stored (section 9.2.6).
 """
-SILENCE = b":\nid: %d\n\n"
-DEFAULT_LIMIT, MOST = 100, 1000
-"""Events of a page."""
+HEARTBEAT = b":\nid: %d\n\n"
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+"""Events per page."""
 AFTER: Mapping[str, Mapping[str, Any]] = {
-    "after": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "description": "Go on behind this event."}
+    "after": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 10**18 - 1,
+        "description": "Continue after the event with this id.",
+    }
 }
 LIMIT: Mapping[str, Mapping[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "description": "Events of a page."}
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "description": "Events per page."}
 }
-"""The parameters as OpenAPI tells of them."""
+"""The parameters' schemas for OpenAPI."""
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
-def place(after: Query) -> int | None:
-    """The event behind which the client wants to go on, by its header or else the query; raises ``BadRequest``."""
-    asked, seen = _id(after), _id(cherrypy.request.headers.get("Last-Event-ID"))
-    return asked if seen is None else seen
+def last_event(after: Query) -> int | None:
+    """The id after which to continue: from ``Last-Event-ID``, or else from the query; raises ``BadRequest``."""
+    from_query, from_header = _event_id(after), _event_id(cherrypy.request.headers.get("Last-Event-ID"))
+    return from_query if from_header is None else from_header
 
 
-def _id(given: Query) -> int | None:
-    if given is None:
+def _event_id(value: Query) -> int | None:
+    if value is None:
         return None
-    if not isinstance(given, str) or not _ID.fullmatch(given):
-        raise BadRequest(f"The last event is {given!r:.80}; it must be the id of an event, a whole number, once.")
-    return int(given)
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise BadRequest(f"The last event is {value!r:.80}. It must be the id of one event, a whole number.")
+    return int(value)
 
 
-def limit(given: Query) -> int:
-    """How many events a page holds; raises ``BadQuery``."""
-    if given is None:
-        return DEFAULT_LIMIT
-    if not isinstance(given, str) or not re.fullmatch("[0-9]{1,6}", given, re.ASCII) or not 1 <= int(given) <= MOST:
-        raise BadQuery(f"The query parameter limit is {given!r:.80}; it must be a whole number from 1 to {MOST}, once.")
-    return int(given)
+def limit(value: Query) -> int:
+    """The number of events per page; raises ``BadQuery``."""
+    return whole_number(value, "limit", DEFAULT_LIMIT, MAX_LIMIT)
 
 
-def over() -> bytes:
-    """The answer to a client that comes back behind the end: 204 tells it to stop."""
+def finished() -> bytes:
+    """The response to a client that reconnects after the last event: 204 makes an ``EventSource`` stop."""
     cherrypy.response.status = 204
     cherrypy.response.headers.pop("Content-Type", None)
     return b""
 
 
-def told(
+def stream(
     waiting: Waiting, after: int | None, job: str | None = None, visibility: Visibility = EVERY_JOB
 ) -> bytes | Iterator[bytes]:
     """The body of a stream; raises ``TooManyWaiting``, ``DatabaseUnavailable`` and ``CrossSite``.
 
-    A server with one thread has none to spare for streams.
+    A server with a single thread refuses streams.
     """
     response = cherrypy.response
     if cherrypy.request.method == "HEAD":
         response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
         return b""
-    check_place(cherrypy.request.headers)
+    check_may_wait(cherrypy.request.headers)
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
     events = waiting.follow(after, job, visibility)
     begin = next(events)
     response.stream = True
     response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
-    response.headers["X-Accel-Buffering"] = "no"  # nginx passes on at once what it gets
+    response.headers["X-Accel-Buffering"] = "no"  # Makes nginx pass on each event at once.
     return _lines(begin, events)
 
 
@@ -91,7 +93,7 @@ def _lines(begin: int | Event, events: Generator[int | Event]) -> Iterator[bytes
     with closing(events):
         yield BEGIN % begin
         for event in events:
-            yield SILENCE % event if isinstance(event, int) else _message(event)
+            yield HEARTBEAT % event if isinstance(event, int) else _message(event)
 
 
 def _message(event: Event) -> bytes:

@@ -10,7 +10,7 @@ from cherrypy._cpwsgi import ExceptionTrapper
 from pacifica.dispatcher.core.tracing import NoTracing, RequestSpan
 from pacifica.dispatcher.logs.formatters import FIELDS
 from pacifica.dispatcher.logs.setup import ACCESS
-from pacifica.dispatcher.web.middleware.access_log import RequestLog, WsgiApplication, shown
+from pacifica.dispatcher.web.middleware.access_log import RequestLog, WsgiApplication, loggable
 from pacifica.dispatcher.web.middleware.request_spans import TracedRequests
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events"}
@@ -35,19 +35,19 @@ ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events"}
     ],
 )
 def test_no_way_to_write_a_path_shows_arguments(path: str) -> None:
-    assert "topsecret" not in shown(path)
-    assert "ispatch" in shown(path)
+    assert "topsecret" not in loggable(path)
+    assert "ispatch" in loggable(path)
 
 
 @pytest.mark.parametrize(
     "path", ["/dispatch", "/dispatch/lab.add", "/status/7", "/no%70e", "/tasks/dispatch", "/%64ispatch"]
 )
 def test_a_path_without_arguments_is_told_as_it_was_sent(path: str) -> None:
-    assert shown(path) == path
+    assert loggable(path) == path
 
 
 def test_a_path_keeps_its_task() -> None:
-    assert shown("/dispatch/lab.add/1/2") == "/dispatch/lab.add/…"
+    assert loggable("/dispatch/lab.add/1/2") == "/dispatch/lab.add/…"
 
 
 class Span:

@@ -1,1 +1,1 @@
-"""Who may ask: the guard of every request, its scopes and limits."""
+"""Access control: the guard of every request, same-site checks and the rate limit."""

@@ -1,128 +1,74 @@
-"""The guard before every handler: host, caller, rate limit, scope, and whether a browser asks for another site.
+"""The guard before every handler: checks host, caller, rate limit, scope, and cross-site requests of browsers.
 
-It stands before the body is read. Order and rules are told in docs/api/security.md.
+It runs before the body is read. ``docs/api/security.md`` describes the rules and their order. Routes for one job read
+its row only once: their handlers pass ``visible_jobs`` to the service, which treats other jobs as unknown.
 """
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from typing import Any
 
 import cherrypy
 
 from ...config.settings import AuthSettings
-from ...core.errors import (
-    BadId,
-    Forbidden,
-    ForeignHost,
-    MissingScope,
-    PurgedJob,
-    TooManyRequests,
-    Unauthorized,
-    UnknownJob,
-)
-from ...core.job import parse_uuid
+from ...core.errors import Forbidden, ForeignHost, MissingScope, TooManyRequests, Unauthorized
 from ...core.permissions import ANONYMOUS, READ, Caller, is_loopback, within
 from ...logs import log_context
 from ...service.tokens import Tokens
-from ...service.verbs import Service
+from ..operation import Operation
 from .rate_limit import RateLimit
-from .route_scopes import Rule, rule
-from .same_site import check_site
+from .same_site import check_same_site
 
 FORWARDED = frozenset({"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"})
-"""What a proxy adds: a request with one of these comes from elsewhere, whatever its address says."""
-TOLD = "Send a token as the header Authorization: Bearer <token>; pacifica-dispatcher-cmd token create makes one."
+"""Headers that proxies add: a request with one of them is not local, whatever its address is."""
+HOW_TO_AUTHENTICATE = (
+    "Send the header Authorization: Bearer <token>. pacifica-dispatcher-cmd token create makes a token."
+)
 
 
 class Guard:
-    """Decides on each request; as two CherryPy tools, ``enter`` before the body and ``look`` before the handler."""
+    """Admits or refuses each request; ``check`` is a CherryPy hook at ``on_start_resource``."""
 
-    def __init__(self, settings: AuthSettings, tokens: Tokens, service: Service) -> None:
+    def __init__(self, settings: AuthSettings, tokens: Tokens) -> None:
         self._settings = settings
         self._tokens = tokens
-        self._service = service
         self._limit = RateLimit(settings.rate_limit, settings.rate_window) if settings.rate_limit else None
 
-    def enter(self) -> None:
-        """Refuse what may not come in; else ``request.login`` is the caller's name. Errors are ``errors``'."""
+    def check(self) -> None:
+        """Refuse the request with an error of ``core.errors``, or set its ``caller`` and ``login``."""
         request = cherrypy.serving.request
-        handler = getattr(request.handler, "callable", None)
-        found = rule(handler)
-        if found is not None and found.scope is None:
+        operation, runs_handler = request.operation, hasattr(request.handler, "callable")
+        if operation is not None and operation.scope is None:
             return
         self._check_host(request.headers)
+        address = f"at {request.remote.ip}"
         try:
-            caller = self._caller(request.headers, request.remote.ip)
+            request.caller = caller = self._caller(request.headers, request.remote.ip)
         except Unauthorized:
-            self._count(f"at {request.remote.ip}")
+            self._count(address)
             raise
-        request.dispatcher_caller = caller
         request.login = caller.name
+        request.show_tracebacks = self._settings.show_tracebacks
         log_context.note(caller=caller.name)
-        self._count(caller.name or f"at {request.remote.ip}")
-        if handler is None:
-            return  # CherryPy's own 404 or 405.
-        if found is None or found.scope is None:
-            raise Forbidden("No rule says who may do this, so nobody may.")
-        if not caller.may(found.scope):
-            raise MissingScope(found.scope)
-        if found.about == "everything" and not caller.may_all(found.scope):
-            raise MissingScope(found.scope, "*")
-        if found.scope != READ and request.method != "HEAD":
-            check_site(request.headers)
-        reads = caller.may(READ) if found.scope == READ else caller.may_all(READ)  # The looks below know more.
-        request.dispatcher_tracebacks = self._settings.show_tracebacks and reads
-
-    def look(self) -> None:
-        """Refuse a task or a job that the caller's scope does not cover; another's job is as unknown as none."""
-        request = cherrypy.serving.request
-        found, caller = rule(getattr(request.handler, "callable", None)), getattr(request, "dispatcher_caller", None)
-        if found is None or caller is None or found.scope is None:
-            return
-        if found.about == "job" and (text := _subject("uuid")):
-            with suppress(BadId):  # The handler refuses it.
-                log_context.note(job=parse_uuid(text))
-        if found.about == "task":
-            self._look_at_task(caller, found, _subject("task"))
-        sees_all = caller.may_all(found.scope) and caller.may_all(READ)
-        if found.about == "job" and not sees_all and (named := _subject("uuid")):
-            self._look_at_job(caller, found, parse_uuid(named))
-
-    def _look_at_task(self, caller: Caller, found: Rule, task: str) -> None:
-        """A batch names no task in its path; ``web.batch`` judges each of its items."""
-        if task and not caller.may(str(found.scope), task):
-            raise MissingScope(str(found.scope), task)
-        # With an Idempotency-Key the answer may be a job that has failed already.
-        cherrypy.serving.request.dispatcher_tracebacks = self._settings.show_tracebacks and caller.may(READ, task)
-
-    def _look_at_job(self, caller: Caller, found: Rule, uuid: str) -> None:
-        """Neither task nor caller of a job ever changes, so that what is seen here holds in the handler.
-
-        Of a purged job neither is remembered, so that whoever may not see all jobs is told of none.
-        """
-        try:
-            job = self._service.status(uuid)
-        except PurgedJob:
-            raise UnknownJob(uuid) from None
-        request = cherrypy.serving.request
-        if not caller.visibility(str(found.scope)).covers(job.task, job.caller):
-            raise UnknownJob(uuid)
-        shown = caller.visibility(READ).covers(job.task, job.caller)
-        request.dispatcher_tracebacks = self._settings.show_tracebacks and shown
-        request.dispatcher_hides = not shown
+        self._count(caller.name or address)
+        if not runs_handler:
+            return  # CherryPy answers OPTIONS, 404 and 405.
+        if operation is None:
+            raise Forbidden("This route declares no scope, so no caller may use it.")
+        _check_scope(request, caller, operation, operation.scope)
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
-        """A page whose name was rebound to this address sends its own name as the host (DNS rebinding)."""
+        """Refuse the ``Host`` of a page whose name was rebound to this address (DNS rebinding)."""
         host = host_name(headers.get("Host", ""))
         own = self._settings
         if not host or host in own.hosts or is_loopback(host):
             return
         if own.hosts:
-            raise ForeignHost(f"This server is not {host[:191]!r}; the setting [auth] hosts names what it is.")
+            raise ForeignHost(f"This server is not {host[:191]!r}. The setting [auth] hosts lists its names.")
         if own.anonymous == "loopback" and "Authorization" not in headers and own.proxy_user_header not in headers:
             raise ForeignHost(
-                f"Without a token only this machine may ask, by the name localhost and not {host[:191]!r}; "
-                "the setting [auth] hosts allows other names."
+                f"Requests without a token must name this machine localhost, not {host[:191]!r}. "
+                "The setting [auth] hosts allows other names."
             )
 
     def _caller(self, headers: Mapping[str, str], address: str) -> Caller:
@@ -137,40 +83,48 @@ class Guard:
         local = is_loopback(address) and not from_proxy and FORWARDED.isdisjoint(headers)
         if own.anonymous == "loopback" and local and own.proxy_user_header not in headers:
             return ANONYMOUS
-        raise Unauthorized(f"This takes a token. {TOLD}")
+        raise Unauthorized(f"This request needs a token. {HOW_TO_AUTHENTICATE}")
 
-    def _by_token(self, given: str) -> Caller:
-        scheme, _, token = given.partition(" ")
+    def _by_token(self, authorization: str) -> Caller:
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            raise Unauthorized(f"The scheme of Authorization is not known here. {TOLD}")
+            raise Unauthorized(f"The Authorization scheme is not supported. {HOW_TO_AUTHENTICATE}")
         caller = self._tokens.caller(token.strip())
         if caller is None:
-            raise Unauthorized("The token is not, or no longer, valid.", invalid=True)
+            raise Unauthorized("The token is unknown, expired or revoked. Send a valid token.", invalid=True)
         return caller
 
     def _by_proxy(self, user: str) -> Caller:
         if not 0 < len(user) <= 150 or not user.isprintable() or "," in user:
-            raise Unauthorized("The proxy names no user that can be taken: 1 to 150 characters on one line, no comma.")
+            raise Unauthorized(
+                "The user name from the proxy is not valid. It must have 1 to 150 printable characters and no comma."
+            )
         return Caller(f"user:{user}", self._settings.proxy_scopes)
 
     def _count(self, caller: str) -> None:
         if self._limit is None:
             return
-        seen = self._limit.take(caller, time.monotonic())
+        verdict = self._limit.take(caller, time.monotonic())
         headers = cherrypy.response.headers
         headers["RateLimit-Policy"] = f'"default";q={self._limit.limit};w={int(self._limit.window)}'
-        headers["RateLimit"] = f'"default";r={seen.remaining};t={seen.reset}'
-        if not seen.allowed:
-            raise TooManyRequests(seen.retry_after)
+        headers["RateLimit"] = f'"default";r={verdict.remaining};t={verdict.reset}'
+        if not verdict.allowed:
+            raise TooManyRequests(verdict.retry_after)
+
+
+def _check_scope(request: Any, caller: Caller, operation: Operation, scope: str) -> None:
+    """Refuse a caller without the scope; items of a batch and single jobs are checked where they are read."""
+    if not caller.may(scope):
+        raise MissingScope(scope)
+    if operation.every_job and not caller.may_all(scope):
+        raise MissingScope(scope, "*")
+    if scope != READ and request.method != "HEAD":
+        check_same_site(request.headers, "change anything")
+    if operation.names_task and not caller.may(scope, request.arguments[0]):
+        raise MissingScope(scope, request.arguments[0])
 
 
 def host_name(host: str) -> str:
     """The name in a ``Host`` header, in lower case, without port; an IPv6 address keeps its brackets."""
     name = host.strip().lower()
     return f"{name.partition(']')[0]}]" if name.startswith("[") else name.partition(":")[0]
-
-
-def _subject(name: str) -> str:
-    """What the path is about, as the handler will see it."""
-    handler = cherrypy.serving.request.handler
-    return str(handler.args[0] if handler.args else handler.kwargs.get(name, ""))

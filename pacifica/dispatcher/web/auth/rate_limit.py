@@ -1,4 +1,4 @@
-"""A token bucket for each caller, in the memory of one process, for a bounded number of callers."""
+"""A token bucket per caller, in the memory of one process, for a bounded number of callers."""
 
 import math
 import threading
@@ -6,12 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 CALLERS = 10_000
-"""How many callers are remembered; beyond it the one that was seen longest ago starts anew."""
+"""The number of callers kept; beyond it, the least recently seen caller is dropped and starts with a full bucket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a request is within the limit; ``remaining`` requests are left, times are in whole seconds."""
+    """Whether a request is within the limit, and how many remain; times are in whole seconds."""
 
     allowed: bool
     remaining: int
@@ -20,7 +20,7 @@ class Verdict:
 
 
 class RateLimit:
-    """``limit`` requests in ``window`` seconds, which come back evenly; ``now`` is any clock that never goes back."""
+    """Allows ``limit`` requests per ``window`` seconds, refilled evenly; ``now`` is the time of any monotonic clock."""
 
     def __init__(self, limit: int, window: float, callers: int = CALLERS) -> None:
         self.limit = limit
@@ -33,7 +33,7 @@ class RateLimit:
         return len(self._buckets)
 
     def take(self, caller: str, now: float) -> Verdict:
-        """Count one request of the caller; one that is refused costs nothing."""
+        """Count one request of the caller; a refused request is not counted."""
         rate = self.limit / self.window
         with self._lock:
             level, seen = self._buckets.pop(caller, (float(self.limit), now))

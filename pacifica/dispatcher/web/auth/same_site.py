@@ -1,4 +1,4 @@
-"""Whether a browser asks on behalf of another site, for what such a page may not do."""
+"""Refuses requests that a browser makes on behalf of another site, for actions that such a page must not trigger."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,25 +7,25 @@ from urllib.parse import urlsplit
 from ...core.errors import CrossSite
 
 
-def check_site(headers: Mapping[str, str], *, told: str = "change anything") -> None:
-    """Raise ``CrossSite`` when a browser says that another site asks; whoever is no browser says nothing.
+def check_same_site(headers: Mapping[str, str], action: str) -> None:
+    """Raise ``CrossSite`` if a browser marks the request as another site's; other clients send no such header.
 
     Source: W3C Fetch Metadata; RFC 6454, section 7.
     """
     site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     if site is not None and site.strip().lower() not in {"same-origin", "none"}:
-        raise CrossSite(f"A page of another site may not {told} here (Sec-Fetch-Site).")
+        raise CrossSite(f"A page of another site may not {action} here (Sec-Fetch-Site).")
     if origin is not None and _authority(origin) != _authority(f"{origin.partition(':')[0]}://{headers.get('Host')}"):
-        raise CrossSite(f"A page of another site may not {told} here (Origin).")
+        raise CrossSite(f"A page of another site may not {action} here (Origin).")
 
 
-def check_place(headers: Mapping[str, str]) -> None:
-    """The same for a request that is to hold one of the few places of those who wait."""
-    check_site(headers, told="wait or stream")
+def check_may_wait(headers: Mapping[str, str]) -> None:
+    """Raise ``CrossSite`` for another site's request that would occupy one of the few slots for waiting clients."""
+    check_same_site(headers, "wait or stream")
 
 
 def _authority(origin: str) -> Any:
-    """Host and port of an origin; something that equals nothing for one that has none, such as ``null``."""
+    """Host and port of an origin; a unique object for an origin without them, such as ``null``."""
     try:
         parts = urlsplit(origin)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]

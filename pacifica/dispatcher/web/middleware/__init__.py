@@ -1,1 +1,1 @@
-"""What wraps every request: the access log, metrics and spans."""
+"""WSGI middleware around every request: the access log, metrics and spans."""

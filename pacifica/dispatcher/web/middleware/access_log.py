@@ -1,6 +1,6 @@
-"""One line for each request, and its id, around the whole application: whichever part answers.
+"""The access log: one line for each request, whichever part answers it, and the id of the request.
 
-The path is told without its query and without a task's arguments, as these may be what nobody else should read.
+A line shows the path without query and without a task's arguments, as these may be confidential.
 """
 
 import logging
@@ -16,18 +16,18 @@ from ...config.settings import LoggingSettings
 from ...logs import log_context
 from ...logs.formatters import FIELDS
 from ...logs.setup import ACCESS, dress
-from ..dispatcher import target
+from ..dispatcher import raw_path
 
 logger = logging.getLogger(ACCESS)
 
 HEADER = "X-Request-ID"
-LONGEST_PATH = 300
-"""Characters of a path that a line shows."""
+MAX_PATH = 300
+"""The characters of a path that a line shows."""
 PROBES = ("/health/", "/metrics")
-"""What machines ask all the time: told at the level DEBUG."""
+"""Paths that machines poll: logged at the level DEBUG."""
 
-MOST_DECODED = 3
-"""How often a path is decoded in search of arguments; a server does it once."""
+MAX_DECODINGS = 3
+"""How often a path is decoded in search of arguments; a server decodes it once."""
 _DISPATCH = re.compile(r"(/dispatch(?:/[\w.:@+~-]+)?)(/.*)?", re.ASCII | re.DOTALL)
 _ANY_DISPATCH = re.compile(r"dispatch\W", re.IGNORECASE)
 
@@ -35,7 +35,7 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 
 class RequestLog:
-    """WSGI middleware: gives the request its id, and writes its line when the answer has been sent."""
+    """WSGI middleware: assigns the request's id, and logs its line when the response has been sent."""
 
     def __init__(self, application: WsgiApplication) -> None:
         self._application = application
@@ -43,21 +43,21 @@ class RequestLog:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         request = log_context.request_id(environ.get("HTTP_X_REQUEST_ID"))
-        line, answer = Line(environ, log_context.bind(request=request)), Answer()
+        line, response = Line(environ, log_context.bind(request=request)), SentResponse()
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            line.status = answer.head(int(status[:3]))
+            line.status = response.start(int(status[:3]))
             return start_response(status, [*headers, (HEADER, request)], *more)
 
         try:
-            return answer.of(self._application(environ, start), lambda: line.write(answer))
+            return response.wrap(self._application(environ, start), lambda: line.write(response))
         except BaseException:
-            line.write(answer)
+            line.write(response)
             raise
 
 
 class Line:
-    """What is told of one request; written once."""
+    """The log line of one request; written once."""
 
     def __init__(self, environ: dict[str, Any], bound: log_context.Bound) -> None:
         self.status = 500
@@ -65,70 +65,71 @@ class Line:
         self._bound = bound
         self._began = time.perf_counter()
 
-    def write(self, answer: "Answer") -> None:
-        """Write it, with what was sent of the answer, and end the request's context."""
-        environ, path = self._environ, shown(target(self._environ, self._environ.get("PATH_INFO", "")))
+    def write(self, response: "SentResponse") -> None:
+        """Log the line, and end the log context of the request."""
+        path = loggable(raw_path(self._environ, self._environ.get("PATH_INFO", "")))
         level = logging.DEBUG if path.startswith(PROBES) and self.status < 500 else logging.INFO
         if logger.isEnabledFor(level):
-            method = environ.get("REQUEST_METHOD", "")
-            fields = {
-                "method": method,
-                "path": path,
-                "status": self.status,
-                "ms": round((time.perf_counter() - self._began) * 1000, 1),
-                "bytes": answer.sent,
-                "remote": environ.get("REMOTE_ADDR", ""),
-            }
-            if answer.broken:
-                fields["cut"] = True
-            logger.log(level, "%s %s %d", method, path, self.status, extra={FIELDS: fields})
+            fields = self._fields(path, response)
+            logger.log(level, "%s %s %d", fields["method"], path, self.status, extra={FIELDS: fields})
         log_context.unbind(self._bound)
 
+    def _fields(self, path: str, response: "SentResponse") -> dict[str, Any]:
+        fields = {
+            "method": self._environ.get("REQUEST_METHOD", ""),
+            "path": path,
+            "status": self.status,
+            "ms": round((time.perf_counter() - self._began) * 1000, 1),
+            "bytes": response.bytes,
+            "remote": self._environ.get("REMOTE_ADDR", ""),
+        }
+        return fields | {"cut": True} if response.broken else fields
 
-class Answer:
-    """The parts of an answer, and what was sent of it; when it is closed, ``end`` is called once."""
+
+class SentResponse:
+    """A response body that records how much was sent; calls ``on_close`` once when the server closes it."""
 
     def __init__(self) -> None:
-        self.sent, self.broken = 0, False
+        self.bytes, self.broken = 0, False
         self._status = 500
         self._parts: Iterable[bytes] = ()
-        self._end: Callable[[], object] | None = None
+        self._on_close: Callable[[], object] | None = None
 
-    def head(self, status: int) -> int:
-        """The status that the client gets: a second head, of an error, comes too late for an answer that is begun."""
-        if self.sent:
+    def start(self, status: int) -> int:
+        """The status that the client receives: an error after the first part can no longer change it."""
+        if self.bytes:
             self.broken = True
         else:
             self._status = status
         return self._status
 
-    def of(self, parts: Iterable[bytes], end: Callable[[], object]) -> "Answer":
-        """This answer, with its parts."""
-        self._parts, self._end = parts, end
+    def wrap(self, parts: Iterable[bytes], on_close: Callable[[], object]) -> "SentResponse":
+        """Itself, with the parts of the body."""
+        self._parts, self._on_close = parts, on_close
         return self
 
     def __iter__(self) -> Iterator[bytes]:
         for part in self._parts:
-            self.sent += len(part)
+            self.bytes += len(part)
             yield part
 
     def close(self) -> None:
-        """Close the answer within; the server calls this when all is sent, or its client is gone."""
-        end, self._end = self._end, None
+        """Close the body; the server calls this when all is sent or the client has disconnected."""
+        on_close, self._on_close = self._on_close, None
         try:
             close: Callable[[], None] | None = getattr(self._parts, "close", None)
             if close is not None:
                 close()
         finally:
-            if end is not None:
-                end()
+            if on_close is not None:
+                on_close()
 
 
 class WithoutTime(logging.Filter):
-    """Takes the time from the beginning of CherryPy's own messages, as each line has it."""
+    """Removes the time from CherryPy's own messages, as each line has one already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Every record is kept."""
+        """Keep every record."""
         if isinstance(record.msg, str) and record.msg.startswith("["):
             record.msg = record.msg.partition("] ")[2].strip()
         return True
@@ -138,28 +139,33 @@ WITHOUT_TIME = WithoutTime()
 
 
 def take_over(log: Any) -> None:
-    """Have CherryPy tell its errors through our handlers, and leave its own access lines, which are dear, out."""
+    """Route CherryPy's errors to our handlers, and disable its own access lines, which are expensive."""
     log.access = lambda: None
     for each in (log, cherrypy.log):
         each.error_log.addFilter(WITHOUT_TIME)
 
 
 def use_files(settings: LoggingSettings) -> None:
-    """Write into the files of CherryPy's ``log.access_file`` and ``log.error_file``, too, in our form."""
+    """Log also to CherryPy's ``log.access_file`` and ``log.error_file``, in our format."""
     for handler in cherrypy.log.access_log.handlers:
         logger.addHandler(handler)
     dress([*cherrypy.log.access_log.handlers, *cherrypy.log.error_log.handlers], settings)
 
 
-def shown(path: str) -> str:
-    """A raw path without a task's arguments, which are as confidential as a body, in whatever way it is written."""
+def loggable(path: str) -> str:
+    """A raw path without a task's arguments, which are as confidential as a body, however the path is spelled."""
     plain = _DISPATCH.fullmatch(path)
     if plain is None:
-        decoded = path
-        for _ in range(MOST_DECODED if "%" in path else 0):
-            decoded = unquote(decoded)
-        found = _ANY_DISPATCH.search(decoded)
-        path = f"{decoded[: found.end()]}…" if found else path
+        path = _without_arguments(path)
     elif plain[2]:
         path = f"{plain[1]}/…"
-    return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"
+    return path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}…"
+
+
+def _without_arguments(path: str) -> str:
+    """The path up to anything that any server could read as ``/dispatch/``."""
+    decoded = path
+    for _ in range(MAX_DECODINGS if "%" in path else 0):
+        decoded = unquote(decoded)
+    found = _ANY_DISPATCH.search(decoded)
+    return f"{decoded[: found.end()]}…" if found else path

@@ -1,83 +1,29 @@
-"""The OpenAPI 3.1 document, made of the routes and the registry.
-
-``@operation`` beside a handler is the one way to declare a route; a handler without it fails a test.
-"""
+"""The OpenAPI 3.1 document, generated from the declared operations and the registry."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from ...core.registry import Registry, TaskSpec
-from ..auth.route_scopes import rule
-from .schemas import ANSWERED, HEADERS, PARAMETERS, SCHEMAS, component, reference
+from ..operation import Operation, handlers
+from .schemas import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, SCHEMAS, component, reference
 from .task_schemas import batch_schemas, needs_arguments, task_schemas
-
-Handler = TypeVar("Handler", bound=Callable[..., Any])
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What ``@operation`` says of a handler."""
-
-    path: str
-    responses: Mapping[int, str]
-    body: str | None
-    query: Mapping[str, Mapping[str, Any]]
-    headers: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the document tells of this server: whether it lets in who sends no token, and the most items of a batch."""
+    """The settings that the document describes: whether callers need no token, and the largest batch."""
 
     anonymous: bool = True
     batch_limit: int = 10_000
 
 
-def operation(
-    path: str,
-    responses: Mapping[int, str],
-    *,
-    body: str | None = None,
-    query: Mapping[str, Mapping[str, Any]] | None = None,
-    headers: Sequence[str] = (),
-) -> Callable[[Handler], Handler]:
-    """Declare that a handler answers ``path``; its docstring is the description.
-
-    ``responses`` gives for each status what is in it, separated by commas: a schema of ``schemas.SCHEMAS``
-    (as JSON), a media type, also with the schema of its text (``text/plain uuid``), a header of
-    ``schemas.ANSWERED``, or nothing; ``body`` is given in the same way. Errors that many routes have need not
-    be declared (``_errors``). ``query`` maps a parameter's name to its schema. ``headers`` are request headers
-    of ``schemas.HEADERS``.
-    """
-
-    def declare(handler: Handler) -> Handler:
-        known = getattr(handler, "operations", ())
-        handler.operations = (Operation(path, responses, body, query or {}, headers), *known)  # type: ignore[attr-defined]
-        return handler
-
-    return declare
-
-
-def handlers(resource: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Each method of each resource of the tree, with the handler that answers it."""
-    for name in METHODS:
-        if hasattr(resource, name):
-            yield name, getattr(resource, name)
-    public = [child for name, child in vars(resource).items() if not name.startswith("_")]
-    children = [*public, *getattr(resource, "below", {}).values()]
-    for child in children:
-        if getattr(child, "exposed", False):
-            yield from handlers(child)
-
-
 def document(root: Any, registry: Registry, facts: Facts) -> dict[str, Any]:
-    """The document: all routes, and each task's own path with the schemas of its arguments and result."""
+    """All operations, and for each task a path with the schemas of its arguments and result."""
     paths: dict[str, dict[str, Any]] = {}
     for method, handler in handlers(root):
         for declared in getattr(handler, "operations", ()):
@@ -100,80 +46,93 @@ def document(root: Any, registry: Registry, facts: Facts) -> dict[str, Any]:
 BEARER: Mapping[str, Any] = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A token of pacifica-dispatcher-cmd token create; each operation names the scope that it takes.",
+    "description": "A token made by pacifica-dispatcher-cmd token create. Each operation names the scope it requires.",
 }
 
 
 def _operation(method: str, declared: Operation, handler: Callable[..., Any], facts: Facts) -> dict[str, Any]:
-    words = re.findall(r"\w+", declared.path)
-    inside = [PARAMETERS[name] | {"in": "path", "required": True} for name in re.findall(r"{(\w+)}", declared.path)]
-    asked = [{"name": name, "in": "query", "schema": dict(schema)} for name, schema in declared.query.items()]
-    headers = [HEADERS[name] for name in declared.headers]
-    found = rule(handler)
-    scope = found.scope if found else None
-    summary, _, more = (handler.__doc__ or "").strip().partition("\n\n")
-    errors = dict.fromkeys(_errors(method, declared.path, guarded=scope is not None), "Problem")
-    answers = {status: _response(status, told) for status, told in {**errors, **declared.responses}.items()}
+    summary, _, description = (handler.__doc__ or "").strip().partition("\n\n")
     described: dict[str, Any] = {
-        "operationId": "_".join([method.lower(), *words]),
+        "operationId": "_".join([method.lower(), *re.findall(r"\w+", declared.path)]),
         "summary": " ".join(summary.split()),
-        "parameters": [*inside, *asked, *headers],
-        "responses": {str(status): answers[status] for status in sorted(answers)},
-        "security": [{"bearer": [scope]}, *([{}] if facts.anonymous else [])] if scope else [],
+        "parameters": _parameters(declared),
+        "responses": _responses(method, declared),
+        "security": _security(declared.scope, anonymous=facts.anonymous),
     }
-    if more:
-        described["description"] = " ".join(more.split())
+    if description:
+        described["description"] = " ".join(description.split())
     if declared.body:
         described["requestBody"] = {"content": _content(declared.body), "required": declared.body != "Dispatch"}
     return described
 
 
-def _errors(method: str, path: str, *, guarded: bool) -> set[int]:
-    """The statuses of errors that every route of this kind may have, without those of its own."""
-    found = {400, 408, 414, 431, 503} | ({401, 403, 406, 429} if guarded else set())
+def _parameters(declared: Operation) -> list[Mapping[str, Any]]:
+    path = [PARAMETERS[name] | {"in": "path", "required": True} for name in re.findall(r"{(\w+)}", declared.path)]
+    query = [{"name": name, "in": "query", "schema": dict(schema)} for name, schema in declared.query.items()]
+    return [*path, *query, *(REQUEST_HEADERS[name] for name in declared.headers)]
+
+
+def _security(scope: str | None, *, anonymous: bool) -> list[dict[str, list[str]]]:
+    if scope is None:
+        return []
+    return [{"bearer": [scope]}, {}] if anonymous else [{"bearer": [scope]}]
+
+
+def _responses(method: str, declared: Operation) -> dict[str, Any]:
+    errors = dict.fromkeys(_common_errors(method, declared), "Problem")
+    contents = sorted({**errors, **declared.responses}.items())
+    return {str(status): _response(status, content) for status, content in contents}
+
+
+def _common_errors(method: str, declared: Operation) -> set[int]:
+    """The statuses of the errors that every operation of this kind may answer."""
+    found = {400, 408, 414, 431, 503} | ({401, 403, 406, 429} if declared.scope else set())
     found |= {411, 413, 415} if method == "POST" else set()
-    return found | ({404} if "{" in path else set()) | ({410} if "{uuid}" in path else set())
+    return found | ({404} if "{" in declared.path else set()) | ({410} if "{uuid}" in declared.path else set())
 
 
-def _parts(told: str) -> list[str]:
-    return [part for part in told.split(", ") if part]
+def _parts(content: str) -> list[str]:
+    return [part for part in content.split(", ") if part]
 
 
-def _content(told: str) -> dict[str, Any]:
+def _content(declared: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    for each in _parts(told):
-        if each in ANSWERED:
+    for part in _parts(declared):
+        if part in RESPONSE_HEADERS:
             continue
-        if "/" in each:
-            kind, _, schema = each.partition(" ")
-            content[kind] = {"schema": TEXTS.get(schema) or reference(schema)}
+        if "/" in part:
+            media, _, schema = part.partition(" ")
+            content[media] = {"schema": TEXT_SCHEMAS.get(schema) or reference(schema)}
         else:
-            kind = "application/problem+json" if each == "Problem" else "application/json"
-            content[kind] = {"schema": reference(each)}
+            media = "application/problem+json" if part == "Problem" else "application/json"
+            content[media] = {"schema": reference(part)}
     return content
 
 
-TEXTS: Mapping[str, Mapping[str, Any]] = {"": {"type": "string"}, "uuid": {"type": "string", "format": "uuid"}}
-"""What is told of a media type's text; else it is the name of a schema."""
+TEXT_SCHEMAS: Mapping[str, Mapping[str, Any]] = {"": {"type": "string"}, "uuid": {"type": "string", "format": "uuid"}}
+"""Schemas that may follow a media type; any other name is a component of the document."""
 
 
-def _response(status: int, told: str) -> dict[str, Any]:
+def _response(status: int, declared: str) -> dict[str, Any]:
+    is_problem = declared == "Problem"
     found: dict[str, Any] = {
-        "description": "A problem (RFC 9457)." if told == "Problem" else f"{HTTPStatus(status).phrase}."
+        "description": "A problem document (RFC 9457)." if is_problem else f"{HTTPStatus(status).phrase}."
     }
-    if content := _content(told):
+    if content := _content(declared):
         found["content"] = content
-    always = OF_PROBLEMS.get(status, []) if told == "Problem" else []
-    headers = ["X-Request-ID", *always, *(part for part in _parts(told) if part in ANSWERED)]
-    found["headers"] = {name: ANSWERED[name] for name in headers}
-    if place := next((LEADS[kind] for kind in _parts(told) if status < 300 and kind in LEADS), None):
-        found["links"] = _links(place)
+    always = PROBLEM_HEADERS.get(status, []) if is_problem else []
+    names = ["X-Request-ID", *always, *(part for part in _parts(declared) if part in RESPONSE_HEADERS)]
+    found["headers"] = {name: RESPONSE_HEADERS[name] for name in names}
+    if uuid := next((JOB_UUIDS[part] for part in _parts(declared) if status < 300 and part in JOB_UUIDS), None):
+        found["links"] = {
+            name: {"operationId": operation_id, "parameters": {"uuid": uuid}} for name, operation_id in LINKS.items()
+        }
     return found
 
 
-OF_PROBLEMS: Mapping[int, list[str]] = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
-"""Headers that every problem of the status has."""
-LEADS: Mapping[str, str] = {
+PROBLEM_HEADERS: Mapping[int, list[str]] = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+"""Headers that every problem with this status carries."""
+JOB_UUIDS: Mapping[str, str] = {
     "text/plain uuid": "$response.body",
     "Job": "$response.body#/uuid",
     "Page": "$response.body#/jobs/0/uuid",
@@ -181,21 +140,15 @@ LEADS: Mapping[str, str] = {
     "History": "$response.body#/events/0/job",
     "HistoryPage": "$response.body#/events/0/job",
 }
-"""Where in an answer a job is named; of several representations the first counts."""
-
-
-def _links(place: str) -> dict[str, Any]:
-    """Where a job leads."""
-    return {
-        name: {"operationId": identity, "parameters": {"uuid": place}}
-        for name, identity in {
-            "status": "get_status_uuid",
-            "result": "get_result_uuid",
-            "events": "get_status_uuid_events",
-            "cancel": "delete_status_uuid",
-            "retry": "post_status_uuid_retry",
-        }.items()
-    }
+"""Runtime expressions for the UUID of a job in a response; the first representation listed is used."""
+LINKS: Mapping[str, str] = {
+    "status": "get_status_uuid",
+    "result": "get_result_uuid",
+    "events": "get_status_uuid_events",
+    "cancel": "delete_status_uuid",
+    "retry": "post_status_uuid_retry",
+}
+"""The operations to which a job links."""
 
 
 def _task_operation(spec: TaskSpec, method: str, general: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +160,7 @@ def _task_operation(spec: TaskSpec, method: str, general: Mapping[str, Any]) -> 
     }
     needs = needs_arguments(spec)
     if method != "post":
-        return _never(spec, own) if needs else own
+        return _refused(spec, own) if needs else own
     result = {"anyOf": [{"type": "null"}, reference(component(spec.name, "result"))]}
     job = {"allOf": [reference("Job"), {"properties": {"result": result}}]}
     answers = {status: _with_job(own["responses"][status], job) for status in ("200", "202")}
@@ -226,7 +179,8 @@ def _with_job(answer: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, An
     return {**answer, "content": {**answer["content"], "application/json": {"schema": job}}}
 
 
-def _never(spec: TaskSpec, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The operation of a path without the arguments that its task needs: it is there, and refuses."""
-    refused = {status: answer for status, answer in own["responses"].items() if status != "200"}
-    return {**own, "summary": f"Refused: {spec.name} needs arguments, as segments of the path.", "responses": refused}
+def _refused(spec: TaskSpec, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The operation on a path without the arguments that its task requires: it always answers with an error."""
+    responses = {status: answer for status, answer in own["responses"].items() if status != "200"}
+    summary = f"Always refused: {spec.name} requires arguments, as segments of the path."
+    return {**own, "summary": summary, "responses": responses}

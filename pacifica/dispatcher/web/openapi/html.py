@@ -1,4 +1,4 @@
-"""The API's document as a page to read: one file, no script, nothing from elsewhere."""
+"""The OpenAPI document as an HTML page: one file, without scripts and external resources."""
 
 import base64
 import hashlib
@@ -28,40 +28,40 @@ POLICY = f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha25
 
 
 def as_page(document: Mapping[str, Any]) -> bytes:
-    """The response body of an OpenAPI document as HTML."""
+    """The page as a response body; sets its content type and Content-Security-Policy."""
     cherrypy.response.headers["Content-Type"] = f"{HTML};charset=utf-8"
     cherrypy.response.headers["Content-Security-Policy"] = POLICY
     title = escape(f"{document['info']['title']} {document['info']['version']}")
-    told = [(path, method, one) for path, item in document["paths"].items() for method, one in item.items()]
+    operations = [(path, method, each) for path, item in document["paths"].items() for method, each in item.items()]
     links = "".join(
-        f'<li><a href="#{escape(one["operationId"])}">{method.upper()} {escape(path)}</a></li>'
-        for path, method, one in told
+        f'<li><a href="#{escape(each["operationId"])}">{method.upper()} {escape(path)}</a></li>'
+        for path, method, each in operations
     )
-    body = "".join(_section(*each) for each in told)
+    body = "".join(_section(*each) for each in operations)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
-        f'<header><h1>{title}</h1><p>The same for programs: <a href="/openapi.json">OpenAPI 3.1</a>.</p></header>'
+        f'<header><h1>{title}</h1><p>For programs: <a href="/openapi.json">OpenAPI 3.1</a>.</p></header>'
         f'<nav aria-label="Routes"><ul>{links}</ul></nav><main>{body}</main></body></html>\n'
     ).encode("utf-8", "backslashreplace")
 
 
-def _section(path: str, method: str, one: Mapping[str, Any]) -> str:
-    rows = [(f"{each['name']} ({each['in']})", _about(each)) for each in one["parameters"]]
+def _section(path: str, method: str, operation: Mapping[str, Any]) -> str:
+    rows = [(f"{each['name']} ({each['in']})", _description(each)) for each in operation["parameters"]]
     rows += [
         (", ".join(statuses), f"{description} {'; '.join(content)}")
-        for (description, content), statuses in _alike(one["responses"]).items()
+        for (description, content), statuses in _group_statuses(operation["responses"]).items()
     ]
     table = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
+    description = f"{_prose(operation['summary'])} {_prose(operation.get('description', ''))}"
     return (
-        f'<section><h2 id="{escape(one["operationId"])}"><span class="method">{method.upper()}</span> '
-        f"<code>{escape(path)}</code></h2><p>{_prose(one['summary'])} {_prose(one.get('description', ''))}</p>"
-        f"<table>{table}</table></section>"
+        f'<section><h2 id="{escape(operation["operationId"])}"><span class="method">{method.upper()}</span> '
+        f"<code>{escape(path)}</code></h2><p>{description}</p><table>{table}</table></section>"
     )
 
 
-def _alike(responses: Mapping[str, Any]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
-    """The statuses of each kind of answer."""
+def _group_statuses(responses: Mapping[str, Any]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
+    """The statuses that share a description and content."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for status, answer in responses.items():
         content = tuple(_representation(*each) for each in answer.get("content", {}).items())
@@ -70,16 +70,16 @@ def _alike(responses: Mapping[str, Any]) -> dict[tuple[str, tuple[str, ...]], li
 
 
 def _representation(media: str, content: Mapping[str, Any]) -> str:
-    """A media type, and what is in it where that has a name."""
+    """A media type, with the name of its schema if that is a component."""
     named = content["schema"].get("$ref", "").rpartition("/")[2]
     return f"{media}: {named}" if named and named != "Problem" else media
 
 
-def _about(parameter: Mapping[str, Any]) -> str:
-    """What is said of a parameter, by itself or by its schema."""
+def _description(parameter: Mapping[str, Any]) -> str:
+    """The description of a parameter or of its schema."""
     return str(parameter.get("description") or parameter["schema"].get("description", ""))
 
 
 def _prose(text: str) -> str:
-    """A docstring's text, with what it quotes as code."""
+    """The text of a docstring, with its literals as code."""
     return re.sub(r"``(.+?)``", r"<code>\1</code>", escape(text))

@@ -1,4 +1,4 @@
-"""The JSON Schemas (2020-12) and parameters that the OpenAPI document is made of."""
+"""The JSON Schemas (2020-12), parameters and headers of the OpenAPI document."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _TIME: Mapping[str, Any] = {"type": ["string", "null"], "format": "date-time"}
 
 
 def reference(name: str) -> dict[str, Any]:
-    """The schema of that name: ``any``, ``object``, or one of the document's components."""
+    """The schema with this name: ``any``, ``object``, or a component of the document."""
     plain: dict[str, dict[str, Any]] = {"any": {}, "object": {"type": "object"}}
     return plain.get(name, {"$ref": f"#/components/schemas/{name}"})
 
@@ -34,7 +34,11 @@ def _list(name: str) -> dict[str, Any]:
 _PART: Mapping[str, Any] = _object(
     {
         "verdict": {"enum": list(VERDICTS)},
-        "age": {"type": ["number", "null"], "minimum": 0, "description": "Seconds; docs/api/service.md says of what."},
+        "age": {
+            "type": ["number", "null"],
+            "minimum": 0,
+            "description": "Seconds; docs/api/service.md defines it for each part.",
+        },
         "message": _TEXT_OR_NULL,
     }
 )
@@ -43,10 +47,11 @@ DISPATCH: Mapping[str, Any] = {
     for name, (kind, _) in MEMBERS.items()
 }
 CLOSED: Mapping[str, Any] = {"additionalProperties": False}
+"""Refuses unknown members."""
 
 
 def component(task: str, part: str) -> str:
-    """The name of a task's component: it may hold no other signs than these."""
+    """The name of a component of a task; OpenAPI allows only these characters."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", f"{task}.{part}")
 
 
@@ -123,46 +128,45 @@ SCHEMAS: Mapping[str, Any] = {
     "HistoryPage": _object({"events": _list("Event"), "next": _TEXT}, **CLOSED),
 }
 PARAMETERS: Mapping[str, dict[str, Any]] = {
-    "uuid": {"name": "uuid", "schema": UUID, "description": "The UUID that a dispatch answered."},
+    "uuid": {"name": "uuid", "schema": UUID, "description": "The UUID that a dispatch returned."},
     "task": {"name": "task", "schema": reference("TaskName"), "description": "The name of a task."},
     "name": {"name": "name", "schema": reference("TaskName"), "description": "The name of a task."},
     "arguments": {
         "name": "arguments",
         "schema": {"type": "string", "minLength": 1},
-        "description": "One segment for each argument; a slash within one is written %2F.",
+        "description": "One segment for each argument. Write a slash within an argument as %2F.",
     },
 }
-HEADERS: Mapping[str, dict[str, Any]] = {
+REQUEST_HEADERS: Mapping[str, dict[str, Any]] = {
     "Idempotency-Key": {
         "name": "Idempotency-Key",
         "in": "header",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{KEY}$"},
-        "description": "The same request sent again with the same key is the same job.",
+        "description": "A repeated request with the same key returns the same job.",
     },
     "If-None-Match": {
         "name": "If-None-Match",
         "in": "header",
         "schema": _TEXT,
-        "description": "The ETag of what the client has; 304 when it is still the same.",
+        "description": "The ETag of the representation that the client holds; 304 if it is still current.",
     },
     "Prefer": {
         "name": "Prefer",
         "in": "header",
         "schema": _TEXT,
-        "description": "wait=SECONDS (RFC 7240): answer when the job is final, or when the time is up.",
+        "description": "wait=SECONDS (RFC 7240): answer when the job is final or the time has elapsed.",
     },
     "Last-Event-ID": {
         "name": "Last-Event-ID",
         "in": "header",
         "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
-        "description": "Go on behind this event.",
+        "description": "Continue after the event with this id.",
     },
 }
-ANSWERED: Mapping[str, dict[str, Any]] = {
+RESPONSE_HEADERS: Mapping[str, dict[str, Any]] = {
     "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference", "pattern": "^/status/"}},
     "ETag": {"required": True, "schema": {"type": "string", "pattern": '^"[0-9a-f]+"$'}},
     "WWW-Authenticate": {"required": True, "schema": {"type": "string", "pattern": "^Bearer realm="}},
     "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 0}},
     "X-Request-ID": {"required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 128}},
 }
-"""Headers of answers."""

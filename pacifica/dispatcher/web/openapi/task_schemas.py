@@ -1,6 +1,6 @@
-"""The JSON Schemas of what a dispatch may say: for each task the arguments by position and by name together.
+"""The JSON Schemas of a dispatch: for each task, its positional and named arguments together.
 
-What needs more than one argument to judge, such as that both are text, no schema says; the task's own check does.
+Constraints between arguments, such as equal types, are not in the schemas; the task's own check enforces them.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from ...core.registry import CallShape, Registry, TaskSpec
 from .schemas import CLOSED, DISPATCH, component, reference
 
 MOST_SHAPES = 8
-"""Ways to give the arguments that are told one by one; a task with more has a schema that takes all of them."""
+"""Combinations of positional and named arguments that are listed; a task with more accepts any in its schema."""
 
 
 def task_schemas(spec: TaskSpec) -> dict[str, Any]:
-    """The components of a task: its arguments and result, its dispatch, and that as an item of a batch."""
+    """The components of a task: its arguments, its result, its dispatch, and its dispatch as an item of a batch."""
     parts = {"arguments": spec.arguments_schema(), "result": spec.result_schema()}
     keys = {component(spec.name, part): schema for part, schema in parts.items()}
     found = {key: _rooted(schema, f"#/components/schemas/{key}/$defs/") for key, schema in keys.items()}
@@ -26,7 +26,7 @@ def task_schemas(spec: TaskSpec) -> dict[str, Any]:
 
 
 def batch_schemas(registry: Registry, most: int) -> dict[str, Any]:
-    """The components of a batch, and the names of the tasks."""
+    """The components of a batch, and the names of all tasks."""
     items = [reference(component(spec.name, "item")) for spec in registry.values()]
     return {
         "TaskName": {"type": "string", "enum": list(registry)},
@@ -36,7 +36,7 @@ def batch_schemas(registry: Registry, most: int) -> dict[str, Any]:
 
 
 def needs_arguments(spec: TaskSpec) -> bool:
-    """Whether the task cannot be called without any."""
+    """Whether the task cannot be called without arguments."""
     return all(shape.positional or shape.required for shape in spec.shapes())
 
 
@@ -84,7 +84,7 @@ def _argument(spec: TaskSpec, name: str, below: str = "") -> dict[str, Any]:
 
 
 def _rooted(schema: Any, prefix: str) -> Any:
-    """The schema with its references to ``#/$defs/`` resolved from the document's root."""
+    """The schema with its references to ``#/$defs/`` rewritten relative to the root of the document."""
     if isinstance(schema, dict):
         return {
             key: prefix + value.removeprefix("#/$defs/")

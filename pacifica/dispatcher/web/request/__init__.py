@@ -1,1 +1,1 @@
-"""What a request asks for: its body, query, wait and caller."""
+"""Parses requests: bodies, query parameters, wait preferences and the caller's context."""

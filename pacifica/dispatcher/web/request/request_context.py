@@ -1,13 +1,14 @@
-"""Who asks, and how: what a dispatching route takes from the request's head."""
+"""The caller of the current request, the jobs it may use, and the context of its dispatches."""
 
 import re
 
 import cherrypy
 
-from ...core.permissions import Caller
+from ...core.job import parse_uuid
+from ...core.permissions import Caller, Visibility
 from ...logs import log_context
 from ...service.verbs import DispatchContext
-from . import body
+from .body import idempotency_key
 
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
@@ -15,27 +16,41 @@ _TRACEPARENT = re.compile(
 _LENGTH = 55
 
 
-def caller_of() -> Caller:
-    """Who asks, as the guard has found; a request that has not passed it has no caller, which is an error."""
-    caller: Caller = cherrypy.serving.request.dispatcher_caller
-    return caller
+def caller() -> Caller:
+    """The caller that the guard has admitted; a request that has not passed the guard is an error."""
+    admitted: Caller | None = cherrypy.serving.request.caller
+    if admitted is None:
+        raise AssertionError("the request has not passed the guard")
+    return admitted
 
 
-def request_of() -> DispatchContext:
+def visible_jobs() -> Visibility:
+    """The jobs within the scope that the operation requires; handlers pass it to each service call about a job."""
+    return caller().visibility(cherrypy.serving.request.operation.scope)
+
+
+def job_uuid(text: str) -> str:
+    """The UUID of the job that the path names, which is also noted for log lines; raises ``BadId``."""
+    uuid = parse_uuid(text)
+    log_context.note(job=uuid)
+    return uuid
+
+
+def dispatch_context() -> DispatchContext:
     """The caller, the trace context and, of a POST, the ``Idempotency-Key``; raises ``BadRequest``."""
     request = cherrypy.serving.request
     return DispatchContext(
         caller=request.login or "",
-        idempotency_key=body.idempotency_key() if request.method == "POST" else None,
+        idempotency_key=idempotency_key() if request.method == "POST" else None,
         traceparent=traceparent(request.headers.get("traceparent")),
         request_id=log_context.current().get("request"),
     )
 
 
 def traceparent(text: str | None) -> str | None:
-    """The trace context that the header holds; ``None`` for one that is malformed.
+    """The trace context in the header; ``None`` if it is malformed, which is not an error.
 
-    That is ignored, and no error; of a later version the four fields of version 00 are read.
+    Of a later version, the four fields of version 00 are read.
     Source: https://www.w3.org/TR/trace-context/#versioning-of-traceparent
     """
     found = None if text is None else _TRACEPARENT.fullmatch(text)

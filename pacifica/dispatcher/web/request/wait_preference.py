@@ -9,66 +9,61 @@ import cherrypy
 from ...core.errors import BadQuery
 from ...core.job import Job
 from ...service.waiting import Waiting
-from ..auth.same_site import check_place
+from ..auth.same_site import check_may_wait
+from ..operation import Query
 from ..server.intake import GONE
 
-MOST = 999_999
-"""The most seconds that may be asked for; the setting ``wait_limit`` says how many are waited."""
-NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+MAX_SECONDS = 999_999
+"""The longest wait that a request may ask for; the setting ``wait_limit`` shortens it."""
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _PREFERENCE = re.compile(r"""(?:[^,"]|"(?:[^"\\]|\\.?)*(?:"|$))+""")
-"""One of several, up to a comma that is not in quotes; what is quoted and never ends is quoted to the end."""
+"""One preference of a list: up to a comma outside quotes; an unterminated quote extends to the end."""
 _WAIT = re.compile(r"""\s*wait\s*=\s*(?:([0-9]{1,6})|"([0-9]{1,6})")\s*(?:;.*)?""", re.ASCII | re.IGNORECASE)
-
-Query = str | list[str] | None
-"""The value of a query parameter: a list when it came several times."""
-_SAID = "Seconds to wait for the job: the answer comes when it is final, or when the time is up."
+_DESCRIPTION = "Seconds to wait for the job: the answer is sent when the job is final or the time has elapsed."
 WAIT: Mapping[str, Mapping[str, Any]] = {
-    "wait": {"type": "number", "minimum": 0, "maximum": MOST, "description": _SAID}
+    "wait": {"type": "number", "minimum": 0, "maximum": MAX_SECONDS, "description": _DESCRIPTION}
 }
-"""The parameter as OpenAPI tells of it."""
+"""The parameter's schema for OpenAPI."""
 PREFER = ("Prefer",)
 
 
 class Wait(NamedTuple):
-    """How long to wait, in seconds, and whether ``Prefer`` asked for it."""
+    """How long to wait, in seconds, and whether ``Prefer`` requested it."""
 
     seconds: float
     preferred: bool = False
 
 
-def asked(query: Query) -> Wait:
-    """What the request asks for; raises ``BadQuery``, and ``CrossSite`` when it would wait for another site's page."""
-    wait = _read(query)
+def read_wait(query: Query) -> Wait:
+    """The requested wait; raises ``BadQuery``, and ``CrossSite`` for a page of another site that would wait."""
+    wait = _from_header() if query is None else _from_query(query)
     if wait.seconds:
-        check_place(cherrypy.serving.request.headers)
+        check_may_wait(cherrypy.serving.request.headers)
     return wait
 
 
-def _read(query: Query) -> Wait:
-    """By the query, or by a preference; one that cannot be read counts for nothing."""
-    if query is not None:
-        if not isinstance(query, str) or not NUMBER.fullmatch(query) or not 0 <= float(query) <= MOST:
-            raise BadQuery(
-                f"The query parameter wait is {query!r:.80}; it must be a number of seconds up to {MOST}, once."
-            )
-        return Wait(float(query))
-    preference = cherrypy.serving.request.headers.get("Prefer")
-    if preference is None:
-        return Wait(0.0)
-    preferences = _PREFERENCE.findall(preference)
+def _from_query(query: Query) -> Wait:
+    if not isinstance(query, str) or not _NUMBER.fullmatch(query) or not 0 <= float(query) <= MAX_SECONDS:
+        raise BadQuery(f"The query parameter wait is {query!r:.80}. It must be one number from 0 to {MAX_SECONDS}.")
+    return Wait(float(query))
+
+
+def _from_header() -> Wait:
+    """The first readable ``wait`` preference; malformed ones are ignored."""
+    preferences = _PREFERENCE.findall(cherrypy.serving.request.headers.get("Prefer", ""))
     found = next(filter(None, map(_WAIT.fullmatch, preferences)), None)
     return Wait(float(found[1] or found[2]), preferred=True) if found else Wait(0.0)
 
 
 def until_final(waiting: Waiting, job: Job, wait: Wait) -> Job:
-    """The job once it is final, or when the time is up, and the headers that tell of it.
+    """The job once it is final or the time has elapsed; sets ``Preference-Applied`` and ``Retry-After``.
 
-    A server with one thread waits for nobody.
+    A server with a single thread does not wait.
     """
     seconds = min(wait.seconds, waiting.limit) if wait.seconds and cherrypy.serving.request.multithread else 0.0
     waited = job.final
     if seconds and not waited:
-        job, waited = waiting.until_final(job, seconds, _has_gone())
+        job, waited = waiting.until_final(job, seconds, _disconnection_check())
     headers = cherrypy.serving.response.headers
     if wait.preferred and waited:
         headers["Preference-Applied"] = f"wait={seconds:.0f}"
@@ -77,8 +72,8 @@ def until_final(waiting: Waiting, job: Job, wait: Wait) -> Job:
     return job
 
 
-def _has_gone() -> Callable[[], bool]:
-    """What tells whether the client has closed its connection; a server that does not know says no."""
+def _disconnection_check() -> Callable[[], bool]:
+    """A function that reports whether the client has disconnected; always false under servers that cannot detect it."""
     environ = cherrypy.request.wsgi_environ
     found: Callable[[], bool] = environ.get(GONE) or getattr(environ.get("gunicorn.socket"), "has_gone", lambda: False)
     return found
