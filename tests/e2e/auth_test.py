@@ -4,14 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 
-from pacifica.dispatcher import rest
-from pacifica.dispatcher.web.operation import handlers
 
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port
@@ -54,13 +51,6 @@ def embedded(processes: Processes) -> Processes:
     """Where a test starts a server of its own."""
     processes.env["BROKER_URL"] = "database://"
     return processes
-
-
-def test_every_handler_states_for_each_path_who_may_use_it() -> None:
-    tree = rest.Root(None, SimpleNamespace(health=None), None)  # type: ignore[arg-type]
-    declared = {(method, each.path): each.scope for method, handler in handlers(tree) for each in handler.operations}  # type: ignore[attr-defined]
-    assert {path for (_, path), scope in declared.items() if scope is None} == {"/health/live", "/health/ready"}
-    assert set(declared.values()) <= {None, "read", "dispatch", "cancel"}
 
 
 def test_a_refusal_says_what_is_missing(door: Door) -> None:

@@ -1,0 +1,148 @@
+"""The API as a WSGI application, without a server: who may use a route, and what a request reads."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import cherrypy
+import pytest
+
+from pacifica.dispatcher import rest
+from pacifica.dispatcher.config.settings import AuthSettings
+from pacifica.dispatcher.core import strict_json
+from pacifica.dispatcher.core.registry import Registry
+from pacifica.dispatcher.service.tokens import Tokens
+from pacifica.dispatcher.service.verbs import Service
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.tokens import TokenStore
+from pacifica.dispatcher.web import application
+from pacifica.dispatcher.web.auth.guard import Guard
+from pacifica.dispatcher.web.operation import handlers
+
+from ..store.conftest import a_job, a_waiting
+
+Answer = tuple[str, Any]
+
+
+class CountingJobs(JobStore):
+    """A store of jobs that counts the rows it reads one by one."""
+
+    reads = 0
+
+    def get(self, uuid: str) -> Any:
+        self.reads += 1
+        return super().get(uuid)
+
+    def was_purged(self, uuid: str) -> bool:
+        self.reads += 1
+        return super().was_purged(uuid)
+
+
+class Client:
+    """Sends requests to the API with a token."""
+
+    def __init__(self, database: Database) -> None:
+        self.jobs = CountingJobs(database)
+        self._tokens = Tokens(TokenStore(database))
+        self._service = Service(Registry([]), self.jobs, Outbox(database), a_waiting(database), max_attempts=3)
+        self._settings = AuthSettings(anonymous="none")
+        monitor: Any = SimpleNamespace(
+            health=None, counts=SimpleNamespace(request=lambda *_: None, dispatched=lambda *_: None)
+        )
+        self._api = rest.mount(self._service, self._settings, self._tokens, 1000, monitor)
+
+    def serve(self, root: Any) -> None:
+        """Serve another tree of resources with the same guard."""
+        counts: Any = SimpleNamespace(request=lambda *_: None)
+        self._api = application.build(root, Guard(self._settings, self._tokens), 1000, counts)
+
+    def token(self, name: str, *scopes: str, own: bool = False) -> str:
+        return self._tokens.create(name, scopes, own=own, lifetime=None)[0]
+
+    def request(self, method: str, path: str, token: str) -> Answer:
+        """The status and the JSON of the answer."""
+        head: list[Any] = []
+        environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "HTTP_HOST": "localhost",
+            "HTTP_AUTHORIZATION": f"Bearer {token}",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": None,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+        }
+        response = self._api(environ, lambda *given: head.extend(given))
+        body = b"".join(response)
+        response.close()
+        return head[0], strict_json.loads(body) if body else None
+
+
+@pytest.fixture
+def client(sqlite_url: str) -> Iterator[Client]:
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        yield Client(database)
+
+
+def test_every_handler_states_for_each_path_the_scope_that_it_requires() -> None:
+    tree = rest.Root(None, SimpleNamespace(health=None), None)  # type: ignore[arg-type]
+    declared = [(method, vars(handler.__func__)["operations"]) for method, handler in handlers(tree)]  # type: ignore[attr-defined]
+    public = {each.path for _, operations in declared for each in operations if each.scope is None}
+    assert public == {"/health/live", "/health/ready"}
+    assert {each.scope for _, operations in declared for each in operations} == {None, "read", "dispatch", "cancel"}
+
+
+@cherrypy.expose
+class Undeclared:
+    """A resource whose handler states no operation."""
+
+    def GET(self) -> bytes:
+        raise AssertionError("this handler must not run")
+
+
+def test_a_handler_without_an_operation_is_refused(client: Client) -> None:
+    client.serve(Undeclared())
+    status, problem = client.request("GET", "/", client.token("all", "admin"))
+    assert (status, problem["detail"]) == (
+        "403 Forbidden",
+        "This route declares no scope, so no caller may use it.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("scope", "own", "status"),
+    [
+        ("read", False, "200 OK"),
+        ("read:lab.*", False, "200 OK"),
+        ("read", True, "200 OK"),
+        ("read:other", False, "404 Not Found"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/status/{}", "/result/{}"])
+def test_a_scoped_request_reads_the_row_of_its_job_once(
+    client: Client, path: str, scope: str, own: bool, status: str
+) -> None:
+    job = a_job(task="lab.greet", caller="token:me", state="SUCCESS", created=1, finished=1, eta=None, due=None)
+    client.jobs.add([job])
+    answer = client.request("GET", path.format(job.uuid), client.token("me", scope, own=own))
+    assert (answer[0], client.jobs.reads) == (status, 1)
+
+
+def test_a_hidden_job_costs_and_answers_the_same_as_an_unknown_one(client: Client) -> None:
+    job, unknown = a_job(task="lab.greet", caller="token:me"), a_job().uuid
+    client.jobs.add([job])
+    token = client.token("other", "admin", own=True)
+    for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", ""), ("POST", "/retry")):
+        before = client.jobs.reads
+        hidden = client.request(method, f"/status/{job.uuid}{path}", token)
+        between = client.jobs.reads
+        missing = client.request(method, f"/status/{unknown}{path}", token)
+        assert str(hidden).replace(job.uuid, unknown) == str(missing)
+        assert between - before == client.jobs.reads - between == 1
+    stored = client.jobs.get(job.uuid)
+    assert (stored.state, stored.cancel) == (job.state, job.cancel)
