@@ -11,6 +11,7 @@ import pytest
 from pacifica.dispatcher import rest
 from pacifica.dispatcher.config.settings import AuthSettings
 from pacifica.dispatcher.core import strict_json
+from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.core.registry import Registry
 from pacifica.dispatcher.service.tokens import Tokens
 from pacifica.dispatcher.service.verbs import Service
@@ -127,7 +128,7 @@ def test_a_handler_without_an_operation_is_refused(client: Client) -> None:
 def test_a_scoped_request_reads_the_row_of_its_job_once(
     client: Client, path: str, scope: str, own: bool, status: str
 ) -> None:
-    job = a_job(task="lab.greet", caller="token:me", state="SUCCESS", created=1, finished=1, eta=None, due=None)
+    job = a_job(task="lab.greet", caller="token:me", state=State.SUCCESS, created=1, finished=1, eta=None, due=None)
     client.jobs.add([job])
     answer = client.request("GET", path.format(job.uuid), client.token("me", scope, own=own))
     assert (answer[0], client.jobs.reads) == (status, 1)
