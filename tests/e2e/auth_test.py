@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import requests
 
-
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port
 from .http_test import NOBODY, problem
