@@ -1,4 +1,4 @@
-"""Every third-party package that the product imports is declared in pyproject.toml, and every declared one is imported."""
+"""The packages that the product imports are those that pyproject.toml declares."""
 
 import ast
 import re
