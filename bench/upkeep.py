@@ -16,8 +16,10 @@ from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.leader import ElectionStore
-from pacifica.dispatcher.upkeep.event_counting import EventCounting
+from pacifica.dispatcher.upkeep.event_counter import EventCounter
 from pacifica.dispatcher.upkeep.leader_election import Election
+from pacifica.dispatcher.upkeep.lost_jobs import LostJobs
+from pacifica.dispatcher.upkeep.lost_messages import LostMessages
 from pacifica.dispatcher.upkeep.maintenance import Upkeep
 
 LONG = 3600.0
@@ -43,15 +45,12 @@ def _upkeep(container: Container, lease: float) -> Upkeep:
     own = container.settings.dispatcher
     return Upkeep(
         container.jobs,
-        container.outbox,
-        container.workers,
-        cast("Any", _Full()),
-        retention=container.retention,
-        counting=EventCounting(EventCountStore(container.database)),
         election=Election(ElectionStore(container.database, "bench"), lease=LONG),
-        lease=lease,
+        lost_jobs=LostJobs(container.workers, container.jobs, lease=lease),
+        lost_messages=LostMessages(container.outbox, cast("Any", _Full()), republish=0.0),
+        event_counter=EventCounter(EventCountStore(container.database)),
+        pruner=container.pruner,
         interval=LONG,
-        republish=0.0,
         keep_keys=own.idempotency_seconds,
     )
 

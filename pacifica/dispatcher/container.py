@@ -33,10 +33,12 @@ from .store.outbox import Outbox
 from .store.stats import FigureStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
-from .upkeep.event_counting import EventCounting
+from .upkeep.event_counter import EventCounter
 from .upkeep.leader_election import Election
+from .upkeep.lost_jobs import LostJobs
+from .upkeep.lost_messages import LostMessages
 from .upkeep.maintenance import Upkeep
-from .upkeep.pruner import Retention
+from .upkeep.pruner import Pruner
 
 if TYPE_CHECKING:
     from .monitoring.web_monitor import WebMonitor
@@ -110,9 +112,9 @@ class Container:
         return new_uuid()
 
     @cached_property
-    def retention(self) -> Retention:
-        """How long jobs are kept, and their purge."""
-        return Retention(self.database, self.settings.retention)
+    def pruner(self) -> Pruner:
+        """Purges old jobs, by the settings in ``[retention]``."""
+        return Pruner(self.database, self.settings.retention)
 
     @cached_property
     def upkeep(self) -> Upkeep:
@@ -120,15 +122,12 @@ class Container:
         own = self.settings.dispatcher
         return Upkeep(
             self.jobs,
-            self.outbox,
-            self.workers,
-            QueueDepth(self.app),
-            retention=self.retention,
-            counting=EventCounting(EventCountStore(self.database)),
             election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
-            lease=own.lease_seconds,
+            lost_jobs=LostJobs(self.workers, self.jobs, lease=own.lease_seconds),
+            lost_messages=LostMessages(self.outbox, QueueDepth(self.app), republish=own.republish_seconds),
+            event_counter=EventCounter(EventCountStore(self.database)),
+            pruner=self.pruner,
             interval=own.lease_seconds / 6,
-            republish=own.republish_seconds,
             keep_keys=own.idempotency_seconds,
         )
 

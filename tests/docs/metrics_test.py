@@ -13,7 +13,7 @@ from pacifica.dispatcher.monitoring.metrics.instruments import PREFIX
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.upkeep.event_counting import EventCounting
+from pacifica.dispatcher.upkeep.event_counter import EventCounter
 
 from ..monitoring.web_monitors import a_web_monitor
 from ..store.conftest import a_job
@@ -32,7 +32,7 @@ def families(sqlite_url: str) -> dict[str, Metric]:
         jobs.add([waits, ended])
         jobs.claim(ended.uuid, token="t", worker="w", holder="h", retries=0, at=now())
         jobs.succeed(ended.uuid, token="t", result=4, at=now())
-        EventCounting(EventCountStore(database)).work(float("inf"))
+        EventCounter(EventCountStore(database)).work(float("inf"))
         monitor.counts.request("/tasks", "GET", "200", 0.1)
         monitor.counts.unread(400)
         monitor.counts.dispatched("add", "accepted")

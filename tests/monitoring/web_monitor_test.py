@@ -13,7 +13,7 @@ from pacifica.dispatcher.monitoring.metrics import record_collector
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.upkeep.event_counting import EventCounting
+from pacifica.dispatcher.upkeep.event_counter import EventCounter
 
 from ..store.conftest import a_job
 from .web_monitors import a_web_monitor
@@ -51,7 +51,7 @@ def test_counted_events_are_reported_while_the_database_is_unavailable(
     jobs.add([job])
     jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
     assert "pacifica_dispatcher_job_events_uncounted 2.0" in monitor.as_text().decode().splitlines()
-    EventCounting(EventCountStore(database)).work(float("inf"))
+    EventCounter(EventCountStore(database)).work(float("inf"))
     counted = 'pacifica_dispatcher_job_events_total{kind="STARTED",task="add"} 1.0'
     lines = monitor.as_text().decode().splitlines()
     assert {counted, "pacifica_dispatcher_job_events_uncounted 0.0"} <= set(lines)

@@ -18,7 +18,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
-from ..store.conftest import a_retention, a_waiting
+from ..store.conftest import a_pruner, a_waiting
 
 HOUR = timedelta(hours=1)
 
@@ -186,8 +186,8 @@ def test_a_job_that_a_workflow_has_named_is_dispatched_once(desk: Desk) -> None:
 def test_a_job_that_a_workflow_has_named_is_not_made_anew_once_it_was_purged(desk: Desk) -> None:
     job = desk.dispatch(uuid=new_uuid())
     desk.service.cancel(job.uuid)
-    retention = a_retention(desk.service.jobs._database, revoked_seconds=60.0)
-    assert [count.total() for count in retention.purge({State.REVOKED: now()})] == [1]
+    pruner = a_pruner(desk.service.jobs._database, revoked_seconds=60.0)
+    assert [count.total() for count in pruner.purge({State.REVOKED: now()})] == [1]
     with pytest.raises(PurgedJob, match=job.uuid):
         desk.dispatch(uuid=job.uuid)
     assert len(desk.handed) == 1

@@ -16,7 +16,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
-from pacifica.dispatcher.upkeep.pruner import Retention
+from pacifica.dispatcher.upkeep.pruner import Pruner
 
 from ..services import DATABASES, SQLITE, fresh_database
 
@@ -60,11 +60,11 @@ def a_job(**columns: Any) -> Job:
     return Job(**{"uuid": new_uuid(), "state": State.PENDING, **given, **columns})
 
 
-def a_retention(database: Database, **own: float | None) -> Retention:
+def a_pruner(database: Database, **own: float | None) -> Pruner:
     """What purges the jobs of a database: nothing by itself, unless settings of ``[retention]`` say so."""
     forever = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"))
     settings: dict[str, Any] = {**forever, "tombstone_seconds": 86_400.0, "purge_batch": 2, "purge_pause": 0.0, **own}
-    return Retention(database, RetentionSettings(**settings))
+    return Pruner(database, RetentionSettings(**settings))
 
 
 def a_waiting(database: Database, places: int = 4, **options: float) -> Waiting:

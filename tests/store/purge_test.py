@@ -23,7 +23,7 @@ from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.purge import FIRST_TOMBSTONE, HOUR, PurgeStore, forget_tombstones, put_tombstones
 
 from ..services import MYSQL, POSTGRESQL, SQLITE
-from .conftest import a_job, a_retention, all_at_once
+from .conftest import a_job, a_pruner, all_at_once
 
 DAY = 24 * HOUR
 WEEK: Mapping[str, float] = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"), 7 * 86_400.0)
@@ -41,9 +41,9 @@ def ended(jobs: JobStore, days: float, state: State = State.SUCCESS, **columns: 
 
 def purge(database: Database, *tasks: str, **settings: float | None) -> dict[State, int]:
     """How many jobs of each state a purge by these settings has deleted."""
-    retention = a_retention(database, **settings)
+    pruner = a_pruner(database, **settings)
     counts: dict[State, int] = {}
-    for step in retention.purge(retention.bounds(now()), tasks):
+    for step in pruner.purge(pruner.bounds(now()), tasks):
         for state, number in step.items():
             counts[state] = counts.get(state, 0) + number
     return counts
@@ -109,12 +109,12 @@ def test_only_the_tasks_that_are_named_are_purged(database: Database, jobs: JobS
 def test_what_would_be_purged_is_what_is_purged(database: Database, jobs: JobStore) -> None:
     for number in range(9):
         ended(jobs, 3 + number, sorted(FINAL)[number % 3])
-    retention = a_retention(database, **WEEK)
-    before = retention.bounds(now())
-    told = [sum(step.total() for step in retention.count(before, tasks)) for tasks in ((), ("add",))]
+    pruner = a_pruner(database, **WEEK)
+    before = pruner.bounds(now())
+    told = [sum(step.total() for step in pruner.count(before, tasks)) for tasks in ((), ("add",))]
     assert told == [5, 5]
     assert len(left(database)) == 9
-    assert sum(step.total() for step in retention.purge(before)) == 5
+    assert sum(step.total() for step in pruner.purge(before)) == 5
 
 
 def test_a_slow_database_has_a_longer_pause_after_each_batch(
@@ -122,13 +122,13 @@ def test_a_slow_database_has_a_longer_pause_after_each_batch(
 ) -> None:
     for _ in range(3):
         ended(jobs, 8)
-    retention = a_retention(database, purge_pause=0.5, **WEEK)
+    pruner = a_pruner(database, purge_pause=0.5, **WEEK)
     clock = count(0, 7)
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    steps = retention.purge(retention.bounds(now()))
-    assert retention.pause == 0.5
+    steps = pruner.purge(pruner.bounds(now()))
+    assert pruner.pause == 0.5
     next(steps)
-    assert retention.pause >= 3 * 7
+    assert pruner.pause >= 3 * 7
 
 
 @pytest.mark.parametrize("shared_database", [SQLITE], indirect=True)
@@ -146,8 +146,8 @@ def test_batches_become_smaller_while_they_take_long_and_grow_again(
     monkeypatch.setattr(PurgeStore, "pages", lambda *_: iter([range(100), range(100, 200)]))
     monkeypatch.setattr(PurgeStore, "purge", purge)
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    retention = a_retention(database, purge_batch=20)
-    assert sum(count.total() for count in retention.purge({})) == sum(sizes) == 200
+    pruner = a_pruner(database, purge_batch=20)
+    assert sum(count.total() for count in pruner.purge({})) == sum(sizes) == 200
     assert sizes[:4] == [10, 12, 6, 3], "it begins with a few"
     assert max(sizes) == sizes[-2] == 20
 
@@ -310,7 +310,7 @@ def test_a_tombstone_is_kept_for_as_long_as_the_setting_says_and_not_much_longer
     database: Database, jobs: JobStore
 ) -> None:
     uuids = list(put(database, 23.9, 25.1))
-    a_retention(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
+    a_pruner(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
     assert [jobs.was_purged(uuid) for uuid in uuids] == [True, False]
 
 
@@ -321,7 +321,7 @@ def test_a_round_looks_at_as_many_tombstones_as_it_has_time_for(
     monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.LOOKED_AT", 2)
     monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.FORGETTING", seconds)
     uuids = list(put(database, *[25.1] * 5))
-    a_retention(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
+    a_pruner(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
     assert sum(jobs.was_purged(uuid) for uuid in uuids) == left
 
 
@@ -337,10 +337,10 @@ def test_once_all_tombstones_were_seen_they_are_left_alone_for_a_while(
         lambda *page: looked.append(page) or forget_tombstones(*page),
     )
     uuids = list(put(database, *[2] * 5))
-    retention = a_retention(database, tombstone_seconds=86_400.0)
-    retention.work(0.0, lambda _: True)
+    pruner = a_pruner(database, tombstone_seconds=86_400.0)
+    pruner.work(0.0, lambda _: True)
     moment[0] += passed
-    retention.work(0.0, lambda _: True)
+    pruner.work(0.0, lambda _: True)
     assert len(looked) == looks
     assert all(map(jobs.was_purged, uuids))
 

@@ -1,216 +1,104 @@
-"""Upkeep on a real record, with a broker that only says what it is asked."""
+"""Upkeep on a real record, with a broker that returns what a test sets."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from typing import Any
 
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.job import Job, State, now
-from pacifica.dispatcher.service.verbs import outgoing
-from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.event_counts import EventCountStore
-from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.leader import ElectionStore
-from pacifica.dispatcher.store.outbox import Outbox
-from pacifica.dispatcher.store.workers import WorkerStore
-from pacifica.dispatcher.upkeep.event_counting import EventCounting
-from pacifica.dispatcher.upkeep.leader_election import Election
-from pacifica.dispatcher.upkeep.maintenance import FAR, Upkeep
+from pacifica.dispatcher.core.job import State, now
+from pacifica.dispatcher.store.event_counts import EventCountStore, Key
+from pacifica.dispatcher.store.idempotency import Key as IdempotencyKey
 
 from ..eventually import eventually
-from ..store.conftest import a_job, a_retention
+from ..store.conftest import a_job, a_pruner
+from .conftest import LEASE, Process
 
-LEASE = 0.1
-
-
-class Broker:
-    """How many messages each queue holds."""
-
-    def __init__(self) -> None:
-        self.ready_in: Mapping[str, int] = {}
-        self.fails: Exception | None = None
-
-    def queue_of(self, task: str, queue: str | None) -> str | None:
-        if self.fails is not None:
-            raise self.fails
-        return None if task == "elsewhere" else queue or "default"
-
-    def ready(self, name: str) -> int | None:
-        return self.ready_in.get(name, 0)
+NEVER = float("inf")
 
 
-class Bench:
-    """A record, its broker, and upkeep with short times."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.jobs, self.outbox, self.broker = JobStore(database), Outbox(database), Broker()
-        self.election = Election(ElectionStore(database, "upkeep"), lease=LEASE)
-        self.upkeep = Upkeep(
-            self.jobs,
-            self.outbox,
-            WorkerStore(database),
-            self.broker,
-            retention=a_retention(database),
-            counting=EventCounting(EventCountStore(database)),
-            election=self.election,
-            lease=LEASE,
-            interval=0.02,
-            republish=1,
-            keep_keys=1,
-        )
-
-    def elections(self) -> int:
-        """How many duties somebody has."""
-        return int(self.database.read(orm.Election.select().count))
-
-    def sent(self, seconds_ago: int, **columns: Any) -> Job:
-        """A job whose message was confirmed so long ago."""
-        job = a_job(**columns)
-        self.jobs.add([job])
-        self.outbox.mark_published([outgoing(job)], at=now() - seconds_ago * 1_000_000)
-        return job
-
-    def found(self, job: Job) -> Job:
-        """The job as it stands."""
-        found = self.jobs.get(job.uuid)
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def bench(sqlite_url: str) -> Iterator[Bench]:
-    """An empty record."""
-    with closing(Database(sqlite_url)) as database:
-        database.wait_until_up(1, 0.0)
-        made = Bench(database)
-        yield made
-        made.upkeep.stop()
-
-
-def test_a_broker_that_cannot_be_asked_keeps_no_lost_job_from_being_put_back(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+def test_a_failing_broker_keeps_no_lost_job_from_being_put_back(
+    process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.broker.fails = KeyError("queue")
-    bench.sent(1000)
-    lost = a_job()
-    bench.jobs.add([lost])
-    assert bench.jobs.claim(lost.uuid, token="t", worker="w", holder="dead", retries=0, at=now())
-    bench.upkeep.start()
-    eventually(lambda: bench.found(lost).state is State.PENDING)
+    process.broker.fails = KeyError("queue")
+    process.add_published(1000)
+    lost = process.add_started("dead")
+    process.upkeep.start()
+    eventually(lambda: process.get(lost).state is State.PENDING)
     assert "KeyError" in caplog.text
 
 
-def test_a_job_whose_queue_cannot_be_told_is_left_alone(bench: Bench) -> None:
-    elsewhere, lost = bench.sent(1000, task="elsewhere"), bench.sent(10)
-    bench.upkeep.round()
-    assert bench.found(elsewhere).due is None
-    assert bench.found(lost).due is not None
-
-
-def test_the_jobs_are_surveyed_at_first_and_seldom_after_that(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    surveyed: list[int] = []
-    monkeypatch.setattr(bench.jobs, "analyze", lambda: surveyed.append(1))
+def test_the_jobs_are_analyzed_in_the_first_round_and_rarely_later(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyzed: list[int] = []
+    monkeypatch.setattr(process.jobs, "analyze", lambda: analyzed.append(1))
     for _ in range(3):
-        bench.upkeep.round()
-    assert surveyed == [1]
+        process.upkeep.round()
+    assert analyzed == [1]
 
 
-def test_of_two_the_elected_one_looks_after_jobs_and_the_other_takes_over_when_it_stops(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = Bench(bench.database)
-    eventually(lambda: bench.upkeep.turn() or bench.elections() == 1)
-    looked_at: list[str] = []
-    for which, name in ((bench, "elected"), (other, "other")):
-        monkeypatch.setattr(which.jobs, "expired", lambda name=name, **_: looked_at.append(name) or [])
-    lost = a_job()
-    bench.jobs.add([lost])
-    assert bench.jobs.claim(lost.uuid, token="t", worker="w", holder="dead", retries=0, at=now())
-    eventually(lambda: other.upkeep.turn() or bench.upkeep.turn() or bench.found(lost).state is State.PENDING)
-    assert set(looked_at) == {"elected"}
-    bench.upkeep.stop()
+def test_only_the_leader_does_the_duties_until_it_stops(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Process(process.database)
+    eventually(process.is_elected)
+    rounds: list[str] = []
+    for each, name in ((process, "leader"), (other, "other")):
+        monkeypatch.setattr(each.jobs, "expired", lambda name=name, **_: rounds.append(name) or [])
+    lost = process.add_started("dead")
+    eventually(lambda: other.upkeep.turn() or process.upkeep.turn() or process.get(lost).state is State.PENDING)
+    assert set(rounds) == {"leader"}
+    process.upkeep.stop()
     other.upkeep.turn()
-    assert looked_at[-1] == "other"
+    assert rounds[-1] == "other"
 
 
-def test_who_is_elected_next_knows_already_which_worker_is_dead(bench: Bench) -> None:
-    other = Bench(bench.database)
-    eventually(lambda: bench.upkeep.turn() or bench.elections() == 1)
-    lost = a_job()
-    bench.jobs.add([lost])
-    assert bench.jobs.claim(lost.uuid, token="t", worker="w", holder="dead", retries=0, at=now())
+def test_a_new_leader_knows_already_which_workers_are_dead(process: Process) -> None:
+    other = Process(process.database)
+    eventually(process.is_elected)
+    lost = process.add_started("dead")
     until = time.monotonic() + 3 * LEASE
-    eventually(lambda: (bench.election.won() and other.upkeep.turn()) or time.monotonic() > until)
-    assert bench.found(lost).state is State.STARTED
-    bench.upkeep.stop()
+    eventually(lambda: (process.election.won() and other.upkeep.turn()) or time.monotonic() > until)
+    assert process.get(lost).state is State.STARTED
+    process.upkeep.stop()
     other.upkeep.turn()
-    assert bench.found(lost).state is State.PENDING
+    assert process.get(lost).state is State.PENDING
 
 
-def test_a_worker_that_was_taken_for_dead_and_comes_back_has_its_whole_lease_again(bench: Bench) -> None:
-    workers = WorkerStore(bench.database)
-    workers.beat("frozen", "w", at=now())
-    eventually(lambda: bench.upkeep.turn() or not workers.beats())
-    workers.beat("frozen", "w", at=now())
-    taken = a_job()
-    bench.jobs.add([taken])
-    assert bench.jobs.claim(taken.uuid, token="t", worker="w", holder="frozen", retries=0, at=now())
-    bench.upkeep.turn()
-    assert bench.found(taken).state is State.STARTED
+def test_a_worker_that_returns_after_it_was_declared_dead_has_a_whole_lease(process: Process) -> None:
+    process.workers.beat("frozen", "w", at=now())
+    eventually(lambda: process.upkeep.turn() or not process.workers.beats())
+    process.workers.beat("frozen", "w", at=now())
+    claimed = process.add_started("frozen")
+    process.upkeep.turn()
+    assert process.get(claimed).state is State.STARTED
 
 
-def test_a_purge_goes_on_where_the_round_before_has_stopped_and_ends_with_the_thread(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_purge_continues_where_the_previous_round_stopped(process: Process, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     at = now() - 10_000_000
     for _ in range(7):
-        bench.jobs.add([a_job(state=State.SUCCESS, created=at, finished=at, due=None)])
-    retention = a_retention(bench.database, success_seconds=1.0)
+        process.jobs.add([a_job(state=State.SUCCESS, created=at, finished=at, due=None)])
+    pruner = a_pruner(process.database, success_seconds=1.0)
     left = []
     for stop in (False, True, False, False):
-        retention.work(0.0 if not left else FAR, lambda _, stop=stop: stop)
-        left.append(bench.database.read(orm.Job.select().count))
+        pruner.work(0.0 if not left else NEVER, lambda _, stop=stop: stop)
+        left.append(process.database.read(orm.Job.select().count))
     assert left == [5, 3, 0, 0]
     assert [record.message for record in caplog.records] == ["Purged 7 jobs (7 SUCCESS)."]
 
 
-# Messages that the broker has lost
+def test_a_round_deletes_the_idempotency_keys_that_are_too_old(process: Process) -> None:
+    for age in (30, 90):
+        at = now() - age * 1_000_000
+        process.jobs.add([a_job(created=at)], IdempotencyKey("me", f"{age} s old", "request", 0))
+    process.upkeep.round()
+    assert process.database.read(orm.Idempotency.select().count) == 1
 
 
-def sent_again(bench: Bench, jobs: list[Job]) -> list[int]:
-    """Which of these jobs one round has put back into the outbox."""
-    bench.upkeep.round()
-    return [place for place, job in enumerate(jobs) if bench.found(job).due is not None]
-
-
-def test_of_a_queue_that_lost_some_messages_those_sent_first_are_sent_again(bench: Bench) -> None:
-    bench.broker.ready_in = {"default": 3}
-    jobs = [bench.sent(seconds) for seconds in (50, 40, 30, 20, 10)]
-    assert sent_again(bench, jobs) == [0, 1]
-
-
-def test_a_queue_that_holds_all_that_wait_is_left_alone(bench: Bench) -> None:
-    bench.broker.ready_in = {"default": 5}
-    jobs = [bench.sent(seconds, task=task) for seconds, task in ((50, "add"), (40, "mul"), (30, "add"), (0, "add"))]
-    assert sent_again(bench, jobs) == []
-
-
-def test_what_has_just_been_sent_does_not_hide_what_was_lost(bench: Bench) -> None:
-    """A queue that is always well filled, as new jobs come all the time."""
-    bench.broker.ready_in = {"default": 20}
-    jobs = [bench.sent(10), *(bench.sent(0) for _ in range(20))]
-    assert sent_again(bench, jobs) == [0]
-
-
-def test_many_that_wait_in_one_queue_do_not_hide_what_another_one_lost(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pacifica.dispatcher.upkeep.maintenance.BATCH", 5)
-    bench.broker.ready_in = {"nobody": 30}
-    jobs = [*(bench.sent(100, queue="nobody") for _ in range(30)), bench.sent(10, queue="lost")]
-    assert sent_again(bench, jobs) == [30]
+def test_a_round_counts_the_events_of_jobs(process: Process) -> None:
+    process.add_started("living")
+    process.upkeep.round()
+    counts = EventCountStore(process.database).load().counts
+    assert {key: count.events for key, count in counts.items()} == {
+        Key("add", "PENDING", None): 1,
+        Key("add", "STARTED", None): 1,
+    }

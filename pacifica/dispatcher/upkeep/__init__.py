@@ -1,1 +1,1 @@
-"""The periodic duties, which one elected process does for all."""
+"""The periodic duties of the elected process."""

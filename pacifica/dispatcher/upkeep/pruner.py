@@ -1,4 +1,4 @@
-"""Retention: how long jobs are kept after their end, and the purge of those that were kept for long enough."""
+"""The purge of jobs that ended long enough ago, and of tombstones that are old enough."""
 
 import logging
 import time
@@ -13,45 +13,45 @@ from ..store.purge import FIRST_TOMBSTONE, Bounds, Ended, PurgeStore, forget_tom
 logger = logging.getLogger(__name__)
 
 LONGEST_REST = 600.0
-"""The longest time between two purges by the service, and between two looks at all tombstones, in seconds."""
-SHARE = 3
-"""Whoever purges waits after a batch at least so many times as long as it took, however slow the database is."""
-LONG = 0.2
-"""Others wait for a batch: after one that took so many seconds the next has half as many jobs."""
+"""The longest time between two purges by the service, or between two walks through the tombstones, in seconds."""
+PAUSE_FACTOR = 3
+"""The pause after a batch is at least this many times its duration, so that a slow database serves other writers."""
+LONG_BATCH = 0.2
+"""Other writers wait for a batch: after one that took longer than this, in seconds, the next one has half the jobs."""
 FIRST_BATCH = 10
-"""Jobs of the first batch at most, as nobody knows yet how large they are."""
+"""The most jobs of the first batch, when their size is not known yet."""
 LOOKED_AT = 1000
-"""Tombstones that are looked at, and jobs that are counted, at a time."""
+"""The number of tombstones, or of jobs to be counted, that one query reads."""
 FORGETTING = 0.1
-"""Seconds of a round in which tombstones are looked at, and a little more."""
+"""Seconds of a round after which no further tombstones are read."""
 
 
-class Retention:
-    """Purges the jobs of one database batch by batch, with a pause after each in which others write."""
+class Pruner:
+    """Purges the jobs of one database in batches, with a pause after each batch in which other processes write."""
 
     def __init__(self, database: Database, settings: RetentionSettings) -> None:
         self._database = database
         self._store = PurgeStore(database)
         self._settings = settings
-        self._under_way: Iterator[Counter[State]] | None = None
-        self._purged: Counter[State] = Counter()
-        self._took = 0.0
         self._batch = min(FIRST_BATCH, settings.purge_batch)
-        self._next = 0.0
-        self._forgotten = FIRST_TOMBSTONE
+        self._last_duration = 0.0
+        self._unfinished: Iterator[Counter[State]] | None = None
+        self._purged: Counter[State] = Counter()
+        self._next_purge = 0.0
+        self._next_tombstone = FIRST_TOMBSTONE
         self._next_forgetting = 0.0
 
     @property
     def pause(self) -> float:
-        """How long to wait now, after the latest batch, in seconds."""
-        return max(self._settings.purge_pause, SHARE * self._took)
+        """The pause that is due after the last batch, in seconds."""
+        return max(self._settings.purge_pause, PAUSE_FACTOR * self._last_duration)
 
     def bounds(self, at: int) -> Bounds:
-        """What the settings ask to be purged: for each state the moment before which a job has ended."""
+        """For each state that the settings limit, the time before which a job must have ended to be purged."""
         return {state: at - int(age * 1_000_000) for state, age in self._settings.ages.items()}
 
     def purge(self, before: Bounds, tasks: Sequence[str] = ()) -> Iterator[Counter[State]]:
-        """Purge a batch at each step, and tell how many jobs of each state it was; of these tasks, or of all."""
+        """Purge one batch at each step and return its jobs by state; of these tasks, or of all tasks."""
         remember = self._settings.tombstone_seconds > 0
         for page in self._pages(before, tasks, self._settings.purge_batch):
             first = 0
@@ -60,56 +60,56 @@ class Retention:
                 first += self._batch
                 begin = time.monotonic()
                 purged = self._store.purge(batch, at=now(), remember=remember)
-                self._learn(time.monotonic() - begin, len(batch))
+                self._adapt(time.monotonic() - begin, len(batch))
                 yield purged
 
     def count(self, before: Bounds, tasks: Sequence[str] = ()) -> Iterator[Counter[State]]:
-        """The same without purging: how many it would be, page by page."""
+        """Count the jobs that ``purge`` would delete, without deleting them; one page at each step."""
         for page in self._pages(before, tasks, LOOKED_AT):
             yield Counter(job.state for job in page)
 
     def work(self, until: float, wait: Callable[[float], bool]) -> None:
-        """Purge what the settings ask for until that moment of the monotonic clock, and go on there the next time.
+        """Purge by the settings until that moment of the monotonic clock; the next call continues there.
 
-        ``wait`` pauses for so many seconds, and is true when there is to be no next batch. Once all was looked
-        at, it rests for a hundredth of the shortest age, and not longer than ``LONGEST_REST``.
+        ``wait`` pauses for as many seconds, and returns true if no other batch is to follow. When all jobs were
+        looked at, nothing is purged for a hundredth of the shortest age, or for ``LONGEST_REST`` if that is shorter.
         """
-        self._forget()
-        if self._under_way is None:
-            if time.monotonic() < self._next or not (before := self.bounds(now())):
+        self._forget_tombstones()
+        if self._unfinished is None:
+            if time.monotonic() < self._next_purge or not (before := self.bounds(now())):
                 return
-            self._under_way, self._purged = self.purge(before), Counter()
-        under_way, self._under_way = self._under_way, None  # One that fails is not gone on with.
-        for count in under_way:
+            self._unfinished, self._purged = self.purge(before), Counter()
+        purge, self._unfinished = self._unfinished, None  # A purge that fails is not continued.
+        for count in purge:
             self._purged += count
             if wait(self.pause) or time.monotonic() >= until:
-                self._under_way = under_way
+                self._unfinished = purge
                 return
-        self._next = time.monotonic() + min(LONGEST_REST, min(self._settings.ages.values()) / 100)
+        self._next_purge = time.monotonic() + min(LONGEST_REST, min(self._settings.ages.values()) / 100)
         if self._purged:
-            told = ", ".join(f"{number} {state}" for state, number in sorted(self._purged.items()))
-            logger.info("Purged %d jobs (%s).", self._purged.total(), told)
+            by_state = ", ".join(f"{number} {state}" for state, number in sorted(self._purged.items()))
+            logger.info("Purged %d jobs (%s).", self._purged.total(), by_state)
 
-    def _learn(self, took: float, size: int) -> None:
-        """How large the next batch is, after one of this size: others wait for the time that it takes."""
-        self._took = took
-        if took > LONG:
+    def _adapt(self, duration: float, size: int) -> None:
+        """Choose the size of the next batch after one of this duration and size."""
+        self._last_duration = duration
+        if duration > LONG_BATCH:
             self._batch = max(1, size // 2)
-        elif size == self._batch and took < LONG / 2:
+        elif size == self._batch and duration < LONG_BATCH / 2:
             self._batch = min(self._settings.purge_batch, size + max(1, size // 4))
 
-    def _forget(self) -> None:
-        """Forget the next of the tombstones that are old enough; once all were seen, rest as after a purge."""
-        begun = time.monotonic()
-        if begun < self._next_forgetting:
+    def _forget_tombstones(self) -> None:
+        """Delete the next tombstones that are old enough; after the last one, rest as after a purge."""
+        begin = time.monotonic()
+        if begin < self._next_forgetting:
             return
         before = now() - int(self._settings.tombstone_seconds * 1_000_000)
         while True:
-            self._forgotten = forget_tombstones(self._database, before, self._forgotten, LOOKED_AT)
-            if self._forgotten == FIRST_TOMBSTONE:
-                self._next_forgetting = begun + min(LONGEST_REST, self._settings.tombstone_seconds / 100)
+            self._next_tombstone = forget_tombstones(self._database, before, self._next_tombstone, LOOKED_AT)
+            if self._next_tombstone == FIRST_TOMBSTONE:
+                self._next_forgetting = begin + min(LONGEST_REST, self._settings.tombstone_seconds / 100)
                 return
-            if time.monotonic() >= begun + FORGETTING:
+            if time.monotonic() >= begin + FORGETTING:
                 return
 
     def _pages(self, before: Bounds, tasks: Sequence[str], size: int) -> Iterator[Sequence[Ended]]:

@@ -15,7 +15,7 @@ from ...config.load import load_settings
 from ...core import strict_json
 from ...core.job import FINAL, State, now
 from ...store.purge import Bounds
-from ...upkeep.pruner import Retention
+from ...upkeep.pruner import Pruner
 from ..database_options import config_option, configured_database
 from .token import Lifetime
 
@@ -56,28 +56,28 @@ def purge(  # noqa: PLR0913 - each is an option
     """
     settings = load_settings(config)
     with configured_database(settings) as database:
-        retention = Retention(database, settings.retention)
-        before = _bounds(retention, older_than, [State(state) for state in states])
+        pruner = Pruner(database, settings.retention)
+        before = _bounds(pruner, older_than, [State(state) for state in states])
         database.schema().check()
-        steps = retention.count if dry_run else retention.purge
+        steps = pruner.count if dry_run else pruner.purge
         counts: Counter[State] = Counter(dict.fromkeys(before, 0))
         try:
-            with _progress(lambda: _total(retention.count(before, tasks)), dry_run=dry_run) as advance:
+            with _progress(lambda: _total(pruner.count(before, tasks)), dry_run=dry_run) as advance:
                 for step in steps(before, tasks):
                     counts.update(step)
                     advance(step.total())
-                    time.sleep(0 if dry_run else retention.pause)
+                    time.sleep(0 if dry_run else pruner.pause)
         finally:
             _tell(counts, dry_run=dry_run, as_json=as_json)
 
 
-def _bounds(retention: Retention, older_than: float | None, states: Sequence[State]) -> Bounds:
+def _bounds(pruner: Pruner, older_than: float | None, states: Sequence[State]) -> Bounds:
     """For each state the moment before which a job must have ended."""
     at = now()
     if older_than is not None:
         ended = at - int(older_than * 1_000_000)
         return dict.fromkeys(states or [State(state) for state in ENDED], ended)
-    known = retention.bounds(at)
+    known = pruner.bounds(at)
     if unsaid := [state for state in states if state not in known]:
         raise click.UsageError(f"How old must a job be that ended as {unsaid[0]}? Give --older-than, or set {AGES}.")
     if not known:

@@ -26,7 +26,7 @@ class Events(Protocol):
     def replace(self, old: EventCounts, new: EventCounts) -> bool: ...
 
 
-class EventCounting:
+class EventCounter:
     """Adds new events to the stored counts; each event is counted once, even while there are two leaders."""
 
     def __init__(self, events: Events, clock: Callable[[], float] = time.monotonic) -> None:

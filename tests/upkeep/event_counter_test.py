@@ -7,8 +7,8 @@ import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.event_counts import Count, EventCounts, Key
-from pacifica.dispatcher.upkeep import event_counting
-from pacifica.dispatcher.upkeep.event_counting import PAGE, SETTLED_AFTER, EventCounting
+from pacifica.dispatcher.upkeep import event_counter
+from pacifica.dispatcher.upkeep.event_counter import PAGE, SETTLED_AFTER, EventCounter
 
 SUCCESS = Key("add", "SUCCESS", 3)
 
@@ -36,7 +36,7 @@ class Events:
         return self.highest
 
     def count(self, after: int, upto: int) -> Mapping[Key, Count]:
-        assert upto - after <= event_counting.PAGE
+        assert upto - after <= event_counter.PAGE
         self.moment += self.seconds_per_query
         number = sum(after < event <= upto for event in self.visible)
         return {SUCCESS: Count(number, 10 * number)}
@@ -55,7 +55,7 @@ class Events:
         return self.stored.counts.get(SUCCESS, Count(0, 0)).events
 
 
-def count(events: Events, *leaders: EventCounting) -> int:
+def count(events: Events, *leaders: EventCounter) -> int:
     """The stored number after each of these leaders has worked for at most a second."""
     for leader in leaders:
         leader.work(events.moment + 1)
@@ -64,7 +64,7 @@ def count(events: Events, *leaders: EventCounting) -> int:
 
 def test_each_event_counts_once_whichever_process_is_the_leader() -> None:
     events = Events()
-    first, second = EventCounting(events, events.clock), EventCounting(events, events.clock)
+    first, second = EventCounter(events, events.clock), EventCounter(events, events.clock)
     events.add(3)
     assert count(events, first, second, first) == 3
     events.add(2 * PAGE)
@@ -74,7 +74,7 @@ def test_each_event_counts_once_whichever_process_is_the_leader() -> None:
 
 def test_two_leaders_at_one_moment_count_an_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
     events = Events()
-    first, second = EventCounting(events, events.clock), EventCounting(events, events.clock)
+    first, second = EventCounter(events, events.clock), EventCounter(events, events.clock)
     events.add(3)
 
     def load_while_the_other_leader_counts() -> EventCounts:
@@ -90,7 +90,7 @@ def test_two_leaders_at_one_moment_count_an_event_once(monkeypatch: pytest.Monke
 
 def test_an_event_that_becomes_visible_after_a_later_one_counts() -> None:
     events = Events(ordered=False)
-    leader = EventCounting(events, events.clock)
+    leader = EventCounter(events, events.clock)
     events.add(3)
     events.visible.discard(2)
     assert count(events, leader) == 0
@@ -105,21 +105,21 @@ def test_a_new_leader_waits_until_the_events_that_it_finds_have_settled() -> Non
     events = Events(ordered=False)
     events.add(3)
     for _ in range(3):
-        assert count(events, EventCounting(events, events.clock)) == 0
+        assert count(events, EventCounter(events, events.clock)) == 0
         events.moment += SETTLED_AFTER
 
 
 def test_a_long_backlog_is_counted_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_counting, "PAGE", 10)
+    monkeypatch.setattr(event_counter, "PAGE", 10)
     events = Events(seconds_per_query=0.6)
-    leader = EventCounting(events, events.clock)
+    leader = EventCounter(events, events.clock)
     events.add(25)
     assert [count(events, leader) for _ in range(2)] == [20, 25]
 
 
 def test_counts_stay_while_the_database_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     events = Events()
-    leader = EventCounting(events, events.clock)
+    leader = EventCounter(events, events.clock)
     events.add(4)
     assert count(events, leader) == 4
 
