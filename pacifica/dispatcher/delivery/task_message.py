@@ -55,7 +55,7 @@ NO_TRACING = NoTracing()
 
 
 def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The workflow headers among Celery's options, as JSON values; ``None`` if there are none, as for most jobs."""
+    """The workflow headers among Celery's options, as JSON values; ``None`` for a job outside a workflow."""
     headers = {key: options[key] for key in WORKFLOW_HEADERS if options.get(key) not in (None, 0, [], ())}
     return json.loads(kombu_dumps(headers)) if headers else None
 

@@ -13,7 +13,7 @@ from kombu.asynchronous import Hub
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.delivery.database_transport import watch
-from pacifica.dispatcher.delivery.database_transport.watch import Ear, Watch
+from pacifica.dispatcher.delivery.database_transport.watch import FileWatch, MessageWatch
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import Letter, MessageStore
 
@@ -54,59 +54,59 @@ def append(path: Path) -> None:
 
 @on_linux
 def test_a_write_is_heard_at_once_and_silence_lasts_as_long_as_it_was_asked_for(file: Path) -> None:
-    with closing(Ear(file)) as ear:
-        assert ear.listen(LONG)
+    with closing(FileWatch(file)) as file_watch:
+        assert file_watch.wait(LONG)
         writer = threading.Timer(0.1, append, (file,))
         writer.start()
-        assert seconds(lambda: ear.listen(LONG)) < LONG
+        assert seconds(lambda: file_watch.wait(LONG)) < LONG
         writer.join()
-        assert seconds(lambda: ear.listen(0.2)) >= 0.15
+        assert seconds(lambda: file_watch.wait(0.2)) >= 0.15
 
 
 @on_linux
 def test_a_long_sleep_is_ended_also_before_it_begins(file: Path) -> None:
-    with closing(Ear(file)) as ear:
-        ear.wake()
-        ear.listen(LONG)
-        ear.wake()
-        assert seconds(lambda: ear.listen(LONG)) < LONG
-        assert seconds(lambda: ear.listen(0.2)) >= 0.15
+    with closing(FileWatch(file)) as file_watch:
+        file_watch.wake()
+        file_watch.wait(LONG)
+        file_watch.wake()
+        assert seconds(lambda: file_watch.wait(LONG)) < LONG
+        assert seconds(lambda: file_watch.wait(0.2)) >= 0.15
 
 
 @on_linux
 def test_another_file_of_the_same_name_is_heard(file: Path) -> None:
-    with closing(Ear(file)) as ear:
-        ear.listen(LONG)
+    with closing(FileWatch(file)) as file_watch:
+        file_watch.wait(LONG)
         file.unlink()
         file.write_text("another")
-        assert seconds(lambda: ear.listen(LONG)) < LONG
+        assert seconds(lambda: file_watch.wait(LONG)) < LONG
         append(file)
-        assert seconds(lambda: ear.listen(LONG)) < LONG
+        assert seconds(lambda: file_watch.wait(LONG)) < LONG
 
 
 def test_what_cannot_be_listened_to_is_told_at_once(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(Ear(tmp_path / "none")) as ear:
-        assert not ear.listen(LONG)
-    assert not ear.listen(LONG)
-    ear.wake()
+    with closing(FileWatch(tmp_path / "none")) as file_watch:
+        assert not file_watch.wait(LONG)
+    assert not file_watch.wait(LONG)
+    file_watch.wake()
     monkeypatch.setattr(watch.sys, "platform", "another")
-    with closing(Ear(file)) as ear:
-        assert not ear.listen(LONG)
+    with closing(FileWatch(file)) as file_watch:
+        assert not file_watch.wait(LONG)
 
 
 @pytest.mark.parametrize("deaf", [False, True])
 def test_a_message_that_is_put_while_the_file_was_at_rest_is_found_soon(database: Database, deaf: bool) -> None:
     store = MessageStore(database)
-    watched = Watch(store, 0.004)
+    watched = MessageWatch(store, 0.004)
     watched.queues = ["q"]
     if deaf:
         watched.close()
 
     def rest(until: float) -> bool:
-        while not (found := not watched.quiet() and watched.look()) and time.monotonic() < until:
-            watched.doze(LONG)
+        while not (found := not watched.can_rest() and watched.check()) and time.monotonic() < until:
+            watched.sleep(LONG)
         return found
 
     assert not rest(time.monotonic() + 0.5)

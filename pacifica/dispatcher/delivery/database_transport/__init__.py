@@ -1,15 +1,17 @@
 """``database://``: Celery's messages in a table of the service's own database.
 
-A kombu virtual transport. Importing this package makes the URL known to kombu. The database comes as
-a transport option, as the URL is always plain ``database://``:
+A kombu virtual transport. Importing this package registers it with kombu. The URL is always plain ``database://``;
+a transport option names the database:
 
     Celery(broker="database://", broker_transport_options={"database": Database(url)})
 
-Other options: ``peewee_url`` instead of ``database``; ``lease``, the seconds after which the messages
-of a dead consumer are free again (30); ``polling_interval``, the seconds between two looks for
-messages where much is going on (0.004); ``durable``, whether persistent messages are written with SQLite's
-``synchronous=FULL`` (no: of what one process writes, a power cut takes the latest first, so a row
-that says "published" never outlives its message).
+Other options, with their defaults:
+
+- ``peewee_url``: a database URL in place of ``database``;
+- ``lease`` (30): seconds after which the messages of a dead consumer are free again;
+- ``polling_interval`` (0.004): seconds between two checks for messages under load;
+- ``durable`` (no): whether persistent messages are written with SQLite's ``synchronous=FULL``. It is not needed: a
+  power cut takes the latest writes of a process first, so that no row that says "published" outlives its message.
 
 Source: https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.virtual.html
 """
@@ -17,7 +19,7 @@ Source: https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transp
 from kombu.transport import TRANSPORT_ALIASES
 
 DRIVER = "peewee"
-"""The ``driver_name`` of the transport, which is imported once a connection is of its kind."""
+"""The transport's ``driver_name``; kombu imports the transport for its first connection."""
 
-# kombu knows transports by this table alone: it reads no entry points for them.
+# The only way to register a transport: kombu reads no entry points for them.
 TRANSPORT_ALIASES["database"] = f"{__name__}.connection:Transport"

@@ -1,259 +1,212 @@
-"""One half of a channel of the ``database://`` transport: publishing, queues and routes."""
+"""A channel of the ``database://`` transport: it publishes, and gives messages to its consumers."""
 # ruff: noqa: ARG002, FBT001, FBT002 - these signatures are kombu's
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from kombu.exceptions import ChannelError
 from kombu.transport import virtual
-from kombu.transport.base import to_rabbitmq_queue_arguments
-from kombu.utils.json import dumps
-from kombu.utils.uuid import uuid
+from kombu.utils.json import loads
 
-from ...store.messages import SECOND, Letter, MessageStore, Route
+from ...store.messages import Delivery, Wanted
+from .leases import Leases
+from .publishing import PublishingChannel
 
-TEMPORARY = 60_000
-"""Milliseconds that a temporary queue lives without its consumer, when it says nothing itself."""
-NAME_LENGTH = 191
-"""The longest name of a queue, exchange or routing key, in characters."""
-PERSISTENT = 2
+logger = logging.getLogger(__name__)
 
-
-class Declared:
-    """What one connection has declared; ``shortest`` is the least lifetime of a temporary queue, in seconds."""
-
-    def __init__(self, shortest: float) -> None:
-        self._shortest = int(shortest * SECOND)
-        self._lifetimes: dict[str, int | None] = {}
-        self._routes: dict[str, dict[Route, None]] = {}
-        self.exclusive: set[str] = set()
-
-    def __contains__(self, queue: str) -> bool:
-        return queue in self._lifetimes
-
-    def add_queue(self, queue: str, expires: int | None, *, exclusive: bool) -> None:
-        """``expires`` is in milliseconds, ``None`` for a queue that stays."""
-        self._lifetimes[queue] = None if expires is None else max(expires * 1000, self._shortest)
-        if exclusive:
-            self.exclusive.add(queue)
-
-    def lifetime(self, queue: str) -> int | None:
-        """Microseconds; ``None`` for a queue that stays, or that another connection has declared."""
-        return self._lifetimes.get(queue)
-
-    def add_route(self, route: Route) -> None:
-        """The route has been stored."""
-        self._routes.setdefault(route.queue, {})[route] = None
-
-    def drop_route(self, exchange: str, routing_key: str, queue: str) -> None:
-        """The route has been removed."""
-        routes = self._routes.get(queue, {})
-        for route in [one for one in routes if (one.exchange, one.routing_key) == (exchange, routing_key)]:
-            del routes[route]
-
-    def drop_queue(self, queue: str) -> None:
-        """The queue has been deleted, with all its routes."""
-        self._lifetimes.pop(queue, None)
-        self._routes.pop(queue, None)
-        self.exclusive.discard(queue)
-
-    def temporary_routes(self, queues: Iterable[str]) -> list[Route]:
-        """The routes of these queues that end unless they are renewed."""
-        routes = (route for queue in queues for route in self._routes.get(queue, ()))
-        return [route for route in routes if route.lifetime is not None]
+BATCH = 32
+"""The most messages in one claim for a channel without a prefetch limit."""
 
 
-class PublishingChannel(virtual.Channel):
-    """Queues and routes are in the database; exchanges are known only where they were declared."""
+@dataclass(frozen=True, slots=True)
+class _Subscription:
+    queue: str
+    no_ack: bool
+    callback: Callable[[virtual.Message], Any]
 
-    supports_fanout = True
+
+class QoS(virtual.QoS):
+    """The unacknowledged messages of a channel; unlike in kombu's own class, any thread may use it."""
+
+    def __init__(self, channel: "Channel", prefetch_count: int = 0) -> None:
+        # kombu's constructor is not called: its exit hook would keep every channel alive until the process ends.
+        self.channel: Channel = channel
+        self.prefetch_count = prefetch_count or 0
+        self._delivered: dict[int, virtual.Message] = {}  # type: ignore[assignment]
+
+    def room(self) -> int:
+        """The number of messages that the channel may still receive."""
+        if not self.prefetch_count:
+            return BATCH
+        return max(0, self.prefetch_count - len(self._delivered) - self.channel.inbox_length())
+
+    def can_consume(self) -> bool:
+        """Return whether the channel may receive a message."""
+        return self.room() > 0
+
+    def can_consume_max_estimate(self) -> int:
+        """The same as ``room``, by kombu's name."""
+        return self.room()
+
+    def append(self, message: virtual.Message, delivery_tag: int) -> None:
+        """Add a message that was delivered and is not acknowledged yet."""
+        self._delivered[delivery_tag] = message
+
+    def ack(self, delivery_tag: int) -> None:
+        """Acknowledge a message, unless it was settled before or its channel was closed."""
+        if self._delivered.pop(delivery_tag, None) is not None:
+            self.channel.settle(delivery_tag)
+
+    def ack_up_to(self, delivery_tag: int) -> None:
+        """Acknowledge this message and all that were delivered before it."""
+        if delivery_tag in self._delivered:
+            tags = list(self._delivered)
+            for tag in tags[: tags.index(delivery_tag) + 1]:
+                self.ack(tag)
+
+    def reject(self, delivery_tag: int, requeue: bool = False) -> None:
+        """Drop the message, or with ``requeue`` return it to its old place in the queue."""
+        if not requeue:
+            self.ack(delivery_tag)
+        elif self._delivered.pop(delivery_tag, None) is not None:
+            self.channel.return_to_queue([delivery_tag])
+
+    def restore_unacked(self) -> list[Any]:
+        """Return all unacknowledged messages to their queues."""
+        tags = list(self._delivered)
+        self._delivered.clear()
+        self.channel.return_to_queue(tags)
+        return []
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Return all unacknowledged messages, as the channel is being closed."""
+        self.restore_unacked()
+
+
+class Channel(PublishingChannel):
+    """Claims messages in small batches, which wait in an inbox until their consumer is called."""
+
+    QoS = QoS
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        super().__init__(connection, **kwargs)  # type: ignore[no-untyped-call]
-        self._store: MessageStore = connection.store
-        self._declared: Declared = connection.declared
-        self._durable: bool = connection.durable
-        self._batch: PublishBatch | None = None
-        self._message_ttls: dict[str, int | None] = {}
+        super().__init__(connection, **kwargs)
+        self._leases: Leases = connection.leases
+        self._subscriptions: dict[str, _Subscription] = {}
+        self._inbox: deque[tuple[_Subscription, Delivery]] = deque()
+        self._round = 0
 
-    def create_publish_batch(self, max_size: int) -> "PublishBatch":
-        """What ``Producer.batch()`` sends its messages through."""
-        return PublishBatch(self, max_size)
-
-    def publish_in(self, batch: "PublishBatch", message: dict[str, Any], **kwargs: Any) -> None:
-        """As ``basic_publish``, but for the batch to store; a message that goes nowhere is refused now."""
-        self._batch = batch
-        try:
-            self.basic_publish(message, **kwargs)  # type: ignore[no-untyped-call]
-        finally:
-            self._batch = None
-
-    def store(self, letters: Sequence[Letter], *, durable: bool) -> None:
-        """Store all of these messages or none; ``durable`` has effect only where the connection asks for it."""
-        self._store.put(letters, durable=self._durable and durable)
-
-    def encode_body(self, body: Any, encoding: str | None = None) -> tuple[Any, str | None]:
-        """Text is stored as it is; bytes, such as of a body that was compressed, as kombu's other transports do it."""
-        if isinstance(body, str):
-            return body, None
-        encoded: tuple[Any, str | None] = super().encode_body(body, encoding)  # type: ignore[no-untyped-call]
-        return encoded
-
-    def _put(self, queue: str, message: Mapping[str, Any], **_: Any) -> None:
-        self._put_all([queue], message)
-
-    def _put_fanout(self, exchange: str, message: Mapping[str, Any], routing_key: str, **_: Any) -> None:
-        self._put_all([queue for _, _, queue in self.get_table(exchange)], message)
-
-    def _put_all(self, queues: Sequence[str], message: Mapping[str, Any]) -> None:
-        payload = dumps(message)
-        priority: int = self._get_message_priority(message)  # type: ignore[no-untyped-call]
-        letters = [Letter(_name(queue), payload, priority, self._ttl(queue, message)) for queue in queues]
-        persistent = message["properties"].get("delivery_mode") == PERSISTENT
-        if self._batch is not None:
-            self._batch.add(letters, durable=persistent)
-        elif letters:
-            self.store(letters, durable=persistent)
-
-    def _ttl(self, queue: str, message: Mapping[str, Any]) -> int | None:
-        """Milliseconds; the shorter of the message's own time to live and its queue's."""
-        limits = (message["properties"].get("expiration"), self._message_ttls.get(queue))
-        return min((int(limit) for limit in limits if limit is not None), default=None)
-
-    def prepare_queue_arguments(self, arguments: Mapping[str, Any] | None, **kwargs: Any) -> Mapping[str, Any]:
-        """As RabbitMQ names them; ``x-expires`` and ``x-message-ttl`` are obeyed."""
-        prepared: Mapping[str, Any] = to_rabbitmq_queue_arguments(arguments or {}, **kwargs)
-        return prepared
-
-    def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
-        """An exclusive queue starts empty: what an earlier owner of its name was sent is deleted."""
-        name = _name(queue or f"amq.gen-{uuid()}")
-        return super().queue_declare(name, passive=passive, is_there=passive, **kwargs)  # type: ignore[no-untyped-call]
-
-    def queue_bind(
+    def basic_consume(
         self,
         queue: str,
-        exchange: str | None = None,
-        routing_key: str = "",
-        arguments: Any = None,
+        no_ack: bool,
+        callback: Callable[[virtual.Message], Any],
+        consumer_tag: str,
         **_: Any,
     ) -> None:
-        """Raises ``ChannelError`` for an exchange that this connection has not declared."""
-        exchange = exchange or "amq.direct"
-        if exchange not in self.state.exchanges:
-            raise ChannelError(f"NOT_FOUND - no exchange {exchange!r}", (50, 20), "Queue.bind", "404")
-        self._add_route(exchange, routing_key or "", queue)
+        """Give messages to ``callback`` while the connection is drained."""
+        self._subscriptions[consumer_tag] = _Subscription(queue, no_ack, callback)
+        self._consumers.add(consumer_tag)
+        self.connection.subscriptions_changed()
 
-    def queue_unbind(
-        self,
-        queue: str,
-        exchange: str | None = None,
-        routing_key: str = "",
-        arguments: Any = None,
-        **_: Any,
-    ) -> None:
-        """Has no effect when there is no such route."""
-        place = (exchange or "amq.direct", routing_key or "", queue)
-        self._declared.drop_route(*place)
-        self._store.unbind(*place)
-
-    def queue_delete(
-        self,
-        queue: str,
-        if_unused: bool = False,
-        if_empty: bool = False,
-        **_: Any,
-    ) -> None:
-        """Also for a queue that another connection has declared; ``if_unused`` is not known across connections."""
-        if not (if_empty and self._size(queue)):
-            self._declared.drop_queue(queue)
-            self._store.forget_queue(queue)
-
-    def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
-        """Its queues stay, as they do on RabbitMQ."""
-        self.state.exchanges.pop(exchange, None)
-        self._store.forget_exchange(exchange)
-
-    def get_table(self, exchange: str) -> list[tuple[str, str | None, str]]:
-        """The routes of an exchange, whoever made them."""
-        routes = self._store.routes(exchange)
-        self._message_ttls.update((route.queue, route.message_ttl) for route in routes)
-        prepare = self.typeof(exchange).prepare_bind  # type: ignore[no-untyped-call]
-        return [prepare(route.queue, exchange, route.routing_key, {}) for route in routes]
-
-    def _new_queue(
-        self,
-        queue: str,
-        *,
-        auto_delete: bool = False,
-        exclusive: bool = False,
-        arguments: Mapping[str, Any] | None = None,
-        is_there: bool = False,
-        **_: Any,
-    ) -> None:
-        if is_there:
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Remove a consumer, and release its messages in the inbox."""
+        cancelled = self._subscriptions.pop(consumer_tag, None)
+        self._consumers.discard(consumer_tag)
+        if cancelled is None:
             return
-        said = arguments or {}
-        expires = said.get("x-expires", TEMPORARY if auto_delete or exclusive else None)
-        if exclusive and queue not in self._declared:
-            self._store.forget_queue(queue)
-        self._message_ttls[queue] = said.get("x-message-ttl")
-        self._declared.add_queue(queue, expires, exclusive=exclusive)
-        self._add_route("", queue, queue)
+        unread = [delivery.id for subscription, delivery in self._inbox if subscription is cancelled]
+        self._inbox = deque(entry for entry in self._inbox if entry[0] is not cancelled)
+        self._leases.release(unread)
+        self.connection.subscriptions_changed()
 
-    def _add_route(self, exchange: str, routing_key: str, queue: str) -> None:
-        ttl, lifetime = self._message_ttls.get(queue), self._declared.lifetime(queue)
-        route = Route(_name(exchange), _name(routing_key), _name(queue), ttl, lifetime)
-        self._store.bind([route])
-        self._declared.add_route(route)
+    def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> virtual.Message | None:
+        """Claim one message, regardless of the prefetch limit; ``None`` if the queue is empty."""
+        ((*found,),) = self._leases.turn_over([Wanted([queue], 1, keep=not no_ack)])
+        return self._parse(found[0], no_ack=no_ack) if found else None
 
-    def _has_queue(self, queue: str, **_: Any) -> bool:
-        return self._store.is_declared(queue)
+    def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
+        """Acknowledge a message; this is stored a moment later, and after a crash before that it is delivered again."""
+        if multiple:
+            self.qos.ack_up_to(delivery_tag)
+        else:
+            self.qos.ack(delivery_tag)
 
-    def _size(self, queue: str) -> int:
-        return self._store.size(queue)
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
+        """Set the prefetch limit; Celery raises it by one for each message that waits for its ``eta``."""
+        self.qos.prefetch_count = prefetch_count
+        self._room_changed()
 
-    def _purge(self, queue: str) -> int:
-        return self._store.purge(queue)
+    def consumed_queues(self) -> list[str]:
+        """The queues that this channel consumes."""
+        return [subscription.queue for subscription in self._subscriptions.values()]
 
+    def open_queues(self) -> list[str]:
+        """The consumed queues whose consumers may receive a message now."""
+        room = self.qos.can_consume()
+        return [one.queue for one in self._subscriptions.values() if room or one.no_ack]
 
-class PublishBatch:
-    """Messages that one transaction stores: all of them, or none; kombu calls what is here (``kombu.messaging``)."""
+    def inbox_length(self) -> int:
+        """The number of messages that are claimed and not delivered."""
+        return len(self._inbox)
 
-    def __init__(self, channel: PublishingChannel, max_size: int) -> None:
-        self.channel = channel
-        self._max_size = max_size
-        self._letters: list[Letter] = []
-        self._durable = False
+    def wanted(self) -> list[Wanted]:
+        """The messages to claim next; those without acknowledgement one at a time, so that no crash loses them."""
+        self._round += 1
+        rooms = {True: 1, False: self.qos.room()}
+        found = []
+        for no_ack, room in rooms.items():
+            queues = list(dict.fromkeys(one.queue for one in self._subscriptions.values() if one.no_ack is no_ack))
+            if queues and room:
+                start = self._round % len(queues)
+                found.append(Wanted(queues[start:] + queues[:start], room, keep=not no_ack))
+        return found
 
-    def publish(self, message: dict[str, Any], **kwargs: Any) -> None:
-        """Keep the message until the batch is stored, which is now when it is full."""
-        self.channel.publish_in(self, message, **kwargs)
-        if len(self._letters) >= self._max_size:
-            self.flush()
+    def is_full(self) -> bool:
+        """Return whether consumers must acknowledge a message before they receive another."""
+        return not self.qos.can_consume() and any(not one.no_ack for one in self._subscriptions.values())
 
-    def add(self, letters: Sequence[Letter], *, durable: bool) -> None:
-        """One message, for each of the queues that get it."""
-        self._letters.extend(letters)
-        self._durable = self._durable or durable
+    def receive(self, want: Wanted, deliveries: Sequence[Delivery]) -> None:
+        """Put the claimed messages into the inbox."""
+        consumers = {one.queue: one for one in self._subscriptions.values() if one.no_ack is not want.keep}
+        self._inbox.extend((consumers[delivery.queue], delivery) for delivery in deliveries)
 
-    def flush(self) -> None:
-        """Store what was published; after a failure it is forgotten, as whoever published it is told."""
-        letters, self._letters = self._letters, []
-        if letters:
-            self.channel.store(letters, durable=self._durable)
+    def deliver_one(self) -> bool:
+        """Give the next message of the inbox to its consumer, and return whether there was one."""
+        while self._inbox:
+            subscription, delivery = self._inbox.popleft()
+            message = self._parse(delivery, no_ack=subscription.no_ack)
+            if message is not None:
+                subscription.callback(message)
+                return True
+        return False
 
-    def discard(self) -> None:
-        """Forget what has not been stored."""
-        self._letters.clear()
+    def settle(self, tag: int) -> None:
+        """Acknowledge a message in the database."""
+        self._leases.acknowledge(tag)
+        self._room_changed()
 
-    def close(self) -> None:
-        """Nothing is held open."""
+    def return_to_queue(self, tags: Sequence[int]) -> None:
+        """Release these messages to other consumers."""
+        self._leases.release(tags)
+        self._room_changed()
 
+    def _room_changed(self) -> None:
+        if self.connection is not None:
+            self.connection.room_changed(much=2 * self.qos.room() >= self.qos.prefetch_count)
 
-def _name(name: str) -> str:
-    if len(name) > NAME_LENGTH:
-        raise ChannelError(
-            f"PRECONDITION_FAILED - a name has {len(name)} characters, not {NAME_LENGTH} at most: {name}"
-        )
-    return name
+    def _parse(self, delivery: Delivery, *, no_ack: bool) -> virtual.Message | None:
+        """The message as kombu's class; ``None`` for one that cannot be read, which is deleted."""
+        try:
+            raw = loads(delivery.payload)
+            raw["properties"]["delivery_tag"] = delivery.id
+            raw["properties"]["delivery_info"]["redelivered"] = delivery.deliveries > 1
+            message = self.Message(raw, channel=self)  # type: ignore[no-untyped-call]
+        except (ValueError, KeyError, TypeError):
+            logger.exception("Deleting message %d of queue %s, which cannot be read.", delivery.id, delivery.queue)
+            self._leases.acknowledge(delivery.id)
+            return None
+        if not no_ack:
+            self.qos.append(message, delivery.id)
+        return message

@@ -1,4 +1,4 @@
-"""A connection of the ``database://`` transport: it claims for its channels, and delivers."""
+"""A connection of the ``database://`` transport: it claims messages for its channels, and delivers them."""
 # ruff: noqa: ARG002 - these signatures are kombu's
 
 import logging
@@ -19,26 +19,26 @@ from ...core.faults import ConfigFault
 from ...store.database import Database
 from ...store.messages import MessageStore
 from . import DRIVER
-from .channel import Declared
-from .consuming import Channel
+from .channel import Channel
 from .leases import Leases
-from .watch import Watch
+from .publishing import Declarations
+from .watch import MessageWatch
 
 logger = logging.getLogger(__name__)
 
 LEASE = 30.0
 POLLING_INTERVAL = 0.004
 GATHER = 0.01
-"""Seconds that a worker waits for more acknowledgements before it claims, while it still has much to do."""
-TURN = 0.002
-"""Seconds after which the event loop has its turn, however many messages there are to deliver."""
+"""Seconds that a worker with many messages left waits for more acknowledgements before it claims."""
+LONGEST_DELIVERY = 0.002
+"""Seconds after which delivering pauses for the event loop, however many messages there are."""
 
-HEAR_SIGNALS = 0.5
-"""Seconds after which an idle worker looks whether it was asked to end."""
+SIGNAL_CHECK = 0.5
+"""Seconds between two turns of an idle worker's loop, in which it notices signals."""
 
 
 class Transport(virtual.Transport):
-    """One connection: its channels, and the leases of what they have been given."""
+    """One connection: its channels, and the leases of their messages."""
 
     Channel = Channel
     can_parse_url = True
@@ -53,23 +53,24 @@ class Transport(virtual.Transport):
 
     store: MessageStore
     leases: Leases
-    declared: Declared
+    declarations: Declarations
     durable: bool
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
-        # Celery makes transports only to print a URL, so the options are not looked at here.
+        # Celery creates transports only to print a URL, so the options are not read here.
         super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
         self._options: Mapping[str, Any] = client.transport_options
         self._database: Database | None = None
         self._news = True
         self._backlog = False
         self._round = 0
-        self._bell: _Bell | None = None
+        self._waker: _LoopWaker | None = None
 
     def establish_connection(self) -> Any:
-        """Raises ``DatabaseUnavailable`` at once when the database is away, so that kombu waits and tries again.
+        """Check that the database answers.
 
-        Raises ``ConfigError`` when the options name no database.
+        Raises ``DatabaseUnavailable`` at once, so that kombu retries, and ``ConfigError`` if the options name no
+        database.
         """
         if self._database is None:
             self._database = self._open(_database(self._options))
@@ -81,44 +82,44 @@ class Transport(virtual.Transport):
     def _open(self, database: Database) -> Database:
         lease = float(self._options.get("lease") or LEASE)
         self.durable = bool(self._options.get("durable", False))
-        self.declared = Declared(lease)
+        self.declarations = Declarations(lease)
         self.store = MessageStore(database)
-        self._watch = Watch(self.store, float(self._options.get("polling_interval") or POLLING_INTERVAL))
+        self._watch = MessageWatch(self.store, float(self._options.get("polling_interval") or POLLING_INTERVAL))
         self.leases = Leases(self.store, lease, self._watch)
-        # A connection that is dropped without being closed must not hold its messages for ever.
+        # A connection that is dropped without being closed must not keep its messages.
         weakref.finalize(self, self.leases.stop)
         return database
 
     def close_connection(self, connection: Any) -> None:
-        """Close all channels and delete exclusive queues; what consumers held is free for others.
+        """Close all channels, delete exclusive queues, and free the messages of consumers.
 
-        In a forked child it does nothing: bell, queues and messages are the parent's.
+        A forked child does nothing: all of this is its parent's.
         """
         if self._database is None or not self.leases.ours:
             return
-        bell, self._bell = self._bell, None
-        if bell is not None:
-            bell.close()
+        waker, self._waker = self._waker, None
+        if waker is not None:
+            waker.close()
         super().close_connection(connection)  # type: ignore[no-untyped-call]
         self.leases.stop()
-        with suppress(DatabaseUnavailable):  # then they end by themselves
-            for queue in list(self.declared.exclusive):
+        with suppress(DatabaseUnavailable):  # The queues then expire.
+            for queue in list(self.declarations.exclusive):
                 self.store.forget_queue(queue)
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:  # noqa: FBT001, FBT002
-        """As it was given: it holds no password."""
+        """Return the URL unchanged: it contains no password."""
         return uri
 
     @property
     def default_connection_params(self) -> Mapping[str, Any]:
-        """None: the URL has no parts."""
+        """Return no parameters: the URL has no parts."""
         return {}
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> None:
-        """Deliver one message; raises ``socket.timeout`` when none came within ``timeout`` seconds."""
+        """Deliver one message; raises ``TimeoutError`` if none comes within ``timeout`` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            self._news = self._news or self._watch.look()
+            self._news = self._news or self._watch.check()
             if self._deliver_one():
                 return
             self._watch_open_queues()
@@ -128,66 +129,66 @@ class Transport(virtual.Transport):
             time.sleep(min(left, self._watch.pause))
 
     def subscriptions_changed(self) -> None:
-        """A channel consumes other queues than before."""
+        """React to a channel that has begun or ended consuming a queue."""
         consumed = {queue: None for channel in self.channels for queue in channel.consumed_queues()}
         self.leases.queues = self._watch.queues = list(consumed)
-        self.leases.keep_routes(self.declared.temporary_routes(consumed))
+        self.leases.keep_routes(self.declarations.temporary_routes(consumed))
         if consumed:
             self.leases.start()
-            self._alarm()
+            self._on_messages()
 
     def room_changed(self, *, much: bool) -> None:
-        """A channel may take more messages than before; ``much``: enough to make a claim worth its while."""
-        if self._bell is not None and (self._news or self._backlog):
-            self._bell.ring_after(0.0 if much else GATHER)
+        """React to a channel that can receive more messages; ``much``: enough of them to justify a claim at once."""
+        if self._waker is not None and (self._news or self._backlog):
+            self._waker.wake_after(0.0 if much else GATHER)
 
     def register_with_event_loop(self, connection: Any, loop: Hub) -> None:
-        """Deliver from the worker's event loop; the leases' thread looks for messages and rings."""
-        self._bell = _Bell(loop, self._on_bell)
-        # A signal does not wake the loop, so a worker would be deaf to SIGTERM until a message comes.
-        loop.call_repeatedly(HEAR_SIGNALS, _turn_once)
-        self.leases.watch(self._alarm)
+        """Deliver messages from the worker's event loop; the leases' thread checks for them and wakes the loop."""
+        self._waker = _LoopWaker(loop, self._deliver_for_a_moment)
+        # A signal does not wake the loop: without these turns, SIGTERM would wait for the next message.
+        loop.call_repeatedly(SIGNAL_CHECK, _turn_once)
+        self.leases.watch(self._on_messages)
 
-    def _alarm(self) -> None:
+    def _on_messages(self) -> None:
         self._news = True
-        if self._bell is not None:
-            self._bell.ring()
+        if self._waker is not None:
+            self._waker.wake()
 
-    def _on_bell(self, bell: "_Bell") -> None:
-        """Deliver messages for a moment, so that the worker sees signals in between; ring again if there may be more.
+    def _deliver_for_a_moment(self, waker: "_LoopWaker") -> None:
+        """Deliver messages for ``LONGEST_DELIVERY``, then let the loop notice signals before the next ones.
 
-        Where a delivery runs the task, as in a solo pool, one takes that moment.
+        Where a delivery runs the task, as in a solo pool, one delivery takes all of that time.
         """
-        end = time.monotonic() + TURN
+        end = time.monotonic() + LONGEST_DELIVERY
         while self._deliver_one():
             if time.monotonic() >= end:
-                bell.ring()
+                waker.wake()
                 return
         if not self._news:
             self._watch_open_queues()
-            self.leases.calm()
+            self.leases.rearm()
 
     def _deliver_one(self) -> bool:
         return self._hand_out() or ((self._news or self._backlog) and self._claim() and self._hand_out())
 
     def _hand_out(self) -> bool:
-        """Deliver what has been claimed already, the channels in turn."""
+        """Deliver a message that is already claimed, from the channels in turn."""
         self._round += 1
         start = self._round % len(self.channels) if self.channels else 0
         return any(channel.deliver_one() for channel in self.channels[start:] + self.channels[:start])
 
     def _claim(self) -> bool:
-        """Claim as much as all channels may take; whether anything was there.
+        """Claim all messages that the channels can receive, and return whether there were any.
 
-        Afterwards there is news when a queue may have more for a channel that may take it, and a backlog when
-        a channel may take no more.
+        Afterwards ``_news`` is true if a queue may have more for a channel that can receive it, and ``_backlog`` if
+        a channel is full.
         """
         wanted = [(channel, want) for channel in self.channels for want in channel.wanted()]
-        if not self._news:  # then the backlog, which is of messages to keep, is all that there can be
+        if not self._news:  # There can only be a backlog, which consists of messages to keep.
             wanted = [(channel, want) for channel, want in wanted if want.keep]
         if not wanted:
             return False
-        # Before the claim: what is stored while it runs is news again.
+        # Before the claim: a message that is stored during the claim is news again.
         self._news = False
         try:
             claimed = self.leases.turn_over([want for _, want in wanted])
@@ -202,63 +203,63 @@ class Transport(virtual.Transport):
         return any(claimed)
 
     def _watch_open_queues(self) -> None:
-        """Of a queue whose consumers are full there is nothing to know before one of them has room again."""
+        """Watch only the queues whose consumers can receive a message."""
         self._watch.queues = list(dict.fromkeys(q for channel in self.channels for q in channel.open_queues()))
 
 
 def _turn_once() -> None:
-    """Nothing to do: the loop has turned."""
+    """Do nothing: the loop has made a turn."""
 
 
-class _Bell:
-    """Something readable that makes an event loop call back in its own thread; any thread may ring."""
+class _LoopWaker:
+    """A socket that makes an event loop call ``on_wake`` in the loop's own thread; any thread may wake it."""
 
-    def __init__(self, loop: Hub, on_ring: Callable[["_Bell"], None]) -> None:
+    def __init__(self, loop: Hub, on_wake: Callable[["_LoopWaker"], None]) -> None:
         self._loop = loop
-        self._on_ring = on_ring
-        self._ear, self._clapper = socket.socketpair()
-        self._turn = threading.Lock()
-        self._ringing = False
+        self._on_wake = on_wake
+        self._reader, self._writer = socket.socketpair()
+        self._lock = threading.Lock()
+        self._awake = False
         self._due: float | None = None
-        self._fd = self._ear.fileno()
-        loop.add_reader(self._fd, self._rung)
+        self._fd = self._reader.fileno()
+        loop.add_reader(self._fd, self._on_readable)
 
-    def ring(self) -> None:
-        """Have the loop call back at its next turn."""
-        with self._turn:
-            if not self._ringing and self._fd >= 0:
-                self._ringing = True
-                self._clapper.send(b"!")
+    def wake(self) -> None:
+        """Have the loop call ``on_wake`` at its next turn."""
+        with self._lock:
+            if not self._awake and self._fd >= 0:
+                self._awake = True
+                self._writer.send(b"!")
 
-    def ring_after(self, seconds: float) -> None:
-        """Ring then, unless it rings before."""
+    def wake_after(self, seconds: float) -> None:
+        """Wake the loop after this time, unless something else wakes it before."""
         if not seconds:
-            self.ring()
-        elif self._due is None and not self._ringing:
+            self.wake()
+        elif self._due is None and not self._awake:
             self._due = time.monotonic() + seconds
-            self._loop.call_soon(self._loop.call_later, seconds, self._ring_if_due)
+            self._loop.call_soon(self._loop.call_later, seconds, self._wake_if_due)
 
     def close(self) -> None:
-        """Be silent for ever."""
-        with self._turn:
-            if self._loop.readers.get(self._fd, (None,))[0] == self._rung:
+        """Never wake the loop again."""
+        with self._lock:
+            if self._loop.readers.get(self._fd, (None,))[0] == self._on_readable:
                 self._loop.remove_reader(self._fd)
             self._fd = -1
-            self._ear.close()
-            self._clapper.close()
+            self._reader.close()
+            self._writer.close()
 
-    def _ring_if_due(self) -> None:
-        """A timer that was overtaken by a ring is not taken back, and has nothing to say."""
+    def _wake_if_due(self) -> None:
+        """End a timer; one that ``wake`` has overtaken has no effect."""
         if self._due is not None and time.monotonic() >= self._due:
-            self.ring()
+            self.wake()
 
-    def _rung(self) -> None:
-        with self._turn:
+    def _on_readable(self) -> None:
+        with self._lock:
             if self._fd < 0:
                 return
-            self._ear.recv(64)
-            self._ringing, self._due = False, None
-        self._on_ring(self)
+            self._reader.recv(64)
+            self._awake, self._due = False, None
+        self._on_wake(self)
 
 
 def _database(options: Mapping[str, Any]) -> Database:
@@ -266,13 +267,13 @@ def _database(options: Mapping[str, Any]) -> Database:
     if isinstance(given, Database):
         return given
     if given is None and url:
-        return _opened(url)
+        return _database_of(url)
     raise _fault(f"database is a {type(given).__name__}" if given else "neither database nor peewee_url is given")
 
 
 @lru_cache(maxsize=64)
-def _opened(url: str) -> Database:
-    """One ``Database`` for each URL: kombu makes connections as it likes."""
+def _database_of(url: str) -> Database:
+    """Return the same ``Database`` for the same URL: kombu opens connections without limit."""
     try:
         return Database(url)
     except ValueError as error:
@@ -280,5 +281,5 @@ def _opened(url: str) -> Database:
 
 
 def _fault(message: str) -> ConfigError:
-    wanted = "database:// needs the option database, a Database, or peewee_url"
+    wanted = "database:// needs the option database (a Database) or peewee_url"
     return ConfigError([ConfigFault("celery", "broker_transport_options", "{…}", f"{message}; {wanted}")])

@@ -1,8 +1,8 @@
-"""What one connection of the ``database://`` transport holds, and the thread that keeps it.
+"""The messages that one connection of the ``database://`` transport holds, and the thread that keeps their leases.
 
-The thread renews leases while the connection's own threads are busy (a solo worker runs its task in
-the very thread that reads messages), stores acknowledgements that nobody took along, frees what dead
-owners held, and, for an event loop, looks for new messages.
+The thread renews leases while the connection's own threads are busy (a solo worker runs its task in the thread that
+reads messages), stores acknowledgements that no claim has stored, frees the messages of dead owners, and checks for
+new messages on behalf of an event loop.
 """
 
 import logging
@@ -15,43 +15,43 @@ from contextlib import suppress
 
 from ...core.errors import DatabaseUnavailable
 from ...store.messages import Delivery, MessageStore, Route, Wanted
-from .watch import Watch
+from .watch import MessageWatch
 
 logger = logging.getLogger(__name__)
 
 ACKNOWLEDGE_AFTER = 0.02
-"""Seconds that an acknowledgement waits for a claim to take it along; a crash meanwhile means a redelivery."""
+"""Seconds that an acknowledgement waits for a claim to store it; a crash meanwhile causes a redelivery."""
 SWEEP_EVERY = 2.0
-"""Leases between two looks for temporary queues without an owner."""
-STOP_WITHIN = 5.0
-"""Seconds that a closing connection waits for its thread, which a locked database may hold up."""
+"""Leases between two checks for temporary queues without an owner."""
+STOP_TIMEOUT = 5.0
+"""Seconds that a closing connection waits for its thread, which a locked database may delay."""
 LONGEST_WAIT = 3600.0
 
 
 class Leases:
-    """The messages that one connection holds under an owner's name of its own.
+    """The messages that one connection holds, under a unique owner's name.
 
-    For any thread. ``lease`` is in seconds. In a process forked from the one that made it, nothing
-    is ever written: what is held belongs to the parent. ``queues`` are those that the connection consumes.
+    For any thread. ``lease`` is in seconds, and ``queues`` are those that the connection consumes. A forked process
+    writes nothing: the messages belong to its parent.
     """
 
-    def __init__(self, store: MessageStore, lease: float, watch: Watch) -> None:
+    def __init__(self, store: MessageStore, lease: float, watch: MessageWatch) -> None:
         self._store = store
         self._lease = lease
         self._watch = watch
         self._owner = uuid.uuid4().hex
         self._pid = os.getpid()
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
         self._held: set[int] = set()
         self._done: set[int] = set()
         self._routes: dict[Route, None] = {}
         self.queues: Sequence[str] = ()
         self._wake = threading.Event()
         self._stopping = False
-        self._is_away = False
+        self._unavailable = False
         self._thread: threading.Thread | None = None
-        self._alarm: Callable[[], None] | None = None
-        self._calm = threading.Event()
+        self._on_messages: Callable[[], None] | None = None
+        self._armed = threading.Event()
         now = time.monotonic()
         self._acknowledge_at = now + LONGEST_WAIT
         self._renew_at = now + lease / 3
@@ -60,12 +60,12 @@ class Leases:
 
     @property
     def ours(self) -> bool:
-        """Whether this is the process that made it, and not one forked from there."""
+        """Return whether this process opened the connection, and was not forked since."""
         return os.getpid() == self._pid
 
     def turn_over(self, wanted: Sequence[Wanted]) -> list[list[Delivery]]:
-        """Claim what is wanted; what was acknowledged until now goes with it, in one transaction."""
-        with self._turn:
+        """Claim the wanted messages, and store earlier acknowledgements in the same transaction."""
+        with self._lock:
             done, self._done = self._done, set()
             try:
                 claimed = self._store.turn_over(self._owner, self._lease, list(done), wanted)
@@ -79,22 +79,22 @@ class Leases:
         return claimed
 
     def acknowledge(self, message: int) -> None:
-        """Delete this message soon: with the next claim, or after ``ACKNOWLEDGE_AFTER``."""
+        """Delete this message with the next claim, or after ``ACKNOWLEDGE_AFTER``."""
         if not self.ours:
             return
-        with self._turn:
+        with self._lock:
             self._held.discard(message)
             first = not self._done
             self._done.add(message)
         if first:
             self._acknowledge_at = time.monotonic() + ACKNOWLEDGE_AFTER
-            self._rouse()
+            self._wake_thread()
 
     def release(self, messages: Iterable[int]) -> None:
-        """Make these messages free at once; if the database is away, they are when their lease ends."""
+        """Free these messages at once, or when their lease ends if the database is unavailable."""
         if not self.ours:
             return
-        with self._turn:
+        with self._lock:
             ids = [message for message in messages if message in self._held]
             self._held.difference_update(ids)
         if not ids:
@@ -102,13 +102,13 @@ class Leases:
         try:
             self._store.release(self._owner, ids)
         except DatabaseUnavailable as error:
-            logger.warning("%d messages come back when their lease ends: %s", len(ids), error)
+            logger.warning("%d messages will be free only when their lease ends: %s", len(ids), error)
 
     def flush(self) -> None:
-        """Store the acknowledgements that wait."""
+        """Store the pending acknowledgements."""
         if not self.ours:
             return
-        with self._turn:
+        with self._lock:
             done, self._done = self._done, set()
             try:
                 if done:
@@ -118,37 +118,37 @@ class Leases:
                 raise
 
     def keep_routes(self, routes: Iterable[Route]) -> None:
-        """Renew exactly these temporary routes from now on; they are those of the queues that are consumed."""
+        """Renew exactly these temporary routes from now on: those of the consumed queues."""
         self._routes = dict.fromkeys(routes)
 
     def start(self) -> None:
-        """Start the thread, unless it runs already."""
-        with self._turn:
+        """Start the thread, unless it is running."""
+        with self._lock:
             if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="message-leases", daemon=True)
                 self._thread.start()
 
-    def watch(self, alarm: Callable[[], None]) -> None:
-        """Look for messages in the thread, too: it calls ``alarm`` for some, and not again before ``calm``."""
-        self._alarm = alarm
-        self._calm.set()
+    def watch(self, on_messages: Callable[[], None]) -> None:
+        """Have the thread check for messages: it calls ``on_messages`` once, and again only after ``rearm``."""
+        self._on_messages = on_messages
+        self._armed.set()
         self.start()
-        self._rouse()
+        self._wake_thread()
 
-    def calm(self) -> None:
-        """All messages that the last alarm told of have been claimed."""
-        if not self._calm.is_set():
-            self._calm.set()
-            self._rouse()
+    def rearm(self) -> None:
+        """Check for messages again: those of the last call of ``on_messages`` have been claimed."""
+        if not self._armed.is_set():
+            self._armed.set()
+            self._wake_thread()
 
     def stop(self) -> None:
-        """End the thread, acknowledge what is done and free all else; a database that is away frees it later."""
+        """End the thread, store acknowledgements, and free all other messages, at the latest when their leases end."""
         self._stopping = True
         if not self.ours:
             return
-        self._rouse()
+        self._wake_thread()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(STOP_WITHIN)
+            self._thread.join(STOP_TIMEOUT)
         try:
             self.flush()
         except DatabaseUnavailable as error:
@@ -158,54 +158,54 @@ class Leases:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                self._beat()
+                self._do_what_is_due()
             except DatabaseUnavailable as error:
-                self._away(error)
+                self._on_unavailable(error)
             except Exception:
-                # Without this thread all that is held here would be delivered to others, and nobody would know why.
-                logger.exception("The leases of messages are renewed later, after an error nobody has thought of.")
+                # Without this thread, the connection's messages would be delivered to others for no visible reason.
+                logger.exception("Unhandled exception while renewing the leases of messages")
                 self._rest()
             else:
-                self._back()
+                self._on_available()
                 self._rest()
             self._wake.clear()
         self._watch.close()
         with suppress(DatabaseUnavailable):
             self._store.close()
 
-    def _rouse(self) -> None:
-        """Have the thread see that there is something else to do than before."""
+    def _wake_thread(self) -> None:
+        """Have the thread look again at what is due."""
         self._wake.set()
         self._watch.wake()
 
-    def _away(self, error: DatabaseUnavailable) -> None:
-        """Wait a moment; an outage is told of once, when it begins."""
-        if not self._is_away:
-            logger.warning("Messages wait, and those held may be delivered again: %s", error)
-        self._is_away = True
+    def _on_unavailable(self, error: DatabaseUnavailable) -> None:
+        """Wait a moment; log an outage once, when it begins."""
+        if not self._unavailable:
+            logger.warning("Messages wait, and unacknowledged ones may be delivered again: %s", error)
+        self._unavailable = True
         self._wake.wait(min(1.0, self._lease / 10))
 
-    def _back(self) -> None:
-        if self._is_away:
-            logger.warning("The database can be used again.")
-        self._is_away = False
+    def _on_available(self) -> None:
+        if self._unavailable:
+            logger.warning("The database is available again.")
+        self._unavailable = False
 
     def _rest(self) -> None:
-        """Return when there is something to do."""
+        """Return when something is due, or may be."""
         end = min(self._acknowledge_at, self._renew_at, self._free_at, self._sweep_at)
         if not self._watching():
             self._wake.wait(max(0.0, end - time.monotonic()))
             return
-        # An idle worker spends its time here. Dozing costs half of what waiting for an event does.
+        # An idle worker spends its time here. This sleep costs half of what waiting for an event does.
         while (left := end - time.monotonic()) > 0 and not self._wake.is_set():
-            self._watch.doze(left)
-            if not self._watch.quiet():
+            self._watch.sleep(left)
+            if not self._watch.can_rest():
                 return
 
     def _watching(self) -> bool:
-        return self._alarm is not None and self._calm.is_set()
+        return self._on_messages is not None and self._armed.is_set()
 
-    def _beat(self) -> None:
+    def _do_what_is_due(self) -> None:
         now = time.monotonic()
         if now >= self._acknowledge_at:
             self._acknowledge_at = now + LONGEST_WAIT
@@ -219,9 +219,9 @@ class Leases:
         if now >= self._sweep_at:
             self._store.sweep()
             self._sweep_at = now + SWEEP_EVERY * self._lease
-        if self._alarm is not None and self._calm.is_set() and self._watch.look():
-            self._calm.clear()
-            self._alarm()
+        if self._on_messages is not None and self._armed.is_set() and self._watch.check():
+            self._armed.clear()
+            self._on_messages()
 
     def _flush_or_try_again(self) -> None:
         try:
@@ -231,12 +231,12 @@ class Leases:
             raise
 
     def _renew(self) -> None:
-        with self._turn:
+        with self._lock:
             held = set(self._held)
         renewed = self._store.renew(self._owner, self._lease, list(held)) if held else 0
-        with self._turn:
+        with self._lock:
             lost = len(held & self._held) - renewed
         if lost > 0:
-            logger.warning("%d messages were held longer than their lease and may be delivered again.", lost)
+            logger.warning("%d messages were held for longer than their lease, and may be delivered again.", lost)
         if self._routes:
             self._store.bind(list(self._routes))

@@ -1,4 +1,4 @@
-"""Noticing new messages of the ``database://`` transport: how often to look, and when to sleep."""
+"""Noticing new messages of the ``database://`` transport: when to check for them, and how to sleep until then."""
 
 import ctypes
 import os
@@ -12,142 +12,142 @@ from pathlib import Path
 
 from ...store.messages import MessageStore
 
-LOOK_ANYWAY = 0.5
-"""Seconds after which a look is taken although nothing was written: a lease may have run out."""
-RESTLESS = 0.25
-"""Seconds after a change to an SQLite file in which every look reads: the change shows when it is committed."""
-SHORTEST_GAP = 0.001
-"""Seconds between the first two looks after a rest; the next ones come more rarely, so that claims find more."""
+LONGEST_REST = 0.5
+"""Seconds after which the table is checked although the file did not change: a lease may have run out."""
+COMMIT_WITHIN = 0.25
+"""Seconds after a change of an SQLite file in which every check reads: the change is visible once it is committed."""
+SHORTEST_PAUSE = 0.001
+"""Seconds between the first two checks after a rest; later ones are less frequent, so that a claim finds more."""
 FILE_PAUSE = 0.015
 SERVER_PAUSE = 0.05
-"""Seconds between two looks where nothing has happened for a while: at an SQLite file, at a server's table."""
+"""The longest seconds between two checks without a message: of an SQLite file, and of a server's table."""
 
 
-class Watch:
-    """Tells whether there may be messages to claim, as cheaply as the database allows.
+class MessageWatch:
+    """Finds out whether there may be messages to claim, as cheaply as the database allows.
 
-    ``interval`` is the seconds between two looks where much is going on.
+    ``interval`` is the number of seconds between two checks under load.
     """
 
     def __init__(self, store: MessageStore, interval: float) -> None:
         self._store = store
         self._interval = interval
-        self._ear = None if store.log is None else Ear(store.log)
-        self._mark: tuple[int, int] | None = None
-        self._settled = False
+        self._file_watch = None if store.log is None else FileWatch(store.log)
+        self._fingerprint: tuple[int, int] | None = None
+        self._at_rest = False
         self._changed_at = 0.0
-        self._looked_at = 0.0
-        self._gap = SHORTEST_GAP
+        self._checked_at = 0.0
+        self._short_pause = SHORTEST_PAUSE
         self.queues: Sequence[str] = ()
         self.pause = interval
-        """Seconds to wait before the next look."""
+        """Seconds to wait before the next check."""
 
-    def quiet(self) -> bool:
-        """Whether a look can be spared, as an SQLite file has not changed since the last one."""
-        mark, now = self._store.fingerprint(), time.monotonic()
-        if mark is None:
+    def can_rest(self) -> bool:
+        """Return whether a check is not needed, as the SQLite file has not changed since the last one."""
+        fingerprint, now = self._store.fingerprint(), time.monotonic()
+        if fingerprint is None:
             return False
-        if mark != self._mark:
-            self._mark, self._changed_at = mark, now
+        if fingerprint != self._fingerprint:
+            self._fingerprint, self._changed_at = fingerprint, now
             self.pause = self._interval
-            self._gap = min(2 * self._gap, self._interval)
-        self._settled = now - self._changed_at > RESTLESS
-        if self._settled:
-            self._gap = min(SHORTEST_GAP, self._interval)
-        return self._settled and now - self._looked_at < LOOK_ANYWAY
+            self._short_pause = min(2 * self._short_pause, self._interval)
+        self._at_rest = now - self._changed_at > COMMIT_WITHIN
+        if self._at_rest:
+            self._short_pause = min(SHORTEST_PAUSE, self._interval)
+        return self._at_rest and now - self._checked_at < LONGEST_REST
 
-    def look(self) -> bool:
-        """Whether one of ``queues`` has a message."""
-        if self.quiet():
+    def check(self) -> bool:
+        """Return whether one of ``queues`` has a message."""
+        if self.can_rest():
             return False
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         found = self._store.waiting(self.queues)
-        longest = SERVER_PAUSE if self._mark is None else FILE_PAUSE
+        longest = SERVER_PAUSE if self._fingerprint is None else FILE_PAUSE
         self.pause = self._interval if found else min(self.pause * 1.2, max(self._interval, longest))
         return found
 
-    def doze(self, longest: float) -> None:
-        """Sleep until it is time to ask whether all is ``quiet``; for one thread, and ``wake`` may end it."""
-        if self._ear is None:
+    def sleep(self, longest: float) -> None:
+        """Sleep until the next ``can_rest`` is due; for one thread, and ``wake`` may end the sleep."""
+        if self._file_watch is None:
             time.sleep(min(longest, self.pause))
-        elif self._settled:
-            self._listen(min(longest, LOOK_ANYWAY), self.pause)
+        elif self._at_rest:
+            self._wait_for_write(min(longest, LONGEST_REST), self.pause)
         else:
-            time.sleep(min(longest, self._gap))
-            self._listen(min(longest, self.pause), self.pause)
+            time.sleep(min(longest, self._short_pause))
+            self._wait_for_write(min(longest, self.pause), self.pause)
 
     def wake(self) -> None:
-        """End a long sleep, also one that is about to begin."""
-        if self._ear is not None:
-            self._ear.wake()
+        """End a long sleep, or the next one if none has begun."""
+        if self._file_watch is not None:
+            self._file_watch.wake()
 
     def close(self) -> None:
-        """The thread that dozes does so no more."""
-        if self._ear is not None:
-            self._ear.close()
+        """Release the file watch; called by the thread that sleeps."""
+        if self._file_watch is not None:
+            self._file_watch.close()
 
-    def _listen(self, longest: float, pause: float) -> None:
-        if self._ear is not None and not self._ear.listen(longest):
+    def _wait_for_write(self, longest: float, pause: float) -> None:
+        if self._file_watch is not None and not self._file_watch.wait(longest):
             time.sleep(min(longest, pause))
 
 
-class Ear:
-    """Hears of writes to a file by Linux's inotify, from the first time that somebody listens.
+class FileWatch:
+    """Waits for writes to a file by Linux's inotify; it opens inotify at the first wait.
 
-    Where there is no inotify, or no more of it to be had, it is deaf.
+    It is disabled where inotify does not exist, or where its limit is reached.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = os.fsencode(path)
-        self._turn = threading.Lock()
-        self._inotify = self._alarm = -1
+        self._lock = threading.Lock()
+        self._inotify = self._wake_up = -1
         self._poll = select.poll()
-        self._file = 0
-        self._deaf = sys.platform != "linux"
+        self._watched = 0
+        self._disabled = sys.platform != "linux"
 
-    def listen(self, seconds: float) -> bool:
-        """Sleep until the file is written to or ``wake`` is called, and so long at most; false at once when deaf.
+    def wait(self, seconds: float) -> bool:
+        """Sleep until the file is written to or ``wake`` is called, at most for ``seconds``; false if it is disabled.
 
-        As the file may have changed before it was listened to, the first time ends at once, too.
+        The first wait returns at once, as the file may have changed before it was watched.
         """
-        if self._deaf or not self._open():
+        if self._disabled or not self._open():
             return False
-        file = _libc().inotify_add_watch(self._inotify, self._path, IN_MODIFY)  # the file of that name may be another
-        if file < 0:
+        watched = _libc().inotify_add_watch(self._inotify, self._path, IN_MODIFY)  # A new file may have the name.
+        if watched < 0:
             return False
-        if file == self._file:
+        if watched == self._watched:
             self._poll.poll(seconds * 1000)
-        self._file = file
-        for heard in (self._inotify, self._alarm):
+        self._watched = watched
+        for fd in (self._inotify, self._wake_up):
             with suppress(BlockingIOError):
-                os.read(heard, 4096)
+                os.read(fd, 4096)
         return True
 
     def wake(self) -> None:
-        """End a ``listen``, or the next one at once."""
-        with self._turn:
-            if self._alarm >= 0:
-                os.eventfd_write(self._alarm, 1)
+        """End a ``wait``, or the next one at once."""
+        with self._lock:
+            if self._wake_up >= 0:
+                os.eventfd_write(self._wake_up, 1)
 
     def close(self) -> None:
-        """Hear no more."""
-        with self._turn:
-            self._deaf = True
-            for fd in (self._inotify, self._alarm):
+        """Close the descriptors and disable the watch."""
+        with self._lock:
+            self._disabled = True
+            for fd in (self._inotify, self._wake_up):
                 if fd >= 0:
                     os.close(fd)
-            self._inotify = self._alarm = -1
+            self._inotify = self._wake_up = -1
 
     def _open(self) -> bool:
-        with self._turn:
-            if self._alarm < 0:
+        with self._lock:
+            if self._wake_up < 0:
                 self._inotify = _libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-                self._deaf = self._inotify < 0
-                if not self._deaf:
-                    self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                self._disabled = self._inotify < 0
+                if not self._disabled:
+                    self._wake_up = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
                     self._poll.register(self._inotify, select.POLLIN)
-                    self._poll.register(self._alarm, select.POLLIN)
-        return not self._deaf
+                    self._poll.register(self._wake_up, select.POLLIN)
+        return not self._disabled
 
 
 IN_MODIFY = 2
