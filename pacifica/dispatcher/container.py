@@ -21,6 +21,7 @@ from .monitoring.health import Health
 from .monitoring.job_log import JobLog
 from .monitoring.tracer import tracing
 from .service.event_feed import EventFeed
+from .service.new_job import JobFactory
 from .service.tokens import Tokens
 from .service.verbs import Service
 from .service.waiting import Waiting
@@ -221,12 +222,10 @@ class Container:
         return Service(
             registry=self.registry,
             jobs=self.jobs,
-            outbox=self.outbox,
             waiting=Waiting(
                 self.jobs, HistoryStore(self.database), self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit
             ),
-            max_attempts=own.max_attempts,
-            keep_keys=own.idempotency_seconds,
+            new_jobs=JobFactory(own.max_attempts, own.idempotency_seconds),
             batch_limit=own.batch_limit,
             hand_over=hand_over,
             count=count,

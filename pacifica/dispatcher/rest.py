@@ -73,7 +73,7 @@ class Dispatch(Resource):
     def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Dispatch a job with arguments as text; return its UUID, or with ``Accept: application/json`` the job."""
         media, wait_for = negotiate(TEXT, JSON), read_wait(wait)
-        job = self._service.dispatch(self._service.registry[task].bind_text(args), request=dispatch_context())
+        job = self._service.dispatch(self._service.registry[task].bind_text(args), context=dispatch_context())
         return _dispatched(until_final(self._service.waiting, job, wait_for), media)
 
     @Operation("/dispatch/{task}", DISPATCH, CHECKED, query=WAIT)

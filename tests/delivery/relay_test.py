@@ -14,7 +14,7 @@ from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import Event, Job, OutboxEntry, State, new_uuid, now
 from pacifica.dispatcher.delivery import relay as relay_module
 from pacifica.dispatcher.delivery.relay import Relay
-from pacifica.dispatcher.service.verbs import outgoing
+from pacifica.dispatcher.service.new_job import outbox_entry
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.job_event import REFUSED
 from pacifica.dispatcher.store.jobs import JobStore
@@ -114,7 +114,7 @@ def harness(sqlite_url: str) -> Iterator[RelayHarness]:
 def test_handed_over_job_is_published_at_once(harness: RelayHarness) -> None:
     relay = harness.relay(NEVER)
     job = harness.accept(LATER)
-    relay.hand_over(outgoing(job))
+    relay.hand_over(outbox_entry(job))
     eventually(lambda: harness.published(job))
     assert harness.broker.sent == [job.uuid]
 
@@ -166,7 +166,7 @@ def test_jobs_wait_for_an_unavailable_broker_and_go_out_on_its_return(
     relay = harness.relay()
     made = [harness.accept(LATER) for _ in range(5)]
     for job in made:
-        relay.hand_over(outgoing(job))
+        relay.hand_over(outbox_entry(job))
     eventually(lambda: harness.broker.tries > 3)
     assert "cannot be reached" in relay.broker_state
     assert harness.outbox.backlog(at=now(), limit=10).jobs == 5
@@ -192,7 +192,7 @@ def test_memory_is_bounded_and_sweeps_find_the_rest(harness: RelayHarness, monke
     relay = harness.relay(NEVER, start=False)
     made = [harness.accept(LATER) for _ in range(5)]
     for job in made:
-        relay.hand_over(outgoing(job))
+        relay.hand_over(outbox_entry(job))
     relay.start()
     eventually(lambda: harness.broker.sent == [job.uuid for job in made[:3]])
     relay.stop()
@@ -204,7 +204,7 @@ def test_stop_publishes_the_jobs_in_memory(harness: RelayHarness) -> None:
     made = [harness.accept(LATER) for _ in range(7)]
     relay.start()
     for job in made:
-        relay.hand_over(outgoing(job))
+        relay.hand_over(outbox_entry(job))
     relay.stop()
     assert all(harness.published(job) for job in made)
     assert not [thread for thread in threading.enumerate() if thread.name == "relay"]
@@ -214,7 +214,7 @@ def test_stop_does_not_wait_for_an_unavailable_broker(harness: RelayHarness) -> 
     harness.broker.unavailable = True
     relay = harness.relay(NEVER)
     job = harness.accept(LATER)
-    relay.hand_over(outgoing(job))
+    relay.hand_over(outbox_entry(job))
     eventually(lambda: harness.broker.tries)
     relay.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "relay"]
@@ -229,7 +229,7 @@ def test_sent_jobs_of_several_rounds_are_marked_together_a_little_later(
     relay = harness.relay(NEVER)
     made = [harness.accept(LATER) for _ in range(3)]
     for job in made:
-        relay.hand_over(outgoing(job))
+        relay.hand_over(outbox_entry(job))
     eventually(lambda: len(harness.broker.sent) == 3)
     eventually(lambda: sum(number for number, _ in marked) == 3)
     assert [at - made[0].created >= relay_module.MARK_AFTER * 1_000_000 for _, at in marked] == [True]
@@ -238,10 +238,10 @@ def test_sent_jobs_of_several_rounds_are_marked_together_a_little_later(
 def test_jobs_right_after_a_round_share_the_next_one(harness: RelayHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "PACE", 0.3)
     relay = harness.relay(NEVER, batch=5)
-    relay.hand_over(outgoing(harness.accept(LATER)))
+    relay.hand_over(outbox_entry(harness.accept(LATER)))
     eventually(lambda: harness.broker.rounds == [1])
     for job in [harness.accept(LATER) for _ in range(3)]:
-        relay.hand_over(outgoing(job))
+        relay.hand_over(outbox_entry(job))
     eventually(lambda: harness.broker.rounds == [1, 3])
 
 
@@ -252,9 +252,9 @@ def test_neither_a_full_round_nor_the_end_waits_for_more_jobs(
     monkeypatch.setattr(relay_module, "PACE", NEVER)
     relay = harness.relay(NEVER, batch=3)
     harness.broker.gate.clear()
-    relay.hand_over(outgoing(harness.accept(LATER)))
+    relay.hand_over(outbox_entry(harness.accept(LATER)))
     eventually(lambda: harness.broker.tries == 1)
-    made = [outgoing(harness.accept(LATER)) for _ in range(2 if stop else 3)]
+    made = [outbox_entry(harness.accept(LATER)) for _ in range(2 if stop else 3)]
     for job in made:
         relay.hand_over(job)
     harness.broker.gate.set()
@@ -278,10 +278,10 @@ def test_sent_jobs_are_marked_before_waiting_for_an_unavailable_broker(
 ) -> None:
     monkeypatch.setattr(relay_module, "MARK_AFTER", NEVER)
     relay = harness.relay(NEVER)
-    relay.hand_over(outgoing(sent := harness.accept(LATER)))
+    relay.hand_over(outbox_entry(sent := harness.accept(LATER)))
     eventually(lambda: harness.broker.sent)
     harness.broker.unavailable = True
-    relay.hand_over(outgoing(harness.accept(LATER)))
+    relay.hand_over(outbox_entry(harness.accept(LATER)))
     eventually(lambda: harness.published(sent))
 
 
@@ -307,7 +307,7 @@ def test_job_that_cannot_be_sent_holds_no_others_back(harness: RelayHarness, cap
     harness.broker.refused = {bad.uuid}
     relay = harness.relay()
     eventually(lambda: all(harness.published(job) for job in made))
-    relay.hand_over(outgoing(another := harness.accept(LATER)))
+    relay.hand_over(outbox_entry(another := harness.accept(LATER)))
     eventually(lambda: harness.published(another))
     assert not harness.published(bad)
     assert [record.levelno for record in caplog.records if bad.uuid in record.message] == [logging.ERROR]
@@ -363,7 +363,7 @@ def test_job_that_is_too_long_in_memory_is_left_to_the_sweeps(
     monkeypatch.setattr(relay_module, "MEMORY_AGE", -1_000_000)
     relay = harness.relay(NEVER, start=False)
     old, new = harness.accept(LATER), harness.accept()
-    relay.hand_over(outgoing(old))
+    relay.hand_over(outbox_entry(old))
     relay.start()
     eventually(lambda: harness.published(new))
     relay.stop()

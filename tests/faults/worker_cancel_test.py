@@ -9,9 +9,9 @@ import requests
 from pacifica.dispatcher.core.errors import AlreadyFinal
 from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.core.registry import Registry
+from pacifica.dispatcher.service.new_job import JobFactory
 from pacifica.dispatcher.service.verbs import Service
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.outbox import Outbox
 
 from ..eventually import eventually
 from ..store.conftest import a_waiting
@@ -110,7 +110,7 @@ class Hasty(JobStore):
 def test_who_cancels_a_job_that_ends_at_that_moment_is_told_how_it_ended(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     jobs = Hasty(cluster.database)
-    service = Service(Registry([]), jobs, Outbox(cluster.database), a_waiting(cluster.database), max_attempts=3)
+    service = Service(Registry([]), jobs, a_waiting(cluster.database), JobFactory(max_attempts=3, keep_keys=0))
     uuids = [cluster.add("note", "a") for _ in range(2)]
     for uuid in uuids:
         jobs.claim(uuid, token="t", worker="w", holder="h", retries=0, at=now())

@@ -1,4 +1,4 @@
-"""Waiting for jobs: who waits is told, and nobody waits longer, or in greater number, than allowed."""
+"""Waiting for jobs, streams of events, and the feed that notifies both."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -42,13 +42,13 @@ def sqlite(sqlite_url: str) -> Iterator[Database]:
 
 
 class Pool:
-    """Threads for those who wait; each closes its connection in the end."""
+    """Threads for waiters; each closes its database connection at its end."""
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
 
     def submit(self, database: Database, action: Callable[..., Value], *args: Any, **options: Any) -> "Future[Value]":
-        """Have a thread do it."""
+        """Run the action in a thread."""
 
         def run() -> Value:
             try:
@@ -61,13 +61,13 @@ class Pool:
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    """Threads for those who wait."""
+    """Threads for waiters."""
     with ThreadPoolExecutor(8) as threads:
         yield Pool(threads)
 
 
 def started(database: Database) -> Job:
-    """A job that a worker runs, with the token "t"."""
+    """A job that a worker has claimed with the token "t"."""
     jobs, job = JobStore(database), a_job()
     jobs.add([job])
     assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
@@ -80,11 +80,11 @@ def finish(database: Database, job: Job) -> None:
 
 
 def places_taken(waiting: Waiting, number: int) -> None:
-    """Wait until so many have begun to wait."""
-    eventually(lambda: len(waiting._feed._watches) == number)
+    """Wait until so many places of the feed are taken."""
+    eventually(lambda: waiting.feed.taken == number)
 
 
-def test_who_waits_is_told_of_the_end_of_each_job(database: Database, pool: Pool) -> None:
+def test_each_waiter_is_notified_when_its_job_ends(database: Database, pool: Pool) -> None:
     waiting = a_waiting(database)
     jobs = [started(database) for _ in range(4)]
     answers = [pool.submit(database, waiting.until_final, job, LONG) for job in jobs]
@@ -95,10 +95,10 @@ def test_who_waits_is_told_of_the_end_of_each_job(database: Database, pool: Pool
         found = answer.result(30)
         assert (found.job.uuid, found.job.state, found.waited) == (job.uuid, State.SUCCESS, True)
     places_taken(waiting, 0)
-    waiting._feed.stop()
+    waiting.feed.stop()
 
 
-def test_a_job_that_has_ended_is_not_waited_for(sqlite: Database) -> None:
+def test_final_job_is_returned_at_once(sqlite: Database) -> None:
     waiting, job = a_waiting(sqlite, places=0), started(sqlite)
     finish(sqlite, job)
     done = JobStore(sqlite).get(job.uuid)
@@ -106,14 +106,14 @@ def test_a_job_that_has_ended_is_not_waited_for(sqlite: Database) -> None:
     assert waiting.until_final(done, LONG) == (done, True)
 
 
-def test_a_wait_ends_when_its_time_is_up(sqlite: Database) -> None:
+def test_wait_ends_after_its_time(sqlite: Database) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
     found = waiting.until_final(job, 0.05)
     assert (found.job.state, found.waited) == (State.STARTED, True)
-    waiting._feed.stop()
+    waiting.feed.stop()
 
 
-def test_one_too_many_is_answered_at_once(sqlite: Database, pool: Pool) -> None:
+def test_waiter_beyond_the_limit_is_answered_at_once(sqlite: Database, pool: Pool) -> None:
     waiting, job = a_waiting(sqlite, places=1), started(sqlite)
     first = pool.submit(sqlite, waiting.until_final, job, LONG)
     places_taken(waiting, 1)
@@ -122,19 +122,19 @@ def test_one_too_many_is_answered_at_once(sqlite: Database, pool: Pool) -> None:
         next(waiting.follow())
     finish(sqlite, job)
     assert first.result(30).job.final
-    waiting._feed.stop()
+    waiting.feed.stop()
 
 
-def test_who_waits_goes_on_when_the_server_stops(sqlite: Database, pool: Pool) -> None:
+def test_waits_and_streams_end_when_the_server_stops(sqlite: Database, pool: Pool) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
     one, stream = pool.submit(sqlite, waiting.until_final, job, LONG), pool.submit(sqlite, list, waiting.follow())
     places_taken(waiting, 2)
-    waiting._feed.stop()
+    waiting.feed.stop()
     assert one.result(30).job.state is State.STARTED
     assert [event for event in stream.result(30) if isinstance(event, Event)] == []
 
 
-def test_a_database_that_goes_away_puts_no_accepted_job_in_doubt(
+def test_accepted_job_is_returned_when_the_database_becomes_unavailable(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
@@ -144,53 +144,49 @@ def test_a_database_that_goes_away_puts_no_accepted_job_in_doubt(
 
     monkeypatch.setattr(JobStore, "get", away)
     assert waiting.until_final(job, LONG) == (job, False)
-    waiting._feed.stop()
+    waiting.feed.stop()
 
 
 # Streams
 
 
-def read(waiting: Waiting, told: list[Event], **options: Any) -> None:
+def read(waiting: Waiting, events: list[Event], **options: Any) -> None:
     """Read a stream to its end."""
-    told.extend(event for event in waiting.follow(**options) if isinstance(event, Event))
+    events.extend(event for event in waiting.follow(**options) if isinstance(event, Event))
 
 
-def test_a_stream_of_a_job_tells_all_that_happens_until_it_is_final(
-    database: Database, pool: ThreadPoolExecutor
-) -> None:
+def test_stream_of_a_job_has_all_its_events_until_it_is_final(database: Database, pool: ThreadPoolExecutor) -> None:
     waiting, job = a_waiting(database), started(database)
-    told: list[Event] = []
-    done = pool.submit(database, read, waiting, told, job=job.uuid)
-    eventually(lambda: [event.kind for event in told] == ["PENDING", "STARTED"] or not told)
+    received: list[Event] = []
+    done = pool.submit(database, read, waiting, received, job=job.uuid)
+    eventually(lambda: [event.kind for event in received] == ["PENDING", "STARTED"] or not received)
     other = started(database)
     assert JobStore(database).report_progress(job.uuid, token="t", progress={"current": 1}, at=now())
     finish(database, other)
     finish(database, job)
     done.result(30)
-    assert [event.kind for event in told if event.kind != "PROGRESS"] == ["PENDING", "STARTED", "SUCCESS"]
-    assert {event.job for event in told} == {job.uuid}
-    waiting._feed.stop()
+    assert [event.kind for event in received if event.kind != "PROGRESS"] == ["PENDING", "STARTED", "SUCCESS"]
+    assert {event.job for event in received} == {job.uuid}
+    waiting.feed.stop()
 
 
-def test_a_stream_of_all_jobs_goes_on_behind_the_last_event(database: Database, pool: Pool) -> None:
+def test_stream_of_all_jobs_continues_after_the_last_event(database: Database, pool: Pool) -> None:
     history, waiting = HistoryStore(database), a_waiting(database)
     first = started(database)
     begin = history.last()
     second = started(database)
-    told: list[Event] = []
-    done = pool.submit(database, read, waiting, told, after=begin)
-    eventually(lambda: len(told) == 2)
+    received: list[Event] = []
+    done = pool.submit(database, read, waiting, received, after=begin)
+    eventually(lambda: len(received) == 2)
     finish(database, first)
     finish(database, second)
-    eventually(lambda: len(told) == 4)
-    waiting._feed.stop()
+    eventually(lambda: len(received) == 4)
+    waiting.feed.stop()
     done.result(30)
-    assert told == history.between(begin, history.last(), 100)
+    assert received == history.between(begin, history.last(), 100)
 
 
-def test_a_stream_without_a_place_tells_only_what_happens_from_now_on(
-    sqlite: Database, pool: ThreadPoolExecutor
-) -> None:
+def test_stream_without_a_start_has_only_new_events(sqlite: Database, pool: ThreadPoolExecutor) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
     stream = waiting.follow()
     assert isinstance(next(stream), int)
@@ -199,110 +195,110 @@ def test_a_stream_without_a_place_tells_only_what_happens_from_now_on(
     assert (event.kind, event.job) == ("SUCCESS", job.uuid)
     stream.close()
     places_taken(waiting, 0)
-    waiting._feed.stop()
+    waiting.feed.stop()
 
 
-def test_a_silent_stream_shows_that_it_lives(sqlite: Database) -> None:
+def test_silent_stream_sends_a_heartbeat(sqlite: Database) -> None:
     waiting = a_waiting(sqlite, heartbeat=0.05)
     stream = waiting.follow()
     assert [next(stream) for _ in range(3)] == [0, 0, 0]
     stream.close()
-    waiting._feed.stop()
+    waiting.feed.stop()
 
 
-def test_a_stream_that_nobody_reads_any_more_gives_its_place_back(sqlite: Database) -> None:
+def test_closed_stream_gives_its_place_back(sqlite: Database) -> None:
     waiting = a_waiting(sqlite, places=1)
     for _ in range(3):
         stream = waiting.follow()
         next(stream)
         stream.close()
-    waiting._feed.stop()
+    waiting.feed.stop()
 
 
 # The order of a server's events
 
 
-class Scripted(HistoryStore):
-    """A history whose ids show up in an order that the test chooses, as those of a server may."""
+class ScriptedHistory(HistoryStore):
+    """A history whose ids appear in the order that the test chooses, as those of a database server may."""
 
     def __init__(self, *, ordered: bool = False) -> None:
         self.ordered = ordered
-        self.there: list[int] = []
+        self.ids: list[int] = []
 
     def close(self) -> None:
         pass
 
     def last(self) -> int:
-        return max(self.there, default=0)
+        return max(self.ids, default=0)
 
     def peek(self, after: int, limit: int) -> list[tuple[int, str, int]]:
-        return [(one, "job", now()) for one in sorted(self.there) if one > after][:limit]
+        return [(one, "job", now()) for one in sorted(self.ids) if one > after][:limit]
 
 
-def test_an_event_that_shows_up_late_is_not_passed_over() -> None:
-    history = Scripted()
-    history.there = [1]
+def test_event_that_is_committed_late_is_not_skipped() -> None:
+    history = ScriptedHistory()
+    history.ids = [1]
     feed = EventFeed(history, 1)
-    with feed.watch():
-        history.there += [3]
+    with feed.subscribe():
+        history.ids += [3]
         first = threading.Event()
         assert not first.wait(0.05)
-        assert feed.position == 1, "2 may still show up"
-        history.there += [2]
+        assert feed.position == 1, "2 may still be committed"
+        history.ids += [2]
         eventually(lambda: feed.position == 3)
     feed.stop()
 
 
-def test_a_gap_that_stays_is_passed_over_in_the_end() -> None:
-    history = Scripted()
-    history.there = [1]
+def test_permanent_gap_is_skipped_after_the_grace_time() -> None:
+    history = ScriptedHistory()
+    history.ids = [1]
     feed = EventFeed(history, 1)
-    with feed.watch():
-        history.there += [3]
+    with feed.subscribe():
+        history.ids += [3]
         eventually(lambda: feed.position == 3)
     feed.stop()
 
 
-def test_gaps_that_go_on_hold_nothing_back_for_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each rolled back transaction, and each deleted event, leaves one."""
+def test_many_gaps_delay_no_event_longer_than_one_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each transaction that is rolled back, and each deleted event, leaves a gap."""
     moment = 0.0
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.time.monotonic", lambda: moment)
-    history = Scripted()
+    history = ScriptedHistory()
     feed = EventFeed(history, 1)
     for second in range(1, 20):
         moment = second / 2
-        history.there.append(2 * second)
-        feed._look()
+        history.ids.append(2 * second)
+        feed.poll()
         assert feed.position >= 2 * (second - 3)
 
 
-def test_more_events_than_are_looked_at_at_once_are_caught_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_feed_catches_up_with_more_events_than_one_poll_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.LIMIT", 2)
     moment = 0.0
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.time.monotonic", lambda: moment)
-    history = Scripted()
-    history.there = [2 * number for number in range(1, 20)]
+    history = ScriptedHistory()
+    history.ids = [2 * number for number in range(1, 20)]
     feed = EventFeed(history, 1)
-    feed._look()
+    feed.poll()
     moment = 1.1
     while feed.position < 38:
         before = feed.position
-        feed._look()
+        feed.poll()
         assert feed.position > before
 
 
-def test_where_ids_come_in_order_a_gap_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gap_delays_nothing_where_ids_are_committed_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.GRACE", 3600.0)
-    history = Scripted(ordered=True)
-    history.there = [1]
+    history = ScriptedHistory(ordered=True)
+    history.ids = [1]
     feed = EventFeed(history, 1)
-    with feed.watch():
-        history.there += [3]
+    with feed.subscribe():
+        history.ids += [3]
         eventually(lambda: feed.position == 3)
     feed.stop()
 
 
-def test_a_page_of_all_events_ends_before_one_that_may_still_show_up(
+def test_page_of_all_events_ends_before_a_possible_late_event(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_waiting(sqlite)
@@ -319,20 +315,20 @@ def test_a_page_of_all_events_ends_before_one_that_may_still_show_up(
     assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING", "STARTED", "SUCCESS"]
 
 
-def test_who_sees_only_some_jobs_is_told_of_those(database: Database, pool: Pool) -> None:
+def test_stream_and_page_have_only_visible_events(database: Database, pool: Pool) -> None:
     waiting, jobs = a_waiting(database), JobStore(database)
     begin = HistoryStore(database).last()
     made = [a_job(task=task, caller=caller) for task in ("add", "lab.one") for caller in ("", "token:me")]
-    told: list[Event] = []
+    received: list[Event] = []
     visibility = Visibility(("lab.*",), "token:me")
-    done = pool.submit(database, read, waiting, told, after=begin, visibility=visibility)
+    done = pool.submit(database, read, waiting, received, after=begin, visibility=visibility)
     jobs.add(made[:2])
     jobs.add(made[2:])
-    eventually(lambda: told)
+    eventually(lambda: received)
     later = a_job(task="lab.two", caller="token:me")
     jobs.add([later])
-    eventually(lambda: len(told) == 2)
-    waiting._feed.stop()
+    eventually(lambda: len(received) == 2)
+    waiting.feed.stop()
     done.result(30)
-    assert [event.job for event in told] == [made[3].uuid, later.uuid]
+    assert [event.job for event in received] == [made[3].uuid, later.uuid]
     assert [event.job for event in waiting.page(begin, 100, visibility)[0]] == [made[3].uuid, later.uuid]

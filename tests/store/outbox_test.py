@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from pacifica.dispatcher.core.job import Job, JobError, OutboxEntry, now
-from pacifica.dispatcher.service.verbs import outgoing
+from pacifica.dispatcher.service.new_job import outbox_entry
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Kind, Outbox
@@ -42,7 +42,7 @@ def due(jobs: JobStore, job: Job) -> int | None:
 
 def test_what_is_taken_says_all_that_a_message_says(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs, queue="q", priority=5, expires=now() + HOUR, headers={"link": [1]}, retries=2, version=3)
-    assert outbox.take(at=now(), lease=LEASE, limit=10) == [outgoing(job)]
+    assert outbox.take(at=now(), lease=LEASE, limit=10) == [outbox_entry(job)]
 
 
 def test_the_jobs_that_are_due_are_taken_oldest_first(jobs: JobStore, outbox: Outbox) -> None:
@@ -86,7 +86,7 @@ def test_relays_that_compete_share_the_jobs(database: Database, jobs: JobStore, 
 def test_a_published_job_has_left_the_outbox(jobs: JobStore, outbox: Outbox) -> None:
     job, other = add(jobs), add(jobs)
     at = now()
-    outbox.mark_published([outgoing(job)], at=at)
+    outbox.mark_published([outbox_entry(job)], at=at)
     found = jobs.get(job.uuid)
     assert found is not None
     assert (found.published, found.due) == (at, None)
@@ -96,7 +96,7 @@ def test_a_published_job_has_left_the_outbox(jobs: JobStore, outbox: Outbox) -> 
 def test_a_published_job_that_has_started_says_when_it_was_published(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs)
     assert claim(jobs, job)
-    outbox.mark_published([outgoing(job)], at=5)
+    outbox.mark_published([outbox_entry(job)], at=5)
     found = jobs.get(job.uuid)
     assert found is not None
     assert found.published is not None
@@ -109,16 +109,16 @@ def test_marking_what_was_claimed_meanwhile_writes_nothing(
     made = [add(jobs) for _ in range(12)]
     assert all(claim(jobs, job) for job in made)
     monkeypatch.setattr(database, "write", None)
-    outbox.mark_published([outgoing(job) for job in made], at=now())
+    outbox.mark_published([outbox_entry(job) for job in made], at=now())
 
 
 @pytest.mark.parametrize("number", [1, 2, 10, 11, 100, 101])
 def test_of_however_many_each_is_marked(jobs: JobStore, outbox: Outbox, number: int) -> None:
     made = [a_job(version=place % 2) for place in range(number)]
     jobs.add(made)
-    outbox.mark_published([outgoing(job) for job in made[: number - 1]], at=now())
+    outbox.mark_published([outbox_entry(job) for job in made[: number - 1]], at=now())
     assert take(outbox) == [made[-1].uuid]
-    outbox.mark_published([outgoing(job) for job in made], at=now())
+    outbox.mark_published([outbox_entry(job) for job in made], at=now())
     assert {due(jobs, job) for job in made} == {None}
 
 
@@ -140,13 +140,13 @@ def retried(jobs: JobStore) -> tuple[Job, int]:
 
 def test_a_retry_stays_in_the_outbox_when_its_first_message_is_confirmed(jobs: JobStore, outbox: Outbox) -> None:
     job, eta = retried(jobs)
-    outbox.mark_published([outgoing(job)], at=now())
+    outbox.mark_published([outbox_entry(job)], at=now())
     assert due(jobs, job) == eta
 
 
 def test_a_retry_is_not_hastened_when_its_first_message_could_not_be_confirmed(jobs: JobStore, outbox: Outbox) -> None:
     job, eta = retried(jobs)
-    outbox.release([outgoing(job)], at=now())
+    outbox.release([outbox_entry(job)], at=now())
     assert due(jobs, job) == eta
 
 
@@ -154,7 +154,7 @@ def test_a_lost_job_stays_in_the_outbox_when_its_first_message_is_confirmed(jobs
     job = add(jobs)
     assert claim(jobs, job)
     assert jobs.lose(job.uuid, token="token", reason="its worker was stopped", at=now())
-    outbox.mark_published([outgoing(job)], at=now())
+    outbox.mark_published([outbox_entry(job)], at=now())
     (again,) = outbox.take(at=now(), lease=LEASE, limit=10)
     assert again.uuid == job.uuid
     outbox.mark_published([again], at=now())
@@ -174,12 +174,12 @@ def test_a_released_job_is_due_at_once(jobs: JobStore, outbox: Outbox) -> None:
 def test_releasing_brings_nothing_back_that_has_left(jobs: JobStore, outbox: Outbox, end: str) -> None:
     job = add(jobs)
     if end == "published":
-        outbox.mark_published([outgoing(job)], at=now())
+        outbox.mark_published([outbox_entry(job)], at=now())
     elif end == "claimed":
         claim(jobs, job)
     else:
         jobs.revoke(job.uuid, reason="cancelled", at=now())
-    outbox.release([outgoing(job)], at=now())
+    outbox.release([outbox_entry(job)], at=now())
     assert take(outbox) == []
 
 
@@ -204,7 +204,7 @@ def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, ou
     old, newer, started, unsent = (add(jobs) for _ in range(4))
     other = add(jobs, queue="q")
     for age, job in enumerate((old, newer, started, other)):
-        outbox.mark_published([outgoing(job)], at=10 + age)
+        outbox.mark_published([outbox_entry(job)], at=10 + age)
     claim(jobs, started)
     kind = Kind("add", None)
     assert set(outbox.waiting()) == {kind, Kind("add", "q")}
@@ -214,7 +214,7 @@ def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, ou
     assert outbox.count_sent(Kind("add", "q"), since=0, until=100, limit=10) == 1
     assert outbox.sent_first(kind, until=100, limit=10) == [(10, old.uuid), (11, newer.uuid)]
     assert outbox.sent_first(kind, until=100, limit=1) == outbox.sent_first(kind, until=11, limit=10)
-    outbox.mark_published([outgoing(unsent)], at=now())
+    outbox.mark_published([outbox_entry(unsent)], at=now())
     outbox.send_again([old.uuid, started.uuid], at=5)
     assert take(outbox) == [old.uuid]
 
@@ -222,7 +222,7 @@ def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, ou
 def test_marking_many_at_once_is_one_statement_that_every_database_takes(jobs: JobStore, outbox: Outbox) -> None:
     made = [a_job() for _ in range(1000)]
     jobs.add(made)
-    sent: list[OutboxEntry] = [outgoing(job) for job in made]
+    sent: list[OutboxEntry] = [outbox_entry(job) for job in made]
     outbox.mark_published(sent, at=now())
     assert take(outbox) == []
 
@@ -245,7 +245,7 @@ def test_what_a_clock_that_went_back_left_in_the_future_is_due_again(jobs: JobSt
     left, sent = add(jobs, due=at + HOUR), add(jobs)
     taken = add(jobs, eta=at - 1, due=at + HOUR)
     scheduled, in_hand = add(jobs, eta=at + HOUR, due=at + HOUR), add(jobs, due=at + LEASE)
-    outbox.mark_published([outgoing(sent)], at=at + HOUR)
+    outbox.mark_published([outbox_entry(sent)], at=at + HOUR)
     outbox.recall(at=at, lease=LEASE)
     assert [due(jobs, job) for job in (left, taken, scheduled, in_hand)] == [at, at, at + HOUR, at + LEASE]
     assert outbox.sent_first(Kind("add", None), until=at + 1, limit=10) == [(at, sent.uuid)]

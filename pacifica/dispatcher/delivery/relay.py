@@ -16,7 +16,7 @@ from ..core import failpoints
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from ..core.job import OutboxEntry, now
 from ..logs.formatters import FIELDS
-from ..service.verbs import HAND_OVER
+from ..service.new_job import HAND_OVER
 from ..store.outbox import Outbox
 
 logger = logging.getLogger(__name__)

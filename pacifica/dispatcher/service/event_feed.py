@@ -1,7 +1,7 @@
-"""The feed: whoever waits for something to happen is told when the record says that it has.
+"""The event feed: one thread of this process polls the history and notifies those who wait for an event.
 
-One thread in each web process looks at the history while somebody waits, and rests while nobody does. It
-looks often at first and then ever more rarely, so that a wait ends late by a small part of its own length.
+It polls only while somebody waits: often at first and then less and less, so that a wait ends late by at most a small
+share of its own length.
 """
 
 import logging
@@ -16,153 +16,161 @@ from ..store.events import HistoryStore
 
 logger = logging.getLogger(__name__)
 
-SHORTEST, LONGEST = 0.001, 0.1
-"""Seconds between two looks."""
-PART = 20
-"""The pause between two looks is this part of the time in which nothing has happened."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.1
+"""Seconds between two polls."""
+QUIET_SHARE = 20
+"""The pause between two polls is the time since the last event, divided by this."""
 GRACE = 1.0
-"""Seconds for which an event that is not there yet holds back those with a higher id."""
+"""Seconds for which a missing event holds back those with a higher id."""
 LIMIT = 1000
-"""Events of one look."""
+"""The events that one poll reads."""
 
 
 class Subscription:
-    """What one waiter is told through."""
+    """One waiter's place in the feed: it is notified of the events of one ``job``, or of all."""
 
     def __init__(self, job: str | None, *, stream: bool = False) -> None:
         self.job = job
         self.stream = stream
-        self._told = threading.Event()
+        self._notified = threading.Event()
 
-    def tell(self) -> None:
-        """Something has happened."""
-        self._told.set()
+    def notify(self) -> None:
+        """End the current wait, or the next one."""
+        self._notified.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Whether something has happened since the last time; it may be nothing that matters."""
-        told = self._told.wait(seconds)
-        self._told.clear()
-        return told
+    def wait(self, seconds: float) -> None:
+        """Wait until notified, at most so long; the record then says whether the event matters."""
+        self._notified.wait(seconds)
+        self._notified.clear()
 
 
 class EventFeed:
-    """Follows the history for at most ``places`` waiters; ``on_change`` is told how many wait, and how many stream."""
+    """Follows the history for at most ``places`` waiters.
+
+    ``on_change`` is called with the number of waiters and the number of streams whenever one of them changes.
+    """
 
     def __init__(self, history: HistoryStore, places: int) -> None:
         self.places = places
         self.stopped = False
         self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None
         self._history = history
-        self._lock = threading.Condition()
-        self._watches: set[Subscription] = set()
+        self._changed = threading.Condition()
+        self._subscriptions: set[Subscription] = set()
         self._thread: threading.Thread | None = None
         self._position = 0
         self._highest = 0
-        self._over = 0
+        self._settled = 0
         self._marks: deque[tuple[int, float]] = deque()
-        self._moved = 0.0
+        self._last_event = 0.0
 
     @property
     def position(self) -> int:
-        """The event up to which the history is complete: none will show up before it any more."""
+        """The id up to which the history is complete: no event with a lower id will appear."""
         return self._position
 
-    @contextmanager
-    def watch(self, job: str | None = None, *, stream: bool = False) -> Iterator[Subscription]:
-        """Be told of what happens from now on, to one job or to any.
+    @property
+    def taken(self) -> int:
+        """The number of places that are taken."""
+        return len(self._subscriptions)
 
-        Raises ``TooManyWaiting``, and ``DatabaseUnavailable``.
+    @contextmanager
+    def subscribe(self, job: str | None = None, *, stream: bool = False) -> Iterator[Subscription]:
+        """Notify the subscription of every event from now on, of one job or of all.
+
+        Raises ``TooManyWaiting`` and ``DatabaseUnavailable``.
         """
         one = Subscription(job, stream=stream)
-        with self._lock:
-            if len(self._watches) >= self.places or self.stopped:
+        with self._changed:
+            if self.taken >= self.places or self.stopped:
                 raise TooManyWaiting(self.places)
-            if not self._watches:
-                self._position = self._highest = self._over = self._history.last()
+            if not self._subscriptions:
+                self._position = self._highest = self._settled = self._history.last()
                 self._marks.clear()
-            self._watches.add(one)
-            self._changed()
-            self._moved = time.monotonic()
+            self._subscriptions.add(one)
+            self._report()
+            self._last_event = time.monotonic()
             self._start()
         try:
             yield one
         finally:
-            with self._lock:
-                self._watches.discard(one)
-                self._changed()
+            with self._changed:
+                self._subscriptions.discard(one)
+                self._report()
 
     def stop(self) -> None:
-        """Let everybody go on, and nobody wait any more."""
-        with self._lock:
+        """End every wait and stream, and refuse new ones."""
+        with self._changed:
             self.stopped = True
-            self._lock.notify_all()
-            for one in self._watches:
-                one.tell()
+            self._changed.notify_all()
+            for one in self._subscriptions:
+                one.notify()
         if self._thread is not None:
             self._thread.join(5)
 
-    def _changed(self) -> None:
-        streams = sum(one.stream for one in self._watches)
-        self.on_change(len(self._watches) - streams, streams)
+    def poll(self) -> None:
+        """Read the next events once, and notify those who wait for them; raises ``DatabaseUnavailable``."""
+        found = self._history.peek(self._position, LIMIT)
+        if not found:
+            return
+        events = [event for event, _, _ in found]
+        with self._changed:
+            before = self._position, self._highest
+            self._advance(events)
+            self._highest = events[-1]
+            if before != (self._position, self._highest):
+                self._last_event = time.monotonic()
+            jobs = {job for _, job, _ in found}
+            for one in self._subscriptions:
+                if one.job in jobs or (one.job is None and self._position > before[0]):
+                    one.notify()
+
+    def _report(self) -> None:
+        streams = sum(one.stream for one in self._subscriptions)
+        self.on_change(self.taken - streams, streams)
 
     def _start(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
             self._thread.start()
-        self._lock.notify_all()
+        self._changed.notify_all()
 
     def _run(self) -> None:
-        while self._rest():
+        while self._pause():
             try:
-                self._look()
+                self.poll()
             except DatabaseUnavailable as error:
-                logger.debug("the feed goes on later: %s", error)
+                logger.debug("The event feed cannot poll: %s", error)
         self._history.close()
 
-    def _rest(self) -> bool:
-        """Pause before the next look, for as long as nobody waits; whether there is to be one."""
-        with self._lock:
-            quiet = time.monotonic() - self._moved
-            self._lock.wait(min(LONGEST, max(SHORTEST, quiet / PART)))
-            self._lock.wait_for(lambda: self._watches or self.stopped)
+    def _pause(self) -> bool:
+        """Wait until the next poll is due, and while there is no subscription; false once the feed is stopped."""
+        with self._changed:
+            quiet = time.monotonic() - self._last_event
+            self._changed.wait(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, quiet / QUIET_SHARE)))
+            self._changed.wait_for(lambda: self._subscriptions or self.stopped)
             return not self.stopped
 
-    def _look(self) -> None:
-        found = self._history.peek(self._position, LIMIT)
-        if not found:
-            return
-        events = [event for event, _, _ in found]
-        with self._lock:
-            before, highest = self._position, self._highest
-            self._advance(events)
-            self._highest = events[-1]
-            if (before, highest) != (self._position, self._highest):
-                self._moved = time.monotonic()
-            jobs = {job for _, job, _ in found}
-            for one in self._watches:
-                if one.job in jobs or (one.job is None and self._position > before):
-                    one.tell()
-
     def _advance(self, events: list[int]) -> None:
-        """Move the position behind these events, but not past one that may still show up.
+        """Move the position to the last of these events that no missing event may still precede.
 
-        A server gives out ids before their transactions are committed; one that is rolled back leaves a gap for ever.
+        A database server assigns ids before it commits; a transaction that is rolled back leaves a gap for ever.
         """
         for event in events:
-            if event > self._position + 1 and not self._history.ordered and not self._is_over(event - 1):
+            if event > self._position + 1 and not self._history.ordered and not self._is_settled(event - 1):
                 return
             self._position = max(event, self._position)
 
-    def _is_over(self, event: int) -> bool:
-        """Whether what is missing up to this event has had its time.
+    def _is_settled(self, event: int) -> bool:
+        """Whether ids up to this one have been missing for ``GRACE``.
 
-        That goes by when a higher id was first seen, as ids are given in turn: however many gaps there are, none
-        holds back anything for longer than ``GRACE``.
+        The time counts from when a higher id was first seen, because ids are assigned in order. So no event is held
+        back for longer than ``GRACE``, however many gaps there are.
         """
         moment = time.monotonic()
         while self._marks and moment - self._marks[0][1] > GRACE:
-            self._over = self._marks.popleft()[0]
-        if event <= self._over:
+            self._settled = self._marks.popleft()[0]
+        if event <= self._settled:
             return True
         last = self._history.last()
         if not self._marks or last > self._marks[-1][0]:

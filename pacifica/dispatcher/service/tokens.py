@@ -1,7 +1,7 @@
-"""Bearer tokens (RFC 6750): made once and shown once, looked up by their digest.
+"""Bearer tokens (RFC 6750): shown once, when they are created, and looked up by their digest.
 
-A token is 256 random bits, so that one round of SHA-256 keeps it as safe as a slow hash would: there is
-nothing to guess (docs/decisions/0004-tokens.md).
+A token has 256 random bits, which nobody can guess, so one round of SHA-256 protects it as well as a slow hash would
+(docs/decisions/0004-tokens.md).
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from ..core.permissions import Caller, parse_grants
 from ..store.tokens import Token, TokenStore
 
 PREFIX = "pd_"
-"""What every token begins with, so that a scanner for leaked secrets, and the filter of our logs, know one."""
+"""The prefix of every token, by which secret scanners and the redaction of the logs recognize one."""
 KEEP = 3.0
-"""Seconds that what was looked up may be used again: a revoked token works for that long at most."""
+"""Seconds for which a lookup is cached: a revoked token works for at most that long."""
 KEPT = 1_000
-"""How many tokens are remembered."""
+"""The most lookups that are cached."""
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,100}")
 _TOKEN = re.compile(r"pd_[A-Za-z0-9_-]{43}")
 
 
 class Tokens:
-    """Makes, lists and revokes tokens, and tells whose one is; raises ``DatabaseUnavailable``."""
+    """Creates, lists and revokes tokens, and finds the caller of one; raises ``DatabaseUnavailable``."""
 
     def __init__(self, store: TokenStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -39,15 +39,15 @@ class Tokens:
     def create(
         self, name: str, scopes: Iterable[str], *, own: bool = False, lifetime: float | None = None
     ) -> tuple[str, Token]:
-        """A new token: its text, which is nowhere else, and its row. ``lifetime`` is in seconds.
+        """Create a token: returns its text, which is not stored, and its row. ``lifetime`` is in seconds.
 
         Raises ``ValueError`` with a sentence.
         """
         if not _NAME.fullmatch(name):
-            raise ValueError("a name has 1 to 100 of the letters A-Z, a-z, digits, and _ . @ -")
+            raise ValueError("a name has 1 to 100 characters: letters A-Z and a-z, digits, and _ . @ -")
         grants = parse_grants(scopes)
         if not grants:
-            raise ValueError("a token takes at least one scope")
+            raise ValueError("a token needs at least one scope")
         text = PREFIX + secrets.token_urlsafe(32)
         at = now()
         ends = None if lifetime is None else at + int(lifetime * 1_000_000)
@@ -56,15 +56,15 @@ class Tokens:
         return text, token
 
     def all(self) -> list[Token]:
-        """Every token, oldest first, those that have expired included."""
+        """All tokens, oldest first, including expired ones."""
         return self._store.all()
 
     def revoke(self, which: str) -> int:
-        """Forget the token with that id, or all with that name; how many there were."""
+        """Delete the token with that id, or all with that name; returns their number."""
         return self._store.remove(which)
 
     def caller(self, text: str) -> Caller | None:
-        """Whose token it is; ``None`` when it is none of ours, was revoked, or has expired."""
+        """The caller that the token belongs to; ``None`` when it is unknown, revoked or expired."""
         if not _TOKEN.fullmatch(text):
             return None
         sought = digest(text)
@@ -91,5 +91,5 @@ class Tokens:
 
 
 def digest(text: str) -> str:
-    """What the database keeps of a token."""
+    """The SHA-256 digest of a token, in hexadecimal, as the database keeps it."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -14,7 +14,7 @@ from ..core.job import micros
 from ..core.registry import plain_arguments
 from ..delivery.task_message import keep_headers
 from ..logs import log_context
-from ..service.verbs import DispatchContext, outgoing
+from ..service.new_job import DispatchContext, outbox_entry
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def dispatch(
     else:
         result = task.AsyncResult(job.uuid)
         if job.eta is None and job.due is not None:
-            container.publish_now(outgoing(job))
+            container.publish_now(outbox_entry(job))
     if options.get("add_to_parent", True) and app.current_worker_task:
         app.current_worker_task.add_trail(result)
     return result

@@ -7,7 +7,7 @@ import cherrypy
 from ...core.job import parse_uuid
 from ...core.permissions import Caller, Visibility
 from ...logs import log_context
-from ...service.verbs import DispatchContext
+from ...service.new_job import DispatchContext
 from .body import idempotency_key
 
 _TRACEPARENT = re.compile(

@@ -1,0 +1,112 @@
+"""A job before its row exists: the values of its row, the idempotency key of its request, and its outbox entry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from ..core import strict_json
+from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions
+from ..core.job import EncodedArguments, Job, OutboxEntry, State, micros, new_uuid, now
+from ..core.registry import Call
+from ..store.idempotency import Key
+
+HAND_OVER = 5_000_000
+"""Microseconds for which only the process that accepted a new job publishes it; then any relay may."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchContext:
+    """The caller and the circumstances of a dispatch: everything beside task, arguments and options.
+
+    ``uuid`` and ``headers`` come from a Celery workflow that has named the job already. The same
+    ``idempotency_key`` of the same ``caller`` means the same job. ``traceparent`` is a valid W3C trace context; the
+    job's message carries it and ``request_id``, so that the logs of the worker show both.
+    """
+
+    uuid: str | None = None
+    headers: Mapping[str, Any] | None = None
+    caller: str = ""
+    idempotency_key: str | None = None
+    replay_of: str | None = None
+    traceparent: str | None = None
+    request_id: str | None = None
+
+
+class NewJob(NamedTuple):
+    """A job that can be stored, and the key of its request."""
+
+    job: Job
+    key: Key | None
+
+
+class JobFactory(NamedTuple):
+    """Makes new jobs; ``max_attempts`` is their default, ``keep_keys`` the seconds for which a key is kept."""
+
+    max_attempts: int
+    keep_keys: float
+
+    def make(self, call: Call, options: DispatchOptions, context: DispatchContext, item: int | None = None) -> NewJob:
+        """A new job; ``item`` is its place in a batch, which shares one idempotency key among all its items."""
+        at = now()
+        eta, expires = (None, None) if options is DEFAULT_OPTIONS else _start_and_end(options, at)
+        job = Job(
+            uuid=context.uuid or new_uuid(),
+            task=call.task,
+            args=call.args,
+            kwargs=call.kwargs,
+            state=State.PENDING,
+            created=at,
+            max_attempts=options.max_attempts or self.max_attempts,
+            queue=options.queue,
+            priority=options.priority,
+            eta=eta,
+            expires=expires,
+            due=at + HAND_OVER if eta is None else eta,
+            headers=_headers(context),
+            traceparent=context.traceparent,
+            replay_of=context.replay_of,
+            caller=context.caller,
+            labels=options.labels or None,
+            encoded=call.encoded,
+        )
+        if context.idempotency_key is None:
+            return NewJob(job, None)
+        request = request_text(call.task, call.encoded, options.model_dump(mode="json"), context.replay_of)
+        return NewJob(job, self.key(context, request, at, "" if item is None else f"\x1f{item}"))
+
+    def key(self, context: DispatchContext, request: str, at: int, suffix: str = "") -> Key:
+        """The idempotency key of a request; two requests are the same when their texts are equal."""
+        since = at - int(self.keep_keys * 1_000_000)
+        return Key(context.caller, f"{context.idempotency_key}{suffix}", request, since)
+
+
+def request_text(task: str, encoded: EncodedArguments, *others: Any) -> str:
+    """The JSON text of an array: the task, its arguments, and other values."""
+    return f"[{strict_json.dumps(task)},{encoded.args},{encoded.kwargs},{strict_json.dumps(others)[1:]}"
+
+
+_entry_values = attrgetter(*(column.name for column in fields(OutboxEntry)))
+
+
+def outbox_entry(job: Job) -> OutboxEntry:
+    """The outbox entry of a job, from which its message is made."""
+    return OutboxEntry(*_entry_values(job))
+
+
+def _headers(context: DispatchContext) -> Mapping[str, Any] | None:
+    headers = dict(context.headers or {})
+    if context.traceparent is not None:
+        headers["traceparent"] = context.traceparent
+    if context.request_id is not None:
+        headers["request_id"] = context.request_id
+    return headers or context.headers
+
+
+def _start_and_end(options: DispatchOptions, at: int) -> tuple[int | None, int | None]:
+    """The earliest start, where it is in the future, and the time at which the job expires, in microseconds."""
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)
+    start, end = options.start(moment), options.end(moment)
+    eta = None if start is None else micros(start)
+    return eta if eta is not None and eta > at else None, None if end is None else micros(end)
