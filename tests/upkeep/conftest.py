@@ -8,7 +8,7 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import Job, now
-from pacifica.dispatcher.service.verbs import outgoing
+from pacifica.dispatcher.service.new_job import outbox_entry
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.jobs import JobStore
@@ -71,7 +71,7 @@ class Process:
         """Add a job whose message was confirmed that long ago."""
         job = a_job(**columns)
         self.jobs.add([job])
-        self.outbox.mark_published([outgoing(job)], at=now() - seconds_ago * 1_000_000)
+        self.outbox.mark_published([outbox_entry(job)], at=now() - seconds_ago * 1_000_000)
         return job
 
     def add_started(self, holder: str) -> Job:
