@@ -12,7 +12,7 @@ import pytest
 
 from pacifica.dispatcher.core.pausing import Host, here
 from pacifica.dispatcher.store.group_commit import GroupCommit
-from pacifica.dispatcher.web.brief import LARGEST, Brief
+from pacifica.dispatcher.web.brief import MAX_BODY, Brief
 from pacifica.dispatcher.web.server import inline as inline_module
 from pacifica.dispatcher.web.server.inline import Inline
 from pacifica.dispatcher.web.server.outgoing import Budget, Outgoing
@@ -307,8 +307,8 @@ def test_only_what_is_surely_brief_is(line: bytes, file: bool, server: bool) -> 
 @pytest.mark.parametrize("more", [b"Prefer: wait=5", b"prefer : wait=5", b"IDEMPOTENCY-KEY:k"])
 def test_what_may_wait_or_has_much_to_say_is_not_brief(more: bytes) -> None:
     plain, judge = b"POST /dispatch/add HTTP/1.1\r\nHost: a\r\n", brief(files=True)
-    assert judge(plain + b"\r\n", LARGEST)
-    assert not judge(plain + b"\r\n", LARGEST + 1)
+    assert judge(plain + b"\r\n", MAX_BODY)
+    assert not judge(plain + b"\r\n", MAX_BODY + 1)
     assert not judge(plain + more + b"\r\n\r\n", 0)
 
 

@@ -1,23 +1,21 @@
-"""Which requests a server's loop may answer by itself: those that wait for nothing but the commit of a dispatch."""
+"""Selects the requests that a server's event loop may answer: those that wait only for the commit of a dispatch."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-LARGEST = 10_000
-"""Bytes of a body that the loop reads; a larger one may take long to check."""
+MAX_BODY = 10_000
+"""The largest body, in bytes, that the loop handles; a larger one may take long to validate."""
 
 _LIVE = rb"(?:GET|HEAD) /health/live HTTP/"
 _READ = rb"(?:GET|HEAD) /(?:(?:status|result)/[0-9A-Fa-f-]{36}|tasks|) HTTP/"
 _DISPATCH = rb"(?:GET|HEAD|POST) /dispatch/[^?/ ]++(?:/[^? ]*+)? HTTP/"
 _LONGER = re.compile(rb"\n(?:prefer|idempotency-key)[ \t]*+:", re.IGNORECASE)
-"""The first may wait for the job, the second has a transaction of its own."""
-
-
+"""``Prefer`` may wait for the job, and ``Idempotency-Key`` needs a separate transaction."""
 _NONE = rb"(?!)"
 
 
-def _is_added_to(config: Mapping[str, Any]) -> bool:
+def _has_user_hooks(config: Mapping[str, Any]) -> bool:
     own = {"hooks.on_start_resource.guard"}
     on = [name for name, value in config.items() if name.endswith(".on") and value and name.startswith("tools.")]
     hooks = [name for name in config if name.startswith("hooks.") and name not in own]
@@ -25,18 +23,18 @@ def _is_added_to(config: Mapping[str, Any]) -> bool:
 
 
 class Brief:
-    """Judges by a head as it came, and the number of bytes of its body; what is not surely brief is not.
+    """Classifies a request by its raw head and the length of its body; in doubt, a request is not brief.
 
-    ``files``: the database is a file, which is read without a wait; a server of databases is asked by threads.
-    ``common`` is CherryPy's configuration and ``own`` the application's, by path: a tool or a hook that a user has
-    added may be long, or keep something for its thread, so that nothing is brief.
+    ``files`` states that the database is a file, which is read without waiting; threads query a database server.
+    ``common`` is CherryPy's configuration and ``own`` the application's, by path. With a tool or hook that a user has
+    added, no request is brief, as it may take long or use thread-local state.
     """
 
     def __init__(self, *, files: bool, common: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]) -> None:
         line = b"|".join((_LIVE, _READ, _DISPATCH)) if files else _LIVE
         root = {**common, **own.get("/", {})}
-        self._line = re.compile(_NONE if any(map(_is_added_to, [root, *own.values()])) else line)
+        self._line = re.compile(_NONE if any(map(_has_user_hooks, [root, *own.values()])) else line)
 
     def __call__(self, head: bytes, body: int) -> bool:
-        """Whether it is brief."""
-        return body <= LARGEST and self._line.match(head) is not None and _LONGER.search(head) is None
+        """Whether the request is brief."""
+        return body <= MAX_BODY and self._line.match(head) is not None and _LONGER.search(head) is None

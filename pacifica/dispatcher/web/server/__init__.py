@@ -1,1 +1,1 @@
-"""What stands between the network and CherryPy: whole requests in one strict grammar, under either server."""
+"""The HTTP servers: both read whole requests in an event loop, so that no thread waits for a client."""

@@ -1,4 +1,4 @@
-"""The answer to a request that reaches no handler, in bytes: a problem document, and the end of the connection."""
+"""The response to a request that reaches no handler, as bytes: a problem document that closes the connection."""
 
 from email.utils import formatdate
 from http import HTTPStatus
@@ -9,21 +9,21 @@ from ..problem_document import PROBLEM_JSON, members
 from ..security_headers import SECURITY, SERVER
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-TOLD = {
+SENTENCES = {
     HTTPStatus.BAD_REQUEST: "The server cannot read this request.",
-    HTTPStatus.REQUEST_TIMEOUT: "The request did not come to its end in time.",
+    HTTPStatus.REQUEST_TIMEOUT: "The request was not complete in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.REQUEST_URI_TOO_LONG: "The request line is too long.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The headers are too large.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed; its log tells why.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The server is too busy; try again.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed. Its log has the details.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The server is too busy. Try again later.",
 }
-"""The sentence for what a server itself answers."""
+"""The messages of statuses that the server itself answers."""
 
 
-def closing(status: HTTPStatus, told: str | None = None, request: str | None = None) -> bytes:
-    """A whole answer, after which the connection is closed; ``request`` is the id that the log has for it."""
-    sentence = told or TOLD.get(status, f"{status.phrase}.")
+def closing(status: HTTPStatus, sentence: str | None = None, request: str | None = None) -> bytes:
+    """A complete response, after which the connection is closed; ``request`` is the request's id in the log."""
+    sentence = sentence or SENTENCES.get(status, f"{status.phrase}.")
     body = strict_json.pretty(members(status, status.name.lower().replace("_", "-"), sentence, {}))
     headers = [
         ("Content-Type", PROBLEM_JSON),

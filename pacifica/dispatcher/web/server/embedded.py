@@ -1,6 +1,6 @@
-"""CherryPy's own server, cheroot, behind an intake: its threads get whole requests only.
+"""CherryPy's server, cheroot, behind an intake, so that its threads receive only whole requests.
 
-With TLS, cheroot reads requests itself, and a client that sends slowly holds a thread.
+With TLS, cheroot reads requests itself, and a slow client occupies a thread.
 """
 
 import os
@@ -28,36 +28,36 @@ from .inline import Call, Inline
 from .intake import BUSY, GONE, Incoming, Intake, Limits
 
 ACCEPTED = 32
-"""Connections that are accepted at once, before others are served."""
+"""The most connections that are accepted in one round of the loop."""
 
 
 class DropUnderscores(HeaderReader):
-    """For TLS: leaves out a header with ``_`` in its name, as WSGI cannot tell it from ``-``."""
+    """For TLS: drops headers with ``_`` in their names, which WSGI cannot distinguish from ``-``."""
 
     def _allow_header(self, key_name: bytes) -> bool:
         return b"_" not in key_name
 
 
 class Request(CPWSGIHTTPRequest):  # type: ignore[misc]
-    """cheroot's request, whose own errors are problem documents."""
+    """cheroot's request, which answers its own errors with problem documents."""
 
     header_reader = DropUnderscores()
     close_connection: bool
 
     def read_request_headers(self) -> bool:
-        """After a body that is not read, nothing more can be."""
+        """Read the headers; after an unread body the connection cannot be used again."""
         read: bool = super().read_request_headers()
         self.close_connection = self.close_connection or self.conn.incoming.unread
         return read
 
-    def simple_response(self, status: str, msg: str = "") -> None:  # noqa: ARG002 - a text of cheroot's
-        """What cheroot answers without the application."""
+    def simple_response(self, status: str, msg: str = "") -> None:  # noqa: ARG002 - cheroot's message
+        """Send an error of cheroot."""
         self.close_connection = True
         self.conn.wfile.write(closing(HTTPStatus(int(str(status)[:3]))))
 
 
-class Taken(BytesIO):
-    """What a connection's request is read from."""
+class ReceivedRequest(BytesIO):
+    """The source from which cheroot reads a request that was received whole."""
 
     def __init__(self, request: bytes = b"") -> None:
         super().__init__(request)
@@ -65,21 +65,21 @@ class Taken(BytesIO):
 
 
 class Writer:
-    """Sends what is written by the intake; cheroot's own waits for its client, and passes through ``_pyio``."""
+    """Sends through the intake; cheroot's own writer waits for the client, and uses the slow ``_pyio``."""
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
         self.bytes_written = 0
 
     def write(self, data: bytes) -> int:
-        """Send all of it, or keep what its client does not take yet."""
+        """Send the data, or buffer what the client does not accept yet."""
         self._send(data)
         self.bytes_written += len(data)
         return len(data)
 
 
 class Gateway(WSGIGateway_10):
-    """cheroot's bridge to the application, which can ask whether the client is still there."""
+    """cheroot's bridge to the application, which can check whether the client is still connected."""
 
     def __init__(self, req: Any) -> None:
         super().__init__(req)
@@ -87,31 +87,31 @@ class Gateway(WSGIGateway_10):
 
 
 class Connection(HTTPConnection):
-    """cheroot's connection; without TLS, it answers the one request that was taken in."""
+    """cheroot's connection; without TLS, it answers the one request that the intake has received."""
 
-    asked: tuple[Head, bytes] | None = None
+    received: tuple[Head, bytes] | None = None
 
     def __init__(self, server: "Server", sock: Any, makefile: Any = MakeFile) -> None:
         self.incoming = Incoming(sock, self)
         super().__init__(server, sock, self._makefile if server.intake else makefile)
 
     def take(self, head: Head, body: bytes) -> None:
-        """This is to be answered next; where what cheroot counts or knows of a client is wanted, cheroot does so."""
+        """Prepare the next request; cheroot answers it itself if its statistics or peer credentials are enabled."""
         plain = not (self.server.stats["Enabled"] or self.server.peercreds_enabled)
-        self.rfile = Taken() if plain else Taken(head.text + body)
-        self.asked = (head, body) if plain else None
+        self.rfile = ReceivedRequest() if plain else ReceivedRequest(head.text + body)
+        self.received = (head, body) if plain else None
 
     def communicate(self) -> bool:
-        """Answer; returns whether the connection is to be kept."""
-        if self.asked is None:
+        """Answer the request; return whether the connection is kept open."""
+        if self.received is None:
             kept: bool = super().communicate()  # type: ignore[no-untyped-call]
             return kept
-        (head, body), self.asked = self.asked, None
+        (head, body), self.received = self.received, None
         exchange = Exchange(head, self.wfile.write, lambda: self.server.ready and not self.incoming.unread)
         return exchange.answer(self.server.wsgi_app, environment(head, body, self._common()))
 
     def close(self) -> None:
-        """Close it so that its client can still read the answer."""
+        """Close the connection so that the client can still read the response."""
         if self.server.intake is None:
             super().close()
         else:
@@ -119,7 +119,7 @@ class Connection(HTTPConnection):
             self.server.intake.end(self.incoming)
 
     def _common(self) -> Mapping[str, Any]:
-        """What the environments of its requests have in common."""
+        """The part of the WSGI environment that all requests of the connection share."""
         return {
             **COMMON,
             "REMOTE_ADDR": self.remote_addr or "",
@@ -132,11 +132,11 @@ class Connection(HTTPConnection):
         }
 
     def _makefile(self, _: Any, mode: str, __: int) -> Any:
-        return Taken() if "r" in mode else Writer(partial(self.server.intake.send, self.incoming))
+        return ReceivedRequest() if "r" in mode else Writer(partial(self.server.intake.send, self.incoming))
 
 
 class Connections(ConnectionManager):
-    """cheroot's loop over connections, which takes in requests."""
+    """cheroot's connection loop, which receives requests through the intake."""
 
     can_add_keepalive_connection = True
     _selector: Any
@@ -153,26 +153,26 @@ class Connections(ConnectionManager):
         self.inline = Inline(self._selector, server.keep)
 
     def put(self, conn: Connection) -> None:
-        """Await the next request; called by the thread that has answered one."""
+        """Wait for the next request; called by the thread that has answered one."""
         conn.last_used = time.time()
         conn.rfile.close()
         self.intake.resume(conn.incoming)
 
     def close(self) -> None:
-        """Close all connections that no thread answers."""
+        """Close all connections that no thread is answering."""
         self.intake.close()
         self.inline.close()
         self._selector.close()
 
     def _run(self, expiration_interval: float) -> None:
-        # On Windows, select does not see what another thread registers meanwhile.
+        # On Windows, select does not notice sockets that another thread registers meanwhile.
         pause = min(expiration_interval, 0.05) if os.name == "nt" else expiration_interval
         while not self._stop_requested:
             self._go_round(pause)
         self._end()
 
     def _end(self) -> None:
-        """Answer what has begun; threads that answer are waited for as long."""
+        """Finish the requests that have begun, within the shutdown timeout."""
         self._selector.unregister(self.server.socket)
         seconds = self.server.shutdown_timeout
         end = time.monotonic() + (inf if seconds is None else seconds)
@@ -196,7 +196,7 @@ class Connections(ConnectionManager):
     def _ready(self, incoming: Incoming, head: Head, body: bytes) -> None:
         conn = incoming.owner
         conn.take(head, body)
-        inline = self.inline.has_time() and conn.asked is not None and not self._stop_requested
+        inline = self.inline.has_time() and conn.received is not None and not self._stop_requested
         if inline and self.server.is_brief(head.text, head.body):
             self.inline.answer(partial(self._answer, conn))
             return
@@ -206,7 +206,7 @@ class Connections(ConnectionManager):
             self.intake.refuse(incoming, BUSY)
 
     def _answer(self, conn: Connection) -> None:
-        """As a thread of cheroot's would."""
+        """Answer as one of cheroot's threads does."""
         keep = False
         try:
             keep = conn.communicate()
@@ -218,16 +218,16 @@ class Connections(ConnectionManager):
 
 
 class Server(CPWSGIServer):  # type: ignore[misc]
-    """The embedded server, made from CherryPy's ``server`` settings."""
+    """The embedded server, configured by CherryPy's ``server`` settings."""
 
     ConnectionClass = Connection
     _connections: Any
 
     def __init__(self, adapter: Any, body_limit: int) -> None:
         super().__init__(adapter)
-        Connection.RequestHandlerClass = Request  # CherryPy has just set its own.
+        Connection.RequestHandlerClass = Request  # CherryPy's constructor sets its own class.
         self.gateway = Gateway
-        self.requests._queue_put_timeout = 0  # The loop waits for nobody.
+        self.requests._queue_put_timeout = 0  # noqa: SLF001 - cheroot has no public setting; the loop must not block
         seconds, head = float(self.timeout), self.max_request_header_size or Limits().head
         self.on_refusal: Callable[[int], object] = lambda _: None
         self.is_brief: Callable[[bytes, int], bool] = lambda _head, _body: False
@@ -236,12 +236,12 @@ class Server(CPWSGIServer):  # type: ignore[misc]
 
     @property
     def intake(self) -> Intake | None:
-        """What takes requests in; there is none with TLS."""
+        """The intake; ``None`` with TLS."""
         return getattr(self._connections, "intake", None)
 
     def prepare(self) -> None:
         """Listen, and start the threads."""
         super().prepare()
         if self.ssl_adapter is None:
-            self._connections._selector.close()
+            self._connections._selector.close()  # noqa: SLF001 - cheroot offers no way to replace its selector
             self._connections = Connections(self)

@@ -1,4 +1,4 @@
-"""A request that was taken in, and its answer, as WSGI has them (PEP 3333): the same for both servers."""
+"""One request and its response by WSGI (PEP 3333), shared by both servers."""
 
 import logging
 import re
@@ -30,23 +30,23 @@ COMMON: Mapping[str, Any] = {
     "wsgi.url_scheme": "http",
     "wsgi.version": (1, 0),
 }
-"""What the environments of all requests have."""
+"""The part of the WSGI environment that all requests share."""
 
 _HOPS = frozenset({"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"})
-"""Headers that are a server's own, of one connection; an application's are left out."""
+"""Hop-by-hop headers, which only the server sets; those of an application are dropped."""
 _SOUND = re.compile(r"HTTP/1\.[01] [1-9][0-9]{2}[^\r\n\0]*+\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [^\r\n\0]*+\r\n)*+")
-"""A head whose lines are what they seem to be."""
+"""A response head without injected lines."""
 _PLAIN = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 
 class ClientGone(Exception):
-    """The answer cannot be sent."""
+    """The response cannot be sent."""
 
 
 class Exchange:
-    """One request of a client, who is told by ``send``; ``may_stay`` is the server's word on the connection.
+    """One request, whose response is written with ``send``; ``may_stay`` decides whether the connection stays open.
 
-    ``send`` raises ``OSError`` when the client is gone.
+    ``send`` raises ``OSError`` if the client has disconnected.
     """
 
     def __init__(self, head: Head, send: Callable[[bytes], None], may_stay: Callable[[], bool]) -> None:
@@ -59,17 +59,17 @@ class Exchange:
         self._begun = self._bodiless = self._chunked = self._stays = False
 
     def answer(self, application: Application, environ: dict[str, Any]) -> bool:
-        """Have the application answer; returns whether the connection is to be used again.
+        """Run the application and send its response; return whether the connection can be used again.
 
-        What an application that fails has not begun to answer is answered by 500.
+        If the application fails before the response has begun, the response is 500.
         """
         try:
             self._answer(application, environ)
         except ClientGone as error:
-            logger.debug("A client is gone: %s", error.__cause__)
+            logger.debug("A client has disconnected: %s", error.__cause__)
             return False
         except Exception:
-            logger.exception("A request could not be answered.")
+            logger.exception("Unhandled exception while answering a request.")
             if not self._begun:
                 with suppress(ClientGone):
                     self._send(closing(HTTPStatus.INTERNAL_SERVER_ERROR))
@@ -100,12 +100,12 @@ class Exchange:
         if exc_info is not None and self._begun:
             raise exc_info[1]
         if self._status and exc_info is None:
-            raise AssertionError("an answer has one head")
+            raise AssertionError("the response head was already set")
         self._status, self._headers = status, [header for header in headers if header[0].lower() not in _HOPS]
         return self._write
 
     def _write(self, part: bytes) -> None:
-        """Send a part of the body, the first one with the head; an empty one sees to it that the head is sent."""
+        """Send a part of the body, after the head if it was not sent; an empty part sends only the head."""
         head = b"" if self._begun else self._begin()
         if self._bodiless:
             part = b""
@@ -118,7 +118,7 @@ class Exchange:
             self._send(head + part)
 
     def _begin(self) -> bytes:
-        """The head of the answer, from which its framing follows (RFC 9112, section 6)."""
+        """The head of the response, which determines its framing (RFC 9112, section 6)."""
         code, newer = int(self._status[:3]), self._head.minor == b"1"
         own = {name.lower(): value for name, value in self._headers}
         length = own.get("content-length")
@@ -138,23 +138,23 @@ class Exchange:
         lines += ["Connection: keep-alive" if self._stays else "Connection: close", ""]
         text = "\r\n".join(lines)
         if not _SOUND.fullmatch(text) or text.count("\n") != len(lines) - 1:
-            raise ValueError("the head of the answer is malformed")
+            raise ValueError("the response head is malformed")
         head = text.encode("latin-1") + b"\r\n"
         self._begun = True
         return head
 
     def _asks_to_stay(self, *, newer: bool) -> bool:
-        """What the client says of its connection, or what its version stands for (RFC 9112, section 9.3)."""
+        """Whether the client keeps its connection open, by its header or its version (RFC 9112, section 9.3)."""
         said = b",".join(value for name, value in self._head.fields if name.lower() == b"connection")
         options = [option.strip(BLANKS) for option in said.lower().split(b",")]
         return b"close" not in options and (newer or b"keep-alive" in options)
 
 
 def environment(head: Head, body: bytes, common: Mapping[str, Any]) -> dict[str, Any]:
-    """The WSGI environment of a request; ``common`` is what its server and its connection give to all of theirs.
+    """The WSGI environment of a request; ``common`` is the part shared by all requests of its connection.
 
-    ``RAW_URI`` and ``REQUEST_URI`` are gunicorn's and cheroot's words for the target as it came. Who listens at a
-    socket without a name, a Unix one, is called as the client calls it.
+    ``RAW_URI`` and ``REQUEST_URI`` are gunicorn's and cheroot's names for the target as received. A server at a Unix
+    socket, which has no name, is named by the header ``Host``.
     """
     path, _, query = head.target.partition(b"?")
     raw = head.target.decode("latin-1")

@@ -1,4 +1,4 @@
-"""gunicorn's own lines in our form; ``--log-level`` and ``--error-logfile`` stay gunicorn's."""
+"""Formats gunicorn's own lines as ours; ``--log-level`` and ``--error-logfile`` keep their meaning."""
 
 import logging
 from typing import Any
@@ -12,12 +12,13 @@ from ...logs.setup import dress
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
-    """Chosen by ``pacifica.dispatcher.gunicorn_conf``."""
+    """Selected by ``pacifica.dispatcher.gunicorn_conf``."""
 
     def setup(self, cfg: Any) -> None:
-        """As gunicorn's; a configuration with a fault is told when the application begins, in the default form.
+        """Set up gunicorn's logging, in the default format if the configuration is invalid.
 
-        A fault that only Celery can see does not change the form.
+        The application reports faults of the configuration when it starts. A fault in Celery's settings does not
+        change the format.
         """
         super().setup(cfg)
         try:

@@ -1,6 +1,6 @@
-"""The head of a request, judged from its bytes alone: one strict grammar for every server (RFC 9112).
+"""Parses the head of a request by one strict grammar for every server (RFC 9112).
 
-What two readers could understand differently is refused, so that no request can hide in another one.
+Anything that two parsers could interpret differently is refused, so no request can be smuggled inside another.
 """
 
 import re
@@ -12,7 +12,7 @@ MOST_FIELDS = 100
 END = b"\r\n\r\n"
 BLANKS = b" \t"
 ONCE = (b"host", b"content-length", b"content-type", b"authorization", b"idempotency-key", b"expect")
-"""Headers that may not be repeated; others are joined (RFC 9110, section 5.3)."""
+"""Headers that must not be repeated; others are joined (RFC 9110, section 5.3)."""
 
 _NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
@@ -32,9 +32,9 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 
 class Head(NamedTuple):
-    """A head without fault: its ``length`` as it came, its ``body``'s, and its ``text`` as a server is to read it.
+    """A valid head: its ``length`` as received, the length of the ``body``, and the ``text`` for the server to read.
 
-    The others are the parts of the text; blanks around the value of a field have been left where they were.
+    The other fields are the parts of the text; spaces around field values are kept.
     """
 
     length: int
@@ -48,19 +48,19 @@ class Head(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a request is not taken; ``told`` is a sentence for its client."""
+    """Why a request is refused; ``sentence`` is the message to its client."""
 
     status: HTTPStatus
-    told: str
+    sentence: str
 
 
 def read_head(data: bytes | bytearray, limit: int) -> Head | Refusal | None:
-    """The verdict on a request that begins like this; ``None`` while its head, ``limit`` bytes at most, is not whole.
+    """The head, or the refusal, of a request that begins with ``data``; ``None`` if its head is still incomplete.
 
-    ``text`` differs from what came where servers would: it has no ``Expect`` and no header with ``_`` in its name
-    (WSGI cannot tell it from ``-``), repeated headers in one, and a target that is an ASCII path.
+    A head may have ``limit`` bytes. ``text`` is normalized where servers differ: it has no ``Expect`` and no header with ``_`` in its name (which WSGI
+    cannot distinguish from ``-``), repeated headers are joined, and the target is an ASCII path.
     """
-    start = 2 if data[:2] == b"\r\n" else 0  # one empty line is to be ignored (RFC 9112, section 2.2)
+    start = 2 if data[:2] == b"\r\n" else 0  # One empty line is ignored (RFC 9112, section 2.2).
     end = data.find(END, start, limit)
     if end < 0:
         return _unfinished(bytes(data[start:limit]), full=len(data) >= limit)
@@ -94,8 +94,8 @@ def _value(values: Mapping[bytes, bytes], name: bytes) -> bytes | None:
     return found if found is None else found.strip(BLANKS)
 
 
-def _bad(told: str) -> Refusal:
-    return Refusal(HTTPStatus.BAD_REQUEST, told)
+def _bad(sentence: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, sentence)
 
 
 def _repeated(fields: Fields, values: Mapping[bytes, bytes]) -> Refusal | None:
@@ -105,45 +105,45 @@ def _repeated(fields: Fields, values: Mapping[bytes, bytes]) -> Refusal | None:
         names = [name.lower() for name, _ in fields]
         for name in ONCE:
             if names.count(name) > 1:
-                return _bad(f"The header {name.decode().title()} may be there only once.")
+                return _bad(f"The header {name.decode().title()} must not be repeated.")
     return None
 
 
 def _unframed(values: Mapping[bytes, bytes], minor: bytes) -> Refusal | None:
-    """Why it is not certain where the request ends, or whom it is for."""
+    """A refusal if the end of the request or its host is ambiguous."""
     host, length = _value(values, b"host"), _value(values, b"content-length")
     if host is None:
         if minor == b"1":
             return _bad("The header Host is missing.")
     elif not _HOST.fullmatch(host):
-        return _bad("The header Host must be a name or an address, with or without a port.")
+        return _bad("The header Host must be a name or an address, optionally with a port.")
     if b"transfer-encoding" in values:
         return _coded(values[b"transfer-encoding"].strip(BLANKS), length)
     if length is not None and not _LENGTH.fullmatch(length):
-        return _bad("The header Content-Length must be a number of bytes, of 15 digits at most.")
+        return _bad("The header Content-Length must be a number of at most 15 digits.")
     if b"expect" in values and values[b"expect"].strip(BLANKS).lower() != b"100-continue":
-        return Refusal(HTTPStatus.EXPECTATION_FAILED, "The only expectation that is met is 100-continue.")
+        return Refusal(HTTPStatus.EXPECTATION_FAILED, "The only supported expectation is 100-continue.")
     return None
 
 
 def _coded(coding: bytes, length: bytes | None) -> Refusal:
     if length is not None:
-        return _bad("A request may not have both Content-Length and Transfer-Encoding.")
+        return _bad("A request must not have both Content-Length and Transfer-Encoding.")
     if coding.lower() == b"chunked":
-        told = "Send the body with a Content-Length; chunked request bodies are not taken."
-        return Refusal(HTTPStatus.LENGTH_REQUIRED, told)
+        sentence = "Chunked request bodies are not accepted. Send the body with a Content-Length."
+        return Refusal(HTTPStatus.LENGTH_REQUIRED, sentence)
     return Refusal(
-        HTTPStatus.NOT_IMPLEMENTED, "This transfer coding is not taken; send the body with a Content-Length."
+        HTTPStatus.NOT_IMPLEMENTED, "This transfer coding is not supported. Send the body with a Content-Length."
     )
 
 
 def _other_target(method: bytes, target: bytes) -> tuple[bytes, bytes] | Refusal:
-    """Path and host of a target that is no plain path (RFC 9112, section 3.2)."""
+    """Path and host of a target that is not a plain path (RFC 9112, section 3.2)."""
     if target == b"*" and method == b"OPTIONS":
-        return b"/", b""  # the server as a whole, as the root is
+        return b"/", b""  # the server as a whole, represented by the root
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or absolute[2].startswith(b"//"):
-        return _bad("The target of a request must be a path that begins with one slash, and has no fragment.")
+        return _bad("The request target must be a path that begins with one slash and has no fragment.")
     return (absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]), absolute[1]
 
 
@@ -154,7 +154,7 @@ def _is_plain(target: bytes, fields: Fields, values: Mapping[bytes, bytes]) -> b
 
 
 def _joined(fields: Fields, values: Mapping[bytes, bytes]) -> Fields:
-    """Each header once, without those that a server is not to see."""
+    """Each header once, without those that are hidden from the server."""
     joined: dict[bytes, bytes] = {}
     for name, value in fields:
         key = name.lower()
@@ -172,12 +172,12 @@ def _written(method: bytes, target: bytes, minor: bytes, fields: Fields) -> byte
 
 
 def _unfinished(data: bytes, *, full: bool) -> Refusal | None:
-    """What is wrong already; a client may wait for an answer before it sends the rest."""
+    """A refusal if the incomplete head is already invalid: its client may wait for a response before it sends more."""
     line, end, _ = data.partition(b"\r\n")
     if end and not _REQUEST_LINE.fullmatch(line + end):
         return _line_fault(line + end)
     if _BARE.search(data):
-        return _bad("Each line of a request's head must end with CR and LF, and hold neither, nor NUL.")
+        return _bad("Each line of the request head must end with CR LF and contain no other CR, LF or NUL.")
     if data.count(b"\n") > MOST_FIELDS + 1:
         return _too_many()
     if not full:
@@ -188,8 +188,8 @@ def _unfinished(data: bytes, *, full: bool) -> Refusal | None:
 
 
 def _too_many() -> Refusal:
-    told = f"A request may have {MOST_FIELDS} headers."
-    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, told)
+    sentence = f"The request has more than {MOST_FIELDS} headers."
+    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
 
 
 def _fault(text: bytes) -> Refusal:
@@ -198,17 +198,15 @@ def _fault(text: bytes) -> Refusal:
         return _line_fault(line + end)
     for field in rest.split(b"\r\n"):
         if field[:1] in {b" ", b"\t"}:
-            return _bad("A header may not go on in a second line.")
+            return _bad("A header must not continue on a second line.")
         if _CONTROL.search(field):
-            return _bad("A header may not hold a control character; each line ends with CR and LF.")
+            return _bad("A header must not contain control characters. Each line ends with CR LF.")
         if field and not _FIELD.fullmatch(field + end):
-            return _bad("A header must be a name, at once a colon, and a value.")
+            return _bad("A header must be a name, directly followed by a colon and a value.")
     return _bad("The head of the request is malformed.")
 
 
 def _line_fault(line: bytes) -> Refusal:
     if _OTHER_VERSION.fullmatch(line) and line[-5:-2] not in {b"1.0", b"1.1"}:
-        return Refusal(
-            HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "The versions of HTTP that are spoken here are 1.1 and 1.0."
-        )
-    return _bad("The request line must be a method in capitals, a target, and HTTP/1.1, with one blank between them.")
+        return Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 and HTTP/1.0 are supported.")
+    return _bad("The request line must be a method in capitals, a target and HTTP/1.1, separated by single spaces.")

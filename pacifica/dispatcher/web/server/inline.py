@@ -1,6 +1,6 @@
-"""Answers brief requests in the thread of a server's own loop, which waits for none of them (decision 10).
+"""Answers brief requests in the thread of a server's event loop, which never blocks on them (decision 10).
 
-Each has a greenlet: one that waits for a commit is left for the next, and goes on in a later round.
+Each request runs in a greenlet: while it waits for a commit, the loop runs others, and resumes it in a later round.
 """
 
 import logging
@@ -24,27 +24,27 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 LONG = 0.25
-"""Seconds that a request, or a round of them, may have the loop; after a longer one, threads answer all."""
+"""Seconds for which a request, or a round of them, may occupy the loop; after a longer one, only threads answer."""
 WARY = 20
-"""For so many times as long as it took."""
+"""The factor by which the duration of the long request is multiplied for that period."""
 THREADS = 8
-"""How many requests may wait in threads of their own, for what the loop cannot wait for."""
+"""The number of threads for calls that block, on which the loop cannot wait."""
 
 Call = Callable[[], object]
 
 
 class Inline:
-    """The requests that one loop answers; a ``pausing.Host`` to each of them.
+    """The requests that one loop answers, and their ``pausing.Host``.
 
-    ``keep`` is called when one pauses, and what it returned when that one goes on: for what the thread holds for it.
-    ``go_round`` is for the loop's thread.
+    ``keep`` saves the thread's state when a request pauses; the function it returns restores the state on resumption.
+    Only the loop's thread may call ``go_round``.
     """
 
     def __init__(self, selector: BaseSelector, keep: Callable[[], Call]) -> None:
         self._keep = keep
         self._loop = getcurrent()
         self._thread = threading.get_ident()
-        self._asked: deque[Call] = deque()
+        self._new: deque[Call] = deque()
         self._awake: deque[greenlet] = deque()
         self._aside: deque[Call] = deque()
         self._in_round = False
@@ -59,22 +59,22 @@ class Inline:
         selector.register(self._ear, EVENT_READ, self._hear)
 
     def has_time(self) -> bool:
-        """Whether brief requests may be answered here now."""
+        """Whether the loop may answer brief requests now."""
         return time.monotonic() >= self._wary
 
     def is_busy(self) -> bool:
-        """Whether a request has begun that has not ended."""
-        return self._paused > 0 or bool(self._asked)
+        """Whether a request is waiting or running."""
+        return self._paused > 0 or bool(self._new)
 
     def answer(self, call: Call) -> None:
-        """Have the request be answered in this round; any thread may ask."""
-        self._asked.append(call)
+        """Answer the request in this round; callable from any thread."""
+        self._new.append(call)
         if threading.get_ident() != self._thread:
             self._call()
 
     def go_round(self) -> None:
-        """Begin what was asked for, and go on with what need not wait any more; to be called in each round."""
-        if not (self._asked or self._awake):
+        """Resume the requests that have stopped waiting, and start new ones; called in each round of the loop."""
+        if not (self._new or self._awake):
             return
         self._loop, self._thread = getcurrent(), threading.get_ident()
         self._in_round = True
@@ -82,19 +82,19 @@ class Inline:
             for _ in range(len(self._awake)):
                 self._run(self._awake.popleft())
             end = time.monotonic() + LONG
-            # What these ask for, such as the next request of a client that sends several at once, has its turn later.
-            for _ in range(len(self._asked)):
-                self._run(greenlet(self._asked.popleft(), self._loop))
+            # Requests that these enqueue, such as the next one of a pipelining client, run in a later round.
+            for _ in range(len(self._new)):
+                self._run(greenlet(self._new.popleft(), self._loop))
                 if time.monotonic() > end:
                     break
         finally:
             self._in_round = False
             self._give_aside()
-        if self._asked:
+        if self._new:
             self._call()
 
     def pause(self, begin: Callable[[Call], object]) -> None:
-        """As ``pausing.Host``."""
+        """Implements ``pausing.Host``."""
         own, go_back = getcurrent(), self._keep()
         begin(lambda: self._go_on(own))
         self._paused += 1
@@ -104,20 +104,20 @@ class Inline:
         go_back()
 
     def elsewhere(self, call: Callable[[], Value]) -> Value:
-        """As ``pausing.Host``."""
+        """Implements ``pausing.Host``."""
         context = copy_context()
         future = self._elsewhere.submit(context.run, call)
         self.pause(lambda go_on: future.add_done_callback(lambda _: go_on()))
         return future.result()
 
     def aside(self, call: Call) -> None:
-        """As ``pausing.Host``."""
+        """Implements ``pausing.Host``."""
         self._aside.append(call)
         if not self._in_round:
             self._give_aside()
 
     def close(self) -> None:
-        """End the other threads, unless somebody waits for them still."""
+        """End the other threads, unless a request still waits for them."""
         if not self.is_busy():
             self._beside.end()
         self._elsewhere.shutdown(wait=False)
@@ -130,27 +130,27 @@ class Inline:
         try:
             one.switch()
         except Exception:
-            logger.exception("A request was not answered.")
+            logger.exception("Unhandled exception while answering a request.")
         finally:
             here.host = None
         if (took := time.monotonic() - begin) > LONG:
             self._wary = begin + took + WARY * took
 
     def _go_on(self, one: greenlet) -> None:
-        """Any thread may say so."""
+        """Schedule a paused request; callable from any thread."""
         self._awake.append(one)
         self._call()
 
     def _give_aside(self) -> None:
         while self._aside:
-            with suppress(IndexError):  # Another thread was faster.
+            with suppress(IndexError):  # Another thread took it.
                 self._beside.carry_out(self._aside.popleft())
 
     def _call(self) -> None:
-        """Have the loop go round."""
+        """Wake the loop."""
         if not self._called:
             self._called = True
-            with suppress(OSError):  # It is full of calls, or closed.
+            with suppress(OSError):  # The pipe is full of wake-ups, or closed.
                 self._mouth.send(b"\0")
 
     def _hear(self, _: object) -> None:
@@ -160,18 +160,18 @@ class Inline:
 
 
 class Beside:
-    """A thread beside the loop."""
+    """A thread beside the loop that runs calls in order."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="beside", daemon=True).start()
 
     def carry_out(self, call: Call) -> None:
-        """Call it after those before; it must not raise."""
+        """Run the call after earlier ones; it must not raise."""
         self._calls.put(call)
 
     def end(self) -> None:
-        """Begin nothing more."""
+        """Run no further calls."""
         self._calls.put(None)
 
     def _work(self) -> None:

@@ -1,7 +1,7 @@
-"""Takes in whole requests, and sends on what is left of answers, in a server's own loop: no thread waits for a client.
+"""Receives whole requests, and sends the rest of responses, in a server's event loop: no thread waits for a client.
 
-Sockets are not blocking, and nothing else is waited for. What is handed on is one whole request,
-in ``head``'s grammar, and nothing beyond its end; what is refused is answered here.
+Sockets do not block. Each request is passed on whole, valid by the grammar of ``head``, without any byte after its
+end. Refused requests are answered here.
 """
 
 import logging
@@ -24,26 +24,26 @@ from .outgoing import SLOWEST, Budget, Outgoing
 logger = logging.getLogger(__name__)
 
 CHUNK = 65_536
-"""Bytes that are read at once; what a connection holds within them is not counted against the budget."""
+"""Bytes per read; up to so many buffered bytes of a connection do not count against the budget."""
 LINGER = 2.0
-"""Seconds in which a client may read the last answer before its connection is closed."""
+"""Seconds in which a client can read the last response before its connection is closed."""
 PAUSE = 0.25
-"""Seconds between two looks for connections whose time is over."""
+"""Seconds between two searches for overdue connections."""
 SPARE = 100
-"""Connections beyond the limit that are told so; any further one is closed without a word."""
+"""Connections beyond the limit that are answered with 503; any further one is closed without a response."""
 
 GONE = "pacifica.dispatcher.gone"
 """The key of a request's WSGI environment under which the application finds ``Incoming.has_gone``."""
 
-LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not come to its end in time.")
-CUT_OFF = Refusal(HTTPStatus.BAD_REQUEST, "The connection ended before the request did.")
-CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many connections; try again.")
-FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many large requests; try again.")
-BUSY = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many requests; try again.")
+LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request was not complete in time.")
+CUT_OFF = Refusal(HTTPStatus.BAD_REQUEST, "The connection ended before the request was complete.")
+CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many connections. Try again later.")
+FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many large requests. Try again later.")
+BUSY = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many requests. Try again later.")
 
 
 class Limits(NamedTuple):
-    """``seconds`` are those of silence between requests, and those for a head; ``taken`` are bytes of all clients."""
+    """``seconds`` limits idle time and the time for a head; ``taken`` limits the buffered bytes of all clients."""
 
     seconds: float = 10.0
     head: int = 32_768
@@ -53,7 +53,7 @@ class Limits(NamedTuple):
 
 
 class Incoming:
-    """One client's connection; ``owner`` is what the server knows it by, ``unread`` tells of a body left unread."""
+    """One client's connection; ``owner`` is the server's object for it, ``unread`` marks a body that was not read."""
 
     __slots__ = (
         "answer", "buffer", "counted", "deadline", "ending", "head", "needed", "owner", "sock", "unread", "watched",
@@ -71,7 +71,7 @@ class Incoming:
         self.unread = self.ending = self.watched = False
 
     def has_gone(self) -> bool:
-        """Whether its client has closed its end, or more: asked by a thread that is long about its answer."""
+        """Whether the client has closed its end; for threads whose response takes long."""
         try:
             return not self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -81,12 +81,12 @@ class Incoming:
 
 
 class Intake:
-    """The connections of one server; ``ready`` gets one with its request's head and body, ``gone`` a closed one.
+    """The connections of one server.
 
-    ``refused`` is told the status of each request that is answered here.
-
-    Whoever gets a connection answers by ``send``, and gives it back by ``resume``, ``end`` or ``refuse``, from any
-    thread. All else is for the loop's thread; its selector calls each key's ``data`` with the socket.
+    ``ready`` receives a connection with the head and body of its request, ``gone`` a closed connection, and ``refused``
+    the status of each request that is answered here. The receiver of a connection responds with ``send``, and gives the
+    connection back with ``resume``, ``end`` or ``refuse``, from any thread. All other methods belong to the loop's
+    thread; its selector calls the ``data`` of each key with the socket.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Intake:
         self._closed = False
 
     def admit(self, incoming: Incoming) -> None:
-        """Take a new connection; beyond the limit it is told that the server is too busy."""
+        """Add a new connection; beyond the limit it is answered with 503."""
         with self._lock:
             self._open.add(incoming)
             number = len(self._open)
@@ -125,11 +125,11 @@ class Intake:
             self._await_request(incoming)
 
     def send(self, incoming: Incoming, piece: bytes) -> None:
-        """Send a piece of the answer, or keep what the client does not take yet; raises ``OSError``."""
+        """Send a piece of the response, or buffer what the client does not accept yet; raises ``OSError``."""
         incoming.answer.send(piece, self._budget, self._limits.seconds)
 
     def resume(self, incoming: Incoming) -> None:
-        """Await the next request of a connection; the last one has been answered."""
+        """Wait for the next request of a connection after a response."""
         if incoming.unread or self._closed:
             self.end(incoming)
             return
@@ -140,13 +140,13 @@ class Intake:
         incoming.head = None
         incoming.sock.settimeout(0)
         incoming.deadline = time.monotonic() + self._limits.seconds
-        # Looked at only now: a loop that is about to stop has either set it, or sees this deadline.
+        # Read last: a stopping loop has either set it already, or will see this deadline.
         incoming.deadline = min(incoming.deadline, self._last_call)
         if not (incoming.buffer and self._examine(incoming)):
             self._await_request(incoming)
 
     def end(self, incoming: Incoming) -> None:
-        """Close a connection that has had its last answer, once its client has had time to read it."""
+        """Close a connection after its last response, once the client has had time to read it."""
         if self._closed:
             incoming.answer.send_last(LINGER)
             self._drop(incoming)
@@ -156,12 +156,12 @@ class Intake:
             self._linger(incoming)
 
     def refuse(self, incoming: Incoming, refusal: Refusal) -> None:
-        """Answer in place of the server, and close the connection, without waiting for its client."""
+        """Answer in place of the server, and close the connection, without waiting for the client."""
         request = log_context.request_id(None)
         fields = {"request": request, "status": int(refusal.status)}
-        logger.info("A request was refused: %d %s", refusal.status, refusal.told, extra={FIELDS: fields})
+        logger.info("A request was refused: %d %s", refusal.status, refusal.sentence, extra={FIELDS: fields})
         self._refused(refusal.status)
-        answer = closing(refusal.status, refusal.told, request)
+        answer = closing(refusal.status, refusal.sentence, request)
         try:
             incoming.sock.settimeout(0)
             whole = incoming.sock.send(answer) == len(answer)
@@ -173,7 +173,7 @@ class Intake:
             self._drop(incoming)
 
     def look(self) -> None:
-        """End the connections whose time is over; to be called in each round of the loop."""
+        """Close overdue connections; called in each round of the loop."""
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -187,7 +187,7 @@ class Intake:
                 self._drop(incoming)
 
     def last_call(self, deadline: float) -> None:
-        """Close those who have not begun a request at that time of the monotonic clock, for a server that stops."""
+        """Close connections that have begun no request by this time of the monotonic clock; for a stopping server."""
         self._last_call = deadline
         with self._lock:
             for incoming in self._open:
@@ -195,7 +195,7 @@ class Intake:
                     incoming.deadline = min(incoming.deadline, deadline)
 
     def close(self) -> None:
-        """Close all connections but those that a thread answers; these are closed when they are given back."""
+        """Close all connections; those that a thread is answering are closed when they are given back."""
         with self._lock:
             self._closed = True
             idle = [incoming for incoming in self._open if incoming.deadline < inf]
@@ -226,14 +226,14 @@ class Intake:
             self._examine(incoming)
 
     def _ended(self, incoming: Incoming) -> None:
-        """Its client sends no more, but may still read."""
+        """Handle a client that has closed its sending side, but may still read."""
         if incoming.buffer and not incoming.ending:
             self.refuse(incoming, CUT_OFF)
         else:
             self._drop(incoming)
 
     def _examine(self, incoming: Incoming) -> bool:
-        """Hand on the request if it is whole; returns whether the connection no longer waits for one."""
+        """Pass on the request if it is complete; return whether the connection no longer waits for one."""
         if incoming.head is None:
             verdict = read_head(incoming.buffer, self._limits.head)
             if verdict is None:
@@ -254,13 +254,13 @@ class Intake:
         if len(incoming.buffer) < incoming.needed:
             incoming.deadline = time.monotonic() + self._limits.seconds + head.body / SLOWEST
             if head.expects:
-                with suppress(OSError):  # Who cannot be told may send its body unasked.
+                with suppress(OSError):  # A client that does not receive it may send the body anyway.
                     incoming.sock.send(CONTINUE)
 
     def _hand_on(self, incoming: Incoming) -> None:
         head, buffer = incoming.head, incoming.buffer
         if head is None:
-            raise AssertionError("a request without a head is not whole")
+            raise AssertionError("a request without a head is not complete")
         body = bytes(buffer[head.length : incoming.needed]) if incoming.needed > head.length else b""
         incoming.buffer = buffer[incoming.needed :]
         self._unwatch(incoming)
@@ -268,7 +268,7 @@ class Intake:
         self._ready(incoming, head, body)
 
     def _send_on(self, incoming: Incoming, then: Callable[[Incoming], None]) -> None:
-        """Send what is left of the answer when its client takes it, then go on."""
+        """Send the rest of the response as the client accepts it, then call ``then``."""
         incoming.deadline = time.monotonic() + incoming.answer.patience(self._limits.seconds)
         self._watch(incoming, EVENT_WRITE, lambda _: self._writable(incoming, then))
 
@@ -284,7 +284,7 @@ class Intake:
             then(incoming)
 
     def _linger(self, incoming: Incoming) -> None:
-        """Closing at once would have the system reset the connection, and take the answer from its client."""
+        """Shut down sending but keep reading: closing at once could reset the connection and lose the response."""
         self._uncount(incoming)
         incoming.ending = True
         incoming.buffer = bytearray()

@@ -1,4 +1,4 @@
-"""Sends an answer without a thread that waits for its client: what the client does not take at once is kept."""
+"""Sends a response without a thread that waits for its client: data that the client does not accept is buffered."""
 
 import socket
 import threading
@@ -7,11 +7,11 @@ from contextlib import suppress
 from ...core.pausing import here
 
 SLOWEST = 16_384
-"""Bytes in a second below which a body, or the reading of an answer, is too slow."""
+"""The least rate, in bytes per second, at which a client must send a body or read a response."""
 
 
 class Budget:
-    """The bytes that all clients of a server together may have it keep."""
+    """Limits the bytes that a server buffers for all its clients together."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -19,20 +19,23 @@ class Budget:
         self._lock = threading.Lock()
 
     def take(self, length: int) -> bool:
-        """Whether there was room for so many more; it is theirs then."""
+        """Reserve so many bytes; return whether there was room."""
         with self._lock:
             room = self._taken + length <= self._limit
             self._taken += length if room else 0
         return room
 
     def give_back(self, length: int) -> None:
-        """They are needed no longer."""
+        """Release reserved bytes."""
         with self._lock:
             self._taken -= length
 
 
 class Outgoing:
-    """What one client has not taken of its answer yet, as ``rest``; ``seconds`` is what it has beside ``SLOWEST``."""
+    """The part of a response that the client has not accepted yet, as ``rest``.
+
+    ``seconds`` is the client's time in addition to that by ``SLOWEST``.
+    """
 
     __slots__ = ("_counted", "_sock", "rest")
 
@@ -42,10 +45,10 @@ class Outgoing:
         self.rest = bytearray()
 
     def send(self, piece: bytes, budget: Budget, seconds: float) -> None:
-        """Send a piece of the answer, in the thread that gives it; raises ``OSError``.
+        """Send a piece of the response in the calling thread; raises ``OSError``.
 
-        What its client does not take at once is kept. The next piece, and one for which there is no room, waits
-        for the client, so that a stream does not pile up.
+        Data that the client does not accept at once is buffered. The next piece, and one that exceeds the budget,
+        waits for the client, so that a stream cannot accumulate in memory.
         """
         left = memoryview(piece)
         if not self.rest:
@@ -68,24 +71,24 @@ class Outgoing:
             self._sock.settimeout(0)
 
     def send_on(self) -> bool:
-        """Send what the client takes now; returns whether that was all, raises ``OSError``."""
+        """Send what the client accepts now; return whether nothing is left; raises ``OSError``."""
         with suppress(BlockingIOError, InterruptedError):
             del self.rest[: self._sock.send(self.rest)]
         return not self.rest
 
     def send_last(self, seconds: float) -> None:
-        """Wait for the client to take all of it, at most so long."""
+        """Wait for the client to accept the rest, at most so many seconds."""
         if self.rest and seconds > 0:
             with suppress(OSError):
                 self._sock.settimeout(seconds)
                 self._sock.sendall(self.rest)
 
     def patience(self, seconds: float) -> float:
-        """The seconds that the client has for all of it."""
+        """The seconds in which the client must accept the rest."""
         return seconds + len(self.rest) / SLOWEST
 
     def forget(self, budget: Budget) -> None:
-        """Keep nothing more."""
+        """Drop the rest."""
         self.rest = bytearray()
         if self._counted:
             budget.give_back(self._counted)
