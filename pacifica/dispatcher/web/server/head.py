@@ -57,8 +57,9 @@ class Refusal(NamedTuple):
 def read_head(data: bytes | bytearray, limit: int) -> Head | Refusal | None:
     """The head, or the refusal, of a request that begins with ``data``; ``None`` if its head is still incomplete.
 
-    A head may have ``limit`` bytes. ``text`` is normalized where servers differ: it has no ``Expect`` and no header with ``_`` in its name (which WSGI
-    cannot distinguish from ``-``), repeated headers are joined, and the target is an ASCII path.
+    A head may have ``limit`` bytes. ``text`` is normalized where servers differ: it has no ``Expect`` and no header
+    with ``_`` in its name (which WSGI cannot distinguish from ``-``), repeated headers are joined, and the target is
+    an ASCII path.
     """
     start = 2 if data[:2] == b"\r\n" else 0  # One empty line is ignored (RFC 9112, section 2.2).
     end = data.find(END, start, limit)
