@@ -1,4 +1,4 @@
-"""The folder that gunicorn's master makes for the metrics of its workers."""
+"""The settings for gunicorn: the folder for metrics, shared memory, and no control socket."""
 
 import gc
 import os
@@ -19,14 +19,14 @@ from .processes import Processes
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go; the environment names no folder."""
+    """The folder for temporary files; the environment names no folder for metrics."""
     monkeypatch.setenv(METRICS, "")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 def master(user: int | None = None, group: int | None = None) -> Any:
-    """What is asked of gunicorn's master."""
+    """The attributes of gunicorn's master that are used."""
     cfg = SimpleNamespace(uid=os.geteuid() if user is None else user, gid=os.getegid() if group is None else group)
     return SimpleNamespace(cfg=cfg, log=Mock())
 
@@ -39,7 +39,7 @@ def test_the_folder_belongs_to_the_user_of_the_workers(monkeypatch: pytest.Monke
     assert Path(os.environ[METRICS]).is_dir()
 
 
-def test_without_a_place_for_it_there_is_none(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_made_is_logged(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "gone"))
     server = master()
     gunicorn_conf.on_starting(server)
@@ -47,14 +47,14 @@ def test_without_a_place_for_it_there_is_none(temporary: Path, monkeypatch: pyte
     server.log.warning.assert_called_once()
 
 
-def test_what_a_killed_master_left_is_removed_and_nothing_else(temporary: Path) -> None:
+def test_only_folders_of_killed_masters_are_removed(temporary: Path) -> None:
     for name in (f"{OURS}left", "other", "linked"):
         (temporary / name).mkdir()
         (temporary / name / "counter_0.db").touch()
     (temporary / f"{OURS}link").symlink_to(temporary / "linked")
     gunicorn_conf.on_starting(master())
     living = os.environ[METRICS]
-    gunicorn_conf.on_starting(master())  # As a new master does after SIGUSR2.
+    gunicorn_conf.on_starting(master())  # Like a new master after SIGUSR2.
     assert not (temporary / f"{OURS}left").exists()
     assert (temporary / "other/counter_0.db").exists()
     assert (temporary / "linked/counter_0.db").exists()
@@ -73,14 +73,14 @@ def test_a_folder_of_another_user_is_left_alone(temporary: Path, monkeypatch: py
 
 @pytest.fixture
 def thawed() -> Iterator[None]:
-    """The collector of this process, as it was."""
+    """A garbage collector without frozen objects, before and after the test."""
     gc.unfreeze()
     yield
     gc.unfreeze()
 
 
 @pytest.mark.usefixtures("thawed")
-def test_the_first_fork_alone_keeps_the_masters_memory_from_the_collector() -> None:
+def test_only_the_first_fork_excludes_objects_from_garbage_collection() -> None:
     gunicorn_conf.pre_fork(master(), Mock())
     kept = gc.get_freeze_count()
     assert kept
@@ -90,14 +90,14 @@ def test_the_first_fork_alone_keeps_the_masters_memory_from_the_collector() -> N
     assert len(later) == 1000
 
 
-def test_a_folder_that_the_environment_names_stays_named(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_named_in_the_environment_is_used(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(METRICS, str(temporary / "named"))
     gunicorn_conf.on_starting(master())
     assert os.environ[METRICS] == str(temporary / "named")
     assert not list(temporary.iterdir())
 
 
-def test_nobody_rules_the_master_by_a_socket_in_the_home_of_its_user(processes: Processes) -> None:
+def test_gunicorn_makes_no_control_socket(processes: Processes) -> None:
     processes.env["BROKER_URL"] = "database://"
     processes.start_gunicorn(workers=1, env={"XDG_RUNTIME_DIR": ""})
     assert not list(processes.cwd.rglob("gunicorn.ctl"))

@@ -1,7 +1,7 @@
 """gunicorn's settings: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
-Options of its command line win over these. The hooks give its workers a folder in which their metrics add up, and
-the master's memory to share.
+Options on gunicorn's command line override these. The hooks give the workers a folder in which their metrics are added
+up, and let them share the memory of the master.
 """
 
 import fcntl
@@ -22,25 +22,28 @@ bind = "127.0.0.1:8050"
 workers = 2
 threads = 8
 
-# Seconds of silence between two requests, and seconds in which a request's head must have come.
+# Seconds for which a connection may be idle between two requests, and in which a request's head must arrive.
 keepalive = 10
 # Connections of each worker; any further one is answered 503.
 worker_connections = 500
 
-# The longest request line, of which the application takes 8,000 characters, and the largest head, in bytes.
+# The longest request line and the largest head, in bytes; the application accepts request lines of 8,000 characters.
 limit_request_line = 8190
 limit_request_field_size = 32_768
 limit_request_fields = 100
 
-# Files are not what it sends, and the socket of an answer waits for no client.
+# The service sends no files.
 sendfile = False
 
-# No socket for gunicornc: it would be one path in the user's home for all that run there, and a loop in the master.
+# No socket for gunicornc: all gunicorns of a user would share one path, and the master would run an event loop.
 control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:
-    """Make the folder, unless the environment names one; what an earlier master left there (SIGUSR2) is its own."""
+    """Make the folder, unless the user names one in the environment.
+
+    A new master after SIGUSR2 finds the folder of the old master in the environment, and makes its own.
+    """
     named = os.environ.pop(METRICS, "")
     if named and not Path(named).name.startswith(OURS):
         os.environ[METRICS] = named
@@ -49,11 +52,11 @@ def on_starting(server: Any) -> None:
     try:
         os.environ[METRICS] = _make_folder(server.cfg.uid, server.cfg.gid)
     except OSError as error:
-        server.log.warning("Each worker counts for itself, as there is no folder for the metrics: %s", error)
+        server.log.warning("Each worker reports its own metrics only, as no folder can be made for them: %s", error)
 
 
 def pre_fork(_: Any, __: Any) -> None:
-    """Before the first fork: what the collector of cycles leaves alone stays one memory for master and workers."""
+    """Before the first fork, exclude all objects from garbage collection, so that workers share the master's memory."""
     if not gc.get_freeze_count():
         gc.collect()
         gc.freeze()
@@ -67,9 +70,10 @@ def on_exit(_: Any) -> None:
 
 
 def _make_folder(user: int, group: int) -> str:
-    """A folder of the workers' user that this process and its children hold the lock of, however they end.
+    """Make a folder of the workers' user; its lock is held until this process and its children have ended.
 
-    It gets its name last: what has that name is locked, or left behind. Cleaners of systemd leave it alone, too.
+    It gets its final name last, so a folder with that name is either locked or left behind. systemd-tmpfiles spares
+    a locked folder, too.
     """
     made = Path(tempfile.mkdtemp(prefix=f"new-{OURS}"))
     os.chown(made, user, group)
@@ -78,7 +82,7 @@ def _make_folder(user: int, group: int) -> str:
 
 
 def _remove_left_behind(users: Collection[int]) -> None:
-    """Remove the folders of masters that were killed; never a link, nor what any other user has made."""
+    """Remove the folders of masters that were killed, but no links and no folders of other users."""
     for folder in Path(tempfile.gettempdir()).glob(f"{OURS}*"):
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -88,7 +92,7 @@ def _remove_left_behind(users: Collection[int]) -> None:
             if os.fstat(descriptor).st_uid in users:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # Its master lives.
+        except OSError:  # Its master is alive.
             continue
         finally:
             os.close(descriptor)

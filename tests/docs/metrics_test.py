@@ -1,4 +1,4 @@
-"""The page of metrics tells of each metric what the code tells, and its alarms ask for nothing else."""
+"""The page of metrics names each metric with its labels, and its alerts use no others."""
 
 import re
 from contextlib import closing
@@ -24,12 +24,12 @@ ROWS = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE, re.MULTILINE)
 
 @pytest.fixture
 def families(sqlite_url: str) -> dict[str, Metric]:
-    """All metrics of a service in which everything has happened once, by name without the prefix."""
+    """All metrics of a service in which everything was counted once, by name without the prefix."""
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
         jobs, monitor = JobStore(database), a_web_monitor(database)
-        waits, ended = a_job(), a_job()
-        jobs.add([waits, ended])
+        waiting, ended = a_job(), a_job()
+        jobs.add([waiting, ended])
         jobs.claim(ended.uuid, token="t", worker="w", holder="h", retries=0, at=now())
         jobs.succeed(ended.uuid, token="t", result=4, at=now())
         EventCounter(EventCountStore(database)).work(float("inf"))
@@ -42,32 +42,32 @@ def families(sqlite_url: str) -> dict[str, Metric]:
 
 
 def documented_name(family: Metric, name: str) -> str:
-    """As Prometheus will know it."""
+    """The name in Prometheus."""
     return f"{name}_total" if family.type == "counter" else name
 
 
 def test_the_table_has_each_metric_with_its_labels(families: dict[str, Metric]) -> None:
-    told = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in ROWS}
+    documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in ROWS}
     found = {
         documented_name(family, name): {label for sample in family.samples for label in sample.labels} - {"le"}
         for name, family in families.items()
     }
-    assert found == told
-    assert len(ROWS) == len(told)
+    assert found == documented
+    assert len(ROWS) == len(documented)
     assert all(family.samples for family in families.values())
 
 
-def test_every_metric_has_a_help_text_and_a_name_of_prometheus_conventions(families: dict[str, Metric]) -> None:
+def test_help_texts_and_names_follow_the_conventions_of_prometheus(families: dict[str, Metric]) -> None:
     for name, family in families.items():
         assert re.fullmatch(r"[A-Z][^\n]*[.1]", family.documentation), name
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
 
 
-def test_the_alarms_ask_for_metrics_and_labels_that_there_are(families: dict[str, Metric]) -> None:
+def test_the_alerts_use_existing_metrics_and_labels(families: dict[str, Metric]) -> None:
     samples = {sample.name: set(sample.labels) for family in families.values() for sample in family.samples}
     rules = PAGE.partition("## Alerts")[2]
-    asked = re.findall(rf"({PREFIX}_\w+)(?:{{(\w+)=)?", rules)
-    assert len(asked) > 8
-    for name, label in asked:
+    used = re.findall(rf"({PREFIX}_\w+)(?:{{(\w+)=)?", rules)
+    assert len(used) > 8
+    for name, label in used:
         assert name in samples, name
         assert not label or label in samples[name], (name, label)

@@ -1,7 +1,7 @@
-"""Who lives, and how the parts are that a job needs."""
+"""The verdicts on the parts that a job needs, and the number of living workers."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -22,37 +22,41 @@ from ..store.conftest import a_job
 
 
 class Relay:
-    """What it has seen of a broker."""
+    """A relay whose broker answers."""
 
     broker_state = "ok"
     confirmed: float | None = None
 
 
-class Bench:
-    """The health of a record; each look is a new one."""
+class Process:
+    """The health of one process, which is checked at each look."""
 
     def __init__(self, database: Database) -> None:
-        self.database, self.relay, self.schema = database, Relay(), "ok"
+        self.database, self.relay = database, Relay()
+        self.schema: Callable[[], str] = lambda: "ok"
         self.jobs, self.workers = JobStore(database), WorkerStore(database)
-        self.health = Health(Outbox(database), self.workers, lambda: self.relay, lambda: self.schema, 30)
+        self.health = Health(Outbox(database), self.workers, lambda: self.relay, self._check_schema, 30)
+
+    def _check_schema(self) -> str:
+        return self.schema()
 
     def verdicts(self) -> dict[str, str]:
-        """The verdict of each part, and of all."""
-        seen = self.health.look()
-        return {"all": seen.verdict, **{name: part.verdict for name, part in seen.parts.items()}}
+        """The verdict on each part, and the overall verdict."""
+        readiness = self.health.look()
+        return {"all": readiness.verdict, **{name: part.verdict for name, part in readiness.parts.items()}}
 
-    def told(self, part: str) -> str | None:
+    def message(self, part: str) -> str | None:
         """The sentence about a part."""
         return self.health.look().parts[part].message
 
 
 @pytest.fixture
-def bench(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """An empty record with a worker that beats."""
+def process(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+    """A process with an empty database, in which one worker is registered."""
     monkeypatch.setattr(health, "KEPT", 0.0)
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
-        made = Bench(database)
+        made = Process(database)
         made.workers.beat("holder", "w", at=now())
         yield made
 
@@ -68,37 +72,37 @@ def test_workers_are_counted_by_the_age_of_their_heartbeats() -> None:
     assert Workers.of({}, 30) == Workers()
 
 
-def test_a_service_is_well_when_a_worker_is_seen_to_live(bench: Bench) -> None:
-    assert bench.verdicts() == {**GOOD, "workers": "unknown"}
-    bench.workers.beat("holder", "w", at=now())
-    assert bench.verdicts() == GOOD
+def test_all_parts_are_ok_once_the_heartbeat_of_a_worker_has_moved(process: Process) -> None:
+    assert process.verdicts() == {**GOOD, "workers": "unknown"}
+    process.workers.beat("holder", "w", at=now())
+    assert process.verdicts() == GOOD
 
 
-def test_without_a_worker_it_is_degraded_and_says_so(bench: Bench) -> None:
-    bench.workers.forget(["holder"])
-    assert bench.verdicts() == {**GOOD, "all": "degraded", "workers": "degraded"}
-    assert bench.told("workers") == "No worker is alive; accepted jobs wait for one."
-    assert bench.health.look().ready
+def test_without_a_worker_the_service_is_degraded_but_ready(process: Process) -> None:
+    process.workers.forget(["holder"])
+    assert process.verdicts() == {**GOOD, "all": "degraded", "workers": "degraded"}
+    assert process.message("workers") == "No worker is alive; accepted jobs wait for one."
+    assert process.health.look().ready
 
 
-def test_a_job_that_waits_long_in_the_outbox_is_told(bench: Bench) -> None:
-    bench.jobs.add([a_job(created=now() - 59_000_000)])
-    assert bench.verdicts()["outbox"] == "ok"
-    bench.jobs.add([a_job(created=now() - 3_600_000_000)])
-    assert bench.verdicts() == {**GOOD, "all": "degraded", "outbox": "degraded", "workers": "unknown"}
-    assert bench.told("outbox") == "A job has waited for the broker for 3600 seconds."
-    assert bench.health.look().waiting == 2
+def test_a_job_that_waits_long_in_the_outbox_degrades_the_service(process: Process) -> None:
+    process.jobs.add([a_job(created=now() - 59_000_000)])
+    assert process.verdicts()["outbox"] == "ok"
+    process.jobs.add([a_job(created=now() - 3_600_000_000)])
+    assert process.verdicts() == {**GOOD, "all": "degraded", "outbox": "degraded", "workers": "unknown"}
+    assert process.message("outbox") == "A job has waited for the broker for 3600 seconds."
+    assert process.health.look().waiting == 2
 
 
-def test_a_broker_that_is_away_degrades(bench: Bench) -> None:
-    bench.relay.broker_state = "The broker cannot be reached."
-    assert bench.verdicts() == {**GOOD, "all": "degraded", "broker": "degraded", "workers": "unknown"}
-    assert bench.told("broker") == "The broker cannot be reached."
+def test_a_broker_that_cannot_be_reached_degrades_the_service(process: Process) -> None:
+    process.relay.broker_state = "The broker cannot be reached."
+    assert process.verdicts() == {**GOOD, "all": "degraded", "broker": "degraded", "workers": "unknown"}
+    assert process.message("broker") == "The broker cannot be reached."
 
 
-def test_a_wrong_schema_takes_no_jobs(bench: Bench) -> None:
-    bench.schema = "The database lacks tables of this version."
-    assert bench.verdicts() == {
+def test_with_a_wrong_schema_the_service_is_not_ready(process: Process) -> None:
+    process.schema = lambda: "The database lacks tables of this version."
+    assert process.verdicts() == {
         "all": "unavailable",
         "database": "ok",
         "broker": "ok",
@@ -106,46 +110,45 @@ def test_a_wrong_schema_takes_no_jobs(bench: Bench) -> None:
         "outbox": "unknown",
         "workers": "unknown",
     }
-    assert not bench.health.look().ready
+    assert not process.health.look().ready
 
 
-def test_without_its_database_it_is_not_ready_and_says_why(tmp_path: Path) -> None:
+def test_without_its_database_the_service_is_not_ready_and_says_why(tmp_path: Path) -> None:
     with closing(Database(f"sqlite:///{tmp_path}/no/such/folder.db")) as database:
         failures: list[str] = []
         database.on_failure = failures.append
-        seen = Bench(database).health.look()
-    assert (seen.verdict, seen.ready, failures) == ("unavailable", False, ["unopened"])
-    told = seen.parts["database"].message or ""
-    assert "its file cannot be opened" in told
-    assert str(tmp_path) not in told
+        readiness = Process(database).health.look()
+    assert (readiness.verdict, readiness.ready, failures) == ("unavailable", False, ["unopened"])
+    message = readiness.parts["database"].message or ""
+    assert "its file cannot be opened" in message
+    assert str(tmp_path) not in message
 
 
-def test_many_who_ask_share_one_look() -> None:
-    looks: list[int] = []
-    kept = TtlCache(lambda: looks.append(1) or len(looks), 60)
-    assert [kept.get() for _ in range(5)] == [1] * 5
-    assert looks == [1]
+def test_callers_share_one_check() -> None:
+    checks: list[int] = []
+    cache = TtlCache(lambda: checks.append(1) or len(checks), 60)
+    assert [cache.get() for _ in range(5)] == [1] * 5
+    assert checks == [1]
 
 
-def test_who_asks_while_the_database_is_silent_is_told_so_and_waits_for_nobody(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, answered = threading.Event(), threading.Event()
+def test_a_caller_does_not_wait_for_a_check_of_a_silent_database(process: Process) -> None:
+    checking, answered = threading.Event(), threading.Event()
 
-    def silent() -> str:
-        asked.set()
+    def wait_for_the_answer() -> str:
+        checking.set()
         assert answered.wait(30)
         return "ok"
 
     def look() -> Readiness:
-        with closing(bench.database):
-            return bench.health.look()
+        with closing(process.database):
+            return process.health.look()
 
-    monkeypatch.setattr(bench.health, "_schema", silent)
+    process.schema = wait_for_the_answer
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(look)
-        assert asked.wait(30)
-        seen = bench.health.look()
-        assert (seen.verdict, seen.parts["database"].message) == ("unavailable", "The database has not answered yet.")
+        assert checking.wait(30)
+        second = process.health.look()
+        message = second.parts["database"].message
+        assert (second.verdict, message) == ("unavailable", "The database has not answered yet.")
         answered.set()
         assert first.result(30).parts["database"].verdict == "ok"

@@ -1,6 +1,7 @@
 """One trace from the request through the broker to the task, as a collector receives it."""
 
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,23 +17,7 @@ from ..processes import Processes
 from .collector import Collected, Collector
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-TASKS = """
-from opentelemetry import trace
-from pacifica.dispatcher import task
-
-
-@task(name="traced", bind=True)
-def traced(self) -> str:
-    with trace.get_tracer("lab").start_as_current_span("within"):
-        return self.request.traceparent
-
-
-@task(name="again", bind=True, max_retries=1)
-def again(self) -> int:
-    if not self.request.retries:
-        raise self.retry(countdown=0, exc=OSError("not yet"))
-    return 1
-"""
+TASKS = Path(__file__).parent / "programs" / "traced_tasks.py"
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +35,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         "OTEL_BSP_SCHEDULE_DELAY": "50",
     }
     with Processes(folder, env) as processes:
-        (folder / "lab.py").write_text(TASKS, encoding="utf-8")
-        processes.write_config("[dispatcher]\ntasks = lab\n")
+        shutil.copy(TASKS, folder)
+        processes.write_config("[dispatcher]\ntasks = traced_tasks\n")
         web = processes.start_web()
         processes.start_worker()
         yield Stack(processes, web)
 
 
 def spans(collector: Collector, uuid: str, number: int) -> list[Collected]:
-    """The job's own spans by kind, once there are so many."""
+    """The spans of a job by kind, as soon as that many are collected."""
     found = eventually(lambda: found if len(found := collector.of_job(uuid)) == number else None, 30)
     return sorted(found, key=lambda span: (span.kind, span.attributes.get("pacifica.dispatcher.attempt", 0)))
 
@@ -67,7 +52,7 @@ def by_id(collector: Collector, identity: str) -> Collected:
     return eventually(lambda: next((span for span in collector.spans if span.id == identity), None), 30)
 
 
-def test_request_message_and_attempt_are_one_trace_that_a_client_began(stack: Stack, collector: Collector) -> None:
+def test_request_message_and_attempt_continue_the_trace_of_the_client(stack: Stack, collector: Collector) -> None:
     made = stack.request("POST", "/dispatch/traced", json={}, headers={"traceparent": PARENT}).json()
     attempt, message = spans(collector, made["uuid"], 2)
     request = by_id(collector, message.parent)
@@ -81,8 +66,8 @@ def test_request_message_and_attempt_are_one_trace_that_a_client_began(stack: St
     stack.web.wait_until_it_says(rf"trace={request.trace}")
 
 
-def test_names_and_attributes_are_those_of_the_conventions(stack: Stack, collector: Collector) -> None:
-    uuid = stack.get("/dispatch/add/1/2", headers={"User-Agent": "lab/1"}).text
+def test_names_and_attributes_follow_the_semantic_conventions(stack: Stack, collector: Collector) -> None:
+    uuid = stack.get("/dispatch/add/1/2", headers={"User-Agent": "client/1"}).text
     attempt, message = spans(collector, uuid, 2)
     request = by_id(collector, message.parent)
     assert (request.name, request.parent) == ("GET /dispatch/{task}/{arguments}", "")
@@ -95,7 +80,7 @@ def test_names_and_attributes_are_those_of_the_conventions(stack: Stack, collect
             "url.path": "/dispatch/add/…",
             "url.scheme": "http",
             "client.address": "127.0.0.1",
-            "user_agent.original": "lab/1",
+            "user_agent.original": "client/1",
         }.items()
     )
     assert (message.name, attempt.name) == ("send dispatcher", "process dispatcher")
@@ -114,9 +99,7 @@ def test_names_and_attributes_are_those_of_the_conventions(stack: Stack, collect
     assert not any(span.error for span in (request, message, attempt))
 
 
-def test_a_failure_is_an_error_of_its_attempt_alone_and_a_wrong_path_of_nobody(
-    stack: Stack, collector: Collector
-) -> None:
+def test_a_failure_is_an_error_of_its_attempt_and_a_404_is_no_error(stack: Stack, collector: Collector) -> None:
     attempt, message = spans(collector, stack.dispatch("fail", "Oh no"), 2)
     assert (attempt.error, message.error) == (True, False)
     assert attempt.attributes["error.type"] == "RuntimeError"
@@ -125,7 +108,7 @@ def test_a_failure_is_an_error_of_its_attempt_alone_and_a_wrong_path_of_nobody(
     assert [(span.name, span.error) for span in lost] == [("GET", False)]
 
 
-def test_a_retry_stands_beside_the_first_attempt_in_the_same_trace(stack: Stack, collector: Collector) -> None:
+def test_a_retry_has_a_second_message_in_the_same_trace(stack: Stack, collector: Collector) -> None:
     first, second, *messages = spans(collector, stack.dispatch("again"), 4)
     assert [span.attributes["pacifica.dispatcher.attempt"] for span in (first, second)] == [1, 2]
     assert {first.parent, second.parent} == {message.id for message in messages}
@@ -138,11 +121,11 @@ def test_a_retry_stands_beside_the_first_attempt_in_the_same_trace(stack: Stack,
     "environ",
     [{}, {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, {"OTEL_SDK_DISABLED": "true"}],
 )
-def test_nothing_is_traced_that_nobody_asked_for(environ: dict[str, str]) -> None:
+def test_nothing_is_traced_without_a_request_in_the_environment(environ: dict[str, str]) -> None:
     assert isinstance(tracing(environ, "sql"), NoTracing)
 
 
-def test_without_the_extra_a_warning_says_what_to_install(
+def test_a_warning_names_the_extra_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delitem(sys.modules, "pacifica.dispatcher.monitoring.otel", raising=False)

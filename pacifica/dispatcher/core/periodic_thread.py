@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 class PeriodicThread:
     """Calls ``action`` again and again, after a pause of ``interval`` seconds before each call.
 
-    A callable ``interval`` is asked for each pause. An exception never ends the thread, as nobody would notice
-    that its work is no longer done: it is logged, and ``doing`` ("renewing the lease") says what has failed.
+    A callable ``interval`` is asked for each pause. An exception never ends the thread, as its work
+    would then silently no longer be done: it is logged, and ``doing`` ("renewing the lease") says what has failed.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""Spans by OpenTelemetry, of the extra ``tracing``: named and described as its semantic conventions say.
+"""OpenTelemetry spans (the extra ``tracing``), with the names and attributes of its semantic conventions.
 
-A request's span is the parent of its jobs' messages, and a message's span that of the attempt which it starts: one
-trace. A retry, and the next attempt of a job that was lost, have a message of their own, beside the first.
+The span of a request is the parent of the spans of its jobs' messages, and the span of a message is the parent of
+the span of the attempt that it starts, all in one trace. A retry, or the next attempt of a lost job, has another
+message.
 Source: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
 """
 
@@ -25,49 +26,49 @@ from ..logs import log_context
 
 SERVICE = "pacifica-dispatcher"
 SYSTEMS: Mapping[str, str] = {"amqp": "rabbitmq", "sql": "database"}
-"""The conventions' names of brokers, where they are not kombu's."""
+"""The conventions' names of brokers whose name in kombu is a different one."""
 CUT = "cut"
-"""The ``error.type`` of a request whose answer had begun when an error ended it."""
+"""The ``error.type`` of a request whose response was cut off by an error."""
 NOT_AN_ERROR = ("Retry", "Ignore", "Reject", "SystemExit")
-"""What leaves an attempt without a failure of its body: Celery's words, and a pool that ends."""
+"""Names of exceptions that end an attempt without a failure: those of Celery, and the end of a worker's pool."""
 LAST_FLUSH = 1.0
-"""Seconds in which the last spans of a process may be sent: no worker waits longer for a collector."""
+"""Seconds for which the end of a process waits until its last spans are exported."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class PerProcess(SpanProcessor):
-    """Sends spans in batches from the process that made them: thread and connection do not survive a fork."""
+    """Exports spans in batches; each forked process makes its own exporter, as no thread or connection is shared."""
 
     def __init__(self, exporter: Callable[[], SpanExporter]) -> None:
         self._exporter = exporter
         self._made: dict[int, BatchSpanProcessor] = {}
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing is to be done."""
+        """A span is processed at its end only."""
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Put it into this process's next batch."""
+        """Add the span to the next batch of this process."""
         own = self._made.get(os.getpid())
         if own is None:
             own = self._made.setdefault(os.getpid(), BatchSpanProcessor(self._exporter()))
         own.on_end(span)
 
     def shutdown(self) -> None:
-        """Send what waits; nothing comes any more."""
+        """Export the last batch."""
         self.force_flush()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what waits; whether all of it was sent in time."""
+        """Export the current batch; false if that is not done in time."""
         own = self._made.get(os.getpid())
         return own is None or briefly(own.force_flush, min(timeout_millis / 1000, LAST_FLUSH))
 
 
 def briefly(flush: Callable[[], object], seconds: float = LAST_FLUSH) -> bool:
-    """Whether ``flush`` has come to its end in time; OpenTelemetry's own keeps to no time limit."""
+    """Call ``flush`` and return whether it has ended in time; OpenTelemetry itself ignores the time limit."""
     thread = threading.Thread(target=flush, name="last-spans", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # From Python 3.12 on an interpreter that ends makes no threads.
+    except RuntimeError:  # From Python 3.12 on, no thread can be started while the interpreter shuts down.
         flush()
         return True
     thread.join(seconds)
@@ -75,16 +76,16 @@ def briefly(flush: Callable[[], object], seconds: float = LAST_FLUSH) -> bool:
 
 
 class OpenRequest:
-    """A request's span, current in this thread until it ends."""
+    """The span of a request, which is the current span of this thread until it ends."""
 
     def __init__(self, span: trace.Span) -> None:
         self._span = span
         self._token = context.attach(trace.set_span_in_context(span))
-        self.traceparent = _told() or ""
+        self.traceparent = _current_traceparent() or ""
         log_context.note(trace=trace.format_trace_id(span.get_span_context().trace_id))
 
     def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
-        """The answer is sent, or cut off by an error."""
+        """End the span: the response was sent, or ``cut`` off by an error."""
         span = self._span
         span.set_attribute("http.response.status_code", status)
         if route is not None:
@@ -97,8 +98,8 @@ class OpenRequest:
         span.end()
 
 
-class Traced:
-    """Makes spans by a tracer."""
+class OtelTracing:
+    """Makes spans with a tracer; ``system`` is the conventions' name of the broker."""
 
     on = True
 
@@ -108,22 +109,22 @@ class Traced:
         self._flush = flush
 
     def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> OpenRequest:
-        """Begin a request's span."""
+        """Begin the span of a request."""
         own = {"http.request.method": method, **attributes}
         return OpenRequest(self._tracer.start_span(method, _parent(traceparent), kind=SpanKind.SERVER, attributes=own))
 
     @contextmanager
     def sending(self, uuid: str, queue: str, traceparent: str | None) -> Iterator[str | None]:
-        """A message's span, from when it is made until it is handed to the broker's connection."""
+        """The span of a message, from its creation until it is handed to the broker's connection."""
         attributes = self._message("send", uuid, queue)
         with self._tracer.start_as_current_span(
             f"send {queue}", _parent(traceparent), kind=SpanKind.PRODUCER, attributes=attributes
         ):
-            yield _told()
+            yield _current_traceparent()
 
     @contextmanager
     def processing(self, uuid: str, task: str, queue: str, attempt: int, traceparent: str | None) -> Iterator[None]:
-        """An attempt's span; a task's own spans are within it."""
+        """The span of an attempt, which is the parent of spans that the task makes."""
         attributes: dict[str, str | int] = {
             **self._message("process", uuid, queue),
             "pacifica.dispatcher.task": task,
@@ -141,11 +142,11 @@ class Traced:
             try:
                 yield
             except BaseException as error:
-                _tell_error(span, error)
+                _record_error(span, error)
                 raise
 
     def flush(self) -> None:
-        """Send what waits, as far as there is time."""
+        """Export the last spans, for at most ``LAST_FLUSH`` seconds."""
         briefly(self._flush)
 
     def _message(self, operation: str, uuid: str, queue: str) -> dict[str, str]:
@@ -158,13 +159,13 @@ class Traced:
         }
 
 
-def traced(environ: Mapping[str, str], driver: str) -> Tracing:
-    """The tracing by the program's tracer provider, which is made where there is none yet."""
+def otel_tracing(environ: Mapping[str, str], driver: str) -> Tracing:
+    """Tracing with the program's tracer provider, or with a new one if the program has none."""
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = _provider(environ)
         trace.set_tracer_provider(provider)
-    return Traced(provider.get_tracer("pacifica.dispatcher"), SYSTEMS.get(driver, driver), provider.force_flush)
+    return OtelTracing(provider.get_tracer("pacifica.dispatcher"), SYSTEMS.get(driver, driver), provider.force_flush)
 
 
 def _provider(environ: Mapping[str, str]) -> TracerProvider:
@@ -185,18 +186,17 @@ def _otlp() -> SpanExporter:
 
 
 def _parent(traceparent: str | None) -> Context:
-    """The context that a text names; a new trace's without one."""
+    """The context of the parent; that of a new trace if there is none."""
     return _PROPAGATOR.extract({"traceparent": traceparent} if traceparent else {}, Context())
 
 
-def _told() -> str | None:
-    """The current span as a text."""
+def _current_traceparent() -> str | None:
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier.get("traceparent")
 
 
-def _tell_error(span: trace.Span, error: BaseException) -> None:
+def _record_error(span: trace.Span, error: BaseException) -> None:
     if type(error).__name__ in NOT_AN_ERROR:
         return
     cause = error.__cause__ if type(error).__name__ == "BodyExit" and error.__cause__ else error

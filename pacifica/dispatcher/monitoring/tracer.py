@@ -1,4 +1,4 @@
-"""The choice of the tracer: OpenTelemetry's, if its standard environment variables ask for spans.
+"""The choice of the tracing: OpenTelemetry, if its standard environment variables are set.
 
 Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -13,20 +13,23 @@ logger = logging.getLogger(__name__)
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
-def wanted(environ: Mapping[str, str]) -> bool:
-    """Whether the variables name somewhere for spans to go."""
+def is_requested(environ: Mapping[str, str]) -> bool:
+    """Whether the variables name an endpoint or an exporter for spans."""
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get(EXPORTER) == "none":
         return False
     return any(environ.get(name) for name in (*ENDPOINTS, EXPORTER))
 
 
 def tracing(environ: Mapping[str, str], driver: str) -> Tracing:
-    """The tracing that the environment asks for; ``driver`` is kombu's type of the broker."""
-    if not wanted(environ):
+    """The tracing that the environment requests; ``driver`` is the type of the broker in kombu."""
+    if not is_requested(environ):
         return NoTracing()
     try:
-        from .otel import traced
+        from .otel import otel_tracing
     except ImportError:
-        logger.warning("OTEL_… asks for spans, and the extra is not there: pip install 'pacifica-dispatcher[tracing]'")
+        logger.warning(
+            "The OTEL_… variables request spans, but OpenTelemetry is not installed. "
+            "Install it with: pip install 'pacifica-dispatcher[tracing]'"
+        )
         return NoTracing()
-    return traced(environ, driver)
+    return otel_tracing(environ, driver)

@@ -18,7 +18,7 @@ BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.
 
 
 class Key(NamedTuple):
-    """What is counted together; ``bucket`` is that of the run time, for the final event of a job that has run."""
+    """Events with the same key are counted together; the final event of a job that has run has a run time bucket."""
 
     task: str | None
     kind: str

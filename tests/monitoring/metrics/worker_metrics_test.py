@@ -1,4 +1,4 @@
-"""A worker serves no metrics: what it does is told from the record."""
+"""A worker serves no metrics: web processes read its work from the record."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +11,10 @@ from pacifica.dispatcher.monitoring.metrics.multiprocess import FOLDER
 from pacifica.dispatcher.worker.bootsteps import RecordStep
 
 
-def test_a_worker_touches_no_file_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_makes_no_files_for_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER, str(tmp_path / "metrics"))
-    own = {"PEEWEE_URL": f"sqliteext:///{tmp_path}/db.sqlite3", "HOME": "/nonexistent"}
-    container = Container(lambda: load_settings(environ=own))
+    environ = {"PEEWEE_URL": f"sqliteext:///{tmp_path}/db.sqlite3", "HOME": "/nonexistent"}
+    container = Container(lambda: load_settings(environ=environ))
     RecordStep(SimpleNamespace(app=container.app))
     assert "python_service" in vars(container)
     assert not (tmp_path / "metrics").exists()

@@ -1,4 +1,4 @@
-"""What a web process counts as it happens."""
+"""The instruments of a web process: what it counts and measures itself."""
 
 import logging
 from collections.abc import Callable, Container
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "pacifica_dispatcher"
 UNREGISTERED = "(unregistered)"
-"""The label for all tasks that the registry does not know, so that nobody can make labels by asking for tasks."""
+"""The label for all unregistered tasks, so that clients cannot create labels by naming tasks."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -19,7 +19,7 @@ Given = ParamSpec("Given")
 
 
 def harmless(count: Callable[Given, None]) -> Callable[Given, None]:
-    """The same, but an error stays in it: nothing that is counted fails for that."""
+    """Wrap a function so that an error in it is logged once and not raised: no request fails for a metric."""
     logged = False
 
     @wraps(count)
@@ -40,7 +40,7 @@ def harmless(count: Callable[Given, None]) -> Callable[Given, None]:
 class Counts:
     """The instruments of one web process; ``tasks`` are the names that may become labels.
 
-    Without ``registry`` they only write what a folder is told (``sharing``).
+    Without a ``registry`` they are reported through the folder that the process has joined (``multiprocess``).
     """
 
     def __init__(self, registry: CollectorRegistry | None, tasks: Container[str]) -> None:
@@ -49,7 +49,7 @@ class Counts:
         shared: dict[str, Any] = {**own, "multiprocess_mode": "sum"}
         self._requests = Histogram(
             "http_request_duration_seconds",
-            "Time until an HTTP answer began, by the route's template.",
+            "Time until an HTTP response began, by the route's template.",
             ("route", "method", "status"),
             buckets=SECONDS,
             **own,
@@ -58,13 +58,13 @@ class Counts:
             "http_unread_requests", "Requests that were refused before they were read.", ("status",), **own
         )
         self._dispatches = Counter("dispatches", "Dispatches over HTTP, by their outcome.", ("task", "outcome"), **own)
-        self._publishes = Counter("publishes", "Messages that the relay gave to the broker.", ("outcome",), **own)
+        self._publishes = Counter("publishes", "Messages of the relay, by their outcome.", ("outcome",), **own)
         self._failures = Counter(
-            "database_errors", "Statements and transactions that the database did not carry out.", ("reason",), **own
+            "database_errors", "Statements and transactions that the database did not execute.", ("reason",), **own
         )
         self._waiters = Gauge("waiters", "Requests that wait for a job, and open streams.", ("kind",), **shared)
-        self._places = Gauge("waiters_limit", "How many requests may wait, or stream, at a time.", **shared)
-        # Each exists from the start, so that a first error is an increase.
+        self._places = Gauge("waiters_limit", "The maximum number of waiting requests and streams.", **shared)
+        # Each label exists from the start, so that a first error is an increase.
         for outcome in ("sent", "refused", "unavailable"):
             self._publishes.labels(outcome)
         self.waiting(0, 0)
@@ -72,7 +72,7 @@ class Counts:
 
     @harmless
     def request(self, route: str, method: str, status: str, seconds: float) -> None:
-        """An HTTP answer has begun."""
+        """Count an HTTP response that has begun after that many seconds."""
         key = (route, method, status)
         child = self._children.get(key)
         if child is None:
@@ -81,35 +81,35 @@ class Counts:
 
     @harmless
     def unread(self, status: int) -> None:
-        """A request was refused by whoever reads requests."""
+        """Count a request that the server refused before it was read."""
         self._unread.labels(str(int(status))).inc()
 
     @harmless
     def dispatched(self, task: str, outcome: str) -> None:
-        """A dispatch was ``accepted``, ``repeated`` (its key's job is there already), ``refused`` or ``failed``."""
+        """Count a dispatch: ``accepted``, ``repeated`` (the job of an earlier key), ``refused`` or ``failed``."""
         self._dispatches.labels(self.label(task), outcome).inc()
 
     @harmless
     def published(self, outcome: str, messages: int) -> None:
-        """Messages were ``sent``, or not, as they were ``refused`` or the broker was ``unavailable``."""
+        """Count messages: ``sent``, ``refused``, or not sent as the broker was ``unavailable``."""
         self._publishes.labels(outcome).inc(messages)
 
     @harmless
     def database_failed(self, reason: str) -> None:
-        """The database did not do what it was asked to."""
+        """Count a statement that the database did not execute."""
         self._failures.labels(reason).inc()
 
     @harmless
     def waiting(self, waits: int, streams: int) -> None:
-        """So many requests wait for jobs now, and so many stream events."""
+        """Set the number of requests that wait for jobs now, and of those that stream events."""
         self._waiters.labels("wait").set(waits)
         self._waiters.labels("stream").set(streams)
 
     @harmless
     def places(self, number: int) -> None:
-        """How many may wait or stream in this process."""
+        """Set how many requests may wait or stream in this process."""
         self._places.set(number)
 
     def label(self, task: str | None) -> str:
-        """The task's name, where it is one of those that can be dispatched."""
+        """The task's name if it is registered, else ``UNREGISTERED``."""
         return task if task is not None and task in self._tasks else UNREGISTERED

@@ -69,7 +69,7 @@ class RecordCollector:
     def collect(self) -> Iterator[Metric]:
         """All families."""
         build = {"version": version("pacifica-dispatcher"), "python": platform.python_version()}
-        yield _gauge("build_info", "What is running; always 1.", {tuple(build.values()): 1}, *build)
+        yield _gauge("build_info", "The version that is running; always 1.", {tuple(build.values()): 1}, *build)
         health = self._health()
         yield from _of_health(health)
         # A database that has just failed to answer is not read: the scrape would take as long once more.
