@@ -1,5 +1,6 @@
-"""The form of a line: one line whatever a client sends, no token, and every key documented."""
+"""The form of a log line: it stays one line, it shows no token, and every key is documented."""
 
+import contextvars
 import json
 import logging
 import re
@@ -28,23 +29,27 @@ SECRETS = (
 HOSTILE = "a\nforged\r\x1b[2J\x9b\u2028\u202e\x7f\ud800 Bearer sesame access_token=sesame pd_abcdsesame"
 
 
-def a_record(message: str, **attributes: Any) -> logging.LogRecord:
+def make_record(message: str, **attributes: Any) -> logging.LogRecord:
     return logging.makeLogRecord(
         {"name": "pacifica.dispatcher.jobs", "levelname": "INFO", "msg": message, "created": 1.5, **attributes}
     )
 
 
-def a_line(form: str, message: str, **attributes: Any) -> str:
-    return FORMATS[form]().format(a_record(message, **attributes))
+def format_line(form: str, message: str, **attributes: Any) -> str:
+    return FORMATS[form]().format(make_record(message, **attributes))
 
 
-def test_a_plain_line_has_time_level_logger_message_and_the_fields_in_their_order() -> None:
-    line = a_line("plain", "job started", **{FIELDS: {"job": "u", "event": "started", "waited": 1.5, "caller": "a b"}})
+def test_plain_line_has_time_level_logger_message_and_ordered_fields() -> None:
+    line = format_line(
+        "plain", "job started", **{FIELDS: {"job": "u", "event": "started", "waited": 1.5, "caller": "a b"}}
+    )
     assert line == '1970-01-01T00:00:01.500Z INFO    jobs: job started waited=1.5 job=u caller="a b"'
 
 
-def test_a_json_line_has_every_field_under_its_key() -> None:
-    line = json.loads(a_line("json", "job started", **{FIELDS: {"job": "u", "event": "started"}}, process=7, sample=5))
+def test_json_line_has_every_field_under_its_key() -> None:
+    line = json.loads(
+        format_line("json", "job started", **{FIELDS: {"job": "u", "event": "started"}}, process=7, sample=5)
+    )
     assert line == {
         "time": "1970-01-01T00:00:01.500Z",
         "level": "INFO",
@@ -58,8 +63,10 @@ def test_a_json_line_has_every_field_under_its_key() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_a_client_sends_breaks_no_line_and_shows_no_token(form: str) -> None:
-    line = a_line(form, HOSTILE, **{FIELDS: {"path": HOSTILE, "caller": HOSTILE, "reason": HOSTILE}}, theirs=HOSTILE)
+def test_hostile_text_breaks_no_line_and_shows_no_token(form: str) -> None:
+    line = format_line(
+        form, HOSTILE, **{FIELDS: {"path": HOSTILE, "caller": HOSTILE, "reason": HOSTILE}}, theirs=HOSTILE
+    )
     assert line.isprintable()
     assert "sesame" not in line
     assert form == "plain" or json.loads(line)["caller"].startswith("a\nforged\r\x1b")
@@ -68,13 +75,13 @@ def test_what_a_client_sends_breaks_no_line_and_shows_no_token(form: str) -> Non
 @pytest.mark.parametrize("form", FORMATS)
 @given(st.text(), st.text())
 def test_any_text_is_one_printable_line(form: str, message: str, caller: str) -> None:
-    line = a_line(form, message, **{FIELDS: {"caller": caller}})
+    line = format_line(form, message, **{FIELDS: {"caller": caller}})
     assert len(line.splitlines()) == 1
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", line)
 
 
 class Broken:
-    """A value of a task's own that has no text."""
+    """A value of a task whose text cannot be made."""
 
     def __repr__(self) -> str:
         raise RuntimeError
@@ -82,8 +89,8 @@ class Broken:
     __str__ = __repr__
 
 
-class Unnamed(dict[str, int]):
-    """A value that fails where nothing should."""
+class Unreadable(dict[str, int]):
+    """A mapping that fails when it is read."""
 
     def items(self) -> Any:
         raise RuntimeError
@@ -99,33 +106,43 @@ def deep() -> list[Any]:
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(
     "value",
-    [{(1, 2): 3}, {"a": Broken()}, {Broken(): 1}, Broken(), [float("nan")], 10**5000, deep(), Unnamed(a=1), {1: {2}}],
+    [
+        {(1, 2): 3},
+        {"a": Broken()},
+        {Broken(): 1},
+        Broken(),
+        [float("nan")],
+        10**5000,
+        deep(),
+        Unreadable(a=1),
+        {1: {2}},
+    ],
     ids=lambda value: type(value).__name__,
 )
-def test_no_value_loses_its_line(form: str, value: Any) -> None:
-    line = a_line(form, "it is told", sample=value, **{FIELDS: {"job": "u", "reason": value}})
+def test_no_value_can_lose_its_line(form: str, value: Any) -> None:
+    line = format_line(form, "it is logged", sample=value, **{FIELDS: {"job": "u", "reason": value}})
     assert line.isprintable()
-    assert "it is told" in line
+    assert "it is logged" in line
     assert form == "plain" or json.loads(line, parse_constant=pytest.fail)["logger"] == "pacifica.dispatcher.jobs"
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_message_whose_arguments_do_not_fit_is_told_as_it_is(form: str) -> None:
-    assert "%d of %d (with arguments that do not fit: ('x',))" in a_line(form, "%d of %d", args=("x",))
-    assert "RuntimeError" in a_line(form, "of %s", args=(Broken(),))
+def test_message_whose_arguments_do_not_fit_is_logged_with_them(form: str) -> None:
+    assert "%d of %d (with arguments that do not fit: ('x',))" in format_line(form, "%d of %d", args=("x",))
+    assert "RuntimeError" in format_line(form, "of %s", args=(Broken(),))
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_record_that_has_no_form_at_all_still_has_a_line(form: str) -> None:
-    line = a_line(form, "x", name=None, levelname=Broken(), created="never", exc_info=(1, 2, 3))
+def test_record_that_cannot_be_formatted_still_has_a_line(form: str) -> None:
+    line = format_line(form, "x", name=None, levelname=Broken(), created="never", exc_info=(1, 2, 3))
     assert "This line cannot be shown" in line
 
 
 @pytest.mark.parametrize("extra", [["a", "b"], {"level": "DEBUG", "message": "forged", "time": 0}, 5, None])
-def test_what_a_task_calls_fields_takes_no_place_of_ours(extra: Any) -> None:
+def test_extra_named_fields_replaces_no_field(extra: Any) -> None:
     bound = log_context.bind(job="u")
     try:
-        record = a_record("x", fields=extra)
+        record = make_record("x", fields=extra)
         assert log_context.Context().filter(record)
     finally:
         log_context.unbind(bound)
@@ -134,38 +151,40 @@ def test_what_a_task_calls_fields_takes_no_place_of_ours(extra: Any) -> None:
     assert FORMATS["plain"]().format(record).startswith("1970-01-01T00:00:01.500Z INFO    jobs: x job=u fields=")
 
 
-def test_no_field_takes_the_place_of_what_every_line_has() -> None:
-    line = json.loads(a_line("json", "x", **{FIELDS: {"time": 0, "level": "DEBUG", "logger": "l", "message": "m"}}))
+def test_no_field_replaces_a_fixed_key() -> None:
+    line = json.loads(
+        format_line("json", "x", **{FIELDS: {"time": 0, "level": "DEBUG", "logger": "l", "message": "m"}})
+    )
     assert (line["time"], line["level"], line["message"]) == ("1970-01-01T00:00:01.500Z", "INFO", "x")
     bound = log_context.bind(job="u")
     try:
-        assert log_context.Context().filter(a_record("x", **{FIELDS: ["a"]}))
+        assert log_context.Context().filter(make_record("x", **{FIELDS: ["a"]}))
     finally:
         log_context.unbind(bound)
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("secret", SECRETS)
-def test_what_is_secret_is_masked_wherever_it_stands(form: str, secret: str) -> None:
-    told = {"reason": secret, "exception": f"Traceback:\n  Error: {secret}"}
-    line = a_line(form, f"a {secret} b", theirs={"a": [secret]}, token="sesame", **{FIELDS: told})
+def test_secret_is_masked_in_every_part_of_a_line(form: str, secret: str) -> None:
+    fields = {"reason": secret, "exception": f"Traceback:\n  Error: {secret}"}
+    line = format_line(form, f"a {secret} b", theirs={"a": [secret]}, token="sesame", **{FIELDS: fields})
     assert "sesame" not in line
     assert line.count("***") >= 4
     assert form == "plain" or json.loads(line)["extra"]["token"] == "***"
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_url_without_a_password_and_an_address_stay(form: str) -> None:
-    told = "http://host:8080/dispatch of user:ada by celery@lab"
-    assert told in a_line(form, told)
+def test_url_without_a_password_and_address_are_not_masked(form: str) -> None:
+    message = "http://host:8080/dispatch of user:ada by celery@lab"
+    assert message in format_line(form, message)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_traceback_belongs_to_its_line(form: str) -> None:
+def test_traceback_belongs_to_its_line(form: str) -> None:
     try:
         raise RuntimeError("Oh\n1970-01-01T00:00:01.500Z INFO    jobs: forged\x1b")
     except RuntimeError:
-        line = a_line(form, "it failed", exc_info=sys.exc_info())
+        line = format_line(form, "it failed", exc_info=sys.exc_info())
     if form == "json":
         assert json.loads(line)["exception"].startswith("Traceback (most recent call last):\n")
     else:
@@ -175,33 +194,36 @@ def test_a_traceback_belongs_to_its_line(form: str) -> None:
         assert "\x1b" not in line
 
 
-def test_a_record_is_given_what_its_thread_is_at_and_keeps_what_it_says_itself() -> None:
-    log_context._about.set(None)  # A test that has not read an answer to its end may have left a request here.
+def test_record_gets_the_context_and_keeps_its_own_fields() -> None:
+    contextvars.Context().run(check_context)  # An earlier test may have left a request in the context of this thread.
+
+
+def check_context() -> None:
     bound = log_context.bind(request="r", job=None)
     try:
         log_context.note(job="u", caller="")
-        record = a_record("x", **{FIELDS: {"request": "own"}})
+        record = make_record("x", **{FIELDS: {"request": "own"}})
         assert log_context.Context().filter(record)
         assert getattr(record, FIELDS) == {"request": "own", "job": "u"}
     finally:
         log_context.unbind(bound)
-    log_context.note(job="nobody's")
+    log_context.note(job="of no request")
     assert log_context.current() == {}
 
 
 @pytest.mark.parametrize("given", ["r-1", "00-4bf9:a.b_c+d/e=@~", "x" * 128])
-def test_a_sane_request_id_is_taken(given: str) -> None:
+def test_valid_request_id_is_used(given: str) -> None:
     assert log_context.request_id(given) == given
 
 
 @pytest.mark.parametrize("given", [None, "", "x" * 129, "a b", "a\n", "-a", 'a"', "\x1b", "ü", "{}"])
-def test_any_other_request_id_is_replaced(given: str | None) -> None:
+def test_invalid_request_id_is_replaced(given: str | None) -> None:
     made = log_context.request_id(given)
     assert made != given
     assert re.fullmatch(r"[0-9a-f]{16}", made)
 
 
-def test_every_key_and_every_event_is_documented() -> None:
+def test_every_key_and_event_is_documented() -> None:
     tables = PAGE.split("\n## Keys\n")[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", tables, re.MULTILINE))
     assert rows == {**KEYS, **EVENTS}

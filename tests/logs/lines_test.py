@@ -1,8 +1,9 @@
-"""The lines of a running service, as an operator sees them: web server and worker, plain and JSON."""
+"""The JSON log lines of a running service: web server and worker."""
 
 import http.client
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,102 +18,78 @@ from ..processes import Processes, Running
 
 pytestmark = pytest.mark.slow
 
-TASKS = '''
-import logging
 
-from celery.utils.log import get_task_logger
-from pacifica.dispatcher import task
+PROGRAM = Path(__file__).parent / "programs" / "logging_tasks.py"
 
 
-@task(name="speak", bind=True)
-def speak(self, word: str) -> str:
-    """Says it by three ways that a task's author may take, and hands it on."""
-    logging.getLogger("lab").info("spoken %s", word, extra={"sample": 5})
-    get_task_logger("lab").warning("told %s", word)
-    print("printed")
-    return self.request.id
-
-
-@task(name="chain", bind=True)
-def chain(self) -> str:
-    return speak.delay("onward").id
-
-
-@task(name="again", bind=True, max_retries=1)
-def again(self) -> int:
-    if not self.request.retries:
-        raise self.retry(countdown=0, exc=OSError("not yet"))
-    return 1
-'''
-
-
-class Told:
-    """A service whose lines are JSON: a web server and a worker."""
+class LoggingService:
+    """A web server and a worker that log in JSON."""
 
     def __init__(self, processes: Processes, web: Running) -> None:
         self.web = web
         self.worker = processes.start_worker()
 
-    def ask(self, method: str, path: str, **headers: str) -> requests.Response:
+    def request(self, method: str, path: str, **headers: str) -> requests.Response:
         return requests.request(method, self.web.url + path, headers=headers, timeout=30)
 
     def lines(self, **having: Any) -> list[dict[str, Any]]:
-        """The lines of both that have these values."""
+        """The lines of both processes that have these values."""
         text = self.web.output() + self.worker.output()
         found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         return [line for line in found if having.items() <= line.items()]
 
     def line(self, **having: Any) -> dict[str, Any]:
-        """The one line that has these values, once it is there."""
+        """Wait for the only line that has these values."""
         (found,) = eventually(lambda: self.lines(**having), 30, f"no line has {having}")
         return found
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    folder = Path(tmp_path_factory.mktemp("told"))
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoggingService]:
+    folder = Path(tmp_path_factory.mktemp("service"))
     with Processes(folder, {"BROKER_URL": "database://"}) as processes:
-        (folder / "lab.py").write_text(TASKS, encoding="utf-8")
-        processes.write_config("[dispatcher]\ntasks = lab\n[logging]\nformat = json\n")
-        yield Told(processes, processes.start_gunicorn(workers=1))
+        shutil.copy(PROGRAM, folder)
+        processes.write_config("[dispatcher]\ntasks = logging_tasks\n[logging]\nformat = json\n")
+        yield LoggingService(processes, processes.start_gunicorn(workers=1))
 
 
-def test_one_id_goes_from_the_request_through_the_relay_to_the_task_and_its_own_logger(told: Told) -> None:
-    answer = told.ask("GET", "/dispatch/speak/secret", **{"X-Request-ID": "lab-17"})
+def test_request_id_reaches_relay_worker_and_the_tasks_own_logger(service: LoggingService) -> None:
+    answer = service.request("GET", "/dispatch/speak/secret", **{"X-Request-ID": "lab-17"})
     assert answer.headers["X-Request-ID"] == "lab-17"
     job, ids = answer.text.strip(), {"request": "lab-17", "job": answer.text.strip(), "task": "speak"}
-    done = told.line(event="succeeded", **ids)
+    done = service.line(event="succeeded", **ids)
     assert (done["attempt"], done["level"]) == (1, "INFO")
     assert done["ms"] > 0
     assert done["worker"].startswith("test-")
     for event in ("dispatched", "sent", "started"):
-        assert told.line(event=event, **ids)["level"] == "INFO"
-    assert told.line(event="started", job=job)["waited"] >= 0
+        assert service.line(event=event, **ids)["level"] == "INFO"
+    assert service.line(event="started", job=job)["waited"] >= 0
     for message, logger in {
         "spoken secret": "lab",
-        "told secret": "lab",
+        "repeated secret": "lab",
         "printed": "celery.redirected",
     }.items():
-        assert told.line(message=message, logger=logger, **ids)["attempt"] == 1
-    assert told.line(message="spoken secret")["extra"] == {"sample": 5}
+        assert service.line(message=message, logger=logger, **ids)["attempt"] == 1
+    assert service.line(message="spoken secret")["extra"] == {"sample": 5}
 
 
-def test_a_request_is_one_line_without_what_may_be_secret(told: Told) -> None:
-    told.ask("GET", "/dispatch/speak/hush?wait=0", **{"X-Request-ID": "quiet"})
-    line = told.line(request="quiet", logger="pacifica.dispatcher.access")
+def test_request_is_one_line_without_secrets(service: LoggingService) -> None:
+    service.request("GET", "/dispatch/speak/hush?wait=0", **{"X-Request-ID": "quiet"})
+    line = service.line(request="quiet", logger="pacifica.dispatcher.access")
     assert line["message"] == "GET /dispatch/speak/… 200"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/dispatch/speak/…", 200)
     assert (line["bytes"], line["remote"], line["task"]) == (36, "127.0.0.1", "speak")
     assert line["ms"] > 0
-    told.ask("GET", f"/status/{line['job']}?token=sesame", **{"X-Request-ID": "seen"})
-    assert told.line(request="seen")["path"] == f"/status/{line['job']}"
-    assert told.line(request="seen")["job"] == line["job"]
-    assert "sesame" not in told.web.output()
+    service.request("GET", f"/status/{line['job']}?wait=0", **{"X-Request-ID": "seen"})
+    assert service.line(request="seen")["job"] == line["job"]
+    service.request("GET", f"/status/{line['job']}?token=sesame", **{"X-Request-ID": "refused"})
+    assert service.line(request="refused")["path"] == f"/status/{line['job']}"
+    assert "sesame" not in service.web.output()
 
 
 @pytest.mark.parametrize("sent", ["a\x1b[2J", "b c", 'd"e', "f" * 129, "\xe9", ""])
-def test_an_id_that_is_no_token_is_replaced_and_breaks_no_line(told: Told, sent: str) -> None:
-    connection = http.client.HTTPConnection(told.web.url.removeprefix("http://"), timeout=10)
+def test_request_id_that_is_not_a_token_is_replaced_and_breaks_no_line(service: LoggingService, sent: str) -> None:
+    connection = http.client.HTTPConnection(service.web.url.removeprefix("http://"), timeout=10)
     connection.putrequest("GET", "/nope%0aforged")
     connection.putheader("X-Request-ID", sent.encode("latin-1"))
     connection.endheaders()
@@ -120,62 +97,62 @@ def test_an_id_that_is_no_token_is_replaced_and_breaks_no_line(told: Told, sent:
     made = answer.headers["X-Request-ID"]
     connection.close()
     assert re.fullmatch(r"[0-9a-f]{16}", made)
-    assert answer.status == 400 or told.line(request=made)["status"] == 404
-    assert not {"\x1b", "\x9b"} & set(told.web.output())
+    assert answer.status == 400 or service.line(request=made)["status"] == 404
+    assert not {"\x1b", "\x9b"} & set(service.web.output())
 
 
-def test_a_refused_request_has_an_id_too(told: Told) -> None:
-    connection = http.client.HTTPConnection(told.web.url.removeprefix("http://"), timeout=10)
+def test_refused_request_has_an_id(service: LoggingService) -> None:
+    connection = http.client.HTTPConnection(service.web.url.removeprefix("http://"), timeout=10)
     connection.putrequest("GET", "/tasks")
     connection.putheader("Content-Length", "+1")
     connection.endheaders()
     made = connection.getresponse().headers["X-Request-ID"]
     connection.close()
-    assert told.line(request=made)["status"] == 400
+    assert service.line(request=made)["status"] == 400
 
 
-def test_a_failure_is_one_line_with_its_traceback_and_a_retry_is_told(told: Told) -> None:
-    failed = told.ask("GET", "/dispatch/fail/Oh%20no").text
-    line = told.line(event="failed", job=failed)
+def test_failure_is_one_line_with_its_traceback_and_retry_is_logged(service: LoggingService) -> None:
+    failed = service.request("GET", "/dispatch/fail/Oh%20no").text
+    line = service.line(event="failed", job=failed)
     assert (line["level"], line["error"], line["reason"]) == ("ERROR", "RuntimeError", "Oh no")
     assert line["exception"].rstrip().endswith("RuntimeError: Oh no")
-    again = told.ask("GET", "/dispatch/again").text
-    told.line(event="succeeded", job=again)
-    assert told.line(event="retried", job=again)["error"] == "OSError"
-    assert [line["attempt"] for line in told.lines(event="started", job=again)] == [1, 2]
-    said = told.worker.output()
-    assert not re.search(rf"Task \w+\[({failed}|{again})\]", said), "Celery tells the same a second time"
+    again = service.request("GET", "/dispatch/again").text
+    service.line(event="succeeded", job=again)
+    assert service.line(event="retried", job=again)["error"] == "OSError"
+    assert [line["attempt"] for line in service.lines(event="started", job=again)] == [1, 2]
+    output = service.worker.output()
+    assert not re.search(rf"Task \w+\[({failed}|{again})\]", output), "Celery logs the same event again"
 
 
-def test_a_job_that_waits_and_is_cancelled_is_told_by_the_server(told: Told) -> None:
-    url, body = f"{told.web.url}/dispatch/add", {"args": [1, 2], "options": {"countdown": 600}}
+def test_server_logs_the_cancellation_of_a_waiting_job(service: LoggingService) -> None:
+    url, body = f"{service.web.url}/dispatch/add", {"args": [1, 2], "options": {"countdown": 600}}
     job = requests.post(url, json=body, headers={"X-Request-ID": "first"}, timeout=30).json()["uuid"]
-    told.ask("DELETE", f"/status/{job}", **{"X-Request-ID": "second"})
+    service.request("DELETE", f"/status/{job}", **{"X-Request-ID": "second"})
     assert (
-        told.line(event="revoked", job=job).items()
+        service.line(event="revoked", job=job).items()
         >= {"request": "second", "task": "add", "reason": "cancelled"}.items()
     )
-    assert told.line(event="dispatched", job=job)["request"] == "first"
+    assert service.line(event="dispatched", job=job)["request"] == "first"
 
 
-def test_a_job_that_a_task_dispatches_carries_the_request_on(told: Told) -> None:
-    outer = told.ask("GET", "/dispatch/chain", **{"X-Request-ID": "root"}).text
-    inner = told.line(event="succeeded", task="speak", request="root")["job"]
-    assert told.line(event="succeeded", task="chain", request="root")["job"] == outer
-    assert "attempt" not in told.line(event="dispatched", job=inner, request="root", task="speak")
+def test_job_dispatched_by_a_task_keeps_the_request_id(service: LoggingService) -> None:
+    outer = service.request("GET", "/dispatch/chain", **{"X-Request-ID": "root"}).text
+    inner = service.line(event="succeeded", task="speak", request="root")["job"]
+    assert service.line(event="succeeded", task="chain", request="root")["job"] == outer
+    assert "attempt" not in service.line(event="dispatched", job=inner, request="root", task="speak")
 
 
-def test_probes_are_not_told_and_all_lines_have_the_same_shape(told: Told) -> None:
-    told.ask("GET", "/health/live", **{"X-Request-ID": "probe"})
-    told.ask("GET", "/tasks", **{"X-Request-ID": "after-probe"})
-    told.line(request="after-probe")
-    assert told.lines(request="probe") == []
-    lines = [*told.lines()]
+def test_probes_are_not_logged_and_all_lines_have_documented_keys(service: LoggingService) -> None:
+    service.request("GET", "/health/live", **{"X-Request-ID": "probe"})
+    service.request("GET", "/tasks", **{"X-Request-ID": "after-probe"})
+    service.line(request="after-probe")
+    assert service.lines(request="probe") == []
+    lines = [*service.lines()]
     assert {"gunicorn.error", "celery.apps.worker", "pacifica.dispatcher.access"} <= {line["logger"] for line in lines}
     assert set().union(*lines) <= set(KEYS)
     begin = {"time", "level", "logger", "process", "message"}
     assert all(begin <= line.keys() and re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", line["time"]) for line in lines)
-    web = told.web.output().splitlines()
+    web = service.web.output().splitlines()
     assert [line for line in web if not line.startswith("{")] == []
 
 

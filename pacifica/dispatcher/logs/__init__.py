@@ -1,1 +1,1 @@
-"""Log records: their context, their form and what is masked in them."""
+"""Log lines: their context, their plain and JSON forms, and the handlers that write them."""

@@ -1,6 +1,6 @@
-"""What the lines of the running request, or job, have in common: every handler of ours adds it to each record.
+"""The fields that all log lines of a running request or job share; every handler of this project adds them.
 
-A request binds it where it comes in, a worker where a job begins; what is learned later is noted then.
+The web server binds them when a request arrives, and a worker when a job starts. Later code adds to them.
 """
 
 import logging
@@ -12,48 +12,48 @@ from typing import Any
 from .formatters import FIELDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@~-]{0,127}", re.ASCII)
-_about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
+_fields: ContextVar[dict[str, Any] | None] = ContextVar("log_fields", default=None)
 OF_REQUESTS = ("request", "trace")
-"""What a job has in common with those that it dispatches."""
+"""The fields that a job shares with the jobs that it dispatches."""
 Bound = Token[dict[str, Any] | None]
 
 
 def bind(**fields: Any) -> Bound:
-    """Begin a request or a job in this thread; ``None`` is no value."""
-    return _about.set({key: value for key, value in fields.items() if value is not None})
+    """Begin a request or a job in this thread; a field that is ``None`` is left out."""
+    return _fields.set({key: value for key, value in fields.items() if value is not None})
 
 
 def unbind(bound: Bound) -> None:
-    """End it: this thread is again at what it was at before."""
-    _about.reset(bound)
+    """End the request or job; the fields from before ``bind`` apply again."""
+    _fields.reset(bound)
 
 
 def note(**fields: Any) -> None:
-    """Add what has been learned; outside a request or a job it is nobody's."""
-    about = _about.get()
+    """Add fields to the running request or job; without one, do nothing."""
+    about = _fields.get()
     if about is not None:
         about.update({key: value for key, value in fields.items() if value is not None and value != ""})
 
 
 def current() -> dict[str, Any]:
-    """All that is known of the running request or job."""
-    return _about.get() or {}
+    """The fields of the running request or job."""
+    return _fields.get() or {}
 
 
 def request_id(given: str | None) -> str:
-    """The id that a client gives, where it is one short printable token, else a new one."""
+    """The id that the client sends if it is one short printable token, and otherwise a new one."""
     return given if given is not None and _TOKEN.fullmatch(given) else os.urandom(8).hex()
 
 
 class Context(logging.Filter):
-    """Adds to a record what its thread is at; what the record says itself stays.
+    """Adds the fields of the running request or job to a record; the record's own fields take precedence.
 
-    A record about another job than the running one, which this one dispatches, say, gets its request alone.
+    A record about another job, such as one that the running job dispatches, gets only the fields of the request.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Every record is kept."""
-        about = _about.get()
+        """Keep every record."""
+        about = _fields.get()
         if about:
             own = getattr(record, FIELDS, None)
             own = own if isinstance(own, dict) else {}

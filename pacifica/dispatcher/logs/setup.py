@@ -1,4 +1,4 @@
-"""Where a web process writes its log, and the form that every process's handlers get."""
+"""The log handlers: the form of their lines in every process, and the destination in a web process."""
 
 import logging
 import sys
@@ -9,11 +9,11 @@ from .formatters import FORMATS
 from .log_context import Context
 
 ACCESS = "pacifica.dispatcher.access"
-"""The logger of the line that each request has."""
+"""The logger that writes one line per request."""
 
 
-def dress(handlers: list[logging.Handler], settings: LoggingSettings) -> None:
-    """Give the handlers our form, whatever they had; where they write to stays theirs."""
+def set_format(handlers: list[logging.Handler], settings: LoggingSettings) -> None:
+    """Replace the form of the handlers' lines, and add the context; their destinations stay unchanged."""
     for handler in handlers:
         handler.setFormatter(FORMATS[settings.format]())
         if not any(isinstance(one, Context) for one in handler.filters):
@@ -21,17 +21,17 @@ def dress(handlers: list[logging.Handler], settings: LoggingSettings) -> None:
 
 
 def configure(settings: LoggingSettings) -> None:
-    """Log to standard error, unless the program that we are part of has a log of its own."""
+    """Log to standard error, unless the surrounding program has set up logging itself."""
     logging.getLogger("celery.utils.dispatch.signal").addFilter(_is_not_raised_again)
     logging.getLogger(ACCESS).setLevel(logging.NOTSET if settings.access else logging.WARNING)
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        dress([handler], settings)
+        set_format([handler], settings)
         root.addHandler(handler)
         root.setLevel(settings.level.upper())
 
 
 def _is_not_raised_again(record: logging.LogRecord) -> bool:
-    """Celery logs an error of a signal's receiver with its traceback, and then hands it on; ours are sentences."""
+    """Celery logs an error of a signal receiver and raises it again; a ``DispatcherError`` is then printed anyway."""
     return not (record.exc_info and isinstance(record.exc_info[1], DispatcherError))

@@ -12,7 +12,7 @@ from celery import Celery, signals
 
 from ..core.errors import DispatcherError
 from ..logs import log_context
-from ..logs.setup import dress
+from ..logs.setup import set_format
 from ..monitoring.job_log import REQUEST
 from .task import DispatcherTask
 
@@ -55,7 +55,7 @@ def _set_format(app: Any, handlers: list[logging.Handler]) -> None:
         settings = app.container.settings.logging
     except DispatcherError:
         return  # The worker is about to end, and prints the reason.
-    dress(handlers, settings)
+    set_format(handlers, settings)
 
 
 def _freeze_objects(**_: Any) -> None:

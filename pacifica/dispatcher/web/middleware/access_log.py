@@ -15,7 +15,7 @@ import cherrypy
 from ...config.settings import LoggingSettings
 from ...logs import log_context
 from ...logs.formatters import FIELDS
-from ...logs.setup import ACCESS, dress
+from ...logs.setup import ACCESS, set_format
 from ..dispatcher import raw_path
 
 logger = logging.getLogger(ACCESS)
@@ -149,7 +149,7 @@ def use_files(settings: LoggingSettings) -> None:
     """Log also to CherryPy's ``log.access_file`` and ``log.error_file``, in our format."""
     for handler in cherrypy.log.access_log.handlers:
         logger.addHandler(handler)
-    dress([*cherrypy.log.access_log.handlers, *cherrypy.log.error_log.handlers], settings)
+    set_format([*cherrypy.log.access_log.handlers, *cherrypy.log.error_log.handlers], settings)
 
 
 def loggable(path: str) -> str:

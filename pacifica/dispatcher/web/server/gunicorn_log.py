@@ -8,7 +8,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 from ...config.load import find_sources
 from ...config.parser import logging_settings
 from ...core.errors import ConfigError
-from ...logs.setup import dress
+from ...logs.setup import set_format
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
@@ -27,4 +27,4 @@ class Logger(GunicornLogger):  # type: ignore[misc]
         except ConfigError:
             settings = logging_settings("", {})
         own: list[logging.Handler] = self.error_log.handlers
-        dress(own, settings)
+        set_format(own, settings)
