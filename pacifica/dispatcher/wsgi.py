@@ -1,7 +1,7 @@
-"""The WSGI entry: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
+"""The WSGI entry point: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
-Everything is built in each process by itself, at its first request or when its server tells it to begin,
-so that nothing is connected or published before a server has forked its workers.
+Each process builds its own service, at its first request or when its server calls ``begin``, so that nothing is
+connected or published before a server has forked its workers.
 """
 
 import atexit
@@ -27,12 +27,11 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 
 class LazyApplication:
-    """A WSGI callable that assembles the service when it is first called in a process, or told to ``begin``.
+    """A WSGI callable that builds the service at its first call in a process, or when ``begin`` is called.
 
-    A server that knows sets ``threads``, how many requests it answers at a time, and calls ``begin`` before it
-    serves, and ``stop`` when it begins to stop; ``on_stop`` holds what is to be called then, by whoever keeps
-    threads waiting. It calls ``refused`` for each request that it answers by itself, which ``on_refusal`` is then
-    told. ``brief`` is what it then asks by ``is_brief`` (``web.brief``).
+    Our gunicorn worker sets ``threads``, the number of requests that it answers at a time. It calls ``begin`` before
+    it serves, ``stop`` when it begins to stop, ``refused`` for each request that it refuses itself, and ``is_brief``
+    to learn whether its loop may answer a request. ``on_stop``, ``on_refusal`` and ``brief`` are what those call.
     """
 
     def __init__(self, build: Callable[[], WsgiApplication]) -> None:
@@ -54,38 +53,38 @@ class LazyApplication:
         return application(environ, start_response)
 
     def begin(self) -> None:
-        """Assemble the service; where that cannot be, the log tells why, and the next request tries again."""
+        """Build the service. If that fails, log the reason; the next request tries again."""
         try:
             self._build_once()
         except DispatcherError as error:
             _log(error)
         except Exception:  # A worker that ends here would be started again and again.
-            logger.exception("The service cannot start, and tries again at the next request.")
+            logger.exception("Unhandled exception while starting the service; the next request tries again.")
 
     def stop(self) -> None:
-        """Call what ``on_stop`` holds; one that fails keeps no other from being called."""
+        """Call everything in ``on_stop``, whether or not one of the calls fails."""
         for call in self.on_stop:
             try:
                 call()
-            except Exception:  # Whatever it is, the server has to end.
-                logger.warning("What was to be done at the server's end has failed.", exc_info=True)
+            except Exception:  # The server must end in any case.
+                logger.warning("Unhandled exception while stopping the service.", exc_info=True)
 
     def refused(self, status: int) -> None:
-        """A request was refused with that status before it was read."""
+        """Count a request that the server refused with that status before it was read."""
         self.on_refusal(status)
 
     def is_brief(self, head: bytes, body: int) -> bool:
-        """Whether the server's loop may answer a request with that head, and so many bytes of body, by itself."""
+        """Whether the server's loop may answer a request with this head and this many bytes of body."""
         return self.brief(head, body)
 
     @staticmethod
     def keep() -> Callable[[], object]:
-        """What a thread holds for the request that it answers, given back to it when that is called."""
+        """The calling thread's request state; the returned callable restores it."""
         return keep()
 
     @staticmethod
     def body_limit() -> int:
-        """The largest request body in bytes; the default, where the configuration has a fault: requests tell of it."""
+        """The largest request body in bytes; the default if the configuration is not valid, which requests report."""
         try:
             return load_settings().dispatcher.body_limit
         except ConfigError:
@@ -118,15 +117,15 @@ def build() -> WsgiApplication:
 
 
 def _log(error: DispatcherError) -> None:
-    """A sentence for the operator, and no traceback."""
-    logger.error("The service cannot start, and tries again at the next request: %s", error)
+    """Log a sentence for the operator, without a traceback."""
+    logger.error("The service cannot start; the next request tries again: %s", error)
 
 
 def _unavailable(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    told = problem_document.of(CannotStart())
+    problem = problem_document.of(CannotStart())
     headers = [("Content-Type", problem_document.PROBLEM_JSON), ("Retry-After", str(CannotStart.retry_after))]
-    start_response(f"{told['status']} {told['title']}", headers)
-    return [strict_json.pretty(told)]
+    start_response(f"{problem['status']} {problem['title']}", headers)
+    return [strict_json.pretty(problem)]
 
 
 application = LazyApplication(build)

@@ -63,7 +63,7 @@ def test_what_keeps_the_service_from_starting_is_told_at_the_start_and_mended_at
     application.begin()
     assert "ZeroDivisionError" in caplog.text
     application.begin()
-    assert caplog.messages[-1].endswith("tries again at the next request: The database sleeps.")
+    assert caplog.messages[-1].endswith("the next request tries again: The database sleeps.")
     assert application({}, lambda *_: None) == [b"served"]
 
 
