@@ -1,10 +1,9 @@
 """The leader's duty to count the events of jobs, for metrics."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
-from ..store.event_counts import Count, EventCounts, Key
+from ..store.event_counts import EventCountStore
 
 PAGE = 5000
 """Event ids that one query covers."""
@@ -12,24 +11,10 @@ SETTLED_AFTER = 2.0
 """Seconds after which every transaction that had been assigned an event id is committed or rolled back."""
 
 
-class Events(Protocol):
-    """The part of ``EventCountStore`` that is needed here."""
-
-    ordered: bool
-
-    def last(self) -> int: ...
-
-    def count(self, after: int, upto: int) -> Mapping[Key, Count]: ...
-
-    def load(self) -> EventCounts: ...
-
-    def replace(self, old: EventCounts, new: EventCounts) -> bool: ...
-
-
 class EventCounter:
     """Adds new events to the stored counts; each event is counted once, even while there are two leaders."""
 
-    def __init__(self, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, events: EventCountStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._events = events
         self._clock = clock
         self._mark: tuple[int, float] | None = None
