@@ -1,4 +1,4 @@
-"""The tasks that are always there: what they do, and what they refuse before anything is computed."""
+"""The built-in tasks: their results, and the arguments that they refuse before they compute anything."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def spec(name: str) -> TaskSpec:
 
 
 def run(name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Any:
-    """What a worker would return for these JSON values."""
+    """The result that a worker would return for these JSON values."""
     own = spec(name)
     call = own.bind(args, kwargs or {})
     positional, named = own.load(call.args, call.kwargs)
@@ -33,7 +33,7 @@ def run(name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None)
 
 
 def refusal(name: str, *args: Any) -> str:
-    """Why the task does not take these JSON values."""
+    """The reason why the task refuses these JSON values."""
     with pytest.raises(BadArguments) as caught:
         spec(name).bind(args, {})
     return str(caught.value)
@@ -55,11 +55,11 @@ def refusal(name: str, *args: Any) -> str:
         ("sleep", (0.001,), 0.001),
     ],
 )
-def test_a_task_returns(name: str, args: tuple[Any, ...], result: Any) -> None:
+def test_task_returns(name: str, args: tuple[Any, ...], result: Any) -> None:
     assert run(name, args) == result
 
 
-def test_arguments_may_come_by_name() -> None:
+def test_arguments_may_be_given_by_name() -> None:
     assert run("add", [1], {"y": 2}) == run("add", [], {"y": 2, "x": 1}) == 3
 
 
@@ -71,7 +71,7 @@ def test_fail_fails_with_its_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "args", "told"),
+    ("name", "args", "reason"),
     [
         ("add", (1, "a"), "must both be numbers, or both be text"),
         ("add", ("a", 1.5), "must both be numbers, or both be text"),
@@ -98,12 +98,12 @@ def test_fail_fails_with_its_message() -> None:
         ("fail", (5,), "message: should be a valid string"),
     ],
 )
-def test_a_task_refuses(name: str, args: tuple[Any, ...], told: str) -> None:
-    assert told in refusal(name, *args)
+def test_task_refuses(name: str, args: tuple[Any, ...], reason: str) -> None:
+    assert reason in refusal(name, *args)
 
 
 @given(st.sampled_from(["add", "mul"]), NUMBERS | LARGE | st.text(max_size=5), NUMBERS | LARGE | st.text(max_size=5))
-def test_what_is_accepted_is_computed_at_once_and_stays_small(name: str, x: Any, y: Any) -> None:
+def test_accepted_arguments_are_computed_fast_to_a_small_result(name: str, x: Any, y: Any) -> None:
     try:
         spec(name).bind([x, y], {})
     except BadArguments:
@@ -112,20 +112,20 @@ def test_what_is_accepted_is_computed_at_once_and_stays_small(name: str, x: Any,
     try:
         result = TASKS[name].run(x, y)
     except OverflowError:
-        return  # A whole number beyond all floats met a float.
+        return  # An integer was too large to be converted to a float.
     assert time.thread_time() - begin < 0.1
     assert not isinstance(result, int) or result.bit_length() <= MAX_BITS
     assert not isinstance(result, str) or len(result) <= MAX_TEXT
 
 
 @pytest.mark.parametrize(("x", "y"), [("9" * 4000, "9" * 4000), ("a", "9" * 4000), ("ab", str(MAX_TEXT))])
-def test_a_url_cannot_ask_for_a_large_product(x: str, y: str) -> None:
+def test_url_cannot_request_a_large_product(x: str, y: str) -> None:
     with pytest.raises(BadArguments, match=r"allowed|whole number|fewer than"):
         spec("mul").bind_text([x, y])
 
 
 @pytest.mark.parametrize("name", list(TASKS))
-def test_each_task_tells_what_it_does(name: str) -> None:
+def test_each_task_is_documented(name: str) -> None:
     assert spec(name).doc
     assert spec(name).arguments_schema()["properties"]
     assert isinstance(spec(name).result_schema(), dict)

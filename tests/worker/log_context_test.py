@@ -1,4 +1,4 @@
-"""What a worker's thread is at, and that no collector of spans holds it."""
+"""The log context of a worker's thread, and the limit of its last flush of spans."""
 
 import time
 from threading import Event
@@ -12,20 +12,20 @@ from pacifica.dispatcher.worker.signals import bind_log_context, unbind_log_cont
 
 
 def nothing() -> None:
-    """A body."""
+    """A task's function."""
 
 
-def a_call(celery: Celery, **request: Any) -> tuple[str, Any]:
-    """A task with the request that Celery gives it around the signals."""
+def called_task(celery: Celery, **request: Any) -> tuple[str, Any]:
+    """A task with the request that Celery gives it when it sends its signals."""
     task = celery.task(name=request["id"])(nothing)
     task.push_request(**request)
     return request["id"], task
 
 
-def test_a_call_within_a_body_leaves_the_job_what_its_lines_have() -> None:
+def test_nested_call_restores_the_log_context_of_its_job() -> None:
     celery = Celery(set_as_current=False)
-    outer, outer_task = a_call(celery, id="outer", request_id="r", is_eager=False)
-    inner, inner_task = a_call(celery, id="inner", is_eager=True)
+    outer, outer_task = called_task(celery, id="outer", request_id="r", is_eager=False)
+    inner, inner_task = called_task(celery, id="inner", is_eager=True)
     bind_log_context(outer, outer_task)
     log_context.note(attempt=1)
     bind_log_context(inner, inner_task)
@@ -38,7 +38,7 @@ def test_a_call_within_a_body_leaves_the_job_what_its_lines_have() -> None:
     assert log_context.current() == {}
 
 
-def test_a_collector_that_says_nothing_holds_a_process_a_second_at_most() -> None:
+def test_silent_collector_delays_the_end_of_a_process_by_a_second_at_most() -> None:
     never, began = Event(), time.monotonic()
     assert not briefly(never.wait)
     assert time.monotonic() - began < 2 * LAST_FLUSH

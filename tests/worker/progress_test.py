@@ -1,4 +1,4 @@
-"""What a running job says of itself: not too often, and the last word always."""
+"""Progress reports of a running job: stored at a limited rate, and the last one always."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from ..eventually import eventually
 LONG = 3600.0
 
 
-def test_the_first_report_is_stored_at_once_and_the_last_one_at_the_end() -> None:
+def test_first_report_is_stored_at_once_and_the_last_one_at_the_end() -> None:
     stored: list[Mapping[str, Any]] = []
     reports = ProgressReporter(stored.append, LONG)
     for current in range(100):
@@ -24,7 +24,7 @@ def test_the_first_report_is_stored_at_once_and_the_last_one_at_the_end() -> Non
     assert [value["current"] for value in stored] == [0, 99]
 
 
-def test_a_report_that_came_too_soon_is_stored_when_its_time_comes() -> None:
+def test_report_that_came_too_soon_is_stored_a_little_later() -> None:
     stored: list[Mapping[str, Any]] = []
     reports = ProgressReporter(stored.append, 0.05)
     for current in range(3):
@@ -34,11 +34,11 @@ def test_a_report_that_came_too_soon_is_stored_when_its_time_comes() -> None:
     assert [value["current"] for value in stored] == [0, 2]
 
 
-def test_a_database_that_is_away_does_no_harm_to_the_task(caplog: pytest.LogCaptureFixture) -> None:
-    def away(_: Mapping[str, Any]) -> None:
+def test_unavailable_database_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
+    def unavailable(_: Mapping[str, Any]) -> None:
         raise DatabaseUnavailable("The database cannot do that now.")
 
-    reports = ProgressReporter(away, LONG)
+    reports = ProgressReporter(unavailable, LONG)
     reports.report(progress_value(1))
     reports.finish()
     assert "not stored" in caplog.text
@@ -55,10 +55,10 @@ def test_a_database_that_is_away_does_no_harm_to_the_task(caplog: pytest.LogCapt
         ((1, 2, "x" * 1001), ValueError),
     ],
 )
-def test_what_is_no_report_is_refused(given: tuple[Any, ...], error: type[Exception]) -> None:
+def test_report_that_is_not_valid_is_refused(given: tuple[Any, ...], error: type[Exception]) -> None:
     with pytest.raises(error, match="progress"):
         progress(*given)
 
 
-def test_outside_a_worker_a_report_does_nothing() -> None:
+def test_report_outside_a_worker_does_nothing() -> None:
     progress(1, 2, "half")

@@ -1,4 +1,4 @@
-"""What a worker's main process says of a job that one of its children may be running."""
+"""Reports of a worker's main process about a job that one of its children may be running."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -28,19 +28,19 @@ def jobs(sqlite_url: str) -> Iterator[JobStore]:
 
 
 def report(jobs: JobStore, uuid: str, error: Exception, state: str, token: str = "t1") -> None:
-    """What Celery says in the main process, of the delivery that had this token."""
+    """Report like Celery in the main process, for the delivery with this token."""
     backend = object.__new__(PeeweeBackend)  # A whole application is not needed for a report.
     backend.app = SimpleNamespace(container=SimpleNamespace(jobs=jobs, holder=HOLDER))
     backend.store_result(uuid, error, state, request=SimpleNamespace(**{CLAIM_FIELD: token}, retries=0))
 
 
 def revoke(jobs: JobStore, uuid: str, reason: str) -> None:
-    """The report that Celery makes in the main process, for its own reason."""
+    """Report a revocation like Celery in the main process."""
     report(jobs, uuid, TaskRevokedError(reason), "REVOKED")
 
 
 def running(jobs: JobStore, *tokens: str) -> str:
-    """A job that the worker runs, in the last of these attempts; its UUID."""
+    """Make a job whose last attempt, of these, the worker is running; returns its UUID."""
     job = a_job(max_attempts=9)
     jobs.add([job])
     for token in tokens or ("t1",):
@@ -58,36 +58,36 @@ REPORTS = {
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_the_main_process_speaks_for_the_attempt_that_it_delivered(jobs: JobStore, name: str) -> None:
-    error, said, state = REPORTS[name]
+def test_main_process_reports_for_the_attempt_that_it_delivered(jobs: JobStore, name: str) -> None:
+    error, celery_state, state = REPORTS[name]
     uuid = running(jobs, "t1", "t2")
-    report(jobs, uuid, error, said, token="t2")
+    report(jobs, uuid, error, celery_state, token="t2")
     assert jobs.get(uuid).state is state  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_what_the_main_process_says_late_of_one_attempt_does_not_end_the_next(jobs: JobStore, name: str) -> None:
-    error, said, _ = REPORTS[name]
+def test_late_report_about_one_attempt_does_not_end_the_next(jobs: JobStore, name: str) -> None:
+    error, celery_state, _ = REPORTS[name]
     uuid = running(jobs, "t1", "t2")
-    report(jobs, uuid, error, said, token="t1")
+    report(jobs, uuid, error, celery_state, token="t1")
     assert jobs.get(uuid).state is State.STARTED  # type: ignore[union-attr]
     assert jobs.succeed(uuid, token="t2", result=4, at=now())
 
 
 @pytest.mark.parametrize("reason", ["expired", "revoked"])
-def test_a_message_that_comes_again_revokes_nothing_that_runs(jobs: JobStore, reason: str) -> None:
+def test_redelivered_message_does_not_revoke_a_running_job(jobs: JobStore, reason: str) -> None:
     uuid = running(jobs)
     revoke(jobs, uuid, reason)
     assert jobs.succeed(uuid, token="t1", result=4, at=now())
 
 
-def test_a_job_that_was_terminated_is_revoked(jobs: JobStore) -> None:
+def test_terminated_job_is_revoked(jobs: JobStore) -> None:
     uuid = running(jobs)
     revoke(jobs, uuid, "terminated")
     assert jobs.get(uuid).state is State.REVOKED  # type: ignore[union-attr]
 
 
-def test_a_job_that_waits_is_revoked_for_whatever_reason(jobs: JobStore) -> None:
+def test_waiting_job_is_revoked_for_any_reason(jobs: JobStore) -> None:
     job = a_job()
     jobs.add([job])
     revoke(jobs, job.uuid, "expired")

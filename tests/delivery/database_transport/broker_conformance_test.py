@@ -1,6 +1,6 @@
-"""What Celery needs of a broker, asked of RabbitMQ, of Redis, and of ``database://`` on each database.
+"""The features that Celery needs of a broker, on RabbitMQ, on Redis, and on ``database://`` with each database.
 
-Where brokers differ, the test says how: that is the documentation of the difference.
+Where brokers differ, the test shows how, and so documents the difference.
 """
 
 import random
@@ -21,14 +21,14 @@ from .peer import noted
 
 
 def publish(connection: Connection, queue: Queue, *bodies: Any, **properties: Any) -> None:
-    """Publish bodies to the queue's exchange, the queue being there."""
+    """Declare the queue, and publish these bodies to its exchange."""
     producer = connection.Producer(exchange=queue.exchange, routing_key=queue.routing_key)
     for body in bodies:
         producer.publish(body, declare=[queue], delivery_mode=2, **properties)
 
 
 class Consumer:
-    """A consumer that keeps what it is given, until the test settles it."""
+    """A consumer that keeps its messages until the test settles them."""
 
     def __init__(self, connection: Connection, *queues: Queue, prefetch: int = 0) -> None:
         self.connection = connection
@@ -39,13 +39,13 @@ class Consumer:
         self._consumer.consume()
 
     def drain(self, timeout: float = 0.2) -> None:
-        """Take what comes until nothing comes for ``timeout`` seconds."""
+        """Receive messages until none has come for ``timeout`` seconds."""
         with suppress(TimeoutError):
             while True:
                 self.connection.drain_events(timeout=timeout)
 
     def take(self, number: int) -> list[Any]:
-        """The bodies of the next messages, acknowledged, once there are so many."""
+        """Acknowledge the next messages, once there are so many, and return their bodies."""
         taken: list[Any] = []
 
         def enough() -> bool:
@@ -61,13 +61,13 @@ class Consumer:
         return taken
 
     def close(self) -> None:
-        """Give up the consumer, and its channel with all that is unacknowledged."""
+        """Cancel the consumer, and close its channel with all unacknowledged messages."""
         self._consumer.cancel()
         self._consumer.channel.close()
 
 
 def size(connection: Connection, queue: Queue) -> int:
-    """How many messages are ready; on Redis an empty queue is one that is not there."""
+    """The number of ready messages; on Redis an empty queue does not exist."""
     try:
         return int(queue(connection.default_channel).queue_declare(passive=True).message_count)
     except ChannelError:
@@ -82,12 +82,12 @@ def connection(broker: Broker) -> Iterator[Connection]:
     return broker.connect()
 
 
-def test_messages_come_in_the_order_in_which_they_were_published(broker: Broker, connection: Connection) -> None:
+def test_messages_arrive_in_the_order_of_publishing(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, *range(50))
     assert Consumer(connection, broker.queue).take(50) == list(range(50))
 
 
-def test_an_acknowledged_message_is_gone(broker: Broker, connection: Connection) -> None:
+def test_acknowledged_message_is_gone(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, "a", "b")
     consumer = Consumer(connection, broker.queue)
     assert consumer.take(2) == ["a", "b"]
@@ -100,19 +100,19 @@ def test_an_acknowledged_message_is_gone(broker: Broker, connection: Connection)
     assert other.got == []
 
 
-def test_a_requeued_message_comes_again(broker: Broker, connection: Connection) -> None:
+def test_requeued_message_is_delivered_again(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, "a", "b")
     consumer = Consumer(connection, broker.queue, prefetch=1)
     eventually(lambda: consumer.drain() or consumer.got)
     consumer.got.pop().requeue()
     eventually(lambda: consumer.drain() or consumer.got)
-    # It has its old place again; kombu's Redis transport puts it behind the others.
+    # It has its old place again; kombu's Redis transport puts it after the others.
     assert consumer.got[0].decode() == ("b" if broker.kind == "redis" else "a")
     assert broker.kind == "redis" or consumer.got[0].delivery_info["redelivered"]
     assert sorted(consumer.take(2)) == ["a", "b"]
 
 
-def test_a_rejected_message_is_gone(broker: Broker, connection: Connection) -> None:
+def test_rejected_message_is_gone(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, "a", "b")
     consumer = Consumer(connection, broker.queue, prefetch=1)
     eventually(lambda: consumer.drain() or consumer.got)
@@ -122,7 +122,7 @@ def test_a_rejected_message_is_gone(broker: Broker, connection: Connection) -> N
     assert consumer.got == []
 
 
-def test_what_a_closed_channel_held_comes_again(broker: Broker, connection: Connection) -> None:
+def test_messages_of_a_closed_channel_are_delivered_again(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, *range(5))
     holder = Consumer(connection, broker.queue, prefetch=3)
     eventually(lambda: holder.drain() or len(holder.got) == 3)
@@ -130,7 +130,7 @@ def test_what_a_closed_channel_held_comes_again(broker: Broker, connection: Conn
     assert sorted(Consumer(connection, broker.queue).take(5)) == list(range(5))
 
 
-def test_what_a_killed_consumer_held_comes_again(broker: Broker, connection: Connection) -> None:
+def test_messages_of_a_killed_consumer_are_delivered_again(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, "a")
     peer = broker.peer("hold")
     peer.wait_until_it_says("holds a")
@@ -138,7 +138,7 @@ def test_what_a_killed_consumer_held_comes_again(broker: Broker, connection: Con
     assert Consumer(connection, broker.queue).take(1) == ["a"]
 
 
-def test_the_prefetch_limit_is_kept(broker: Broker, connection: Connection) -> None:
+def test_prefetch_limit_is_kept(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, *range(10))
     consumer = Consumer(connection, broker.queue, prefetch=3)
     consumer.drain()
@@ -155,13 +155,13 @@ def test_priorities_are_honoured(broker: Broker, connection: Connection) -> None
         publish(connection, broker.queue, priority, priority=priority)
     taken = Consumer(connection, broker.queue, prefetch=1).take(20)
     if broker.kind == "redis":
-        # kombu's Redis transport is the other way round, and has four steps: 0 to 2 first, then 3 to 5, 6 to 8, and 9.
+        # kombu's Redis transport reverses the order, in four steps: 0 to 2 first, then 3 to 5, 6 to 8, and 9.
         assert [priority // 3 for priority in taken] == sorted(priority // 3 for priority in priorities)
     else:
         assert taken == sorted(priorities, reverse=True)
 
 
-def test_purge_removes_what_is_ready_and_size_counts_it(broker: Broker, connection: Connection) -> None:
+def test_purge_removes_and_size_counts_ready_messages(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, *range(4))
     consumer = Consumer(connection, broker.queue, prefetch=1)
     consumer.drain()
@@ -172,23 +172,23 @@ def test_purge_removes_what_is_ready_and_size_counts_it(broker: Broker, connecti
     assert consumer.take(1) == [0]
 
 
-def test_a_fanout_exchange_copies_to_all_its_queues(broker: Broker, connection: Connection) -> None:
+def test_fanout_exchange_copies_to_all_its_queues(broker: Broker, connection: Connection) -> None:
     exchange = Exchange(f"{broker.queue.name}.fanout", type="fanout", durable=False, auto_delete=True)
     queues = [Queue(f"{broker.queue.name}.{n}", exchange, durable=False, auto_delete=True) for n in range(2)]
     other = broker.connect()
     consumers = [Consumer(connection, queues[0]), Consumer(other, queues[1])]
     for consumer in consumers:
-        consumer.drain()  # kombu's Redis transport hears a fanout from its first read on
+        consumer.drain()  # kombu's Redis transport receives a fanout only after its first read
     producer = broker.connect().Producer(exchange=exchange)
-    producer.publish("hear ye", declare=[exchange])
-    assert [consumer.take(1) for consumer in consumers] == [["hear ye"], ["hear ye"]]
+    producer.publish("hello", declare=[exchange])
+    assert [consumer.take(1) for consumer in consumers] == [["hello"], ["hello"]]
     for consumer in consumers:
         consumer.close()
     for queue in queues:
         queue(connection.default_channel).delete()
 
 
-def test_a_topic_exchange_copies_to_the_queues_whose_pattern_fits(broker: Broker, connection: Connection) -> None:
+def test_topic_exchange_copies_to_the_queues_with_a_matching_pattern(broker: Broker, connection: Connection) -> None:
     exchange = Exchange(f"{broker.queue.name}.topic", type="topic", durable=False, auto_delete=True)
     some = Queue(f"{broker.queue.name}.some", exchange, routing_key="worker.*", durable=False, auto_delete=True)
     every = Queue(f"{broker.queue.name}.every", exchange, routing_key="#", durable=False, auto_delete=True)
@@ -209,15 +209,15 @@ def test_a_topic_exchange_copies_to_the_queues_whose_pattern_fits(broker: Broker
     ["Grüße 🎉 \u2028 \x00 \ud7ff", {"a": [1, None, "ü"], "b": {"c": 1.5}}, "x" * 200_000, "", b"\x00\xff\xfe" * 1000],
     ids=["unicode and NUL", "structure", "200 kB", "empty", "bytes"],
 )
-def test_a_body_comes_as_it_was_published(broker: Broker, connection: Connection, body: Any) -> None:
+def test_body_arrives_as_it_was_published(broker: Broker, connection: Connection, body: Any) -> None:
     publish(connection, broker.queue, body)
     (got,) = Consumer(connection, broker.queue).take(1)
     if body == "" and broker.kind != "rabbitmq":
-        body = b""  # kombu's virtual transports do not decode what is empty
+        body = b""  # kombu's virtual transports do not decode an empty body
     assert (bytes(got) if isinstance(body, bytes) else got) == body
 
 
-def test_headers_and_properties_come_along(broker: Broker, connection: Connection) -> None:
+def test_headers_and_properties_arrive(broker: Broker, connection: Connection) -> None:
     headers = {"id": "ä", "retries": 3, "timelimit": [None, None]}
     publish(connection, broker.queue, "a", headers=headers, correlation_id="c", reply_to="r")
     consumer = Consumer(connection, broker.queue)
@@ -228,10 +228,10 @@ def test_headers_and_properties_come_along(broker: Broker, connection: Connectio
     message.ack()
 
 
-def test_an_expired_message_is_not_delivered(broker: Broker, connection: Connection) -> None:
+def test_expired_message_is_not_delivered(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, "old", expiration=0.01)
     if broker.kind == "redis":
-        # kombu's Redis transport ignores it; Celery's worker looks at its own header as well.
+        # kombu's Redis transport ignores it; Celery's worker also checks a header of its own.
         assert Consumer(connection, broker.queue).take(1) == ["old"]
         return
     eventually(lambda: size(connection, broker.queue) == 0)
@@ -239,7 +239,7 @@ def test_an_expired_message_is_not_delivered(broker: Broker, connection: Connect
     assert Consumer(connection, broker.queue).take(1) == ["new"]
 
 
-def test_a_single_message_can_be_got(broker: Broker, connection: Connection) -> None:
+def test_single_message_can_be_fetched(broker: Broker, connection: Connection) -> None:
     queue = broker.queue(connection.default_channel)
     queue.declare()
     assert queue.get() is None
@@ -252,7 +252,7 @@ def test_a_single_message_can_be_got(broker: Broker, connection: Connection) -> 
     assert queue.get() is None
 
 
-def test_a_queue_that_was_deleted_or_never_declared_is_not_found(broker: Broker, connection: Connection) -> None:
+def test_deleted_or_undeclared_queue_is_not_found(broker: Broker, connection: Connection) -> None:
     publish(connection, broker.queue, "a")
     broker.queue(connection.default_channel).delete()
     with pytest.raises(ChannelError, match="NOT_FOUND"), broker.connect() as other:
@@ -270,7 +270,7 @@ def test_two_consumer_processes_get_each_message_once(broker: Broker, connection
     assert Counter(noted(path)) == {str(number): 1 for number in range(500)}
 
 
-def test_a_worker_runs_tasks_and_answers_remote_control(broker: Broker, tmp_path: Path, run_task: Any) -> None:
+def test_worker_runs_tasks_and_answers_remote_control(broker: Broker, tmp_path: Path, run_task: Any) -> None:
     worker = broker.worker("-c", "1")
     run_task("note", str(tmp_path / "notes"), "done")
     eventually(lambda: noted(tmp_path / "notes") == ["done"])
@@ -279,4 +279,4 @@ def test_a_worker_runs_tasks_and_answers_remote_control(broker: Broker, tmp_path
     for _ in range(2):
         assert eventually(lambda: app.control.ping([name], timeout=1.0)) == [{name: {"ok": "pong"}}]
     app.control.shutdown([name])
-    assert worker.wait(60) == 0  # see STOPPED in worker_test.py
+    assert worker.wait(60) == 0  # see STOP_TIMEOUT in worker_test.py

@@ -1,4 +1,4 @@
-"""What ``database://`` has beyond other brokers, and how it is configured; on SQLite, as no SQL is in question."""
+"""Features of ``database://`` that other brokers lack, and its options; on SQLite only, as no test is about SQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,7 +23,7 @@ def database(sqlite_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def connect(database: Database) -> Iterator[Callable[..., Connection]]:
-    """Makes connections to it, closed when the test ends."""
+    """Makes connections to the database, closed when the test ends."""
     opened: list[Connection] = []
 
     def make(**options: object) -> Connection:
@@ -36,13 +36,11 @@ def connect(database: Database) -> Iterator[Callable[..., Connection]]:
 
 
 def count(database: Database, table: str = "message") -> int:
-    """How many rows a table has."""
+    """The number of rows of a table."""
     return int(database.read(lambda db: db.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0]))
 
 
-def test_what_is_published_in_a_batch_is_stored_by_one_commit_or_not_at_all(
-    database: Database, connect: Callable[..., Connection]
-) -> None:
+def test_batch_is_stored_by_one_commit_or_not_at_all(database: Database, connect: Callable[..., Connection]) -> None:
     producer = connect().Producer()
     assert producer.supports_batch_publish
     with producer.batch():
@@ -60,7 +58,7 @@ def test_what_is_published_in_a_batch_is_stored_by_one_commit_or_not_at_all(
     assert count(database) == 6
 
 
-def test_a_full_batch_is_stored_before_its_end(database: Database, connect: Callable[..., Connection]) -> None:
+def test_full_batch_is_stored_before_its_end(database: Database, connect: Callable[..., Connection]) -> None:
     producer = connect().Producer()
     with producer.batch(max_size=2):
         for number in range(5):
@@ -69,7 +67,7 @@ def test_a_full_batch_is_stored_before_its_end(database: Database, connect: Call
     assert count(database) == 5
 
 
-def test_all_messages_up_to_one_are_acknowledged_at_once(
+def test_all_messages_up_to_one_are_acknowledged_together(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
     channel = connect().default_channel
@@ -81,7 +79,7 @@ def test_all_messages_up_to_one_are_acknowledged_at_once(
     eventually(lambda: count(database) == 1)
 
 
-def test_an_acknowledgement_is_stored_soon_although_nobody_drains(
+def test_acknowledgement_is_stored_soon_without_draining(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
     connection = connect()
@@ -92,7 +90,7 @@ def test_an_acknowledgement_is_stored_soon_although_nobody_drains(
         eventually(lambda: count(database) == 0)
 
 
-def test_a_connection_that_is_dropped_without_being_closed_frees_its_messages(
+def test_connection_dropped_without_close_frees_its_messages(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
     connect().Producer().publish("a", routing_key="q")
@@ -110,7 +108,7 @@ def test_a_connection_that_is_dropped_without_being_closed_frees_its_messages(
     eventually(free)
 
 
-def test_a_message_that_cannot_be_read_is_deleted_and_those_behind_it_are_delivered(
+def test_unreadable_message_is_deleted_and_the_next_one_delivered(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
     connection, got = connect(), []
@@ -129,7 +127,7 @@ def test_a_message_that_cannot_be_read_is_deleted_and_those_behind_it_are_delive
     assert [message.payload for message in got] == ["good"]
 
 
-def test_an_exclusive_queue_ends_with_its_connection_and_starts_empty(
+def test_exclusive_queue_ends_with_its_connection_and_starts_empty(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
     queue = Queue("mine", Exchange("x", type="fanout"), exclusive=True)
@@ -144,7 +142,7 @@ def test_an_exclusive_queue_ends_with_its_connection_and_starts_empty(
     assert count(database, "binding") == 0
 
 
-def test_a_queues_message_ttl_is_obeyed_also_by_those_who_only_know_the_exchange(
+def test_message_ttl_of_a_queue_applies_to_publishers_of_its_exchange(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
     exchange = Exchange("x", type="fanout")
@@ -154,7 +152,7 @@ def test_a_queues_message_ttl_is_obeyed_also_by_those_who_only_know_the_exchange
     eventually(lambda: channel.queue_declare("q", passive=True).message_count == 0)
 
 
-def test_a_queue_can_be_unbound_and_an_exchange_deleted(database: Database, connect: Callable[..., Connection]) -> None:
+def test_queue_can_be_unbound_and_exchange_deleted(database: Database, connect: Callable[..., Connection]) -> None:
     exchange = Exchange("x", type="direct")
     channel = connect().default_channel
     bound = Queue("q", exchange, routing_key="key")(channel)
@@ -169,7 +167,7 @@ def test_a_queue_can_be_unbound_and_an_exchange_deleted(database: Database, conn
         channel.queue_bind("q", "x", "key")
 
 
-def test_a_name_that_no_index_can_hold_is_refused(connect: Callable[..., Connection]) -> None:
+def test_name_that_is_too_long_for_an_index_is_refused(connect: Callable[..., Connection]) -> None:
     channel = connect().default_channel
     with pytest.raises(ChannelError, match="192 characters"):
         channel.queue_declare("q" * 192)
@@ -178,24 +176,24 @@ def test_a_name_that_no_index_can_hold_is_refused(connect: Callable[..., Connect
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({}, "neither database nor peewee_url"),
         ({"database": "sqlite:///x"}, "database is a str"),
         ({"peewee_url": "oracle://user:secret@host/db"}, "the scheme is oracle"),
     ],
 )
-def test_options_that_name_no_database_are_told(options: dict[str, str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told) as caught:
+def test_options_without_a_database_are_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         Connection("database://", transport_options=options).connect()
     assert "secret" not in str(caught.value)
 
 
-def test_a_url_can_be_printed_without_options() -> None:
+def test_url_can_be_printed_without_options() -> None:
     assert Connection("database://").as_uri() == "database://"
 
 
-def test_connections_to_two_databases_are_never_taken_for_each_other(tmp_path) -> None:
+def test_connections_to_two_databases_are_not_equal(tmp_path) -> None:
     databases = [Database(f"sqliteext:///{tmp_path}/{name}.sqlite3") for name in "ab"]
     one, other = [Connection("database://", transport_options={"database": database}) for database in databases]
     assert one.__eqhash__() != other.__eqhash__()
@@ -203,7 +201,7 @@ def test_connections_to_two_databases_are_never_taken_for_each_other(tmp_path) -
     assert str(tmp_path) not in repr(one.info())
 
 
-def test_a_database_that_is_away_is_a_connection_error_that_kombu_tries_again(tmp_path) -> None:
+def test_unavailable_database_is_a_connection_error_that_kombu_retries(tmp_path) -> None:
     gone = Database(f"sqliteext:///{tmp_path}/no/such/folder/db.sqlite3")
     connection = Connection("database://", transport_options={"database": gone})
     with pytest.raises(DatabaseUnavailable):
@@ -223,13 +221,13 @@ def test_a_database_that_is_away_is_a_connection_error_that_kombu_tries_again(tm
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_durable_publishing_writes_through(
+def test_durable_option_makes_persistent_messages_durable(
     database: Database, connect: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch, durable: bool
 ) -> None:
-    asked: list[bool] = []
+    durables: list[bool] = []
     write = database.write
     monkeypatch.setattr(
-        database, "write", lambda change, *, durable=False: asked.append(durable) or write(change, durable=durable)
+        database, "write", lambda change, *, durable=False: durables.append(durable) or write(change, durable=durable)
     )
     producer = connect(durable=durable).Producer()
     producer.publish("persistent", routing_key="q", delivery_mode=2)
@@ -237,4 +235,4 @@ def test_durable_publishing_writes_through(
     with producer.batch():
         producer.publish("persistent", routing_key="q", delivery_mode=2)
         producer.publish("transient", routing_key="q", delivery_mode=1)
-    assert asked == [durable, False, durable]
+    assert durables == [durable, False, durable]

@@ -1,4 +1,4 @@
-"""Fixtures for the transport: one broker after another, by one description."""
+"""Fixtures for the transport: each kind of broker, and what a test needs of it."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from kombu import Connection, Queue
 
-import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - makes database:// known
+import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - registers database://
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import MessageStore
 
@@ -19,13 +19,13 @@ from ...processes import Processes, Running
 from .peer import task_queue
 
 LEASE = 2.0
-"""Seconds; renewed three times as often, which must suit a machine that is busy with other tests."""
+"""Seconds; a third of it must be enough for a renewal on a machine that is busy with other tests."""
 BROKERS = ("rabbitmq", "redis", "database-sqlite", "database-postgresql", "database-mysql")
 
 
 @dataclass
 class Broker:
-    """A broker, and a queue on it that nobody else uses."""
+    """A broker, and a queue on it that only this test uses."""
 
     kind: str
     url: str
@@ -53,7 +53,7 @@ class Broker:
         return running
 
     def environment(self) -> dict[str, str]:
-        """What ``worker_app`` reads."""
+        """The environment variables that ``worker_app`` reads."""
         return {
             "TEST_APP_BROKER": self.url,
             "TEST_APP_OPTIONS": json.dumps(self.options),
@@ -61,7 +61,7 @@ class Broker:
         }
 
     def close(self) -> None:
-        """Close all connections, and kill what runs: to end a worker as it likes is for the tests of just that."""
+        """Close all connections and kill all processes: only tests of a clean end wait for one."""
         self._open.close()
         for process in self.processes.running:
             process.kill()
@@ -99,7 +99,7 @@ def broker(request: pytest.FixtureRequest, make_broker_of: Callable[[str], Broke
 
 
 @pytest.fixture(params=[kind for kind in BROKERS if kind.startswith("database")])
-def table(request: pytest.FixtureRequest, make_broker_of: Callable[[str], Broker]) -> Broker:
+def db_broker(request: pytest.FixtureRequest, make_broker_of: Callable[[str], Broker]) -> Broker:
     """``database://`` on each database."""
     return make_broker_of(request.param)
 
@@ -154,6 +154,6 @@ def run_task(broker: Broker, make_tasks: Callable[[Broker], Tasks]) -> Tasks:
 
 
 @pytest.fixture
-def run_table_task(table: Broker, make_tasks: Callable[[Broker], Tasks]) -> Tasks:
+def run_db_task(db_broker: Broker, make_tasks: Callable[[Broker], Tasks]) -> Tasks:
     """Sends a task, by name and arguments, to ``database://``."""
-    return make_tasks(table)
+    return make_tasks(db_broker)

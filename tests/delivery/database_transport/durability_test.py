@@ -1,4 +1,4 @@
-"""Nothing is lost: producers and consumers are killed with -9 while messages flow."""
+"""No message is lost while producers and consumers are killed with SIGKILL."""
 
 from pathlib import Path
 
@@ -12,46 +12,46 @@ from .peer import noted
 
 KILLS = 4
 BETWEEN = 60
-"""Messages that go through between two kills."""
+"""Messages that are consumed between two kills."""
 
 
-def start_consumer(table: Broker, path: Path) -> Running:
-    """A consumer that has begun."""
-    consumer = table.peer("consume", str(path))
+def start_consumer(db_broker: Broker, path: Path) -> Running:
+    """Start a consumer, and wait until it consumes."""
+    consumer = db_broker.peer("consume", str(path))
     consumer.wait_until_it_says("consumes")
     return consumer
 
 
-def test_no_accepted_message_is_lost_when_producers_and_consumers_are_killed(table: Broker, tmp_path: Path) -> None:
+def test_killing_producers_and_consumers_loses_no_accepted_message(db_broker: Broker, tmp_path: Path) -> None:
     accepted, consumed = tmp_path / "accepted", tmp_path / "consumed"
-    producers = [table.peer("produce", str(accepted), "p0", "100000")]
-    consumers = [start_consumer(table, consumed) for _ in range(2)]
+    producers = [db_broker.peer("produce", str(accepted), "p0", "100000")]
+    consumers = [start_consumer(db_broker, consumed) for _ in range(2)]
     for kill in range(1, KILLS + 1):
         goal = len(noted(consumed)) + BETWEEN
         eventually(lambda goal=goal: len(noted(consumed)) >= goal, 30)
         consumers.pop(0).kill()
-        consumers.append(start_consumer(table, consumed))
+        consumers.append(start_consumer(db_broker, consumed))
         producers.pop().kill()
-        producers.append(table.peer("produce", str(accepted), f"p{kill}", "100000"))
+        producers.append(db_broker.peer("produce", str(accepted), f"p{kill}", "100000"))
         eventually(lambda kill=kill: any(line.startswith(f"p{kill}-") for line in noted(accepted)), 30)
     producers.pop().kill()
     eventually(lambda: set(noted(accepted)) <= set(noted(consumed)), 60, "messages are lost")
-    # A doubled one was in the hands of a consumer when that was killed; it holds eleven at most.
+    # A duplicate was held by a consumer when that was killed; a consumer holds at most eleven.
     assert len(noted(consumed)) - len(set(noted(consumed))) <= KILLS * 11
-    store = MessageStore(Database(table.options["peewee_url"]))
-    eventually(lambda: store.size(table.queue.name) == 0)
+    store = MessageStore(Database(db_broker.options["peewee_url"]))
+    eventually(lambda: store.size(db_broker.queue.name) == 0)
     store.close()
 
 
-def test_a_message_is_not_delivered_again_while_its_holder_lives(table: Broker, tmp_path: Path) -> None:
-    publisher = table.connect().Producer(exchange=table.queue.exchange, routing_key=table.queue.routing_key)
-    publisher.publish("a", declare=[table.queue])
-    holder = table.peer("hold")
+def test_message_is_not_delivered_again_while_its_holder_lives(db_broker: Broker, tmp_path: Path) -> None:
+    publisher = db_broker.connect().Producer(exchange=db_broker.queue.exchange, routing_key=db_broker.queue.routing_key)
+    publisher.publish("a", declare=[db_broker.queue])
+    holder = db_broker.peer("hold")
     holder.wait_until_it_says("holds a")
-    consumer = start_consumer(table, tmp_path / "consumed")
+    consumer = start_consumer(db_broker, tmp_path / "consumed")
     publisher.publish("last")
     eventually(lambda: noted(tmp_path / "consumed") == ["last"])
-    database = Database(table.options["peewee_url"])
+    database = Database(db_broker.options["peewee_url"])
     leases: set[int] = set()
 
     def renewed_often() -> bool:
@@ -59,7 +59,7 @@ def test_a_message_is_not_delivered_again_while_its_holder_lives(table: Broker, 
         leases.update(visible for (visible,) in rows)
         return len(leases) > 6
 
-    # Two leases long, and the holder's thread does nothing but wait.
+    # This takes two leases, in which the holder's thread only waits.
     eventually(renewed_often)
     database.close()
     assert noted(tmp_path / "consumed") == ["last"]

@@ -21,7 +21,7 @@ def put(store: MessageStore, *payloads: str, queue: str = "q", priority: int = 0
 def claim(
     store: MessageStore, limit: int = 10, *, owner: str = "me", lease: float = LEASE, queues: tuple[str, ...] = ("q",)
 ) -> list[Delivery]:
-    """What an owner is given."""
+    """Claim messages for an owner."""
     (found,) = store.turn_over(owner, lease, [], [Wanted(queues, limit)])
     return found
 
@@ -31,26 +31,26 @@ def payloads(deliveries: list[Delivery]) -> list[str]:
     return [delivery.payload for delivery in deliveries]
 
 
-def test_messages_are_claimed_in_the_order_in_which_they_were_put(store: MessageStore) -> None:
+def test_messages_are_claimed_in_the_order_of_putting(store: MessageStore) -> None:
     put(store, "a", "b", "c")
     assert payloads(claim(store, 2)) == ["a", "b"]
     assert payloads(claim(store, 2)) == ["c"]
 
 
-def test_the_higher_priority_goes_first(store: MessageStore) -> None:
+def test_higher_priority_is_claimed_first(store: MessageStore) -> None:
     for priority in (0, 9, 5, 9):
         put(store, str(priority), priority=priority)
     assert payloads(claim(store)) == ["9", "9", "5", "0"]
 
 
-def test_a_claimed_message_is_nobody_elses(store: MessageStore) -> None:
+def test_claimed_message_is_given_to_no_other_owner(store: MessageStore) -> None:
     put(store, "a")
     claim(store)
     assert claim(store, owner="other") == []
     assert not store.waiting(["q"])
 
 
-def test_an_acknowledged_message_is_gone(store: MessageStore) -> None:
+def test_acknowledged_message_is_deleted(store: MessageStore) -> None:
     put(store, "a", "b")
     (first, _) = claim(store)
     store.acknowledge("me", [first.id])
@@ -58,7 +58,7 @@ def test_an_acknowledged_message_is_gone(store: MessageStore) -> None:
     assert payloads(claim(store)) == ["b"]
 
 
-def test_only_its_owner_can_acknowledge_release_or_renew_a_message(store: MessageStore) -> None:
+def test_only_the_owner_can_acknowledge_release_or_renew_a_message(store: MessageStore) -> None:
     put(store, "a")
     (held,) = claim(store)
     store.acknowledge("other", [held.id])
@@ -68,21 +68,21 @@ def test_only_its_owner_can_acknowledge_release_or_renew_a_message(store: Messag
     assert claim(store, owner="other") == []
 
 
-def test_a_released_message_goes_back_to_its_place(store: MessageStore) -> None:
+def test_released_message_returns_to_its_place(store: MessageStore) -> None:
     put(store, "a", "b", "c")
     (first,) = claim(store, 1)
     store.release("me", [first.id])
     assert payloads(claim(store)) == ["a", "b", "c"]
 
 
-def test_a_message_is_free_when_its_lease_has_run_out(store: MessageStore) -> None:
+def test_message_is_free_when_its_lease_has_run_out(store: MessageStore) -> None:
     put(store, "a")
     claim(store, lease=SHORT)
     again = eventually(lambda: claim(store, owner="other"))
     assert [delivery.deliveries for delivery in again] == [2]
 
 
-def test_a_lapsed_message_does_not_wait_behind_a_backlog(store: MessageStore) -> None:
+def test_message_of_a_lapsed_lease_does_not_wait_after_a_backlog(store: MessageStore) -> None:
     put(store, "a", "b", "c")
     claim(store, 1, lease=SHORT)
     eventually(lambda: store.free_lapsed(["q"]))
@@ -90,7 +90,7 @@ def test_a_lapsed_message_does_not_wait_behind_a_backlog(store: MessageStore) ->
     assert not store.free_lapsed(["q"])
 
 
-def test_claiming_acknowledges_in_the_same_transaction(store: MessageStore) -> None:
+def test_claim_acknowledges_in_the_same_transaction(store: MessageStore) -> None:
     put(store, "a", "b")
     (first,) = claim(store, 1)
     store.turn_over("me", LEASE, [first.id], [Wanted(["q"], 1)])
@@ -98,13 +98,13 @@ def test_claiming_acknowledges_in_the_same_transaction(store: MessageStore) -> N
     store.forget_queue("q")
 
 
-def test_several_queues_are_claimed_up_to_one_limit_in_the_order_given(store: MessageStore) -> None:
+def test_claim_of_several_queues_has_one_limit_and_their_order(store: MessageStore) -> None:
     put(store, "a1", "a2", queue="a")
     put(store, "b1", "b2", queue="b")
     assert payloads(claim(store, 3, queues=("b", "a"))) == ["b1", "b2", "a1"]
 
 
-def test_what_is_not_kept_is_acknowledged_at_once(store: MessageStore) -> None:
+def test_claim_without_keep_acknowledges_at_once(store: MessageStore) -> None:
     put(store, "a")
     ((found,),) = store.turn_over("me", SHORT, [], [Wanted(["q"], 1, keep=False)])
     assert found.payload == "a"
@@ -112,14 +112,14 @@ def test_what_is_not_kept_is_acknowledged_at_once(store: MessageStore) -> None:
     assert store.turn_over("me", LEASE, [found.id], [Wanted(["q"], 1)]) == [[]]
 
 
-def test_an_expired_message_is_never_claimed_and_those_behind_it_are(store: MessageStore) -> None:
+def test_expired_message_is_skipped_and_the_next_one_claimed(store: MessageStore) -> None:
     put(store, "old", "older", ttl=1)
     put(store, "good", ttl=60_000)
     eventually(lambda: store.size("q") == 1)
     assert payloads(claim(store, 1)) == ["good"]
 
 
-def test_a_key_is_never_given_twice(store: MessageStore) -> None:
+def test_message_id_is_never_used_twice(store: MessageStore) -> None:
     put(store, "a")
     (first,) = claim(store)
     store.acknowledge("me", [first.id])
@@ -128,7 +128,7 @@ def test_a_key_is_never_given_twice(store: MessageStore) -> None:
     assert second.id > first.id
 
 
-def test_purge_and_size_are_about_free_messages(store: MessageStore) -> None:
+def test_purge_and_size_concern_free_messages_only(store: MessageStore) -> None:
     put(store, "a", "b", "c")
     claim(store, 1)
     assert store.size("q") == 2
@@ -139,7 +139,7 @@ def test_purge_and_size_are_about_free_messages(store: MessageStore) -> None:
 
 
 @pytest.mark.parametrize("payload", ["häßlich 🎉 \u2028", "x" * 300_000], ids=["unicode", "300 kB"])
-def test_a_payload_comes_back_as_it_was(store: MessageStore, payload: str) -> None:
+def test_payload_is_returned_unchanged(store: MessageStore, payload: str) -> None:
     put(store, payload, queue="schöne Grüße")
     assert payloads(claim(store, queues=("schöne Grüße",))) == [payload]
 
@@ -159,7 +159,7 @@ def test_many_messages_are_settled_at_once(store: MessageStore) -> None:
     assert store.size("q") == 0
 
 
-def test_nothing_is_put_when_the_transaction_fails(store: MessageStore) -> None:
+def test_failed_transaction_puts_no_message(store: MessageStore) -> None:
     with pytest.raises(AttributeError):
         store.put([Letter("q", "a"), None])  # type: ignore[list-item]
     assert store.size("q") == 0
@@ -176,7 +176,7 @@ def test_routes_are_found_by_exchange_until_they_are_removed(store: MessageStore
     assert store.routes("y") == []
 
 
-def test_a_forgotten_queue_has_neither_routes_nor_messages(store: MessageStore) -> None:
+def test_deleted_queue_has_neither_routes_nor_messages(store: MessageStore) -> None:
     store.bind([Route("", "q", "q"), Route("x", "key", "q")])
     put(store, "a", "b")
     claim(store, 1)
@@ -189,19 +189,19 @@ def test_a_forgotten_queue_has_neither_routes_nor_messages(store: MessageStore) 
     assert store.size("q") == 0
 
 
-def test_a_temporary_queue_is_swept_with_its_messages_when_nobody_renews_it(store: MessageStore) -> None:
+def test_temporary_queue_is_swept_with_its_messages_unless_renewed(store: MessageStore) -> None:
     lifetime = 50_000
-    store.bind([Route("", "gone", "gone", None, lifetime), Route("x", "", "gone", None, lifetime)])
-    store.bind([Route("", "here", "here", None, 60_000_000)])
-    put(store, "a", queue="gone")
-    put(store, "b", queue="here")
+    store.bind([Route("", "stale", "stale", None, lifetime), Route("x", "", "stale", None, lifetime)])
+    store.bind([Route("", "renewed", "renewed", None, 60_000_000)])
+    put(store, "a", queue="stale")
+    put(store, "b", queue="renewed")
     assert eventually(store.sweep) == 1
     assert store.routes("x") == []
-    assert (store.size("gone"), store.size("here")) == (0, 1)
+    assert (store.size("stale"), store.size("renewed")) == (0, 1)
     assert store.sweep() == 0
 
 
-def test_an_ended_route_is_not_used_before_it_is_swept_and_lives_again_when_renewed(store: MessageStore) -> None:
+def test_expired_route_is_unused_until_it_is_renewed(store: MessageStore) -> None:
     route = Route("x", "", "q", None, 20_000)
     store.bind([route])
     eventually(lambda: store.routes("x") == [])
@@ -209,7 +209,7 @@ def test_an_ended_route_is_not_used_before_it_is_swept_and_lives_again_when_rene
     assert [found.queue for found in store.routes("x")] == ["q"]
 
 
-def test_threads_that_claim_at_the_same_time_get_each_message_once(database: Database, store: MessageStore) -> None:
+def test_threads_that_claim_at_once_get_each_message_once(database: Database, store: MessageStore) -> None:
     put(store, *(str(number) for number in range(400)))
     got: list[list[str]] = []
 
@@ -234,7 +234,7 @@ def test_threads_that_claim_at_the_same_time_get_each_message_once(database: Dat
     assert store.size("q") == 0
 
 
-def test_an_idle_look_takes_no_write_lock(make_database, tmp_path) -> None:
+def test_idle_check_takes_no_write_lock(make_database, tmp_path) -> None:
     database = Database(make_database("sqlite"), busy_timeout=0.0)
     database.wait_until_up(1, 0.0)
     store = MessageStore(database)
@@ -246,7 +246,7 @@ def test_an_idle_look_takes_no_write_lock(make_database, tmp_path) -> None:
         database.close()
 
 
-def test_the_claim_of_a_deep_backlog_reads_the_index_in_order(make_database) -> None:
+def test_claim_from_a_deep_backlog_reads_the_index_in_order(make_database) -> None:
     database = Database(make_database("sqlite"))
     database.wait_until_up(1, 0.0)
     plan = database.read(

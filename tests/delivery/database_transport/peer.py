@@ -1,6 +1,6 @@
-"""A process at the other end of a queue, for tests that kill one: ``peer.py URL OPTIONS QUEUE COMMAND [ARGUMENT]…``.
+"""A process at the other end of a queue, for tests that kill it: ``peer.py URL OPTIONS QUEUE COMMAND [ARGUMENT]…``.
 
-``hold`` takes a message and keeps it; ``consume FILE`` notes each message's body and acknowledges it;
+``hold`` receives a message and keeps it; ``consume FILE`` notes each message's body and acknowledges it;
 ``produce FILE NAME COUNT`` publishes bodies "NAME-1" … and notes those that the broker has accepted.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kombu import Connection, Exchange, Queue
 
-import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - makes database:// known
+import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - registers database://
 
 
 def note(path: str, line: str) -> None:
@@ -23,23 +23,23 @@ def note(path: str, line: str) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the test."""
+    """Print a line for the test."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def noted(path: Path) -> list[str]:
-    """The lines that peers have noted until now."""
+    """The lines that peers have noted so far."""
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def task_queue(name: str) -> Queue:
-    """A durable queue with priorities, bound to an exchange of its own name."""
+    """A durable queue with priorities, bound to an exchange of the same name."""
     return Queue(name, Exchange(name), routing_key=name, max_priority=9)
 
 
 def hold(connection: Connection, queue: Queue) -> None:
-    """Take one message and say so; never acknowledge it."""
+    """Receive one message and print it; never acknowledge it."""
     with connection.Consumer([queue], callbacks=[lambda body, message: say(f"holds {body}")]):
         connection.drain_events()
         signal.pause()
@@ -60,7 +60,7 @@ def consume(connection: Connection, queue: Queue, path: str) -> None:
 
 
 def produce(connection: Connection, queue: Queue, path: str, name: str, count: str) -> None:
-    """Publish, and note what was accepted."""
+    """Publish messages, and note those that the broker has accepted."""
     producer = connection.Producer(exchange=queue.exchange, routing_key=queue.name)
     queue(connection.default_channel).declare()
     for number in range(1, int(count) + 1):
@@ -69,7 +69,7 @@ def produce(connection: Connection, queue: Queue, path: str, name: str, count: s
 
 
 def main() -> None:
-    """What the command line says."""
+    """Run the command of the command line."""
     url, options, queue, command, *arguments = sys.argv[1:]
     with Connection(url, transport_options=json.loads(options)) as connection:
         {"hold": hold, "consume": consume, "produce": produce}[command](connection, task_queue(queue), *arguments)

@@ -1,4 +1,4 @@
-"""How a consumer of ``database://`` notices messages on SQLite: at once, and for next to nothing while idle."""
+"""A consumer of ``database://`` on SQLite notices messages at once, and costs almost nothing while idle."""
 
 import sys
 import threading
@@ -20,7 +20,7 @@ from pacifica.dispatcher.store.messages import Letter, MessageStore
 from ...eventually import eventually
 
 LONG = 30.0
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's; elsewhere there is only polling")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify exists only on Linux; other systems are polled")
 
 
 @pytest.fixture
@@ -33,27 +33,27 @@ def database(sqlite_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A file that something was written to."""
+    """A file with some text."""
     path = tmp_path / "log"
     path.write_text("begin")
     return path
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """How long it takes."""
+    """The seconds that the action takes."""
     begin = time.monotonic()
     action()
     return time.monotonic() - begin
 
 
 def append(path: Path) -> None:
-    """Write to it."""
+    """Append to the file."""
     with path.open("a", encoding="utf-8") as opened:
         opened.write("more")
 
 
 @on_linux
-def test_a_write_is_heard_at_once_and_silence_lasts_as_long_as_it_was_asked_for(file: Path) -> None:
+def test_write_ends_the_wait_and_otherwise_it_lasts_its_time(file: Path) -> None:
     with closing(FileWatch(file)) as file_watch:
         assert file_watch.wait(LONG)
         writer = threading.Timer(0.1, append, (file,))
@@ -64,7 +64,7 @@ def test_a_write_is_heard_at_once_and_silence_lasts_as_long_as_it_was_asked_for(
 
 
 @on_linux
-def test_a_long_sleep_is_ended_also_before_it_begins(file: Path) -> None:
+def test_wake_ends_a_wait_even_before_it_begins(file: Path) -> None:
     with closing(FileWatch(file)) as file_watch:
         file_watch.wake()
         file_watch.wait(LONG)
@@ -74,7 +74,7 @@ def test_a_long_sleep_is_ended_also_before_it_begins(file: Path) -> None:
 
 
 @on_linux
-def test_another_file_of_the_same_name_is_heard(file: Path) -> None:
+def test_new_file_of_the_same_name_is_watched(file: Path) -> None:
     with closing(FileWatch(file)) as file_watch:
         file_watch.wait(LONG)
         file.unlink()
@@ -84,10 +84,10 @@ def test_another_file_of_the_same_name_is_heard(file: Path) -> None:
         assert seconds(lambda: file_watch.wait(LONG)) < LONG
 
 
-def test_what_cannot_be_listened_to_is_told_at_once(
+def test_wait_returns_false_at_once_for_a_file_that_cannot_be_watched(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(FileWatch(tmp_path / "none")) as file_watch:
+    with closing(FileWatch(tmp_path / "missing")) as file_watch:
         assert not file_watch.wait(LONG)
     assert not file_watch.wait(LONG)
     file_watch.wake()
@@ -96,12 +96,12 @@ def test_what_cannot_be_listened_to_is_told_at_once(
         assert not file_watch.wait(LONG)
 
 
-@pytest.mark.parametrize("deaf", [False, True])
-def test_a_message_that_is_put_while_the_file_was_at_rest_is_found_soon(database: Database, deaf: bool) -> None:
+@pytest.mark.parametrize("disabled", [False, True])
+def test_message_put_while_the_file_was_at_rest_is_found_soon(database: Database, disabled: bool) -> None:
     store = MessageStore(database)
     watched = MessageWatch(store, 0.004)
     watched.queues = ["q"]
-    if deaf:
+    if disabled:
         watched.close()
 
     def rest(until: float) -> bool:
@@ -117,7 +117,7 @@ def test_a_message_that_is_put_while_the_file_was_at_rest_is_found_soon(database
     watched.close()
 
 
-def test_what_is_idle_takes_no_write_lock(database: Database, sqlite_url: str) -> None:
+def test_idle_consumer_takes_no_write_lock(database: Database, sqlite_url: str) -> None:
     failures: list[str] = []
     database.on_failure = failures.append
     hub = Hub()
@@ -144,9 +144,7 @@ def test_what_is_idle_takes_no_write_lock(database: Database, sqlite_url: str) -
             other.write(lambda _: connection.Producer().publish("a", routing_key="q"))
 
 
-def test_a_worker_of_an_event_loop_is_told_of_a_message_while_its_consumers_rest(
-    database: Database, sqlite_url: str
-) -> None:
+def test_event_loop_is_woken_for_a_message_after_a_rest(database: Database, sqlite_url: str) -> None:
     hub, got = Hub(), []
     with (
         closing(Database(sqlite_url)) as other,

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.utils.log import get_logger
 from celery.worker.request import Request
 
-import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - makes database:// known
+import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - registers database://
 
 app = Celery("worker_app", broker=os.environ["TEST_APP_BROKER"])
 app.conf.update(
@@ -30,18 +30,18 @@ def note(path: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
-class Heard(Request):
-    """Says so when the worker's main process has heard that a job was begun."""
+class LoggedRequest(Request):
+    """Logs when the worker's main process learns that a child has begun the task."""
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
-        """The pool's own word."""
+        """Log the pool's message."""
         super().on_accepted(pid, time_accepted)
-        get_logger(__name__).warning("heard of %s", self.id)
+        get_logger(__name__).warning("begun: %s", self.id)
 
 
-@app.task(Request=Heard)
+@app.task(Request=LoggedRequest)
 def nap(path: str, line: str, seconds: float) -> None:
-    """Note that it began, sleep, note that it ended."""
+    """Note the beginning, sleep, note the end."""
     note(path, f"{line} began")
     time.sleep(seconds)
     note(path, f"{line} ended")
@@ -49,5 +49,5 @@ def nap(path: str, line: str, seconds: float) -> None:
 
 @app.task(rate_limit="20/s")
 def seldom(path: str, line: str) -> None:
-    """As ``note``, at most twenty times a second."""
+    """Do the same as ``note``, at most twenty times a second."""
     note(path, line)
