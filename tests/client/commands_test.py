@@ -117,7 +117,7 @@ def test_a_failed_job_ends_with_1(command: Command, quick: Command) -> None:
 def test_what_is_asked_wrongly_ends_with_2(command: Command, quick: Command) -> None:
     bad(command("dispatch", "ad", "2", "2"), 2, "Error: No task named 'ad' is registered. Did you mean add")
     bad(quick("dispatch", "add", "2"), 2, "y: is missing")
-    bad(quick("dispatch", "add", "2", "2", "-o", "speed=9"), 2, "speed: is not an option; they are queue")
+    bad(quick("dispatch", "add", "2", "2", "-o", "speed=9"), 2, "speed: is not an option; the options are queue")
     bad(quick("dispatch", "add", "2", "2", "--wiat"), 2, "No such option '--wiat'")
     bad(quick("dispatch", "add", "2", "2", "-k", "x"), 2, "'x' is not NAME=VALUE")
     bad(quick("status", "nonsense"), 2, "'nonsense' is not a UUID")

@@ -111,10 +111,10 @@ def test_of_many_faults_the_first_are_told_and_each_in_short() -> None:
 def test_an_item_of_a_batch_is_told_of_in_short() -> None:
     from pacifica.dispatcher.web import problem_document
 
-    told = problem_document.of_item(errors.BadOptions([Fault(f"o{number}", "is wrong") for number in range(12)]))
+    told = problem_document.as_item(errors.BadOptions([Fault(f"o{number}", "is wrong") for number in range(12)]))
     assert told["detail"] == "The options cannot be used: o0: is wrong; o1: is wrong; o2: is wrong; and 9 more."
     assert [entry["where"] for entry in told["errors"]] == ["o0", "o1", "o2"]
-    assert (told["status"], problem_document.of_item(errors.UnknownTask("zzz"))["status"]) == (422, 404)
+    assert (told["status"], problem_document.as_item(errors.UnknownTask("zzz"))["status"]) == (422, 404)
 
 
 def test_an_unknown_task_is_told_of_the_near_name_or_where_to_look() -> None:

@@ -22,8 +22,8 @@ from pacifica.dispatcher.core.errors import (
 )
 from pacifica.dispatcher.core.job import Job, OutboxEntry, State, new_uuid, now
 from pacifica.dispatcher.core.registry import Registry, TaskSpec
-from pacifica.dispatcher.service import batch
-from pacifica.dispatcher.service.batch import DispatchItem
+from pacifica.dispatcher.service import batch_items
+from pacifica.dispatcher.service.batch_items import DispatchItem
 from pacifica.dispatcher.service.new_job import HAND_OVER, DispatchContext, JobFactory
 from pacifica.dispatcher.service.verbs import Service
 from pacifica.dispatcher.store.database import Database
@@ -250,7 +250,7 @@ def test_row_holds_the_json_text_that_binding_made(service: Service, database: D
 def test_batch_that_fails_after_its_first_chunk_says_which_items_were_stored(
     service: Service, handed_over: HandedOver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "CHUNK", 2)
+    monkeypatch.setattr(batch_items, "CHUNK", 2)
     add_many = JobStore.add_many
 
     def failing_later(jobs: JobStore, *args: Any) -> list[str]:
@@ -268,7 +268,7 @@ def test_batch_that_fails_after_its_first_chunk_says_which_items_were_stored(
 
 def test_batch_key_covers_every_item_of_the_request(service: Service) -> None:
     context = DispatchContext(idempotency_key="k")
-    items: list[batch.Item] = [
+    items: list[batch_items.Item] = [
         DispatchItem("add", [1], {}, {}),
         DispatchItem("add", ["x"], {}, {}),
         BadRequest("This line is not JSON."),

@@ -25,7 +25,7 @@ PydanticFault = tuple[str, str]
 """Pydantic's name for the kind of a fault, and a description of it."""
 
 
-class Reading(NamedTuple):
+class AcceptedValue(NamedTuple):
     """A JSON value that fits an annotation, its text, and the Python value that the function is given."""
 
     value: Any
@@ -71,14 +71,14 @@ def load(adapter: TypeAdapter[Any], value: Any, text: str) -> tuple[Any, Pydanti
         return None, ("json", str(error))
 
 
-def read(adapter: TypeAdapter[Any], text: str) -> Reading | str:
+def read(adapter: TypeAdapter[Any], text: str) -> AcceptedValue | str:
     """Return the likeliest value of a URL's text that fits the annotation, or a description of what is wrong."""
     faults: list[PydanticFault] = []
     for value in possible_values(text):
         encoded = json_text(value)
         loaded, fault = load(adapter, value, encoded)
         if fault is None:
-            return Reading(value, encoded, loaded)
+            return AcceptedValue(value, encoded, loaded)
         faults.append(fault)
     # A fault of the value, or of a place in it, says more than one of its type.
     specific = (message for kind, message in faults if message[:1] == "[" or not kind.endswith(("_type", "_parsing")))

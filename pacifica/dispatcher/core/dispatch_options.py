@@ -1,4 +1,4 @@
-"""The options of a dispatch: when, where and how urgently a job is to run."""
+"""The options of a dispatch: when, in which queue and with which priority a job runs."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,16 +29,14 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("Input should be between the years 1 and 9999, in UTC") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A time that is one in UTC, too."""
+UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with an offset, converted to UTC."""
 ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-def _queue_of_a_user(name: str) -> str:
+def _check_queue(name: str) -> str:
     if name.startswith(RESERVED_QUEUES):
-        raise ValueError(
-            f"a queue's name may not begin with {', '.join(RESERVED_QUEUES)}, which brokers keep for themselves"
-        )
+        raise ValueError(f"a queue's name must not begin with {', '.join(RESERVED_QUEUES)}, which brokers reserve")
     return name
 
 
@@ -46,100 +44,103 @@ RESERVED_QUEUES = ("amq.", "_kombu", "unacked")
 QueueName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=191, pattern=r"^[A-Za-z0-9._:-]+$"),
-    AfterValidator(_queue_of_a_user),
+    AfterValidator(_check_queue),
     WithJsonSchema({"type": "string", "maxLength": 191, "pattern": r"^(?!amq\.|_kombu|unacked)[A-Za-z0-9._:-]+$"}),
 ]
-Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
+Duration = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 
 
-MOST_LABELS = 16
+MAX_LABELS = 16
 LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", re.ASCII)
 
 
-def _label_name(name: str) -> str:
+def _check_label_name(name: str) -> str:
     if not LABEL_NAME.fullmatch(name):
         raise ValueError("a label's name has 1 to 63 letters, digits and . _ / -, and begins with a letter or digit")
     return name
 
 
-def _label_value(value: str) -> str:
+def _check_label_value(value: str) -> str:
     if len(value) > 191 or not value.isprintable():
         raise ValueError("a label's value has at most 191 characters, all of them printable")
     return value
 
 
-LabelName = Annotated[str, AfterValidator(_label_name)]
-LabelValue = Annotated[str, AfterValidator(_label_value)]
+LabelName = Annotated[str, AfterValidator(_check_label_name)]
+LabelValue = Annotated[str, AfterValidator(_check_label_value)]
 LABELS_SCHEMA = {
     "type": "object",
-    "maxProperties": MOST_LABELS,
+    "maxProperties": MAX_LABELS,
     "propertyNames": {"type": "string", "pattern": f"^{LABEL_NAME.pattern}$"},
     "additionalProperties": {"type": "string", "maxLength": 191, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"},
 }
-"""What a schema can say of labels; which signs are printable is Unicode's to tell."""
+"""The schema of labels, as exact as JSON Schema allows: it cannot say which characters Unicode calls printable."""
 ONE_START = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("countdown", "eta")]}
 
 
-def _told_exactly(schema: dict[str, Any]) -> None:
-    """Add to the schema of the options what is a rule of several of them."""
+def _complete_schema(schema: dict[str, Any]) -> None:
+    """Add the rules that pydantic cannot derive from the fields."""
     schema["properties"]["labels"]["anyOf"][0] = LABELS_SCHEMA
     schema.update(ONE_START)
 
 
 class DispatchOptions(BaseModel):
-    """What a client may say of a job beside its arguments; times are ISO 8601 with an offset, or seconds from now."""
+    """The options of one job; a time is ISO 8601 with an offset, and a number is seconds from now."""
 
     model_config = ConfigDict(
-        title="Options", extra="forbid", frozen=True, strict=True, json_schema_extra=_told_exactly
+        title="Options", extra="forbid", frozen=True, strict=True, json_schema_extra=_complete_schema
     )
 
     queue: QueueName | None = None
     priority: Annotated[int, Field(ge=0, le=9)] | None = None
-    countdown: Seconds | None = None
-    eta: Moment | None = None
-    expires: Moment | Seconds | None = None
+    countdown: Duration | None = None
+    eta: UtcTime | None = None
+    expires: UtcTime | Duration | None = None
     max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
-    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=MOST_LABELS)] | None = None
+    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=MAX_LABELS)] | None = None
 
     @model_validator(mode="after")
     def _one_start(self) -> "DispatchOptions":
         if self.countdown is not None and self.eta is not None:
-            raise ValueError("countdown and eta exclude each other")
+            raise ValueError("countdown and eta cannot be used together")
         return self
 
     def start(self, now: datetime) -> datetime | None:
-        """When the job is to start at the earliest; ``None`` for at once."""
+        """The earliest start of the job; ``None`` means at once."""
         if self.countdown is not None:
             return now + timedelta(seconds=self.countdown)
         return self.eta
 
     def end(self, now: datetime) -> datetime | None:
-        """When the job is not worth starting any more; ``None`` for never."""
+        """The time at which the job expires; ``None`` means never."""
         if isinstance(self.expires, datetime):
             return self.expires
         return now + timedelta(seconds=self.expires) if self.expires is not None else None
 
 
 DEFAULT_OPTIONS = DispatchOptions()
-"""What is said of a job by who says nothing."""
+"""The options of a dispatch that gives none."""
+
+
+OPTION_NAMES = ", ".join(DispatchOptions.model_fields)
 
 
 def parse_options(given: Mapping[str, Any]) -> DispatchOptions:
-    """The options of a JSON object; raises ``BadOptions`` naming each that cannot be used."""
+    """The options of a JSON object; raises ``BadOptions``, which names each that is not valid."""
     if not given:
         return DEFAULT_OPTIONS
     _refuse_number(given)
     _refuse_digits(given)
     text = _text(given)
-    return _named(lambda: DispatchOptions.model_validate_json(text))
+    return _naming_faults(lambda: DispatchOptions.model_validate_json(text))
 
 
-def options_of(**given: Any) -> DispatchOptions:
-    """The options that Python code gives; raises ``BadOptions`` naming each that cannot be used."""
-    return _named(lambda: DispatchOptions(**given))
+def checked_options(**given: Any) -> DispatchOptions:
+    """The options that Python code gives; raises ``BadOptions``, which names each that is not valid."""
+    return _naming_faults(lambda: DispatchOptions(**given))
 
 
-def _named(make: Callable[[], DispatchOptions]) -> DispatchOptions:
+def _naming_faults(make: Callable[[], DispatchOptions]) -> DispatchOptions:
     try:
         return make()
     except ValidationError as error:
@@ -147,14 +148,14 @@ def _named(make: Callable[[], DispatchOptions]) -> DispatchOptions:
         for fault in error.errors(include_url=False, include_context=False):
             named = fault["loc"][: 2 if fault["loc"][:1] == ("labels",) else 1]
             where = ".".join(str(part) for part in named) or "options"
-            unknown = f"is not an option; they are {', '.join(DispatchOptions.model_fields)}"
-            told = unknown if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-            faults.setdefault(where, []).append(told)
+            unknown = f"is not an option; the options are {OPTION_NAMES}"
+            message = unknown if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+            faults.setdefault(where, []).append(message)
         raise BadOptions([Fault(where, ", or ".join(texts)) for where, texts in faults.items()]) from None
 
 
-MOST_OPTIONS = 2 * len(DispatchOptions.model_fields)
-"""Beyond it they are not even looked at, to name what is wrong with each."""
+MAX_OPTIONS = 2 * len(DispatchOptions.model_fields)
+"""With more options than this, one fault stands for all, as naming each would cost too much."""
 
 
 def _text(given: Mapping[str, Any]) -> str:
@@ -165,18 +166,16 @@ def _text(given: Mapping[str, Any]) -> str:
 
 
 def _refuse_number(given: Mapping[str, Any]) -> None:
-    """Too many to be read one by one; a fault of each would cost more than it tells."""
+    """Refuse too many options or labels with one fault, before each of them is read."""
     labels = given.get("labels")
-    if len(given) > MOST_OPTIONS:
-        raise BadOptions(
-            [Fault("options", f"are {len(given)}; there are only {', '.join(DispatchOptions.model_fields)}")]
-        )
-    if isinstance(labels, dict) and len(labels) > MOST_LABELS:
-        raise BadOptions([Fault("labels", f"are {len(labels)}; a job has at most {MOST_LABELS}")])
+    if len(given) > MAX_OPTIONS:
+        raise BadOptions([Fault("options", f"there are {len(given)}; the only options are {OPTION_NAMES}")])
+    if isinstance(labels, dict) and len(labels) > MAX_LABELS:
+        raise BadOptions([Fault("labels", f"there are {len(labels)}; a job has at most {MAX_LABELS}")])
 
 
 def _refuse_digits(given: Mapping[str, Any]) -> None:
-    """A number in quotes is no time, though pydantic takes it for the seconds since 1970."""
+    """Refuse a number in quotes as a time, which pydantic would read as seconds since 1970."""
     faults = [
         Fault(name, "should be ISO 8601, such as 2026-01-31T12:00:00Z")
         for name in ("eta", "expires")

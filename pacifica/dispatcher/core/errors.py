@@ -7,7 +7,7 @@ DispatcherError
 │   ├── BadQuery             a query parameter is unknown or not valid
 │   │   └── BadCursor        the cursor was not made for this search
 │   └── BatchTooLarge        the batch has more items than the configuration allows
-├── NotFound                 what the request names does not exist
+├── NotFound                 the request names something that does not exist
 │   ├── UnknownTask          no task of that name is registered
 │   ├── UnknownJob           no job has that UUID
 │   └── PurgedJob            the job has ended and was purged
@@ -97,7 +97,7 @@ class BatchTooLarge(BadRequest, code="batch-too-large"):
 
 
 class NotFound(DispatcherError, code="not-found"):
-    """What the request names does not exist."""
+    """The request names something that does not exist."""
 
 
 class UnknownTask(NotFound, code="unknown-task"):

@@ -1,7 +1,7 @@
-"""Named points at which a test can have this process killed; they do nothing in a process that is not a test's.
+"""Named points at which a test can kill this process; without the environment variable they do nothing.
 
 ``DISPATCHER_FAILPOINTS=before-finish`` in the environment of a process arms a point, and
-``before-finish@/path`` only while that file exists, which is removed first: so it kills once.
+``before-finish@/path`` arms it while that file exists. The file is removed first, so the point kills only once.
 """
 
 import os
@@ -16,7 +16,7 @@ _armed: dict[str, Path | None] = {}
 
 
 def arm(environ: Mapping[str, str]) -> None:
-    """Arm the points that the environment names; raises ``ValueError`` for one that is none."""
+    """Arm the points that the environment names; raises ``ValueError`` for an unknown one."""
     for entry in filter(None, environ.get(VARIABLE, "").split(",")):
         point, _, once = entry.partition("@")
         if point not in POINTS:
@@ -25,7 +25,7 @@ def arm(environ: Mapping[str, str]) -> None:
 
 
 def reach(point: str) -> None:
-    """Be killed with SIGKILL when this point is armed."""
+    """Kill this process with SIGKILL if the point is armed."""
     if not _armed or point not in _armed:
         return
     once = _armed[point]

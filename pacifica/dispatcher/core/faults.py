@@ -1,4 +1,4 @@
-"""What is wrong with a request or a setting, and the summary of many faults in one answer."""
+"""Faults of a request or a setting, and the summary of many faults in one answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

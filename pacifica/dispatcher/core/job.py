@@ -1,4 +1,4 @@
-"""A job: its states, the moves between them, and its frozen value.
+"""A job: its states, the transitions between them, and its frozen value.
 
 A job is PENDING from the commit of its row until a worker claims it.
 
@@ -8,8 +8,8 @@ A job is PENDING from the commit of its row until a worker claims it.
        │                 ▼ │
        └──cancel──▶ REVOKED ◀── RETRY
 
-SUCCESS, FAILURE and REVOKED are final: no move leads out of them. A STARTED job whose worker died
-is claimed again as the next attempt, so STARTED may follow STARTED.
+SUCCESS, FAILURE and REVOKED are final: no transition leads out of them. A STARTED job whose worker died is claimed
+again as the next attempt, so STARTED may follow STARTED.
 """
 
 import os
@@ -26,7 +26,7 @@ from .errors import BadId
 
 
 class State(StrEnum):
-    """The state of a job, by Celery's names."""
+    """The state of a job; the names are Celery's."""
 
     PENDING = "PENDING"
     STARTED = "STARTED"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether the job has ended: a final state is never left."""
+        """Whether the job has ended; a final state never changes."""
         return self in FINAL
 
 
@@ -47,9 +47,9 @@ WAITING = frozenset({State.PENDING, State.RETRY})
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why an attempt failed: the exception's class, its text, and the formatted traceback.
+    """The exception of a failed attempt: its class, its text and the formatted traceback.
 
-    ``arguments`` are the exception's own, as JSON values, so that Celery can raise it again.
+    ``arguments`` are the exception's arguments as JSON values, from which Celery can raise it again.
     """
 
     type: str
@@ -68,15 +68,15 @@ class EncodedArguments(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One dispatched run of a task, as its row stood when it was read.
+    """One dispatched run of a task, as its row was when it was read.
 
-    Times are microseconds since 1970 in UTC; ``None`` means that it has not happened. ``retries``
-    counts how often the task asked to be run again, ``attempt`` how often a worker started it.
-    ``holder`` is the lease of the worker that has it, ``cancel`` says that somebody wants it stopped.
-    ``headers`` are Celery's own (callbacks, chain, group …), for jobs that are part of a workflow.
-    ``caller`` is who dispatched it ("" for nobody in particular), ``labels`` what they called it,
-    ``traceparent`` the W3C trace context it came with, ``progress`` what its task said of itself last.
-    ``encoded`` is the text of the arguments where it was made already; it is no column.
+    Times are microseconds since 1970 in UTC; ``None`` means that it has not happened. ``retries`` counts how often the
+    task asked to run again, ``attempt`` how often a worker started it. ``holder`` is the lease of the worker that has
+    claimed it, and ``cancel`` says that its cancellation was requested. ``headers`` are Celery's own (callbacks,
+    chain, group …), for a job that is part of a workflow. ``caller`` is the caller that dispatched it ("" for an
+    anonymous one), ``labels`` are the caller's, ``traceparent`` is the W3C trace context of the dispatch, and
+    ``progress`` the last progress that its task reported. ``encoded`` is the text of the arguments, if it is known
+    already; it is not a column.
     """
 
     uuid: str
@@ -118,9 +118,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry in a job's history: ``kind`` is the state it moved to, or what else happened.
+    """One entry in a job's history: ``kind`` is its new state, or names another event.
 
-    ``id`` counts up through the histories of all jobs.
+    ``id`` grows over the histories of all jobs.
     """
 
     id: int
@@ -132,9 +132,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's right to run a job: only a report with its ``token`` counts.
+    """A worker's exclusive right to run one attempt of a job: only a report with its ``token`` counts.
 
-    ``ready`` is when it could have been started first, in microseconds: when it was accepted, or its ``eta``.
+    ``ready`` is the earliest time at which it could have started, in microseconds: its creation or its ``eta``.
     """
 
     job: str
@@ -146,7 +146,7 @@ class Claim:
 
 
 class ClaimKey(NamedTuple):
-    """A claim as the row of its job holds it."""
+    """The columns of a job's row that identify a claim."""
 
     job: str
     token: str
@@ -154,7 +154,7 @@ class ClaimKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A job of the outbox: all that its message says, and the version of the row that it was made from."""
+    """A job in the outbox: the contents of its message, and the version of the row that they come from."""
 
     uuid: str
     task: str
@@ -170,23 +170,23 @@ class OutboxEntry:
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as all that is counted from it
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as are the times that are counted from it
 
 
 def now() -> int:
-    """The time as rows hold it: microseconds since 1970, UTC."""
+    """The current time as rows hold it: microseconds since 1970 in UTC."""
     return time.time_ns() // 1000
 
 
 def iso(micros: int | None) -> str | None:
-    """A row's time as every edge shows it: ISO 8601, to the microsecond, with ``Z``."""
+    """A row's time as clients see it: ISO 8601 to the microsecond, with ``Z``."""
     if micros is None:
         return None
     return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
 
 
 def micros(moment: datetime) -> int:
-    """A datetime as rows hold it; a naive one is taken as UTC."""
+    """A datetime as rows hold it; a naive one is read as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
@@ -194,8 +194,8 @@ def micros(moment: datetime) -> int:
 def parse_uuid(text: str) -> str:
     """The canonical form (lower case, with hyphens) of a UUID that a client wrote.
 
-    Raises ``BadId`` for anything else, also for the forms that only ``uuid.UUID`` takes
-    (braces, ``urn:uuid:``, hyphens anywhere, underscores, a sign).
+    Raises ``BadId`` for any other text, including the forms that only ``uuid.UUID`` accepts (braces, ``urn:uuid:``,
+    hyphens anywhere, underscores, a sign).
     """
     if not _UUID.fullmatch(text):
         raise BadId(text)
@@ -207,7 +207,7 @@ def _canonical(digits: str) -> str:
 
 
 class _Clock:
-    """A reading of the wall clock, in steps of a 4096th of a millisecond, that never repeats or goes back."""
+    """The wall clock in steps of 1/4096 of a millisecond; it never repeats a value or goes back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -223,7 +223,7 @@ _clock = _Clock()
 
 
 def new_uuid() -> str:
-    """A UUID of version 7 (RFC 9562, section 6.2, method 3): it sorts by time, strictly so within a process."""
+    """A UUID of version 7 (RFC 9562, section 6.2, method 3): it sorts by time, and strictly within a process."""
     ticks = _clock.tick()
     tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
     number = (ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | tail

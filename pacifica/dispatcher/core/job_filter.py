@@ -1,4 +1,4 @@
-"""What may be looked for among the jobs, and where a page of them ends."""
+"""The filters of a search for jobs, and the cursor between its pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from .job import State
 
 
 class PageCursor(NamedTuple):
-    """Where a page ends: the job that was shown last."""
+    """The last job of a page, after which the next page begins."""
 
     created: int
     uuid: str
 
 
 class LabelFilter(NamedTuple):
-    """A label that a job must have; without ``value``, whatever its value is."""
+    """A label that a job must have, with this value, or with any value for ``None``."""
 
     name: str
     value: str | None
@@ -23,7 +23,7 @@ class LabelFilter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """What is looked for; all of it must hold. ``since`` is the first moment, ``until`` the first that is too late."""
+    """The conditions of a search, all of which must hold. ``since`` is included in the time span, ``until`` is not."""
 
     task: str | None = None
     states: Sequence[State] = ()

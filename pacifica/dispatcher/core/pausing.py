@@ -1,6 +1,6 @@
-"""Waiting in a thread that answers many requests in turn: it goes on with the others, and comes back.
+"""How code waits inside an event loop that answers many requests: the loop continues with others meanwhile.
 
-A loop that can do so is the ``host`` of each request while it answers it; everywhere else there is none.
+While a loop runs a request, it is the ``host`` of the thread; a thread without a loop has no host.
 """
 
 import threading
@@ -11,16 +11,16 @@ Value = TypeVar("Value")
 
 
 class Host(Protocol):
-    """A thread's loop, as what it carries out sees it."""
+    """The loop of a thread, as the code that it runs sees it."""
 
     def pause(self, begin: Callable[[Callable[[], object]], object]) -> None:
-        """Call ``begin`` with what ends the pause, which any thread may call once; return when that was called."""
+        """Call ``begin`` with a function that ends the pause; any thread may call it once, and then this returns."""
 
     def elsewhere(self, call: Callable[[], Value]) -> Value:
-        """What ``call`` returns, or raises, in a thread that may wait for it; this one's loop goes on meanwhile."""
+        """Run ``call`` in another thread, and return or raise its outcome; the loop continues meanwhile."""
 
     def aside(self, call: Callable[[], object]) -> None:
-        """Have another thread call it, once the loop has begun all that it has at hand; any thread may ask."""
+        """Run ``call`` in another thread once the loop has started all pending requests; any thread may call this."""
 
 
 class _Here(threading.local):
@@ -28,4 +28,4 @@ class _Here(threading.local):
 
 
 here = _Here()
-"""``here.host`` is the host of what this thread carries out now."""
+"""``here.host`` is the host of the code that this thread runs now."""

@@ -1,4 +1,4 @@
-"""Who may do what: scopes with task globs, callers, and which addresses count as this machine or a trusted proxy."""
+"""Permissions: scopes with task globs, callers, and the addresses of this machine and of trusted proxies."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,10 +8,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 READ, DISPATCH, CANCEL, ADMIN = SCOPES = ("read", "dispatch", "cancel", "admin")
-"""``admin`` holds all the others."""
+"""``admin`` includes all other scopes."""
 Network = IPv4Network | IPv6Network
-LONGEST_KEPT = 100
-"""Characters of a host of which it is remembered whether it is this machine."""
+MAX_CACHED_HOST = 100
+"""The longest host, in characters, for which ``is_loopback`` caches its answer."""
 _GLOB = re.compile(r"[\w.*?\[\]!-]{1,191}")
 
 
@@ -28,7 +28,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Which jobs: those whose task one of the globs matches and, where ``caller`` is given, that this one dispatched.
+    """The jobs whose task matches one of the globs and, where ``caller`` is given, that this caller dispatched.
 
     ``store.visibility`` makes the SQL condition of it; a test compares the two.
     """
@@ -38,15 +38,15 @@ class Visibility:
 
     @property
     def every_task(self) -> bool:
-        """Whether no task at all is left out."""
+        """Whether the jobs of every task are visible."""
         return "*" in self.tasks
 
     def matches(self, task: str) -> bool:
-        """Whether one of the globs matches the task's name, case and all."""
+        """Whether one of the globs matches the task's name, including its case."""
         return self.every_task or any(fnmatchcase(task, glob) for glob in self.tasks)
 
     def covers(self, task: str, caller: str) -> bool:
-        """Whether a job of that task, dispatched by that caller, is one of them."""
+        """Whether a job of that task, dispatched by that caller, is visible."""
         return self.matches(task) and self.caller in {None, caller}
 
 
@@ -55,7 +55,10 @@ EVERY_JOB = Visibility()
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: ``name`` is what the job's row keeps, empty for anybody; ``own`` hides the jobs of others."""
+    """The caller of a request: its ``name`` is kept in the row, and is empty for an anonymous one.
+
+    ``own`` hides the jobs of other callers.
+    """
 
     name: str
     grants: tuple[Grant, ...]
@@ -63,17 +66,17 @@ class Caller:
     _visibilities: dict[str, Visibility] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def may(self, scope: str, task: str | None = None) -> bool:
-        """Whether one of the grants covers the scope, and the task when one is named."""
+        """Whether one of the grants covers the scope, for the task if one is given."""
         visibility = self.visibility(scope)
         return bool(visibility.tasks) if task is None else visibility.matches(task)
 
     def may_all(self, scope: str) -> bool:
-        """Whether the scope covers every task, and everybody's jobs."""
+        """Whether the scope covers every task, and the jobs of every caller."""
         visibility = self.visibility(scope)
         return visibility.every_task and visibility.caller is None
 
     def visibility(self, scope: str) -> Visibility:
-        """The jobs that the scope covers; none where no grant holds it."""
+        """The jobs that the scope covers; none without a grant of it."""
         found = self._visibilities.get(scope)
         if found is None:
             globs = [grant.tasks for grant in self.grants if grant.scope in {scope, ADMIN}]
@@ -83,38 +86,38 @@ class Caller:
 
 
 ANONYMOUS = Caller("", (Grant(ADMIN),))
-"""An anonymous caller, where one is accepted."""
+"""The caller without a token, where the configuration accepts one."""
 
 
 def parse_grant(text: str) -> Grant:
     """``read`` or ``dispatch:lab.*``; raises ``ValueError`` with a sentence."""
     scope, colon, tasks = text.strip().partition(":")
     if scope not in SCOPES:
-        raise ValueError(f"{scope[:40]!r} is not a scope; there are {', '.join(SCOPES)}")
+        raise ValueError(f"{scope[:40]!r} is not a scope; the scopes are {', '.join(SCOPES)}")
     if colon and not _GLOB.fullmatch(tasks):
-        raise ValueError(f"{tasks[:40]!r} cannot match a task's name; one such as lab.* can")
+        raise ValueError(f"{tasks[:40]!r} cannot match a task's name; use a glob such as lab.*")
     return Grant(scope, tasks if colon else "*")
 
 
 def parse_grants(texts: Iterable[str]) -> tuple[Grant, ...]:
-    """The grants of several texts, each once."""
+    """The grants of several texts, without duplicates."""
     return tuple(dict.fromkeys(parse_grant(text) for text in texts))
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and CIDR blocks; raises ``ValueError`` naming the place of the one that is none."""
+    """Addresses and CIDR blocks; raises ``ValueError`` with the number of the entry that is neither."""
     found = []
     for place, text in enumerate(texts, start=1):
         try:
             found.append(ip_network(text))
         except ValueError:
-            raise ValueError(f"has an entry, number {place}, that is no address or CIDR block") from None
+            raise ValueError(f"has an entry, number {place}, that is not an address or CIDR block") from None
     return tuple(found)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address or name, as far as the text tells; the empty text does not."""
-    return _is_loopback(host) if len(host) <= LONGEST_KEPT else _is_loopback.__wrapped__(host)
+    """Whether the text shows that only this machine can reach the address or name; an empty text does not."""
+    return _is_loopback(host) if len(host) <= MAX_CACHED_HOST else _is_loopback.__wrapped__(host)
 
 
 @lru_cache(maxsize=256)
@@ -127,13 +130,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def within(host: str, networks: Sequence[Network]) -> bool:
-    """Whether the address lies in one of the networks."""
+    """Whether the address is in one of the networks."""
     address = _address(host) if networks else None
     return address is not None and any(address in network for network in networks)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address, with an IPv4 one that IPv6 carries (``::ffff:127.0.0.1``) as itself."""
+    """The address; an IPv4 address that is mapped to IPv6 (``::ffff:127.0.0.1``) as IPv4."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -15,7 +15,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import strict_json
-from .arguments import DEFAULT_LIMITS, ArgumentLimits, Reading, adapter_of, join_texts, json_text, load, read
+from .arguments import DEFAULT_LIMITS, AcceptedValue, ArgumentLimits, adapter_of, join_texts, json_text, load, read
 from .errors import BadArguments, BadResult, UnknownTask
 from .faults import Fault
 from .job import EncodedArguments
@@ -102,19 +102,19 @@ class TaskSpec:
     def bind_text(self, args: Sequence[str]) -> Call:
         """Bind the segments of a URL's path; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
-        found: list[Reading] = []
+        found: list[AcceptedValue] = []
         faults: list[Fault] = []
         for argument in self._assign(args, {}):
-            reading = read(self._adapters[argument.parameter.name], argument.value)
-            if isinstance(reading, Reading):
-                found.append(reading)
+            accepted = read(self._adapters[argument.parameter.name], argument.value)
+            if isinstance(accepted, AcceptedValue):
+                found.append(accepted)
             else:
-                faults.append(Fault(argument.where, reading))
+                faults.append(Fault(argument.where, accepted))
         self._refuse(faults)
-        encoded = join_texts([reading.text for reading in found], ())
+        encoded = join_texts([accepted.text for accepted in found], ())
         self._limits.check_size(self.name, encoded)
-        self._run_check([reading.loaded for reading in found], {})
-        return Call(self.name, [reading.value for reading in found], {}, encoded)
+        self._run_check([accepted.loaded for accepted in found], {})
+        return Call(self.name, [accepted.value for accepted in found], {}, encoded)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """Bind JSON values; raises ``BadArguments``."""

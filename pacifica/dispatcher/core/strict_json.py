@@ -1,8 +1,8 @@
-"""JSON text as the rows, the requests and the answers hold it: strict both ways.
+"""JSON text as rows, requests and answers hold it, strict in both directions.
 
-NaN and the infinities are not JSON (RFC 8259, section 6) and are refused, also when a number such
-as ``1e999`` would become one. Text is written as ASCII with escapes, which every database stores
-and returns unchanged, NUL and lone surrogates included.
+NaN and infinity are not JSON (RFC 8259, section 6) and are refused, also as the value of a number such as ``1e999``.
+Text is written as ASCII with escapes, which every database stores and returns unchanged, including NUL and lone
+surrogates.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 
 def dumps(value: Any) -> str:
-    """The shortest JSON text of a value; raises ``ValueError`` with a sentence when there is none."""
+    """The shortest JSON text of a value; raises ``ValueError`` with a sentence if it has no JSON text."""
     try:
         return repr(value) if type(value) is int else _encode(value)  # Each call of _encode builds an encoder.
     except (TypeError, ValueError) as error:
@@ -21,9 +21,9 @@ def dumps(value: Any) -> str:
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text in UTF-8; raises ``ValueError`` with a sentence, never another error."""
+    """The value of a JSON text in UTF-8; raises ``ValueError`` with a sentence, and no other error."""
     try:
-        # Given bytes, json.loads would guess at UTF-16 and 32, and let the bytes of lone surrogates pass.
+        # Given bytes, json.loads would also accept UTF-16, UTF-32 and the bytes of lone surrogates.
         plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         return _decode(plain)
     except UnicodeDecodeError:
@@ -40,7 +40,7 @@ _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def _sentence(error: Exception) -> str:
-    """An error's text without the advice that only a programmer of this process could follow."""
+    """An error's text without Python's advice to change a limit of the interpreter."""
     return str(error).partition("; use sys.")[0]
 
 
@@ -60,8 +60,8 @@ _encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 
 def pretty(value: Any) -> bytes:
-    """A line of JSON for people and programs: UTF-8, a blank after each comma and colon."""
+    """A line of JSON for people and programs: UTF-8, with a space after each comma and colon."""
     try:
         return _encode_pretty(value).encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate has no UTF-8; escaped, it is still JSON
+    except UnicodeEncodeError:  # A lone surrogate has no UTF-8 form; its escape is still JSON.
         return json.dumps(value, allow_nan=False).encode() + b"\n"

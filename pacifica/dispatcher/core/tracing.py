@@ -1,4 +1,4 @@
-"""Spans of requests, messages and attempts: none, unless the standard variables of OpenTelemetry ask for them.
+"""Spans of requests, messages and attempts, which exist only if OpenTelemetry's standard variables enable them.
 
 Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -12,48 +12,47 @@ EXPORTER = "OTEL_TRACES_EXPORTER"
 
 
 class RequestSpan(Protocol):
-    """The span of a request that is being answered in this thread."""
+    """The span of the request that this thread answers."""
 
     traceparent: str
 
     def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
-        """The answer is sent, or ``cut`` off; ``route`` is the template of the path, where one was found."""
+        """End the span: the answer was sent, or was ``cut`` off; ``route`` is the path template, if one matched."""
 
 
 class Tracing(Protocol):
-    """What makes spans; ``on`` is false for one that makes none."""
+    """Creates spans; ``on`` is false for a tracing that creates none."""
 
     on: bool
 
     def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> RequestSpan:
-        """Begin a request's span; only of a tracing that is on."""
+        """Begin the span of a request; call it only while ``on`` is true."""
 
     def sending(self, uuid: str, queue: str, traceparent: str | None) -> Any:
-        """A context manager around the sending of a job's message: the trace context that this carries."""
+        """A context manager around the sending of a job's message; yields the trace context for the message."""
 
     def processing(self, uuid: str, task: str, queue: str, attempt: int, traceparent: str | None) -> Any:
-        """A context manager around the body of an attempt."""
+        """A context manager around the function of an attempt."""
 
     def flush(self) -> None:
-        """Send what waits, as this process ends; it takes a second at most."""
+        """Send pending spans at the end of this process, within a second."""
 
 
 class NoTracing:
-    """The tracing that makes no spans."""
+    """The tracing that creates no spans."""
 
     on = False
 
     def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> RequestSpan:
-        """Nobody asks for it."""
+        """Never called, as ``on`` is false."""
         raise NotImplementedError
 
     def sending(self, uuid: str, queue: str, traceparent: str | None) -> Any:  # noqa: ARG002
-        """The client's own trace context goes on."""
+        """Yield the trace context of the client unchanged."""
         return nullcontext(traceparent)
 
     def processing(self, uuid: str, task: str, queue: str, attempt: int, traceparent: str | None) -> Any:  # noqa: ARG002
-        """Nothing."""
         return nullcontext()
 
     def flush(self) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""A value that is costly to find, kept for a moment and shared by all who ask for it meanwhile."""
+"""A cache of one value that is costly to find, for a limited time."""
 
 import threading
 import time
@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 PATIENCE = 1.0
-"""Seconds that whoever asks waits for another thread, which may be waiting for something that never answers."""
+"""Seconds that a thread waits for another one that is finding the value, which may take forever."""
 
 
 class TtlCache(Generic[Value]):
-    """What ``find`` returned, at most ``seconds`` old; of several threads that ask at once, one finds it."""
+    """Keeps the value that ``find`` returned for ``seconds``; of several threads that need a new one, one calls it."""
 
     def __init__(self, find: Callable[[], Value], seconds: float) -> None:
         self._find = find
@@ -21,9 +21,9 @@ class TtlCache(Generic[Value]):
         self._kept: tuple[Value, float] | None = None
 
     def get(self, patience: float = PATIENCE) -> Value:
-        """The value; whatever ``find`` raises is raised, and not kept.
+        """The value; an exception of ``find`` is raised and not cached.
 
-        Raises ``TimeoutError`` when another thread is not done with finding it for ``patience`` seconds.
+        Raises ``TimeoutError`` when another thread has not found the value within ``patience`` seconds.
         """
         if not self._lock.acquire(timeout=patience):
             raise TimeoutError

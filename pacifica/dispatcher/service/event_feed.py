@@ -154,7 +154,7 @@ class EventFeed:
     def _advance(self, events: list[int]) -> None:
         """Move the position to the last of these events that no missing event may still precede.
 
-        A database server assigns ids before it commits; a transaction that is rolled back leaves a gap for ever.
+        A database server assigns ids before it commits; a transaction that is rolled back leaves a gap forever.
         """
         for event in events:
             if event > self._position + 1 and not self._history.ordered and not self._is_settled(event - 1):

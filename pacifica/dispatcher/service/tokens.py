@@ -1,6 +1,6 @@
 """Bearer tokens (RFC 6750): shown once, when they are created, and looked up by their digest.
 
-A token has 256 random bits, which nobody can guess, so one round of SHA-256 protects it as well as a slow hash would
+A token has 256 random bits and cannot be guessed, so one round of SHA-256 protects it as well as a slow hash would
 (docs/decisions/0004-tokens.md).
 """
 

@@ -12,7 +12,7 @@ from ..core.permissions import EVERY_JOB, Visibility
 from ..core.registry import Call, Registry
 from ..logs import log_context
 from ..store.jobs import JobStore
-from . import batch
+from . import batch_items
 from .new_job import DispatchContext, JobFactory, outbox_entry
 from .waiting import Waiting
 
@@ -63,7 +63,7 @@ class Service:
         return job if earlier is None else self._earlier(earlier)
 
     def dispatch_batch(
-        self, items: Iterable[batch.Item], context: DispatchContext | None = None
+        self, items: Iterable[batch_items.Item], context: DispatchContext | None = None
     ) -> Sequence[str | DispatcherError]:
         """Dispatch every valid item: for each item, in order, the UUID of its job or the reason why it has none.
 
@@ -71,14 +71,14 @@ class Service:
         database fails after the first chunk, its error is the reason for the items that were not stored.
         """
         context = context or DispatchContext()
-        read = batch.at_most(self.batch_limit, items)
-        bound = batch.bind(read, self.registry, self.new_jobs, context)
-        whole = batch.whole_key(read, bound, self.new_jobs, context)
+        read = batch_items.at_most(self.batch_limit, items)
+        bound = batch_items.bind(read, self.registry, self.new_jobs, context)
+        whole = batch_items.whole_key(read, bound, self.new_jobs, context)
         outcomes = [new if isinstance(new, DispatcherError) else "" for new in bound]
         for item, outcome in zip(read, outcomes, strict=True):
             if isinstance(outcome, DispatcherError):
-                self.count(item.task if isinstance(item, batch.DispatchItem) else "", "refused")
-        for number, chunk in enumerate(batch.chunks(bound)):
+                self.count(item.task if isinstance(item, batch_items.DispatchItem) else "", "refused")
+        for number, chunk in enumerate(batch_items.chunks(bound)):
             jobs, keys = [new.job for new in chunk.values()], [new.key for new in chunk.values()]
             try:
                 stored: Sequence[str | DispatcherError] = self.jobs.add_many(jobs, keys, None if number else whole)

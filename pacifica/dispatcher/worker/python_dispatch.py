@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task
 from celery.result import AsyncResult
 
-from ..core.dispatch_options import DispatchOptions, options_of
+from ..core.dispatch_options import DispatchOptions, checked_options
 from ..core.errors import PurgedJob
 from ..core.job import micros
 from ..core.registry import plain_arguments
@@ -67,7 +67,7 @@ def request_retry(
 def _dispatch_options(given: Mapping[str, Any]) -> DispatchOptions:
     """Celery's execution options as dispatch options; the others go with the message's headers."""
     eta, expires = given.get("eta"), given.get("expires")
-    return options_of(
+    return checked_options(
         queue=getattr(given.get("queue"), "name", given.get("queue")),
         priority=given.get("priority"),
         countdown=None if given.get("countdown") is None else float(given["countdown"]),

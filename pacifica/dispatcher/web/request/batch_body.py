@@ -5,7 +5,7 @@ from typing import Any
 
 from ...core.errors import BadRequest, DispatcherError, MissingScope
 from ...core.permissions import DISPATCH, Caller
-from ...service.batch import DispatchItem
+from ...service.batch_items import DispatchItem
 from .body import read_dispatch
 from .ndjson import Lines
 

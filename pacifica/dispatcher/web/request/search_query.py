@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import cherrypy
 
 from ...core import strict_json
-from ...core.dispatch_options import MOST_LABELS
+from ...core.dispatch_options import MAX_LABELS
 from ...core.errors import BadCursor, BadId, BadQuery
 from ...core.job import Job, State, micros, now, parse_uuid
 from ...core.job_filter import JobFilter, LabelFilter, PageCursor
@@ -41,7 +41,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "type": "array",
         "items": {"type": "string", "pattern": r"^[^:\u0000][^\u0000]*$"},
         "minItems": 1,
-        "maxItems": MOST_LABELS,
+        "maxItems": MAX_LABELS,
         "description": "Only jobs with this label: NAME or NAME:VALUE.",
     },
     "queue": {**_TEXT, "description": "Only jobs dispatched to this queue."},
@@ -155,8 +155,8 @@ def _refuse_nul(query: SearchQuery) -> None:
 
 def _labels(texts: Sequence[str]) -> list[LabelFilter]:
     """At most as many labels as a job can have: the database joins one more table for each."""
-    if len(texts) > MOST_LABELS:
-        raise BadQuery(f"The query parameter label comes {len(texts)} times. A job has at most {MOST_LABELS} labels.")
+    if len(texts) > MAX_LABELS:
+        raise BadQuery(f"The query parameter label comes {len(texts)} times. A job has at most {MAX_LABELS} labels.")
     return [_label(text) for text in texts]
 
 
