@@ -12,14 +12,9 @@ logger = logging.getLogger(__name__)
 class PeriodicThread:
     """Calls ``action`` again and again, after a pause of ``interval`` seconds before each call.
 
-    <<<<<<< HEAD
-        A callable ``interval`` is asked for each pause. An exception never ends the thread, as its work
-        would then silently no longer be done: it is logged, and ``doing`` ("renewing the lease") says what has failed.
-    =======
-        A callable ``interval`` is called before each pause. An exception never ends the thread, because its work would
+            A callable ``interval`` is called before each pause. An exception never ends the thread, because its work would
         stop unnoticed: it is logged, and ``doing`` ("renewing the lease") names the work that failed.
-    >>>>>>> 4d90f89 (Say core and service in plain English)
-    """
+        """
 
     def __init__(
         self, name: str, action: Callable[[], object], *, doing: str, interval: float | Callable[[], float]
