@@ -1,7 +1,7 @@
-"""The PeeWee models: the tables as this version knows them; the migrations make them.
+"""The PeeWee models of the tables of this version, which the migrations create.
 
-The models are bound to no database: a query is given one when it is executed, so that one process
-may hold several. Times are microseconds since 1970 in UTC, arguments and results are JSON text.
+The models are not bound to a database: a query gets one when it is executed, so that a process can use several.
+Times are microseconds since 1970 in UTC; arguments and results are JSON text.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from .dialect import KEY_LENGTH, Compact, LongTextField, PartialIndex, SequenceF
 
 
 class Job(peewee.Model):
-    """One dispatched run of a task; the row that is committed before any message is sent."""
+    """One dispatched run of a task; the row is committed before its message is sent."""
 
     uuid = peewee.CharField(36, primary_key=True)
     task = peewee.CharField(KEY_LENGTH)
@@ -50,7 +50,7 @@ class Job(peewee.Model):
 
     class Meta:
         table_name = "job"
-        # Each ends in the order in which a search shows jobs.
+        # Each index ends in the sort order of a search.
         indexes = (
             (("created", "uuid"), False),
             (("task", "created", "uuid"), False),
@@ -59,7 +59,7 @@ class Job(peewee.Model):
 
 
 class Label(peewee.Model):
-    """One label of a job, for searching; ``created`` is the job's, so that those of a label come in order."""
+    """One label of a job, for searching; ``created`` is the job's, for the sort order of a search."""
 
     name = peewee.CharField(KEY_LENGTH)
     value = peewee.CharField(KEY_LENGTH)
@@ -73,9 +73,9 @@ class Label(peewee.Model):
 
 
 class Event(peewee.Model):
-    """One entry in a job's append-only history, written in the transaction of the change it tells of.
+    """One entry in a job's append-only history, written in the transaction of the change that it describes.
 
-    Of a job's reports of progress only the last one stays.
+    Of the progress reports of a job, only the last one is kept.
     """
 
     id = SequenceField()
@@ -90,7 +90,7 @@ class Event(peewee.Model):
 
 
 class Worker(peewee.Model):
-    """One worker's lease: it lives while its beat moves."""
+    """One worker, which is alive while its beat moves."""
 
     id = peewee.CharField(36, primary_key=True)
     name = peewee.CharField(KEY_LENGTH)
@@ -102,7 +102,7 @@ class Worker(peewee.Model):
 
 
 class Idempotency(peewee.Model):
-    """Which job an ``Idempotency-Key`` of a caller stands for, and for which request."""
+    """The job and the request that an ``Idempotency-Key`` of a caller stands for."""
 
     digest = peewee.CharField(64, primary_key=True)
     fingerprint = peewee.CharField(64)
@@ -114,9 +114,9 @@ class Idempotency(peewee.Model):
 
 
 class Tombstone(peewee.Model):
-    """All that is left of a purged job: its UUID in 16 bytes, and the hour since 1970 in which it was purged.
+    """The remains of a purged job: its UUID in 16 bytes, and the hour since 1970 in which it was purged.
 
-    It has no second index: that would be as large as all else. Who forgets the old ones walks through them.
+    There is no index by hour, which would double the size of the table: old tombstones are found by a scan.
     """
 
     job = peewee.BinaryUUIDField(primary_key=True)
@@ -128,7 +128,7 @@ class Tombstone(peewee.Model):
 
 
 class Election(peewee.Model):
-    """Which process does a duty that only one needs to do; it does so while its beat moves."""
+    """The leader of a duty that only one process has, while its beat moves."""
 
     duty = peewee.CharField(32, primary_key=True)
     holder = peewee.CharField(36)
@@ -152,9 +152,9 @@ class EventCounts(peewee.Model):
 class Message(peewee.Model):
     """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
 
-    ``visible`` is 0 while the message is free, and the end of its owner's lease while it is held.
-    ``precedence`` orders the free ones of a queue: the lower goes first, then the older. The index
-    holds them in exactly that order, so that a claim reads no row that it does not take.
+    ``visible`` is 0 while the message is free, and the end of its owner's lease while it is held. Of the free messages
+    of a queue, the one with the lowest ``precedence`` goes first, then the oldest. The index has exactly this order,
+    so that a claim reads only the rows that it takes.
     """
 
     id = SequenceField()
@@ -172,10 +172,10 @@ class Message(peewee.Model):
 
 
 class Binding(peewee.Model):
-    """Which queue of the ``database://`` transport hears which exchange; each queue hears the exchange "".
+    """A binding of the ``database://`` transport; each queue is bound to the exchange "".
 
-    A temporary queue has a ``lifetime`` (microseconds), and ends at ``expires`` unless its consumer
-    comes by before. ``message_ttl`` (milliseconds) is for messages that bring none.
+    A temporary queue has a ``lifetime`` in microseconds, and ends at ``expires`` unless its consumer renews it.
+    ``message_ttl``, in milliseconds, is for messages without a TTL.
     """
 
     exchange = peewee.CharField(KEY_LENGTH)
@@ -192,7 +192,7 @@ class Binding(peewee.Model):
 
 
 class Token(peewee.Model):
-    """A bearer token: its SHA-256 digest, and what it allows; the token itself is nowhere."""
+    """A bearer token: its SHA-256 digest and its scopes; the token itself is not stored."""
 
     id = peewee.CharField(36, primary_key=True)
     name = peewee.CharField(KEY_LENGTH, index=True)
@@ -210,7 +210,7 @@ MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombs
 
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
-"""In literal SQL, as a database uses a partial index only where it can see that the query fits it."""
+"""Literal SQL: a database uses a partial index only if the text of the query contains its condition."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
 IS_SENT = peewee.SQL(f"{WAITING_STATES.sql} AND due IS NULL AND published IS NOT NULL")
 MAY_EXPIRE = peewee.SQL(f"{WAITING_STATES.sql} AND expires IS NOT NULL")

@@ -133,7 +133,7 @@ def test_the_next_version_finds_the_schema_too_old_and_this_one_then_finds_it_to
     with pytest.raises(SchemaTooOld, match=rf"version {NEWEST}, .* needs version {NEWEST + 1}\."):
         database.wait_until_up(3, 60)
     told: list[schema.Step] = []
-    database.sync(tell=lambda step, _: told.append(step))
+    database.sync(on_step=lambda step, _: told.append(step))
     assert told == [schema.Step(NEXT, up=True)]
     database.wait_until_up(1, 0.0)
     assert "later" in described(database)
@@ -181,7 +181,7 @@ def test_a_migration_that_fails_says_why_and_changes_nothing_where_the_database_
 def test_many_that_sync_at_once_walk_each_step_once(database: Database, next_version: Path) -> None:
     database.sync(NEWEST)
     told: list[schema.Step] = []
-    all_at_once(database, [lambda: database.sync(tell=lambda step, _: told.append(step)) for _ in range(4)])
+    all_at_once(database, [lambda: database.sync(on_step=lambda step, _: told.append(step)) for _ in range(4)])
     assert told == [schema.Step(NEXT, up=True)]
 
 

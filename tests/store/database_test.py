@@ -18,7 +18,7 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.store.connections import disk
+from pacifica.dispatcher.store.connections import sqlite
 from pacifica.dispatcher.store.connections.connect import SCHEMES, open_database, sqlite_file
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
@@ -340,7 +340,7 @@ def test_a_durable_change_is_synced_once_it_is_committed_and_no_other_is(
                 synced.append((name, other.execute("SELECT count(*) FROM event").fetchone()[0]))
 
         opened = {each.name: os.open(each, os.O_RDONLY) for each in tmp_path.iterdir()}
-        monkeypatch.setattr(disk, "_sync", sync)
+        monkeypatch.setattr(sqlite, "_fdatasync", sync)
         database.write(add_event, durable=True)
         database.write(add_event)
         with suppress(ZeroDivisionError):
@@ -358,7 +358,7 @@ def test_what_the_disk_did_not_take_is_not_said_to_be_kept(sqlite_url: str, monk
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
         with monkeypatch.context() as broken:
-            broken.setattr(disk, "_sync", fail)
+            broken.setattr(sqlite, "_fdatasync", fail)
             with pytest.raises(DatabaseUnavailable):
                 database.write(add_event, durable=True)
         database.write(add_event, durable=True)
@@ -366,7 +366,7 @@ def test_what_the_disk_did_not_take_is_not_said_to_be_kept(sqlite_url: str, monk
 
 def test_threads_share_the_sync_that_begins_after_they_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "log").touch()
-    log = disk.Disk(lambda: str(tmp_path / "log"))
+    log = sqlite.LogSync(lambda: str(tmp_path / "log"))
     go = threading.Event()
     outcomes = iter([None, OSError("the second one")])
     synced: list[int] = []
@@ -385,14 +385,15 @@ def test_threads_share_the_sync_that_begins_after_they_came(tmp_path: Path, monk
         except OSError as error:
             told.append(type(error).__name__)
 
-    monkeypatch.setattr(disk, "_sync", sync)
+    monkeypatch.setattr(sqlite, "_fdatasync", sync)
     first = threading.Thread(target=wait, daemon=True)
     first.start()
     eventually(lambda: len(synced) == 1)
     others = [threading.Thread(target=wait, daemon=True) for _ in range(5)]
     for other in others:
         other.start()
-    eventually(lambda: len(log._condition._waiters) == 5)  # type: ignore[attr-defined] - threading's own
+    waiters = log._condition._waiters  # type: ignore[attr-defined]  # noqa: SLF001 - a sleep would be less certain
+    eventually(lambda: len(waiters) == 5)
     go.set()
     for thread in (first, *others):
         thread.join(20)

@@ -16,7 +16,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.outbox import Kind, Outbox
 from pacifica.dispatcher.store.purge import PurgeStore
-from pacifica.dispatcher.store.stats import FigureStore
+from pacifica.dispatcher.store.stats import StatsStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from .conftest import a_job
@@ -36,7 +36,10 @@ BY_STATE, BY_TASK = "job_state_created_uuid", "job_task_created_uuid"
 LOOKS: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "take": (lambda database: Outbox(database).take(at=NOW, lease=1, limit=10), ("job_due", "job_due")),
     "backlog": (lambda database: Outbox(database).backlog(at=NOW, limit=10), ("job_due",)),
-    "moving": (lambda database: FigureStore(database).moving(at=NOW, limit=10), (OF_WAITING, OF_STARTED, OF_WAITING)),
+    "moving": (
+        lambda database: StatsStore(database).unfinished(at=NOW, limit=10),
+        (OF_WAITING, OF_STARTED, OF_WAITING),
+    ),
     "recall": (lambda database: Outbox(database).recall(at=NOW, lease=1), ("job_due", OF_WAITING)),
     "waiting": (lambda database: Outbox(database).waiting(), (OF_WAITING,)),
     "count_sent": (lambda database: Outbox(database).count_sent(KIND, since=1, until=NOW, limit=9), (OF_WAITING,)),

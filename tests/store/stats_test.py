@@ -5,19 +5,19 @@ import pytest
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.stats import FigureStore, Moving
+from pacifica.dispatcher.store.stats import StatsStore, UnfinishedJobs
 
 from .conftest import a_job
 from .event_counts_test import ran
 
 
 @pytest.fixture
-def figures(database: Database) -> FigureStore:
+def figures(database: Database) -> StatsStore:
     """The figures of a fresh database."""
-    return FigureStore(database)
+    return StatsStore(database)
 
 
-def test_what_is_in_motion_is_counted_by_task_and_state(jobs: JobStore, figures: FigureStore) -> None:
+def test_what_is_in_motion_is_counted_by_task_and_state(jobs: JobStore, figures: StatsStore) -> None:
     jobs.add([a_job(created=number, due=None) for number in (5, 3, 4)])
     jobs.add([a_job(task="mul", created=2, eta=900, due=None)])
     ran(jobs, 1)
@@ -25,7 +25,11 @@ def test_what_is_in_motion_is_counted_by_task_and_state(jobs: JobStore, figures:
     jobs.add([started])
     jobs.claim(started.uuid, token="t", worker="w", holder="h", retries=0, at=9)
     pending = State.PENDING.value
-    seen = [Moving("add", pending, 3, 3), Moving("mul", pending, 1, None), Moving("mul", State.STARTED.value, 1, 9)]
-    assert sorted(figures.moving(at=800, limit=10)) == seen
-    assert [one.since for one in sorted(figures.moving(at=900, limit=10)) if one.state == pending] == [3, 900]
-    assert sum(one.jobs for one in figures.moving(at=800, limit=2) if one.state == pending) == 2
+    seen = [
+        UnfinishedJobs("add", pending, 3, 3),
+        UnfinishedJobs("mul", pending, 1, None),
+        UnfinishedJobs("mul", State.STARTED.value, 1, 9),
+    ]
+    assert sorted(figures.unfinished(at=800, limit=10)) == seen
+    assert [one.since for one in sorted(figures.unfinished(at=900, limit=10)) if one.state == pending] == [3, 900]
+    assert sum(one.jobs for one in figures.unfinished(at=800, limit=2) if one.state == pending) == 2

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, exposition, openmetrics
 
 from ..store.event_counts import EventCountStore
 from ..store.outbox import Outbox
-from ..store.stats import FigureStore
+from ..store.stats import StatsStore
 from .health import Health
 from .metrics import multiprocess
 from .metrics.instruments import Counts
@@ -24,7 +24,7 @@ class WebMonitor:
     def __init__(  # noqa: PLR0913 - each is a part that the process gives
         self,
         health: Health,
-        figures: FigureStore,
+        figures: StatsStore,
         events: EventCountStore,
         outbox: Outbox,
         *,

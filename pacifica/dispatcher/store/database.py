@@ -1,4 +1,4 @@
-"""Connections and transactions: every statement of the record layer runs inside ``read`` or ``write``."""
+"""Connections and transactions: every statement of the store runs inside ``read`` or ``write``."""
 
 import logging
 import os
@@ -19,34 +19,33 @@ from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
 from .connections import driver_errors
 from .connections.connect import is_pooled, open_database
-from .connections.disk import Disk
-from .connections.forks import FORKS
+from .connections.sqlite import FORK_GATE, LogSync
 
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 UNREACHABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError, MaxConnectionsExceeded)
-"""What PeeWee raises when the server is gone, the file is locked, full or read-only, or the pool is empty.
+"""The errors of PeeWee if the server is gone, the file is locked, full or read-only, or the pool is exhausted.
 
-Of a file that is damaged, or another program's, it raises plain ``DatabaseError``, the base of all of its others.
+For a file that is damaged, or is not a database, PeeWee raises plain ``DatabaseError``, the base class of others.
 """
 DEADLOCK_RETRIES = 4
-"""How often a transaction is run again that the server rolled back to resolve a deadlock."""
-PATIENCE_OF_A_LOOP = 0.05
-"""Seconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
-SHORTEST_TURN = 0.5
-"""Seconds that a writer waits for the others of its process, however short its own ``busy_timeout`` is.
+"""How often a transaction is repeated that the server rolled back because of a deadlock."""
+LOOP_BUSY_TIMEOUT = 0.05
+"""The seconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
+SHORTEST_WRITER_TIMEOUT = 0.5
+"""The least time, in seconds, that a writer waits for other writers of its process, even if ``busy_timeout`` is less.
 
-A dispatch waits so long for the dispatches before it, and once more for the other writers of its process.
+A dispatch waits so long for earlier dispatches, and once more for the other writers of its process.
 """
 
 
 class Database:
     """The service's database: a connection for each thread, short transactions, one kind of error.
 
-    ``url`` is a PeeWee URL; ``busy_timeout`` and ``answer_timeout`` as in ``open_database``. Nothing is
-    connected before the first statement, and never across a fork. Raises ``DatabaseUnavailable`` from
-    any statement that the database cannot carry out now; ``on_failure`` is told the kind of each such failure.
+    ``url`` is a PeeWee URL; ``busy_timeout`` and ``answer_timeout`` are those of ``open_database``. A thread connects
+    on its first statement, and no connection is used across a fork. A statement that the database cannot execute now
+    raises ``DatabaseUnavailable``; ``on_failure`` is called with the kind of each such failure.
     """
 
     def __init__(self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> None:
@@ -55,35 +54,35 @@ class Database:
         self.mysql = is_mysql(self.peewee)
         self.postgresql = not (self.sqlite or self.mysql)
         self._pooled = is_pooled(self.peewee)
-        self._gate: AbstractContextManager[None] = FORKS if self.sqlite else nullcontext()
-        # Who finds the file busy sleeps and does not queue; a lock keeps this process's writers in turn.
+        self._gate: AbstractContextManager[None] = FORK_GATE if self.sqlite else nullcontext()
+        # SQLite has no queue for writers that find the file busy; this lock makes those of the process take turns.
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
-        self._disk = Disk(self._log_path)
-        self._silent = float("-inf")
+        self._log_sync = LogSync(self._log_path)
+        self._silent_at = float("-inf")
         self.on_failure: Callable[[str], object] = lambda _: None
-        self.longest_turn = max(busy_timeout, SHORTEST_TURN)
+        self.writer_timeout = max(busy_timeout, SHORTEST_WRITER_TIMEOUT)
         if hasattr(os, "register_at_fork"):  # Windows has no fork.
             os.register_at_fork(after_in_child=self._forget_parent)
 
     def __repr__(self) -> str:
-        """Without the URL, as Celery prints its settings; with the address, as kombu tells its pools apart by it."""
+        """Without the URL, as Celery logs its settings; with the address, by which kombu distinguishes its pools."""
         return f"<Database {type(self.peewee).__name__} at {id(self):#x}>"
 
     def __json__(self) -> str:
-        """What kombu sends of it when remote control asks a worker for its settings."""
+        """The value that kombu sends when remote control asks a worker for its settings."""
         return repr(self)
 
     def read(self, query: Callable[[peewee.Database], Value]) -> Value:
-        """What ``query`` returns, outside any transaction of ours.
+        """Return the result of ``query``, executed outside a transaction.
 
-        A held connection that the server has dropped is replaced once, and the query run again. A loop that others
-        wait for is not kept waiting: another thread does what it cannot do at once.
+        A connection that the server has dropped is replaced once, and the query repeated. In a loop, another thread
+        executes a query that would have to wait.
         """
         host = here.host
         if host is None:
             return self._read(query)
-        if self.sqlite and not FORKS.busy:
+        if self.sqlite and not FORK_GATE.closed:
             try:
                 return self._read(query)
             except DatabaseUnavailable as error:
@@ -104,14 +103,12 @@ class Database:
         raise AssertionError("unreachable")
 
     def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False, alone: bool = False) -> Value:
-        """What ``change`` returns, after its transaction has been committed.
+        """Return the result of ``change`` once its transaction is committed.
 
-        ``alone``: the change is one statement, which a server commits by itself.
-
-        ``durable`` waits until the disk has it (SQLite; the servers do so in any case); what was committed and the
-        disk did not take may be there all the same. A held connection that the server has dropped is replaced once
-        when that shows before the commit, so that no change is ever applied twice. A transaction that the
-        server ended to untie a deadlock was rolled back whole, so it is run again.
+        ``alone``: the change is one statement, which a server commits by itself. ``durable`` waits on SQLite until
+        the disk has the commit (servers always do); if that fails, the change may still be there. A dropped
+        connection is replaced once if it fails before the commit, so that no change is applied twice. A transaction
+        that the server rolled back because of a deadlock is repeated.
         """
         if here.host is not None:
             return here.host.elsewhere(lambda: self.write(change, durable=durable, alone=alone))
@@ -123,8 +120,8 @@ class Database:
                     self._wait_for_disk()
             except DatabaseUnavailable as error:
                 if self.sqlite and driver_errors.is_read_only(error):
-                    FORKS.close_all()
-                if pause is None or not driver_errors.is_sacrifice(error):
+                    FORK_GATE.close_all()
+                if pause is None or not driver_errors.is_rolled_back(error):
                     self.on_failure(driver_errors.kind(error))
                     raise
                 time.sleep(pause)
@@ -133,15 +130,15 @@ class Database:
         raise AssertionError("unreachable")
 
     def wait_until_up(self, attempts: int, wait: float) -> None:
-        """Connect and create an empty database's tables, trying ``attempts`` times, ``wait`` seconds apart.
+        """Connect, and create the tables of an empty database, in up to ``attempts`` tries, ``wait`` seconds apart.
 
-        Raises ``DatabaseUnavailable`` when the last attempt fails, too, and at once when the file is damaged;
-        at once ``SchemaTooOld`` or ``SchemaTooNew`` when the tables are those of another version.
+        Raises ``DatabaseUnavailable`` if the last try fails, or at once if the file is damaged; ``SchemaMismatch`` at
+        once if the tables are those of another version.
         """
         for attempt in range(1, attempts + 1):
             try:
                 with self._gate, self._connected():
-                    self._keep_log()
+                    self._use_wal()
                     create(self.peewee)
             except DatabaseUnavailable as error:
                 if attempt == attempts or driver_errors.is_damage(error):
@@ -156,19 +153,19 @@ class Database:
         return self.read(read)
 
     def steps(self, target: int | None = None) -> list[Step]:
-        """What ``sync`` would walk now; raises ``SchemaTooNew``."""
+        """The steps that ``sync`` would take now; raises ``SchemaMismatch``."""
         return self.read(lambda db: steps(db, target))
 
-    def sync(self, target: int | None = None, tell: Callable[[Step, float], None] = lambda *_: None) -> None:
-        """Walk the schema to the version ``target`` (the newest), alone, and ``tell`` of each step with its seconds.
+    def sync(self, target: int | None = None, on_step: Callable[[Step, float], None] = lambda *_: None) -> None:
+        """Migrate the schema to the version ``target`` (default: the newest), excluding other processes.
 
-        Raises ``MigrationFailed``, ``SchemaTooNew``, ``DatabaseUnavailable``. A database that was opened with an
-        ``answer_timeout`` ends a step that takes longer.
+        ``on_step`` is called after each step with its seconds. Raises ``MigrationFailed``, ``SchemaMismatch`` and
+        ``DatabaseUnavailable``. A finite ``answer_timeout`` interrupts a step that takes longer.
         """
         with self._gate, self._turn() if self.sqlite else nullcontext(), self._connected():
-            self._keep_log()
+            self._use_wal()
             with alone(self.peewee):
-                walk(self.peewee, steps(self.peewee, target), tell)
+                walk(self.peewee, steps(self.peewee, target), on_step)
 
     def close(self) -> None:
         """Close the calling thread's connection, if it has one."""
@@ -194,17 +191,17 @@ class Database:
                 return value
         raise AssertionError("unreachable")
 
-    def _keep_log(self) -> None:
-        """Have the file keep a write-ahead log, which it remembers."""
+    def _use_wal(self) -> None:
+        """Switch the file to a write-ahead log, permanently."""
         if self.sqlite and self.peewee.execute_sql("PRAGMA journal_mode").fetchone()[0] != "wal":
             self.peewee.execute_sql("PRAGMA journal_mode = wal")
 
     def _forget_parent(self) -> None:
-        """After a fork: a connection is never shared, and a lock that a thread of the parent held is free."""
+        """After a fork: use no connection of the parent, and free the locks that its threads held."""
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
-        self._disk.forget_parent()
-        # A thread that was connecting holds PeeWee's own locks for that long, and its dispose() would wait for them.
+        self._log_sync.forget_parent()
+        # A thread of the parent that was connecting holds PeeWee's locks, for which dispose() would wait forever.
         pool = threading.RLock()
         free = {"_lock": threading.Lock(), "_pool_lock": pool, "_pool_available": threading.Condition(pool)}
         vars(self.peewee).update((name, lock) for name, lock in free.items() if hasattr(self.peewee, name))
@@ -212,10 +209,11 @@ class Database:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for this process's other writers, and not for all that each of them waits for another process."""
-        writers = self._writers  # After a fork it is another one.
-        if not writers.acquire(timeout=self.longest_turn):
-            raise DatabaseUnavailable("The database cannot do that now (it is locked by another writer).")
+        """Wait for the other writers of this process, for a limited time."""
+        writers = self._writers  # A fork replaces the attribute.
+        if not writers.acquire(timeout=self.writer_timeout):
+            busy = driver_errors.WritersBusy()
+            raise _unavailable(busy) from busy
         try:
             yield
         finally:
@@ -237,35 +235,35 @@ class Database:
                 self.close()
 
     def _connect(self) -> None:
-        """Have a connection; a server's silence is told to all who waited for their turn to ask it.
+        """Connect unless connected; if the server is silent, all threads that waited to connect raise as well.
 
-        PeeWee connects one thread at a time, so that each would wait for all before it.
+        PeeWee connects one thread at a time, so each thread would wait for the time-outs of all before it.
         """
         if self.sqlite and not self.peewee.is_closed() and self.peewee.connection().closed:
             self.peewee.dispose()
         if not self.peewee.is_closed():
             return
-        asked = time.monotonic()
+        start = time.monotonic()
         with self._connecting:
-            if asked < self._silent:
+            if start < self._silent_at:
                 raise _unavailable(TimeoutError("timed out"))
             try:
                 self.peewee.connect()
                 if self.sqlite and here.host is not None:
-                    self.peewee.connection().patience = PATIENCE_OF_A_LOOP
+                    self.peewee.connection().busy_timeout = LOOP_BUSY_TIMEOUT
             except UNREACHABLE as error:
                 if driver_errors.is_silence(error):
-                    self._silent = time.monotonic()
+                    self._silent_at = time.monotonic()
                 raise
 
     def _wait_for_disk(self) -> None:
         try:
-            self._disk.wait()
+            self._log_sync.wait()
         except OSError as error:
             raise _unavailable(error) from error
 
     def _log_path(self) -> str:
-        """SQLite's own log; it knows the file by its real name, also where the URL names a link."""
+        """The path of SQLite's log, which has the file's real name even if the URL names a link."""
         with self._gate, self._connected():
             files = self.peewee.execute_sql("PRAGMA database_list").fetchall()
         return f"{next(path for _, name, path in files if name == 'main')}-wal"

@@ -1,4 +1,4 @@
-"""The histories of all jobs as one sequence, for those who follow it."""
+"""The events of all jobs as one sequence."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,16 +14,16 @@ from .prepared import Prepared, slot
 from .visibility import task_names, within
 
 _E = orm.Event
-LOOKED_AT, COUNTED = 500, 25
-"""Of how many jobs the run times are looked at, and how many of one task count."""
+LATEST_JOBS, TASK_JOBS = 500, 25
+"""The number of successful jobs to look at for run times, and the number of jobs of one task that count."""
 _COLUMNS = (_E.id, _E.job, _E.at, _E.kind, _E.data)
 
 
 class HistoryStore:
     """The events of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does.
 
-    SQLite shows events in the order of their ids. A server gives an id before the commit, so that there an
-    event may show up behind one with a higher id: ``ordered`` tells them apart.
+    ``ordered``: events become visible in the order of their ids. A database server assigns an id before the commit,
+    so there an event may become visible after one with a higher id.
     """
 
     def __init__(self, database: Database) -> None:
@@ -38,19 +38,19 @@ class HistoryStore:
         self._database.close()
 
     def last(self) -> int:
-        """The highest id there is; 0 when there is no event yet."""
+        """The highest id of an event; 0 if there are no events."""
         row = self._database.read(lambda _: self._last.run({}).fetchone())
         return int(row[0] or 0)
 
     def peek(self, after: int, limit: int) -> list[tuple[int, str, int]]:
-        """Id, job and time of at most ``limit`` events behind ``after``, in the order of their ids."""
+        """Id, job and time of at most ``limit`` events after the id ``after``, in the order of their ids."""
         values = {"after": after, "limit": limit}
         return [tuple(row) for row in self._database.read(lambda _: self._peek.run(values).fetchall())]
 
     def between(
         self, after: int, upto: int, limit: int, job: str | None = None, visibility: Visibility = EVERY_JOB
     ) -> list[Event]:
-        """At most ``limit`` events behind ``after``, none behind ``upto``; of one job, or of all visible ones."""
+        """At most ``limit`` events with ids in ``after < id <= upto``, of one job or of all visible jobs."""
         query = _E.select(*_COLUMNS).where(_E.id > after, _E.id <= upto).order_by(_E.id).limit(limit)
         if job is not None:
             query = query.where(_E.job == job)
@@ -65,11 +65,11 @@ class HistoryStore:
         return [mapping.event_from_row(row) for row in self._database.read(read)]
 
     def run_times(self, task: str) -> list[int]:
-        """How long the task's latest successes ran, in microseconds; of the latest successes of all tasks, that is."""
+        """The run times of the task's jobs among the latest successful jobs of all tasks, in microseconds."""
         job = orm.Job
         columns = (job.task, job.started, job.finished)
         done = job.select(*columns).where(job.state == State.SUCCESS.value)
-        latest = done.order_by(job.created.desc(), job.uuid.desc()).limit(LOOKED_AT).alias("latest")
-        query = latest.select_from(latest.c.started, latest.c.finished).where(latest.c.task == task).limit(COUNTED)
+        latest = done.order_by(job.created.desc(), job.uuid.desc()).limit(LATEST_JOBS).alias("latest")
+        query = latest.select_from(latest.c.started, latest.c.finished).where(latest.c.task == task).limit(TASK_JOBS)
         found = self._database.read(lambda db: list(query.tuples().execute(db)))
         return [finished - started for started, finished in found]

@@ -47,7 +47,7 @@ class JobStore(JobLifecycle):
         self._insert_labels = PreparedRows(db, orm.Label, ("job", "name", "value", "created"))
         self._insert_events = PreparedRows(db, _E, EVENT_COLUMNS)
         self._select_job = Prepared(db, select_columns(mapping.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
-        self.additions = GroupCommit(self._commit_groups, GROUP_LIMIT, database.longest_turn)
+        self.additions = GroupCommit(self._commit_groups, GROUP_LIMIT, database.writer_timeout)
 
     def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
         """Store new jobs and their first events in one commit; all of them or none.

@@ -1,4 +1,4 @@
-"""Between rows and frozen values: no PeeWee instance leaves the record layer."""
+"""Conversion between rows and frozen values: no PeeWee instance leaves the store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -9,7 +9,7 @@ from ..core import strict_json
 from ..core.job import Event, Job, JobError, OutboxEntry, State
 
 JOB_COLUMNS = [column.name for column in fields(Job) if column.name != "encoded"]
-OUTGOING_COLUMNS = [column.name for column in fields(OutboxEntry)]
+OUTBOX_COLUMNS = [column.name for column in fields(OutboxEntry)]
 ARGUMENT_COLUMNS = ("args", "kwargs")
 OTHER_JSON_COLUMNS = ("result", "headers", "labels", "progress")
 JSON_COLUMNS = (*ARGUMENT_COLUMNS, *OTHER_JSON_COLUMNS)
@@ -21,7 +21,7 @@ _values_of = attrgetter(*JOB_COLUMNS)
 
 
 def job_to_row(job: Job) -> Mapping[str, Any]:
-    """The columns of a job, with JSON as text."""
+    """The row of a job, with JSON as text."""
     row = dict(zip(JOB_COLUMNS, _values_of(job), strict=True))
     if job.encoded is not None:
         row["args"], row["kwargs"] = job.encoded
@@ -43,14 +43,14 @@ def job_from_row(row: Sequence[Any]) -> Job:
     return Job(*values)
 
 
-def outgoing_from_row(row: Sequence[Any]) -> OutboxEntry:
-    """The outbox entry of a row that was read with ``OUTGOING_COLUMNS``."""
-    values = dict(zip(OUTGOING_COLUMNS, row, strict=True))
+def outbox_entry_from_row(row: Sequence[Any]) -> OutboxEntry:
+    """The outbox entry of a row that was read with ``OUTBOX_COLUMNS``."""
+    values = dict(zip(OUTBOX_COLUMNS, row, strict=True))
     return OutboxEntry(**values | {"headers": from_text(values["headers"])})
 
 
 def event_from_row(row: Sequence[Any]) -> Event:
-    """The event of a row read as id, job, at, kind, data."""
+    """The event of a row with the columns id, job, at, kind and data."""
     return Event(row[0], row[1], row[2], row[3], from_text(row[4]) or {})
 
 
@@ -64,10 +64,10 @@ def _error_from_text(text: str | None) -> JobError | None:
 
 
 def to_text(value: Any) -> str | None:
-    """The JSON text of a value; ``None`` stays NULL."""
+    """The JSON text of a value; ``None`` becomes NULL."""
     return None if value is None else strict_json.dumps(value)
 
 
 def from_text(text: str | None) -> Any:
-    """The value of a JSON text; NULL is ``None``."""
+    """The value of a JSON text; NULL becomes ``None``."""
     return None if text is None else strict_json.loads(text)

@@ -1,8 +1,7 @@
 """The queues of the ``database://`` transport: all its SQL.
 
-A message is free (``visible`` is 0), or held by an owner until ``visible``, the end of its lease. It
-is deleted when it is acknowledged, and free again when its lease has run out. Only the clock of the
-database's own machine is ever looked at.
+A message is free (``visible`` is 0), or held by an owner until ``visible``, the end of its lease. It is deleted when
+it is acknowledged, and becomes free again when its lease expires. All times are those of the database's clock.
 """
 
 from collections.abc import Sequence
@@ -16,15 +15,15 @@ import peewee
 from .database import Database
 
 PRIORITIES = 10
-"""Priorities are 0 to 9, and the higher goes first."""
+"""The number of priorities; a higher one goes first."""
 SECOND = 1_000_000
 LONGEST_LIST = 500
-"""Ids in one statement: SQLite's number of parameters has a limit."""
+"""The most ids in one statement, as SQLite limits the number of parameters."""
 
-# One statement for all databases: NOW, LIST and LOCK are filled in for each.
+# One statement for all databases: NOW, LIST and LOCK are replaced for each.
 _CLOCKS = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
-    # A clock that stands still during a statement can be compared by an index.
+    # The time is constant during a statement, so that an index can be used.
     "postgresql": "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)",
     "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 }
@@ -76,7 +75,7 @@ _FORGET_MESSAGES = "DELETE FROM message WHERE queue = ?"
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message to be stored; ``ttl`` is in milliseconds, ``None`` for ever."""
+    """A message to store; ``ttl`` is in milliseconds, ``None`` for no limit."""
 
     queue: str
     payload: str
@@ -86,7 +85,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """At most ``limit`` messages of these queues, the first named first; not ``keep``: acknowledged at once."""
+    """A request for at most ``limit`` messages, from these queues in order; without ``keep``, acknowledged at once."""
 
     queues: Sequence[str]
     limit: int
@@ -95,7 +94,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A claimed message; ``deliveries`` counts this one, too."""
+    """A claimed message; ``deliveries`` includes this delivery."""
 
     id: int
     queue: str
@@ -105,7 +104,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A queue that hears an exchange; ``message_ttl`` in milliseconds, ``lifetime`` in microseconds."""
+    """A queue bound to an exchange; ``message_ttl`` is in milliseconds, ``lifetime`` in microseconds."""
 
     exchange: str
     routing_key: str
@@ -115,16 +114,16 @@ class Route:
 
 
 class MessageStore:
-    """The queues of one database; every method raises ``DatabaseUnavailable`` when it cannot be done now."""
+    """The queues of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kind = "sqlite" if database.sqlite else "mysql" if database.mysql else "postgresql"
         self.log = Path(f"{Path(database.peewee.database).resolve()}-wal") if database.sqlite else None
-        """The file to which whoever changes an SQLite database writes; it has the file's real name, not a link's."""
+        """The write-ahead log of an SQLite database, by the file's real name and not that of a link."""
 
     def put(self, letters: Sequence[Letter], *, durable: bool = False) -> None:
-        """Store all of these or none; ``durable`` as in ``Database.write``."""
+        """Store all of these messages or none; ``durable`` is that of ``Database.write``."""
 
         def change(db: peewee.Database) -> None:
             for letter in letters:
@@ -134,10 +133,10 @@ class MessageStore:
         self._database.write(change, durable=durable)
 
     def fingerprint(self) -> tuple[int, int] | None:
-        """A value that moves soon before any change to an SQLite file shows, for next to nothing; else ``None``.
+        """The time and size of SQLite's log, which change shortly before a commit becomes visible; else ``None``.
 
-        It is the time and size of the log, where a writer puts its change before it commits it. SQLite's
-        own ``data_version`` moves exactly with the commit, and costs three times as much to ask for.
+        A writer appends its change to the log before it commits. SQLite's ``data_version`` changes exactly with the
+        commit, and costs three times as much to read.
         """
         if self.log is None:
             return None
@@ -148,16 +147,16 @@ class MessageStore:
         return seen.st_mtime_ns, seen.st_size
 
     def waiting(self, queues: Sequence[str]) -> bool:
-        """Whether any of these queues has a message to claim; takes no lock."""
+        """Whether any of these queues has a free message; takes no lock."""
         return bool(queues) and self._read(_WAITING, queues, len(queues)) != []
 
     def turn_over(
         self, owner: str, lease: float, done: Sequence[int], wanted: Sequence[Wanted]
     ) -> list[list[Delivery]]:
-        """Acknowledge what is ``done`` and claim what is ``wanted``, in one transaction.
+        """Acknowledge the messages ``done`` and claim those ``wanted``, in one transaction.
 
-        ``lease`` is in seconds. One list for each of ``wanted``, shorter than its limit only when its
-        queues have no more.
+        ``lease`` is in seconds. Returns a list for each of ``wanted``, which is shorter than its limit only if its
+        queues have no more messages.
         """
 
         def change(db: peewee.Database) -> list[list[Delivery]]:
@@ -167,41 +166,41 @@ class MessageStore:
         return self._database.write(change)
 
     def acknowledge(self, owner: str, ids: Sequence[int]) -> None:
-        """Delete those of these messages that the owner still holds."""
+        """Delete the messages that the owner still holds."""
         self._database.write(lambda db: self._run_listed(db, _ACKNOWLEDGE, (owner,), ids))
 
     def release(self, owner: str, ids: Sequence[int]) -> None:
-        """Make those of these messages free that the owner still holds; each keeps its place in the queue."""
+        """Make the messages free that the owner still holds; each keeps its place in the queue."""
         self._database.write(lambda db: self._run_listed(db, _RELEASE, (owner,), ids))
 
     def renew(self, owner: str, lease: float, ids: Sequence[int]) -> int:
-        """Hold these messages for ``lease`` seconds from now; how many of them the owner still held."""
+        """Renew the lease, in seconds, of the messages that the owner still holds; returns how many."""
         return self._database.write(lambda db: self._run_listed(db, _RENEW, (int(lease * SECOND), owner), ids))
 
     def free_lapsed(self, queues: Sequence[str]) -> bool:
-        """Give messages whose lease has run out their old place in the queue; whether there were any."""
+        """Make messages with an expired lease free, in their old places; returns whether there were any."""
         if not queues or not self._read(_LAPSED, queues, len(queues)):
             return False
         return self._database.write(lambda db: self._run(db, _FREE_LAPSED, queues, len(queues))) > 0
 
     def size(self, queue: str) -> int:
-        """How many messages are free."""
+        """The number of free messages."""
         return int(self._read(_SIZE, (queue,))[0][0])
 
     def purge(self, queue: str) -> int:
-        """Delete the free messages; how many they were."""
+        """Delete the free messages; returns how many."""
         return self._database.write(lambda db: self._run(db, _PURGE, (queue,)))
 
     def routes(self, exchange: str) -> list[Route]:
-        """The queues that hear an exchange now."""
+        """The queues that are bound to an exchange."""
         return [Route(exchange, key, queue, ttl) for key, queue, ttl in self._read(_ROUTES, (exchange,))]
 
     def is_declared(self, queue: str) -> bool:
-        """Whether the queue has been declared, and has not ended since."""
+        """Whether the queue is declared and has not expired."""
         return self._read(_DECLARED, (queue, queue)) != []
 
     def bind(self, routes: Sequence[Route]) -> None:
-        """Add these routes, or renew them: one with a lifetime ends when it has not been renewed for so long."""
+        """Add or renew these routes; one with a lifetime expires unless it is renewed within that time."""
         statement = _BIND + (_OR_RENEW_MYSQL if self._database.mysql else _OR_RENEW)
 
         def change(db: peewee.Database) -> None:
@@ -212,7 +211,7 @@ class MessageStore:
         self._database.write(change)
 
     def unbind(self, exchange: str, routing_key: str, queue: str) -> None:
-        """Remove this route, if it is there."""
+        """Remove this route, if it exists."""
         self._database.write(lambda db: self._run(db, _UNBIND, (exchange, routing_key, queue)))
 
     def forget_exchange(self, exchange: str) -> None:
@@ -220,7 +219,7 @@ class MessageStore:
         self._database.write(lambda db: self._run(db, _FORGET_EXCHANGE, (exchange,)))
 
     def forget_queue(self, queue: str) -> None:
-        """Delete a queue with its routes and all its messages, also those that somebody holds."""
+        """Delete a queue with its routes and all its messages, including those that are held."""
 
         def change(db: peewee.Database) -> None:
             self._run(db, _FORGET_BINDINGS, (queue,))
@@ -229,7 +228,7 @@ class MessageStore:
         self._database.write(change)
 
     def sweep(self) -> int:
-        """Delete temporary queues whose consumer has not come by for their lifetime; how many they were."""
+        """Delete temporary queues that no consumer has renewed in time; returns how many."""
         stale = [queue for (queue,) in self._read(_STALE)]
         return sum(self._database.write(partial(self._forget_stale, queue=queue)) for queue in stale)
 
@@ -253,7 +252,7 @@ class MessageStore:
         return found
 
     def _free(self, db: peewee.Database, queue: str, limit: int) -> list[Delivery]:
-        """The first free messages of a queue, locked; those that have expired are deleted on the way."""
+        """Lock the first free messages of a queue; expired ones are deleted on the way."""
         while True:
             rows = self._rows(db, _NEXT, (queue, limit))
             expired = [row[0] for row in rows if row[3]]
@@ -271,7 +270,7 @@ class MessageStore:
         return int(db.execute_sql(_sql(self._kind, statement, length), tuple(values)).rowcount)
 
     def _run_listed(self, db: peewee.Database, statement: str, values: Sequence[Any], ids: Sequence[int]) -> int:
-        """Run it for the ids, some at a time and in one order, so that two owners never wait for each other."""
+        """Execute the statement for the ids, some at a time, in one order, so that two owners cannot deadlock."""
         ordered = sorted(ids)
         pieces = [ordered[start : start + LONGEST_LIST] for start in range(0, len(ordered), LONGEST_LIST)]
         return sum(self._run(db, statement, (*values, *piece), len(piece)) for piece in pieces)
@@ -279,7 +278,7 @@ class MessageStore:
 
 @lru_cache(maxsize=2048)
 def _sql(kind: str, statement: str, length: int) -> str:
-    """The statement as this kind of database takes it, with ``length`` places in its list."""
+    """The statement for this kind of database, with ``length`` placeholders in its list."""
     text = statement.replace("NOW", _CLOCKS[kind]).replace("LIST", ", ".join("?" * length))
     text = text.replace("LOCK", "" if kind == "sqlite" else "FOR UPDATE SKIP LOCKED")
     return text if kind == "sqlite" else text.replace("?", "%s")

@@ -69,7 +69,7 @@ class Outbox:
 
     def take(self, *, at: int, lease: int, limit: int) -> list[OutboxEntry]:
         """Take at most ``limit`` due jobs, oldest first; no other relay gets them for ``lease`` microseconds."""
-        columns = [getattr(_J, column) for column in mapping.OUTGOING_COLUMNS]
+        columns = [getattr(_J, column) for column in mapping.OUTBOX_COLUMNS]
         due = _J.select(*columns).where(_J.due <= at).order_by(_J.due).limit(limit)
         # First without a write lock: an idle relay must not delay SQLite's writers.
         if not self._database.read(lambda db: list(due.tuples().execute(db))):
@@ -81,7 +81,7 @@ class Outbox:
             _J.update({_J.due: at + lease}).where(_J.uuid.in_([row[0] for row in found])).execute(db)
             return found
 
-        return [mapping.outgoing_from_row(row) for row in self._database.write(change)]
+        return [mapping.outbox_entry_from_row(row) for row in self._database.write(change)]
 
     def mark_published(self, entries: Sequence[OutboxEntry], *, at: int) -> None:
         """Record that the broker has confirmed these messages.

@@ -1,4 +1,4 @@
-"""Looking for jobs: pages of them, newest first, that stay the same while jobs arrive."""
+"""Searching for jobs: pages, newest first, that do not shift while new jobs arrive."""
 
 from collections.abc import Iterator, Sequence
 from heapq import nlargest
@@ -22,8 +22,8 @@ def page(
 ) -> list[Job]:
     """At most ``limit`` visible jobs after ``after``, newest first; raises ``DatabaseUnavailable``.
 
-    The order is that of an index for each filter by itself, so that a page costs what it shows. With
-    several filters it costs what the narrowest of them lets through.
+    For one filter, an index has this order, and a page costs as much as the jobs that it shows. For several filters
+    it costs as much as the jobs that satisfy the narrowest one.
     """
     if filters.task is not None and not visibility.matches(filters.task):
         return []
@@ -45,7 +45,7 @@ def _read(
 def _newest(
     db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
 ) -> list[str]:
-    """The newest jobs of several tasks: each one's own newest, by its index, so that it costs nothing but these."""
+    """The newest jobs of several tasks: the index gives the newest of each task, and no others are read."""
     query = _query(filters, after, ("created", "uuid")).limit(limit)
     tasks = [within(query, visibility, [name]) for name in task_names(db, visibility)]
     found = [place for one in tasks for place in one.tuples().execute(db)]
@@ -60,7 +60,7 @@ def _query(filters: JobFilter, after: PageCursor | None, columns: Sequence[str] 
         query = query.join_from(_J, label, on=(label.job == _J.uuid)).where(label.name == wanted.name)
         if wanted.value is not None:
             query = query.where(label.value == wanted.value)
-        if number == 0:  # The label's own copy, which its index holds in order.
+        if number == 0:  # The label's copies, which are in its index in this order.
             created, uuid = label.created, label.job
     if conditions := list(_exactly(filters)):
         query = query.where(*conditions)
@@ -74,7 +74,7 @@ def _query(filters: JobFilter, after: PageCursor | None, columns: Sequence[str] 
 
 
 def _exactly(filters: JobFilter) -> Iterator[peewee.Node]:
-    """What columns of the job's own must hold."""
+    """The conditions for columns of the job table."""
     for column, value in ((_J.task, filters.task), (_J.queue, filters.queue)):
         if value is not None:
             yield column == value

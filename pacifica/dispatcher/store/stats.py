@@ -1,7 +1,7 @@
-"""The figures of the record that are watched: what waits and runs.
+"""Statistics of the unfinished jobs, for monitoring.
 
-Each look reads a bounded number of rows by an index, however large the table is; a number that
-reaches its bound says so. Ages are those of the asking process's clock.
+A query reads a bounded number of rows by an index, however large the table is. Times are compared with the clock of
+the calling process.
 """
 
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from .database import Database
 from .outbox import WAITS_SINCE
 
 _J = orm.Job
-IN_MOTION = tuple(state for state in State if state not in FINAL)
+UNFINISHED = tuple(state for state in State if state not in FINAL)
 
 
-class Moving(NamedTuple):
-    """Jobs of one task in one state; ``since`` is when the oldest could have started, or did."""
+class UnfinishedJobs(NamedTuple):
+    """The jobs of one task in one state; ``since`` is when the oldest was due to start, or started."""
 
     task: str
     state: str
@@ -26,17 +26,18 @@ class Moving(NamedTuple):
     since: int | None
 
 
-class FigureStore:
-    """The figures of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
+class StatsStore:
+    """The statistics of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def moving(self, *, at: int, limit: int) -> list[Moving]:
-        """The jobs that have not ended, by task and state; of each state the ``limit`` oldest are counted."""
+    def unfinished(self, *, at: int, limit: int) -> list[UnfinishedJobs]:
+        """Count the unfinished jobs by task and state; of each state, the ``limit`` oldest are counted."""
 
-        def read(db: peewee.Database) -> list[Moving]:
-            return [Moving(*row) for state in IN_MOTION for row in _moving(state, at, limit).tuples().execute(db)]
+        def read(db: peewee.Database) -> list[UnfinishedJobs]:
+            rows = (row for state in UNFINISHED for row in _of_state(state, at, limit).tuples().execute(db))
+            return [UnfinishedJobs(*row) for row in rows]
 
         return self._database.read(read)
 
@@ -44,10 +45,10 @@ class FigureStore:
 _ALL = peewee.fn.COUNT(peewee.SQL("1"))
 
 
-def _moving(state: State, at: int, limit: int) -> peewee.Query:
+def _of_state(state: State, at: int, limit: int) -> peewee.Query:
     since = _J.started if state is State.STARTED else WAITS_SINCE
     oldest = _J.select(_J.task, since.alias("since")).where(_J.state == state.value)
     few = oldest.order_by(_J.created, _J.uuid).limit(limit).alias("few")
-    reached = peewee.Case(None, [(few.c.since <= at, few.c.since)])
+    due = peewee.Case(None, [(few.c.since <= at, few.c.since)])
     named = peewee.Value(state.value)
-    return few.select_from(few.c.task, named, _ALL, peewee.fn.MIN(reached)).group_by(few.c.task)
+    return few.select_from(few.c.task, named, _ALL, peewee.fn.MIN(due)).group_by(few.c.task)

@@ -1,7 +1,7 @@
 """A caller's visibility as SQL; ``permissions.Visibility.covers`` is the same rule in Python, and a test compares them.
 
-A glob has no counterpart in SQL that means the same on each database. So the names of the tasks that have a
-job are matched in Python, and a query is given the names.
+SQL has no pattern that means the same as a glob on every database. So the names of all tasks that have a job are
+matched in Python, and the query gets the matching names.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ WITH RECURSIVE found(task) AS (
 )
 SELECT task FROM found WHERE task IS NOT NULL
 """
-"""From one name to the next by the index: neither SQLite nor PostgreSQL does so for a plain DISTINCT."""
+"""A loose index scan, from one name to the next: SQLite and PostgreSQL do not use one for a plain DISTINCT."""
 _DISTINCT = "SELECT DISTINCT task FROM job"
-"""MySQL and MariaDB do, and limit a recursion to 1000 steps."""
+"""MySQL and MariaDB do use one, and limit a recursion to 1000 steps."""
 
 
 def task_names(db: peewee.Database, visibility: Visibility) -> list[str]:
@@ -35,8 +35,8 @@ def task_names(db: peewee.Database, visibility: Visibility) -> list[str]:
 def within(query: peewee.Query, visibility: Visibility, names: Sequence[str]) -> peewee.Query:
     """Limit the query, which selects from the job table, to the visible jobs.
 
-    ``names`` are those of ``task_names``: a task whose first job is stored after they were read is not among
-    them, so whoever follows a growing table reads them after it has fixed how far it looks.
+    ``names`` are those of ``task_names``. They lack a task whose first job is stored later, so a caller that follows a
+    growing table must first fix the last row that it reads, and then read the names.
     """
     if visibility.caller is not None:
         query = query.where(*dispatched_by(visibility.caller))
@@ -44,5 +44,5 @@ def within(query: peewee.Query, visibility: Visibility, names: Sequence[str]) ->
 
 
 def dispatched_by(caller: str) -> Sequence[peewee.Node]:
-    """The conditions for the jobs of a caller, such that the partial index serves unless the caller is nobody."""
+    """The conditions for the jobs of a caller; those of a named caller are in the partial index."""
     return (_J.caller == caller, *([orm.HAS_CALLER] if caller else []))

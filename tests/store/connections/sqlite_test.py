@@ -42,8 +42,8 @@ def connect(tmp_path: Path) -> Iterator[Open]:
     """Cursors of connections to one file with a table and a log, which wait a second unless told otherwise."""
     with ExitStack() as stack:
 
-        def one(patience: float = 1.0) -> sqlite3.Cursor:
-            factory = partial(sqlite.PatientConnection, patience=patience)
+        def one(busy_timeout: float = 1.0) -> sqlite3.Cursor:
+            factory = partial(sqlite.FileConnection, busy_timeout=busy_timeout)
             opened = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
             return stack.enter_context(closing(opened)).cursor()
 
@@ -60,7 +60,7 @@ def test_a_transaction_begins_as_soon_as_the_other_one_has_ended(connect: Open, 
     clock.during = lambda: other.execute("COMMIT") if len(clock.pauses) == 3 else None
     mine.execute("BEGIN IMMEDIATE")
     assert mine.connection.in_transaction
-    assert clock.pauses == [sqlite.FIRST] * 3
+    assert clock.pauses == [sqlite.FIRST_PAUSE] * 3
 
 
 def test_a_statement_of_its_own_waits_too_and_has_its_parameters(connect: Open, clock: Clock) -> None:
@@ -72,20 +72,20 @@ def test_a_statement_of_its_own_waits_too_and_has_its_parameters(connect: Open, 
 
 
 def test_pauses_grow_and_the_last_one_ends_with_the_patience(connect: Open, clock: Clock) -> None:
-    mine, other = connect(patience=0.5), connect()
+    mine, other = connect(busy_timeout=0.5), connect()
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         mine.execute("BEGIN IMMEDIATE")
     *grown, last = clock.pauses
     assert grown == sorted(grown)
-    assert (grown[0], grown[-1]) == (sqlite.FIRST, sqlite.LONGEST)
-    assert 0 < last <= sqlite.LONGEST
+    assert (grown[0], grown[-1]) == (sqlite.FIRST_PAUSE, sqlite.LONGEST_PAUSE)
+    assert 0 < last <= sqlite.LONGEST_PAUSE
     assert sum(clock.pauses) == pytest.approx(0.5)
     assert len(clock.pauses) < 60
 
 
 def test_without_patience_it_is_tried_and_refused(connect: Open, clock: Clock) -> None:
-    mine, other = connect(patience=0.0), connect()
+    mine, other = connect(busy_timeout=0.0), connect()
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         mine.execute("BEGIN IMMEDIATE")
@@ -103,7 +103,7 @@ def test_a_reader_does_not_wait_to_write_over_what_it_has_not_read(connect: Open
 
 
 def test_an_error_that_is_kept_does_not_keep_the_file_open(connect: Open, clock: Clock, tmp_path: Path) -> None:
-    mine, other = connect(patience=0.0), connect()
+    mine, other = connect(busy_timeout=0.0), connect()
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError) as kept:
         mine.execute("BEGIN IMMEDIATE")

@@ -17,7 +17,7 @@ from ...core.job import now
 from ...core.ttl_cache import TtlCache
 from ...store.event_counts import BUCKETS, EventCounts, EventCountStore
 from ...store.outbox import Backlog, Outbox
-from ...store.stats import FigureStore, Moving
+from ...store.stats import StatsStore, UnfinishedJobs
 from ..health import OK, UNAVAILABLE, UNKNOWN, Readiness
 from .instruments import PREFIX
 
@@ -40,7 +40,7 @@ class Reading(NamedTuple):
     """One reading of the jobs."""
 
     at: int
-    moving: list[Moving]
+    moving: list[UnfinishedJobs]
     backlog: Backlog
 
 
@@ -52,7 +52,7 @@ class RecordCollector:
 
     def __init__(
         self,
-        figures: FigureStore,
+        figures: StatsStore,
         events: EventCountStore,
         outbox: Outbox,
         health: Callable[[], Readiness],
@@ -93,7 +93,7 @@ class RecordCollector:
 
     def _read(self) -> Reading:
         at = now()
-        return Reading(at, self._figures.moving(at=at, limit=COUNTED), self._outbox.backlog(at=at, limit=COUNTED))
+        return Reading(at, self._figures.unfinished(at=at, limit=COUNTED), self._outbox.backlog(at=at, limit=COUNTED))
 
 
 def _of_health(health: Readiness) -> Iterator[Metric]:

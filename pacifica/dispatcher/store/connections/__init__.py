@@ -1,1 +1,1 @@
-"""How a connection to each kind of database is opened, waited for and judged when it fails."""
+"""Connections to each kind of database: opening them, waiting on them, and classifying their errors."""

@@ -1,11 +1,12 @@
-"""The database that a connection URL names, and how long its answers may take.
+"""The database of a connection URL, with a time limit for each of its answers.
 
-A server that is stopped, or a network that swallows what it is sent, keeps a connection open and says
-nothing: whoever waits for it waits for ever. So each wait for a server's answer has a limit.
+A server that is stopped, or a network that drops all packets, leaves a connection open and silent: without a limit
+its users would wait forever.
 """
 
 import importlib.util
 import math
+import re
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -15,32 +16,106 @@ from urllib.parse import urlsplit
 
 import peewee
 from playhouse import db_url
-from playhouse.pool import PooledDatabase, PooledSqliteDatabase
+from playhouse.pool import PooledDatabase, PooledMySQLDatabase, PooledPostgresqlDatabase, PooledSqliteDatabase
 
-from .forks import FileConnection
+from ...dialect import is_mysql, is_sqlite
+from .sqlite import FileConnection
 
-SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
-"""What the extra of that name installs."""
+"""The driver that each extra of the package installs."""
 CONNECT_TIMEOUT = 5.0
-"""Seconds for a connection, where an answer may take longer."""
+"""The longest time to connect, in seconds, if an answer may take longer."""
 LOG_PAGES = 10_000
-"""Pages of SQLite's log, of 4 KiB, with which whoever commits takes it over into the file; SQLite's own is 1,000.
+"""The pages of 4 KiB in SQLite's log at which a commit checkpoints it; SQLite's default is 1,000.
 
-A job's pages are written several times before it ends, and taken over once if the log is long.
+The pages of a job are written several times before it ends; with a long log they are checkpointed once.
 """
 
-for _alias, _class in (("sqliteext", peewee.SqliteDatabase), ("sqliteext+pool", PooledSqliteDatabase)):
-    db_url.register_database(_class, _alias)
+
+class _Postgresql(peewee.PostgresqlDatabase):
+    answer_timeout = math.inf
+
+    def psycopg3_adapter(self) -> Any:
+        from .postgresql import TimeoutAdapter
+
+        return TimeoutAdapter()
+
+
+class _ServerPool(PooledDatabase):  # type: ignore[misc]
+    """A pool that, if the server is silent, tests one idle connection and not each in turn."""
+
+    answer_timeout = math.inf
+
+    def _is_closed(self, conn: object) -> bool:
+        begin = time.monotonic()
+        closed = bool(super()._is_closed(conn))
+        if closed and time.monotonic() - begin >= self.answer_timeout:
+            self.close_idle()
+        return closed
+
+
+class _PostgresqlPool(_ServerPool, _Postgresql, PooledPostgresqlDatabase):  # type: ignore[misc]
+    pass
+
+
+class _MySQLPool(_ServerPool, PooledMySQLDatabase):  # type: ignore[misc]
+    pass
+
+
+CLASSES: Mapping[str, Any] = {
+    "sqlite": peewee.SqliteDatabase,
+    "sqlite+pool": PooledSqliteDatabase,
+    "sqliteext": peewee.SqliteDatabase,
+    "sqliteext+pool": PooledSqliteDatabase,
+    "postgresql": _Postgresql,
+    "postgresql+pool": _PostgresqlPool,
+    "mysql": peewee.MySQLDatabase,
+    "mysql+pool": _MySQLPool,
+}
+SCHEMES = tuple(CLASSES)
+
+
+def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> peewee.Database:
+    """The database of a PeeWee URL, not connected yet.
+
+    ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, and a relative SQLite path is
+    relative to the working directory. ``busy_timeout``, in seconds, is for SQLite; ``answer_timeout`` is for servers,
+    and may be infinite. Raises ``ValueError`` with a sentence if the URL cannot be used.
+
+    Source: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#database-url
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in CLASSES:
+        raise ValueError(f"the scheme is {scheme or 'missing'}; it must be one of {', '.join(SCHEMES)}")
+    options: dict[str, Any] = db_url.parse(url, unquote_password=True, unquote_user=True)
+    options |= {"autoconnect": False, "field_types": {"LONGTEXT": "TEXT"}}
+    if not options["database"]:
+        raise ValueError(f"it names no database; it must end as in {scheme}://host/database")
+    if not options["database"]:
+        raise ValueError(f"it names no database; it must end as in {scheme}://host/database")
+    if scheme.startswith("sqlite"):
+        if options["database"] == ":memory:":
+            raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
+        options |= _sqlite_options(busy_timeout)
+    elif scheme.startswith("mysql"):
+        if "passwd" in options:  # PeeWee's name for it, which PyMySQL is about to drop
+            options["password"] = options.pop("passwd")
+        options |= _mysql_options(answer_timeout)
+    else:
+        options |= {"connect_timeout": _connect_timeout(answer_timeout), "prefer_psycopg3": True}
+    database = CLASSES[scheme](**options)
+    database.answer_timeout = answer_timeout
+    opened: peewee.Database = database
+    return opened
 
 
 def is_pooled(database: peewee.Database) -> bool:
-    """Whether connections go back to a pool after each use (a ``+pool`` URL)."""
+    """Whether connections return to a pool after each use (a ``+pool`` URL)."""
     return isinstance(database, PooledDatabase)
 
 
 def check_installed(url: str) -> None:
-    """Raises ``ValueError`` with a sentence when the driver of a server's database is not installed."""
+    """Raise ``ValueError`` with a sentence if the driver of a database server is not installed."""
     kind = urlsplit(url).scheme.removesuffix("+pool")
     driver = DRIVERS.get(kind)
     if driver is not None and importlib.util.find_spec(driver) is None:
@@ -48,16 +123,29 @@ def check_installed(url: str) -> None:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL, absolute, as this process would open it; ``None`` when the URL names a server."""
+    """The absolute path of an SQLite URL, as this process would open it; ``None`` if the URL names a server."""
     parts = urlsplit(url)
     return Path(parts.path[1:]).absolute() if parts.scheme.startswith("sqlite") else None
+
+
+def product(database: peewee.Database) -> str:
+    """Read the name and version of a connected database."""
+    if is_sqlite(database):
+        name, statement = "SQLite", "SELECT sqlite_version(), (SELECT count(*) FROM sqlite_master)"
+    elif is_mysql(database):
+        name, statement = "MySQL", "SELECT version()"
+    else:
+        name, statement = "PostgreSQL", "SHOW server_version"
+    version = str(database.execute_sql(statement).fetchone()[0])
+    number = re.match(r"[\d.]*", version)
+    return f"{'MariaDB' if 'MariaDB' in version else name} {number[0] if number else version}"
 
 
 def _sqlite_options(busy_timeout: float) -> Mapping[str, Any]:
     return {
         "lock_type": "IMMEDIATE",
-        "timeout": 0,  # SQLite's own; see busy.py.
-        "factory": partial(FileConnection, patience=busy_timeout),
+        "timeout": 0,  # SQLite's own busy handler; FileConnection has another.
+        "factory": partial(FileConnection, busy_timeout=busy_timeout),
         "check_same_thread": False,
         "pragmas": {
             "synchronous": "normal",
@@ -76,61 +164,12 @@ def _mysql_options(answer_timeout: float) -> Mapping[str, Any]:
         "connect_timeout": _connect_timeout(answer_timeout),
         "read_timeout": seconds,
         "write_timeout": seconds,
-        # No locks on what is not there; see docs/decisions/0006-read-committed.md.
+        # No gap locks; see docs/decisions/0006-read-committed.md.
         "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "field_types": {"LONGTEXT": "LONGTEXT"},
     }
 
 
 def _connect_timeout(answer_timeout: float) -> int:
-    """In whole seconds, as libpq wants them."""
+    """In whole seconds, as libpq requires."""
     return math.ceil(min(CONNECT_TIMEOUT, answer_timeout))
-
-
-def _give_up_pool_in_time(database: Any, answer_timeout: float) -> None:
-    """Have the pool ask one idle connection of a silent server, and not each in turn, before it makes a new one."""
-    is_closed = database._is_closed
-
-    def is_closed_in_time(connection: object) -> bool:
-        begin = time.monotonic()
-        closed = bool(is_closed(connection))
-        if closed and time.monotonic() - begin >= answer_timeout:
-            database.close_idle()
-        return closed
-
-    database._is_closed = is_closed_in_time
-
-
-def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> peewee.Database:
-    """The database that a PeeWee URL names, not connected yet.
-
-    ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, a relative
-    SQLite path is relative to the working directory. ``busy_timeout`` is in seconds, and SQLite's
-    alone; ``answer_timeout`` is the servers', and may be infinite. Raises ``ValueError`` with a sentence
-    when the URL cannot be used.
-
-    Source: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#database-url
-    """
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise ValueError(f"the scheme is {scheme or 'missing'}; it must be one of {', '.join(SCHEMES)}")
-    options: dict[str, Any] = {"autoconnect": False, "field_types": {"LONGTEXT": "TEXT"}}
-    if scheme.startswith("sqlite"):
-        options |= _sqlite_options(busy_timeout)
-    elif scheme.startswith("mysql"):
-        options |= _mysql_options(answer_timeout)
-    else:
-        options |= {"connect_timeout": _connect_timeout(answer_timeout), "prefer_psycopg3": True}
-    database: Any = db_url.connect(url, unquote_password=True, unquote_user=True, **options)
-    if "passwd" in database.connect_params:  # PeeWee's name for it, which PyMySQL is about to drop
-        database.connect_params["password"] = database.connect_params.pop("passwd")
-    if scheme.startswith("postgresql"):
-        from .postgresql import InTime
-
-        database._adapter = InTime(answer_timeout)
-    if is_pooled(database):
-        _give_up_pool_in_time(database, answer_timeout)
-    if scheme.startswith("sqlite") and database.database == ":memory:":
-        raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
-    opened: peewee.Database = database
-    return opened

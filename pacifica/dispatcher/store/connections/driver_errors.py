@@ -1,91 +1,174 @@
-"""What an error of a database means: for people, and for whoever may try again."""
+"""The meaning of a driver's error, for messages, for metrics, and for the decision whether to try again.
 
-from collections.abc import Iterator
+An error is classified by its code: ``sqlite_errorcode``, PostgreSQL's ``sqlstate``, MySQL's number, ``errno``. Only
+libpq has errors without a code, those of a connection that cannot be made or is lost; they are classified by words.
+"""
+
+import errno
+import sqlite3
+from collections.abc import Iterator, Mapping
 
 from playhouse.pool import MaxConnectionsExceeded
 
+NOT_SQLITE = "not_sqlite"
+"""A case of ``damaged`` with words of its own."""
+SENTENCES: Mapping[str, str] = {
+    "missing": "there is no database of that name",
+    "denied": "it does not let that user in",
+    "locked": "it is locked by another writer",
+    "read_only": "it is read-only",
+    "full": "the disk is full",
+    "unopened": "its file cannot be opened",
+    "damaged": "its file is damaged",
+    NOT_SQLITE: "its file is no SQLite database",
+    "silent": "it did not answer in time",
+    "unreachable": "it cannot be reached",
+    "exhausted": "all its connections are in use",
+    "other": "it answered with an error",
+}
+"""The kinds of failure, each with its words for people."""
+SQLITE_CODES: Mapping[int, str] = {
+    sqlite3.SQLITE_BUSY: "locked",
+    sqlite3.SQLITE_LOCKED: "locked",
+    sqlite3.SQLITE_READONLY: "read_only",
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_CANTOPEN: "unopened",
+    sqlite3.SQLITE_CORRUPT: "damaged",
+    sqlite3.SQLITE_NOTADB: NOT_SQLITE,
+}
+"""Primary result codes. Source: https://www.sqlite.org/rescode.html"""
+SQL_STATES: Mapping[str, str] = {
+    "3D000": "missing",
+    "28000": "denied",
+    "28P01": "denied",
+    "25006": "read_only",
+    "53100": "full",
+    "53300": "unreachable",
+    "55P03": "locked",
+    "57P01": "unreachable",
+    "57P02": "unreachable",
+    "57P03": "unreachable",
+}
+"""Source: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+MYSQL_NUMBERS: Mapping[int, str] = {
+    1044: "denied",
+    1045: "denied",
+    1698: "denied",
+    1049: "missing",
+    1205: "locked",
+    1290: "read_only",
+    1792: "read_only",
+    1836: "read_only",
+    1021: "full",
+    1114: "full",
+    1040: "unreachable",
+    1053: "unreachable",
+    1203: "unreachable",
+    1927: "unreachable",
+    2002: "unreachable",
+    2003: "unreachable",
+    2006: "unreachable",
+    2013: "unreachable",
+}
+"""Source: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
+ERRNOS: Mapping[int, str] = {
+    errno.ENOSPC: "full",
+    errno.EROFS: "read_only",
+    errno.ECONNREFUSED: "unreachable",
+    errno.ECONNRESET: "unreachable",
+}
+LIBPQ_WORDS: Mapping[str, str] = {
+    "fatal:  role ": "denied",
+    "authentication failed": "denied",
+    '" does not exist': "missing",
+    "timed out": "silent",
+    "timeout expired": "silent",
+    "connection": "unreachable",
+}
+"""Parts of libpq's messages, in lower case; the first that fits counts."""
 DEADLOCK = 1213
-"""MySQL's number for it."""
-SQL_STATES = frozenset({"40P01", "40001"})
-"""PostgreSQL's: a deadlock, and a transaction that cannot be put in a line with others."""
-SILENCE = ("timed out", "timeout expired")
-"""How PyMySQL and psycopg say that no answer came in time."""
-SIGNS = (
-    ("unknown database", "missing", "there is no database of that name"),
-    ("fatal:  role ", "denied", "it does not let that user in"),
-    ("authentication failed", "denied", "it does not let that user in"),
-    ("access denied", "denied", "it does not let that user in"),
-    ('" does not exist', "missing", "there is no database of that name"),
-    ("locked", "locked", "it is locked by another writer"),
-    ("readonly", "read_only", "it is read-only"),
-    ("read-only", "read_only", "it is read-only"),
-    ("read only", "read_only", "it is read-only"),
-    ("full", "full", "the disk is full"),
-    ("unable to open", "unopened", "its file cannot be opened"),
-    ("not a database", "damaged", "its file is no SQLite database"),
-    ("malformed", "damaged", "its file is damaged"),
-    *((sign, "silent", "it did not answer in time") for sign in SILENCE),
-    ("connection", "unreachable", "it cannot be reached"),
-)
-"""What a driver's text holds, the kind of failure that it is, and how people are told of it."""
+"""MySQL's number."""
+ROLLED_BACK = frozenset({"40P01", "40001"})
+"""PostgreSQL's states for a deadlock and for a serialization failure."""
+
+
+class WritersBusy(Exception):
+    """The other writers of this process did not finish in time."""
 
 
 def reason(error: BaseException) -> str:
-    """A short word for people that carries no path, no SQL and no address."""
-    if isinstance(error, MaxConnectionsExceeded):
-        return "all its connections are in use"
-    told = _told(error)
-    return next((sentence for sign, _, sentence in SIGNS if sign in told), "it answered with an error")
+    """The failure in a few words for people, without a path, SQL or an address."""
+    return SENTENCES[_classify(error)]
 
 
 def kind(error: BaseException) -> str:
-    """One word of few, to count by."""
-    if any(isinstance(one, MaxConnectionsExceeded) for one in _with_causes(error)):
+    """The kind of failure in one word, for metrics."""
+    found = _classify(error)
+    return "damaged" if found == NOT_SQLITE else found
+
+
+def _classify(error: BaseException) -> str:
+    chain = list(_with_causes(error))
+    if any(isinstance(one, MaxConnectionsExceeded) for one in chain):
         return "exhausted"
-    told = _told(error)
-    return next((word for sign, word, _ in SIGNS if sign in told), "other")
+    if any(isinstance(one, TimeoutError) for one in chain):
+        return "silent"
+    by_code = next((found for one in chain if (found := _by_code(one))), None)
+    return by_code or _by_words(" ".join(map(str, chain)).lower())
 
 
 def is_silence(error: BaseException) -> bool:
-    """Whether no answer came in time: to ask again would take as long once more."""
-    told = _told(error)
-    return any(sign in told for sign in SILENCE)
+    """Whether no answer came in time: another try would take as long."""
+    return kind(error) == "silent"
 
 
 def may_be_dropped(error: BaseException) -> bool:
-    """Whether a connection that was held may have been dropped by the server: drivers say so in many ways."""
-    return kind(error) in {"unreachable", "other"} and not is_sacrifice(error)
+    """Whether the server may have dropped the connection, of which drivers report in many ways."""
+    return kind(error) in {"unreachable", "other"} and not is_rolled_back(error)
 
 
 def is_lock(error: BaseException) -> bool:
-    """Whether another one has locked the file."""
+    """Whether another writer has locked the database."""
     return kind(error) == "locked"
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Whether what was to be written can only be read."""
-    return "readonly" in _told(error)
+    """Whether the database can only be read."""
+    return kind(error) == "read_only"
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether the file is none that SQLite can read: to wait does not mend it."""
+    """Whether SQLite cannot read the file: another try would fail as well."""
     return kind(error) == "damaged"
 
 
-def is_sacrifice(error: BaseException) -> bool:
-    """Whether the server has rolled the whole transaction back for the sake of another one."""
+def is_rolled_back(error: BaseException) -> bool:
+    """Whether the server has rolled back the whole transaction in favor of another one."""
     return any(
-        getattr(one, "sqlstate", None) in SQL_STATES or one.args[:1] == (DEADLOCK,) for one in _with_causes(error)
+        getattr(one, "sqlstate", None) in ROLLED_BACK or one.args[:1] == (DEADLOCK,) for one in _with_causes(error)
     )
 
 
-def _told(error: BaseException) -> str:
-    """The texts of an error and of those behind it: a full disk makes SQLite roll back, and PeeWee then cannot."""
-    return " ".join(map(str, _with_causes(error))).lower()
+def _by_code(error: BaseException) -> str | None:
+    if isinstance(error, WritersBusy):
+        return "locked"
+    if isinstance(error, sqlite3.Error):
+        return SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # The module's own errors have none.
+    if isinstance(error, OSError):
+        return ERRNOS.get(error.errno or 0)
+    state, number = getattr(error, "sqlstate", None), error.args[0] if error.args else None
+    if isinstance(state, str):
+        return SQL_STATES.get(state) or ("unreachable" if state.startswith("08") else None)
+    return MYSQL_NUMBERS.get(number) if isinstance(number, int) else None
+
+
+def _by_words(text: str) -> str:
+    return next((found for words, found in LIBPQ_WORDS.items() if words in text), "other")
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    behind: BaseException | None = error
-    while behind is not None:
-        yield behind
-        behind = behind.__cause__ or behind.__context__
+    """The error and its causes: PeeWee's of the driver's, and a failed rollback's of the first failure."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

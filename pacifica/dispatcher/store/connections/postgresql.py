@@ -1,12 +1,11 @@
-"""Connections to PostgreSQL whose every answer comes in time, or not at all.
+"""Connections to PostgreSQL with a time limit for each answer.
 
-Nothing that libpq or the server offers does that: the kernel of a machine whose PostgreSQL stands still
-acknowledges what it is sent, so TCP's own time-outs never end, and a stopped server obeys no
-``statement_timeout``.
+Neither libpq nor the server can do that: if PostgreSQL stands still, the kernel of its machine still acknowledges
+packets, so that TCP's time-outs never end, and a stopped server does not obey ``statement_timeout``.
 """
 
 import time
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import peewee
 import psycopg
@@ -21,33 +20,34 @@ class _Connection(psycopg.Connection[Any]):
     answer_timeout = float("inf")
 
     def wait(self, gen: PQGen[Value], *args: Any, **kwargs: Any) -> Value:
-        """As psycopg's own, which sends a 0 several times in a second while nothing comes."""
-        return super().wait(self._in_time(gen), *args, **kwargs)
+        """Wait as psycopg does, which sends a 0 several times a second while no data arrives."""
+        return super().wait(self._with_limit(gen), *args, **kwargs)
 
-    def _in_time(self, gen: PQGen[Value]) -> PQGen[Value]:
+    def _with_limit(self, gen: PQGen[Value]) -> PQGen[Value]:
         end = time.monotonic() + self.answer_timeout
         try:
             awaited = next(gen)
             while True:
                 ready = yield awaited
                 if not ready and time.monotonic() > end:
-                    self.pgconn.finish()  # Whatever it would still say is the answer to this.
-                    raise psycopg.OperationalError("the answer timed out")
+                    self.pgconn.finish()  # A late answer would be taken for that of the next statement.
+                    raise psycopg.OperationalError("the answer timed out") from TimeoutError()
                 awaited = gen.send(ready)
         except StopIteration as answer:
             value: Value = answer.value
             return value
 
 
-class InTime(peewee.Psycopg3Adapter):
-    """PeeWee's way to psycopg, with a limit for each answer."""
+class _WithTimeout(Protocol):
+    answer_timeout: float
+    database: str
 
-    def __init__(self, answer_timeout: float) -> None:
-        super().__init__()
-        self._answer_timeout = answer_timeout
 
-    def connect(self, db: peewee.Database, **params: Any) -> psycopg.Connection[Any]:
+class TimeoutAdapter(peewee.Psycopg3Adapter):
+    """PeeWee's adapter for psycopg 3, for a database with an ``answer_timeout``."""
+
+    def connect(self, db: _WithTimeout, **params: Any) -> psycopg.Connection[Any]:
         """A new connection."""
         connection = _Connection.connect(dbname=db.database, **params)
-        connection.answer_timeout = self._answer_timeout
+        connection.answer_timeout = db.answer_timeout
         return connection

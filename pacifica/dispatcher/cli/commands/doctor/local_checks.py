@@ -11,8 +11,7 @@ from ....core.redaction import mask_passwords
 from ....delivery.broker_probe import answering_workers, broker_name, greet_broker
 from ....delivery.queue_depth import QueueDepth
 from ....store.connections import driver_errors
-from ....store.connections.connect import check_installed, sqlite_file
-from ....store.connections.identity import product
+from ....store.connections.connect import check_installed, product, sqlite_file
 from .checks import Finding, bad, good, skipped
 
 STAGES = ("configuration", "database", "schema", "broker")
@@ -104,9 +103,9 @@ class Premises:
             return bad("database", f"there is no file {file}", advice)
         try:
             check_installed(url)
-            name = product(container.database)
+            name = container.database.read(product)
             began = time.monotonic()
-            product(container.database)
+            container.database.read(product)
         except ValueError as error:
             return bad("database", f"{error}", "Install the driver.")
         except DatabaseUnavailable as error:
