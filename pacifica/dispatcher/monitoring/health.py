@@ -19,6 +19,7 @@ LATE = 60
 COUNTED = 10_000
 """The most jobs of the outbox that are counted."""
 OK, DEGRADED, UNAVAILABLE, UNKNOWN = VERDICTS = ("ok", "degraded", "unavailable", "unknown")
+PARTS = ("database", "broker", "schema", "outbox", "workers")
 
 
 class Part(NamedTuple):
@@ -49,6 +50,9 @@ class Workers(NamedTuple):
         return cls(living, len(heartbeats) - len(within), len(within) - living, min(ages, default=None))
 
 
+NO_WORKERS = Workers()
+
+
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """The parts by name, the number of jobs in the outbox, and the workers."""
@@ -69,7 +73,7 @@ class Readiness:
         return self.verdict != UNAVAILABLE
 
 
-class Sender(Protocol):
+class RelayState(Protocol):
     """The relay's knowledge of the broker: ``ok`` or a sentence, and the monotonic time of its last answer."""
 
     broker_state: str
@@ -80,7 +84,12 @@ class Health:
     """Checks all parts; ``schema`` returns ``ok`` or a sentence, and raises ``DatabaseUnavailable``."""
 
     def __init__(
-        self, outbox: Outbox, workers: WorkerStore, relay: Callable[[], Sender], schema: Callable[[], str], lease: float
+        self,
+        outbox: Outbox,
+        workers: WorkerStore,
+        relay: Callable[[], RelayState],
+        schema: Callable[[], str],
+        lease: float,
     ) -> None:
         self._outbox = outbox
         self._workers = workers
@@ -100,30 +109,31 @@ class Health:
 
     def _look_now(self) -> Readiness:
         try:
-            schema = self._schema()
-            workers = self._count_workers() if schema == OK else Workers()
-            backlog = self._outbox.backlog(at=now(), limit=COUNTED) if schema == OK else None
+            readiness = self._read()
         except DatabaseUnavailable as error:
             self._liveness.forget()
             return self._without_database(str(error))
         self._good = time.monotonic()
-        age = None if backlog is None or backlog.since is None else max(0.0, (now() - backlog.since) / 1_000_000)
-        parts = {
-            "database": Part(OK, 0.0),
-            "broker": self._broker(),
-            "schema": Part(OK, 0.0) if schema == OK else Part(UNAVAILABLE, None, schema),
-            "outbox": Part(UNKNOWN) if backlog is None else _outbox_part(age),
-            "workers": Part(UNKNOWN) if schema != OK else _workers_part(workers),
-        }
-        return Readiness(parts, 0 if backlog is None else backlog.jobs, workers)
+        return readiness
 
-    def _count_workers(self) -> Workers:
-        return Workers.of(self._liveness.look(self._workers.beats()), self._lease)
+    def _read(self) -> Readiness:
+        if (schema := self._schema()) != OK:
+            return self._with({"database": Part(OK, 0.0), "schema": Part(UNAVAILABLE, None, schema)})
+        workers = Workers.of(self._liveness.look(self._workers.beats()), self._lease)
+        backlog = self._outbox.backlog(at=now(), limit=COUNTED)
+        age = None if backlog.since is None else max(0.0, (now() - backlog.since) / 1_000_000)
+        own = dict.fromkeys(("database", "schema"), Part(OK, 0.0))
+        return self._with(
+            {**own, "outbox": _outbox_part(age), "workers": _workers_part(workers)}, backlog.jobs, workers
+        )
 
     def _without_database(self, message: str) -> Readiness:
-        database = Part(UNAVAILABLE, _since(self._good), message)
-        others = dict.fromkeys(("schema", "outbox", "workers"), Part(UNKNOWN))
-        return Readiness({"database": database, "broker": self._broker(), **others}, 0, Workers())
+        return self._with({"database": Part(UNAVAILABLE, _since(self._good), message)})
+
+    def _with(self, parts: Mapping[str, Part], waiting: int = 0, workers: Workers = NO_WORKERS) -> Readiness:
+        """The readiness with these parts and the broker; the verdict on every other part is ``unknown``."""
+        unknown = dict.fromkeys(PARTS, Part(UNKNOWN))
+        return Readiness({**unknown, **parts, "broker": self._broker()}, waiting, workers)
 
     def _broker(self) -> Part:
         relay = self._relay()

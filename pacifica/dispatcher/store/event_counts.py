@@ -1,6 +1,6 @@
 """How many events of each kind there were, and how long jobs ran: one row, which the leader keeps up to date."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -79,15 +79,15 @@ class EventCountStore:
 
         def change(db: peewee.Database) -> bool:
             if not old.upto:
-                _C.insert(id=1, upto=0, counts=_to_text({}.items())).on_conflict_ignore().execute(db)
-            changed = _C.update(upto=new.upto, counts=_to_text(new.counts.items())).where(_C.upto == old.upto)
+                _C.insert(id=1, upto=0, counts="[]").on_conflict_ignore().execute(db)
+            changed = _C.update(upto=new.upto, counts=_to_text(new.counts)).where(_C.upto == old.upto)
             return bool(changed.execute(db))
 
         return self._database.write(change)
 
 
-def _to_text(counts: Iterable[tuple[Key, Count]]) -> str:
-    return strict_json.dumps([[*key, *count] for key, count in counts])
+def _to_text(counts: Mapping[Key, Count]) -> str:
+    return strict_json.dumps([[*key, *count] for key, count in counts.items()])
 
 
 def _from_text(text: str) -> dict[Key, Count]:

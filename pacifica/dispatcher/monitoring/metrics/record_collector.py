@@ -86,7 +86,7 @@ class RecordCollector:
 
     def _of_record(self) -> Iterator[Metric]:
         last = self._events.last()
-        self._counts = self._events.load()
+        self._counts = max(self._counts, self._events.load(), key=lambda counts: counts.upto)
         uncounted = max(0, last - self._counts.upto)
         yield _gauge("job_events_uncounted", "Events that are still to be counted.", {(): uncounted})
         yield from _of_reading(self._cache.get(READ_TIMEOUT), self._label)
