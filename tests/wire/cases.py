@@ -1,20 +1,20 @@
-"""Requests that no honest client sends, by name, each with the one status that may answer it."""
+"""Malformed requests by name, each with the only allowed status of the response."""
 
 from collections.abc import Iterator
 
 HOST = b"Host: localhost\r\n"
 HIDDEN = b"GET /dispatch/add/6/6 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-"""A request that must never be seen, as it is part of another one."""
+"""A request inside another one, which must never be answered."""
 Case = tuple[str, bytes, int]
 
 
 def get(*fields: bytes, target: bytes = b"/health/live", version: bytes = b"HTTP/1.1") -> bytes:
-    """A GET with these lines behind its Host."""
+    """A GET with these header lines after its Host."""
     return b"GET " + target + b" " + version + b"\r\n" + HOST + b"".join(line + b"\r\n" for line in fields) + b"\r\n"
 
 
 def post(*fields: bytes, body: bytes = b"") -> bytes:
-    """A POST of JSON with these lines behind its Host."""
+    """A POST of JSON with these header lines after its Host."""
     head = b"POST /dispatch/add HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
     return head + b"".join(line + b"\r\n" for line in fields) + b"\r\n" + body
 
@@ -23,12 +23,12 @@ LINES: dict[str, tuple[bytes, int]] = {
     "no target": (b"GET HTTP/1.1", 400),
     "no version": (b"GET /", 400),
     "only a method": (b"GET", 400),
-    "two blanks before the target": (b"GET  / HTTP/1.1", 400),
-    "two blanks before the version": (b"GET /  HTTP/1.1", 400),
-    "a tab for a blank": (b"GET\t/ HTTP/1.1", 400),
-    "a blank before the method": (b" GET / HTTP/1.1", 400),
-    "a blank at the end": (b"GET / HTTP/1.1 ", 400),
-    "a blank in the target": (b"GET /a b HTTP/1.1", 400),
+    "two spaces before the target": (b"GET  / HTTP/1.1", 400),
+    "two spaces before the version": (b"GET /  HTTP/1.1", 400),
+    "a tab for a space": (b"GET\t/ HTTP/1.1", 400),
+    "a space before the method": (b" GET / HTTP/1.1", 400),
+    "a space at the end": (b"GET / HTTP/1.1 ", 400),
+    "a space in the target": (b"GET /a b HTTP/1.1", 400),
     "a fourth word": (b"GET / HTTP/1.1 HTTP/1.1", 400),
     "lower-case method": (b"get / HTTP/1.1", 400),
     "mixed-case method": (b"Get / HTTP/1.1", 400),
@@ -62,22 +62,22 @@ LINES: dict[str, tuple[bytes, int]] = {
     "a version without a dot": (b"GET / HTTP/11", 400),
     "a version in lower case": (b"GET / http/1.1", 400),
     "another protocol": (b"GET / ICY/1.1", 400),
-    "a version with a blank": (b"GET / HTTP/ 1.1", 400),
+    "a version with a space": (b"GET / HTTP/ 1.1", 400),
     "digits that are not ASCII": (b"GET / HTTP/\xd9\xa1.1", 400),
 }
 
 FIELDS: dict[str, tuple[tuple[bytes, ...], int]] = {
-    "a blank before the colon": ((b"X-Name : 1",), 400),
+    "a space before the colon": ((b"X-Name : 1",), 400),
     "a tab before the colon": ((b"X-Name\t: 1",), 400),
     "no colon": ((b"X-Name",), 400),
     "no name": ((b": 1",), 400),
-    "a name with a blank": ((b"X Name: 1",), 400),
+    "a name with a space": ((b"X Name: 1",), 400),
     "a name in parentheses": ((b"X(Name): 1",), 400),
     "a name beyond ASCII": ((b"X-N\xc3\xa4me: 1",), 400),
     "a name with NUL": ((b"X-N\x00me: 1",), 400),
     "a folded header": ((b"X-Name: 1", b" 2"), 400),
     "a folded header with a tab": ((b"X-Name: 1", b"\t2"), 400),
-    "a blank before the first name": ((b" X-Name: 1",), 400),
+    "a space before the first name": ((b" X-Name: 1",), 400),
     "a value with NUL": ((b"X-Name: a\x00b",), 400),
     "a value with escape": ((b"X-Name: a\x1bb",), 400),
     "a value with DEL": ((b"X-Name: a\x7fb",), 400),
@@ -105,8 +105,8 @@ FRAMES: dict[str, tuple[tuple[bytes, ...], int]] = {
     "chunked and length 0": ((b"Transfer-Encoding: chunked", b"Content-Length: 0"), 400),
     "chunked": ((b"Transfer-Encoding: chunked",), 411),
     "chunked in capitals": ((b"TRANSFER-ENCODING: CHUNKED",), 411),
-    "chunked behind a tab": ((b"Transfer-Encoding:\tchunked",), 411),
-    "chunked without a blank": ((b"Transfer-Encoding:chunked",), 411),
+    "chunked after a tab": ((b"Transfer-Encoding:\tchunked",), 411),
+    "chunked without a space": ((b"Transfer-Encoding:chunked",), 411),
     "chunked twice": ((b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 411),
     "chunked, identity": ((b"Transfer-Encoding: chunked, identity",), 501),
     "identity, chunked": ((b"Transfer-Encoding: identity, chunked",), 501),
@@ -116,12 +116,12 @@ FRAMES: dict[str, tuple[tuple[bytes, ...], int]] = {
     "an empty coding": ((b"Transfer-Encoding:",), 501),
     "a quoted coding": ((b'Transfer-Encoding: "chunked"',), 501),
     "chunked with a parameter": ((b"Transfer-Encoding: chunked;a=b",), 501),
-    "chunked behind a vertical tab": ((b"Transfer-Encoding: \x0bchunked",), 400),
-    "chunked behind a comma": ((b"Transfer-Encoding: ,chunked",), 501),
-    "a coding with a blank before its colon": ((b"Transfer-Encoding : chunked", b"Content-Length: 4"), 400),
+    "chunked after a vertical tab": ((b"Transfer-Encoding: \x0bchunked",), 400),
+    "chunked after a comma": ((b"Transfer-Encoding: ,chunked",), 501),
+    "a coding with a space before its colon": ((b"Transfer-Encoding : chunked", b"Content-Length: 4"), 400),
     "a folded coding": ((b"Transfer-Encoding:", b" chunked", b"Content-Length: 4"), 400),
-    "a coding behind a bare LF": ((b"X: y\nTransfer-Encoding: chunked", b"Content-Length: 4"), 400),
-    "a coding behind a bare CR": ((b"X: y\rTransfer-Encoding: chunked", b"Content-Length: 4"), 400),
+    "a coding after a bare LF": ((b"X: y\nTransfer-Encoding: chunked", b"Content-Length: 4"), 400),
+    "a coding after a bare CR": ((b"X: y\rTransfer-Encoding: chunked", b"Content-Length: 4"), 400),
     "two equal lengths": ((b"Content-Length: 4", b"Content-Length: 4"), 400),
     "two lengths": ((b"Content-Length: 0", b"Content-Length: 52"), 400),
     "two lengths in one": ((b"Content-Length: 4, 4",), 400),
@@ -132,9 +132,9 @@ FRAMES: dict[str, tuple[tuple[bytes, ...], int]] = {
     "a length with a fraction": ((b"Content-Length: 4.0",), 400),
     "a length with an exponent": ((b"Content-Length: 1e3",), 400),
     "an empty length": ((b"Content-Length:",), 400),
-    "a length of blanks": ((b"Content-Length:    ",), 400),
+    "a length of spaces": ((b"Content-Length:    ",), 400),
     "a length with a letter": ((b"Content-Length: 4x",), 400),
-    "a length with a blank": ((b"Content-Length: 4 4",), 400),
+    "a length with a space": ((b"Content-Length: 4 4",), 400),
     "a length in other digits": ((b"Content-Length: \xd9\xa4",), 400),
     "a length of 400 digits": ((b"Content-Length: " + b"9" * 400,), 400),
     "a folded length": ((b"Content-Length: 4", b" 4"), 400),
@@ -144,7 +144,7 @@ FRAMES: dict[str, tuple[tuple[bytes, ...], int]] = {
 
 WHOLE: dict[str, tuple[bytes, int]] = {
     "no host": (b"GET /health/live HTTP/1.1\r\n\r\n", 400),
-    "a host with a blank": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+    "a host with a space": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
     "a host with a slash": (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
     "a host with a user": (b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400),
     "a host beyond ASCII": (b"GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n", 400),
@@ -171,17 +171,17 @@ WHOLE: dict[str, tuple[bytes, int]] = {
     "an empty segment": (get(b"Connection: close", target=b"/dispatch/add//1"), 400),
     "an unknown method": (b"BREW / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n", 405),
     "101 headers of HTTP/1.0": (b"GET / HTTP/1.0\r\n" + b"X: 1\r\n" * 101 + b"\r\n", 431),
-    "an answer": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 400),
-    "a body that is shorter than told": (post(b"Content-Length: 4000", body=b"{}"), 408),
+    "a response": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 400),
+    "a body that is shorter than announced": (post(b"Content-Length: 4000", body=b"{}"), 408),
     "a head that does not end": (b"GET /health/live HTTP/1.1\r\n" + HOST, 408),
     "a line that stops": (b"GET /heal", 408),
-    "a request behind a refused one": (get(b"X : 1") + HIDDEN, 400),
+    "a request after a refused one": (get(b"X : 1") + HIDDEN, 400),
     "headers of HTTP/1.0 with chunked": (get(b"Transfer-Encoding: chunked", version=b"HTTP/1.0"), 411),
 }
 
 
 def cases() -> Iterator[Case]:
-    """All of them."""
+    """All cases."""
     for name, (line, status) in LINES.items():
         yield f"line: {name}", line + b"\r\n" + HOST + b"\r\n", status
     for name, (fields, status) in FIELDS.items():

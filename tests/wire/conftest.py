@@ -13,23 +13,23 @@ from ..processes import Processes, Running
 
 THREADS = 4
 SECONDS = 1
-"""What a head may take."""
+"""The time limit for the head of a request."""
 CPCONFIG = f"[global]\nserver.thread_pool = {THREADS}\nserver.socket_timeout = {SECONDS}\n"
 
 
 @dataclass
-class Target:
-    """A server under attack."""
+class HttpServer:
+    """A server that hostile clients attack."""
 
     web: Running
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """The base URL."""
         return self.web.url
 
-    def serves_others(self, *paths: str) -> None:
-        """It answers somebody else within a second, by default in all ways."""
+    def assert_serves_others(self, *paths: str) -> None:
+        """Another client is answered within a second, by default on a brief and on a dispatching route."""
         for path in paths or ("/health/live", "/dispatch/add/2/2"):
             begin = time.monotonic()
             assert requests.get(self.url + path, timeout=10).status_code == 200
@@ -37,8 +37,8 @@ class Target:
 
 
 @pytest.fixture(scope="module", params=["embedded", "gunicorn"])
-def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A server without a Celery worker; it must come through all of the module's tests."""
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    """A server without a Celery worker, which must survive all tests of a module."""
     with Processes(Path(tmp_path_factory.mktemp("hostile")), {"BROKER_URL": "database://"}) as processes:
         processes.add_module(TASKS)
         processes.write_config("[dispatcher]\ntasks = lab\narguments_bytes = 20000000\n")
@@ -47,9 +47,9 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         else:
             conf = processes.write_config(CPCONFIG, "server.conf")
             web = processes.start_web("--cp-config", str(conf))
-        found = Target(web)
-        found.serves_others()
+        found = HttpServer(web)
+        found.assert_serves_others()
         yield found
-        found.serves_others()
+        found.assert_serves_others()
         assert "Traceback" not in web.output()
         assert web.output().count("Booting worker") == (request.param == "gunicorn")

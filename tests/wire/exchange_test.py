@@ -1,4 +1,4 @@
-"""What a WSGI application answers, in bytes, and what it is told of the request."""
+"""The response of a WSGI application as bytes, and the environment of its request."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,14 +22,14 @@ CONNECTIONS = {"Content_Length": "1", "Connection": "close", "Transfer_Encoding"
 
 
 class Client:
-    """Asks an application, and keeps what was sent, piece by piece."""
+    """Sends a request to an application, and keeps the pieces of its response."""
 
     def __init__(self, *fields: bytes, line: bytes = b"GET /a HTTP/1.1", may_stay: bool = True) -> None:
         self.pieces: list[bytes] = []
         self._head = head_of(line, *fields)
         self._may_stay = may_stay
 
-    def ask(self, application: Callable[..., Any]) -> bool:
+    def request(self, application: Callable[..., Any]) -> bool:
         exchange = Exchange(self._head, self.pieces.append, lambda: self._may_stay)
         return exchange.answer(application, environment(self._head, b"", COMMON))
 
@@ -52,9 +52,9 @@ def answering(status: str, *parts: bytes, **headers: str) -> Callable[..., Any]:
     return application
 
 
-def test_an_answer_of_one_part_is_sent_at_once_with_its_head() -> None:
+def test_response_of_one_part_is_sent_in_one_piece() -> None:
     client = Client()
-    assert client.ask(answering("200 OK", b"four", Content_Length="4", Date="now", X_A="b"))
+    assert client.request(answering("200 OK", b"four", Content_Length="4", Date="now", X_A="b"))
     assert client.lines == [
         b"HTTP/1.1 200 OK",
         b"Content-Length: 4",
@@ -66,17 +66,17 @@ def test_an_answer_of_one_part_is_sent_at_once_with_its_head() -> None:
     assert len(client.pieces) == 1
 
 
-def test_an_answer_without_a_length_is_sent_in_chunks_and_empty_parts_are_none() -> None:
+def test_response_without_length_is_chunked_and_empty_parts_are_skipped() -> None:
     client = Client()
-    assert client.ask(answering("200 OK", b"a" * 16, b"", b"b"))
+    assert client.request(answering("200 OK", b"a" * 16, b"", b"b"))
     assert b"Transfer-Encoding: chunked" in client.lines
     assert client.body == b"10\r\n" + b"a" * 16 + b"\r\n1\r\nb\r\n0\r\n\r\n"
     assert any(line.startswith(b"Date: ") for line in client.lines)
 
 
-def test_to_the_older_version_an_answer_without_a_length_ends_with_the_connection() -> None:
+def test_http_1_0_response_without_length_closes_the_connection() -> None:
     client = Client(b"Connection: keep-alive", line=b"GET /a HTTP/1.0")
-    assert not client.ask(answering("200 OK", b"a", b"b"))
+    assert not client.request(answering("200 OK", b"a", b"b"))
     assert client.lines[0] == b"HTTP/1.0 200 OK"
     assert (client.lines[-1], client.body) == (b"Connection: close", b"ab")
 
@@ -89,17 +89,17 @@ def test_to_the_older_version_an_answer_without_a_length_ends_with_the_connectio
         (b"GET /a HTTP/1.1", "204 No Content", False),
     ],
 )
-def test_what_has_no_body_is_sent_none(line: bytes, status: str, there: bool) -> None:
+def test_head_304_and_204_are_sent_without_a_body(line: bytes, status: str, there: bool) -> None:
     for parts in ([], [b"four"]):
         client = Client(line=line)
-        assert client.ask(answering(status, *parts, Content_Length="4"))
+        assert client.request(answering(status, *parts, Content_Length="4"))
         assert (b"Content-Length: 4" in client.lines) is there
         assert client.body == b""
         assert not any(b"chunked" in one for one in client.lines)
 
 
 @pytest.mark.parametrize(
-    ("line", "said", "may_stay", "stays"),
+    ("line", "connection", "may_stay", "stays"),
     [
         (b"GET /a HTTP/1.1", b"X: y", True, True),
         (b"GET /a HTTP/1.1", b"Connection: Close", True, False),
@@ -110,26 +110,26 @@ def test_what_has_no_body_is_sent_none(line: bytes, status: str, there: bool) ->
         (b"GET /a HTTP/1.0", b"Connection: keep-alive, close", True, False),
     ],
 )
-def test_a_connection_stays_when_its_client_and_its_server_say_so(
-    line: bytes, said: bytes, may_stay: bool, stays: bool
+def test_connection_is_kept_if_client_and_server_agree(
+    line: bytes, connection: bytes, may_stay: bool, stays: bool
 ) -> None:
-    client = Client(said, line=line, may_stay=may_stay)
-    assert client.ask(answering("200 OK", b"a", Content_Length="1")) is stays
+    client = Client(connection, line=line, may_stay=may_stay)
+    assert client.request(answering("200 OK", b"a", Content_Length="1")) is stays
     assert client.lines[-1] == (b"Connection: keep-alive" if stays else b"Connection: close")
 
 
-def test_no_more_is_sent_than_was_announced_and_after_less_the_connection_ends() -> None:
+def test_body_never_exceeds_its_length_and_a_shorter_one_closes() -> None:
     client = Client()
-    assert client.ask(answering("200 OK", b"abc", b"def", Content_Length="4"))
+    assert client.request(answering("200 OK", b"abc", b"def", Content_Length="4"))
     assert client.body == b"abcd"
-    assert not Client().ask(answering("200 OK", b"abc", Content_Length="4"))
+    assert not Client().request(answering("200 OK", b"abc", Content_Length="4"))
 
 
 @pytest.mark.parametrize("spelled", [str.title, str.lower, str.upper])
-def test_headers_of_the_connection_are_the_servers_own_however_they_are_spelled(spelled: Callable[[str], str]) -> None:
+def test_hop_by_hop_headers_of_an_application_are_dropped(spelled: Callable[[str], str]) -> None:
     client = Client()
     headers = {spelled(name): value for name, value in CONNECTIONS.items()}
-    assert client.ask(answering("200 OK", b"ab", **headers))
+    assert client.request(answering("200 OK", b"ab", **headers))
     assert client.body == b"a"
     assert [line[:4].lower() for line in client.lines].count(b"date") == 1
     assert [line for line in client.lines if line.startswith((b"Connection", b"Transfer"))] == [
@@ -138,8 +138,8 @@ def test_headers_of_the_connection_are_the_servers_own_however_they_are_spelled(
 
 
 @pytest.mark.parametrize("application", ["none", "no start", "not latin", "no number", "its own OSError", "bad name"])
-def test_whatever_an_application_does_its_client_has_an_answer(application: str) -> None:
-    def asked(_: dict[str, Any], start: Start) -> list[bytes]:
+def test_broken_application_is_answered_with_500(application: str) -> None:
+    def broken(_: dict[str, Any], start: Start) -> list[bytes]:
         if application == "none":
             return None  # type: ignore[return-value]
         if application == "its own OSError":
@@ -150,26 +150,26 @@ def test_whatever_an_application_does_its_client_has_an_answer(application: str)
         return [b"a"]
 
     client = Client()
-    assert not client.ask(asked)
+    assert not client.request(broken)
     assert client.lines[0] == b"HTTP/1.1 500 Internal Server Error"
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: yes", "a\nb", "a\rb", "a\0b"])
-def test_a_header_with_a_line_end_in_it_is_not_sent(value: str) -> None:
+def test_header_with_a_line_break_is_not_sent(value: str) -> None:
     client = Client()
-    assert not client.ask(answering("200 OK", b"body", X_Evil=value))
+    assert not client.request(answering("200 OK", b"body", X_Evil=value))
     assert client.lines[0] == b"HTTP/1.1 500 Internal Server Error"
     assert b"X-Evil" not in b"".join(client.pieces)
 
 
-def test_an_application_that_fails_is_answered_for_unless_it_had_begun() -> None:
+def test_failure_before_the_first_part_is_500_and_later_cuts_off() -> None:
     def fail(_: dict[str, Any], start: Start) -> Iterator[bytes]:
         start("200 OK", [])
         raise ValueError("a fault")
         yield b""
 
     client = Client()
-    assert not client.ask(fail)
+    assert not client.request(fail)
     assert (client.lines[0], client.lines[3]) == (b"HTTP/1.1 500 Internal Server Error", b"Connection: close")
 
     def fail_late(_: dict[str, Any], start: Start) -> Iterator[bytes]:
@@ -178,12 +178,12 @@ def test_an_application_that_fails_is_answered_for_unless_it_had_begun() -> None
         raise ValueError("a fault")
 
     client = Client()
-    assert not client.ask(fail_late)
-    assert client.body == b"4\r\npart\r\n", "without its last chunk the answer is seen to be cut off"
+    assert not client.request(fail_late)
+    assert client.body == b"4\r\npart\r\n", "the missing last chunk shows that the response was cut off"
 
 
-def test_an_application_may_begin_anew_and_write_by_itself() -> None:
-    def anew(_: dict[str, Any], start: Start) -> list[bytes]:
+def test_application_may_replace_its_head_and_use_write() -> None:
+    def restart(_: dict[str, Any], start: Start) -> list[bytes]:
         start("200 OK", [("X-A", "1")])
         write = start("503 Service Unavailable", [("Content-Length", "6")], (ValueError, ValueError("a"), None))
         write(b"abc")
@@ -192,12 +192,12 @@ def test_an_application_may_begin_anew_and_write_by_itself() -> None:
         return [b"def"]
 
     client = Client()
-    assert client.ask(anew)
+    assert client.request(restart)
     assert client.lines[:2] == [b"HTTP/1.1 503 Service Unavailable", b"Content-Length: 6"]
     assert client.body == b"abcdef"
 
 
-def test_the_answer_is_closed_whatever_happens() -> None:
+def test_response_iterable_is_always_closed() -> None:
     class Parts:
         closed = 0
 
@@ -215,13 +215,13 @@ def test_the_answer_is_closed_whatever_happens() -> None:
         raise ConnectionResetError
 
     parts = Parts()
-    Client().ask(application)
+    Client().request(application)
     head = head_of(b"GET /a HTTP/1.1")
     assert not Exchange(head, broken, lambda: True).answer(application, environment(head, b"", COMMON))
     assert parts.closed == 2
 
 
-def test_the_application_is_told_what_was_asked() -> None:
+def test_environment_describes_the_request() -> None:
     head = head_of(
         b"POST /a%2Fb/%C3%A4?c=%20d HTTP/1.1", b"Content-Type:  text/plain ", b"X-Y: 1", b"x-y: 2", b"Content-Length: 3"
     )
@@ -255,7 +255,7 @@ def test_the_application_is_told_what_was_asked() -> None:
         ("a:b", "a:b", "80"),
     ],
 )
-def test_a_server_without_a_name_is_called_as_its_client_calls_it(host: str, name: str, port: str) -> None:
+def test_server_without_a_name_takes_it_from_the_host_header(host: str, name: str, port: str) -> None:
     found = read_head(b"GET / HTTP/1.1\r\nHost: " + host.encode() + b"\r\n\r\n", 1000)
     assert isinstance(found, Head)
     environ = environment(found, b"", COMMON)
@@ -265,10 +265,10 @@ def test_a_server_without_a_name_is_called_as_its_client_calls_it(host: str, nam
 
 
 @pytest.mark.parametrize("address", ["", b"\0", b"\0name", b"\xff"])
-def test_a_client_of_a_unix_socket_may_call_itself_anything(address: str | bytes) -> None:
-    told = ends(address, "/run/dispatcher.sock")
-    assert list(told) == ["REMOTE_ADDR"]
-    assert isinstance(told["REMOTE_ADDR"], str)
-    told = ends(("127.0.0.1", 5000), ("127.0.0.1", 8050))
-    assert told.pop("SERVER_PORT") == "8050"
-    assert told == {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "5000", "SERVER_NAME": "127.0.0.1"}
+def test_client_of_a_unix_socket_may_have_any_name(address: str | bytes) -> None:
+    addresses = ends(address, "/run/dispatcher.sock")
+    assert list(addresses) == ["REMOTE_ADDR"]
+    assert isinstance(addresses["REMOTE_ADDR"], str)
+    addresses = ends(("127.0.0.1", 5000), ("127.0.0.1", 8050))
+    assert addresses.pop("SERVER_PORT") == "8050"
+    assert addresses == {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "5000", "SERVER_NAME": "127.0.0.1"}

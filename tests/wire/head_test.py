@@ -1,4 +1,4 @@
-"""The reader of heads, without any server."""
+"""The parser of request heads, without a server."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ SPECIAL = {*ONCE, b"transfer-encoding"}
 
 @st.composite
 def heads(draw: st.DrawFn) -> bytes:
-    """Heads without fault that a server may read as they stand."""
+    """Valid heads that a server may read unchanged."""
     method = draw(st.sampled_from([b"GET", b"POST", b"DELETE", b"M-SEARCH"]))
     fields = draw(st.lists(st.tuples(TOKEN, VALUE), max_size=5, unique_by=lambda field: field[0].lower()))
     fields = [field for field in fields if field[0].lower() not in SPECIAL]
@@ -35,20 +35,20 @@ def heads(draw: st.DrawFn) -> bytes:
 
 
 def read(raw: bytes) -> Head:
-    """The head, which has no fault."""
+    """The parsed head, which must be valid."""
     found = read_head(raw, LIMIT)
     assert isinstance(found, Head), found
     return found
 
 
 @given(heads(), st.binary(max_size=10))
-def test_a_head_without_fault_is_left_as_it_is(head: bytes, more: bytes) -> None:
+def test_valid_head_is_not_changed(head: bytes, more: bytes) -> None:
     found = read(head + more)
     assert (found.text, found.length, found.expects) == (head, len(head), False)
 
 
 @given(st.sampled_from([raw for _, raw, _ in cases()]) | heads() | st.binary(max_size=200), st.data())
-def test_where_a_request_is_split_changes_no_verdict(raw: bytes, data: st.DataObject) -> None:
+def test_splitting_a_request_does_not_change_the_verdict(raw: bytes, data: st.DataObject) -> None:
     whole = read_head(raw, LIMIT)
     part = read_head(raw[: data.draw(st.integers(0, len(raw)))], LIMIT)
     if isinstance(part, Refusal):
@@ -58,7 +58,7 @@ def test_where_a_request_is_split_changes_no_verdict(raw: bytes, data: st.DataOb
 
 
 @given(st.binary(max_size=300))
-def test_whatever_comes_it_is_judged(raw: bytes) -> None:
+def test_any_bytes_have_a_verdict(raw: bytes) -> None:
     for sent in (
         raw,
         b"GET / HTTP/1.1\r\n" + raw + b"\r\n\r\n",
@@ -87,19 +87,19 @@ def test_whatever_comes_it_is_judged(raw: bytes) -> None:
         (get(b"Expect: 100-Continue"), b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"),
     ],
 )
-def test_what_servers_read_differently_is_written_anew(sent: bytes, text: bytes) -> None:
+def test_ambiguous_but_valid_heads_are_normalized(sent: bytes, text: bytes) -> None:
     found = read(sent)
     assert (found.text, found.length) == (text, len(sent))
     assert read(text).text == text
 
 
-def test_a_body_is_told_and_waited_for() -> None:
+def test_body_length_and_expectation_are_parsed() -> None:
     found = read(post(b"Content-Length: 007", b"Expect: 100-continue"))
     assert (found.body, found.expects) == (7, True)
     assert not read(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").expects
 
 
-def test_a_head_may_have_exactly_its_limit() -> None:
+def test_head_of_exactly_the_limit_is_accepted() -> None:
     head = get()
     assert isinstance(read_head(head, len(head)), Head)
     assert isinstance(read_head(head, len(head) - 1), Refusal)

@@ -1,4 +1,4 @@
-"""Requests that are answered in a server's own loop, and those that are not."""
+"""Requests that a server answers in its event loop, and requests that it leaves to threads."""
 
 import socket
 import threading
@@ -21,15 +21,15 @@ from ..eventually import eventually
 
 
 class Loop:
-    """A loop in the test's own thread."""
+    """An event loop in the thread of the test."""
 
     def __init__(self) -> None:
         self._selector = DefaultSelector()
-        self.kept: list[str] = []
-        self.inline = Inline(self._selector, lambda: lambda: self.kept.append("given back"))
+        self.restored: list[str] = []
+        self.inline = Inline(self._selector, lambda: lambda: self.restored.append("restored"))
 
     def turn(self) -> bool:
-        """One round; whether anything was to be heard."""
+        """Run one round; return whether there were events."""
         found = self._selector.select(0)
         for key, _ in found:
             key.data(key.fileobj)
@@ -37,7 +37,7 @@ class Loop:
         return bool(found)
 
     def until(self, fact: Callable[[], bool]) -> None:
-        """Rounds until it is so."""
+        """Run rounds until the fact holds."""
         eventually(lambda: (self.turn(), fact())[1])
 
     def close(self) -> None:
@@ -53,15 +53,15 @@ def loop() -> Iterator[Loop]:
 
 
 def host() -> Host:
-    """The host of what this thread carries out now."""
+    """The host of the code that this thread runs."""
     assert here.host is not None
     return here.host
 
 
-def test_one_that_pauses_is_left_for_the_others_and_goes_on_when_it_is_told(loop: Loop) -> None:
+def test_paused_request_lets_others_run_and_is_resumed(loop: Loop) -> None:
     seen: list[str] = []
     go_on: list[Callable[[], object]] = []
-    named: ContextVar[str] = ContextVar("named", default="nobody")
+    named: ContextVar[str] = ContextVar("named", default="no one")
 
     def first() -> None:
         named.set("first")
@@ -72,16 +72,16 @@ def test_one_that_pauses_is_left_for_the_others_and_goes_on_when_it_is_told(loop
     loop.inline.answer(first)
     loop.inline.answer(lambda: seen.append(f"{named.get()}'s turn"))
     loop.turn()
-    assert seen == ["begun", "nobody's turn"]
+    assert seen == ["begun", "no one's turn"]
     assert not loop.turn()
-    assert (here.host, loop.kept) == (None, [])
+    assert (here.host, loop.restored) == (None, [])
     threading.Thread(target=go_on[0]).start()
     loop.until(lambda: len(seen) == 3)
     assert seen[2:] == ["first ended"]
-    assert (here.host, loop.kept) == (None, ["given back"])
+    assert (here.host, loop.restored) == (None, ["restored"])
 
 
-def test_one_that_is_told_before_it_pauses_goes_on_all_the_same(loop: Loop) -> None:
+def test_request_resumed_before_it_pauses_continues(loop: Loop) -> None:
     seen: list[str] = []
 
     def at_once() -> None:
@@ -92,7 +92,7 @@ def test_one_that_is_told_before_it_pauses_goes_on_all_the_same(loop: Loop) -> N
     loop.until(lambda: seen == ["ended"])
 
 
-def test_what_one_asks_for_while_it_is_answered_has_its_turn_in_the_next_round(loop: Loop) -> None:
+def test_request_enqueued_by_another_runs_in_the_next_round(loop: Loop) -> None:
     seen: list[int] = []
 
     def ask(number: int) -> None:
@@ -103,18 +103,16 @@ def test_what_one_asks_for_while_it_is_answered_has_its_turn_in_the_next_round(l
     loop.inline.answer(lambda: ask(1))
     for rounds in range(1, 4):
         loop.turn()
-        assert len(seen) == rounds, "one client that asks on and on would have the loop to itself"
+        assert len(seen) == rounds, "a client that keeps sending requests would monopolize the loop"
 
 
-def test_what_another_thread_asks_for_wakes_the_loop(loop: Loop) -> None:
+def test_request_from_another_thread_wakes_the_loop(loop: Loop) -> None:
     seen: list[str] = []
     threading.Thread(target=loop.inline.answer, args=(lambda: seen.append("asked"),)).start()
     loop.until(lambda: seen == ["asked"])
 
 
-def test_the_error_of_one_is_logged_and_what_ends_the_process_is_raised(
-    loop: Loop, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_error_is_logged_and_system_exit_is_raised(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
     def fail(error: BaseException) -> None:
         raise error
 
@@ -130,9 +128,9 @@ def test_the_error_of_one_is_logged_and_what_ends_the_process_is_raised(
     assert here.host is None
 
 
-def test_what_waits_is_done_elsewhere_while_the_loop_goes_on(loop: Loop) -> None:
+def test_blocking_call_runs_in_a_thread_while_the_loop_continues(loop: Loop) -> None:
     go, seen = threading.Event(), list[object]()
-    named: ContextVar[str] = ContextVar("named", default="nobody")
+    named: ContextVar[str] = ContextVar("named", default="no one")
 
     def wait() -> tuple[str, bool]:
         assert here.host is None
@@ -143,7 +141,7 @@ def test_what_waits_is_done_elsewhere_while_the_loop_goes_on(loop: Loop) -> None
         seen.append(host().elsewhere(wait))
         with pytest.raises(ZeroDivisionError):
             host().elsewhere(lambda: 1 // 0)
-        seen.append("told")
+        seen.append("raised")
 
     loop.inline.answer(ask)
     loop.inline.answer(lambda: seen.append("next"))
@@ -152,32 +150,30 @@ def test_what_waits_is_done_elsewhere_while_the_loop_goes_on(loop: Loop) -> None
     assert loop.inline.is_busy()
     go.set()
     loop.until(lambda: len(seen) == 3)
-    assert seen[1:] == [("asked", True), "told"]
+    assert seen[1:] == [("asked", True), "raised"]
     assert not loop.inline.is_busy()
 
 
-def test_after_one_that_took_long_the_loop_answers_none_for_a_while(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loop_answers_no_request_for_a_while_after_a_long_one(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loop.inline.has_time()
     monkeypatch.setattr(inline_module, "LONG", 0.02)
     began, seen = time.monotonic(), list[float]()
 
-    def be_long() -> None:
+    def take_long() -> None:
         eventually(lambda: time.monotonic() > began + 0.03)
         seen.append(time.monotonic())
 
     for _ in range(2):
-        loop.inline.answer(be_long)
+        loop.inline.answer(take_long)
     loop.turn()
-    assert len(seen) == 1, "the round is over"
+    assert len(seen) == 1, "the round must end"
     assert not loop.inline.has_time()
     eventually(loop.inline.has_time)
     assert time.monotonic() - began > inline_module.WARY * 0.02
     loop.until(lambda: len(seen) == 2)
 
 
-def test_all_of_a_round_are_carried_out_at_once_beside_the_loop(loop: Loop) -> None:
+def test_requests_of_a_round_share_one_group_commit(loop: Loop) -> None:
     calls: list[tuple[list[int], int]] = []
     group = GroupCommit[int](lambda items: calls.append((list(items), threading.get_ident())), 64, 20)
     done: list[int] = []
@@ -195,31 +191,31 @@ def test_all_of_a_round_are_carried_out_at_once_beside_the_loop(loop: Loop) -> N
     assert done == [0, 1, 2, 3, 4]
 
 
-def test_what_cannot_be_carried_out_is_raised_where_it_was_asked_for_and_what_is_late_too(loop: Loop) -> None:
+def test_failed_or_late_commit_is_raised_in_its_request(loop: Loop) -> None:
     def refuse(items: list[str]) -> None:
         if "bad" in items:
             raise ValueError("bad")
 
-    told: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
 
     def ask(group: GroupCommit[str], item: str) -> None:
         try:
             group(item)
         except Exception as error:  # noqa: BLE001 - whatever it is
-            told[item] = str(error)
+            outcomes[item] = str(error)
         else:
-            told[item] = ""
+            outcomes[item] = ""
 
     for item in ("good", "bad"):
         loop.inline.answer(lambda item=item: ask(GroupCommit(refuse, 64, 20), item))
     loop.inline.answer(lambda: ask(GroupCommit(refuse, 64, -1), "late"))
     loop.turn()
-    loop.until(lambda: len(told) == 3)
-    assert "other writes wait" in told.pop("late")
-    assert told == {"good": "", "bad": "bad"}
+    loop.until(lambda: len(outcomes) == 3)
+    assert "other writes wait" in outcomes.pop("late")
+    assert outcomes == {"good": "", "bad": "bad"}
 
 
-def test_threads_and_the_loop_share_what_is_carried_out(loop: Loop) -> None:
+def test_threads_and_the_loop_share_group_commits(loop: Loop) -> None:
     go, calls, done = threading.Event(), list[list[str]](), list[str]()
 
     def carry_out(items: list[str]) -> None:
@@ -246,7 +242,7 @@ def test_threads_and_the_loop_share_what_is_carried_out(loop: Loop) -> None:
     assert not group.busy
 
 
-def test_an_answer_that_its_client_does_not_take_and_nobody_keeps_holds_up_no_other(loop: Loop) -> None:
+def test_response_beyond_the_budget_blocks_no_other_request(loop: Loop) -> None:
     near, far = socket.socketpair()
     near.settimeout(0)
     far.settimeout(20)
@@ -269,7 +265,7 @@ def test_an_answer_that_its_client_does_not_take_and_nobody_keeps_holds_up_no_ot
 
 
 def brief(*, files: bool) -> Brief:
-    """Without anything of a user's."""
+    """A classifier without tools and hooks of a user."""
     return Brief(files=files, common={}, own={})
 
 
@@ -299,13 +295,13 @@ UUID = b"0193b0a4-5b1c-7000-8000-000000000000"
         (b"GET /events", False, False),
     ],
 )
-def test_only_what_is_surely_brief_is(line: bytes, file: bool, server: bool) -> None:
+def test_only_certainly_brief_requests_are_brief(line: bytes, file: bool, server: bool) -> None:
     head = line + b" HTTP/1.1\r\nHost: a\r\n\r\n"
     assert (brief(files=True)(head, 0), brief(files=False)(head, 0)) == (file, server)
 
 
 @pytest.mark.parametrize("more", [b"Prefer: wait=5", b"prefer : wait=5", b"IDEMPOTENCY-KEY:k"])
-def test_what_may_wait_or_has_much_to_say_is_not_brief(more: bytes) -> None:
+def test_request_that_may_wait_or_has_a_large_body_is_not_brief(more: bytes) -> None:
     plain, judge = b"POST /dispatch/add HTTP/1.1\r\nHost: a\r\n", brief(files=True)
     assert judge(plain + b"\r\n", MAX_BODY)
     assert not judge(plain + b"\r\n", MAX_BODY + 1)
@@ -322,7 +318,7 @@ def test_what_may_wait_or_has_much_to_say_is_not_brief(more: bytes) -> None:
         ({}, {"/": {"hooks.before_handler.mine": len}}, False),
     ],
 )
-def test_with_a_tool_or_a_hook_of_the_users_nothing_is_brief(
+def test_no_request_is_brief_with_a_tool_or_hook_of_a_user(
     common: dict[str, Any], own: dict[str, dict[str, Any]], is_brief: bool
 ) -> None:
     head = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"

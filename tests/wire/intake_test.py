@@ -1,4 +1,4 @@
-"""The intake on its own: its bounds, which a real server reaches only with many clients."""
+"""The limits of the intake, which a real server reaches only with many clients."""
 
 import socket
 import time
@@ -13,11 +13,11 @@ from pacifica.dispatcher.web.server.intake import CHUNK, LINGER, SPARE, Incoming
 
 from ..eventually import eventually
 from .cases import get, post
-from .wire import TIMEOUT, answers, until_closed
+from .raw_client import TIMEOUT, answers, until_closed
 
 
 class Loop:
-    """An intake with clients; a server that keeps what it is given."""
+    """An intake with clients, and a server that keeps the requests it receives."""
 
     def __init__(self, limits: Limits, stack: ExitStack) -> None:
         self._stack = stack
@@ -36,7 +36,7 @@ class Loop:
             self.intake.end(incoming)
 
     def client(self) -> socket.socket:
-        """A new connection's far end."""
+        """The client's socket of a new connection."""
         near, far = socket.socketpair()
         far.settimeout(TIMEOUT)
         self._stack.enter_context(far)
@@ -44,20 +44,20 @@ class Loop:
         return far
 
     def turn(self) -> None:
-        """Do what there is to do."""
+        """Handle all pending events."""
         while events := self._selector.select(0):
             for key, _ in events:
                 key.data(key.fileobj)
         self.intake.look()
 
     def send(self, client: socket.socket, data: bytes) -> None:
-        """Send no faster than the intake reads."""
+        """Send the data while the intake reads it."""
         for at in range(0, len(data), 10_000):
             client.sendall(data[at : at + 10_000])
             self.turn()
 
     def statuses(self, client: socket.socket) -> list[int]:
-        """What a client is told until its connection is closed."""
+        """The statuses that a client receives until its connection is closed."""
         client.setblocking(False)
         received = bytearray()
 
@@ -80,7 +80,7 @@ def stack() -> Iterator[ExitStack]:
         yield held
 
 
-def test_connections_beyond_the_limit_are_told_so_and_then_closed_without_a_word(stack: ExitStack) -> None:
+def test_connections_beyond_the_limit_get_503_and_further_ones_are_closed(stack: ExitStack) -> None:
     loop = Loop(Limits(connections=2), stack)
     within = [loop.client() for _ in range(2)]
     beyond = [loop.client() for _ in range(SPARE)]
@@ -100,7 +100,7 @@ def test_connections_beyond_the_limit_are_told_so_and_then_closed_without_a_word
     assert len(loop.ready) == 3
 
 
-def test_large_bodies_share_a_budget_and_small_ones_need_none(stack: ExitStack) -> None:
+def test_large_bodies_share_a_budget_and_small_bodies_are_exempt(stack: ExitStack) -> None:
     loop = Loop(Limits(taken=200_000), stack)
     large = post(b"Content-Length: 250000", body=b"x" * 249_000)
     first, second, small = loop.client(), loop.client(), loop.client()
@@ -116,7 +116,7 @@ def test_large_bodies_share_a_budget_and_small_ones_need_none(stack: ExitStack) 
     assert len(loop.gone) == 2
 
 
-def test_the_budget_is_free_again_when_a_request_has_been_answered(stack: ExitStack) -> None:
+def test_budget_is_released_after_the_response(stack: ExitStack) -> None:
     loop = Loop(Limits(taken=200_000), stack)
     client = loop.client()
     body = b"x" * 200_000
@@ -128,7 +128,7 @@ def test_the_budget_is_free_again_when_a_request_has_been_answered(stack: ExitSt
         loop.intake.resume(loop.ready[-1][0])
 
 
-def test_a_body_beyond_the_limit_is_not_read_and_nothing_follows_it(stack: ExitStack) -> None:
+def test_body_beyond_the_limit_is_not_read_and_ends_the_connection(stack: ExitStack) -> None:
     loop = Loop(Limits(body=100), stack)
     client = loop.client()
     head = post(b"Content-Length: 101")
@@ -141,7 +141,7 @@ def test_a_body_beyond_the_limit_is_not_read_and_nothing_follows_it(stack: ExitS
     assert len(loop.ready) == 1
 
 
-def test_a_client_that_never_reads_its_end_is_closed_all_the_same(stack: ExitStack) -> None:
+def test_client_that_never_reads_is_disconnected(stack: ExitStack) -> None:
     loop = Loop(Limits(), stack)
     client = loop.client()
     client.sendall(get(b"X : 1"))
@@ -152,7 +152,7 @@ def test_a_client_that_never_reads_its_end_is_closed_all_the_same(stack: ExitSta
     assert [answer.status for answer in answers(until_closed(client))] == [400]
 
 
-def test_a_stopping_server_closes_who_has_begun_nothing(stack: ExitStack) -> None:
+def test_stopping_server_closes_connections_without_a_request(stack: ExitStack) -> None:
     loop = Loop(Limits(), stack)
     silent, talking, asking = loop.client(), loop.client(), loop.client()
     talking.sendall(get()[:-2])

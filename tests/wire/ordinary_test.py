@@ -1,4 +1,4 @@
-"""What honest clients do with a connection works, behind either server."""
+"""Well-behaved clients are served by both servers, however they use a connection."""
 
 import http.client
 import json
@@ -13,8 +13,8 @@ import requests
 
 from ..processes import Processes, free_port
 from .cases import get, post
-from .conftest import Target
-from .wire import answers, connected, talk, until_closed
+from .conftest import HttpServer
+from .raw_client import answers, connected, talk, until_closed
 
 LAST = b"Connection: close"
 CURL = shlex.split(
@@ -27,25 +27,25 @@ CERTIFICATE = shlex.split(
 )
 
 
-def test_pipelined_requests_are_answered_in_order(target: Target) -> None:
+def test_pipelined_requests_are_answered_in_order(server: HttpServer) -> None:
     asked = [get(target=b"/dispatch/nope-%d" % number) for number in range(20)]
-    found = talk(target.url, b"".join(asked) + get(LAST))
+    found = talk(server.url, b"".join(asked) + get(LAST))
     assert [answer.status for answer in found] == [404] * 20 + [200]
     assert [
         number for number, answer in enumerate(found[:20]) if f"nope-{number}'" not in answer.problem()["detail"]
     ] == []
 
 
-def test_a_refused_request_does_not_take_the_answers_before_it(target: Target) -> None:
-    assert [answer.status for answer in talk(target.url, get() + get() + get(b"X : 1") + get())] == [200, 200, 400]
+def test_refused_request_does_not_lose_earlier_responses(server: HttpServer) -> None:
+    assert [answer.status for answer in talk(server.url, get() + get() + get(b"X : 1") + get())] == [200, 200, 400]
 
 
-def test_nothing_is_answered_behind_the_last_request(target: Target) -> None:
-    assert [answer.status for answer in talk(target.url, get(LAST) + get() * 50)] == [200]
+def test_requests_after_connection_close_are_not_answered(server: HttpServer) -> None:
+    assert [answer.status for answer in talk(server.url, get(LAST) + get() * 50)] == [200]
 
 
-def test_a_kept_connection_takes_one_request_after_another(target: Target) -> None:
-    connection = http.client.HTTPConnection(target.url.removeprefix("http://"), timeout=10)
+def test_kept_connection_serves_consecutive_requests(server: HttpServer) -> None:
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
     with closing(connection):
         used = set()
         for _ in range(20):
@@ -56,95 +56,95 @@ def test_a_kept_connection_takes_one_request_after_another(target: Target) -> No
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
-def test_a_request_in_pieces_is_one_request(target: Target, size: int) -> None:
+def test_request_sent_in_pieces_is_one_request(server: HttpServer, size: int) -> None:
     body = b'{"args": [2, 2]}'
     asked = post(b"Content-Length: %d" % len(body), LAST, body=body)
     pieces = [asked[at : at + size] for at in range(0, len(asked), size)]
-    with connected(target.url) as sock:
+    with connected(server.url) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             sock.sendall(piece)
         assert [answer.status for answer in answers(until_closed(sock))] == [202]
 
 
-def test_who_has_sent_a_whole_request_may_close_its_half(target: Target) -> None:
-    assert [answer.status for answer in talk(target.url, get(), half_close=True)] == [200]
+def test_client_may_half_close_after_a_whole_request(server: HttpServer) -> None:
+    assert [answer.status for answer in talk(server.url, get(), half_close=True)] == [200]
 
 
 @pytest.mark.parametrize("part", [b"GET /heal", get()[:-2], post(b"Content-Length: 100", body=b"{}")])
-def test_who_closes_its_half_within_a_request_is_told(target: Target, part: bytes) -> None:
-    found = talk(target.url, part, half_close=True)
+def test_client_that_half_closes_within_a_request_gets_400(server: HttpServer, part: bytes) -> None:
+    found = talk(server.url, part, half_close=True)
     assert [answer.status for answer in found] == [400]
     assert "ended before" in found[0].problem()["detail"]
 
 
-def test_who_closes_its_half_at_once_is_told_nothing(target: Target) -> None:
-    assert talk(target.url, half_close=True) == []
+def test_client_that_half_closes_at_once_gets_no_response(server: HttpServer) -> None:
+    assert talk(server.url, half_close=True) == []
 
 
-def test_http_1_0_needs_no_host_and_is_closed(target: Target) -> None:
-    assert [answer.status for answer in talk(target.url, b"GET /health/live HTTP/1.0\r\n\r\n")] == [200]
+def test_http_1_0_needs_no_host_and_its_connection_is_closed(server: HttpServer) -> None:
+    assert [answer.status for answer in talk(server.url, b"GET /health/live HTTP/1.0\r\n\r\n")] == [200]
 
 
-def test_an_absolute_target_names_the_host(target: Target) -> None:
-    assert [answer.status for answer in talk(target.url, get(LAST, target=b"http://localhost/tasks"))] == [200]
-    found = talk(target.url, get(LAST, target=b"http://rebound.example/tasks"))
+def test_absolute_target_names_the_host(server: HttpServer) -> None:
+    assert [answer.status for answer in talk(server.url, get(LAST, target=b"http://localhost/tasks"))] == [200]
+    found = talk(server.url, get(LAST, target=b"http://rebound.example/tasks"))
     assert [answer.status for answer in found] == [403]
 
 
-def test_an_asterisk_asks_for_the_root_s_methods(target: Target) -> None:
-    found = talk(target.url, b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+def test_asterisk_target_lists_the_methods_of_the_root(server: HttpServer) -> None:
+    found = talk(server.url, b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert [(answer.status, answer.headers["allow"]) for answer in found] == [(204, "GET, HEAD, OPTIONS")]
 
 
-def test_raw_utf_8_in_a_path_is_taken(target: Target) -> None:
-    found = talk(target.url, get(LAST, b"Accept: application/json", target="/dispatch/add/grüß/dich".encode()))
+def test_raw_utf_8_in_a_path_is_accepted(server: HttpServer) -> None:
+    found = talk(server.url, get(LAST, b"Accept: application/json", target="/dispatch/add/grüß/dich".encode()))
     assert json.loads(found[0].body)["args"] == ["grüß", "dich"]
 
 
-def test_a_header_with_an_underscore_never_passes_for_its_twin(target: Target) -> None:
+def test_header_with_underscore_is_not_taken_for_one_with_hyphen(server: HttpServer) -> None:
     assert [
-        answer.status for answer in talk(target.url, get(LAST, b"X_Forwarded_For: 10.0.0.1", target=b"/tasks"))
+        answer.status for answer in talk(server.url, get(LAST, b"X_Forwarded_For: 10.0.0.1", target=b"/tasks"))
     ] == [200]
     assert [
-        answer.status for answer in talk(target.url, get(LAST, b"X-Forwarded-For: 10.0.0.1", target=b"/tasks"))
+        answer.status for answer in talk(server.url, get(LAST, b"X-Forwarded-For: 10.0.0.1", target=b"/tasks"))
     ] == [401]
 
 
-def test_curl_is_told_to_go_on_with_a_large_body(target: Target, tmp_path: Path) -> None:
+def test_curl_receives_100_continue_for_a_large_body(server: HttpServer, tmp_path: Path) -> None:
     (tmp_path / "body").write_text(json.dumps({"args": ["x" * 2_000_000]}))
-    told = subprocess.run(
-        [*CURL, f"{target.url}/dispatch/echo"],
+    ran = subprocess.run(
+        [*CURL, f"{server.url}/dispatch/echo"],
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",
         timeout=60,
         check=True,
     )
-    assert "HTTP/1.1 100 Continue" in told.stderr
-    assert told.stderr.count("< HTTP/1.1") == 2
+    assert "HTTP/1.1 100 Continue" in ran.stderr
+    assert ran.stderr.count("< HTTP/1.1") == 2
     assert json.loads((tmp_path / "answer").read_text())["state"] == "PENDING"
 
 
-def test_the_largest_body_is_taken_and_a_larger_one_refused(target: Target) -> None:
+def test_largest_body_is_accepted_and_a_larger_one_refused(server: HttpServer) -> None:
     headers = {"Content-Type": "application/json"}
     frame = len(json.dumps({"args": [""]}))
     for size, status in ((16_777_216, 202), (16_777_217, 413)):
         body = json.dumps({"args": ["x" * (size - frame)]})
         assert len(body) == size
         assert (
-            requests.post(f"{target.url}/dispatch/echo", data=body, headers=headers, timeout=60).status_code == status
+            requests.post(f"{server.url}/dispatch/echo", data=body, headers=headers, timeout=60).status_code == status
         )
 
 
-def test_a_batch_of_lines_is_taken(target: Target) -> None:
+def test_ndjson_batch_is_accepted(server: HttpServer) -> None:
     lines = "".join(json.dumps({"task": "add", "args": [number, "x" * 500]}) + "\n" for number in range(1000))
     headers = {"Content-Type": "application/x-ndjson"}
-    answer = requests.post(f"{target.url}/dispatch", data=lines, headers=headers, timeout=60)
+    answer = requests.post(f"{server.url}/dispatch", data=lines, headers=headers, timeout=60)
     assert len(answer.json()["jobs"]) == 1000
 
 
-def test_gunicorn_without_our_settings_serves_too(processes: Processes) -> None:
+def test_gunicorn_with_its_own_settings_serves(processes: Processes) -> None:
     processes.env["BROKER_URL"] = "database://"
     port = free_port()
     arguments = ("-m", "gunicorn", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
@@ -154,7 +154,7 @@ def test_gunicorn_without_our_settings_serves_too(processes: Processes) -> None:
 
 
 @pytest.mark.parametrize("server", ["embedded", "gunicorn"])
-def test_tls_in_the_server_itself_works(processes: Processes, server: str) -> None:
+def test_tls_in_the_server_works(processes: Processes, server: str) -> None:
     processes.env["BROKER_URL"] = "database://"
     subprocess.run(CERTIFICATE, cwd=processes.cwd, capture_output=True, check=True)
     port = free_port()

@@ -1,4 +1,4 @@
-"""What a client does not take of its answer is kept, within bounds, and reaches it whole and in order."""
+"""The part of a response that a client does not accept is buffered within limits, and arrives whole and in order."""
 
 import socket
 import threading
@@ -9,14 +9,14 @@ import pytest
 from pacifica.dispatcher.web.server import outgoing
 from pacifica.dispatcher.web.server.outgoing import Budget, Outgoing
 
-from .wire import until_closed
+from .raw_client import until_closed
 
 PIECES = [bytes([number]) * 1_000_000 for number in range(3)]
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A server's socket, which never waits, and its client's, with little room between them."""
+    """A server's non-blocking socket and its client's, with a small buffer between them."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -24,7 +24,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def test_the_first_piece_waits_for_no_client_and_the_next_one_does(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_first_piece_does_not_wait_for_the_client_and_the_next_does(pair: tuple[socket.socket, socket.socket]) -> None:
     answer, budget = Outgoing(pair[0]), Budget(2_000_000)
     answer.send(PIECES[0], budget, seconds=10)
     assert 0 < len(answer.rest) < len(PIECES[0])
@@ -43,7 +43,7 @@ def test_the_first_piece_waits_for_no_client_and_the_next_one_does(pair: tuple[s
     assert budget.take(2_000_000)
 
 
-def test_an_answer_for_which_there_is_no_room_waits_and_is_given_up(
+def test_response_beyond_the_budget_waits_and_times_out(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outgoing, "SLOWEST", 1e9)

@@ -1,4 +1,4 @@
-"""A raw connection to a server, and the answers that came over it."""
+"""A client on a raw connection, which parses all responses that it receives."""
 
 import json
 import socket
@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from io import BytesIO
+from io import SEEK_CUR, BytesIO
 from typing import Any
 
 TIMEOUT = 10.0
-"""Seconds to wait for a server that has no reason to wait."""
+"""Seconds to wait for an immediate response."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of a server."""
+    """One response of a server."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def problem(self) -> dict[str, Any]:
-        """Its problem document, after a look at its shape."""
+        """The problem document, after a check of its format."""
         assert self.headers["content-type"] == "application/problem+json", self
         found: dict[str, Any] = json.loads(self.body)
         assert found["status"] == self.status
@@ -31,7 +31,7 @@ class Answer:
 
 
 class _Stream:
-    """As much of a socket as ``HTTPResponse`` wants, over bytes that are there already."""
+    """The part of a socket that ``HTTPResponse`` uses, over bytes received earlier."""
 
     def __init__(self, file: BytesIO) -> None:
         self._file = file
@@ -42,9 +42,9 @@ class _Stream:
 
 
 def answers(received: bytes) -> list[Answer]:
-    """The answers in what was received until its end; a rest that is none fails."""
+    """All responses in the received bytes; incomplete bytes at the end fail."""
     file, found = BytesIO(received), []
-    while file.tell() < len(received):
+    while file.seek(0, SEEK_CUR) < len(received):
         response = HTTPResponse(_Stream(file))  # type: ignore[arg-type]
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
@@ -61,7 +61,7 @@ def connected(url: str) -> Iterator[socket.socket]:
 
 
 def until_closed(sock: socket.socket) -> bytes:
-    """All that comes until the server closes; it must not reset the connection, which could lose the answer."""
+    """All bytes until the server closes; a reset, which could lose the response, is an error."""
     received = bytearray()
     while chunk := sock.recv(65_536):
         received += chunk
@@ -69,9 +69,9 @@ def until_closed(sock: socket.socket) -> bytes:
 
 
 def talk(url: str, *parts: bytes, half_close: bool = False) -> list[Answer]:
-    """Send, and read until the server closes."""
+    """Send the parts, and read until the server closes."""
     with connected(url) as sock:
-        # A server that has refused the beginning may be gone before the end is sent.
+        # A server that has refused the first part may close before the rest is sent.
         with suppress(BrokenPipeError, ConnectionResetError):
             for part in parts:
                 sock.sendall(part)
