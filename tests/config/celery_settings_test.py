@@ -1,4 +1,4 @@
-"""Celery's settings as text: each is converted to Celery's type, or refused with the reason."""
+"""The section ``[celery]``: each setting is converted to Celery's type, or refused with the reason."""
 
 import pytest
 from celery import Celery
@@ -56,7 +56,7 @@ def test_every_celery_setting_is_known() -> None:
         ("result_chord_retry_interval", "2", 2.0),
     ],
 )
-def test_a_setting_is_converted_to_its_type(key: str, text: str, value: object) -> None:
+def test_setting_is_converted_to_its_type(key: str, text: str, value: object) -> None:
     read_value = read(key, text)
     assert read_value == value
     assert type(read_value) is type(value)
@@ -88,16 +88,16 @@ def test_a_setting_is_converted_to_its_type(key: str, text: str, value: object) 
         ("task_default_priority", "256", "must be a whole number from 0 to 255, or none"),
     ],
 )
-def test_a_value_of_another_type_is_refused(key: str, text: str, allowed: str) -> None:
+def test_value_of_another_type_is_refused(key: str, text: str, allowed: str) -> None:
     assert allowed in fault(key, text)
 
 
 @pytest.mark.parametrize("key", sorted(OWNED))
-def test_what_the_dispatcher_decides_cannot_be_set_and_the_reason_is_told(key: str) -> None:
-    told = fault(key, "x")
-    assert told.startswith(f"[celery] {key} = ")
-    assert f"cannot be set: {OWNED[key]}; " in told
-    assert "must be left out" in told
+def test_setting_that_the_dispatcher_owns_is_refused_with_the_reason(key: str) -> None:
+    message = fault(key, "x")
+    assert message.startswith(f"[celery] {key} = ")
+    assert f"cannot be set: {OWNED[key]}; " in message
+    assert "must be left out" in message
 
 
 @pytest.mark.parametrize("key", ["redis_socket_timeout", "result_extended", "database_table_names"])
@@ -107,25 +107,25 @@ def test_settings_of_other_result_backends_are_refused(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["task_annotations", "task_routes"])
 @pytest.mark.parametrize("option", ["serializer", "acks_late", "ignore_result", "backend", "delivery_mode"])
-def test_what_is_refused_for_all_tasks_is_refused_for_one(key: str, option: str) -> None:
+def test_owned_option_is_refused_for_a_single_task(key: str, option: str) -> None:
     assert f"sets {option} of mine.add, which the dispatcher decides" in fault(
         key, f'{{"mine.add": {{"{option}": 1}}}}'
     )
 
 
-def test_a_misspelt_setting_is_answered_with_the_right_one() -> None:
+def test_misspelt_setting_gets_the_right_one_suggested() -> None:
     assert "did you mean worker_concurrency" in fault("worker_concurency", "2")
     assert "did you mean task_time_limit" in fault("task_time_limits", "2")
     assert "worker_concurrency" in fault("celeryd_concurrency", "2")
 
 
-def test_a_password_in_a_json_value_is_not_shown() -> None:
-    told = fault("broker_transport_options", '{"sentinel_kwargs": {"password": "S3C R3T"},}')
-    assert "S3C" not in told
-    assert "R3T" not in told
+def test_password_in_a_json_value_is_not_shown() -> None:
+    message = fault("broker_transport_options", '{"sentinel_kwargs": {"password": "S3C R3T"},}')
+    assert "S3C" not in message
+    assert "R3T" not in message
 
 
-def test_celery_takes_the_converted_settings() -> None:
+def test_celery_accepts_the_converted_settings() -> None:
     text = """[celery]
 broker_url = memory://
 task_routes = {"mine.*": {"queue": "fast"}}
@@ -139,7 +139,7 @@ worker_concurrency = 2
     assert sorted(app.amqp.queues) == ["celery", "fast"]
 
 
-def test_the_application_fixes_only_what_nobody_may_set() -> None:
+def test_application_fixes_only_settings_that_are_refused() -> None:
     from pacifica.dispatcher.app import FIXED
 
     assert set(FIXED) <= set(OWNED)

@@ -1,4 +1,4 @@
-"""Which file is read, and what is said when it cannot be."""
+"""Which configuration file is read, and the fault of one that cannot be read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ def found(places: Mapping[str, Path], *named: str) -> Path | None:
     )
 
 
-def test_the_first_place_that_has_a_file_wins(places: Mapping[str, Path]) -> None:
+def test_first_place_that_has_a_file_wins(places: Mapping[str, Path]) -> None:
     assert found(places, "option", "variable") == places["option"]
     assert found(places, "variable") == places["variable"]
     assert found(places) == places["cwd"]
@@ -43,11 +43,11 @@ def test_the_first_place_that_has_a_file_wins(places: Mapping[str, Path]) -> Non
     assert found(places) is None
 
 
-def test_an_empty_variable_counts_as_not_set(places: Mapping[str, Path]) -> None:
+def test_empty_variable_counts_as_not_set(places: Mapping[str, Path]) -> None:
     assert find(None, {"DISPATCHER_CONFIG": ""}, places["cwd"].parent, places["home"]) == places["cwd"]
 
 
-def test_a_named_relative_file_is_relative_to_the_working_directory(places: Mapping[str, Path]) -> None:
+def test_relative_path_is_relative_to_the_working_directory(places: Mapping[str, Path]) -> None:
     cwd = places["cwd"].parent
     assert find(Path("../option.ini"), {}, cwd, cwd) == cwd / "../option.ini"
     assert find(None, {"DISPATCHER_CONFIG": "config.ini"}, cwd, cwd) == cwd / "config.ini"
@@ -55,40 +55,40 @@ def test_a_named_relative_file_is_relative_to_the_working_directory(places: Mapp
 
 @pytest.mark.parametrize("named", ["option", "variable"])
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "reason"),
     [
         ("missing", "there is no such file"),
         ("folder", "it is a folder"),
         ("x" * 300, "cannot be read: File name"),
     ],
 )
-def test_a_named_file_must_exist(places: Mapping[str, Path], named: str, name: str, message: str) -> None:
+def test_explicit_file_must_exist(places: Mapping[str, Path], named: str, name: str, reason: str) -> None:
     (places["option"].parent / "folder").mkdir()
-    asked = {**places, named: places[named].with_name(name)}
-    with pytest.raises(ConfigError, match=message) as caught:
-        found(asked, named)
-    told = str(caught.value)
-    assert told.startswith(str(asked[named]))
-    assert told.endswith("(from command line)" if named == "option" else "(from environment DISPATCHER_CONFIG)")
+    chosen = {**places, named: places[named].with_name(name)}
+    with pytest.raises(ConfigError, match=reason) as caught:
+        found(chosen, named)
+    message = str(caught.value)
+    assert message.startswith(str(chosen[named]))
+    assert message.endswith("(from command line)" if named == "option" else "(from environment DISPATCHER_CONFIG)")
 
 
-def test_an_implied_place_that_cannot_be_looked_into_has_no_file(tmp_path: Path) -> None:
+def test_default_place_that_cannot_be_read_has_no_file(tmp_path: Path) -> None:
     assert find(None, {}, tmp_path, tmp_path / ("x" * 300)) is None
 
 
-def test_a_folder_named_config_ini_is_passed_over(tmp_path: Path) -> None:
+def test_folder_named_config_ini_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "config.ini").mkdir()
     assert find(None, {}, tmp_path, tmp_path) is None
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_file_is_read_as_utf_8_with_or_without_a_mark(tmp_path: Path, encoding: str) -> None:
+def test_file_is_read_as_utf_8_with_or_without_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "config.ini"
     path.write_text("[database]\n# é雪\n", encoding=encoding)
     assert read(path) == "[database]\n# é雪\n"
 
 
-def test_a_file_in_another_encoding_is_refused_with_the_place(tmp_path: Path) -> None:
+def test_file_in_another_encoding_is_refused_with_the_position(tmp_path: Path) -> None:
     path = tmp_path / "config.ini"
     path.write_bytes("[database]\n# é\n".encode("latin-1"))
     with pytest.raises(ConfigError, match="byte 13 is not UTF-8") as caught:
@@ -96,6 +96,6 @@ def test_a_file_in_another_encoding_is_refused_with_the_place(tmp_path: Path) ->
     assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_a_file_that_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_file_that_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="it cannot be read: Is a directory"):
         read(tmp_path)

@@ -1,4 +1,4 @@
-"""The text of a configuration file: every readable line counts, and each other one is named."""
+"""The text of a configuration file: every valid line is read, and each other line is a fault."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pacifica.dispatcher.config.ini import Given, Name, read_ini
 
 
-def told(text: str) -> list[str]:
+def faults(text: str) -> list[str]:
     return [str(fault) for fault in read_ini(text, "c.ini").faults]
 
 
@@ -24,35 +24,37 @@ def test_values_come_with_their_source() -> None:
         ("x = 1\ny = 2\n[a]\n", "c.ini, line 1: a [section] must come first"),
         ("[a]\n\nnonsense\n", "c.ini, line 3: nonsense is not of the form key = value"),
         ("[a]\n= 3\n", "c.ini, line 2: = 3 is not of the form key = value"),
-        ("[a]\nx = 1\nX = 2\n", "c.ini, line 3: x stands in [a] twice"),
-        ("[a]\nx = 1\n[b]\n[a]\n", "c.ini, line 4: the section [a] stands in the file twice"),
+        ("[a]\nx = 1\nX = 2\n", "c.ini, line 3: x occurs twice in [a]"),
+        ("[a]\nx = 1\n[b]\n[a]\n", "c.ini, line 4: the section [a] occurs twice"),
         ("[a\nx = 1\n[a]\n", "c.ini, line 1: a [section] must come first"),
-        ("[a]\nx = \0", "c.ini: it has a NUL character, so it is not a text file"),
+        ("[a]\nx = \0", "c.ini: it contains a NUL character, so it is not a text file"),
     ],
 )
-def test_a_bad_line_is_named_with_its_number(text: str, fault: str) -> None:
-    assert told(text) == [fault]
+def test_faulty_line_is_reported_with_its_number(text: str, fault: str) -> None:
+    assert faults(text) == [fault]
 
 
-def test_every_bad_line_is_named_in_the_order_of_the_file() -> None:
+def test_every_faulty_line_is_reported_in_the_order_of_the_file() -> None:
     lines = "x\n[a]\none\nk = 1\ntwo\nk = 2\n[a]\nk = 3\nthree\n[a]\n"
-    assert [fault.split(":")[0] for fault in told(lines)] == [f"c.ini, line {line}" for line in (1, 3, 5, 6, 7, 9, 10)]
+    assert [fault.split(":")[0] for fault in faults(lines)] == [
+        f"c.ini, line {line}" for line in (1, 3, 5, 6, 7, 9, 10)
+    ]
 
 
-def test_lines_beside_a_bad_one_are_read() -> None:
+def test_lines_around_a_faulty_line_are_read() -> None:
     ini = read_ini("[a]\nx = 1\nnonsense\n  continued\n[a]\ny = 2\n", "c.ini")
     assert {name: value.text for name, value in ini.values.items()} == {Name("a", "x"): "1", Name("a", "y"): "2"}
     assert ini.sections == ("a",)
 
 
-def test_an_indented_line_continues_the_value_above_it() -> None:
+def test_indented_line_continues_the_value_above_it() -> None:
     text = '[celery]\ntask_routes = {\n  # of mine\n  "a": 1\n\n  }\n'
     assert read_ini(text, "c.ini").values[Name("celery", "task_routes")].text == '{\n"a": 1\n\n}'
 
 
 @pytest.mark.parametrize("line", ["//user:S3CR3T@host", "  //:a/S3CR3T@b@host", "=pyamqp://user:S3CR3T@host"])
-def test_a_password_in_a_bad_line_is_not_shown(line: str) -> None:
-    (fault,) = told(f"[a]\n{line}\n") or told(f"{line}\n[a]\n")
+def test_password_in_a_faulty_line_is_not_shown(line: str) -> None:
+    (fault,) = faults(f"[a]\n{line}\n") or faults(f"{line}\n[a]\n")
     assert "S3CR3T" not in fault
 
 

@@ -1,4 +1,4 @@
-"""The settings of a process, from its file, its environment and its command line."""
+"""The settings of a process from its file, its environment and its command line."""
 
 from pathlib import Path
 
@@ -35,28 +35,28 @@ def test_no_file_at_all_gives_the_defaults() -> None:
         "[celery]\nworker_concurrency = 2\nbroker_url = redis://\n[logging]\nlevel = error\n",
     ],
 )
-def test_who_imports_no_celery_reads_the_same_of_the_log(text: str) -> None:
+def test_logging_settings_without_celery_are_the_same(text: str) -> None:
     assert logging_settings(text, {}) == parse(text, {}, {}, celery=CelerySettings).logging
 
 
 @pytest.mark.parametrize("fault", ["[logging]\nformat = xml", "[database]\npeewee_url = x", "[no]", "level = error"])
-def test_who_imports_no_celery_sees_a_fault_all_the_same(fault: str) -> None:
+def test_logging_settings_without_celery_report_other_faults(fault: str) -> None:
     with pytest.raises(ConfigError):
         logging_settings(fault, {})
 
 
-def test_whether_celery_takes_a_setting_is_for_those_to_judge_who_import_it() -> None:
+def test_logging_settings_do_not_check_celery_settings() -> None:
     text = "[celery]\nworker_concurrency = many\nno_such_setting = 1\n[logging]\nformat = json\n"
     assert logging_settings(text, {}).format == "json"
 
 
-def test_the_environment_is_read_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_read_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEEWEE_URL", "sqliteext:///late.sqlite3")
     assert load_settings().database.peewee_url == "sqliteext:///late.sqlite3"
     assert load_settings(environ={}).database.peewee_url == "sqliteext:///db.sqlite3"
 
 
-def test_file_environment_and_command_line_come_together(empty_place: Path) -> None:
+def test_file_environment_and_command_line_are_combined(empty_place: Path) -> None:
     path = empty_place / "mine.ini"
     path.write_text(
         "[dispatcher]\nmax_attempts = 7\nrelay_batch = 7\n[celery]\nworker_concurrency = 7\n", encoding="utf-8"
@@ -66,19 +66,19 @@ def test_file_environment_and_command_line_come_together(empty_place: Path) -> N
     assert dict(made.celery) == {"broker_url": "redis://", "worker_concurrency": 7}
 
 
-def test_the_file_in_the_working_directory_is_found(empty_place: Path) -> None:
+def test_file_in_the_working_directory_is_found(empty_place: Path) -> None:
     (empty_place / "config.ini").write_text("[dispatcher]\nmax_attempts = 5\n", encoding="utf-8")
     assert load_settings().dispatcher.max_attempts == 5
 
 
-def test_the_file_in_the_home_directory_is_found(empty_place: Path) -> None:
+def test_file_in_the_home_directory_is_found(empty_place: Path) -> None:
     folder = empty_place / "home" / ".pacifica-dispatcher"
     folder.mkdir(parents=True)
     (folder / "config.ini").write_text("[dispatcher]\nmax_attempts = 6\n", encoding="utf-8")
     assert load_settings().dispatcher.max_attempts == 6
 
 
-def test_a_process_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_without_a_home_directory_gets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError
 
@@ -86,7 +86,7 @@ def test_a_process_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) ->
     assert load_settings(environ={}) == load_settings()
 
 
-def test_a_fault_names_the_file(empty_place: Path) -> None:
+def test_fault_names_the_file(empty_place: Path) -> None:
     path = empty_place / "config.ini"
     path.write_text("[dispatcher]\nmax_attempts = no\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -94,20 +94,20 @@ def test_a_fault_names_the_file(empty_place: Path) -> None:
     assert f"(from {path})" in str(caught.value)
 
 
-def test_a_missing_file_that_was_named_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_explicit_file_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPATCHER_CONFIG", "nowhere.ini")
     with pytest.raises(ConfigError, match=r"nowhere\.ini: there is no such file"):
         load_settings()
 
 
-def test_the_example_file_holds_every_option_and_exactly_the_defaults() -> None:
+def test_example_file_sets_every_setting_to_its_default() -> None:
     text = example_ini()
     assert load_settings(EXAMPLE) == load_settings()
     for setting in SETTINGS:
         assert f"\n# {setting.description}\n{setting.key} = {setting.default}".rstrip() in text
 
 
-def test_each_line_of_the_example_file_can_be_changed_alone() -> None:
+def test_fault_in_any_line_of_the_example_file_is_reported() -> None:
     for setting in SETTINGS:
         text = example_ini().replace(f"\n{setting.key} =", f"\n{setting.key} = \x07")
         with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""The text of ``config.ini`` as named values, each with the place that it came from."""
+"""The text of ``config.ini`` as named values, each with its source."""
 
 from configparser import (
     ConfigParser,
@@ -14,18 +14,18 @@ from ..core.faults import ConfigFault
 from ..core.redaction import mask_passwords
 
 _MARK = "\0"
-"""What stands in for a bad line begins with it, or a repeated section ends with it."""
+"""A key that replaces a faulty line begins with it; the name that replaces a repeated section contains it."""
 
 
 class Name(NamedTuple):
-    """What identifies a setting."""
+    """The name of a setting."""
 
     section: str
     key: str
 
 
 class Given(NamedTuple):
-    """A value as it was written; ``origin`` is the file, the variable or the command line."""
+    """A value as it was written; ``origin`` is the file, the environment variable or the command line."""
 
     text: str
     origin: str
@@ -33,14 +33,14 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True)
 class PlaceFault(ConfigFault):
-    """Something wrong with a place, such as a line or a file, rather than with a setting; ``value`` is the place."""
+    """A fault of a place, such as a line or a file, rather than of a setting; ``value`` is the place."""
 
     def __str__(self) -> str:
         return f"{self.value}: {self.message}"
 
 
 class IniText(NamedTuple):
-    """What a text holds: its sections, its values, and a fault for each line that could not be read."""
+    """The sections and values of a text, and a fault for each line that cannot be read."""
 
     sections: tuple[str, ...]
     values: dict[Name, Given]
@@ -48,12 +48,12 @@ class IniText(NamedTuple):
 
 
 def read_ini(text: str, source: str) -> IniText:
-    """Every line that can be read is, whatever is wrong with others; ``source`` is the name of the text.
+    """Read every valid line, whatever the faults of other lines; ``source`` is the name of the text in messages.
 
     ``%``, ``#`` and ``;`` are literal within a value; ``[DEFAULT]`` is a section like any other.
     """
     if _MARK in text:
-        return IniText((), {}, (PlaceFault("", "", source, "it has a NUL character, so it is not a text file"),))
+        return IniText((), {}, (PlaceFault("", "", source, "it contains a NUL character, so it is not a text file"),))
     parser, faults = _parse(text.split("\n"), source)
     named = [(section.partition(_MARK)[0], parser[section]) for section in parser.sections() if section[0] != _MARK]
     values = {
@@ -66,23 +66,23 @@ def read_ini(text: str, source: str) -> IniText:
 
 
 def _parse(lines: list[str], source: str) -> tuple[ConfigParser, list[PlaceFault]]:
-    """ConfigParser gives up at a bad line; it is replaced by a harmless one, until none is left."""
+    """ConfigParser stops at a faulty line. Replace each one by a harmless line, until the text can be read."""
     faults: list[PlaceFault] = []
     while True:
         parser = ConfigParser(interpolation=None, default_section="")
         try:
             parser.read_string("\n".join(lines))
         except DuplicateSectionError as error:
-            message = f"the section [{error.section}] stands in the file twice"
+            message = f"the section [{error.section}] occurs twice"
             bad = [(error.lineno or 1, f"[{error.section}{_MARK}{error.lineno}]", message)]
         except DuplicateOptionError as error:
-            message = f"{error.option} stands in [{error.section.partition(_MARK)[0]}] twice"
-            bad = [(error.lineno or 1, _stand_in(error.lineno), message)]
+            message = f"{error.option} occurs twice in [{error.section.partition(_MARK)[0]}]"
+            bad = [(error.lineno or 1, _replacement(error.lineno), message)]
         except MissingSectionHeaderError as error:
             bad = [(error.lineno, f"[{_MARK}]", "a [section] must come first")]
         except ParsingError as error:
             bad = [
-                (line, _stand_in(line), f"{mask_passwords(lines[line - 1].strip())} is not of the form key = value")
+                (line, _replacement(line), f"{mask_passwords(lines[line - 1].strip())} is not of the form key = value")
                 for line, _ in error.errors
             ]
         else:
@@ -93,5 +93,5 @@ def _parse(lines: list[str], source: str) -> tuple[ConfigParser, list[PlaceFault
             faults.append(PlaceFault("", str(line), f"{source}, line {line}", message))
 
 
-def _stand_in(line: int | None) -> str:
+def _replacement(line: int | None) -> str:
     return f"{_MARK}{line} ="
