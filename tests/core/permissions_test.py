@@ -1,5 +1,7 @@
 """Scopes, callers, and which addresses are this machine."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from pacifica.dispatcher.core.permissions import (
@@ -10,7 +12,6 @@ from pacifica.dispatcher.core.permissions import (
     Visibility,
     is_loopback,
     parse_grant,
-    parse_networks,
     within,
 )
 from pacifica.dispatcher.web.auth.rate_limit import RateLimit
@@ -77,7 +78,7 @@ def test_nothing_else_is_loopback(host: str) -> None:
 
 
 def test_an_address_is_within_a_network_of_its_kind() -> None:
-    networks = parse_networks(["10.0.0.0/8", "fd00::/8"])
+    networks = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     assert within("10.1.2.3", networks)
     assert within("::ffff:10.1.2.3", networks)
     assert within("fd00::1", networks)

@@ -115,7 +115,7 @@ class DispatcherSettings(Section):
 
 
 class AuthSettings(Section):
-    """Who may use the service."""
+    """The clients that may use the service."""
 
     anonymous: Literal["loopback", "anywhere", "none"] = Field("loopback",
         description="Which clients need no token: those on this machine (loopback), all of them (anywhere), or none.")

@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, Json, WithJsonSchem
 from ..core.permissions import Grant, Network, parse_grant
 
 SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql", "mysql") for pool in ("", "+pool"))
-"""The schemes of a database URL; ``store.connections.connect`` has the same list."""
+"""The schemes of a database URL; a test compares them with the classes in ``store.connections.connect``."""
 
 
 def described(schema: Mapping[str, Any]) -> str:
-    """What a setting allows, as a noun phrase, from the JSON Schema of its field."""
+    """The values that a setting may have, as a noun phrase made from the JSON Schema of its field."""
     match schema:
         case {"allowed": str(phrase)}:
             return phrase

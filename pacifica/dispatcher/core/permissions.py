@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 READ, DISPATCH, CANCEL, ADMIN = SCOPES = ("read", "dispatch", "cancel", "admin")
 """``admin`` includes all other scopes."""
@@ -102,17 +102,6 @@ def parse_grant(text: str) -> Grant:
 def parse_grants(texts: Iterable[str]) -> tuple[Grant, ...]:
     """The grants of several texts, without duplicates."""
     return tuple(dict.fromkeys(parse_grant(text) for text in texts))
-
-
-def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and CIDR blocks; raises ``ValueError`` with the number of the entry that is neither."""
-    found = []
-    for place, text in enumerate(texts, start=1):
-        try:
-            found.append(ip_network(text))
-        except ValueError:
-            raise ValueError(f"has an entry, number {place}, that is not an address or CIDR block") from None
-    return tuple(found)
 
 
 def is_loopback(host: str) -> bool:
