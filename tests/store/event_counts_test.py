@@ -7,7 +7,7 @@ import pytest
 
 from pacifica.dispatcher.core.job import Job, JobError
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.event_counts import BUCKETS, Count, EventCounts, EventCountStore, Key
+from pacifica.dispatcher.store.event_counts import BUCKETS, Count, CountKey, EventCounts, EventCountStore
 from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
 
@@ -42,10 +42,10 @@ def test_a_run_is_counted_in_the_bucket_of_its_time(jobs: JobStore, store: Event
     ran(jobs, 2, "mul", fails=True)
     ended = {key: count for key, count in store.count(0, store.last()).items() if key.bucket is not None}
     assert ended == {
-        Key("add", "SUCCESS", 0): Count(2, SECOND // 100),
-        Key("add", "SUCCESS", 1): Count(1, SECOND // 50),
-        Key("add", "SUCCESS", len(BUCKETS)): Count(1, int(BUCKETS[-1] + 1) * SECOND),
-        Key("mul", "FAILURE", 5): Count(1, 2 * SECOND),
+        CountKey("add", "SUCCESS", 0): Count(2, SECOND // 100),
+        CountKey("add", "SUCCESS", 1): Count(1, SECOND // 50),
+        CountKey("add", "SUCCESS", len(BUCKETS)): Count(1, int(BUCKETS[-1] + 1) * SECOND),
+        CountKey("mul", "FAILURE", 5): Count(1, 2 * SECOND),
     }
 
 
@@ -64,19 +64,21 @@ def test_events_of_all_kinds_are_counted_in_their_range(
 
 def test_stored_counts_are_replaced_as_one_and_only_by_their_successor(store: EventCountStore) -> None:
     assert store.load() == EventCounts()
-    first = EventCounts().plus({Key("add", "SUCCESS", 3): Count(2, 20), Key(None, "STARTED", None): Count(2, 0)}, 4)
+    first = EventCounts().plus(
+        {CountKey("add", "SUCCESS", 3): Count(2, 20), CountKey(None, "STARTED", None): Count(2, 0)}, 4
+    )
     assert store.replace(EventCounts(), first)
     assert store.load() == first
     assert not store.replace(EventCounts(), EventCounts(5)), "another process has stored these events already"
-    second = first.plus({Key("add", "SUCCESS", 3): Count(1, 5), Key("mul", "SUCCESS", 0): Count(1, 1)}, 9)
+    second = first.plus({CountKey("add", "SUCCESS", 3): Count(1, 5), CountKey("mul", "SUCCESS", 0): Count(1, 1)}, 9)
     assert store.replace(first, second)
     assert not store.replace(first, EventCounts(7))
     assert store.load() == EventCounts(
         9,
         {
-            Key("add", "SUCCESS", 3): Count(3, 25),
-            Key(None, "STARTED", None): Count(2, 0),
-            Key("mul", "SUCCESS", 0): Count(1, 1),
+            CountKey("add", "SUCCESS", 3): Count(3, 25),
+            CountKey(None, "STARTED", None): Count(2, 0),
+            CountKey("mul", "SUCCESS", 0): Count(1, 1),
         },
     )
 

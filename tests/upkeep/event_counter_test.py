@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.store.event_counts import Count, EventCounts, Key
+from pacifica.dispatcher.store.event_counts import Count, CountKey, EventCounts
 from pacifica.dispatcher.upkeep import event_counter
 from pacifica.dispatcher.upkeep.event_counter import PAGE, SETTLED_AFTER, EventCounter
 
-SUCCESS = Key("add", "SUCCESS", 3)
+SUCCESS = CountKey("add", "SUCCESS", 3)
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Events:
     def last(self) -> int:
         return self.highest
 
-    def count(self, after: int, upto: int) -> Mapping[Key, Count]:
+    def count(self, after: int, upto: int) -> Mapping[CountKey, Count]:
         assert upto - after <= event_counter.PAGE
         self.moment += self.seconds_per_query
         number = sum(after < event <= upto for event in self.visible)

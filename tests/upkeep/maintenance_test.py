@@ -6,8 +6,8 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State, now
-from pacifica.dispatcher.store.event_counts import EventCountStore, Key
-from pacifica.dispatcher.store.idempotency import Key as IdempotencyKey
+from pacifica.dispatcher.store.event_counts import CountKey, EventCountStore
+from pacifica.dispatcher.store.idempotency import Key
 
 from ..eventually import eventually
 from ..store.conftest import a_job, a_pruner
@@ -89,7 +89,7 @@ def test_a_purge_continues_where_the_previous_round_stopped(process: Process, ca
 def test_a_round_deletes_the_idempotency_keys_that_are_too_old(process: Process) -> None:
     for age in (30, 90):
         at = now() - age * 1_000_000
-        process.jobs.add([a_job(created=at)], IdempotencyKey("me", f"{age} s old", "request", 0))
+        process.jobs.add([a_job(created=at)], Key("me", f"{age} s old", "request", 0))
     process.upkeep.round()
     assert process.database.read(orm.Idempotency.select().count) == 1
 
@@ -99,6 +99,6 @@ def test_a_round_counts_the_events_of_jobs(process: Process) -> None:
     process.upkeep.round()
     counts = EventCountStore(process.database).load().counts
     assert {key: count.events for key, count in counts.items()} == {
-        Key("add", "PENDING", None): 1,
-        Key("add", "STARTED", None): 1,
+        CountKey("add", "PENDING", None): 1,
+        CountKey("add", "STARTED", None): 1,
     }

@@ -17,7 +17,7 @@ BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.
 """Upper bounds of run times, in seconds; longer ones are counted in one more bucket."""
 
 
-class Key(NamedTuple):
+class CountKey(NamedTuple):
     """Events with the same key are counted together; the final event of a job that has run has a run time bucket."""
 
     task: str | None
@@ -37,9 +37,9 @@ class EventCounts:
     """The counts of all events with an id up to ``upto``, except reports of progress, of which only the last stays."""
 
     upto: int = 0
-    counts: Mapping[Key, Count] = field(default_factory=dict)
+    counts: Mapping[CountKey, Count] = field(default_factory=dict)
 
-    def plus(self, counts: Mapping[Key, Count], upto: int) -> Self:
+    def plus(self, counts: Mapping[CountKey, Count], upto: int) -> Self:
         """Add the counts of the events that follow, up to the id ``upto``."""
         total = dict(self.counts)
         for key, (events, ran) in counts.items():
@@ -64,10 +64,10 @@ class EventCountStore:
         query = _E.select(peewee.fn.MAX(_E.id)).tuples()
         return int(self._database.read(lambda db: query.execute(db)[0][0]) or 0)
 
-    def count(self, after: int, upto: int) -> dict[Key, Count]:
+    def count(self, after: int, upto: int) -> dict[CountKey, Count]:
         """Count the events with ids in ``after < id <= upto``."""
         rows = self._database.read(lambda db: list(_of_range(after, upto).tuples().execute(db)))
-        return {Key(task, kind, bucket): Count(events, int(ran or 0)) for task, kind, bucket, events, ran in rows}
+        return {CountKey(task, kind, bucket): Count(events, int(ran or 0)) for task, kind, bucket, events, ran in rows}
 
     def load(self) -> EventCounts:
         """The stored counts."""
@@ -86,12 +86,12 @@ class EventCountStore:
         return self._database.write(change)
 
 
-def _to_text(counts: Mapping[Key, Count]) -> str:
+def _to_text(counts: Mapping[CountKey, Count]) -> str:
     return strict_json.dumps([[*key, *count] for key, count in counts.items()])
 
 
-def _from_text(text: str) -> dict[Key, Count]:
-    return {Key(task, kind, bucket): Count(*count) for task, kind, bucket, *count in strict_json.loads(text)}
+def _from_text(text: str) -> dict[CountKey, Count]:
+    return {CountKey(task, kind, bucket): Count(*count) for task, kind, bucket, *count in strict_json.loads(text)}
 
 
 def _bucket() -> tuple[peewee.Case, peewee.Case]:

@@ -33,7 +33,7 @@ COUNTED = 100_000
 READ_TIMEOUT = 60.0
 """Seconds that a scrape waits for another one that reads the record."""
 BOUNDS = (*map(floatToGoString, BUCKETS), "+Inf")
-Label = Callable[[str | None], str]
+LabelOf = Callable[[str | None], str]
 
 
 class Reading(NamedTuple):
@@ -56,7 +56,7 @@ class RecordCollector:
         events: EventCountStore,
         outbox: Outbox,
         health: Callable[[], Readiness],
-        label: Label,
+        label: LabelOf,
     ) -> None:
         self._figures = figures
         self._events = events
@@ -105,7 +105,7 @@ def _of_health(health: Readiness) -> Iterator[Metric]:
         yield _gauge("workers", "Registered workers, by the state of their heartbeats.", workers, "state")
 
 
-def _of_reading(reading: Reading, label: Label) -> Iterator[Metric]:
+def _of_reading(reading: Reading, label: LabelOf) -> Iterator[Metric]:
     jobs: Counter[tuple[str, str]] = Counter()
     states: Counter[str] = Counter()
     oldest: dict[tuple[str], float] = {}
@@ -126,7 +126,7 @@ def _of_reading(reading: Reading, label: Label) -> Iterator[Metric]:
     yield _gauge("figure_truncated", help_text, truncated, "figure")
 
 
-def _of_events(counts: EventCounts, label: Label) -> Iterator[Metric]:
+def _of_events(counts: EventCounts, label: LabelOf) -> Iterator[Metric]:
     events: Counter[tuple[str, str]] = Counter()
     runs: dict[tuple[str, str], list[int]] = {}
     ran: Counter[tuple[str, str]] = Counter()
