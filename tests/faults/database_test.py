@@ -354,7 +354,7 @@ def configure(processes: Processes, database_url: str) -> None:
     processes.add_module(TASKS)
     processes.write_config(
         f"[database]\npeewee_url = {database_url}\nconnect_attempts = 300\nconnect_wait = 0.2\n"
-        "[celery]\nbroker_url = database://\n[dispatcher]\ntasks = {TASKS.stem}\n"
+        f"[celery]\nbroker_url = database://\n[dispatcher]\ntasks = {TASKS.stem}\n"
     )
 
 
