@@ -1,4 +1,4 @@
-"""How much the arguments of a job may be, by every way in to a task."""
+"""The limits of the arguments of a job, for JSON values and for text."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def two(x: int, y: int = 0) -> None:
 SPEC = TaskSpec("many", many, limits=ArgumentLimits(number=3, size=40))
 
 
-def test_what_is_within_the_limits_is_bound() -> None:
+def test_arguments_within_the_limits_are_bound() -> None:
     assert SPEC.bind([1, 2], {"a": 3}).args == [1, 2]
     assert SPEC.bind_text(["1", "2", "3"]).args == [1, 2, 3]
     assert SPEC.bind(["x" * 34], {}).args == ["x" * 34]
@@ -31,7 +31,7 @@ def test_arguments_by_position_and_by_name_count_together() -> None:
         SPEC.bind_text(["1", "2", "3", "4"])
 
 
-def test_the_size_is_that_of_the_json_that_the_row_would_hold() -> None:
+def test_size_is_that_of_the_json_in_the_row() -> None:
     for args, kwargs in ((["x" * 35], {}), ([], {"k": "ß" * 6}), ([[0] * 20], {})):
         with pytest.raises(BadArguments, match=r"they have \d+ bytes of JSON; arguments_bytes allows 40"):
             SPEC.bind(args, kwargs)
@@ -39,16 +39,16 @@ def test_the_size_is_that_of_the_json_that_the_row_would_hold() -> None:
         SPEC.bind_text(["x" * 35])
 
 
-def test_the_size_is_looked_at_before_what_would_cost_more() -> None:
+def test_size_is_checked_before_the_values() -> None:
     with pytest.raises(BadArguments, match="bytes of JSON"):
         TaskSpec("two", two, limits=ArgumentLimits(size=40)).bind([["x"] * 40], {})
 
 
-def test_too_many_arguments_are_one_fault_and_not_one_each() -> None:
+def test_too_many_arguments_are_one_fault() -> None:
     with pytest.raises(BadArguments) as caught:
         TaskSpec("two", two).bind(list(range(1001)), {})
     assert [fault.message for fault in caught.value.faults] == ["there are 1001; arguments_limit allows 1000"]
 
 
-def test_a_row_is_read_whatever_the_limits_are_now() -> None:
+def test_arguments_of_a_row_are_loaded_beyond_the_limits() -> None:
     assert SPEC.load([1] * 10, {})[0] == [1] * 10

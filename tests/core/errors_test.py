@@ -1,4 +1,4 @@
-"""The tree of errors: what the module draws is what there is."""
+"""The tree of errors, which is the one that its module draws."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ from pacifica.dispatcher.core import errors
 from pacifica.dispatcher.core.errors import DispatcherError
 from pacifica.dispatcher.core.faults import ConfigFault, Fault
 
-LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}(?P<told>.+))?\Z")
+LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}(?P<meaning>.+))?\Z")
 
 
 def drawn() -> Iterator[tuple[str, str | None]]:
@@ -26,7 +26,7 @@ def drawn() -> Iterator[tuple[str, str | None]]:
 
 
 def family(root: type[DispatcherError]) -> Iterator[type[DispatcherError]]:
-    """A class and all below it, in this module."""
+    """A class and its subclasses at every depth."""
     yield root
     for below in root.__subclasses__():
         yield from family(below)
@@ -64,33 +64,33 @@ def sample(kind: type[DispatcherError]) -> DispatcherError:
     return make() if make else kind("A sentence.")
 
 
-def test_the_drawing_is_the_real_tree() -> None:
+def test_drawing_is_the_real_tree() -> None:
     real = {kind.__name__: kind.__base__.__name__ for kind in FAMILY if kind is not DispatcherError and kind.__base__}
     assert dict(drawn()) == {"DispatcherError": None, **real}
 
 
-def test_every_class_has_a_code_of_its_own() -> None:
+def test_every_class_has_a_unique_code() -> None:
     codes = [vars(kind)["code"] for kind in FAMILY]
     assert len(set(codes)) == len(FAMILY)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in codes)
 
 
 @pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
-def test_an_error_reads_as_a_sentence(kind: type[DispatcherError]) -> None:
+def test_every_error_is_a_sentence(kind: type[DispatcherError]) -> None:
     text = str(sample(kind))
     assert re.match(r"[A-Z'\[].*[.?]\Z", text, re.DOTALL), text
     assert len(text) < 400
 
 
 @pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
-def test_the_details_are_json(kind: type[DispatcherError]) -> None:
+def test_details_are_json(kind: type[DispatcherError]) -> None:
     from pacifica.dispatcher.core import strict_json
 
     strict_json.dumps(dict(sample(kind).details()))
 
 
 @pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
-def test_each_class_says_what_it_is(kind: type[DispatcherError]) -> None:
+def test_every_class_has_a_docstring(kind: type[DispatcherError]) -> None:
     assert inspect.getdoc(kind)
     assert "__doc__" in vars(kind)
 
@@ -101,26 +101,28 @@ def test_every_fault_is_named() -> None:
     assert [entry["where"] for entry in error.details()["errors"]] == ["x", "y"]
 
 
-def test_of_many_faults_the_first_are_told_and_each_in_short() -> None:
+def test_error_names_the_first_of_many_faults_each_shortened() -> None:
     error = errors.BadOptions([Fault(f"{number}-{'x' * 200}", "is wrong " * 1000) for number in range(1000)])
     assert len(str(error)) < 11_000
     assert "; and 990 more." in str(error)
     assert [entry["where"][:2] for entry in error.details()["errors"]] == [f"{number}-" for number in range(10)]
 
 
-def test_an_item_of_a_batch_is_told_of_in_short() -> None:
+def test_error_of_a_batch_item_is_short() -> None:
     from pacifica.dispatcher.web import problem_document
 
-    told = problem_document.as_item(errors.BadOptions([Fault(f"o{number}", "is wrong") for number in range(12)]))
-    assert told["detail"] == "The options cannot be used: o0: is wrong; o1: is wrong; o2: is wrong; and 9 more."
-    assert [entry["where"] for entry in told["errors"]] == ["o0", "o1", "o2"]
-    assert (told["status"], problem_document.as_item(errors.UnknownTask("zzz"))["status"]) == (422, 404)
+    problem = problem_document.as_item(errors.BadOptions([Fault(f"o{number}", "is wrong") for number in range(12)]))[
+        "problem"
+    ]
+    assert problem["detail"] == "The options cannot be used: o0: is wrong; o1: is wrong; o2: is wrong; and 9 more."
+    assert [entry["where"] for entry in problem["errors"]] == ["o0", "o1", "o2"]
+    assert (problem["status"], problem_document.as_item(errors.UnknownTask("zzz"))["problem"]["status"]) == (422, 404)
 
 
-def test_an_unknown_task_is_told_of_the_near_name_or_where_to_look() -> None:
+def test_unknown_task_suggests_similar_names_or_where_to_look() -> None:
     assert "Did you mean add or and?" in str(errors.UnknownTask("ad", ["add", "and"]))
     assert "GET /tasks" in str(errors.UnknownTask("zzz"))
 
 
-def test_a_client_is_told_when_to_come_back() -> None:
+def test_every_unavailable_error_has_a_retry_after() -> None:
     assert all(kind.retry_after > 0 for kind in family(errors.Unavailable))  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The words of a job: its states, its times, its ids."""
+"""The states, times and ids of jobs."""
 
 import os
 import threading
@@ -23,23 +23,23 @@ def test_three_states_are_final_and_two_are_waiting() -> None:
     assert {State.PENDING, State.RETRY} == WAITING
 
 
-def test_a_new_id_is_a_uuid_of_version_7() -> None:
+def test_new_id_is_a_uuid_of_version_7() -> None:
     made = UUID(new_uuid())
     assert (made.version, made.variant) == (7, "specified in RFC 4122")
 
 
-def test_a_new_id_says_when_it_was_made() -> None:
+def test_new_id_contains_its_time() -> None:
     before = now() // 1000
     made = UUID(new_uuid()).int >> 80
     assert before - 1 <= made <= now() // 1000 + 1
 
 
-def test_ids_sort_in_the_order_in_which_they_were_made() -> None:
+def test_ids_sort_by_creation() -> None:
     made = [new_uuid() for _ in range(20_000)]
     assert made == sorted(set(made))
 
 
-def test_threads_never_make_the_same_id_and_each_ones_ids_are_in_order() -> None:
+def test_ids_of_several_threads_are_unique_and_in_order() -> None:
     made: list[list[str]] = [[] for _ in range(4)]
     threads = [
         threading.Thread(target=lambda own: own.extend(new_uuid() for _ in range(2000)), args=(m,)) for m in made
@@ -74,7 +74,7 @@ def test_ids_stay_in_order_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("text", [CANONICAL, CANONICAL.upper(), BARE, BARE.upper()])
-def test_an_id_is_read_with_and_without_hyphens_in_either_case(text: str) -> None:
+def test_id_is_read_with_and_without_hyphens_in_either_case(text: str) -> None:
     assert parse_uuid(text) == CANONICAL
 
 
@@ -106,7 +106,7 @@ def test_an_id_is_read_with_and_without_hyphens_in_either_case(text: str) -> Non
         "\ud800" * 36,
     ],
 )
-def test_anything_else_is_no_id(text: str) -> None:
+def test_other_text_is_not_an_id(text: str) -> None:
     with pytest.raises(BadId, match="is not a UUID"):
         parse_uuid(text)
 
@@ -117,7 +117,7 @@ def test_every_uuid_is_read_back(uuid: UUID) -> None:
 
 
 @given(st.text(max_size=40))
-def test_text_is_an_id_or_a_bad_id_and_never_another_error(text: str) -> None:
+def test_any_text_is_an_id_or_raises_bad_id(text: str) -> None:
     with suppress(BadId):
         assert UUID(parse_uuid(text)).hex == text.replace("-", "").lower()
 
@@ -132,21 +132,21 @@ def test_text_is_an_id_or_a_bad_id_and_never_another_error(text: str) -> None:
         (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
     ],
 )
-def test_a_time_is_shown_in_iso_8601_to_the_microsecond_with_z(time: int, text: str) -> None:
+def test_time_is_shown_in_iso_8601_to_the_microsecond_with_z(time: int, text: str) -> None:
     assert iso(time) == text
 
 
-def test_no_time_is_shown_as_none() -> None:
+def test_missing_time_is_shown_as_none() -> None:
     assert iso(None) is None
 
 
-def test_a_naive_time_is_utc_and_an_aware_one_keeps_its_moment() -> None:
+def test_naive_time_is_utc_and_an_aware_one_is_converted() -> None:
     utc = datetime(2026, 1, 1, 12, tzinfo=UTC)
     assert micros(utc) == micros(utc.replace(tzinfo=None)) == micros(utc.astimezone(timezone(timedelta(hours=-9))))
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_a_time_survives_row_and_text(moment: datetime) -> None:
+def test_time_survives_row_and_text(moment: datetime) -> None:
     text = iso(micros(moment))
     assert text is not None
     assert datetime.fromisoformat(text) == moment

@@ -1,4 +1,4 @@
-"""Binding arguments to signatures: what fits, what is refused, and how it is told."""
+"""Binding arguments to signatures: accepted values, refused values, and the faults that name them."""
 
 import enum
 import json
@@ -71,7 +71,7 @@ def bound_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
 
 
 def faults(bind: Callable[[], object]) -> dict[str, str]:
-    """What each argument is refused for."""
+    """The fault of each argument."""
     with pytest.raises(BadArguments) as caught:
         bind()
     return {fault.where: fault.message for fault in caught.value.faults}
@@ -127,7 +127,7 @@ def only_position(x: int, /, **more: int) -> None: ...
         ("a\0b", "a\0b"),
     ],
 )
-def test_text_without_a_type_is_a_number_where_it_looks_like_one(annotation: Any, text: str, value: Any) -> None:
+def test_untyped_text_is_a_number_where_it_looks_like_one(annotation: Any, text: str, value: Any) -> None:
     (bound,) = taking(annotation).bind_text([text]).args
     assert bound == value
     assert type(bound) is type(value)
@@ -162,24 +162,24 @@ def test_text_without_a_type_is_a_number_where_it_looks_like_one(annotation: Any
         (Annotated[int, Field(ge=1)], "1", 1),
     ],
 )
-def test_text_is_read_as_the_annotation_asks(annotation: Any, text: str, value: Any) -> None:
+def test_text_is_read_as_its_annotation_requires(annotation: Any, text: str, value: Any) -> None:
     (bound,) = taking(annotation).bind_text([text]).args
     assert bound == value
     assert type(bound) is type(value)
 
 
 @pytest.mark.parametrize("text", ["٢", "1_000", " 5 ", "007", "infinity", "1.0", "1e3", "", "true", "9" * 5000, "null"])
-def test_text_that_is_no_whole_number_is_no_int(text: str) -> None:
+def test_text_that_is_not_an_integer_is_refused_as_int(text: str) -> None:
     assert faults(lambda: taking(int).bind_text([text])) == {"x": "should be a valid integer"}
 
 
 @pytest.mark.parametrize("text", ["٢", "1_000", " 5 ", "007", "infinity", "nan", "1e999", "1.", "x"])
-def test_text_that_is_no_number_is_no_float(text: str) -> None:
+def test_text_that_is_not_a_number_is_refused_as_float(text: str) -> None:
     assert faults(lambda: taking(float).bind_text([text])) == {"x": "should be a valid number"}
 
 
 @pytest.mark.parametrize(
-    ("annotation", "text", "told"),
+    ("annotation", "text", "expected"),
     [
         (bool, "1", "should be a valid boolean"),
         (bool, "True", "should be a valid boolean"),
@@ -193,11 +193,11 @@ def test_text_that_is_no_number_is_no_float(text: str) -> None:
         (int | None, "x", "should be a valid integer"),
     ],
 )
-def test_a_refusal_of_text_tells_what_would_fit(annotation: Any, text: str, told: str) -> None:
-    assert faults(lambda: taking(annotation).bind_text([text])) == {"x": told}
+def test_fault_of_a_text_says_what_is_allowed(annotation: Any, text: str, expected: str) -> None:
+    assert faults(lambda: taking(annotation).bind_text([text])) == {"x": expected}
 
 
-def test_each_segment_that_does_not_fit_is_named() -> None:
+def test_each_wrong_segment_is_named() -> None:
     def three(a: int, b: float, c: bool) -> None: ...
 
     assert list(faults(lambda: spec(three).bind_text(["x", "y", "z"]))) == ["a", "b", "c"]
@@ -210,11 +210,11 @@ def test_text_for_variable_arguments_is_read_one_by_one() -> None:
     assert list(faults(lambda: spec(rest).bind_text(["1", "x", "y"]))) == ["numbers[1]", "numbers[2]"]
 
 
-def test_an_optional_argument_may_be_left_out_of_a_url() -> None:
+def test_optional_argument_may_be_left_out_of_a_url() -> None:
     assert spec(untyped).bind_text(["a"]).args == ["a"]
 
 
-def test_a_url_cannot_give_what_only_has_a_name() -> None:
+def test_url_cannot_give_a_keyword_only_argument() -> None:
     assert faults(lambda: spec(mixed).bind_text(["1", "2"])) == {"c": "is missing"}
 
 
@@ -247,13 +247,13 @@ def test_a_url_cannot_give_what_only_has_a_name() -> None:
         (Any, {"deep": [None, True, 1.5]}),
     ],
 )
-def test_a_json_value_that_fits_is_kept_as_it_came(annotation: Any, value: Any) -> None:
+def test_accepted_json_value_is_kept_unchanged(annotation: Any, value: Any) -> None:
     assert taking(annotation).bind([value], {}) == bound_call([value], {})
     assert taking(annotation).bind([], {"x": value}) == bound_call([], {"x": value})
 
 
 @pytest.mark.parametrize(
-    ("annotation", "value", "told"),
+    ("annotation", "value", "expected"),
     [
         (int, "5", "should be a valid integer"),
         (int, 5.0, "should be a valid integer"),
@@ -283,22 +283,22 @@ def test_a_json_value_that_fits_is_kept_as_it_came(annotation: Any, value: Any) 
         pytest.param(Any, 10**5000, "4300 digits", id="5000 digits"),
     ],
 )
-def test_a_json_value_that_does_not_fit_is_told_of_by_its_place(annotation: Any, value: Any, told: str) -> None:
+def test_fault_of_a_json_value_names_its_place(annotation: Any, value: Any, expected: str) -> None:
     found = faults(lambda: taking(annotation).bind([value], {}))
     assert list(found) == ["x"]
-    for part in told.split(" or should"):
+    for part in expected.split(" or should"):
         assert part in found["x"]
     assert "should be should" not in found["x"]
 
 
-def test_a_refusal_of_a_long_list_stays_short() -> None:
+def test_fault_of_a_long_list_is_short() -> None:
     found = faults(lambda: taking(list[int]).bind([["x"] * 1000], {}))
     assert found["x"].endswith("and 990 more")
     assert len(found["x"]) < 1000
 
 
 @pytest.mark.parametrize(
-    ("annotation", "value", "told"),
+    ("annotation", "value", "expected"),
     [
         (list[int], [1, *["x"] * 2000], "[1] should be a valid integer, and many more"),
         (list[list[int] | bool], [["x"]] * 2000, "[0][0] should be a valid integer"),
@@ -306,14 +306,14 @@ def test_a_refusal_of_a_long_list_stays_short() -> None:
         (dict[str, int], {str(n): "x" for n in range(2000)}, "['0'] should be a valid integer"),
     ],
 )
-def test_of_a_very_long_list_the_first_wrong_item_is_told(annotation: Any, value: Any, told: str) -> None:
+def test_fault_of_a_very_long_list_names_its_first_wrong_item(annotation: Any, value: Any, expected: str) -> None:
     found = faults(lambda: taking(annotation).bind([value], {}))
-    assert found["x"].startswith(told)
+    assert found["x"].startswith(expected)
     assert found["x"].endswith(", and many more")
     assert len(found["x"]) < 1000
 
 
-def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
+def test_deeply_nested_value_is_refused() -> None:
     value: list[Any] = []
     for _ in range(5000):
         value = [value]
@@ -340,7 +340,7 @@ def test_every_kind_of_parameter_takes_its_argument(args: Sequence[int], kwargs:
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs", "told"),
+    ("args", "kwargs", "expected"),
     [
         ([], {}, {"a": "is missing", "b": "is missing", "c": "is missing"}),
         ([1, 2], {}, {"c": "is missing"}),
@@ -354,23 +354,23 @@ def test_every_kind_of_parameter_takes_its_argument(args: Sequence[int], kwargs:
         ),
     ],
 )
-def test_every_argument_that_does_not_fit_is_named(args: Any, kwargs: Any, told: dict[str, str]) -> None:
-    assert faults(lambda: spec(mixed).bind(args, kwargs)) == told
+def test_every_wrong_argument_is_named(args: Any, kwargs: Any, expected: dict[str, str]) -> None:
+    assert faults(lambda: spec(mixed).bind(args, kwargs)) == expected
 
 
-def test_a_name_does_not_stand_for_an_argument_that_only_has_a_position() -> None:
+def test_positional_only_argument_cannot_be_given_by_name() -> None:
     assert spec(only_position).bind([1], {"x": 2}).kwargs == {"x": 2}
     assert faults(lambda: spec(only_position).bind([], {"x": 2})) == {"x": "is missing"}
 
 
-def test_too_many_and_unknown_arguments_are_each_named() -> None:
+def test_surplus_and_unknown_arguments_are_each_named() -> None:
     found = faults(lambda: spec(untyped).bind([1, 2, 3, 4], {"z": 5}))
     assert list(found) == ["argument 3", "argument 4", "z"]
     assert found["argument 3"] == "is one too many; the task takes x, y"
     assert found["z"] == "is not an argument of the task; it takes x, y"
 
 
-def test_a_task_without_arguments_takes_none() -> None:
+def test_task_without_parameters_takes_no_arguments() -> None:
     def nothing() -> None: ...
 
     assert spec(nothing).bind([], {}) == spec(nothing).bind_text([]) == bound_call([], {})
@@ -381,7 +381,7 @@ def test_a_task_without_arguments_takes_none() -> None:
 # The check
 
 
-def test_the_check_refuses_what_fits_the_annotations() -> None:
+def test_check_may_refuse_values_that_fit_the_annotations() -> None:
     def check(x: int, y: int = 1) -> None:
         if x > y:
             raise ValueError("x must not exceed y")
@@ -394,7 +394,7 @@ def test_the_check_refuses_what_fits_the_annotations() -> None:
         assert faults(bind) == {"arguments": "x must not exceed y"}
 
 
-def test_the_check_is_given_what_the_function_will_be_given() -> None:
+def test_check_gets_the_same_values_as_the_function() -> None:
     seen: list[Any] = []
 
     def task(when: datetime, colour: Colour) -> None: ...
@@ -406,7 +406,7 @@ def test_the_check_is_given_what_the_function_will_be_given() -> None:
     assert seen == [(datetime.fromisoformat("2026-01-01T00:00:00Z"), Colour.RED)] * 3
 
 
-def test_the_check_is_not_asked_about_what_does_not_fit() -> None:
+def test_check_is_not_called_with_values_that_do_not_fit() -> None:
     own = spec(lambda x: None, check=lambda x: 1 // 0)
     assert faults(lambda: own.bind([], {})) == {"x": "is missing"}
 
@@ -414,7 +414,7 @@ def test_the_check_is_not_asked_about_what_does_not_fit() -> None:
 # Loading and dumping
 
 
-def test_a_worker_gets_python_values() -> None:
+def test_worker_gets_python_values() -> None:
     def task(when: datetime, *points: Point, colour: Colour) -> None: ...
 
     args, kwargs = spec(task).load(["2026-01-01T00:00:00Z", {"x": 1}], {"colour": "red"})
@@ -437,7 +437,7 @@ def test_a_worker_gets_python_values() -> None:
         (Decimal("1.10"), "1.10"),
     ],
 )
-def test_a_result_is_kept_as_json_values(value: Any, plain: Any) -> None:
+def test_result_is_kept_as_json_values(value: Any, plain: Any) -> None:
     dumped = spec(untyped).dump(value, 10_000)
     assert dumped == plain
     assert strict_json.loads(strict_json.dumps(dumped)) == plain
@@ -455,23 +455,23 @@ def itself() -> list[Any]:
     [float("nan"), [float("inf")], object(), b"\xff", 10**5000, itself(), lambda: 1],
     ids=["nan", "inf", "object", "bytes", "digits", "itself", "function"],
 )
-def test_a_result_that_is_not_json_is_refused(value: Any) -> None:
+def test_result_that_is_not_json_is_refused(value: Any) -> None:
     with pytest.raises(BadResult, match="The result of task it cannot be stored"):
         spec(untyped).dump(value, 10_000)
 
 
-def test_a_result_may_be_as_long_as_the_limit_in_bytes() -> None:
+def test_result_may_be_as_long_as_the_limit_in_bytes() -> None:
     assert spec(untyped).dump("é", 8) == "é"
     with pytest.raises(BadResult, match="has 8 bytes of JSON; 7 are allowed"):
         spec(untyped).dump("é", 7)
 
 
-def test_what_python_code_gives_becomes_json_values() -> None:
+def test_arguments_from_python_become_json_values() -> None:
     assert plain_arguments((Colour.RED, (1, 2)), {"p": Point(x=1)}) == (["red", [1, 2]], {"p": {"x": 1, "y": 0.0}})
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), itself(), b"\xff"])
-def test_what_python_code_gives_that_is_not_json_is_refused(value: Any) -> None:
+def test_arguments_from_python_that_are_not_json_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"JSON|[Cc]ircular|utf-8"):
         plain_arguments([value], {})
 
@@ -480,17 +480,17 @@ def test_what_python_code_gives_that_is_not_json_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["nope", "datetime.nope", "int |", "1 + 'a'"])
-def test_an_annotation_that_cannot_be_resolved_names_the_task(text: str) -> None:
+def test_error_of_an_unresolvable_annotation_names_the_task(text: str) -> None:
     with pytest.raises(ValueError, match="the annotations of task it cannot be used"):
         taking(text)
 
 
 class Opaque:
-    """What pydantic knows nothing of."""
+    """A class without a pydantic schema."""
 
 
 @pytest.mark.parametrize("annotation", [Opaque, list[Opaque], Callable[[], int], Iterator[Opaque]])
-def test_an_annotation_that_no_json_fits_names_the_task(annotation: Any) -> None:
+def test_error_of_an_annotation_without_a_schema_names_the_task(annotation: Any) -> None:
     with pytest.raises(ValueError, match="the annotations of task it cannot be used"):
         taking(annotation)
 
@@ -507,7 +507,7 @@ def references(schema: Any) -> Iterator[str]:
             yield from references(value)
 
 
-def test_the_schema_of_the_arguments_tells_names_defaults_and_what_is_required() -> None:
+def test_arguments_schema_has_names_defaults_and_required() -> None:
     schema = spec(mixed).arguments_schema()
     assert list(schema["properties"]) == ["a", "b", "rest", "c", "d"]
     assert schema["properties"]["rest"] == {"type": "array", "items": {"type": "integer"}}
@@ -516,7 +516,7 @@ def test_the_schema_of_the_arguments_tells_names_defaults_and_what_is_required()
     assert schema["additionalProperties"] == {"type": "integer"}
 
 
-def test_every_reference_of_a_schema_leads_somewhere() -> None:
+def test_every_reference_of_a_schema_resolves() -> None:
     def task(shape: Shape, other: list[Shape], point: Point, pair: Pair, colour: Colour = Colour.RED) -> Shape: ...
 
     for schema in (spec(task).arguments_schema(), spec(task).result_schema()):
@@ -528,7 +528,7 @@ def test_every_reference_of_a_schema_leads_somewhere() -> None:
             assert path[1] in schema["$defs"]
 
 
-def test_a_schema_is_strict_json_whatever_the_defaults_are() -> None:
+def test_schema_is_strict_json_with_any_defaults() -> None:
     def task(a: float = float("inf"), b: Any = itself, c: Any = None, d: Colour = Colour.RED) -> None: ...
 
     schema = spec(task).arguments_schema()
@@ -537,7 +537,7 @@ def test_a_schema_is_strict_json_whatever_the_defaults_are() -> None:
     assert schema["properties"]["d"]["default"] == "red"
 
 
-def test_the_schema_of_the_result_is_empty_when_the_function_does_not_say() -> None:
+def test_result_schema_is_empty_without_a_return_annotation() -> None:
     assert spec(untyped).result_schema() == {}
     assert spec(mixed).result_schema() == {"type": "null"}
 
@@ -545,7 +545,7 @@ def test_the_schema_of_the_result_is_empty_when_the_function_does_not_say() -> N
 # The registry
 
 
-def test_a_registry_holds_its_tasks_in_order_and_nothing_else() -> None:
+def test_registry_has_only_its_tasks_in_order() -> None:
     registry = Registry([TaskSpec("mul", untyped), TaskSpec("add", untyped)])
     assert list(registry) == ["add", "mul"]
     assert len(registry) == 2
@@ -557,7 +557,7 @@ def test_a_registry_holds_its_tasks_in_order_and_nothing_else() -> None:
         registry["__init__"]
 
 
-# What holds for all values
+# Properties of all values
 
 KINDS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (int, st.integers()),
@@ -576,7 +576,7 @@ ANYTHING = st.one_of([values for _, values in KINDS])
 
 
 @given(st.sampled_from(KINDS).flatmap(lambda kind: st.tuples(st.just(kind[0]), kind[1] | ANYTHING)))
-def test_what_is_bound_is_loaded_again_from_its_json_text(pair: tuple[Any, Any]) -> None:
+def test_bound_value_is_loaded_from_its_json_text(pair: tuple[Any, Any]) -> None:
     annotation, value = pair
     own = taking(annotation)
     try:
@@ -591,7 +591,7 @@ def test_what_is_bound_is_loaded_again_from_its_json_text(pair: tuple[Any, Any])
 
 
 @given(st.sampled_from([kind for kind, _ in KINDS]), st.text() | st.integers().map(str) | st.floats().map(str))
-def test_what_is_bound_from_a_url_is_loaded_again(annotation: Any, text: str) -> None:
+def test_value_bound_from_a_url_can_be_bound_as_json(annotation: Any, text: str) -> None:
     own = taking(annotation)
     try:
         call = own.bind_text([text])
@@ -601,7 +601,7 @@ def test_what_is_bound_from_a_url_is_loaded_again(annotation: Any, text: str) ->
 
 
 @given(st.lists(st.integers(), max_size=4), st.dictionaries(st.sampled_from("abcdexyz"), st.integers(), max_size=5))
-def test_what_is_bound_python_can_call(args: list[int], kwargs: dict[str, int]) -> None:
+def test_python_accepts_the_arguments_that_are_bound(args: list[int], kwargs: dict[str, int]) -> None:
     for function in (mixed, only_position, untyped):
         try:
             call = spec(function).bind(args, kwargs)

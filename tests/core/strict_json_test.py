@@ -1,4 +1,4 @@
-"""JSON text: strict both ways, and never an error but ValueError with a sentence."""
+"""JSON text: strict in both directions, with no other error than ValueError with a sentence."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(VALUES)
-def test_a_value_survives(value: Any) -> None:
+def test_value_survives(value: Any) -> None:
     text = strict_json.dumps(value)
     assert text.isascii()
     assert "\0" not in text
@@ -27,31 +27,31 @@ def test_a_value_survives(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["\0", "\ud800", "a\udfffb", "\ud83d\ude00"[::-1], "😀", "\x7f\u2028"])
-def test_text_that_databases_trip_over_survives_as_escapes(value: str) -> None:
+def test_characters_that_some_databases_refuse_survive_as_escapes(value: str) -> None:
     assert strict_json.dumps({value: value}).isascii()
     assert strict_json.loads(strict_json.dumps({value: value})) == {value: value}
     assert json.loads(strict_json.pretty(value)) == value
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "[1, NaN]", "1e999", "-1e999", "[1.0e400]"])
-def test_numbers_that_are_none_are_not_read(text: str) -> None:
+def test_nan_and_infinity_are_not_read(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not JSON|is too large for a float"):
         strict_json.loads(text)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [-float("inf")], {float("nan"): 1}])
-def test_numbers_that_are_none_are_not_written(value: Any) -> None:
+def test_nan_and_infinity_are_not_written(value: Any) -> None:
     with pytest.raises(ValueError, match="it is not JSON"):
         strict_json.dumps(value)
 
 
 @pytest.mark.parametrize("text", ["[" * DEEP, '{"a":' * DEEP, "[" * DEEP + "]" * DEEP, b"[" * DEEP])
-def test_text_that_is_nested_too_deeply_is_not_read(text: str | bytes) -> None:
+def test_deeply_nested_text_is_not_read(text: str | bytes) -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         strict_json.loads(text)
 
 
-def test_a_value_that_is_nested_too_deeply_is_not_written() -> None:
+def test_deeply_nested_value_is_not_written() -> None:
     value: list[Any] = []
     for _ in range(DEEP):
         value = [value]
@@ -59,14 +59,14 @@ def test_a_value_that_is_nested_too_deeply_is_not_written() -> None:
         strict_json.dumps(value)
 
 
-def test_a_value_that_holds_itself_is_not_written() -> None:
+def test_value_that_contains_itself_is_not_written() -> None:
     value: list[Any] = []
     value.append(value)
     with pytest.raises(ValueError, match="it is not JSON"):
         strict_json.dumps(value)
 
 
-def test_a_number_of_4300_digits_survives_and_one_of_5000_is_refused() -> None:
+def test_number_of_4300_digits_survives_and_one_of_5000_is_refused() -> None:
     longest = int("9" * 4300)
     assert strict_json.loads(strict_json.dumps(longest)) == longest
     for refused in (lambda: strict_json.loads("9" * 5000), lambda: strict_json.dumps(longest * 10**700)):
@@ -76,7 +76,7 @@ def test_a_number_of_4300_digits_survives_and_one_of_5000_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,]", "{'a': 1}", '"\n"', "01", "+1", ".5", "1.", "tru", "1 2", "[1]x"])
-def test_text_that_is_not_json_is_refused_with_its_place(text: str) -> None:
+def test_malformed_json_is_refused_with_line_and_column(text: str) -> None:
     with pytest.raises(ValueError, match=r"at line 1, column|at line 2, column"):
         strict_json.loads(text)
 
@@ -89,17 +89,17 @@ def test_bytes_that_are_not_utf_8_are_refused(text: bytes) -> None:
         strict_json.loads(text)
 
 
-def test_utf_16_without_a_mark_is_refused() -> None:
+def test_utf_16_without_a_byte_order_mark_is_refused() -> None:
     with pytest.raises(ValueError, match="line 1"):
         strict_json.loads("[1]".encode("utf-16-le"))
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_byte_order_mark_of_utf_8_is_ignored() -> None:
     assert strict_json.loads(b"\xef\xbb\xbf[1]") == [1]
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
-def test_whatever_is_read_no_other_error_comes(text: str | bytes) -> None:
+def test_any_input_is_read_or_raises_value_error(text: str | bytes) -> None:
     try:
         value = strict_json.loads(text)
     except ValueError:
@@ -107,11 +107,11 @@ def test_whatever_is_read_no_other_error_comes(text: str | bytes) -> None:
     assert strict_json.loads(strict_json.dumps(value)) == value
 
 
-def test_what_is_not_json_at_all_is_refused() -> None:
+def test_value_of_another_type_is_refused() -> None:
     for value in (object(), {1, 2}, {(1, 2): 3}, b"bytes"):
         with pytest.raises(ValueError, match="it is not JSON"):
             strict_json.dumps(value)
 
 
-def test_a_pretty_line_is_utf_8_and_ends_with_a_newline() -> None:
+def test_pretty_line_is_utf_8_and_ends_with_a_newline() -> None:
     assert strict_json.pretty({"a": [1, "é"]}) == '{"a": [1, "é"]}\n'.encode()

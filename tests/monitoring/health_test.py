@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.core.job import now
-from pacifica.dispatcher.core.liveness import Heartbeat
+from pacifica.dispatcher.core.liveness import ObservedHeartbeat
 from pacifica.dispatcher.core.ttl_cache import TtlCache
 from pacifica.dispatcher.monitoring import health
 from pacifica.dispatcher.monitoring.health import Health, Readiness, Workers
@@ -65,8 +65,8 @@ GOOD = dict.fromkeys(("all", "database", "broker", "schema", "outbox", "workers"
 
 
 def test_workers_are_counted_by_the_age_of_their_heartbeats() -> None:
-    moved, unmoved = {"a": Heartbeat(10.0, moved=True)}, {"b": Heartbeat(30.0, moved=False)}
-    stopped = {"c": Heartbeat(30.1, moved=True), "d": Heartbeat(30.1, moved=False)}
+    moved, unmoved = {"a": ObservedHeartbeat(10.0, moved=True)}, {"b": ObservedHeartbeat(30.0, moved=False)}
+    stopped = {"c": ObservedHeartbeat(30.1, moved=True), "d": ObservedHeartbeat(30.1, moved=False)}
     assert Workers.of(moved | unmoved | stopped, 30) == Workers(1, 2, 1, 10.0)
     assert Workers.of(unmoved, 30) == Workers(0, 0, 1, None)
     assert Workers.of({}, 30) == Workers()

@@ -9,7 +9,7 @@ import pytest
 from pacifica.dispatcher.core.permissions import Grant
 from pacifica.dispatcher.service.tokens import KEEP, KEPT, Tokens
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.tokens import TokenStore
+from pacifica.dispatcher.store.tokens import Token, TokenStore
 
 
 @dataclass
@@ -61,14 +61,30 @@ def test_expired_token_has_no_caller(tokens: Tokens) -> None:
     assert tokens.caller(text) is None
 
 
-def test_malformed_token_is_not_looked_up_and_the_cache_is_bounded(sqlite_url: str) -> None:
+class CountingStore(TokenStore):
+    """A token store that counts its lookups."""
+
+    lookups = 0
+
+    def find(self, digest: str) -> Token | None:
+        self.lookups += 1
+        return super().find(digest)
+
+
+def test_malformed_token_is_not_looked_up_and_the_cache_is_bounded(sqlite_url: str, clock: Clock) -> None:
     with closing(Database(sqlite_url)) as database:
-        tokens = Tokens(TokenStore(database))  # Without tables a lookup would raise.
-        assert [tokens.caller(text) for text in ("", "pd_", "x" * 46, "pd_" + "é" * 43)] == [None] * 4
         database.wait_until_up(1, 0.0)
+        store = CountingStore(database)
+        tokens = Tokens(store, clock)
+        assert [tokens.caller(text) for text in ("", "pd_", "x" * 46, "pd_" + "é" * 43)] == [None] * 4
+        assert store.lookups == 0
         for number in range(KEPT + 5):
             assert tokens.caller(f"pd_{number:043}") is None
-        assert len(tokens._seen) == KEPT
+        assert store.lookups == KEPT + 5
+        tokens.caller(f"pd_{5:043}")
+        assert store.lookups == KEPT + 5, "the newest lookups are cached"
+        tokens.caller(f"pd_{4:043}")
+        assert store.lookups == KEPT + 6, "older ones are not"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 
-class Heartbeat(NamedTuple):
+class ObservedHeartbeat(NamedTuple):
     """An observed counter: for how many seconds it has not changed, and whether it was seen to change or appear."""
 
     age: float
@@ -37,7 +37,7 @@ class Liveness:
         self.dead: set[str] = set()
         """The suspects of the last look that were suspects at the look before, too."""
 
-    def look(self, counters: Mapping[str, object]) -> dict[str, Heartbeat]:
+    def look(self, counters: Mapping[str, object]) -> dict[str, ObservedHeartbeat]:
         """Compare each id's counter with the previous look; an id that is no longer present is forgotten."""
         moment = self._clock()
         previous, self._seen = self._seen, {}
@@ -46,7 +46,7 @@ class Liveness:
             unchanged = before is not None and before[0] == counter
             self._seen[name] = before if before is not None and unchanged else (counter, moment, self._looked)
         self._looked = True
-        found = {name: Heartbeat(moment - since, moved) for name, (_, since, moved) in self._seen.items()}
+        found = {name: ObservedHeartbeat(moment - since, moved) for name, (_, since, moved) in self._seen.items()}
         still = {name for name, heartbeat in found.items() if heartbeat.age >= self._lease}
         self.dead, self.suspects = still & self.suspects, still
         return found

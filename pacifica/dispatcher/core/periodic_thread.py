@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 class PeriodicThread:
     """Calls ``action`` again and again, after a pause of ``interval`` seconds before each call.
 
-        A callable ``interval`` is called before each pause. An exception never ends the thread, because its work would
+    A callable ``interval`` is called before each pause. An exception never ends the thread, because its work would
     stop unnoticed: it is logged, and ``doing`` ("renewing the lease") names the work that failed.
     """
 

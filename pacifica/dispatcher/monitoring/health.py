@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, Self
 
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
-from ..core.liveness import Heartbeat, Liveness
+from ..core.liveness import Liveness, ObservedHeartbeat
 from ..core.ttl_cache import TtlCache
 from ..store.outbox import Outbox
 from ..store.workers import WorkerStore
@@ -42,7 +42,7 @@ class Workers(NamedTuple):
     age: float | None = None
 
     @classmethod
-    def of(cls, heartbeats: Mapping[str, Heartbeat], lease: float) -> Self:
+    def of(cls, heartbeats: Mapping[str, ObservedHeartbeat], lease: float) -> Self:
         """A worker that was registered at the first look is unknown until its heartbeat moves or its lease ends."""
         within = [heartbeat for heartbeat in heartbeats.values() if heartbeat.age <= lease]
         living = sum(heartbeat.moved for heartbeat in within)
