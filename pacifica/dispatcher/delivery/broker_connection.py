@@ -1,10 +1,11 @@
-"""Options and corrections that every broker connection of the service gets."""
+"""Opening connections to the broker: their options, their time limit and their errors."""
 
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from kombu.connection import Connection
+from kombu.exceptions import KombuError
 
 logger = logging.getLogger(__name__)
 
@@ -13,6 +14,20 @@ TRANSPORT_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "redis": {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True, "health_check_interval": 10},
 }
 """By kombu's driver type: publishing is confirmed, and no socket waits without a limit (seconds)."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds that the broker may take to accept a connection."""
+
+
+def connect(connection: Connection) -> None:
+    """Open a connection, with one retry; raises one of ``errors_of``."""
+    connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
+
+
+def errors_of(connection: Connection | None) -> tuple[type[Exception], ...]:
+    """The exceptions that opening and using a connection may raise."""
+    own = () if connection is None else (*connection.connection_errors, *connection.channel_errors)
+    return (KombuError, OSError, *own)
 
 
 def tolerate_lost_redis(connection: Connection) -> None:

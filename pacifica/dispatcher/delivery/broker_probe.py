@@ -4,13 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from celery import Celery
-from kombu.connection import Connection
-from kombu.exceptions import KombuError
 
-from ..core.errors import BrokerUnavailable, DatabaseUnavailable
+from ..core.errors import BrokerUnavailable
+from .broker_connection import connect, errors_of
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds that the broker may take to accept a connection."""
 ANSWER_TIMEOUT = 1.0
 """Seconds that workers have to answer."""
 
@@ -20,8 +17,8 @@ def greet_broker(app: Celery) -> float:
     start = time.monotonic()
     with app.connection_for_write() as connection:
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
-        except _errors(connection) as error:
+            connect(connection)
+        except errors_of(connection) as error:
             reason = " ".join(map(str, error.args[-1:])) or type(error).__name__
             raise BrokerUnavailable(f"The broker cannot be reached ({reason}).") from error
     return time.monotonic() - start
@@ -41,7 +38,3 @@ def answering_workers(app: Celery, expected: int) -> Mapping[str, Sequence[str]]
     greet_broker(app)
     answers = app.control.inspect(timeout=ANSWER_TIMEOUT, limit=expected or None).active_queues() or {}
     return {worker: [str(queue["name"]) for queue in queues] for worker, queues in answers.items()}
-
-
-def _errors(connection: Connection) -> tuple[type[Exception], ...]:
-    return (KombuError, OSError, DatabaseUnavailable, *connection.connection_errors, *connection.channel_errors)

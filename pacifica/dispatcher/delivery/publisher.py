@@ -12,12 +12,11 @@ from typing import Any
 from celery import Celery, signals
 from celery.app.routes import MapRoute
 from kombu.connection import Connection
-from kombu.exceptions import KombuError
-from kombu.exceptions import OperationalError as KombuOperationalError
 from kombu.messaging import Producer
 
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from ..core.job import OutboxEntry
+from .broker_connection import connect, errors_of
 from .kombu_batch import BatchRound
 from .message_template import TemplateCache, template_key
 from .rabbitmq_confirms import ConfirmRound
@@ -66,7 +65,7 @@ class Publisher:
         connection, self._connection, self._producer, self._round = self._connection, None, None, None
         self._templates = TemplateCache()
         if connection is not None:
-            with suppress(*_connection_errors(connection)):
+            with suppress(*errors_of(connection)):
                 connection.collect(socket_timeout=1)
 
     @contextmanager
@@ -82,7 +81,7 @@ class Publisher:
         except self._refusals() as error:
             self.close()
             raise MessageRefused(f"The broker refuses a message ({type(error).__name__}).") from error
-        except _connection_errors(self._connection) as error:
+        except errors_of(self._connection) as error:
             self.close()
             raise BrokerUnavailable(f"The broker cannot be reached ({type(error).__name__}).") from error
 
@@ -120,7 +119,7 @@ class Publisher:
         if self._producer is None:
             # A round waits once for all its confirmations; py-amqp's own confirm_publish waits for each message.
             self._connection = self._app.connection_for_write(transport_options={"confirm_publish": False})
-            self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+            connect(self._connection)
             self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
             if hasattr(channel := self._producer.channel, "confirm_select"):
                 self._round = ConfirmRound(channel)
@@ -131,11 +130,6 @@ class Publisher:
     def _refusals(self) -> tuple[type[Exception], ...]:
         """The exceptions by which the broker refuses a request while the connection itself is sound."""
         return () if self._connection is None else tuple(self._connection.channel_errors)
-
-
-def _connection_errors(connection: Connection | None) -> tuple[type[Exception], ...]:
-    own = () if connection is None else (*connection.connection_errors, *connection.channel_errors)
-    return (KombuError, KombuOperationalError, OSError, *own)
 
 
 def _allows_copies(app: Celery) -> bool:

@@ -4,6 +4,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from ..core.errors import DatabaseUnavailable
+from .broker_connection import connect
 from .task_message import route_task
 
 NOT_FOUND = "404"
@@ -28,7 +29,7 @@ class QueueDepth:
         """The number of messages that no worker has received; ``None`` if the broker does not say."""
         try:
             with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+                connect(connection)
                 try:
                     return int(connection.default_channel.queue_declare(name, passive=True).message_count)
                 except connection.channel_errors as error:

@@ -33,12 +33,20 @@ def progress_value(current: Number, total: Number | None = None, message: str = 
 class ProgressReporter:
     """Reports the progress of one attempt; calls ``store`` at most once in ``interval`` seconds, and at the end.
 
+    A report may be stored in a thread of its own, which calls ``close`` at its end for what belongs to the thread.
+
     A database that is unavailable does not fail the task: the report is dropped, and the next one is stored.
     """
 
-    def __init__(self, store: Callable[[Mapping[str, Any]], object], interval: float) -> None:
+    def __init__(
+        self,
+        store: Callable[[Mapping[str, Any]], object],
+        interval: float,
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
         self._store = store
         self._interval = interval
+        self._close = close
         self._lock = threading.Lock()
         self._next = 0.0
         self._pending: Mapping[str, Any] | None = None
@@ -67,6 +75,7 @@ class ProgressReporter:
         with self._lock:
             self._timer = None
             self._flush()
+        self._close()
 
     def _flush(self) -> None:
         value, self._pending = self._pending, None

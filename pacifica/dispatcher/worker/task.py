@@ -18,7 +18,6 @@ gone) or ``upkeep.maintenance`` (the whole worker is gone).
 """
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, overload
@@ -42,10 +41,10 @@ logger = logging.getLogger(__name__)
 Function = Callable[..., Any]
 
 NOT_FAILURES = (Ignore, Reject, MemoryError)
-"""Exceptions that Celery does not treat as a task's failure; the same holds for all that are no ``Exception``."""
+"""Exceptions that Celery does not treat as a task's failure, beside all that do not derive from ``Exception``."""
 
 
-class BodyExit(Exception):
+class TaskExit(Exception):
     """A task raised something that would end the worker, or leave the job without an outcome.
 
     The job fails with that exception, like with any other, and the worker goes on.
@@ -81,7 +80,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
             return spec.dump(result, container.settings.dispatcher.result_limit)
 
     def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call the function; raises ``BodyExit`` in place of an exception that would end the worker."""
+        """Call the function; raises ``TaskExit`` in place of an exception that would end the worker."""
         try:
             return self.run(*args, **kwargs)
         except (Retry, WorkerShutdown, WorkerTerminate):
@@ -93,13 +92,17 @@ class DispatcherTask(Task):  # type: ignore[misc]
             self.request.update(raised=error)
             if isinstance(error, Exception) and not isinstance(error, NOT_FAILURES):
                 raise
-            raise BodyExit(type(error).__name__) from error
+            raise TaskExit(type(error).__name__) from error
 
     @contextmanager
     def _observe(self, container: Any, claim: Claim) -> Iterator[None]:
         """Trace the attempt, and store its last progress report at its end."""
         request = self.request
-        reporter = ProgressReporter(_progress_store(container, claim), container.settings.dispatcher.progress_interval)
+        reporter = ProgressReporter(
+            lambda value: container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now()),
+            container.settings.dispatcher.progress_interval,
+            close=container.database.close,
+        )
         request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reporter=reporter)
         queue = str((request.delivery_info or {}).get("routing_key") or "")
         parent = getattr(request, "traceparent", None)
@@ -166,15 +169,6 @@ def _report_patiently(container: Any, uuid: str, request: Any, outcome: outcomes
         level = logging.WARNING if claim is None else logging.ERROR
         kind = type(outcome).__name__
         logger.log(level, "Job %s: cannot store the outcome %s, so the job will be put back. %s", uuid, kind, error)
-
-
-def _progress_store(container: Any, claim: Claim) -> Callable[[Mapping[str, Any]], None]:
-    def store(value: Mapping[str, Any]) -> None:
-        container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now())
-        if isinstance(threading.current_thread(), threading.Timer):
-            container.database.close()  # A connection belongs to its thread, and a timer's thread ends here.
-
-    return store
 
 
 def progress(current: Number, total: Number | None = None, message: str = "") -> None:
