@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.core.liveness import Heartbeat, Liveness
+from pacifica.dispatcher.core.liveness import ObservedHeartbeat, Liveness
 
 
 class Clock:
@@ -27,13 +27,22 @@ def liveness(clock: Clock) -> Liveness:
 
 
 def test_a_heartbeat_has_moved_once_its_counter_changes(liveness: Liveness, clock: Clock) -> None:
-    assert liveness.look({"a": 7, "b": 7}) == {"a": Heartbeat(0.0, moved=False), "b": Heartbeat(0.0, moved=False)}
+    assert liveness.look({"a": 7, "b": 7}) == {
+        "a": ObservedHeartbeat(0.0, moved=False),
+        "b": Heartbeat(0.0, moved=False),
+    }
     clock.moment += 10
-    assert liveness.look({"a": 8, "b": 7}) == {"a": Heartbeat(0.0, moved=True), "b": Heartbeat(10.0, moved=False)}
+    assert liveness.look({"a": 8, "b": 7}) == {
+        "a": ObservedHeartbeat(0.0, moved=True),
+        "b": Heartbeat(10.0, moved=False),
+    }
     clock.moment += 25
-    assert liveness.look({"a": 8, "b": 7}) == {"a": Heartbeat(25.0, moved=True), "b": Heartbeat(35.0, moved=False)}
+    assert liveness.look({"a": 8, "b": 7}) == {
+        "a": ObservedHeartbeat(25.0, moved=True),
+        "b": Heartbeat(35.0, moved=False),
+    }
     clock.moment += 1000
-    assert liveness.look({"a": 9}) == {"a": Heartbeat(0.0, moved=True)}
+    assert liveness.look({"a": 9}) == {"a": ObservedHeartbeat(0.0, moved=True)}
 
 
 def test_a_heartbeat_that_appears_after_the_first_look_has_moved(liveness: Liveness) -> None:
