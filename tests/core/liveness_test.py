@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacifica.dispatcher.core.liveness import ObservedHeartbeat, Liveness
+from pacifica.dispatcher.core.liveness import Liveness, ObservedHeartbeat
 
 
 class Clock:
