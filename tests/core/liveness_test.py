@@ -29,17 +29,17 @@ def liveness(clock: Clock) -> Liveness:
 def test_a_heartbeat_has_moved_once_its_counter_changes(liveness: Liveness, clock: Clock) -> None:
     assert liveness.look({"a": 7, "b": 7}) == {
         "a": ObservedHeartbeat(0.0, moved=False),
-        "b": Heartbeat(0.0, moved=False),
+        "b": ObservedHeartbeat(0.0, moved=False),
     }
     clock.moment += 10
     assert liveness.look({"a": 8, "b": 7}) == {
         "a": ObservedHeartbeat(0.0, moved=True),
-        "b": Heartbeat(10.0, moved=False),
+        "b": ObservedHeartbeat(10.0, moved=False),
     }
     clock.moment += 25
     assert liveness.look({"a": 8, "b": 7}) == {
         "a": ObservedHeartbeat(25.0, moved=True),
-        "b": Heartbeat(35.0, moved=False),
+        "b": ObservedHeartbeat(35.0, moved=False),
     }
     clock.moment += 1000
     assert liveness.look({"a": 9}) == {"a": ObservedHeartbeat(0.0, moved=True)}
