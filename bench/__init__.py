@@ -1,4 +1,4 @@
-"""How fast Pacifica Dispatcher is beside its peers: ``python -m bench``, or ``make bench``; see README.md here.
+"""The benchmark: Pacifica Dispatcher beside its peers. ``python -m bench``, or ``make bench``; README.md explains it.
 
-Nothing of this is shipped. The harness runs in the project's environment, the peers in environments of their own.
+It is not part of the package. It runs in the project's environment, the peers run in environments of their own.
 """

@@ -1,4 +1,4 @@
-"""Starts processes, waits for them with a limit, sums up their memory, and ends them whatever happens."""
+"""Starts processes, measures their memory and processor time, and stops them whatever happens."""
 
 import os
 import re
@@ -12,15 +12,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ASKED = 20.0
-"""Seconds in which a process that was asked to end may do so; then its whole group is killed."""
+GRACE = 20.0
+"""Seconds that a process has to end after SIGTERM; then its process group is killed."""
 TICK = os.sysconf("SC_CLK_TCK")
 FOREIGN = re.compile(
     r"DISPATCHER_|(BROKER|PEEWEE)_URL$|(CELERY|GUNICORN|FLOWER|UVICORN|COVERAGE)_|WEB_CONCURRENCY$|PYTHON|VIRTUAL_ENV$"
 )
 """Variables of the caller that would change what the measured processes do."""
-# Where the harness is killed, the kernel ends what it has started.
-WITH_US = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+# If the benchmark is killed, the kernel ends the processes that it has started.
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 
 
 class EndedError(RuntimeError):
@@ -29,7 +29,7 @@ class EndedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Command:
-    """One process to start: ``name`` for its log, and ``env`` beside what all have."""
+    """A process to start: ``name`` is that of its log file, ``env`` is added to the environment of the group."""
 
     name: str
     arguments: Sequence[str | Path]
@@ -38,17 +38,23 @@ class Command:
 
 @dataclass(frozen=True)
 class Process:
-    """One that was started, the leader of a group of its own."""
+    """A process that was started as the leader of its own process group."""
 
     name: str
     popen: "subprocess.Popen[bytes]"
     log: Path
 
-    def must_live(self) -> None:
-        """Raises ``EndedError`` when it has ended."""
+    def check(self) -> None:
+        """Raise ``EndedError`` if the process has ended."""
         if self.popen.poll() is not None:
-            told = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
-            raise EndedError(f"{self.name} ended with {self.popen.returncode}:\n{told}")
+            output = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
+            raise EndedError(f"{self.name} ended with {self.popen.returncode}:\n{output}")
+
+    def kill(self) -> None:
+        """Kill the process and its group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
 
 
 class Group:
@@ -61,11 +67,11 @@ class Group:
         self.processes: list[Process] = []
 
     def start(self, command: Command) -> Process:
-        """Start it, without waiting for anything."""
+        """Start a process, without waiting for anything."""
         log = self._folder / f"{command.name}.log"
         with log.open("ab") as output:
             popen = subprocess.Popen(
-                [*WITH_US, *map(str, command.arguments)],
+                [*WITH_PARENT, *map(str, command.arguments)],
                 cwd=self._folder,
                 env=self._env | dict(command.env),
                 stdin=subprocess.DEVNULL,
@@ -78,52 +84,45 @@ class Group:
         return process
 
     def run(self, command: Command, seconds: float = 60) -> None:
-        """Start it and wait until it has ended well."""
+        """Start a process and wait for its end; raises ``EndedError`` if it fails."""
         process = self.start(command)
         self.processes.remove(process)
         try:
             process.popen.wait(seconds)
         finally:
-            _kill(process)
+            process.kill()
         if process.popen.returncode:
-            process.must_live()
+            process.check()
 
-    def must_live(self) -> None:
-        """Raises ``EndedError`` when any of them has ended."""
+    def check(self) -> None:
+        """Raise ``EndedError`` if a process has ended."""
         for process in self.processes:
-            process.must_live()
+            process.check()
 
     def pids(self) -> list[int]:
-        """These processes and all that descend from them."""
+        """Return the ids of these processes and of all their descendants."""
         return family(process.popen.pid for process in self.processes)
 
-    def pss(self) -> float:
-        """Their memory in MB (10^6 bytes), pages that several share counted once among all who share them."""
-        return sum(map(_pss, self.pids())) / 1e6
-
-    def cpu(self) -> float:
-        """Seconds of processor time that they have used until now, children that ended included."""
-        return cpu(self.pids())
-
-    def stop(self) -> None:
-        """Ask all to end, the last started first, and kill what is still there after a while."""
+    def stop(self, *chosen: Process) -> None:
+        """Stop these processes, or all; the last one that was started comes first."""
+        stopped = list(chosen) or list(self.processes)
         try:
-            for process in reversed(self.processes):
+            for process in reversed(stopped):
                 with suppress(ProcessLookupError):
                     process.popen.send_signal(signal.SIGTERM)
-            until = time.monotonic() + ASKED
-            for process in self.processes:
+            end = time.monotonic() + GRACE
+            for process in stopped:
                 with suppress(subprocess.TimeoutExpired):
-                    process.popen.wait(max(0.0, until - time.monotonic()))
+                    process.popen.wait(max(0.0, end - time.monotonic()))
         finally:
-            for process in self.processes:
-                _kill(process)
-            self.processes.clear()
+            for process in stopped:
+                process.kill()
+                self.processes.remove(process)
 
 
 @contextmanager
 def group(folder: Path, env: Mapping[str, str]) -> Iterator[Group]:
-    """A group that is stopped at the end, also by Ctrl-C."""
+    """A group that is stopped at the end, also after Ctrl-C."""
     made = Group(folder, env)
     try:
         yield made
@@ -132,75 +131,61 @@ def group(folder: Path, env: Mapping[str, str]) -> Iterator[Group]:
 
 
 def family(pids: Iterable[int]) -> list[int]:
-    """These processes and all that descend from them."""
+    """Return these process ids and those of all their descendants."""
     found = list(dict.fromkeys(pids))
-    children = _children()
-    for pid in found:  # It grows while it is read.
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            children.setdefault(int(_fields(path)[1]), []).append(int(path.parent.name))
+    for pid in found:  # The list grows while it is read.
         found.extend(child for child in children.get(pid, []) if child not in found)
     return found
 
 
 def named(name: str) -> list[int]:
-    """The processes of this machine whose program has that name (at most 15 characters)."""
+    """Return the processes of this machine whose program has that name (at most 15 characters)."""
     found = []
-    for told in Path("/proc").glob("[0-9]*/comm"):
+    for path in Path("/proc").glob("[0-9]*/comm"):
         with suppress(OSError):
-            if told.read_text(encoding="utf-8", errors="replace").strip() == name:
-                found.append(int(told.parent.name))
+            if path.read_text(encoding="utf-8", errors="replace").strip() == name:
+                found.append(int(path.parent.name))
     return found
 
 
-def cpu(pids: Iterable[int]) -> float:
-    """Seconds of processor time that these have used until now, with their children that ended."""
-    return sum(map(_cpu, pids))
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time that these processes and their ended children have used so far."""
+    total = 0
+    for pid in pids:
+        with suppress(OSError):
+            total += sum(map(int, _fields(Path(f"/proc/{pid}/stat"))[11:15]))
+    return total / TICK
 
 
-def machine_cpu() -> float:
-    """Seconds of processor time that this machine's cores have worked until now, for whomever."""
-    fields = Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]
-    idle = int(fields[3]) + int(fields[4])
-    return (sum(map(int, fields)) - idle) / TICK
+def memory(pids: Iterable[int]) -> float:
+    """Return their memory in MB (10^6 bytes) as PSS: a page that several processes share is counted once."""
+    total = 0
+    for pid in pids:
+        with suppress(OSError):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+            found = re.search(r"^Pss:\s+(\d+) kB$", text, re.MULTILINE)
+            total += int(found[1]) * 1024 if found else 0
+    return total / 1e6
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at."""
+    """Return a port of 127.0.0.1 on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def answers(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether somebody listens there."""
-    with suppress(OSError), socket.create_connection((host, port), timeout=2):
+def answers(port: int) -> bool:
+    """Return whether a process listens on this port of 127.0.0.1."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
         return True
     return False
 
 
-def _kill(process: Process) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.popen.pid, signal.SIGKILL)
-    process.popen.wait()
-
-
-def _children() -> dict[int, list[int]]:
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # The name in parentheses may hold anything, spaces and parentheses, too.
-            parent = int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
-    return children
-
-
-def _pss(pid: int) -> int:
-    with suppress(OSError):
-        found = re.search(r"^Pss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text("ascii"), re.MULTILINE)
-        return int(found[1]) * 1024 if found else 0
-    return 0
-
-
-def _cpu(pid: int) -> float:
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / TICK
-    return 0.0
+def _fields(stat: Path) -> list[str]:
+    """Return the fields after the name, which is in parentheses and may hold spaces and parentheses."""
+    return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -1,86 +1,77 @@
-"""The three databases, asked and filled directly, beside the service: what it keeps, and on how much disk."""
+"""The service's databases, read and filled directly."""
 
 import sqlite3
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 import psycopg
-import pymysql
 
-from .servers import POSTGRESQL, postgresql_database
+from .servers import POSTGRESQL, missing, postgresql_database
 
-SQLITE, MARIADB = "SQLite", "MariaDB"
-KINDS = (SQLITE, POSTGRESQL, MARIADB)
-MARIADB_URL = "mysql://root@127.0.0.1:3306/"
-"""MariaDB at its standard port, whose root has no password here; it is left out where that is not so."""
+SQLITE = "SQLite"
+KINDS = (SQLITE, POSTGRESQL)
 Row = Sequence[Any]
 
 
 class Store(ABC):
-    """One database of the service, by the URL that its configuration has."""
-
-    kind: ClassVar[str]
+    """A database of the service; ``url`` is the one of its configuration."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     @abstractmethod
-    def ask(self, statement: str) -> Sequence[Row]:
-        """The rows of a statement, over a connection of its own; it is committed."""
+    def query(self, statement: str) -> Sequence[Row]:
+        """Return the rows of a statement, which is committed; each call opens its own connection."""
 
     @abstractmethod
-    def put(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-        """Insert all rows at once, in one transaction, as fast as this database can with its indexes."""
+    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Insert all rows in one transaction."""
 
     @abstractmethod
     def settle(self) -> None:
-        """What the database would have done by itself, had the rows come one after the other."""
+        """Do what the database would have done in the background, had the rows come one after the other."""
 
     @abstractmethod
     def sizes(self) -> Mapping[str, int]:
-        """Bytes on disk of each table (``job``) and of its indexes (``job indexes``)."""
+        """Return the bytes on disk of each table, with its indexes."""
 
     def number(self, statement: str) -> int:
-        """The one whole number that it answers, 0 for NULL."""
-        return int(self.ask(statement)[0][0] or 0)
+        """Return the whole number that the statement selects; 0 for NULL."""
+        return int(self.query(statement)[0][0] or 0)
 
-    def since(self, moment: int) -> int:
-        """Jobs that have ended of those that were made since then; it costs what these cost, not the table."""
-        return self.number(f"SELECT count(*) FROM job WHERE created >= {moment} AND finished IS NOT NULL")
+    def finished(self, since: int) -> int:
+        """Return how many jobs have ended of those created since that moment; the cost does not grow with the table."""
+        return self.number(f"SELECT count(*) FROM job WHERE created >= {since} AND finished IS NOT NULL")
 
-    def left(self) -> int:
-        """Jobs that have not ended."""
+    def open_jobs(self) -> int:
+        """Return how many jobs have not ended."""
         return self.number("SELECT count(*) FROM job WHERE state IN ('PENDING', 'STARTED', 'RETRY')")
 
-    def unsent(self) -> int:
-        """Jobs in the outbox that are not for a later time."""
+    def unpublished(self) -> int:
+        """Return how many jobs that are due are still in the outbox."""
         return self.number("SELECT count(*) FROM job WHERE due IS NOT NULL AND eta IS NULL")
 
-    def working_time(self, moment: int) -> float:
-        """Seconds from the start of the first job until the end of the last, of those that were made since then."""
-        return self.number(f"SELECT max(finished) - min(started) FROM job WHERE created >= {moment}") / 1e6
+    def working_time(self, since: int) -> float:
+        """Return the seconds from the first start to the last end of the jobs created since that moment."""
+        return self.number(f"SELECT max(finished) - min(started) FROM job WHERE created >= {since}") / 1e6
 
 
 class Sqlite(Store):
-    """A file; the URL's path is absolute."""
-
-    kind = SQLITE
+    """A file."""
 
     @property
     def file(self) -> Path:
-        """Where it is."""
+        """The path of the file."""
         return Path(self.url.removeprefix("sqliteext:///"))
 
-    def ask(self, statement: str) -> Sequence[Row]:
+    def query(self, statement: str) -> Sequence[Row]:
         with closing(sqlite3.connect(self.file, timeout=30)) as connection, connection:
             return connection.execute(statement).fetchall()
 
-    def put(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         places = ", ".join("?" * len(columns))
         with closing(sqlite3.connect(self.file, timeout=30)) as connection:
             connection.execute("PRAGMA cache_size = -400000")
@@ -88,134 +79,53 @@ class Sqlite(Store):
                 connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
 
     def settle(self) -> None:
-        """The log goes into the file."""
-        self.ask("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def sizes(self) -> Mapping[str, int]:
-        owners = dict(self.ask("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'"))
-        found: dict[str, int] = {}
-        for name, size in self.ask("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"):
-            key = f"{owners[name]} indexes" if name in owners else name
-            found[key] = found.get(key, 0) + size
-        return found
+        return dict(
+            self.query(
+                "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
+            )
+        )
 
 
 class Postgresql(Store):
-    """A database of its own on the server."""
+    """A database on the server."""
 
-    kind = POSTGRESQL
-
-    def ask(self, statement: str) -> Sequence[Row]:
+    def query(self, statement: str) -> Sequence[Row]:
         with closing(psycopg.connect(self.url, autocommit=True, connect_timeout=5)) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def put(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()
         with psycopg.connect(self.url, connect_timeout=5) as connection, connection.cursor().copy(statement) as copy:
-            for lines in _lines(rows):
-                copy.write(lines)
+            for row in rows:
+                copy.write_row(row)
 
     def settle(self) -> None:
-        """What autovacuum does, and a checkpoint."""
-        self.ask("VACUUM (ANALYZE)")
-        self.ask("CHECKPOINT")
+        self.query("VACUUM (ANALYZE)")
+        self.query("CHECKPOINT")
 
     def sizes(self) -> Mapping[str, int]:
-        found = self.ask(
-            "SELECT relname::text, pg_table_size(oid), pg_indexes_size(oid) FROM pg_class"
-            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        return dict(
+            self.query(
+                "SELECT relname::text, pg_total_relation_size(oid) FROM pg_class"
+                " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            )
         )
-        return {name: size for name, size, _ in found} | {f"{name} indexes": size for name, _, size in found}
-
-
-class Mariadb(Store):
-    """A database of its own on the server; its tables are ordered by their primary key, which counts as the table."""
-
-    kind = MARIADB
-
-    def ask(self, statement: str) -> Sequence[Row]:
-        with closing(_mariadb(self.url)) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall()
-
-    def put(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-        names, places = ", ".join(f"`{name}`" for name in columns), ", ".join(["%s"] * len(columns))
-        with closing(_mariadb(self.url, autocommit=False)) as connection, connection.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
-            connection.commit()
-
-    def settle(self) -> None:
-        self.ask("ANALYZE TABLE job, event, label")
-
-    def sizes(self) -> Mapping[str, int]:
-        found = self.ask(
-            "SELECT table_name, data_length, index_length FROM information_schema.tables"
-            " WHERE table_schema = DATABASE()"
-        )
-        return {name: size for name, size, _ in found} | {f"{name} indexes": size for name, _, size in found}
 
 
 @contextmanager
 def new_store(kind: str, folder: Path) -> Iterator[Store]:
-    """A new one without tables, which is removed in the end; SQLite's is in that folder, which must be there."""
-    with ExitStack() as stack:
-        if kind == SQLITE:
-            yield Sqlite(f"sqliteext:///{folder / 'db.sqlite3'}")
-        elif kind == POSTGRESQL:
-            yield Postgresql(stack.enter_context(postgresql_database()))
-        else:
-            yield Mariadb(stack.enter_context(_mariadb_database()))
+    """A new database without tables; SQLite's file is in that folder, PostgreSQL's database is dropped at the end."""
+    if kind == SQLITE:
+        yield Sqlite(f"sqliteext:///{folder / 'db.sqlite3'}")
+    else:
+        with postgresql_database() as url:
+            yield Postgresql(url)
 
 
-def missing(kind: str) -> str:
-    """Why MariaDB cannot be had; empty when it can, or when it is another one."""
-    try:
-        if kind == MARIADB:
-            _mariadb(MARIADB_URL).close()
-    except pymysql.MySQLError as error:
-        return f"{kind} does not answer at {MARIADB_URL} ({error})"
-    return ""
-
-
-@contextmanager
-def _mariadb_database() -> Iterator[str]:
-    name = f"bench_{uuid.uuid4().hex[:12]}"
-    with closing(_mariadb(MARIADB_URL)) as connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    try:
-        yield MARIADB_URL + name
-    finally:
-        with closing(_mariadb(MARIADB_URL)) as connection, connection.cursor() as cursor:
-            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
-
-
-def _mariadb(url: str, *, autocommit: bool = True) -> "pymysql.connections.Connection[Any]":
-    parts = urlsplit(url)
-    return pymysql.connect(
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 3306,
-        user=unquote(parts.username or "root"),
-        password=unquote(parts.password or ""),
-        database=parts.path.strip("/") or None,
-        connect_timeout=5,
-        autocommit=autocommit,
-        charset="utf8mb4",
-    )
-
-
-def _lines(rows: Iterable[Row]) -> Iterator[str]:
-    """PostgreSQL's text format, some rows at a time."""
-    lines: list[str] = []
-    for row in rows:
-        lines.append("\t".join(["\\N" if value is None else _escaped(value) for value in row]))
-        if len(lines) == 1000:
-            yield "\n".join(lines) + "\n"
-            lines.clear()
-    if lines:
-        yield "\n".join(lines) + "\n"
-
-
-def _escaped(value: Any) -> str:
-    text = str(value)
-    return text.replace("\\", "\\\\") if "\\" in text else text
+def missing_store(kind: str) -> str:
+    """Return why this kind of database cannot be used; empty if it can."""
+    return "" if kind == SQLITE else missing(kind)

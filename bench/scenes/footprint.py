@@ -1,39 +1,34 @@
-"""What the service takes where nobody asks for anything, and whether its memory stays flat."""
+"""How soon the service is ready, and how much memory and processor time it uses."""
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from ..servers import RABBITMQ
-from ..statistics import Comparison
-from ..stores import SQLITE, Sqlite
-from ..systems.ours import EMBEDDED, Parts, fresh_parts, store_missing
+from ..load import send
+from ..processes import Process, family, memory
+from ..stores import Store
+from ..systems import ALL
+from ..systems.system import Running, prepared
 from .embedded import idle_share
 from .scene import Figure, Round, Scene, Table
 
-SERVED, EMBEDDED_ROW = "gunicorn", "embedded"
-BROKERS = {SERVED: RABBITMQ, EMBEDDED_ROW: EMBEDDED}
-JOBS = 200_000
+SYSTEMS = ("pacifica", "pacifica-embedded")
 SAMPLES = 10
 MOST = 3000
-"""Jobs that wait when the next thousand is sent."""
-LONG = 600.0
-GOALS = {"goal_idle": 1.0, "goal_ready": 2.0}
+"""Jobs that may wait when the next thousand is sent."""
 
 
 class Footprint(Scene):
-    """Reach 8 of issue 6; beside FastAPI + Celery, the scene ``peers`` has memory."""
+    """The ``peers`` scene compares the memory with that of the peers."""
 
     name = "footprint"
     title = "Memory, idle processor time, cold start"
     tables = (
         Table(
-            "footprint",
-            "One web process, two worker processes; PSS in MB; web server and worker are started at the same moment",
+            "One web process, two worker processes, started at the same moment; PSS in MB",
             (
-                Figure("ready", "s from start to ready", "lower", 2),
-                Figure("first", "s from start to a first job done", "lower", 2),
+                Figure("ready", "s until the server answers", "lower", 2),
+                Figure("first", "s until the first job is done", "lower", 2),
                 Figure("web_start", "PSS web", "lower"),
                 Figure("worker_start", "PSS worker and its two", "lower"),
                 Figure("web_1000", "PSS web, 1,000 jobs later", "lower"),
@@ -42,80 +37,57 @@ class Footprint(Scene):
             ),
         ),
         Table(
-            "flat",
-            "Over many jobs, in requests of a thousand",
+            "Over many jobs, in batches of a thousand",
             (
                 Figure("jobs", "jobs"),
                 Figure("early", "PSS after the first tenth", "lower", 1),
                 Figure("half", "after half of them", "lower", 1),
                 Figure("late", "after all", "lower", 1),
                 Figure("flow", "jobs/s"),
-                Figure("bytes", "bytes per job on disk"),
             ),
         ),
     )
-    rows: ClassVar[Mapping[str, str]] = {
-        SERVED: "Pacifica Dispatcher (gunicorn, RabbitMQ, SQLite)",
-        EMBEDDED_ROW: "Pacifica Dispatcher, embedded (SQLite for all)",
-    }
-    comparisons = (
-        *(
-            Comparison(f"idle, {row}, beside 1 % of a core", row, "idle", (row,), "goal_idle", 1.0, "lower")
-            for row in rows
-        ),
-        *(Comparison(f"ready, {row}, beside 2 s", row, "ready", (row,), "goal_ready", 1.0, "lower") for row in rows),
-        *(
-            Comparison(f"first job, {row}, beside 2 s", row, "first", (row,), "goal_ready", 1.0, "lower")
-            for row in rows
-        ),
-        Comparison("memory after all jobs, beside the first tenth", SERVED, "late", (SERVED,), "early", 1.03, "lower"),
-    )
+    rows: ClassVar[Mapping[str, str]] = {name: ALL[name].title for name in SYSTEMS}
 
     def measure(self, this: Round) -> None:
-        """From a fresh start; many jobs in the first round alone, which is also idle for longest."""
-        for row, broker in BROKERS.items():
-            if missing := store_missing(this.servers, SQLITE, broker):
-                this.leave_out(row, missing)
-            else:
-                this.attempt(row, lambda row=row, broker=broker: _measure(this, row, broker))
+        for name in SYSTEMS:
+            if not this.chosen or name in this.chosen:
+                this.attempt(name, ALL[name].missing(), lambda name=name: _measure(this, name))
 
 
-def _measure(this: Round, row: str, broker: str) -> None:
-    with fresh_parts(this.servers, broker=broker) as one:
-        begun = time.monotonic()
-        web, worker = one.start_web(), one.start_worker()
-        one.await_ready()
-        this.record(row, ready=time.monotonic() - begun)
-        one.await_job()
-        this.record(row, first=time.monotonic() - begun, **GOALS)
-        this.record(row, web_start=one.alone(web).pss(), worker_start=one.alone(worker).pss())
-        one.send(1000)
-        one.await_end()
-        this.record(row, web_1000=one.alone(web).pss(), worker_1000=one.alone(worker).pss())
-        this.record(row, idle=idle_share(one, this.sizes.seconds * (6 if this.number == 1 else 2)))
-        if row == SERVED and this.number == 1:
-            _flat(this, one)
+def _measure(this: Round, name: str) -> None:
+    with prepared(ALL[name], this.servers) as running:
+        begin = time.monotonic()
+        web, workers = running.start_web(), running.start_workers()
+        running.wait_for_web()
+        this.record(name, ready=time.monotonic() - begin)
+        running.wait_for_job()
+        this.record(name, first=time.monotonic() - begin)
+        this.record(name, web_start=_memory(web), worker_start=_memory(*workers))
+        store = ALL[name].store(running.place)  # type: ignore[attr-defined]
+        _run_jobs(running, store, 1000)
+        this.record(name, web_1000=_memory(web), worker_1000=_memory(*workers))
+        this.record(name, idle=idle_share(running, 2 * this.sizes.seconds))
+        if name == SYSTEMS[0] and this.number == 1:
+            this.record(name, **_many_jobs(running, store, this.sizes.flow))
 
 
-def _flat(this: Round, one: Parts) -> None:
-    jobs = JOBS if this.sizes.seconds > 1 else 2 * SAMPLES * 100
-    begun = time.monotonic()
-    samples: dict[str, float] = {}
-    for number in range(1, SAMPLES + 1):
-        one.send(jobs // SAMPLES, most=MOST)
-        one.await_end()
-        name = f"pss_{number * jobs // SAMPLES}"
-        samples[name] = one.live.processes.pss()
-        this.record(SERVED, **{name: samples[name]})
-        if time.monotonic() - begun > LONG:
-            break
-    done, values = number * jobs // SAMPLES, list(samples.values())
-    file = cast("Sqlite", one.store).file
-    size = sum(Path(f"{file}{end}").stat().st_size for end in ("", "-wal"))
-    this.record(
-        SERVED,
-        jobs=done,
-        flow=done / (time.monotonic() - begun),
-        bytes=size / one.store.number("SELECT count(*) FROM job"),
-    )
-    this.record(SERVED, early=values[0], half=values[(len(values) - 1) // 2], late=values[-1])
+def _memory(*processes: Process) -> float:
+    return memory(family(process.popen.pid for process in processes))
+
+
+def _run_jobs(running: Running, store: Store, jobs: int) -> None:
+    for first in range(0, jobs, 1000):
+        send(running, min(1000, jobs - first))
+        running.wait(lambda: store.open_jobs() <= MOST, f"more than {MOST} jobs were open")
+    running.wait(lambda: not store.open_jobs(), "not all jobs ended")
+
+
+def _many_jobs(running: Running, store: Store, jobs: int) -> Mapping[str, float]:
+    begin = time.monotonic()
+    samples = []
+    for _ in range(SAMPLES):
+        _run_jobs(running, store, jobs // SAMPLES)
+        samples.append(memory(running.processes.pids()))
+    early, half, late = samples[0], samples[SAMPLES // 2 - 1], samples[-1]
+    return {"jobs": jobs, "early": early, "half": half, "late": late, "flow": jobs / (time.monotonic() - begin)}

@@ -1,9 +1,8 @@
-"""What a scene is: something that is measured in rounds, and what of it a reader is shown."""
+"""A scene: something that is measured in rounds, and the tables and comparisons that the report shows of it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ..results import NotRun, Record, Results
@@ -15,7 +14,7 @@ from ..systems.system import System
 
 @dataclass(frozen=True)
 class Figure:
-    """One column: ``name`` in the JSON, ``title`` for people, ``digits`` behind the point."""
+    """A column: ``name`` in the JSON, ``title`` in the report, ``digits`` after the point."""
 
     name: str
     title: str
@@ -25,9 +24,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures that are shown together, as a table and as a plot; rows that have none of them are left out."""
+    """Figures that are shown together; rows without any of them are left out."""
 
-    name: str
     title: str
     figures: Sequence[Figure]
 
@@ -41,18 +39,21 @@ class Sizes:
     connections: int = 16
     warm_up: float = 1
     jobs: int = 200
-    """Jobs of which the latency is taken, one after the other."""
+    """Jobs whose latency is measured, one after the other."""
     batch: int = 1000
     batches: int = 10
+    backlog: int = 10_000
+    table: int = 1_000_000
+    flow: int = 200_000
 
 
-SHORT = Sizes(rounds=1, seconds=1, warm_up=1, jobs=20, batch=100, batches=2)
-"""To see that all works; wrk takes no less than a second."""
+SHORT = Sizes(rounds=1, seconds=1, jobs=20, batch=100, batches=2, backlog=500, table=20_000, flow=2000)
+"""Enough to see that everything works; wrk takes at least a second."""
 
 
 @dataclass
 class Round:
-    """One round of one scene: what it is measured with, and where it writes."""
+    """One round of a scene: its tools, and where its figures go."""
 
     scene: "Scene"
     number: int
@@ -60,62 +61,54 @@ class Round:
     servers: Servers
     results: Results
     chosen: Sequence[str]
-    """The systems that the command line has named; all, where it named none."""
-    folder: Path
-    say: Callable[[str], None]
-    broken: list[str] = field(default_factory=list)
+    """The systems that the command line names; empty: all."""
+    print_line: Callable[[str], None]
 
     def record(self, row: str, **figures: float) -> None:
-        """Keep these figures of that row."""
+        """Store figures of a row."""
         for figure, value in figures.items():
             self.results.records.append(Record(self.scene.name, row, figure, self.number, float(value)))
 
     def take_turns(self, names: Sequence[str], measure: Callable[[System], None]) -> None:
-        """Measure each system of these; who begins changes from round to round.
+        """Measure each of these systems; each round begins with another one.
 
-        One that cannot run, or fails, is told in the results, and the others go on.
+        The results name each system that cannot run or fails, and the others are measured.
         """
         wanted = [name for name in names if not self.chosen or name in self.chosen]
         first = (self.number - 1) % max(1, len(wanted))
         for name in wanted[first:] + wanted[:first]:
-            system = ALL[name]
-            missing = system.missing(self.servers)
-            if missing:
-                self.leave_out(name, missing)
-            else:
-                self.attempt(name, lambda system=system: measure(system))
+            self.attempt(name, ALL[name].missing(), lambda name=name: measure(ALL[name]))
 
-    def attempt(self, row: str, measure: Callable[[], None]) -> None:
-        """Measure, and where that fails, say so in the results."""
-        self.say(f"round {self.number}, {self.scene.name}: {self.scene.row_title(row)}")
+    def attempt(self, row: str, missing: str, measure: Callable[[], None]) -> None:
+        """Measure, unless something is ``missing``; the results say why a row has no figures."""
+        if missing:
+            self._leave_out(row, missing)
+            return
+        self.print_line(f"round {self.number}, {self.scene.name}: {self.scene.row_title(row)}")
         try:
             measure()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the others go on
-            self.leave_out(row, f"{type(error).__name__}: {error}", failed=True)
+        except Exception as error:  # noqa: BLE001 - the results name any error, and the other rows are measured
+            self._leave_out(row, f"{type(error).__name__}: {error}", failed=True)
 
-    def leave_out(self, row: str, reason: str, *, failed: bool = False) -> None:
-        """This row has no figures in this round."""
-        self.say(f"  not run: {self.scene.row_title(row)}: {reason}")
+    def _leave_out(self, row: str, reason: str, *, failed: bool = False) -> None:
+        self.print_line(f"  not run: {self.scene.row_title(row)}: {reason}")
         self.results.not_run.append(NotRun(self.scene.name, row, self.number, reason, failed))
 
 
 class Scene(ABC):
-    """``measure`` is one round; all rounds of a scene are run before the next scene begins."""
+    """``measure`` is one round; all rounds of a scene run before the next scene begins."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     tables: ClassVar[Sequence[Table]]
     comparisons: ClassVar[Sequence[Comparison]] = ()
     rows: ClassVar[Mapping[str, str]] = {}
-    """Titles of rows that are no systems."""
-    needs: ClassVar[tuple[str, ...]] = ()
-    note: ClassVar[str] = ""
-    """What a reader must know before the tables, in Markdown."""
+    """Titles of rows that are not systems."""
 
     @abstractmethod
     def measure(self, this: Round) -> None:
-        """One round."""
+        """Measure one round."""
 
     def row_title(self, row: str) -> str:
-        """For people; a system that is no longer measured has its name."""
+        """Return the title of a row; a system that is no longer measured is shown by its name."""
         return self.rows.get(row) or (ALL[row].title if row in ALL else row)

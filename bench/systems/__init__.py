@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 
-from .fastapi_arq import FastapiArq
-from .fastapi_celery_redis import FastapiCeleryRedis
-from .fastapi_celery_sqlite import FastapiCelerySqlite
-from .fastapi_dramatiq import FastapiDramatiq
-from .flask_huey import FlaskHuey
-from .flask_rq import FlaskRq
-from .flower import Flower
-from .pacifica import Pacifica, PacificaEmbedded, PacificaPostgresql, PacificaServer, PacificaSolo
+from .pacifica import Pacifica, PacificaEmbedded, PacificaServer, PacificaSolo
+from .peers import (
+    FastapiArq,
+    FastapiCeleryRedis,
+    FastapiCelerySqlite,
+    FastapiDramatiq,
+    FlaskHuey,
+    FlaskRq,
+    Flower,
+)
 from .system import System
 
-ALL: Mapping[str, System] = {
+PEERS: Mapping[str, System] = {
     system.name: system
     for system in (
         Flower(),
@@ -22,10 +24,8 @@ ALL: Mapping[str, System] = {
         FlaskHuey(),
         FastapiArq(),
         FastapiDramatiq(),
-        Pacifica(),
-        PacificaServer(),
-        PacificaEmbedded(),
-        PacificaSolo(),
-        PacificaPostgresql(),
     )
+}
+ALL: Mapping[str, System] = PEERS | {
+    system.name: system for system in (Pacifica(), PacificaSolo(), PacificaServer(), PacificaEmbedded())
 }

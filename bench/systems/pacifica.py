@@ -1,21 +1,16 @@
 """Pacifica Dispatcher itself, in the ways in which it is started."""
 
+import time
 from collections.abc import Sequence
-from contextlib import closing
-from typing import ClassVar
-
-import psycopg
 
 from ..processes import Command, Group
 from ..requesting import Answer
-from ..servers import POSTGRESQL, RABBITMQ
-from .commands import node
-from .counting import rows
-from .system import OURS, PLAIN, Place, System
+from ..servers import RABBITMQ
+from ..stores import Sqlite, Store
+from .system import DEVELOPMENT, PLAIN, Place, System
 
-GUNICORN = "python:pacifica.dispatcher.gunicorn_conf"
+GUNICORN = ("-c", "python:pacifica.dispatcher.gunicorn_conf")
 APPLICATION = "pacifica.dispatcher.wsgi:application"
-LOGS = "a line for each request (the project's default), no line for a job (Celery's default level)"
 
 
 class Pacifica(System):
@@ -25,75 +20,65 @@ class Pacifica(System):
     title = "Pacifica Dispatcher (RabbitMQ, SQLite)"
     needs = (RABBITMQ,)
     environment = PLAIN
-    peer = False
     libraries = ("pacifica-dispatcher", "cherrypy", "cheroot", "gunicorn", "celery", "kombu", "peewee")
-    logs = LOGS
-    settings: ClassVar[str] = ""
-    """More lines for ``config.ini``; those of a section that is there already go into it."""
+    logs = "a line for each request (the project's default), no line for a job (Celery's default level)"
+
+    def store(self, place: Place) -> Store:
+        """Return its database."""
+        return Sqlite(f"sqliteext:///{place.folder / 'db.sqlite3'}")
 
     def broker(self, place: Place) -> str:
-        """The ``broker_url``."""
-        return place.told["BENCH_RABBITMQ_URL"]
-
-    def database(self, place: Place) -> str:
-        """The ``peewee_url``: the project's default."""
-        return "sqliteext:///db.sqlite3"
+        """Return the lines of ``[celery]``."""
+        return f"broker_url = {place.env['BENCH_RABBITMQ_URL']}\ntask_default_queue = {place.env['BENCH_QUEUE']}\n"
 
     def prepare(self, place: Place, processes: Group) -> None:
-        """A configuration and the tables, as docs/operations.md begins."""
-        queue = f"task_default_queue = {place.told['BENCH_QUEUE']}\n" if "BENCH_QUEUE" in place.told else ""
-        config = (
-            f"[celery]\nbroker_url = {self.broker(place)}\n{queue}[database]\npeewee_url = {self.database(place)}\n"
-        )
-        (place.folder / "config.ini").write_text(config + self.settings, encoding="utf-8")
+        """Write the configuration and create the tables, as docs/operations.md begins."""
+        database = f"[database]\npeewee_url = {self.store(place).url}\n"
+        (place.folder / "config.ini").write_text(f"{database}[celery]\n{self.broker(place)}", encoding="utf-8")
         processes.run(Command("dbsync", [self.environment / "pacifica-dispatcher-cmd", "dbsync"]))
+        self._begin = int(time.time() * 1e6)
 
-    def web(self, place: Place, processes: int) -> Sequence[Command]:
-        """gunicorn."""
-        where = ["-b", f"127.0.0.1:{place.port}", "-w", str(processes)]
-        return [Command("web", [self.environment / "gunicorn", "-c", GUNICORN, *where, APPLICATION])]
+    def web(self, place: Place) -> Command:
+        where = ["-b", f"127.0.0.1:{place.port}", "-w", "1"]
+        return Command("web", [self.environment / "gunicorn", *GUNICORN, *where, APPLICATION])
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
-        """Celery's prefork worker."""
-        worker = ["-A", "pacifica.dispatcher.tasks", "worker", *node(place), "-c", str(processes)]
-        return [Command("worker", [self.environment / "celery", *worker])]
+        return [self._worker(place, "worker", "-c", str(processes))]
+
+    def _worker(self, place: Place, name: str, *options: str) -> Command:
+        node = ["-n", f"bench-{place.port}-{name}@%h"]
+        celery = [self.environment / "celery", "-q", "-A", "pacifica.dispatcher.tasks", "worker"]
+        return Command(name, [*celery, *node, *options])
 
     def finished(self, place: Place) -> int:
-        """Rows in a final state."""
-        return rows(place.folder / "db.sqlite3", "job", "finished IS NOT NULL")
+        return self.store(place).finished(self._begin)
 
     def job(self, answer: Answer) -> str:
-        """The bare UUID."""
         return answer.body.decode().strip()
 
 
 class PacificaSolo(Pacifica):
-    """Workers that run each job themselves, as docs/performance.md tells of for many short tasks."""
+    """Workers that run each job themselves, which docs/performance.md describes for many short tasks."""
 
     name = "pacifica-solo"
     title = "Pacifica Dispatcher, solo workers (RabbitMQ, SQLite)"
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
-        """That many workers, each one process."""
-        worker = [self.environment / "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-P", "solo"]
-        names = [f"bench-{place.port}-{number}@%h" for number in range(processes)]
-        return [Command(f"worker-{number}", [*worker, "-n", name]) for number, name in enumerate(names)]
+        return [self._worker(place, f"worker-{number}", "-P", "solo") for number in range(processes)]
 
 
 class PacificaServer(Pacifica):
-    """The same with its own web server (``python -m pacifica.dispatcher``), which is one process."""
+    """With its own web server, ``python -m pacifica.dispatcher``."""
 
     name = "pacifica-server"
     title = "Pacifica Dispatcher, own server (RabbitMQ, SQLite)"
-    scales = False
 
-    def web(self, place: Place, processes: int) -> Sequence[Command]:
-        """CherryPy's."""
-        return [Command("web", self.python("-m", "pacifica.dispatcher", "-p", str(place.port)))]
+    def web(self, place: Place) -> Command:
+        return Command("web", [self.environment / "python", "-m", "pacifica.dispatcher", "-p", str(place.port)])
 
 
 class PacificaEmbedded(PacificaServer):
-    """What ``pacifica-dispatcher-cmd up`` starts: nothing is installed beside, SQLite carries the messages, too."""
+    """As ``pacifica-dispatcher-cmd up`` starts it: the database carries the messages, and no other server is needed."""
 
     name = "pacifica-embedded"
     title = "Pacifica Dispatcher, embedded (SQLite for all)"
@@ -101,41 +86,21 @@ class PacificaEmbedded(PacificaServer):
     logs = "a line for each request, and two for each job (`up` starts its worker with `-l info`)"
 
     def broker(self, place: Place) -> str:
-        """The database."""
-        return "database://"
+        return "broker_url = database://\n"
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
-        """As ``up`` starts it."""
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        worker = [
-            "-q",
-            "-A",
-            "pacifica.dispatcher.tasks",
-            "worker",
-            "-l",
-            "info",
-            *quiet,
-            *node(place),
-            "-c",
-            str(processes),
-        ]
-        return [Command("worker", [self.environment / "celery", *worker])]
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        return [self._worker(place, "worker", "-l", "info", *quiet, "-c", str(processes))]
 
 
-class PacificaPostgresql(Pacifica):
-    """For several machines: RabbitMQ and PostgreSQL."""
+class PacificaFilled(Pacifica):
+    """With a database that holds jobs already, which may be on PostgreSQL."""
 
-    name = "pacifica-postgresql"
-    title = "Pacifica Dispatcher (RabbitMQ, PostgreSQL)"
-    needs = (RABBITMQ, POSTGRESQL)
-    environment = OURS
+    name = "pacifica-filled"
+    environment = DEVELOPMENT
 
-    def database(self, place: Place) -> str:
-        """A database of its own."""
-        return place.told["BENCH_POSTGRESQL_URL"]
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-    def finished(self, place: Place) -> int:
-        """Rows in a final state."""
-        with closing(psycopg.connect(place.told["BENCH_POSTGRESQL_URL"], connect_timeout=5)) as connection:
-            row = connection.execute("SELECT count(*) FROM job WHERE finished IS NOT NULL").fetchone()
-            return int(row[0]) if row else 0
+    def store(self, place: Place) -> Store:
+        return self._store

@@ -1,4 +1,4 @@
-"""The client of the measurements, which a machine may lack."""
+"""The benchmark's client, which a machine may lack."""
 
 import os
 
@@ -9,7 +9,7 @@ from bench.wrk import missing
 
 @pytest.fixture
 def wrk() -> None:
-    """Skips the test where wrk is missing, and fails it in CI."""
+    """Skip the test if wrk is missing; fail it in CI."""
     reason = missing()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (CI=true: nothing may be skipped)", pytrace=False)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 @asynccontextmanager
 async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-    """A pool of connections while it serves."""
+    """Open a pool of connections while the server runs."""
     application.state.redis = await create_pool(RedisSettings.from_dsn(os.environ["BENCH_REDIS_URL"] + "/0"))
     yield
     await application.state.redis.aclose()
@@ -24,19 +24,19 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/dispatch/add/{x}/{y}")
 async def dispatch(x: int, y: int) -> dict[str, str]:
-    """Start it."""
+    """Dispatch a job."""
     return {"id": (await app.state.redis.enqueue_job("add", x, y)).job_id}
 
 
 @app.get("/status/{job}")
 async def status(job: str) -> dict[str, Any]:
-    """How it is, and what came of it; the result first, as one look is enough once it is there."""
+    """Return state and result; one read is enough once there is a result."""
     found = Job(job, app.state.redis)
-    told = await found.result_info()
-    if told is None:
+    info = await found.result_info()
+    if info is None:
         state = await found.status()
         if state is not JobStatus.complete:
             return {"id": job, "state": state.value, "result": None}
-        # It has ended between the two looks.
-        told = await found.result_info()
-    return {"id": job, "state": "complete", "result": told.result}
+        # The job has ended between the two reads.
+        info = await found.result_info()
+    return {"id": job, "state": "complete", "result": info.result}

@@ -7,7 +7,7 @@ from arq.connections import RedisSettings
 
 
 async def add(_: dict[Any, Any], x: int, y: int) -> int:
-    """The work."""
+    """Add two numbers."""
     return x + y
 
 
@@ -15,7 +15,7 @@ QUIET = {"version": 1, "loggers": {"arq": {"level": "WARNING"}}}
 
 
 class WorkerSettings:
-    """Read by arq's command."""
+    """The settings that arq's command reads."""
 
     functions = (add,)
     redis_settings = RedisSettings.from_dsn(os.environ["BENCH_REDIS_URL"] + "/0")

@@ -11,13 +11,13 @@ app = FastAPI()
 
 @app.get("/dispatch/add/{x}/{y}")
 def dispatch(x: int, y: int) -> dict[str, str]:
-    """Start it."""
+    """Dispatch a job."""
     return {"id": add.send(x, y).message_id}
 
 
 @app.get("/status/{job}")
 def status(job: str) -> dict[str, Any]:
-    """What came of it; Dramatiq does not tell a job that waits from one that never was."""
+    """Return state and result; Dramatiq does not distinguish a waiting job from an unknown one."""
     try:
         result = add.message().copy(message_id=job).get_result()
     except ResultMissing:

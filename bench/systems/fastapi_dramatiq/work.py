@@ -14,5 +14,5 @@ dramatiq.set_broker(broker)
 
 @dramatiq.actor(queue_name=os.environ["BENCH_QUEUE"], store_results=True)
 def add(x: int, y: int) -> int:
-    """The work."""
+    """Add two numbers."""
     return x + y

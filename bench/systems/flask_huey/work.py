@@ -7,5 +7,5 @@ huey = SqliteHuey(filename="huey.sqlite3")
 
 @huey.task()
 def add(x: int, y: int) -> int:
-    """The work."""
+    """Add two numbers."""
     return x + y

@@ -17,13 +17,13 @@ queue = Queue(connection=redis)
 
 @app.get("/dispatch/add/<int:x>/<int:y>")
 def dispatch(x: int, y: int) -> dict[str, str]:
-    """Start it."""
+    """Dispatch a job."""
     return {"id": queue.enqueue(add, x, y).id}
 
 
 @app.get("/status/<job>")
 def status(job: str) -> dict[str, Any]:
-    """How it is, and what came of it."""
+    """Return state and result."""
     try:
         found = Job.fetch(job, connection=redis)
     except NoSuchJobError:

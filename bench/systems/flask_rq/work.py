@@ -2,5 +2,5 @@
 
 
 def add(x: int, y: int) -> int:
-    """The work."""
+    """Add two numbers."""
     return x + y

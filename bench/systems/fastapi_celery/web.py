@@ -12,12 +12,12 @@ app = FastAPI()
 
 @app.get("/dispatch/add/{x}/{y}")
 def dispatch(x: int, y: int) -> dict[str, str]:
-    """Start it."""
+    """Dispatch a job."""
     return {"id": add.delay(x, y).id}
 
 
 @app.get("/status/{job}")
 def status(job: str) -> dict[str, Any]:
-    """How it is, and what came of it."""
+    """Return state and result."""
     found = AsyncResult(job, app=celery)
     return {"id": job, "state": found.state, "result": found.result if found.successful() else None}
