@@ -83,7 +83,12 @@ def test_setting_is_converted_to_its_type(key: str, text: str, value: object) ->
         ),
         ("broker_transport_options", "[1]", "must be an object, as JSON"),
         ("broker_transport_options", "[" * 100_000, "recursion limit exceeded"),
-        ("broker_use_ssl", "tls", "must be true, false, or an object of options as JSON"),
+        ("broker_use_ssl", "tls", "tls: must be true, false, or an object of options as JSON"),
+        (
+            "broker_use_ssl",
+            '{"a"}',
+            "expected `:` at line 1 column 5; it must be true, false, or an object of options as JSON",
+        ),
         ("task_default_queue_type", "stream", "must be classic or quorum"),
         ("task_default_priority", "256", "must be a whole number from 0 to 255, or none"),
     ],

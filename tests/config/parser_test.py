@@ -234,6 +234,13 @@ def test_bad_value_is_refused_with_its_name_and_the_allowed_values(setting: Sett
     assert "\n" not in fault
 
 
+def test_first_faulty_entry_of_a_list_is_named() -> None:
+    (fault,) = faults("[auth]\nproxy_scopes = read, write, wrong")
+    assert "entry 2 is not valid ('write' is not a scope" in fault
+    (fault,) = faults("[auth]\nproxy_addresses = ::1, 10.0.0.1/8, proxy")
+    assert ": entry 2 is not valid; it must be IP addresses or CIDR blocks, separated by commas" in fault
+
+
 def test_all_faults_are_reported_at_once() -> None:
     found = faults(
         """stray = 1

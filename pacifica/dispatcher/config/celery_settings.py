@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from celery.app.defaults import NAMESPACES, Option, flatten
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, Discriminator, Field, Tag, create_model
 
 from .settings import BrokerSettings
 from .value_types import DECIMAL, DIGITS, NONE_WORD, JsonObject, Line, Words, YesNo, allowed, of_text
@@ -70,6 +70,11 @@ _Number = Annotated[float, Field(ge=0), DECIMAL]
 _PerTask = Annotated[
     JsonObject, AfterValidator(_check_per_task), allowed("an object of options for each task, as JSON")
 ]
+_YesNoOrObject = Annotated[
+    Annotated[JsonObject, Tag("object")] | Annotated[YesNo, Tag("word")],
+    Discriminator(lambda text: "object" if text.startswith("{") else "word"),
+    allowed("true, false, or an object of options as JSON"),
+]
 _BY_TYPE: Mapping[Any, Any] = {
     "bool": YesNo,
     "dict": JsonObject,
@@ -86,7 +91,7 @@ _SPECIAL: Mapping[str, Any] = {
     "broker_heartbeat": Annotated[_Count | None, NONE_WORD],
     "broker_heartbeat_checkrate": _Number,
     "broker_pool_limit": Annotated[_Count | None, NONE_WORD],
-    "broker_use_ssl": Annotated[YesNo | JsonObject, allowed("true, false, or an object of options as JSON")],
+    "broker_use_ssl": _YesNoOrObject,
     "task_annotations": _PerTask,
     "task_default_priority": Annotated[Annotated[int, Field(ge=0, le=255), DIGITS] | None, NONE_WORD],
     "task_default_queue_type": Literal["classic", "quorum"],

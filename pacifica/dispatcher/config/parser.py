@@ -91,7 +91,8 @@ def _validated(
         try:
             sections[section] = model.model_validate(texts)
         except ValidationError as error:
-            rejected |= {Name(section, key): reason for key, reason in _reasons(section, error, models)}
+            for key, reason in _reasons(section, error, models):
+                rejected.setdefault(Name(section, key), reason)
     return sections, rejected
 
 

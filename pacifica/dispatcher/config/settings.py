@@ -31,7 +31,7 @@ from .value_types import (
 
 
 class Section(BaseModel):
-    """Some of the settings. The texts of ``config.ini`` are valid input; a value cannot be changed."""
+    """A section of ``config.ini``. It is made from the texts of the file, and its values cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
@@ -75,7 +75,7 @@ class DispatcherSettings(Section):
     tasks: Modules = Field((),
         description="The Python modules that define your tasks. The server and its workers import them.")
     max_attempts: WholeNumber = Field(3, ge=1, le=1_000_000,
-        description="How many times a job is started before it fails because its worker died each time.")
+        description="How many times a job is started, if its worker dies each time, before it fails.")
     arguments_limit: WholeNumber = Field(1000, ge=1, le=1_000_000,
         description="The maximum number of arguments of a job, positional and named together.")
     arguments_bytes: WholeNumber = Field(1_048_576, ge=4, le=1_000_000_000,
