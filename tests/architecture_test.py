@@ -43,20 +43,20 @@ def watched_import(cwd: Path, *names: str) -> "subprocess.CompletedProcess[str]"
     return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False, timeout=60)
 
 
-def test_importing_any_module_does_nothing_else(tmp_path: Path) -> None:
+def test_importing_a_module_does_no_io(tmp_path: Path) -> None:
     (tmp_path / "config.ini").write_text("this is not read", encoding="utf-8")
     told = watched_import(tmp_path, *module_names())
     assert (told.stderr, told.returncode) == ("", 0)
     assert [path.name for path in tmp_path.iterdir()] == ["config.ini"]
 
 
-def test_the_watch_sees_a_module_that_does_something(tmp_path: Path) -> None:
+def test_a_module_that_does_io_is_detected(tmp_path: Path) -> None:
     told = watched_import(tmp_path, "busy_module")
     for deed in ("BROKER_URL", "DISPATCHER_CONFIG", "PEEWEE_URL", "open config.ini", "sqlite3.connect", "socket.bind"):
         assert deed in told.stderr
 
 
-def test_gunicorns_master_imports_nothing_that_only_its_workers_need(tmp_path: Path) -> None:
+def test_gunicorn_master_does_not_import_modules_of_its_workers(tmp_path: Path) -> None:
     (tmp_path / "config.ini").write_text(
         "[celery]\nworker_concurrency = 2\n[logging]\nformat = json\n", encoding="utf-8"
     )
@@ -81,7 +81,7 @@ def test_gunicorns_master_imports_nothing_that_only_its_workers_need(tmp_path: P
         ("tasks", {"cheroot", "cherrypy", "kombu.transport.virtual", "prometheus_client", "requests"}),
     ],
 )
-def test_a_server_and_a_worker_import_nothing_that_only_the_other_needs(entry: str, others: set[str]) -> None:
+def test_server_and_worker_do_not_import_modules_of_the_other(entry: str, others: set[str]) -> None:
     code = f"import sys, pacifica.dispatcher.{entry}; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
     assert not set(told.stdout.split()) & others

@@ -24,7 +24,7 @@ def test_redis_answers_in_a_database_of_this_process(redis_url: str) -> None:
         assert client.connection_pool.connection_kwargs["db"] > 0
 
 
-def test_a_database_is_dropped_though_someone_is_still_connected(postgresql_url: str) -> None:
+def test_database_is_dropped_despite_open_connections(postgresql_url: str) -> None:
     with services.fresh_database(services.POSTGRESQL) as url:
         left_open = psycopg.connect(url)
     with psycopg.connect(postgresql_url) as connection:
@@ -70,17 +70,17 @@ def test_a_missing_server_is_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) ->
         services.require(services.REDIS)
 
 
-def test_waiting_ends_with_the_first_truthy_value() -> None:
+def test_eventually_returns_the_first_truthy_value() -> None:
     values = iter([0, "", 7])
     assert eventually(lambda: next(values)) == 7
 
 
-def test_waiting_in_vain_tells_what_was_seen_last() -> None:
+def test_eventually_fails_with_the_last_value() -> None:
     with pytest.raises(AssertionError, match=r"no luck within 0 s; the last value was \[\]"):
         eventually(list, timeout=0, message="no luck")
 
 
-def test_waiting_outlives_a_failed_assertion_and_no_other_error() -> None:
+def test_eventually_retries_a_failed_assertion_and_no_other_error() -> None:
     def fail() -> None:
         pytest.fail("no")
 

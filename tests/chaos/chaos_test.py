@@ -8,7 +8,7 @@ PAIRS = [("rabbitmq", "sqlite"), ("redis", "postgresql"), ("database", "mysql")]
 
 
 @pytest.mark.parametrize(("broker", "database"), PAIRS)
-def test_nothing_is_lost_or_doubled_while_everything_is_killed(broker: str, database: str) -> None:
+def test_no_job_is_lost_or_doubled_while_everything_is_killed(broker: str, database: str) -> None:
     with prepared(broker, database, seed=7, rate=25) as chaos:
         record = chaos.run(7)
         assert len(record.jobs) >= 20

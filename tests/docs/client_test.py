@@ -45,7 +45,7 @@ def test_the_sessions_of_the_page_go_as_they_are_shown(service: Processes, monke
     assert doctest.DocTestRunner().run(test, out=told.append).failed == 0, "".join(told)
 
 
-def test_the_console_shows_what_happens(service: Processes) -> None:
+def test_console_commands_print_what_the_page_shows(service: Processes) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for block in blocks("console", PAGE):
         for command, shown in session(block):
@@ -78,6 +78,6 @@ def test_the_sweep_shows_a_table_of_results_and_failures(service: Processes) -> 
     assert (nobody.returncode, nobody.stderr.count("\n")) == (1, 1)
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
+def test_links_to_files_lead_to_files() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGE)
     assert [link for link in links if not (ROOT / "docs" / link).exists()] == []

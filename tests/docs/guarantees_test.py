@@ -28,12 +28,12 @@ def names_in(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("named", NAMED)
-def test_a_test_that_the_guarantees_name_exists(named: str) -> None:
+def test_named_test_exists(named: str) -> None:
     path, _, name = named.partition("::")
     assert name, f"{path} is a file: which of its tests proves the promise?"
     assert name in names_in(ROOT / path)
 
 
 @pytest.mark.parametrize(("promise", "proof"), promises())
-def test_every_promise_names_a_test(promise: str, proof: str) -> None:
+def test_promise_names_a_test(promise: str, proof: str) -> None:
     assert re.search(r"`tests/[\w/]+\.py::\w+`", proof), promise

@@ -112,7 +112,7 @@ def machine(processes: Processes) -> Machine:
     return Machine(processes, address)
 
 
-def test_the_page_leads_from_an_empty_machine_to_one_that_was_restored_and_upgraded(machine: Machine) -> None:
+def test_page_installs_backs_up_restores_and_upgrades_a_service(machine: Machine) -> None:
     told: dict[str, str] = {}
 
     def walk(*headings: str) -> None:
@@ -180,7 +180,7 @@ def test_the_settings_that_it_shows_are_valid() -> None:
             assert parse(block.text, {}, {}, celery=CelerySettings)
 
 
-def test_there_is_something_to_do_for_each_alarm_and_each_verdict() -> None:
+def test_each_alarm_and_each_verdict_has_an_instruction() -> None:
     alarms = re.findall(r"- alert: (\w+)", (DOCS / "metrics.md").read_text(encoding="utf-8"))
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert rows == ["database", "schema", "broker", "outbox", "workers", *alarms]

@@ -50,7 +50,7 @@ def shell(lines: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_console_shows_what_happens(url: str, page: Path) -> None:
+def test_console_commands_print_what_the_page_shows(url: str, page: Path) -> None:
     uuid = ""
     for block in blocks("console", page.read_text(encoding="utf-8")):
         for command, shown in session(block.replace("http://127.0.0.1:8050", url)):
@@ -61,7 +61,7 @@ def test_the_console_shows_what_happens(url: str, page: Path) -> None:
                 assert masked(shell(f"UUID={uuid}\n{command}")) == masked(shown)
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
+def test_links_to_files_lead_to_files() -> None:
     for page in (*PAGES, CONTRIBUTING):
         links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
         assert [link for link in links if not (page.parent / link).exists()] == []
@@ -75,7 +75,7 @@ def test_the_settings_that_it_shows_are_valid() -> None:
         assert parse(block, {}, {}, celery=CelerySettings).database.peewee_url
 
 
-def test_every_command_that_it_names_is_there() -> None:
+def test_make_targets_on_the_pages_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     pages = README + CONTRIBUTING.read_text(encoding="utf-8")
     for target in re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", pages, re.MULTILINE):
@@ -84,7 +84,7 @@ def test_every_command_that_it_names_is_there() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
-def test_the_python_of_the_api_pages_runs(page: Path) -> None:
+def test_python_examples_of_the_api_pages_run(page: Path) -> None:
     for block in blocks("python", page.read_text(encoding="utf-8")):
         done = subprocess.run([sys.executable, "-c", f"{block}\nassert scan(3) == 3"], check=False, timeout=60)
         assert done.returncode == 0

@@ -45,7 +45,7 @@ def test_a_retry_is_a_new_job_with_the_same_arguments(stack: Stack) -> None:
     problem(stack.request("POST", f"/status/{NOBODY}/retry"), 404, "unknown-job")
 
 
-def test_the_same_key_and_body_is_the_same_job(stack: Stack) -> None:
+def test_same_idempotency_key_and_body_is_the_same_job(stack: Stack) -> None:
     def post(key: str, *args: int) -> tuple[int, str]:
         answer = stack.request("POST", "/dispatch/add", json={"args": args}, headers={"Idempotency-Key": key})
         return answer.status_code, answer.json().get("uuid", "")
@@ -58,7 +58,7 @@ def test_the_same_key_and_body_is_the_same_job(stack: Stack) -> None:
     assert post("monday", 1, 3) == (422, "")
 
 
-def test_a_key_with_another_body_is_told_so(stack: Stack) -> None:
+def test_idempotency_key_with_another_body_is_refused(stack: Stack) -> None:
     keyed = {"headers": {"Idempotency-Key": "wednesday"}}
     stack.request("POST", "/dispatch/add", json={"args": [1, 2]}, **keyed)
     problem(stack.request("POST", "/dispatch/mul", json={"args": [1, 2]}, **keyed), 422, "key-reused")

@@ -60,7 +60,7 @@ def test_a_job_waits_for_a_worker_and_survives_the_server(processes: Processes, 
     assert stack.ended(uuid)["result"] == "aaa"
 
 
-def test_a_job_accepted_while_the_broker_is_down_is_sent_when_it_is_up(processes: Processes, sqlite_url: str) -> None:
+def test_job_accepted_while_the_broker_is_down_is_published_later(processes: Processes, sqlite_url: str) -> None:
     configure(processes, "redis://127.0.0.1:1/0", sqlite_url, "dispatcher")
     stack = start_stack(processes, worker=False)
     uuid = curl(f"{stack.url}/dispatch/add/2/2")

@@ -16,7 +16,7 @@ def start_up(processes: Processes, port: int) -> Running:
     return processes.start("up", ["-c", code, "up", "-p", str(port)], url=f"http://127.0.0.1:{port}")
 
 
-def test_up_says_when_a_job_has_gone_all_the_way_and_ctrl_c_ends_it(processes: Processes) -> None:
+def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes) -> None:
     port = free_port()
     up = start_up(processes, port)
     up.wait_until_it_says("Ctrl-C ends")
@@ -34,7 +34,7 @@ def test_up_says_when_a_job_has_gone_all_the_way_and_ctrl_c_ends_it(processes: P
     assert '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}")
 
 
-def test_up_works_where_everybody_needs_a_token_and_leaves_none_behind(processes: Processes) -> None:
+def test_up_works_without_anonymous_access_and_leaves_no_token(processes: Processes) -> None:
     processes.write_config("[auth]\nanonymous = none\n")
     port = free_port()
     start_up(processes, port).wait_until_it_says("Ctrl-C ends")
@@ -85,7 +85,7 @@ def test_the_worker_names_the_faults_of_its_configuration(processes: Processes) 
     assert "[dispatcher] max_attempts = many" in ran.stderr + ran.stdout
 
 
-def test_the_server_gives_up_on_a_database_that_does_not_come_up(processes: Processes) -> None:
+def test_server_gives_up_on_an_unreachable_database(processes: Processes) -> None:
     processes.write_config(
         "[database]\npeewee_url = postgresql://postgres@127.0.0.1:1/none\nconnect_attempts = 2\nconnect_wait = 0.1\n"
     )
@@ -96,7 +96,7 @@ def test_the_server_gives_up_on_a_database_that_does_not_come_up(processes: Proc
     assert "Traceback" not in ran.stderr
 
 
-def test_a_cherrypy_file_is_used_and_the_command_line_wins_over_it(processes: Processes) -> None:
+def test_command_line_wins_over_the_cherrypy_file(processes: Processes) -> None:
     port = free_port()
     processes.write_config(
         f"[global]\nserver.socket_port = {port}\nserver.thread_pool = 3\n[/]\nresponse.headers.X-Lab = 'seven'\n",
@@ -120,7 +120,7 @@ def test_a_missing_configuration_file_is_named(processes: Processes) -> None:
     assert "nowhere.ini" in ran.stderr
 
 
-def test_a_server_that_is_told_to_end_while_it_starts_ends_in_order(processes: Processes) -> None:
+def test_server_that_gets_sigterm_while_it_starts_ends_cleanly(processes: Processes) -> None:
     web = processes.start(
         "web", ["-m", "pacifica.dispatcher", "-p", str(free_port())], env={"BROKER_URL": "database://"}
     )

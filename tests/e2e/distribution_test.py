@@ -28,7 +28,7 @@ def processes_with(site: Path, tmp_path: Path) -> Processes:
     return Processes(tmp_path / "run", {"BROKER_URL": "database://", "PYTHONPATH": str(site)})
 
 
-def test_the_tasks_of_an_installed_distribution_are_there_without_a_setting(site: Path, tmp_path: Path) -> None:
+def test_tasks_of_an_installed_distribution_need_no_setting(site: Path, tmp_path: Path) -> None:
     with processes_with(site, tmp_path) as processes:
         stack = start_stack(processes)
         assert stack.get("/tasks/weigh").json()["doc"] == "Return the weight as text."

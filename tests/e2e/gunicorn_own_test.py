@@ -26,7 +26,7 @@ def own(processes: Processes) -> Processes:
     return processes
 
 
-def test_its_access_log_tells_of_each_request(own: Processes, tmp_path: Path) -> None:
+def test_access_log_of_gunicorn_has_each_request(own: Processes, tmp_path: Path) -> None:
     web = own.start_gunicorn("--access-logfile", str(tmp_path / "access.log"), workers=1)
     uuid = requests.get(f"{web.url}/dispatch/add/2/2", timeout=20).text.strip()
     assert requests.get(f"{web.url}/status/{uuid}", timeout=20).json()["uuid"] == uuid
@@ -34,7 +34,7 @@ def test_its_access_log_tells_of_each_request(own: Processes, tmp_path: Path) ->
     assert any('"GET /dispatch/add/2/2 HTTP/1.1" 200 36' in line for line in lines(tmp_path / "access.log"))
 
 
-def test_its_hooks_are_called(own: Processes, tmp_path: Path) -> None:
+def test_request_hooks_of_gunicorn_are_called(own: Processes, tmp_path: Path) -> None:
     web = own.start_gunicorn("-c", str(PROGRAMS / "gunicorn_hooks.py"), workers=1)
     assert requests.get(f"{web.url}/health/live", timeout=20).status_code == 200
     web.wait_until_it_says(r"asked GET /health/live\s")
@@ -60,7 +60,7 @@ class Own(Logger):  # type: ignore[misc]
         ({"limit_request_fields": 10}, False),
     ],
 )
-def test_what_is_set_tells_whether_gunicorn_has_to_do_with_requests(settings: dict[str, Any], plain: bool) -> None:
+def test_request_settings_need_the_reader_of_gunicorn(settings: dict[str, Any], plain: bool) -> None:
     cfg = Config()
     for name, value in ({"limit_request_line": 8190} | settings).items():
         cfg.set(name, value)
@@ -68,7 +68,7 @@ def test_what_is_set_tells_whether_gunicorn_has_to_do_with_requests(settings: di
     assert not is_plain(cfg, Own(cfg))
 
 
-def test_a_prefix_of_paths_is_gunicorns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_prefix_needs_the_reader_of_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = Config()
     cfg.set("limit_request_line", 8190)
     monkeypatch.setenv("SCRIPT_NAME", "/below")

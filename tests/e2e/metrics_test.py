@@ -66,14 +66,14 @@ def ask(stack: Stack, path: str, number: int) -> None:
         assert stack.get(path).ok
 
 
-def test_any_process_tells_the_requests_of_all(several: Stack) -> None:
+def test_each_process_reports_the_requests_of_all_processes(several: Stack) -> None:
     before = value(scrape(several), DURATION, route="/tasks/{name}", status="200")
     ask(several, "/tasks/add", 40)
     asked = [value(scrape(several), DURATION, route="/tasks/{name}", status="200") - before for _ in range(6)]
     assert asked == [40] * 6
 
 
-def test_a_process_that_is_killed_takes_no_figures_with_it(several: Stack) -> None:
+def test_counts_of_a_killed_process_are_kept(several: Stack) -> None:
     before = value(scrape(several), DURATION, route="/tasks", method="GET")
     ask(several, "/tasks", 20)
     old = children(several)
@@ -86,7 +86,7 @@ def test_a_process_that_is_killed_takes_no_figures_with_it(several: Stack) -> No
     assert len(list(folder.glob("histogram_*.db"))) == 2
 
 
-def test_requests_are_told_by_template_and_never_by_path(several: Stack) -> None:
+def test_requests_are_counted_by_route_template(several: Stack) -> None:
     uuid = several.dispatch("add", 1, 2)
     several.ended(uuid)
     several.get("/dispatch/add/1/2")
@@ -154,7 +154,7 @@ def test_run_times_and_retries_come_from_the_workers(several: Stack) -> None:
     assert [value(scrape(several), "run_duration_seconds_count", task="flaky") for _ in range(6)] == [1] * 6
 
 
-def test_what_waits_is_told_with_its_age(several: Stack) -> None:
+def test_waiting_jobs_are_reported_with_their_age(several: Stack) -> None:
     sleeping = [several.dispatch("sleep", 30) for _ in range(2)]
     for uuid in sleeping:  # Two relays keep no common order: another job might be sent first.
         eventually(lambda uuid=uuid: several.status(uuid)["state"] == "STARTED", 20)
@@ -176,7 +176,7 @@ def test_what_waits_is_told_with_its_age(several: Stack) -> None:
         several.ended(uuid)
 
 
-def test_waits_and_streams_are_told_while_they_last(several: Stack) -> None:
+def test_waits_and_streams_are_counted_while_they_last(several: Stack) -> None:
     uuid = several.dispatch("add", 1, 2, options={"countdown": 60})
     with several.get("/events", headers={"Accept": "text/event-stream"}, stream=True) as stream:
         seen = scrape(several)
@@ -187,7 +187,7 @@ def test_waits_and_streams_are_told_while_they_last(several: Stack) -> None:
     eventually(lambda: value(scrape(several), "waiters") == 0, 30)
 
 
-def test_a_worker_lives_and_the_parts_are_up(several: Stack) -> None:
+def test_living_worker_and_working_parts_are_reported(several: Stack) -> None:
     seen = eventually(lambda: found if value(found := scrape(several), "workers", state="living") == 1 else None, 20)
     assert {dict(own)["part"]: found for (name, own), found in seen.items() if name == "up"} == dict.fromkeys(
         ("database", "broker", "schema", "outbox", "workers"), 1.0
@@ -197,7 +197,7 @@ def test_a_worker_lives_and_the_parts_are_up(several: Stack) -> None:
     assert 0 <= ready["checks"]["workers"]["age"] <= 3
 
 
-def test_a_request_that_is_refused_unread_is_counted(several: Stack) -> None:
+def test_request_refused_before_it_is_read_is_counted(several: Stack) -> None:
     before = value(scrape(several), "http_unread_requests_total", status="400")
     host, port = several.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as raw:
@@ -206,7 +206,7 @@ def test_a_request_that_is_refused_unread_is_counted(several: Stack) -> None:
     assert value(scrape(several), "http_unread_requests_total", status="400") == before + 1
 
 
-def test_the_format_is_what_the_client_likes_best(several: Stack) -> None:
+def test_format_is_the_one_that_the_client_prefers(several: Stack) -> None:
     answer = several.get("/metrics")
     assert answer.headers["Content-Type"] == "text/plain;version=0.0.4;charset=utf-8"
     prometheus = (

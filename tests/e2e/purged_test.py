@@ -63,7 +63,7 @@ def about_a_job(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(path, method.upper()) for path, item in paths if "{uuid}" in path for method in item]
 
 
-def test_the_service_purges_what_it_was_told_to_and_nothing_else(short: Gate) -> None:
+def test_service_purges_only_what_the_settings_say(short: Gate) -> None:
     failed, waiting = short.stack.dispatch("fail", "on purpose"), short.stack.dispatch("add", 2, 2)
     short.stack.ended(failed)
     eventually(lambda: short.jobs.get(waiting) is None)
@@ -71,7 +71,7 @@ def test_the_service_purges_what_it_was_told_to_and_nothing_else(short: Gate) ->
     assert short.jobs.events(waiting) == []
 
 
-def test_every_route_of_a_purged_job_is_410_and_of_one_that_never_was_404(
+def test_routes_of_a_purged_job_are_410_and_of_an_unknown_job_404(
     short: Gate, document: dict[str, Any], purged: str
 ) -> None:
     found = about_a_job(document)
@@ -91,7 +91,7 @@ def test_every_route_of_a_purged_job_is_410_and_of_one_that_never_was_404(
 
 
 @pytest.mark.parametrize(("scope", "own"), [("admin:add", False), ("admin", True)])
-def test_who_may_not_see_all_jobs_learns_no_more_of_a_purged_one_than_of_none(
+def test_limited_token_cannot_tell_a_purged_job_from_an_unknown_one(
     short: Gate, document: dict[str, Any], purged: str, scope: str, own: bool
 ) -> None:
     token, unknown = short.token("small", scope, own=own), new_uuid()
@@ -101,11 +101,11 @@ def test_who_may_not_see_all_jobs_learns_no_more_of_a_purged_one_than_of_none(
         assert told[0].text.replace(purged, unknown) == told[1].text
 
 
-def test_a_token_for_all_jobs_is_told_of_a_purged_one(short: Gate, purged: str) -> None:
+def test_token_for_all_jobs_gets_410_for_a_purged_job(short: Gate, purged: str) -> None:
     assert short.ask("GET", f"/status/{purged}", short.token("whole", "read")).status_code == 410
 
 
-def test_a_key_that_comes_again_makes_no_second_job_of_a_purged_one(short: Gate, purged: str) -> None:
+def test_repeated_key_of_a_purged_job_creates_no_second_job(short: Gate, purged: str) -> None:
     headers = {"Idempotency-Key": "monday"}
     again = short.stack.request("POST", "/dispatch/add", json={"args": [2, 2]}, headers=headers)
     assert (again.status_code, again.json()["type"]) == (410, "urn:pacifica-dispatcher:problem:purged-job")
@@ -114,7 +114,7 @@ def test_a_key_that_comes_again_makes_no_second_job_of_a_purged_one(short: Gate,
     assert other.status_code == 422
 
 
-def test_a_workflow_that_asks_for_a_purged_step_again_goes_on_without_it(short: Gate, purged: str) -> None:
+def test_workflow_step_that_was_purged_does_not_run_again(short: Gate, purged: str) -> None:
     """A step whose report was lost is run again, and dispatches the next one again, which had ended long before."""
     code = "from pacifica.dispatcher.tasks import CELERY_APP as app; app.registry; add = app.tasks['add']"
     ran = short.stack.processes.run("-c", f"{code}; print(add.apply_async((2, 2), task_id='{purged}').id)")
@@ -123,7 +123,7 @@ def test_a_workflow_that_asks_for_a_purged_step_again_goes_on_without_it(short: 
     assert short.jobs.events(purged) == []
 
 
-def test_a_batch_that_comes_again_names_the_jobs_that_were_purged(short: Gate) -> None:
+def test_repeated_batch_returns_the_uuids_of_its_purged_jobs(short: Gate) -> None:
     def post() -> list[dict[str, str]]:
         items = [{"task": "add", "args": [1, 1]}]
         answer = short.stack.request("POST", "/dispatch", json=items, headers={"Idempotency-Key": "batch"})
@@ -137,7 +137,7 @@ def test_a_batch_that_comes_again_names_the_jobs_that_were_purged(short: Gate) -
     assert short.stack.get(f"/status/{first[0]['uuid']}").status_code == 410
 
 
-def test_a_replay_outlives_the_job_that_it_repeats(short: Gate) -> None:
+def test_retry_of_a_purged_job_keeps_its_replay_of(short: Gate) -> None:
     old = short.job("add", "", state=State.SUCCESS, created=1, finished=1, eta=None, due=None)
     replay = short.job("add", "", replay_of=old)
     eventually(lambda: short.jobs.get(old) is None)
@@ -145,7 +145,7 @@ def test_a_replay_outlives_the_job_that_it_repeats(short: Gate) -> None:
     assert short.stack.get(f"/status/{old}").status_code == 410
 
 
-def test_the_position_of_a_stream_holds_when_all_before_it_was_purged(short: Gate, purged: str) -> None:
+def test_position_of_a_stream_survives_a_purge_of_earlier_events(short: Gate, purged: str) -> None:
     place = short.stack.get("/events?after=0").json()["next"]
     uuid = short.stack.dispatch("add", 3, 3)
     events: list[dict[str, Any]] = eventually(lambda: short.stack.get(place).json()["events"])
@@ -157,7 +157,7 @@ def test_the_position_of_a_stream_holds_when_all_before_it_was_purged(short: Gat
     assert eventually(lambda: short.stack.get(following["next"]).json()["events"])[0]["job"] == new
 
 
-def test_what_is_not_remembered_any_more_is_unknown(tmp_path: Path) -> None:
+def test_job_whose_tombstone_is_gone_is_unknown(tmp_path: Path) -> None:
     hours = {new_uuid(): 400 * 24, new_uuid(): 300 * 24}
     with (
         Processes(tmp_path, {"BROKER_URL": "database://"}) as processes,

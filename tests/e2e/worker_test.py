@@ -34,7 +34,7 @@ def test_a_retry_may_change_the_arguments(stack: Stack) -> None:
         ("die", "WorkerLostError"),
     ],
 )
-def test_whatever_leaves_the_body_is_a_failure_and_the_worker_lives(stack: Stack, task: str, kind: str) -> None:
+def test_exception_that_leaves_the_body_fails_the_job_not_the_worker(stack: Stack, task: str, kind: str) -> None:
     job = stack.ended(stack.dispatch(task))
     assert (job["state"], job["error"]["type"]) == ("FAILURE", kind)
     assert stack.ended(stack.dispatch("add", 2, 2))["result"] == 4
@@ -70,14 +70,14 @@ def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:
     }
 
 
-def test_wrong_options_from_python_are_refused_before_there_is_a_job(stack: Stack) -> None:
+def test_wrong_options_from_python_create_no_job(stack: Stack) -> None:
     code = "from pacifica.dispatcher.tasks import CELERY_APP as app; app.registry; app.tasks['add']"
     ran = stack.processes.run("-c", f"{code}.apply_async((1, 2), priority=99)")
     assert ran.returncode == 1
     assert "BadOptions: The options cannot be used: priority: " in ran.stderr
 
 
-def test_wrong_arguments_from_python_are_refused_before_there_is_a_job(stack: Stack) -> None:
+def test_wrong_arguments_from_python_create_no_job(stack: Stack) -> None:
     code = "from pacifica.dispatcher.tasks import CELERY_APP as app; app.registry; app.tasks['add'].delay(1)"
     ran = stack.processes.run("-c", code)
     assert ran.returncode == 1

@@ -94,7 +94,7 @@ def dispatch_timed(stack: Stack, times: int) -> tuple[list[str], list[float]]:
     return uuids, took
 
 
-def test_who_has_nothing_to_send_sees_the_broker_go_and_return(make_cluster: MakeCluster, own_broker: Own) -> None:
+def test_idle_process_notices_that_the_broker_leaves_and_returns(make_cluster: MakeCluster, own_broker: Own) -> None:
     server = own_broker("redis")
     cluster = make_cluster(server.url)
     server.stop()
@@ -110,7 +110,7 @@ def test_who_has_nothing_to_send_sees_the_broker_go_and_return(make_cluster: Mak
 
 
 @pytest.mark.parametrize(("kind", "fault"), AWAY)
-def test_jobs_accepted_while_the_broker_is_away_wait_and_are_sent_on_its_return(
+def test_jobs_accepted_while_the_broker_is_away_are_published_later(
     make_cluster: MakeCluster,
     own_broker: Own,
     kind: str,
@@ -146,7 +146,7 @@ def test_jobs_accepted_while_the_broker_is_away_wait_and_are_sent_on_its_return(
 
 
 @pytest.mark.parametrize("kind", [RABBITMQ, REDIS])
-def test_jobs_that_were_sent_survive_a_broker_that_is_killed(
+def test_published_jobs_survive_a_killed_broker(
     make_cluster: MakeCluster, own_broker: Own, queue_name: str, kind: str, record_figure: RecordFigure
 ) -> None:
     server = own_broker(kind)
@@ -196,7 +196,7 @@ def lose(cluster: Cluster, url: str, queue: str, how: str) -> None:
         (TABLE, "emptied", True),
     ],
 )
-def test_messages_that_the_broker_lost_are_sent_again(
+def test_messages_that_the_broker_lost_are_published_again(
     make_cluster: MakeCluster,
     own_broker: Own,
     queue_name: str,
@@ -235,7 +235,7 @@ def count_messages(cluster: Cluster, task: str = "") -> int:
     return int(cluster.database.read(query.count))
 
 
-def test_lost_messages_are_sent_again_although_others_wait_in_the_same_queue(make_cluster: MakeCluster) -> None:
+def test_lost_messages_of_a_busy_queue_are_published_again(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     cluster.processes.start_web()
     lost = [cluster.add("note", "a") for _ in range(5)]
@@ -248,7 +248,7 @@ def test_lost_messages_are_sent_again_although_others_wait_in_the_same_queue(mak
     assert count_messages(cluster) == 25
 
 
-def test_messages_that_wait_in_a_queue_of_their_own_are_not_sent_again(
+def test_messages_that_wait_in_another_queue_are_not_published_again(
     make_cluster: MakeCluster, queue_name: str
 ) -> None:
     cluster = make_cluster(republish_seconds=0.5, lease_seconds=0.6, tasks=f"{TASKS.stem}, queue_tasks")

@@ -92,7 +92,7 @@ def longest_wait(cluster: Cluster) -> float:
     return max(row[0] for row in cluster.database.read(lambda db: list(query.execute(db)))) / 1_000_000
 
 
-def test_the_jobs_of_a_burst_are_sent_once_each_and_memory_stays_flat(
+def test_jobs_of_a_burst_are_published_once_and_memory_stays_flat(
     make_cluster: MakeCluster, record_figure: RecordFigure
 ) -> None:
     """Two bursts, one after the other: what stays in memory of each job would make the second one's peak higher.

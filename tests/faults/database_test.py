@@ -71,7 +71,7 @@ def pass_by(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("kind", "broker"), [(POSTGRESQL, REDIS), (POSTGRESQL, TABLE), (MYSQL, TABLE)])
-def test_a_database_that_is_restarted_and_killed_while_jobs_run_loses_and_doubles_none(
+def test_restarted_and_killed_database_loses_and_doubles_no_job(
     make_cluster: MakeCluster,
     own_database: OwnDatabase,
     make_broker: Callable[[str], str],
@@ -104,7 +104,7 @@ def test_a_database_that_is_restarted_and_killed_while_jobs_run_loses_and_double
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
 
-def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_too(
+def test_dispatch_and_report_wait_for_a_locked_sqlite_file(
     make_cluster: MakeCluster,
 ) -> None:
     cluster = make_cluster(lease_seconds=3)
@@ -131,7 +131,7 @@ def test_a_dispatch_waits_for_an_sqlite_file_that_is_locked_and_a_report_does_to
     assert {record.times_run(uuid) for uuid in uuids} == {1}
 
 
-def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_may_not_wait(
+def test_dispatches_to_a_locked_file_are_refused_after_busy_timeout(
     make_cluster: MakeCluster,
 ) -> None:
     cluster = make_cluster(lease_seconds=3)
@@ -151,9 +151,7 @@ def test_dispatches_to_a_locked_sqlite_file_are_all_refused_in_time_when_they_ma
 
 
 @pytest.mark.parametrize("server", ["embedded", "gunicorn"])
-def test_dispatches_that_wait_for_a_locked_sqlite_file_keep_no_thread_from_others(
-    make_cluster: MakeCluster, server: str
-) -> None:
+def test_dispatches_that_wait_for_a_lock_block_no_other_request(make_cluster: MakeCluster, server: str) -> None:
     cluster = make_cluster(lease_seconds=3)
     processes = cluster.processes
     stack = Stack(processes, processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web())
@@ -173,9 +171,7 @@ def test_dispatches_that_wait_for_a_locked_sqlite_file_keep_no_thread_from_other
 
 
 @pytest.mark.parametrize("server", ["embedded", "gunicorn"])
-def test_a_server_that_stops_answers_the_dispatches_that_wait_for_a_locked_sqlite_file(
-    make_cluster: MakeCluster, server: str
-) -> None:
+def test_stopping_server_answers_dispatches_that_wait_for_a_lock(make_cluster: MakeCluster, server: str) -> None:
     cluster = make_cluster(lease_seconds=3)
     processes = cluster.processes
     web = processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web()
@@ -205,9 +201,7 @@ def read_only(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
-def test_a_read_only_sqlite_file_is_read_and_refuses_dispatches_until_it_can_be_written(
-    make_cluster: MakeCluster, tmp_path: Path
-) -> None:
+def test_read_only_sqlite_file_is_read_and_refuses_dispatches(make_cluster: MakeCluster, tmp_path: Path) -> None:
     folder = tmp_path / "record"
     folder.mkdir()
     cluster = make_cluster("database", f"sqliteext:///{folder}/db.sqlite3")
@@ -251,9 +245,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_a_full_disk_refuses_dispatches_and_loses_nothing_that_was_accepted(
-    make_cluster: MakeCluster, small_disk: Path
-) -> None:
+def test_full_disk_refuses_dispatches_and_loses_no_accepted_job(make_cluster: MakeCluster, small_disk: Path) -> None:
     cluster = make_cluster("database", f"sqliteext:///{small_disk}/db.sqlite3", lease_seconds=3)
     stack = Stack(cluster.processes, cluster.processes.start_web())
     cluster.worker()
@@ -323,7 +315,7 @@ def url_of_plain_user(server: Server) -> str:
 
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
-def test_a_read_only_database_refuses_dispatches_and_loses_nothing_that_was_accepted(
+def test_read_only_database_refuses_dispatches_and_loses_no_job(
     make_cluster: MakeCluster, own_database: OwnDatabase, kind: str
 ) -> None:
     server = own_database(kind)
@@ -370,9 +362,7 @@ def launch(processes: Processes) -> tuple[Running, Running]:
 
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
-def test_what_starts_before_its_database_waits_for_it(
-    processes: Processes, own_database: OwnDatabase, kind: str
-) -> None:
+def test_server_and_worker_wait_for_their_database(processes: Processes, own_database: OwnDatabase, kind: str) -> None:
     server = own_database(kind, running=False)
     configure(processes, server.url)
     web, worker = launch(processes)
@@ -389,9 +379,7 @@ def test_what_starts_before_its_database_waits_for_it(
         process.kill()
 
 
-def test_gunicorn_that_starts_before_its_database_refuses_until_it_is_there(
-    processes: Processes, own_database: OwnDatabase
-) -> None:
+def test_gunicorn_refuses_requests_until_its_database_is_up(processes: Processes, own_database: OwnDatabase) -> None:
     server = own_database(POSTGRESQL, running=False)
     configure(processes, server.url)
     port = free_port()
@@ -414,9 +402,7 @@ def test_gunicorn_that_starts_before_its_database_refuses_until_it_is_there(
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
 @pytest.mark.parametrize("pool", ["", "+pool"])
-def test_who_waits_for_a_silent_server_waits_for_no_other_one_who_does(
-    own_database: OwnDatabase, kind: str, pool: str
-) -> None:
+def test_statements_give_up_a_silent_server_independently(own_database: OwnDatabase, kind: str, pool: str) -> None:
     server = own_database(kind)
     database = Database(server.url.replace("://", f"{pool}://"), answer_timeout=1.0)
     inside, silent = Barrier(6), Event()  # Five threads, and the test's own.
@@ -450,7 +436,7 @@ def test_who_waits_for_a_silent_server_waits_for_no_other_one_who_does(
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
 @pytest.mark.parametrize("pool", ["", "+pool"])
-def test_a_database_that_says_nothing_any_more_is_given_up_in_time(
+def test_silent_database_is_given_up_in_time(
     make_cluster: MakeCluster, own_database: OwnDatabase, kind: str, pool: str
 ) -> None:
     server = own_database(kind)
@@ -479,7 +465,7 @@ def test_a_database_that_says_nothing_any_more_is_given_up_in_time(
 
 
 @pytest.mark.parametrize("kind", DATABASES)
-def test_processes_that_start_at_once_on_an_empty_database_share_it(
+def test_processes_that_start_together_share_an_empty_database(
     processes: Processes, make_database: Callable[[str], str], kind: str
 ) -> None:
     url = make_database(kind)

@@ -54,7 +54,7 @@ def shared(pids: list[int], kind: str) -> dict[str, list[int]]:
     return {inode: pids for inode, pids in holders.items() if len(pids) > 1}
 
 
-def test_gunicorn_that_preloads_the_application_shares_no_connection_and_doubles_nothing(
+def test_gunicorn_with_preload_shares_no_connection_and_doubles_no_job(
     make_cluster: MakeCluster,
 ) -> None:
     cluster = make_cluster(RABBITMQ, POSTGRESQL, republish_seconds=600)
@@ -81,9 +81,7 @@ def test_gunicorn_that_preloads_the_application_shares_no_connection_and_doubles
 
 
 @pytest.mark.parametrize("broker", [RABBITMQ, REDIS])
-def test_children_of_a_pool_share_no_broker_connection_with_their_parent(
-    make_cluster: MakeCluster, broker: str
-) -> None:
+def test_pool_children_share_no_broker_connection_with_their_parent(make_cluster: MakeCluster, broker: str) -> None:
     cluster: Cluster = make_cluster(broker, republish_seconds=600, tasks=f"{TASKS.stem}, early_publisher")
     cluster.processes.add_module(PROGRAMS / "early_publisher.py")
     worker = cluster.worker(concurrency=3)

@@ -27,10 +27,10 @@ UNSOUND = [
 
 
 @pytest.mark.parametrize("history", SOUND)
-def test_a_history_in_which_every_move_has_its_reason_is_sound(history: str) -> None:
+def test_history_with_a_reason_for_each_transition_is_accepted(history: str) -> None:
     assert misstep(history.split()) == ""
 
 
 @pytest.mark.parametrize("history", UNSOUND)
-def test_a_move_without_a_reason_is_found(history: str) -> None:
+def test_transition_without_a_reason_is_found(history: str) -> None:
     assert "has no reason" in misstep(history.split())

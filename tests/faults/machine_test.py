@@ -63,7 +63,7 @@ def beats(cluster: Cluster) -> int:
 @pytest.mark.parametrize(
     ("jump", "broker"), [(HOUR, "rabbitmq"), (HOUR, "database"), (-HOUR, "redis"), (-HOUR, "database")]
 )
-def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
+def test_clock_that_jumps_an_hour_loses_and_doubles_no_job(
     make_cluster: MakeCluster, clock: Clock, jump: int, broker: str
 ) -> None:
     cluster = make_cluster(broker, lease_seconds=3)
@@ -94,7 +94,7 @@ def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
     assert job.started >= job.eta
 
 
-def test_jobs_that_wait_for_a_broker_are_sent_although_the_clock_went_back(
+def test_jobs_that_wait_for_a_broker_are_published_after_a_clock_jump(
     make_cluster: MakeCluster, own_broker: Callable[[str], "object"], clock: Clock
 ) -> None:
     """Their time in the outbox is the wall clock's, and must not be an hour away."""
@@ -113,9 +113,7 @@ def test_jobs_that_wait_for_a_broker_are_sent_although_the_clock_went_back(
     cluster.check_final(uuids)
 
 
-def test_what_a_process_left_before_the_clock_went_back_is_sent_by_the_next(
-    make_cluster: MakeCluster, clock: Clock
-) -> None:
+def test_job_of_a_killed_process_is_published_after_a_clock_jump(make_cluster: MakeCluster, clock: Clock) -> None:
     cluster = make_cluster()
     once = cluster.processes.cwd / "once"
     once.touch()

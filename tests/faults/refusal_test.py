@@ -23,7 +23,7 @@ def spoil(url: str, queue: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [RABBITMQ, REDIS])
-def test_a_job_that_the_broker_refuses_keeps_no_other_one_waiting(
+def test_job_that_the_broker_refuses_delays_no_other_job(
     make_cluster: MakeCluster, make_broker: object, queue_name: str, kind: str
 ) -> None:
     url = make_broker(kind)  # type: ignore[operator]

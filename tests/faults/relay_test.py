@@ -62,7 +62,7 @@ def kill_web_at(cluster: Cluster, point: str) -> str:
         ("after-publish", "database"),
     ],
 )
-def test_what_a_killed_web_process_had_accepted_is_sent_by_the_next_and_runs_once(
+def test_job_accepted_by_a_killed_web_process_is_published_and_runs_once(
     make_cluster: MakeCluster, make_broker: Callable[[str], str], queue_name: str, point: str, broker: str
 ) -> None:
     cluster = make_cluster(broker)
@@ -78,7 +78,7 @@ def test_what_a_killed_web_process_had_accepted_is_sent_by_the_next_and_runs_onc
     assert (record.times_run(uuid), len(cluster.runs("a"))) == (1, 1)
 
 
-def test_a_worker_sends_what_a_killed_web_process_had_accepted(make_cluster: MakeCluster) -> None:
+def test_worker_publishes_jobs_that_a_killed_web_process_accepted(make_cluster: MakeCluster) -> None:
     """Also while no web process is up at all."""
     cluster = make_cluster()
     uuid = kill_web_at(cluster, "after-commit")
@@ -105,7 +105,7 @@ def wake(web: Running) -> bool:
 
 
 @pytest.mark.parametrize(("broker", "database"), [("database", kind) for kind in DATABASES] + [("rabbitmq", SQLITE)])
-def test_relays_that_share_an_outbox_send_each_job_once(
+def test_relays_with_one_outbox_publish_each_job_once(
     make_cluster: MakeCluster, make_broker: Callable[[str], str], queue_name: str, broker: str, database: str
 ) -> None:
     cluster = make_cluster(broker, database, republish_seconds=60, relay_batch=10)
@@ -126,7 +126,7 @@ def test_relays_that_share_an_outbox_send_each_job_once(
 
 
 @pytest.mark.parametrize("broker", ["redis", "database"])
-def test_relays_that_share_an_outbox_with_http_send_each_job_once(make_cluster: MakeCluster, broker: str) -> None:
+def test_relays_with_one_outbox_publish_each_http_dispatch_once(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker, republish_seconds=60)
     web = cluster.processes.start_gunicorn(workers=2)
     cluster.worker()

@@ -22,9 +22,7 @@ def connect(cluster: Cluster, broker_url: str) -> Connection:
 
 
 @pytest.mark.parametrize("broker", BROKERS)
-def test_what_is_scheduled_or_expires_survives_that_every_process_is_killed(
-    make_cluster: MakeCluster, broker: str
-) -> None:
+def test_scheduled_and_expiring_jobs_survive_a_kill_of_every_process(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker)
     stack = Stack(cluster.processes, cluster.processes.start_web())
     eta = datetime.now(UTC) + timedelta(seconds=3)

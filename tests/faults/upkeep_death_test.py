@@ -13,7 +13,7 @@ from .cluster import MakeCluster, belongs_to
 LEASE = 3.0
 
 
-def test_a_killed_web_process_that_held_the_upkeep_delays_the_rescue_of_a_killed_worker_by_nothing(
+def test_killed_leader_does_not_delay_the_rescue_of_a_killed_worker(
     make_cluster: MakeCluster,
 ) -> None:
     cluster = make_cluster(lease_seconds=LEASE)

@@ -24,7 +24,7 @@ def delete(url: str, uuid: str) -> tuple[int, str]:
     return answer.status_code, str(answer.json()["state"])
 
 
-def test_a_job_cancelled_while_no_worker_is_up_is_never_run(make_cluster: MakeCluster) -> None:
+def test_job_cancelled_while_no_worker_is_up_never_runs(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     web = cluster.processes.start_web()
     uuid = cluster.add("note", "a")
@@ -40,7 +40,7 @@ def test_a_job_cancelled_while_no_worker_is_up_is_never_run(make_cluster: MakeCl
 
 
 @pytest.mark.parametrize("broker", ["rabbitmq", "redis", "database"])
-def test_a_running_job_that_is_cancelled_is_stopped(make_cluster: MakeCluster, broker: str) -> None:
+def test_cancelled_running_job_is_stopped(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker, lease_seconds=3)
     worker = cluster.worker()
     uuids = [cluster.add("hold", "a") for _ in range(2)]
@@ -55,7 +55,7 @@ def test_a_running_job_that_is_cancelled_is_stopped(make_cluster: MakeCluster, b
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_where_nothing_can_be_stopped_the_outcome_is_what_happened(make_cluster: MakeCluster, pool: str) -> None:
+def test_cancelled_job_that_cannot_be_stopped_keeps_its_real_outcome(make_cluster: MakeCluster, pool: str) -> None:
     cluster = make_cluster()
     cluster.worker("-P", pool, concurrency=1)
     uuid = cluster.add("hold", "a")
@@ -70,7 +70,7 @@ def test_where_nothing_can_be_stopped_the_outcome_is_what_happened(make_cluster:
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_a_cancelled_job_that_asks_to_be_run_again_is_revoked(make_cluster: MakeCluster, pool: str) -> None:
+def test_cancelled_job_that_retries_is_revoked(make_cluster: MakeCluster, pool: str) -> None:
     cluster = make_cluster()
     cluster.worker("-P", pool, concurrency=1)
     uuid = cluster.add("insist", "a")
@@ -81,7 +81,7 @@ def test_a_cancelled_job_that_asks_to_be_run_again_is_revoked(make_cluster: Make
     cluster.check_final([uuid])
 
 
-def test_a_cancelled_job_whose_worker_died_is_revoked(make_cluster: MakeCluster) -> None:
+def test_cancelled_job_of_a_dead_worker_is_revoked(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(lease_seconds=1.5)
     first = cluster.worker("-P", "threads")
     uuid = cluster.add("hold", "a")
@@ -107,7 +107,7 @@ class Hasty(JobStore):
         return asked
 
 
-def test_who_cancels_a_job_that_ends_at_that_moment_is_told_how_it_ended(make_cluster: MakeCluster) -> None:
+def test_cancel_of_a_job_that_ends_meanwhile_reports_its_outcome(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     jobs = Hasty(cluster.database)
     service = Service(Registry([]), jobs, a_waiting(cluster.database), JobFactory(max_attempts=3, keep_keys=0))

@@ -21,7 +21,7 @@ def publish_ten_times(cluster: Cluster, uuid: str, task: str) -> None:
 @pytest.mark.parametrize(
     ("broker", "database"), [("rabbitmq", "postgresql"), ("redis", "mysql"), ("database", "sqlite")]
 )
-def test_ten_messages_for_two_workers_are_one_run(make_cluster: MakeCluster, broker: str, database: str) -> None:
+def test_ten_messages_to_two_workers_are_one_run(make_cluster: MakeCluster, broker: str, database: str) -> None:
     cluster = make_cluster(broker, database, lease_seconds=20, republish_seconds=600)
     uuid = cluster.add("hold", "a", due=None, published=now())
     publish_ten_times(cluster, uuid, "hold")
@@ -33,7 +33,7 @@ def test_ten_messages_for_two_workers_are_one_run(make_cluster: MakeCluster, bro
     cluster.check_final([uuid])
 
 
-def test_a_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluster: MakeCluster) -> None:
+def test_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluster: MakeCluster) -> None:
     """After a second Redis gives its message to the other worker, which drops it; the job takes five."""
     every_second = {"visibility_timeout": 1, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
     cluster = make_cluster(
@@ -48,7 +48,7 @@ def test_a_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluste
     assert record.history[uuid] == ["PENDING", "STARTED", "DROPPED", "SUCCESS"], "it came again, and started nothing"
 
 
-def test_messages_for_a_job_that_has_ended_run_nothing(make_cluster: MakeCluster) -> None:
+def test_messages_for_a_final_job_run_nothing(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     cluster.worker()
     uuid = cluster.add("note", "a")
@@ -59,7 +59,7 @@ def test_messages_for_a_job_that_has_ended_run_nothing(make_cluster: MakeCluster
     cluster.check_final([uuid])
 
 
-def test_a_message_from_before_a_retry_starts_nothing(make_cluster: MakeCluster) -> None:
+def test_message_from_before_a_retry_starts_nothing(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     uuid = cluster.add("backoff", "a", 1)
     cluster.release("a")
@@ -70,7 +70,7 @@ def test_a_message_from_before_a_retry_starts_nothing(make_cluster: MakeCluster)
     cluster.check_final([uuid])
 
 
-def test_a_message_for_no_job_is_dropped_and_the_worker_lives(make_cluster: MakeCluster) -> None:
+def test_message_without_a_job_is_dropped_and_the_worker_lives(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     cluster.worker()
     publish_ten_times(cluster, "00000000-0000-7000-8000-000000000000", "note")
@@ -78,7 +78,7 @@ def test_a_message_for_no_job_is_dropped_and_the_worker_lives(make_cluster: Make
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
-def test_of_many_claims_at_one_moment_one_is_granted(make_cluster: MakeCluster, kind: str) -> None:
+def test_one_of_many_simultaneous_claims_is_granted(make_cluster: MakeCluster, kind: str) -> None:
     cluster = make_cluster(database=kind)
     store = JobStore(Database(cluster.database_url))
     together = Barrier(8)
@@ -99,7 +99,7 @@ def test_of_many_claims_at_one_moment_one_is_granted(make_cluster: MakeCluster, 
 
 
 @pytest.mark.parametrize("broker", ["redis", "database"])
-def test_a_chain_whose_worker_dies_between_its_steps_ends_once_in_each(make_cluster: MakeCluster, broker: str) -> None:
+def test_chain_whose_worker_dies_between_steps_runs_each_step_once(make_cluster: MakeCluster, broker: str) -> None:
     """The child dies when the next step is in the record, and its own end is not."""
     cluster = make_cluster(broker)
     once = cluster.processes.cwd / "once"

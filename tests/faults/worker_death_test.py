@@ -11,7 +11,7 @@ PAIRS = [("rabbitmq", "postgresql"), ("redis", "sqlite"), ("database", "sqlite")
 
 
 @pytest.mark.parametrize(("broker", "database"), PAIRS)
-def test_a_job_whose_worker_was_killed_is_run_by_another(make_cluster: MakeCluster, broker: str, database: str) -> None:
+def test_job_of_a_killed_worker_runs_on_another(make_cluster: MakeCluster, broker: str, database: str) -> None:
     cluster = make_cluster(broker, database)
     first = cluster.worker()
     uuid = cluster.add("hold", "a")
@@ -32,7 +32,7 @@ def test_a_job_whose_worker_was_killed_is_run_by_another(make_cluster: MakeClust
     cluster.check_final([uuid])
 
 
-def test_all_that_a_killed_worker_had_in_hand_is_run_by_the_next(make_cluster: MakeCluster) -> None:
+def test_all_jobs_of_a_killed_worker_run_on_the_next(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     first = cluster.worker()
     held = [cluster.add("hold", "a") for _ in range(2)]
@@ -48,7 +48,7 @@ def test_all_that_a_killed_worker_had_in_hand_is_run_by_the_next(make_cluster: M
     cluster.check_final(uuids)
 
 
-def test_only_the_main_process_killed_leaves_no_job_behind(make_cluster: MakeCluster) -> None:
+def test_kill_of_the_main_process_alone_loses_no_job(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     first = cluster.worker()
     uuid = cluster.add("hold", "a")
@@ -62,7 +62,7 @@ def test_only_the_main_process_killed_leaves_no_job_behind(make_cluster: MakeClu
     cluster.check_final([uuid])
 
 
-def test_a_job_that_loses_every_worker_fails(make_cluster: MakeCluster) -> None:
+def test_job_that_loses_every_worker_fails(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     uuid = cluster.add("hold", "a", max_attempts=2)
     for attempt in (1, 2):
@@ -81,7 +81,7 @@ POOLS = ["prefork", "threads", "solo"]
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_sigterm_lets_a_job_finish(make_cluster: MakeCluster, pool: str) -> None:
+def test_sigterm_lets_a_running_job_finish(make_cluster: MakeCluster, pool: str) -> None:
     cluster = make_cluster()
     worker = cluster.worker("-P", pool, concurrency=1)
     uuid = cluster.add("hold", "a")
@@ -97,7 +97,7 @@ def test_sigterm_lets_a_job_finish(make_cluster: MakeCluster, pool: str) -> None
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_sigterm_puts_back_a_job_that_takes_too_long(make_cluster: MakeCluster, pool: str) -> None:
+def test_sigterm_puts_back_a_job_that_exceeds_stop_seconds(make_cluster: MakeCluster, pool: str) -> None:
     cluster = make_cluster(lease_seconds=20, stop_seconds=0.5)
     worker = cluster.worker("-P", pool, concurrency=1)
     uuid = cluster.add("hold", "a")
@@ -115,7 +115,7 @@ def test_sigterm_puts_back_a_job_that_takes_too_long(make_cluster: MakeCluster, 
     cluster.check_final([uuid])
 
 
-def test_sigterm_to_a_worker_and_its_children_puts_jobs_back(make_cluster: MakeCluster) -> None:
+def test_sigterm_to_worker_and_children_puts_jobs_back(make_cluster: MakeCluster) -> None:
     """As systemd does, unless it is told otherwise: the children end at once, which is no failure of their jobs."""
     cluster = make_cluster(lease_seconds=20)
     worker = cluster.worker()
@@ -129,7 +129,7 @@ def test_sigterm_to_a_worker_and_its_children_puts_jobs_back(make_cluster: MakeC
     cluster.check_final(uuids)
 
 
-def test_a_task_that_ignores_sigterm_does_not_keep_a_worker_that_is_told_to_end(
+def test_task_that_ignores_sigterm_does_not_delay_the_stop_of_its_worker(
     make_cluster: MakeCluster,
 ) -> None:
     cluster = make_cluster(lease_seconds=20, stop_seconds=0.5)
@@ -146,7 +146,7 @@ def test_a_task_that_ignores_sigterm_does_not_keep_a_worker_that_is_told_to_end(
 
 
 @pytest.mark.parametrize("broker", ["rabbitmq", "redis", "database"])
-def test_what_was_prefetched_runs_elsewhere_when_a_worker_stops(make_cluster: MakeCluster, broker: str) -> None:
+def test_prefetched_jobs_of_a_stopped_worker_run_elsewhere(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker, lease_seconds=20, republish_seconds=600)
     first = cluster.worker(concurrency=1)
     held = cluster.add("hold", "a")
@@ -164,7 +164,7 @@ def test_what_was_prefetched_runs_elsewhere_when_a_worker_stops(make_cluster: Ma
 
 
 @pytest.mark.parametrize("broker", ["rabbitmq", "database"])
-def test_the_late_report_of_a_worker_that_was_frozen_is_refused(make_cluster: MakeCluster, broker: str) -> None:
+def test_late_report_of_a_frozen_worker_is_refused(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker)
     first = cluster.worker(concurrency=1)
     uuid = cluster.add("hold", "a")
@@ -186,7 +186,7 @@ def test_the_late_report_of_a_worker_that_was_frozen_is_refused(make_cluster: Ma
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_a_worker_of_any_pool_is_alive_while_its_job_is_long(make_cluster: MakeCluster, pool: str) -> None:
+def test_worker_of_any_pool_is_alive_during_a_long_job(make_cluster: MakeCluster, pool: str) -> None:
     cluster = make_cluster(lease_seconds=0.5)
     worker = cluster.worker("-P", pool, concurrency=1)
     uuid = cluster.add("hold", "a")

@@ -10,7 +10,7 @@ RAISED = {"sys.exit": "SystemExit", "memory": "MemoryError", "interrupt": "Keybo
 
 
 @pytest.mark.parametrize("broker", BROKERS)
-def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_cluster: MakeCluster, broker: str) -> None:
+def test_poison_jobs_fail_in_the_end_and_delay_no_other_job(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker, lease_seconds=20)
     worker = cluster.worker(concurrency=4)  # A worker notices the children that died once a second.
     deadly = {how: cluster.add("poison", how) for how in DEADLY}
@@ -32,7 +32,7 @@ def test_poison_fails_in_the_end_and_other_jobs_flow_meanwhile(make_cluster: Mak
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_what_leaves_a_body_in_a_pool_of_one_process_is_a_failure(make_cluster: MakeCluster, pool: str) -> None:
+def test_exit_exceptions_in_a_pool_without_children_are_failures(make_cluster: MakeCluster, pool: str) -> None:
     cluster = make_cluster()
     worker = cluster.worker("-P", pool, concurrency=1)
     uuids = [cluster.add("poison", how) for how in RAISED]
@@ -43,7 +43,7 @@ def test_what_leaves_a_body_in_a_pool_of_one_process_is_a_failure(make_cluster: 
     cluster.check_final(uuids)
 
 
-def test_a_pool_of_one_process_that_is_killed_by_its_job_leaves_it_to_the_next(make_cluster: MakeCluster) -> None:
+def test_job_that_kills_a_worker_without_children_fails_in_the_end(make_cluster: MakeCluster) -> None:
     """Poison ends such a worker each time; whatever starts it again has peace after ``max_attempts``."""
     cluster = make_cluster()
     uuid = cluster.add("poison", "kill", max_attempts=2)
@@ -73,7 +73,7 @@ def test_time_limits_end_a_job_softly_or_hard(make_cluster: MakeCluster) -> None
     cluster.check_final(uuids.values())
 
 
-def test_a_retry_with_backoff_survives_its_worker(make_cluster: MakeCluster) -> None:
+def test_retry_with_backoff_survives_its_worker(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     first = cluster.worker()
     uuid = cluster.add("backoff", "a", 2)

@@ -15,7 +15,7 @@ from .cluster import Cluster, MakeCluster
 UNSTORABLE = ["odd", "loop", "deep", "generator", "lambda", "bytes", "keys", "inf", "exception"]
 
 
-def test_a_result_that_no_record_can_hold_is_a_failure_with_a_reason(make_cluster: MakeCluster) -> None:
+def test_result_that_cannot_be_stored_is_a_failure_with_a_reason(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(result_limit=1000)
     worker = cluster.worker()
     uuids = {what: cluster.add("returns", what) for what in UNSTORABLE}
@@ -52,9 +52,7 @@ RAISED = {
     ("database", "pool"),
     [("sqlite", "prefork"), ("sqlite", "threads"), ("postgresql", "prefork"), ("mysql", "prefork")],
 )
-def test_whatever_exception_a_body_raises_is_told_by_its_own_name(
-    make_cluster: MakeCluster, database: str, pool: str
-) -> None:
+def test_any_exception_of_a_body_is_recorded_by_its_name(make_cluster: MakeCluster, database: str, pool: str) -> None:
     cluster = make_cluster(database=database)
     worker = cluster.worker("-P", pool)
     uuids = {what: cluster.add("raises", what) for what in RAISED}
@@ -79,9 +77,7 @@ def locked(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_a_report_that_cannot_be_stored_for_long_is_given_up_and_the_job_run_again(
-    make_cluster: MakeCluster, pool: str
-) -> None:
+def test_report_that_cannot_be_stored_is_given_up_and_the_job_reruns(make_cluster: MakeCluster, pool: str) -> None:
     cluster = make_cluster("redis", report_patience=0.2, busy_timeout=0.1, lease_seconds=20)
     worker = cluster.worker("-P", pool, concurrency=1)
     uuid = cluster.add("hold", "a")
@@ -95,7 +91,7 @@ def test_a_report_that_cannot_be_stored_for_long_is_given_up_and_the_job_run_aga
     cluster.check_final([uuid])
 
 
-def test_a_report_waits_for_a_database_that_comes_back(make_cluster: MakeCluster) -> None:
+def test_report_waits_until_the_database_returns(make_cluster: MakeCluster) -> None:
     cluster = make_cluster("redis", report_patience=30, busy_timeout=0.1)
     worker = cluster.worker(concurrency=1)
     uuid = cluster.add("hold", "a")
@@ -116,7 +112,7 @@ def lock_until_suspected(cluster: Cluster) -> None:
     eventually(lambda: all(cluster.workers.beats()[holder] > beat + 1 for holder, beat in stopped.items()))
 
 
-def test_no_worker_is_taken_for_dead_while_nobody_can_write(make_cluster: MakeCluster) -> None:
+def test_no_worker_counts_as_dead_while_the_database_is_locked(make_cluster: MakeCluster) -> None:
     """Its beat cannot move; when the database takes writes again, whoever suspects it must wait for that."""
     cluster = make_cluster("redis", busy_timeout=30, lease_seconds=0.6)
     for _ in range(2):
@@ -142,7 +138,7 @@ def test_no_worker_is_taken_for_dead_while_nobody_can_write(make_cluster: MakeCl
     ],
 )
 @pytest.mark.parametrize("point", ["before-finish", "after-finish"])
-def test_a_worker_killed_at_a_named_point_ends_its_job_once(
+def test_worker_killed_at_a_failpoint_ends_its_job_once(
     make_cluster: MakeCluster, point: str, pool: str, broker: str, task: str
 ) -> None:
     """In a prefork pool the point kills the child, in a threads pool all of the worker, which is started again."""
@@ -164,7 +160,7 @@ def test_a_worker_killed_at_a_named_point_ends_its_job_once(
 
 
 @pytest.mark.parametrize("point", ["after-commit", "after-publish"])
-def test_a_web_process_killed_at_a_named_point_leaves_jobs_that_end_once(make_cluster: MakeCluster, point: str) -> None:
+def test_web_process_killed_at_a_failpoint_leaves_jobs_that_end_once(make_cluster: MakeCluster, point: str) -> None:
     cluster = make_cluster()
     once = cluster.processes.cwd / "once"
     cluster.worker()
