@@ -54,7 +54,7 @@ def come_from_the_future(database: Database) -> None:
     run(database, "INSERT INTO schema_migration (name, applied) VALUES ('0099_future', '2030-01-01')")
 
 
-def test_dbsync_fills_an_empty_database_and_dbchk_finds_it_equal(processes: Processes, database: Database) -> None:
+def test_dbsync_creates_the_schema_and_dbchk_confirms_it(processes: Processes, database: Database) -> None:
     (processes.cwd / "db.sqlite3").touch()
     before = command(processes, "dbchk", "--json")
     assert (before.returncode, json.loads(before.stdout)["found"]) == (1, 0)
@@ -71,7 +71,7 @@ def test_dbsync_fills_an_empty_database_and_dbchk_finds_it_equal(processes: Proc
     assert (checked.returncode, checked.stdout.splitlines()[-1]) == (0, "It is exactly the schema of this release.")
 
 
-def test_dbsync_goes_down_only_when_it_is_told_twice(processes: Processes, database: Database) -> None:
+def test_dbsync_goes_down_only_with_a_confirmation(processes: Processes, database: Database) -> None:
     database.wait_until_up(1, 0.0)
     asked = invoke("dbsync", "--to", "0")
     assert (asked.exit_code, database.schema().found) == (1, NEWEST)
@@ -81,7 +81,7 @@ def test_dbsync_goes_down_only_when_it_is_told_twice(processes: Processes, datab
     assert went.stdout.splitlines()[-1] == "The schema is at version 0."
 
 
-def test_dbchk_tells_the_usable_from_the_equal(database: Database) -> None:
+def test_dbchk_distinguishes_usable_from_equal(database: Database) -> None:
     database.wait_until_up(1, 0.0)
     run(database, "DROP INDEX job_due")
     usable, equal = invoke("dbchk", "--json"), invoke("dbchk", "--equal")
@@ -94,7 +94,7 @@ def test_dbchk_tells_the_usable_from_the_equal(database: Database) -> None:
     assert invoke("dbchk").exit_code == 1
 
 
-def test_dbchk_takes_no_schema_for_usable_on_which_this_release_does_not_start(database: Database) -> None:
+def test_dbchk_reports_a_newer_schema_as_unusable(database: Database) -> None:
     come_from_the_future(database)
     checked = invoke("dbchk")
     assert (checked.exit_code, "newer than this release" in checked.stdout) == (1, True)
@@ -102,7 +102,7 @@ def test_dbchk_takes_no_schema_for_usable_on_which_this_release_does_not_start(d
     assert (told["found"], told["usable"], told["equal"]) == (99, False, False)
 
 
-def test_what_cannot_be_done_is_said_by_the_exit_code(processes: Processes, database: Database) -> None:
+def test_the_exit_code_shows_why_a_command_failed(processes: Processes, database: Database) -> None:
     away = f"postgresql://me:secret@127.0.0.1:{free_port()}/db"
     for name in ("dbsync", "dbchk"):
         ran = command(processes, name, PEEWEE_URL=away)
@@ -114,7 +114,7 @@ def test_what_cannot_be_done_is_said_by_the_exit_code(processes: Processes, data
     assert f"no version above {NEWEST}" in wrong.stderr
 
 
-def test_a_schema_that_is_too_old_ends_server_and_worker_until_dbsync(processes: Processes, database: Database) -> None:
+def test_server_and_worker_refuse_a_schema_that_is_too_old(processes: Processes, database: Database) -> None:
     forget_history(database)
     told = "is version 0, and this version of Pacifica Dispatcher needs"
     server = processes.run("-m", "pacifica.dispatcher", "-p", str(free_port()), env={"BROKER_URL": "database://"})
@@ -129,9 +129,7 @@ def test_a_schema_that_is_too_old_ends_server_and_worker_until_dbsync(processes:
     assert invoke("token", "list").exit_code == 0
 
 
-def test_a_schema_that_is_too_new_ends_server_and_worker_and_is_503_under_gunicorn(
-    processes: Processes, database: Database
-) -> None:
+def test_server_worker_and_gunicorn_refuse_a_schema_that_is_too_new(processes: Processes, database: Database) -> None:
     come_from_the_future(database)
     told = "is version 99, and this version of Pacifica Dispatcher knows"
     server = processes.run("-m", "pacifica.dispatcher", "-p", str(free_port()), env={"BROKER_URL": "database://"})
@@ -163,7 +161,7 @@ def test_a_schema_that_is_too_new_ends_server_and_worker_and_is_503_under_gunico
     assert told in ready["checks"]["schema"]["message"]
 
 
-def test_the_results_of_the_first_years_are_answered_for(processes: Processes, database: Database) -> None:
+def test_the_results_of_the_historical_table_are_served(processes: Processes, database: Database) -> None:
     plain, spoilt = old_ids(2)
     make_historical(database, {plain: '{"sum": 4}', spoilt: "no JSON"}, {old_ids(1)[0]: "5"})
     synced = command(processes, "dbsync")

@@ -61,7 +61,7 @@ def dashed(name: str) -> str:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_every_row_becomes_a_job_that_has_succeeded(database_url: str) -> None:
+def test_every_historical_row_becomes_a_successful_job(database_url: str) -> None:
     with closing(Database(database_url)) as database:
         spelled = old_ids(len(VALUES))
         spelled[0], spelled[1] = dashed(spelled[0]), spelled[1].upper()
@@ -90,7 +90,7 @@ def test_every_row_becomes_a_job_that_has_succeeded(database_url: str) -> None:
         assert isinstance(jobs.get(dashed(spelled[0])), Job)
 
 
-def test_what_has_no_uuid_or_no_time_is_no_obstacle(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_historical_rows_without_uuid_or_time_do_no_harm(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with closing(Database(sqlite_url)) as database:
         caplog.set_level("INFO")
         make_historical(database, {"not a uuid": "1", (name := old_ids(1)[0]): "2"}, {old_ids(1)[0]: "3"})
@@ -105,7 +105,7 @@ def test_what_has_no_uuid_or_no_time_is_no_obstacle(sqlite_url: str, caplog: pyt
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
-def test_a_sync_that_is_killed_in_the_middle_is_repeated_and_two_at_once_do_no_harm(database_url: str) -> None:
+def test_a_killed_sync_can_be_repeated_by_two_processes_at_once(database_url: str) -> None:
     with closing(Database(database_url)) as database:
         names = old_ids(9)
         make_historical(database, dict.fromkeys(names, "1"))

@@ -86,7 +86,7 @@ def test_the_migrated_tables_are_those_of_the_models(
     assert described(database) == migrated
 
 
-def test_a_walk_down_and_up_ends_at_the_same_tables(database: Database) -> None:
+def test_migrations_down_and_up_end_with_the_same_tables(database: Database) -> None:
     seen = {}
     for number in range(NEWEST + 1):
         database.sync(number)
@@ -97,7 +97,7 @@ def test_a_walk_down_and_up_ends_at_the_same_tables(database: Database) -> None:
     assert database.schema().current
 
 
-def test_a_database_without_a_history_is_completed_and_keeps_its_rows(database: Database) -> None:
+def test_a_database_without_migration_history_is_completed(database: Database) -> None:
     make_by_models(database)
     wanted = described(database)
     on = " ON job" if database.mysql else ""
@@ -126,7 +126,7 @@ def test_a_database_without_a_history_is_completed_and_keeps_its_rows(database: 
     assert list(events) == [(1,), (3,)], "an id is never given twice"
 
 
-def test_the_next_version_finds_the_schema_too_old_and_this_one_then_finds_it_too_new(
+def test_a_schema_is_too_old_before_an_upgrade_and_too_new_after_it(
     database: Database, next_version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.sync(NEWEST)
@@ -163,9 +163,7 @@ def test_a_schema_of_a_development_version_is_refused_with_a_sentence(database: 
     assert described(database) == before
 
 
-def test_a_migration_that_fails_says_why_and_changes_nothing_where_the_database_can_undo_it(
-    database: Database, next_version: Path
-) -> None:
+def test_a_failed_migration_is_rolled_back_where_possible(database: Database, next_version: Path) -> None:
     next_version.write_text(NEXT_MIGRATION.replace("up(_, db):", "up(_, db):\n    wrong(db)") + "\n\ndef wrong(db):\n"
         "    tables.create(db, [Later])\n    db.execute_sql('INSERT INTO later VALUES (NULL)')\n")  # fmt: skip
     with pytest.raises(MigrationFailed, match=rf"Migration {NEXT} failed: .*(name|null)"):
@@ -178,19 +176,19 @@ def test_a_migration_that_fails_says_why_and_changes_nothing_where_the_database_
     assert database.schema().current
 
 
-def test_many_that_sync_at_once_walk_each_step_once(database: Database, next_version: Path) -> None:
+def test_concurrent_syncs_take_each_step_once(database: Database, next_version: Path) -> None:
     database.sync(NEWEST)
     told: list[schema.Step] = []
     all_at_once(database, [lambda: database.sync(on_step=lambda step, _: told.append(step)) for _ in range(4)])
     assert told == [schema.Step(NEXT, up=True)]
 
 
-def test_who_comes_while_an_empty_database_is_filled_waits_and_uses_it(database: Database, next_version: Path) -> None:
+def test_processes_that_start_on_an_empty_database_share_its_creation(database: Database, next_version: Path) -> None:
     all_at_once(database, [lambda: database.wait_until_up(1, 0.0) for _ in range(4)])
     assert database.schema().current
 
 
-def test_a_difference_is_named(database: Database) -> None:
+def test_differences_from_the_models_are_listed(database: Database) -> None:
     database.wait_until_up(1, 0.0)
     on = " ON job" if database.mysql else ""
     run(database, f"DROP INDEX job_due{on}", "CREATE INDEX extra ON job (finished)")
@@ -209,7 +207,7 @@ def test_a_difference_is_named(database: Database) -> None:
     ]
 
 
-def test_a_table_of_somebody_else_is_left_alone(database: Database) -> None:
+def test_a_foreign_table_of_the_same_name_is_not_changed(database: Database) -> None:
     run(database, "CREATE TABLE job (number INTEGER NOT NULL PRIMARY KEY)")
     before = described(database)
     with pytest.raises(SchemaTooOld):
@@ -219,7 +217,7 @@ def test_a_table_of_somebody_else_is_left_alone(database: Database) -> None:
     assert described(database) == before
 
 
-def test_a_look_at_the_schema_costs_two_small_reads(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_of_the_schema_costs_two_reads(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     database.wait_until_up(1, 0.0)
     said: list[str] = []
     execute = database.peewee.execute_sql
@@ -234,7 +232,7 @@ def test_a_look_at_the_schema_costs_two_small_reads(database: Database, monkeypa
     assert not [sql for sql in said if re.match("BEGIN|INSERT|CREATE|SELECT GET_LOCK", sql)]
 
 
-def test_migrations_are_numbered_without_a_gap_and_have_a_way_back() -> None:
+def test_migrations_are_numbered_and_can_be_reverted() -> None:
     numbers = sorted(int(path.name[:4]) for path in schema.FOLDER.glob("[0-9]*.py"))
     assert numbers == list(range(1, NEWEST + 1))
     for path in schema.FOLDER.glob("[0-9]*.py"):

@@ -62,7 +62,7 @@ def test_events_of_all_kinds_are_counted_in_their_range(
     assert [key.kind for key in store.count(places[1], places[2])] == ["SUCCESS"]
 
 
-def test_stored_counts_are_replaced_as_one_and_only_by_their_successor(store: EventCountStore) -> None:
+def test_stored_counts_are_replaced_only_by_their_successor(store: EventCountStore) -> None:
     assert store.load() == EventCounts()
     first = EventCounts().plus(
         {CountKey("add", "SUCCESS", 3): Count(2, 20), CountKey(None, "STARTED", None): Count(2, 0)}, 4

@@ -24,7 +24,7 @@ def started(jobs: JobStore, **columns: object) -> Job:
     return job
 
 
-def test_the_events_of_all_jobs_come_in_the_order_in_which_they_happened(jobs: JobStore, history: HistoryStore) -> None:
+def test_events_of_all_jobs_are_read_in_order(jobs: JobStore, history: HistoryStore) -> None:
     begin = history.last()
     one, two = started(jobs), started(jobs)
     assert jobs.succeed(one.uuid, token="t", result=4, at=now())
@@ -41,7 +41,7 @@ def test_the_events_of_all_jobs_come_in_the_order_in_which_they_happened(jobs: J
     assert history.last() == told[-1].id
 
 
-def test_a_part_of_the_history_has_its_bounds(jobs: JobStore, history: HistoryStore) -> None:
+def test_events_are_read_within_bounds(jobs: JobStore, history: HistoryStore) -> None:
     begin = history.last()
     one, two = started(jobs), started(jobs)
     told = history.between(begin, history.last(), 100)
@@ -51,7 +51,7 @@ def test_a_part_of_the_history_has_its_bounds(jobs: JobStore, history: HistorySt
     assert history.between(begin, history.last(), 100, one.uuid) == jobs.events(one.uuid)
 
 
-def test_of_the_reports_of_progress_the_last_one_stays(jobs: JobStore, history: HistoryStore) -> None:
+def test_only_the_last_progress_report_is_kept(jobs: JobStore, history: HistoryStore) -> None:
     job = started(jobs)
     seen = []
     for current in (1, 2, 3):
@@ -78,7 +78,7 @@ def test_progress_counts_only_with_the_current_claim(jobs: JobStore) -> None:
     assert jobs.events(job.uuid) == before
 
 
-def test_run_times_are_those_of_the_latest_successes_of_the_task(jobs: JobStore, history: HistoryStore) -> None:
+def test_run_times_are_of_the_latest_successes_of_a_task(jobs: JobStore, history: HistoryStore) -> None:
     for task, seconds in (("add", 1), ("add", 3), ("mul", 7)):
         job = a_job(task=task)
         jobs.add([job])

@@ -53,19 +53,19 @@ def all_told(group: GroupCommit[str], held: Held, items: Sequence[str]) -> dict[
     return told
 
 
-def test_what_comes_meanwhile_is_carried_out_at_once_in_order() -> None:
+def test_items_that_wait_are_committed_together_in_order() -> None:
     group = GroupCommit(held := Held(), 64, 20)
     assert all_told(group, held, ["a", "b", "c"]) == dict.fromkeys(["first", "a", "b", "c"])
     assert held.calls == [["first"], ["a", "b", "c"]]
 
 
-def test_no_call_has_more_than_the_most() -> None:
+def test_a_commit_has_at_most_the_limit_of_items() -> None:
     group = GroupCommit(held := Held(), 2, 20)
     all_told(group, held, ["a", "b", "c", "d", "e"])
     assert held.calls == [["first"], ["a", "b"], ["c", "d"], ["e"]]
 
 
-def test_the_fault_of_one_is_told_to_one() -> None:
+def test_an_item_that_fails_does_not_affect_the_others() -> None:
     def refuse(items: Sequence[str]) -> None:
         if "bad" in items:
             raise ValueError("bad")
@@ -77,7 +77,7 @@ def test_the_fault_of_one_is_told_to_one() -> None:
     assert held.calls == [["first"], ["a", "bad", "c"], ["a"], ["bad"], ["c"]]
 
 
-def test_a_database_that_is_away_is_told_to_all_after_one_try() -> None:
+def test_an_unavailable_database_is_tried_once_for_all() -> None:
     def away(items: Sequence[str]) -> None:
         if "first" not in items:
             raise DatabaseUnavailable("It is away.")
@@ -89,7 +89,7 @@ def test_a_database_that_is_away_is_told_to_all_after_one_try() -> None:
     assert held.calls == [["first"], ["a", "b"]]
 
 
-def test_when_a_thread_is_told_to_end_the_others_go_on() -> None:
+def test_the_items_of_an_interrupted_leader_are_committed_by_others() -> None:
     def interrupted(items: Sequence[str]) -> None:
         if items == ["a", "b", "c"]:
             raise KeyboardInterrupt
@@ -101,7 +101,7 @@ def test_when_a_thread_is_told_to_end_the_others_go_on() -> None:
     assert held.calls[-1] == ["b", "c"]
 
 
-def test_who_waits_too_long_for_a_turn_is_told_and_forgotten() -> None:
+def test_a_caller_that_times_out_is_removed() -> None:
     group = GroupCommit(held := Held(), 64, 0.05)
     first = threading.Thread(target=group, args=("first",), daemon=True)
     first.start()
@@ -115,7 +115,7 @@ def test_who_waits_too_long_for_a_turn_is_told_and_forgotten() -> None:
 
 
 @pytest.mark.parametrize("leads", [False, True])
-def test_who_is_told_to_end_while_it_waits_holds_up_nobody(leads: bool) -> None:
+def test_an_interrupted_caller_does_not_block_the_others(leads: bool) -> None:
     class Interrupted(GroupCommit[str]):
         def _await(self, entry: Any) -> None:
             if entry.item != "interrupted":

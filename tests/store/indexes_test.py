@@ -117,7 +117,7 @@ def is_full_scan(database: Database, told: str) -> bool:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_a_look_uses_its_index_and_reads_no_job_that_has_ended(
+def test_periodic_queries_use_an_index_and_read_no_final_job(
     filled: Database, look: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action, indexes = LOOKS[look]
@@ -128,7 +128,7 @@ def test_a_look_uses_its_index_and_reads_no_job_that_has_ended(
         assert not is_full_scan(filled, told), told
 
 
-def test_sqlite_reads_no_job_that_waits_to_find_the_expired_whatever_it_has_learned(
+def test_sqlite_finds_expired_jobs_by_their_index_with_any_statistics(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(Database(sqlite_url)) as database:
@@ -141,7 +141,7 @@ def test_sqlite_reads_no_job_that_waits_to_find_the_expired_whatever_it_has_lear
         assert "job_expires" in plan(database, expired)
 
 
-def test_a_survey_tells_sqlite_which_index_reads_least(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_analyze_makes_sqlite_choose_the_best_index(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Database(sqlite_url)) as database, closing(Database(sqlite_url)) as other:
         for each in (database, other):
             each.wait_until_up(1, 0.0)

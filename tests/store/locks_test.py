@@ -43,7 +43,7 @@ def fresh_key() -> Key:
     return Key("me", uuid.uuid4().hex, "request", now() - DAY)
 
 
-def test_two_transactions_in_each_others_way_are_both_carried_out_once(server: Database) -> None:
+def test_two_deadlocked_transactions_both_commit_once(server: Database) -> None:
     workers = WorkerStore(server)
     for holder in "ab":
         workers.beat(holder, holder, at=1)
@@ -60,7 +60,7 @@ def test_two_transactions_in_each_others_way_are_both_carried_out_once(server: D
     assert workers.beats() == {"a": 3, "b": 3}
 
 
-def test_a_transaction_that_is_given_up_again_and_again_is_an_error_in_the_end(
+def test_a_transaction_that_deadlocks_again_and_again_is_an_error(
     server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "DEADLOCK_RETRIES", 2)
@@ -76,7 +76,7 @@ def test_a_transaction_that_is_given_up_again_and_again_is_an_error_in_the_end(
 
 
 @pytest.mark.parametrize("table", ["idempotency", "worker"])
-def test_who_looks_for_what_is_not_there_keeps_nobody_from_writing_it(server: Database, table: str) -> None:
+def test_a_locking_read_of_a_missing_row_blocks_no_insert(server: Database, table: str) -> None:
     both, tries = threading.Barrier(2), []
 
     def take_key(db: peewee.Database) -> None:
@@ -96,9 +96,7 @@ def test_who_looks_for_what_is_not_there_keeps_nobody_from_writing_it(server: Da
     assert len(tries) == 2
 
 
-def test_ten_threads_with_a_key_for_each_request_are_never_in_each_others_way(
-    server: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ten_threads_with_keys_never_deadlock(server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "DEADLOCK_RETRIES", 0)
     jobs = JobStore(server)
 
@@ -108,7 +106,7 @@ def test_ten_threads_with_a_key_for_each_request_are_never_in_each_others_way(
     assert all_at_once(server, [dispatch] * 10) == [[None] * 40] * 10
 
 
-def test_a_relay_that_takes_jobs_keeps_no_other_job_from_moving(url: str, server: Database) -> None:
+def test_a_relay_that_takes_jobs_locks_no_other_job(url: str, server: Database) -> None:
     jobs, outbox = JobStore(server), Outbox(server)
     due, running = a_job(), a_job(due=None, state=State.STARTED)
     jobs.add([due, *[a_job(due=None, state=State.SUCCESS) for _ in range(50)]])

@@ -40,12 +40,12 @@ def due(jobs: JobStore, job: Job) -> int | None:
     return found.due
 
 
-def test_what_is_taken_says_all_that_a_message_says(jobs: JobStore, outbox: Outbox) -> None:
+def test_an_outbox_entry_has_all_values_of_a_message(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs, queue="q", priority=5, expires=now() + HOUR, headers={"link": [1]}, retries=2, version=3)
     assert outbox.take(at=now(), lease=LEASE, limit=10) == [outbox_entry(job)]
 
 
-def test_the_jobs_that_are_due_are_taken_oldest_first(jobs: JobStore, outbox: Outbox) -> None:
+def test_due_jobs_are_taken_oldest_first(jobs: JobStore, outbox: Outbox) -> None:
     at = now()
     made = [add(jobs, due=at - age) for age in (1, 3, 2)]
     assert take(outbox, at, limit=2) == [made[1].uuid, made[2].uuid]
@@ -53,7 +53,7 @@ def test_the_jobs_that_are_due_are_taken_oldest_first(jobs: JobStore, outbox: Ou
     assert take(outbox, at) == []
 
 
-def test_a_job_that_is_taken_is_nobody_elses_until_its_lease_has_run_out(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_taken_job_belongs_to_one_relay_until_its_lease_expires(jobs: JobStore, outbox: Outbox) -> None:
     at = now()
     job = add(jobs, due=at)
     assert take(outbox, at) == [job.uuid]
@@ -61,14 +61,14 @@ def test_a_job_that_is_taken_is_nobody_elses_until_its_lease_has_run_out(jobs: J
     assert take(outbox, at + LEASE) == [job.uuid]
 
 
-def test_a_job_for_later_stays_until_its_time(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_scheduled_job_is_not_taken_before_its_time(jobs: JobStore, outbox: Outbox) -> None:
     eta = now() + HOUR
     job = add(jobs, eta=eta, due=eta)
     assert take(outbox, eta - 1) == []
     assert take(outbox, eta) == [job.uuid]
 
 
-def test_relays_that_compete_share_the_jobs(database: Database, jobs: JobStore, outbox: Outbox) -> None:
+def test_competing_relays_share_the_jobs(database: Database, jobs: JobStore, outbox: Outbox) -> None:
     made = [a_job() for _ in range(300)]
     jobs.add(made)
     at = now()
@@ -93,7 +93,7 @@ def test_a_published_job_has_left_the_outbox(jobs: JobStore, outbox: Outbox) -> 
     assert take(outbox) == [other.uuid]
 
 
-def test_a_published_job_that_has_started_says_when_it_was_published(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_claimed_job_keeps_its_time_of_publication(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs)
     assert claim(jobs, job)
     outbox.mark_published([outbox_entry(job)], at=5)
@@ -103,7 +103,7 @@ def test_a_published_job_that_has_started_says_when_it_was_published(jobs: JobSt
     assert found.due is None
 
 
-def test_marking_what_was_claimed_meanwhile_writes_nothing(
+def test_marking_claimed_jobs_as_published_writes_nothing(
     database: Database, jobs: JobStore, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [add(jobs) for _ in range(12)]
@@ -113,7 +113,7 @@ def test_marking_what_was_claimed_meanwhile_writes_nothing(
 
 
 @pytest.mark.parametrize("number", [1, 2, 10, 11, 100, 101])
-def test_of_however_many_each_is_marked(jobs: JobStore, outbox: Outbox, number: int) -> None:
+def test_any_number_of_jobs_is_marked_as_published(jobs: JobStore, outbox: Outbox, number: int) -> None:
     made = [a_job(version=place % 2) for place in range(number)]
     jobs.add(made)
     outbox.mark_published([outbox_entry(job) for job in made[: number - 1]], at=now())
@@ -122,7 +122,7 @@ def test_of_however_many_each_is_marked(jobs: JobStore, outbox: Outbox, number: 
     assert {due(jobs, job) for job in made} == {None}
 
 
-def test_publishing_nothing_is_fine(jobs: JobStore, outbox: Outbox) -> None:
+def test_an_empty_list_can_be_marked_as_published(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs)
     outbox.mark_published([], at=now())
     outbox.release([], at=now())
@@ -138,19 +138,19 @@ def retried(jobs: JobStore) -> tuple[Job, int]:
     return job, eta
 
 
-def test_a_retry_stays_in_the_outbox_when_its_first_message_is_confirmed(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_late_confirmation_leaves_a_retry_in_the_outbox(jobs: JobStore, outbox: Outbox) -> None:
     job, eta = retried(jobs)
     outbox.mark_published([outbox_entry(job)], at=now())
     assert due(jobs, job) == eta
 
 
-def test_a_retry_is_not_hastened_when_its_first_message_could_not_be_confirmed(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_late_release_does_not_hasten_a_retry(jobs: JobStore, outbox: Outbox) -> None:
     job, eta = retried(jobs)
     outbox.release([outbox_entry(job)], at=now())
     assert due(jobs, job) == eta
 
 
-def test_a_lost_job_stays_in_the_outbox_when_its_first_message_is_confirmed(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_late_confirmation_leaves_a_lost_job_in_the_outbox(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs)
     assert claim(jobs, job)
     assert jobs.lose(job.uuid, token="token", reason="its worker was stopped", at=now())
@@ -171,7 +171,7 @@ def test_a_released_job_is_due_at_once(jobs: JobStore, outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("end", ["published", "claimed", "revoked"])
-def test_releasing_brings_nothing_back_that_has_left(jobs: JobStore, outbox: Outbox, end: str) -> None:
+def test_releasing_a_published_job_does_not_put_it_back(jobs: JobStore, outbox: Outbox, end: str) -> None:
     job = add(jobs)
     if end == "published":
         outbox.mark_published([outbox_entry(job)], at=now())
@@ -183,7 +183,7 @@ def test_releasing_brings_nothing_back_that_has_left(jobs: JobStore, outbox: Out
     assert take(outbox) == []
 
 
-def test_the_backlog_tells_how_many_wait_up_to_its_limit(jobs: JobStore, outbox: Outbox) -> None:
+def test_the_backlog_counts_up_to_its_limit(jobs: JobStore, outbox: Outbox) -> None:
     assert outbox.backlog(at=now(), limit=10) == (0, None, True)
     jobs.add([a_job(created=number + 1, due=number) for number in range(5)])
     add(jobs, eta=now() + HOUR, due=now() + HOUR)
@@ -191,7 +191,7 @@ def test_the_backlog_tells_how_many_wait_up_to_its_limit(jobs: JobStore, outbox:
     assert outbox.backlog(at=now(), limit=3) == (3, 1, False)
 
 
-def test_the_backlog_waits_since_it_was_scheduled_or_lost(jobs: JobStore, outbox: Outbox) -> None:
+def test_the_age_of_the_backlog_counts_from_eta_or_loss(jobs: JobStore, outbox: Outbox) -> None:
     add(jobs, created=1, eta=50, due=50)
     assert outbox.backlog(at=100, limit=10) == (1, 50, True)
     lost = add(jobs, created=1, due=1)
@@ -200,7 +200,7 @@ def test_the_backlog_waits_since_it_was_scheduled_or_lost(jobs: JobStore, outbox
     assert outbox.backlog(at=100, limit=10) == (2, 40, True)
 
 
-def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, outbox: Outbox) -> None:
+def test_sent_jobs_that_wait_are_counted_by_kind(jobs: JobStore, outbox: Outbox) -> None:
     old, newer, started, unsent = (add(jobs) for _ in range(4))
     other = add(jobs, queue="q")
     for age, job in enumerate((old, newer, started, other)):
@@ -219,7 +219,7 @@ def test_what_was_sent_and_still_waits_is_counted_by_its_kind(jobs: JobStore, ou
     assert take(outbox) == [old.uuid]
 
 
-def test_marking_many_at_once_is_one_statement_that_every_database_takes(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_hundred_jobs_are_marked_in_one_statement(jobs: JobStore, outbox: Outbox) -> None:
     made = [a_job() for _ in range(1000)]
     jobs.add(made)
     sent: list[OutboxEntry] = [outbox_entry(job) for job in made]
@@ -227,7 +227,7 @@ def test_marking_many_at_once_is_one_statement_that_every_database_takes(jobs: J
     assert take(outbox) == []
 
 
-def test_marking_and_taking_at_once_publishes_nothing_twice(database: Database, jobs: JobStore, outbox: Outbox) -> None:
+def test_concurrent_marking_and_taking_publish_no_job_twice(database: Database, jobs: JobStore, outbox: Outbox) -> None:
     jobs.add([a_job() for _ in range(100)])
 
     def relay() -> int:
@@ -240,7 +240,7 @@ def test_marking_and_taking_at_once_publishes_nothing_twice(database: Database, 
     assert sum(all_at_once(database, [partial(relay) for _ in range(3)])) == 100
 
 
-def test_what_a_clock_that_went_back_left_in_the_future_is_due_again(jobs: JobStore, outbox: Outbox) -> None:
+def test_jobs_left_in_the_future_by_a_clock_set_back_become_due(jobs: JobStore, outbox: Outbox) -> None:
     at = now()
     left, sent = add(jobs, due=at + HOUR), add(jobs)
     taken = add(jobs, eta=at - 1, due=at + HOUR)

@@ -54,7 +54,7 @@ def left(database: Database) -> set[str]:
     return {row[0] for row in database.read(lambda db: list(orm.Job.select(orm.Job.uuid).tuples().execute(db)))}
 
 
-def test_each_state_is_kept_for_as_long_as_its_own_setting_says(database: Database, jobs: JobStore) -> None:
+def test_each_state_is_kept_for_the_time_of_its_setting(database: Database, jobs: JobStore) -> None:
     kept = {ended(jobs, days, State(state)).uuid for days, state in ((6, "SUCCESS"), (29, "FAILURE"), (400, "REVOKED"))}
     old = [ended(jobs, days, State(state)) for days, state in ((8, "SUCCESS"), (9, "SUCCESS"), (31, "FAILURE"))]
     assert purge(database, success_seconds=7 * 86_400.0, failure_seconds=30 * 86_400.0) == {
@@ -66,13 +66,13 @@ def test_each_state_is_kept_for_as_long_as_its_own_setting_says(database: Databa
     assert not any(jobs.was_purged(uuid) for uuid in kept)
 
 
-def test_nothing_is_purged_unless_a_setting_says_so(database: Database, jobs: JobStore) -> None:
+def test_nothing_is_purged_by_default(database: Database, jobs: JobStore) -> None:
     kept = {ended(jobs, 4_000, state).uuid for state in FINAL}
     assert purge(database) == {}
     assert left(database) == kept
 
 
-def test_a_job_that_has_not_ended_is_never_purged(database: Database, jobs: JobStore) -> None:
+def test_an_unfinished_job_is_never_purged(database: Database, jobs: JobStore) -> None:
     kept = {ended(jobs, 4_000, state, finished=None).uuid for state in set(State) - FINAL}
     assert purge(database, **WEEK) == purge(database, "add", **WEEK) == {}
     assert left(database) == kept
@@ -80,14 +80,14 @@ def test_a_job_that_has_not_ended_is_never_purged(database: Database, jobs: JobS
         list(PurgeStore(database).pages({State.PENDING: now()}, 10))
 
 
-def test_a_job_that_ran_for_long_counts_from_its_end_and_holds_up_no_other(database: Database, jobs: JobStore) -> None:
+def test_the_age_of_a_job_counts_from_its_end(database: Database, jobs: JobStore) -> None:
     long = [ended(jobs, 100 - number, finished=now()) for number in range(5)]
     ended(jobs, 50)
     assert purge(database, **WEEK) == {State.SUCCESS: 1}
     assert left(database) == {job.uuid for job in long}
 
 
-def test_of_a_purged_job_nothing_stays_but_its_uuid_and_the_others_keep_all(database: Database, jobs: JobStore) -> None:
+def test_a_purged_job_leaves_only_its_tombstone(database: Database, jobs: JobStore) -> None:
     labels = {"run": "17", "site": "Köln"}
     old, young = (ended(jobs, days, labels=labels) for days in (8, 6))
     assert purge(database, **WEEK) == {State.SUCCESS: 1}
@@ -98,7 +98,7 @@ def test_of_a_purged_job_nothing_stays_but_its_uuid_and_the_others_keep_all(data
     assert jobs.was_purged(old.uuid)
 
 
-def test_only_the_tasks_that_are_named_are_purged(database: Database, jobs: JobStore) -> None:
+def test_a_purge_is_limited_to_the_named_tasks(database: Database, jobs: JobStore) -> None:
     kept = {ended(jobs, 8, task="mul").uuid, *(ended(jobs, 6, task=task).uuid for task in ("add", "lab.scan"))}
     for task, state in (("add", State.SUCCESS), ("add", State.FAILURE), ("lab.scan", State.SUCCESS)):
         ended(jobs, 8, state, task=task)
@@ -106,7 +106,7 @@ def test_only_the_tasks_that_are_named_are_purged(database: Database, jobs: JobS
     assert left(database) == kept
 
 
-def test_what_would_be_purged_is_what_is_purged(database: Database, jobs: JobStore) -> None:
+def test_a_dry_run_counts_the_jobs_that_are_purged(database: Database, jobs: JobStore) -> None:
     for number in range(9):
         ended(jobs, 3 + number, sorted(FINAL)[number % 3])
     pruner = a_pruner(database, **WEEK)
@@ -117,7 +117,7 @@ def test_what_would_be_purged_is_what_is_purged(database: Database, jobs: JobSto
     assert sum(step.total() for step in pruner.purge(before)) == 5
 
 
-def test_a_slow_database_has_a_longer_pause_after_each_batch(
+def test_a_slow_database_gets_longer_pauses_between_batches(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
@@ -132,9 +132,7 @@ def test_a_slow_database_has_a_longer_pause_after_each_batch(
 
 
 @pytest.mark.parametrize("shared_database", [SQLITE], indirect=True)
-def test_batches_become_smaller_while_they_take_long_and_grow_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_batches_become_smaller_and_grow_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large jobs take long, and others wait for all of a batch: from the eleventh on each takes 50 ms."""
     clock, sizes = [0.0], []
 
@@ -152,14 +150,14 @@ def test_batches_become_smaller_while_they_take_long_and_grow_again(
     assert max(sizes) == sizes[-2] == 20
 
 
-def test_jobs_of_one_moment_are_all_found_whatever_the_size_of_a_page(database: Database, jobs: JobStore) -> None:
+def test_jobs_created_at_one_time_are_all_found_by_pages(database: Database, jobs: JobStore) -> None:
     at = now() - 8 * DAY
     for _ in range(7):
         ended(jobs, 8, created=at, finished=at)
     assert purge(database, purge_batch=2, **WEEK) == {State.SUCCESS: 7}
 
 
-def test_two_that_purge_at_once_purge_each_job_once(database: Database, jobs: JobStore) -> None:
+def test_two_simultaneous_purges_purge_each_job_once(database: Database, jobs: JobStore) -> None:
     old = [ended(jobs, 8) for _ in range(30)]
     found = all_at_once(database, [partial(purge, database, purge_batch=5, **WEEK)] * 3)
     assert sum(counts.get(State.SUCCESS, 0) for counts in found) == 30
@@ -167,9 +165,7 @@ def test_two_that_purge_at_once_purge_each_job_once(database: Database, jobs: Jo
     assert all(jobs.was_purged(job.uuid) for job in old)
 
 
-def test_a_job_that_was_purged_and_made_anew_since_it_was_read_is_another_job(
-    database: Database, jobs: JobStore
-) -> None:
+def test_a_job_created_again_with_the_same_uuid_is_not_purged(database: Database, jobs: JobStore) -> None:
     store, bounds = PurgeStore(database), {State.SUCCESS: now()}
     old, other = ended(jobs, 8, labels={"run": "17"}), ended(jobs, 8)
     (page,) = store.pages(bounds, 10)
@@ -184,7 +180,7 @@ def test_a_job_that_was_purged_and_made_anew_since_it_was_read_is_another_job(
 
 
 @ON_SERVERS
-def test_a_purge_waits_for_no_row_that_somebody_else_holds(database: Database, jobs: JobStore) -> None:
+def test_a_purge_waits_for_no_locked_row(database: Database, jobs: JobStore) -> None:
     """A writer that is stuck in the middle of a dispatch, or of a report that comes too late."""
     old = [ended(jobs, 8, labels={"run": "17"}) for _ in range(3)]
     jobs.add([a_job()], Key("me", "monday", "request", 0))
@@ -214,7 +210,7 @@ def test_a_purge_waits_for_no_row_that_somebody_else_holds(database: Database, j
 
 
 @ON_SERVERS
-def test_a_report_that_comes_too_late_leaves_no_event_of_a_job_that_is_purged_meanwhile(
+def test_a_late_report_leaves_no_event_of_a_purged_job(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, record = ended(jobs, 8), jobs._record
@@ -231,7 +227,7 @@ def test_a_report_that_comes_too_late_leaves_no_event_of_a_job_that_is_purged_me
     assert database.read(orm.Event.select().count) == 0
 
 
-def test_dispatches_and_reports_go_on_while_jobs_are_purged(database: Database, jobs: JobStore) -> None:
+def test_dispatches_and_reports_go_on_during_a_purge(database: Database, jobs: JobStore) -> None:
     for _ in range(60):
         ended(jobs, 8)
 
@@ -256,7 +252,7 @@ def test_dispatches_and_reports_go_on_while_jobs_are_purged(database: Database, 
 # What else knew the job
 
 
-def test_a_key_stands_for_a_purged_job_until_its_own_time_is_over(database: Database, jobs: JobStore) -> None:
+def test_a_key_of_a_purged_job_is_kept_until_it_expires(database: Database, jobs: JobStore) -> None:
     old = a_job(state=State.SUCCESS, created=1, finished=2, due=None)
     assert jobs.add([old], Key("me", "monday", "request", 0)) is None
     assert purge(database, **WEEK) == {State.SUCCESS: 1}
@@ -264,7 +260,7 @@ def test_a_key_stands_for_a_purged_job_until_its_own_time_is_over(database: Data
     assert jobs.add([a_job()], Key("me", "monday", "request", 10)) is None
 
 
-def test_a_search_goes_on_behind_a_job_that_was_purged(database: Database, jobs: JobStore) -> None:
+def test_a_search_continues_after_a_purged_job(database: Database, jobs: JobStore) -> None:
     made = [ended(jobs, days) for days in (6, 8, 9)]
     last = made[1]
     assert purge(database, success_seconds=8.5 * 86_400) == {State.SUCCESS: 1}
@@ -275,7 +271,7 @@ def test_a_search_goes_on_behind_a_job_that_was_purged(database: Database, jobs:
     assert [job.uuid for job in jobs.search(JobFilter(), place, 10)] == [older.uuid]
 
 
-def test_an_event_has_an_id_behind_those_of_all_that_were_purged(database: Database, jobs: JobStore) -> None:
+def test_event_ids_of_purged_jobs_are_not_reused(database: Database, jobs: JobStore) -> None:
     history = HistoryStore(database)
     for _ in range(3):
         ended(jobs, 8)
@@ -297,7 +293,7 @@ def put(database: Database, *hours_ago: float) -> Iterator[str]:
         yield uuid
 
 
-def test_old_tombstones_are_forgotten_page_by_page(database: Database, jobs: JobStore) -> None:
+def test_old_tombstones_are_deleted_page_by_page(database: Database, jobs: JobStore) -> None:
     uuids = list(put(database, 30, 30, 2, 30, 2, 2))
     after = FIRST_TOMBSTONE
     for _ in range(4):
@@ -306,16 +302,14 @@ def test_old_tombstones_are_forgotten_page_by_page(database: Database, jobs: Job
     assert [jobs.was_purged(uuid) for uuid in uuids] == [False, False, True, False, True, True]
 
 
-def test_a_tombstone_is_kept_for_as_long_as_the_setting_says_and_not_much_longer(
-    database: Database, jobs: JobStore
-) -> None:
+def test_a_tombstone_is_kept_for_the_time_of_its_setting(database: Database, jobs: JobStore) -> None:
     uuids = list(put(database, 23.9, 25.1))
     a_pruner(database, tombstone_seconds=86_400.0).work(0.0, lambda _: True)
     assert [jobs.was_purged(uuid) for uuid in uuids] == [True, False]
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(60.0, 0), (0.0, 3)])
-def test_a_round_looks_at_as_many_tombstones_as_it_has_time_for(
+def test_a_round_checks_tombstones_for_a_limited_time(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, seconds: float, left: int
 ) -> None:
     monkeypatch.setattr("pacifica.dispatcher.upkeep.pruner.LOOKED_AT", 2)
@@ -326,7 +320,7 @@ def test_a_round_looks_at_as_many_tombstones_as_it_has_time_for(
 
 
 @pytest.mark.parametrize(("passed", "looks"), [(599.0, 3), (601.0, 6)])
-def test_once_all_tombstones_were_seen_they_are_left_alone_for_a_while(
+def test_tombstones_are_checked_again_only_after_a_pause(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, passed: float, looks: int
 ) -> None:
     moment, looked = [1000.0], []
@@ -345,20 +339,20 @@ def test_once_all_tombstones_were_seen_they_are_left_alone_for_a_while(
     assert all(map(jobs.was_purged, uuids))
 
 
-def test_no_tombstone_is_made_where_none_is_kept(database: Database, jobs: JobStore) -> None:
+def test_no_tombstone_is_stored_if_its_time_is_zero(database: Database, jobs: JobStore) -> None:
     old = ended(jobs, 8)
     assert purge(database, tombstone_seconds=0.0, **WEEK) == {State.SUCCESS: 1}
     assert not jobs.was_purged(old.uuid)
 
 
-def test_an_id_that_is_no_uuid_is_purged_and_not_remembered(database: Database, jobs: JobStore) -> None:
+def test_a_job_id_that_is_not_a_uuid_gets_no_tombstone(database: Database, jobs: JobStore) -> None:
     """Celery takes any text for a ``task_id``."""
     old = [ended(jobs, 8, uuid="nightly"), ended(jobs, 8)]
     assert purge(database, **WEEK) == {State.SUCCESS: 2}
     assert [jobs.was_purged(job.uuid) for job in old] == [False, True]
 
 
-def test_a_uuid_is_purged_again_when_it_was_used_again(database: Database, jobs: JobStore) -> None:
+def test_a_reused_uuid_can_be_purged_again(database: Database, jobs: JobStore) -> None:
     """A step of a workflow has the id that the step before gave it, each time that one is run."""
     old = ended(jobs, 8)
     assert purge(database, **WEEK) == {State.SUCCESS: 1}

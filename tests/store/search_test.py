@@ -44,7 +44,7 @@ def test_pages_show_every_job_once_newest_first(jobs: JobStore) -> None:
     assert seen == sorted(seen, reverse=True)
 
 
-def test_a_job_that_arrives_between_two_pages_moves_nothing(jobs: JobStore) -> None:
+def test_a_new_job_does_not_shift_the_next_page(jobs: JobStore) -> None:
     first = jobs.search(EVERYTHING, None, 5)
     rest = jobs.search(EVERYTHING, PageCursor(first[-1].created, first[-1].uuid), 50)
     jobs.add([a_job(created=5000)])
@@ -69,12 +69,12 @@ def test_a_job_that_arrives_between_two_pages_moves_nothing(jobs: JobStore) -> N
         (JobFilter(labels=[LabelFilter("run", "' OR 1=1 --")]), 0),
     ],
 )
-def test_all_that_is_asked_for_must_hold(jobs: JobStore, filters: JobFilter, count: int) -> None:
+def test_a_job_must_satisfy_all_filters(jobs: JobStore, filters: JobFilter, count: int) -> None:
     found = jobs.search(filters, None, 100)
     assert len({job.uuid for job in found}) == len(found) == count
 
 
-def test_labels_come_back_as_they_were_given(jobs: JobStore) -> None:
+def test_labels_are_stored_unchanged(jobs: JobStore) -> None:
     found = jobs.search(JobFilter(labels=[LabelFilter("run", "1")]), None, 1)
     assert found[0].labels == {"run": "1", "Site": "Köln"}
 

@@ -271,7 +271,7 @@ class Record(RuleBasedStateMachine):
         assert sum(kind in ("SUCCESS", "FAILURE", "REVOKED") for kind in kinds) == job.final
 
 
-def test_the_rules_of_state_hold_whatever_is_done_in_whatever_order(database: Database) -> None:
+def test_the_rules_of_state_hold_for_any_sequence_of_operations(database: Database) -> None:
     class OnDatabase(Record):
         pass
 

@@ -17,7 +17,7 @@ def figures(database: Database) -> StatsStore:
     return StatsStore(database)
 
 
-def test_what_is_in_motion_is_counted_by_task_and_state(jobs: JobStore, figures: StatsStore) -> None:
+def test_unfinished_jobs_are_counted_by_task_and_state(jobs: JobStore, figures: StatsStore) -> None:
     jobs.add([a_job(created=number, due=None) for number in (5, 3, 4)])
     jobs.add([a_job(task="mul", created=2, eta=900, due=None)])
     ran(jobs, 1)

@@ -66,7 +66,7 @@ def test_search_shows_the_visible_jobs_page_by_page(
 
 @many
 @given(rows=st.lists(st.tuples(tasks, st.sampled_from(CALLERS)), max_size=10), visibility=visibilities)
-def test_events_joined_with_their_jobs_are_narrowed_alike(
+def test_events_are_limited_to_the_visible_jobs(
     database: Database, rows: Sequence[tuple[str, str]], visibility: Visibility
 ) -> None:
     covered = {job.uuid for job in stored(database, rows) if visibility.covers(job.task, job.caller)}
@@ -91,7 +91,7 @@ def test_filters_and_visibility_must_both_hold(database: Database, filters: JobF
         assert narrowed == [job for job in plain if visibility.covers(job.task, job.caller)]
 
 
-def test_every_glob_that_the_strategy_makes_is_one_that_a_token_may_have() -> None:
+def test_every_generated_glob_is_valid_for_a_token() -> None:
     for sign in LETTERS + "[]*?":
         assert parse_grant(f"read:{sign}").tasks == sign
 

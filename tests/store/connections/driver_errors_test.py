@@ -95,10 +95,10 @@ def test_a_timeout_counts_more_than_the_lost_connection_that_it_leads_to(number:
 
 
 @pytest.mark.parametrize("error", [psycopg.errors.DeadlockDetected("x"), pymysql.OperationalError(1213, "x")])
-def test_a_deadlock_is_rolled_back_and_no_dropped_connection(error: BaseException) -> None:
+def test_a_deadlock_is_not_a_dropped_connection(error: BaseException) -> None:
     assert driver_errors.is_rolled_back(error)
     assert not driver_errors.may_be_dropped(error)
 
 
-def test_no_words_for_people_carry_a_text_of_the_driver() -> None:
+def test_no_reason_quotes_the_driver() -> None:
     assert {driver_errors.reason(error) for error, _ in ERRORS} <= set(driver_errors.SENTENCES.values())

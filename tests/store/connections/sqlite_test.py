@@ -54,7 +54,7 @@ def connect(tmp_path: Path) -> Iterator[Open]:
         yield one
 
 
-def test_a_transaction_begins_as_soon_as_the_other_one_has_ended(connect: Open, clock: Clock) -> None:
+def test_a_transaction_begins_as_soon_as_the_file_is_free(connect: Open, clock: Clock) -> None:
     mine, other = connect(), connect()
     other.execute("BEGIN IMMEDIATE")
     clock.during = lambda: other.execute("COMMIT") if len(clock.pauses) == 3 else None
@@ -63,7 +63,7 @@ def test_a_transaction_begins_as_soon_as_the_other_one_has_ended(connect: Open, 
     assert clock.pauses == [sqlite.FIRST_PAUSE] * 3
 
 
-def test_a_statement_of_its_own_waits_too_and_has_its_parameters(connect: Open, clock: Clock) -> None:
+def test_a_statement_outside_a_transaction_waits_as_well(connect: Open, clock: Clock) -> None:
     mine, other = connect(), connect()
     other.execute("BEGIN IMMEDIATE")
     clock.during = lambda: other.execute("COMMIT") if other.connection.in_transaction else None
@@ -71,7 +71,7 @@ def test_a_statement_of_its_own_waits_too_and_has_its_parameters(connect: Open, 
     assert other.execute("SELECT b FROM a").fetchall() == [(7,)]
 
 
-def test_pauses_grow_and_the_last_one_ends_with_the_patience(connect: Open, clock: Clock) -> None:
+def test_pauses_grow_and_end_with_the_busy_timeout(connect: Open, clock: Clock) -> None:
     mine, other = connect(busy_timeout=0.5), connect()
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -84,7 +84,7 @@ def test_pauses_grow_and_the_last_one_ends_with_the_patience(connect: Open, cloc
     assert len(clock.pauses) < 60
 
 
-def test_without_patience_it_is_tried_and_refused(connect: Open, clock: Clock) -> None:
+def test_without_a_busy_timeout_a_statement_is_tried_once(connect: Open, clock: Clock) -> None:
     mine, other = connect(busy_timeout=0.0), connect()
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -92,7 +92,7 @@ def test_without_patience_it_is_tried_and_refused(connect: Open, clock: Clock) -
     assert sum(clock.pauses) == 0
 
 
-def test_a_reader_does_not_wait_to_write_over_what_it_has_not_read(connect: Open, clock: Clock) -> None:
+def test_a_stale_snapshot_is_refused_without_waiting(connect: Open, clock: Clock) -> None:
     mine, other = connect(), connect()
     mine.execute("BEGIN")
     mine.execute("SELECT * FROM a").fetchall()
@@ -102,7 +102,7 @@ def test_a_reader_does_not_wait_to_write_over_what_it_has_not_read(connect: Open
     assert clock.pauses == []
 
 
-def test_an_error_that_is_kept_does_not_keep_the_file_open(connect: Open, clock: Clock, tmp_path: Path) -> None:
+def test_a_kept_error_does_not_keep_the_file_open(connect: Open, clock: Clock, tmp_path: Path) -> None:
     mine, other = connect(busy_timeout=0.0), connect()
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError) as kept:
@@ -113,13 +113,13 @@ def test_an_error_that_is_kept_does_not_keep_the_file_open(connect: Open, clock:
 
 
 @pytest.mark.parametrize("sql", ["SELECT * FROM missing", "SELECT"])
-def test_what_waiting_does_not_mend_is_raised_at_once(connect: Open, clock: Clock, sql: str) -> None:
+def test_an_error_other_than_busy_is_raised_at_once(connect: Open, clock: Clock, sql: str) -> None:
     with pytest.raises(sqlite3.OperationalError):
         connect().execute(sql)
     assert clock.pauses == []
 
 
-def test_what_fails_otherwise_after_a_pause_is_raised_then(connect: Open, clock: Clock) -> None:
+def test_an_error_after_a_pause_is_raised_at_once(connect: Open, clock: Clock) -> None:
     mine, other = connect(), connect()
     other.execute("BEGIN IMMEDIATE")
     other.execute("DROP TABLE a")
