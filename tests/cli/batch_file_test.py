@@ -1,4 +1,4 @@
-"""The lines of a file of jobs: NDJSON and CSV, good ones and bad ones."""
+"""The lines of NDJSON and CSV files of jobs, valid and invalid."""
 
 import csv
 import io
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.cli.batch_file import Defaults, Facts, comma_separated, facts, ndjson
+from pacifica.dispatcher.cli.dispatch_arguments import options_of
 from pacifica.dispatcher.cli.exit_codes import Refused
-from pacifica.dispatcher.cli.option_values import options_of
 from pacifica.dispatcher.client import BatchItem, Problem
 
 PLAIN = Defaults("add", {})
@@ -20,7 +20,7 @@ CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_c
 
 
 @given(st.lists(st.tuples(CELL, CELL), max_size=5))
-def test_what_a_program_writes_as_csv_is_read_back_as_text(rows: list[tuple[str, str]]) -> None:
+def test_csv_that_a_program_wrote_is_read_back_as_text(rows: list[tuple[str, str]]) -> None:
     file = io.StringIO(newline="")
     csv.writer(file).writerows([("a", "b"), *rows])
     file.seek(0)
@@ -29,7 +29,7 @@ def test_what_a_program_writes_as_csv_is_read_back_as_text(rows: list[tuple[str,
     assert found == [{"task": "add", "kwargs": {"a": a, "b": b}} for a, b in rows]
 
 
-def test_a_bad_line_of_csv_is_told_by_its_number_and_the_rest_goes_on() -> None:
+def test_bad_line_of_csv_keeps_its_number_and_the_rest_is_read() -> None:
     text = 'a,b\n1,"x\ny"\n2\n\n"3"4,5\n6,\n'
     found = list(comma_separated(io.StringIO(text, newline=""), PLAIN, {}))
     assert [line.number for line in found] == [2, 4, 6, 7]
@@ -38,20 +38,20 @@ def test_a_bad_line_of_csv_is_told_by_its_number_and_the_rest_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "error"),
     [
         ("a,b,a,b,c", "Line 1 names 'a', 'b' more than once"),
-        ("\na,b,", "Line 2 has no name for column 3; a comma at the end"),
-        ('"a"b', "Line 1 is to name the arguments. The line is not CSV"),
-        ("a,\udce9", "Line 1 is to name the arguments. The line is not UTF-8"),
+        ("\na,b,", "Line 2 has no name for column 3; name it, or remove the comma at the end"),
+        ('"a"b', "Line 1 must name the arguments. The line is not CSV"),
+        ("a,\udce9", "Line 1 must name the arguments. The line is not UTF-8"),
     ],
 )
-def test_a_header_that_could_put_a_value_in_a_wrong_place_is_refused(header: str, told: str) -> None:
-    with pytest.raises(Refused, match=re.escape(told)):
+def test_ambiguous_header_is_refused(header: str, error: str) -> None:
+    with pytest.raises(Refused, match=re.escape(error)):
         list(comma_separated(io.StringIO(f"{header}\n1,2\n", newline=""), PLAIN, {}))
 
 
-def test_a_line_of_csv_that_is_not_utf_8_is_told_as_that() -> None:
+def test_line_of_csv_that_is_not_utf_8_is_a_problem() -> None:
     source = io.TextIOWrapper(io.BytesIO("a\nx\né\ny\n".encode("latin-1")), "utf-8", "surrogateescape", newline="")
     found = list(comma_separated(source, PLAIN, {}))
     assert [isinstance(line.item, Problem) for line in found] == [False, True, False]
@@ -59,12 +59,12 @@ def test_a_line_of_csv_that_is_not_utf_8_is_told_as_that() -> None:
     assert (found[1].number, problem.detail) == (3, "The line is not UTF-8; save the file in that encoding.")
 
 
-def test_a_problem_that_is_made_here_has_the_members_of_one_of_the_service() -> None:
-    told = {"title": "Bad Request", "status": 400, "detail": "No.", "message": "No."}
-    assert Problem.bad_item("No.").document == {"type": "urn:pacifica-dispatcher:problem:bad-request", **told}
+def test_bad_item_has_the_members_of_a_problem_of_the_service() -> None:
+    members = {"title": "Bad Request", "status": 400, "detail": "No.", "message": "No."}
+    assert Problem.bad_item("No.").document == {"type": "urn:pacifica-dispatcher:problem:bad-request", **members}
 
 
-def test_a_line_of_ndjson_wins_over_what_all_have_in_common() -> None:
+def test_values_of_a_line_precede_the_common_values() -> None:
     common = Defaults("add", {"priority": 1, "queue": "q"})
     source = [
         b'{"args": [1]}\n',
@@ -82,7 +82,7 @@ def test_a_line_of_ndjson_wins_over_what_all_have_in_common() -> None:
     assert isinstance(next(ndjson([b"{}"], Defaults(None, {}))).item, Problem)
 
 
-def test_a_label_for_all_lines_stands_beside_those_of_a_line_whose_own_win() -> None:
+def test_labels_of_a_line_are_merged_with_the_common_labels() -> None:
     common = Defaults("add", options_of([("labels", '{"x": "1"}')], [("run", "55"), ("who", "all")]))
     source = [b'{"options": {"labels": {"a": "b", "who": "line"}}}', b"{}", b'{"options": {"labels": 3}}']
     found = [cast("BatchItem", line.item)["options"]["labels"] for line in ndjson(source, common)]
@@ -90,15 +90,15 @@ def test_a_label_for_all_lines_stands_beside_those_of_a_line_whose_own_win() -> 
     assert found == [{**everywhere, "a": "b", "who": "line"}, {**everywhere, "who": "all"}, 3]
 
 
-def test_a_file_is_known_by_its_path_its_content_and_what_is_said_for_all_lines(tmp_path: Path) -> None:
+def test_key_of_a_file_depends_on_path_content_and_common_values(tmp_path: Path) -> None:
     path, other = tmp_path / "a", tmp_path / "b"
     keys = set()
     for text in ("1\n2\n", "1\n2\n3"):
         path.write_text(text, encoding="utf-8")
         other.write_text(text, encoding="utf-8")
-        told = [facts(path, PLAIN), facts(other, PLAIN), facts(path, Defaults("mul", {})), facts(path, PLAIN)]
-        assert told[0] == told[3]
-        keys |= {one.key for one in told}
-    assert (len(keys), told[0].lines) == (6, 3)
+        found = [facts(path, PLAIN), facts(other, PLAIN), facts(path, Defaults("mul", {})), facts(path, PLAIN)]
+        assert found[0] == found[3]
+        keys |= {one.key for one in found}
+    assert (len(keys), found[0].lines) == (6, 3)
     path.write_bytes(b"")
     assert facts(path, PLAIN) == Facts(0, facts(path, PLAIN).key)

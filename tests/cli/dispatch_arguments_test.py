@@ -1,4 +1,4 @@
-"""Text for a task is read as the service reads it in a URL, by the schema of the task's arguments alone."""
+"""Arguments from the command line are read as the service reads them in a URL, by the task's JSON Schema alone."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -33,19 +33,19 @@ TEXT = st.one_of(
 
 @pytest.mark.parametrize("function", [plain, numbers, texts, unions, either, moments, many])
 @given(words=st.lists(TEXT, min_size=1, max_size=3))
-def test_what_a_url_would_say_is_what_is_sent(function: Callable[..., Any], words: list[str]) -> None:
+def test_positional_arguments_are_read_as_in_a_url(function: Callable[..., Any], words: list[str]) -> None:
     spec = TaskSpec("t", function)
     sent = dispatch_arguments.positional(spec.arguments_schema(), words)
     try:
-        told = spec.bind_text(words).args
+        expected = spec.bind_text(words).args
     except BadArguments:
         with pytest.raises(BadArguments):
             spec.bind(sent, {})
     else:
-        assert [(type(one), one) for one in sent] == [(type(one), one) for one in told]
+        assert [(type(one), one) for one in sent] == [(type(one), one) for one in expected]
 
 
-def test_arguments_by_name_are_read_in_the_same_way() -> None:
+def test_named_arguments_are_read_by_their_types() -> None:
     def named(a: str, **rest: int) -> None: ...
 
     schema = TaskSpec("t", named).arguments_schema()

@@ -7,8 +7,6 @@ from itertools import islice
 
 import pytest
 
-from pacifica.dispatcher.cli.commands.watch import Told
-from pacifica.dispatcher.cli.http_options import Talk
 from pacifica.dispatcher.client import (
     BatchItem,
     DispatcherClient,
@@ -24,7 +22,6 @@ from pacifica.dispatcher.client import (
 )
 
 from ..e2e.stack import Stack
-from ..eventually import eventually
 
 
 def adding(count: int, run: str) -> list[BatchItem]:
@@ -187,14 +184,3 @@ def test_the_service_tells_of_itself(client: DispatcherClient, stack: Stack) -> 
     with DispatcherClient(stack.url, token="pd_nonsense") as stranger, pytest.raises(Refused) as told:
         list(islice(stranger.search(), 1))
     assert told.value.status == 401
-
-
-def test_who_watches_is_told_when_something_happens(client: DispatcherClient) -> None:
-    told = Told(Talk(client, as_json=False))
-    told.start()
-
-    def happened() -> bool:
-        client.dispatch("add", 1, 1)
-        return told.happened.is_set()
-
-    eventually(happened)

@@ -1,6 +1,7 @@
-"""A service to talk to, which all tests of a module share."""
+"""A running service and its client, which all tests of a module share."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,8 +12,8 @@ from ..e2e.stack import Stack
 from ..processes import Processes
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@contextmanager
+def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Web server and worker, with the embedded default broker."""
     with Processes(tmp_path_factory.mktemp("stack"), {"BROKER_URL": "database://"}) as processes:
         processes.write_config("[dispatcher]\ntasks = lab\n")
@@ -20,7 +21,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running service."""
+    with running_stack(tmp_path_factory) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[DispatcherClient]:
-    """A client of it."""
+    """A client of the service."""
     with DispatcherClient(stack.url) as client:
         yield client

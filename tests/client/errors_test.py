@@ -6,9 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner
 
-from pacifica.dispatcher.cli import main
 from pacifica.dispatcher.client import DispatcherClient, Retry, errors
 from pacifica.dispatcher.client.errors import ClientError
 
@@ -48,27 +46,10 @@ def test_the_client_is_imported_without_the_server() -> None:
     assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic", "rich", "click"}
 
 
-@pytest.mark.slow
-def test_a_command_that_talks_http_is_imported_without_the_server() -> None:
-    modules = "arguments, batch, jobs, lines, search, service, showing, talking, watch"
-    code = f"import sys; from pacifica.dispatcher.cli import {modules}; print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
-    assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic"}
-
-
 def test_a_token_is_sent_without_the_line_end_of_its_file() -> None:
     with stubbed([Answer()]) as stub, DispatcherClient(stub.url, token=" pd_secretsecret\r\n") as client:
         client.job(JOB["uuid"]).status()
         assert stub.requests[0].headers["Authorization"] == "Bearer pd_secretsecret"
-
-
-@pytest.mark.parametrize("token", ["pd_secret\nsecret", "pd_secret secret", "pd_secretß"])
-@pytest.mark.parametrize("command", ["tasks", "doctor"])
-def test_a_token_that_cannot_be_sent_is_not_told(token: str, command: str) -> None:
-    told = CliRunner().invoke(main, [command, "--url", "http://127.0.0.1:1"], env={"DISPATCHER_TOKEN": token})
-    assert (told.exit_code, told.stdout) == (2, "")
-    assert "The token cannot be sent" in told.stderr
-    assert "pd_" not in told.stderr
 
 
 def test_an_argument_may_have_any_name() -> None:

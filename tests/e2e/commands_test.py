@@ -19,10 +19,10 @@ def start_up(processes: Processes, port: int) -> Running:
 def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes) -> None:
     port = free_port()
     up = start_up(processes, port)
-    up.wait_until_it_says("Ctrl-C ends")
+    up.wait_until_it_says("Ctrl-C stops")
     told = up.output()
     assert f"ready at http://127.0.0.1:{port}" in told
-    assert re.search(r"A canary job went .* in \d+ ms", told)
+    assert re.search(r"A probe job went .* in \d+ ms", told)
     uuid = curl(f"http://127.0.0.1:{port}/dispatch/add/2/2")
     eventually(lambda: '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}"))
     up.send(signal.SIGINT)
@@ -30,14 +30,14 @@ def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes
     assert "Traceback" not in up.output()
 
     again = start_up(processes, port)
-    again.wait_until_it_says("Ctrl-C ends")
+    again.wait_until_it_says("Ctrl-C stops")
     assert '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}")
 
 
 def test_up_works_without_anonymous_access_and_leaves_no_token(processes: Processes) -> None:
     processes.write_config("[auth]\nanonymous = none\n")
     port = free_port()
-    start_up(processes, port).wait_until_it_says("Ctrl-C ends")
+    start_up(processes, port).wait_until_it_says("Ctrl-C stops")
     assert '"status": 401' in curl(f"http://127.0.0.1:{port}/tasks")
     code = "from pacifica.dispatcher.cli import main; main()"
     assert processes.run("-c", code, "token", "list").stdout == ""
@@ -46,7 +46,7 @@ def test_up_works_without_anonymous_access_and_leaves_no_token(processes: Proces
 def test_up_leaves_no_process_behind(processes: Processes) -> None:
     port = free_port()
     up = start_up(processes, port)
-    up.wait_until_it_says("Ctrl-C ends")
+    up.wait_until_it_says("Ctrl-C stops")
     children = Path(f"/proc/{up.popen.pid}/task/{up.popen.pid}/children").read_text(encoding="ascii").split()
     assert len(children) == 2
     up.send(signal.SIGTERM)
@@ -59,7 +59,7 @@ def test_up_names_a_port_that_is_taken(processes: Processes) -> None:
     port = int(web.url.rsplit(":", 1)[1])
     up = start_up(processes, port)
     assert up.wait() == 1
-    assert f"Nothing can listen at 127.0.0.1:{port}" in up.output()
+    assert f"Cannot listen on 127.0.0.1:{port}" in up.output()
 
 
 def test_up_shows_why_a_process_did_not_start(processes: Processes) -> None:

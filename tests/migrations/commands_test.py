@@ -75,7 +75,7 @@ def test_dbsync_goes_down_only_with_a_confirmation(processes: Processes, databas
     database.wait_until_up(1, 0.0)
     asked = invoke("dbsync", "--to", "0")
     assert (asked.exit_code, database.schema().found) == (1, NEWEST)
-    assert "is dropped, with all that it holds" in asked.stderr
+    assert "is dropped, with all its data" in asked.stderr
     went = command(processes, "dbsync", "--to", "0", "--yes")
     assert (went.returncode, database.schema().found) == (0, 0)
     assert went.stdout.splitlines()[-1] == "The schema is at version 0."

@@ -1,4 +1,4 @@
-"""The jobs that a file asks for: NDJSON or CSV, line by line, however long the file is."""
+"""Reads the jobs in an NDJSON or CSV file line by line, so that the file may have any size."""
 
 import csv
 import hashlib
@@ -13,14 +13,13 @@ from ..client import BatchItem, Options, Problem
 from ..core import strict_json
 from . import dispatch_arguments
 from .exit_codes import Refused
-from .option_values import merged
 
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
-"""What ``surrogateescape`` makes of a byte that is none."""
+"""The characters that ``surrogateescape`` makes of bytes that are not UTF-8."""
 
 
 class Line(NamedTuple):
-    """A line of the file that is a job, or the problem that keeps it from being one."""
+    """A line of the file as a job, or the problem with it."""
 
     number: int
     item: BatchItem | Problem
@@ -28,22 +27,22 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What all lines have in common: a line's own task, options and labels win."""
+    """The values that all lines share; a line's own task, options and labels take precedence."""
 
     task: str | None
     options: Options
 
     def item(self, given: Mapping[str, Any]) -> BatchItem | Problem:
-        """The job of a line; its members are the service's to judge."""
+        """The job of a line; the service validates its members."""
         if "task" not in given and self.task is None:
-            return Problem.bad_item('The line names no task; say it in "task", or with --task.')
+            return Problem.bad_item('The line names no task; name it in "task", or with --task.')
         options = given.get("options", {})
-        both = merged(self.options, options) if isinstance(options, dict) else options
+        both = dispatch_arguments.merged(self.options, options) if isinstance(options, dict) else options
         return cast("BatchItem", {"task": self.task, **given, **({"options": both} if both else {})})
 
 
 def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
-    """A JSON object a line, as ``POST /dispatch`` takes them; empty lines count as lines, and for nothing else."""
+    """Parse one JSON object per line, as ``POST /dispatch`` takes it; empty lines are skipped, but numbered."""
     for number, line in enumerate(source, 1):
         if not line.strip():
             continue
@@ -59,7 +58,7 @@ def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
 
 
 def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[str, Any]) -> Iterator[Line]:
-    """A job a row: the first row names the arguments, and each value is read as in a URL; an empty one is left out."""
+    """Parse one job per row: the first row names the arguments, values are read as in a URL, empty ones left out."""
     rows = _rows(source)
     first = next(rows, None)
     if first is None:
@@ -70,7 +69,7 @@ def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[s
 
 
 def _rows(source: Iterable[str]) -> Iterator[tuple[int, Sequence[str] | Problem]]:
-    """Each record that is not empty, with the number of the line that it begins with."""
+    """Each row that is not empty, with the number of its first line."""
     reader = csv.reader(source, strict=True)
     while True:
         number = reader.line_num + 1
@@ -88,17 +87,17 @@ def _rows(source: Iterable[str]) -> Iterator[tuple[int, Sequence[str] | Problem]
 
 
 def _header(number: int, names: Sequence[str] | Problem) -> Sequence[str]:
-    """The names of the arguments; each must be there once, so that no value takes the place of another."""
+    """The names of the arguments; raises ``Refused`` unless each occurs once, as values could be swapped."""
     if isinstance(names, Problem):
-        raise Refused(f"Line {number} is to name the arguments. {names.detail}")
-    twice = [name for name, count in Counter(names).items() if name and count > 1]
-    if twice:
+        raise Refused(f"Line {number} must name the arguments. {names.detail}")
+    repeated = [name for name, count in Counter(names).items() if name and count > 1]
+    if repeated:
         raise Refused(
-            f"Line {number} names {', '.join(map(repr, twice))} more than once; give each column its own name."
+            f"Line {number} names {', '.join(map(repr, repeated))} more than once; give each column its own name."
         )
     if "" in names:
         place = names.index("") + 1
-        raise Refused(f"Line {number} has no name for column {place}; a comma at the end of the line makes such a one.")
+        raise Refused(f"Line {number} has no name for column {place}; name it, or remove the comma at the end.")
     return names
 
 
@@ -112,14 +111,14 @@ def _item(
 
 
 class Facts(NamedTuple):
-    """What one look through a file tells: how many lines it has, and a key that is its own."""
+    """The number of lines of a file, and the key that identifies it."""
 
     lines: int
     key: str
 
 
 def facts(path: Path, defaults: Defaults) -> Facts:
-    """The key is made of the file's absolute path, its content, and what all lines have in common."""
+    """Read the file once; its key depends on its absolute path, its content and the values that all lines share."""
     common = strict_json.dumps([str(path.absolute()), defaults.task, defaults.options])
     count, last, digest = 0, b"\n", hashlib.sha256(common.encode())
     with path.open("rb") as file:

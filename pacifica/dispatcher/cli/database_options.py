@@ -1,8 +1,9 @@
-"""What the commands share that go by the configuration, and straight to the database.
+"""The parts that all commands share which read the configuration and open the database themselves.
 
-The errors of both leave a command as they are; the group makes an exit code of them (``exits.py``).
+Their errors are raised unchanged; the command group turns them into exit codes.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from ..config.load import load_settings
 from ..config.settings import Settings
+from ..core.errors import DatabaseUnavailable
 from ..store.connections.connect import sqlite_file
 from ..store.database import Database
 from .exit_codes import Unreachable
@@ -20,7 +22,7 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The INI file; without it, the one that the server would read from here.",
+    help="The INI file; by default the one that the server would read in this directory.",
 )
 """The option of every command that reads the configuration; the command's parameter is ``config: Path | None``."""
 
@@ -29,26 +31,41 @@ config_option = click.option(
 def configured_database(
     settings: Settings, answer_timeout: float | None = None, *, make: bool = False
 ) -> Iterator[Database]:
-    """The database that the configuration names; it is neither connected nor changed before it is used.
+    """The database of the configuration; it is neither connected nor changed before its first use.
 
-    Unless told to ``make`` it, an SQLite file that is not there is refused: it would be an empty one that no
-    service knows, in a folder that is not the service's.
+    Without ``make``, a missing SQLite file raises ``Unreachable``: SQLite would create an empty one, in a directory
+    that is not the service's.
     """
-    own = settings.database
-    file = sqlite_file(own.peewee_url)
+    section = settings.database
+    file = sqlite_file(section.peewee_url)
     if file is not None and not make and not file.exists():
         raise Unreachable(
-            f"There is no SQLite file {file}; relative paths count from the working directory. Go to the folder of "
-            "the service, or start the service here, or run: pacifica-dispatcher-cmd dbsync."
+            f"There is no SQLite file {file}; relative paths start at the working directory. Change to the directory "
+            "of the service, start the service here, or run: pacifica-dispatcher-cmd dbsync."
         )
-    patience = own.answer_timeout if answer_timeout is None else answer_timeout
-    with closing(Database(own.peewee_url, own.busy_timeout, patience)) as database:
+    timeout = section.answer_timeout if answer_timeout is None else answer_timeout
+    with closing(Database(section.peewee_url, section.busy_timeout, timeout)) as database:
         yield database
 
 
 @contextmanager
 def prepared_database(config: Path | None) -> Iterator[Database]:
-    """The same, reached, and with the tables that it lacks; raises what both raise."""
+    """The connected database of the configuration; tables are created in an empty one."""
     with configured_database(load_settings(config)) as database:
         database.wait_until_up(1, 0)
         yield database
+
+
+@contextmanager
+def schema_database(config: Path | None, *, make: bool = False) -> Iterator[Database]:
+    """The database of the configuration, without a limit on the time that a statement may take.
+
+    The error of an unavailable database includes the reason that the database gave: a person who may change its
+    schema may read it.
+    """
+    try:
+        with configured_database(load_settings(config), answer_timeout=math.inf, make=make) as database:
+            yield database
+    except DatabaseUnavailable as error:
+        reason = f"\n{str(error.__cause__).strip()}" if error.__cause__ else ""
+        raise Unreachable(f"{error}{reason}") from error

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and which error is which of them."""
+"""The exit codes of the commands, and the errors and faults that lead to them."""
 
 from enum import IntEnum
 
@@ -8,7 +8,7 @@ from ..core.errors import DispatcherError, MigrationFailed, SchemaMismatch, Unav
 
 
 class Exit(IntEnum):
-    """What a program that runs a command learns from it; part of the commands' contract."""
+    """The exit codes, which are part of the commands' contract."""
 
     SUCCESS = 0
     FAILED = 1
@@ -23,7 +23,7 @@ EPILOGUE = """\
 \b
 Exit codes:
     0  success
-    1  the job failed, or a part of the service
+    1  the job or a part of the service failed
     2  wrong usage, or refused by the server (such as an unknown task or id)
     3  the server or the database cannot be reached
     4  timed out
@@ -32,38 +32,59 @@ Exit codes:
 
 
 class Failed(click.ClickException):
-    """The job failed, or what the command looked after did; the message is a sentence for a person."""
+    """The job or the checked part of the service failed; the message is a sentence for a person."""
 
     exit_code = Exit.FAILED
 
 
 class Refused(click.ClickException):
-    """It was asked for in a way that cannot be done."""
+    """The request is not valid or not allowed."""
 
     exit_code = Exit.REFUSED
 
 
 class Unreachable(click.ClickException):
-    """Nobody is there."""
+    """The server or the database cannot be reached."""
 
     exit_code = Exit.UNREACHABLE
 
 
 class TimedOut(click.ClickException):
-    """It took longer than the command may."""
+    """The given time is over."""
 
     exit_code = Exit.TIMED_OUT
 
 
-_ENDINGS: tuple[tuple[type[DispatcherError], type[click.ClickException]], ...] = (
+_EXCEPTIONS: tuple[tuple[type[DispatcherError], type[click.ClickException]], ...] = (
     (SchemaMismatch, Failed),
     (MigrationFailed, Failed),
     (Unavailable, Unreachable),
     (DispatcherError, Refused),
 )
-"""The first class that an error is an instance of decides."""
+"""The first class of which an error is an instance decides."""
 
 
-def ending_of(error: DispatcherError) -> click.ClickException:
-    """How a command ends that meets this error."""
-    return next(ending for kind, ending in _ENDINGS if isinstance(error, kind))(str(error))
+def click_exception(error: DispatcherError) -> click.ClickException:
+    """The exception of click that ends a command after this error."""
+    return next(exception for kind, exception in _EXCEPTIONS if isinstance(error, kind))(str(error))
+
+
+_GRAVEST_FIRST = (Exit.REFUSED, Exit.TIMED_OUT, Exit.FAILED)
+
+
+class Faults:
+    """The faults of a command that goes on after one; the gravest of them decides the exit code."""
+
+    def __init__(self) -> None:
+        self._codes: set[Exit] = set()
+
+    def show(self, code: Exit, message: str) -> None:
+        """Print a fault as click prints an error, without ending the command."""
+        click.echo(f"Error: {message}", err=True)
+        self._codes.add(code)
+
+    def end(self) -> None:
+        """End the command if there were any faults."""
+        for code in _GRAVEST_FIRST:
+            if code in self._codes:
+                click.get_current_context().exit(code)

@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are run, and one end for all of them.
+"""A click group that imports a command when it is run, and turns its errors into exit codes.
 
 Source: https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subcommands
 """
@@ -16,21 +16,21 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..core.errors import DispatcherError
-from .exit_codes import Exit, Failed, ending_of
+from .exit_codes import Exit, Failed, click_exception
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Why a file, and so standard output, takes no more."""
+"""The errors of a full disk or a full quota, which standard output may meet in a file."""
 
 
 class Entry(NamedTuple):
-    """One command of the table: ``module:attribute``, and its line in the list of commands."""
+    """A command of the table: its ``module:attribute``, and its line in the list of commands."""
 
     where: str
     help: str
 
 
 class LazyGroup(click.Group):
-    """Commands by section and name. Listing them imports none of them; running one imports that one."""
+    """Commands by section and name. Listing them imports no command; running one imports it alone."""
 
     def __init__(self, *args: Any, table: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,11 +38,11 @@ class LazyGroup(click.Group):
         self._entries = {name: entry for section in table.values() for name, entry in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
+        """The names in the order of the table."""
         return list(self._entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported; ``None`` when the table has none of that name."""
+        """The imported command; ``None`` if the table has no such name."""
         if cmd_name not in self._entries:
             return None
         module, _, attribute = self._entries[cmd_name].where.partition(":")
@@ -52,16 +52,16 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does; for an unknown name, with the near ones."""
+        """Resolve the command as click does; the error for an unknown name suggests similar names."""
         name = args[0]
         if name not in self._entries and not name.startswith("-") and not ctx.resilient_parsing:
             near = get_close_matches(name, self._entries, 3)
-            hint = f"Did you mean {' or '.join(near)}?" if near else "The list of commands has those that there are."
-            ctx.fail(f"There is no command {name!r}. {hint}")
+            hint = f"Did you mean {' or '.join(near)}?" if near else "Use --help to list the commands."
+            ctx.fail(f"No such command {name!r}. {hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, section by section."""
+        """Write the list of commands, section by section."""
         widest = max(map(len, self._entries))
         for section, entries in self._sections.items():
             if not entries:
@@ -70,7 +70,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name.ljust(widest), entry.help) for name, entry in entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The names that begin so, and the options."""
+        """The command names that begin with ``incomplete``, and the options."""
         names = [
             CompletionItem(name, help=entry.help)
             for name, entry in self._entries.items()
@@ -79,11 +79,11 @@ class LazyGroup(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; each of our errors, Ctrl-C, and a reader that has gone away end it by an exit code."""
+        """Run the command; a ``DispatcherError``, Ctrl-C, a closed pipe and a full disk end it by their exit codes."""
         try:
             return super().invoke(ctx)
         except DispatcherError as error:
-            raise ending_of(error) from error
+            raise click_exception(error) from error
         except KeyboardInterrupt:
             click.echo(err=True)
             ctx.exit(Exit.INTERRUPTED)
@@ -98,5 +98,5 @@ class LazyGroup(click.Group):
 
 
 def _drop_output() -> None:
-    """Python flushes standard output once more when it ends."""
+    """Python flushes standard output once more at its exit, which must not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,13 @@
-"""Jobs and events as people read them."""
+"""The output of the commands: tables, JSON, and the texts of jobs and events."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import click
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ..client import JobEvent, JobStatus, State
@@ -19,21 +23,51 @@ STYLES: Mapping[str, str] = {
 }
 COLUMNS = ("UUID", "TASK", "STATE", "AGE", "RAN", "RESULT")
 LONGEST = 60
-"""Characters of a result in a table."""
+"""The characters of a result in a table."""
+UNFOLDED = ("ID", "UUID")
+"""The columns whose cells stay on one line, so that they can be copied."""
+
+
+class Screen(Console):
+    """Standard output, without colour in a pipe. The group ends a command whose reader has closed the pipe."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error; rich would end the command with the exit code of a failure."""
+        raise BrokenPipeError
+
+
+def print_json(value: Any) -> None:
+    """Print a line of JSON in the format of the HTTP API."""
+    click.echo(strict_json.pretty(value), nl=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table; a terminal folds long cells, a pipe gets each row on one line."""
+    Screen(width=None if sys.stdout.isatty() else 10_000).print(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """The table itself; rich's markup in texts is not interpreted."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in UNFOLDED)
+    for cells in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return table
 
 
 def row(job: JobStatus) -> list[str | Text]:
     """A job as a row of a table."""
-    return [job.uuid, job.task, state(job.state), age(job.created), ran(job), shortened(outcome(job))]
+    return [job.uuid, job.task, state(job.state), age(job.created), run_time(job), shortened(outcome(job))]
 
 
 def state(name: str) -> Text:
-    """A state in its colour, which a pipe does not get."""
+    """A state in its colour."""
     return Text(name, STYLES.get(name, ""))
 
 
 def outcome(job: JobStatus) -> str:
-    """What came of the job, or how far it is."""
+    """The result or the error of a job, else its progress."""
     if job.state is State.SUCCESS:
         return bare(job.result)
     if job.error is not None:
@@ -41,14 +75,14 @@ def outcome(job: JobStatus) -> str:
     return progress(job.progress) if job.progress and not job.final else ""
 
 
-def progress(told: Mapping[str, Any]) -> str:
-    """How far a task says that it is."""
-    share = f"{told.get('current')}/{told['total']}" if told.get("total") else str(told.get("current", ""))
-    return f"{share} {told.get('message') or ''}".strip()
+def progress(report: Mapping[str, Any]) -> str:
+    """The last progress that the task reported."""
+    share = f"{report.get('current')}/{report['total']}" if report.get("total") else str(report.get("current", ""))
+    return f"{share} {report.get('message') or ''}".strip()
 
 
 def details(job: JobStatus) -> list[tuple[str, str | Text]]:
-    """All of a job that a person may want to know, line by line; what is not there is left out."""
+    """The name and text of each field of a job; empty fields are left out."""
     document = job.document
     times = {name: document[name] for name in ("created", "eta", "expires", "published", "started", "finished")}
     lines: dict[str, str | Text] = {
@@ -62,28 +96,28 @@ def details(job: JobStatus) -> list[tuple[str, str | Text]]:
         "attempt": f"{job.attempt} of {document['max_attempts']}" if job.attempt else "",
         **{name: document[name] or "" for name in ("queue", "worker", "caller", "replay_of")},
         "labels": ", ".join(f"{name}={text}" for name, text in job.labels.items()),
-        **{name: moment(datetime.fromisoformat(told)) if told else "" for name, told in times.items()},
-        "ran": ran(job),
+        **{name: moment(datetime.fromisoformat(text)) if text else "" for name, text in times.items()},
+        "ran": run_time(job),
         "traceback": job.error.traceback.rstrip() if job.error else "",
     }
-    return [(name, told) for name, told in lines.items() if told]
+    return [(name, text) for name, text in lines.items() if text]
 
 
 def call(job: JobStatus) -> str:
-    """The arguments as Python would write them."""
-    named = [f"{name}={strict_json.dumps(told)}" for name, told in job.kwargs.items()]
-    return ", ".join([*map(strict_json.dumps, job.args), *named])
+    """The arguments in Python's notation of a call."""
+    keywords = [f"{name}={strict_json.dumps(value)}" for name, value in job.kwargs.items()]
+    return ", ".join([*map(strict_json.dumps, job.args), *keywords])
 
 
-def event(told: JobEvent) -> list[str | Text]:
+def event_cells(event: JobEvent) -> list[str | Text]:
     """An event as the cells of a line."""
-    data = "  ".join(f"{name}={bare(one)}" for name, one in told.data.items())
-    return [str(told.id), moment(told.at), told.job, state(told.kind), data]
+    data = "  ".join(f"{name}={bare(value)}" for name, value in event.data.items())
+    return [str(event.id), moment(event.at), event.job, state(event.kind), data]
 
 
-def bare(told: Any) -> str:
-    """Text as it is, anything else as JSON: what ``/result`` answers to a shell."""
-    return told if isinstance(told, str) else strict_json.pretty(told).decode().rstrip("\n")
+def bare(value: Any) -> str:
+    """Text unchanged, any other value as JSON: the answer of ``/result`` in plain text."""
+    return value if isinstance(value, str) else strict_json.pretty(value).decode().rstrip("\n")
 
 
 def moment(at: datetime) -> str:
@@ -92,14 +126,14 @@ def moment(at: datetime) -> str:
 
 
 def age(at: datetime) -> str:
-    """How long ago it was, in the largest unit that fits."""
+    """The time since then, in the largest unit that fits."""
     seconds = max(0, int((datetime.now(UTC) - at).total_seconds()))
     size, unit = next((unit for unit in ((86_400, "d"), (3600, "h"), (60, "m")) if seconds >= unit[0]), (1, "s"))
     return f"{seconds // size}{unit}"
 
 
-def ran(job: JobStatus) -> str:
-    """How long it ran."""
+def run_time(job: JobStatus) -> str:
+    """How long the job ran; empty before it has ended."""
     seconds = job.seconds
     if seconds is None:
         return ""

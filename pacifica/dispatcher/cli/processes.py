@@ -1,4 +1,4 @@
-"""The processes that ``up`` starts, and their output in one terminal."""
+"""The child processes of ``up``, and their output in one terminal."""
 
 import subprocess
 import sys
@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 GRACE = 30.0
-"""Seconds that a process has to stop after it was asked to."""
+"""Seconds that a process has to stop after SIGTERM."""
 
 
 class Child:
-    """One process. Its output is held back until it is released (shown) or forgotten, then shown as it comes."""
+    """One process. Its output is held back until ``release`` or ``discard``, and then shown as it arrives."""
 
     def __init__(self, name: str, process: "subprocess.Popen[str]", console: Console) -> None:
         self.name = name
@@ -26,18 +26,18 @@ class Child:
         self._reader.start()
 
     def ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def release(self) -> None:
-        """Show what was held back, and what comes from now on."""
+        """Show the output so far, and all output from now on."""
         with self._lock:
             held, self._held = self._held or [], None
         for line in held:
             self._show(line)
 
-    def forget(self) -> None:
-        """Drop what was held back, and show what comes from now on."""
+    def discard(self) -> None:
+        """Drop the output so far, and show all output from now on."""
         with self._lock:
             self._held = None
 
@@ -47,7 +47,7 @@ class Child:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait until it has stopped; Ctrl-C, or too long a wait, kills it."""
+        """Wait until the process has ended; Ctrl-C or the end of ``GRACE`` kills it."""
         try:
             self._process.wait(GRACE)
         except (KeyboardInterrupt, subprocess.TimeoutExpired):
@@ -71,7 +71,7 @@ class Child:
 
 
 def start(name: str, module: Sequence[str], environ: Mapping[str, str], console: Console) -> Child:
-    """Run a Python module as a process of its own session, so that Ctrl-C reaches only its parent."""
+    """Run a Python module in a session of its own, so that Ctrl-C reaches only its parent."""
     process = subprocess.Popen(  # noqa: S603 - the command is ours
         [sys.executable, "-u", "-m", *module],
         env=dict(environ),

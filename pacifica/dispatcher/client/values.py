@@ -94,7 +94,8 @@ class Problem:
             document = strict_json.loads(body)
         except ValueError:
             return None
-        return cls.of(document, status) if isinstance(document, dict) and "status" in document else None
+        is_problem = isinstance(document, dict) and isinstance(document.get("status"), int)
+        return cls.of(document, status) if is_problem else None
 
     @classmethod
     def bad_item(cls, detail: str) -> Self:

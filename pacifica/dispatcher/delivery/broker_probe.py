@@ -12,6 +12,11 @@ ANSWER_TIMEOUT = 1.0
 """Seconds that workers have to answer."""
 
 
+def load_transport(url: str) -> None:
+    """Import the transport of a broker URL without connecting; raises the exceptions of kombu and of the driver."""
+    Connection(url).transport  # noqa: B018 - the property imports it
+
+
 def greet_broker(app: Celery) -> float:
     """Connect and log in to the broker, and return how many seconds that took; raises ``BrokerUnavailable``."""
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""``config``: what it shows of a configuration, and what it finds wrong with one."""
+"""``config``: the settings that it shows, and the faults that it finds."""
 
 import json
 
@@ -8,21 +8,21 @@ from ...processes import Processes
 from ..conftest import Run
 
 
-def test_every_setting_is_shown_with_its_source_and_without_passwords(processes: Processes, run: Run) -> None:
+def test_every_setting_is_shown_with_its_source_but_no_password(processes: Processes, run: Run) -> None:
     processes.write_config(
         "[database]\npeewee_url = postgresql://lab:hidden@db.example.org/jobs\n"
         '[celery]\nworker_concurrency = 3\nbroker_transport_options = {"password": "hidden"}\n'
     )
-    told = run("config", "show", env={"BROKER_URL": "redis://:hidden@broker.example.org/0"})
-    assert told.returncode == 0
-    assert told.stderr == f"The configuration file is {processes.cwd}/config.ini.\n"
-    lines = [line.split() for line in told.stdout.splitlines()]
+    ran = run("config", "show", env={"BROKER_URL": "redis://:hidden@broker.example.org/0"})
+    assert ran.returncode == 0
+    assert ran.stderr == f"The configuration file is {processes.cwd}/config.ini.\n"
+    lines = [line.split() for line in ran.stdout.splitlines()]
     assert {line[0] for line in lines[1:]} >= {f"{setting.section}.{setting.key}" for setting in SETTINGS}
     assert ["database.peewee_url", "postgresql://lab:***@db.example.org/jobs", "file"] in lines
     assert ["celery.broker_url", "redis://:***@broker.example.org/0", "environment", "BROKER_URL"] in lines
     assert ["celery.worker_concurrency", "3", "file"] in lines
     assert ["dispatcher.max_attempts", "3", "default"] in lines
-    assert "hidden" not in told.stdout
+    assert "hidden" not in ran.stdout
 
     shown = json.loads(run("config", "show", "--json").stdout)
     assert shown["file"] == f"{processes.cwd}/config.ini"
@@ -35,20 +35,20 @@ def test_every_setting_is_shown_with_its_source_and_without_passwords(processes:
     } in shown["settings"]
 
 
-def test_the_defaults_are_a_configuration_to_begin_with(run: Run) -> None:
+def test_defaults_are_printed_as_a_configuration_file(run: Run) -> None:
     assert run("config", "show", "--defaults").stdout == example_ini()
 
 
-def test_all_faults_are_found_at_once(processes: Processes, run: Run) -> None:
+def test_check_lists_all_faults_at_once(processes: Processes, run: Run) -> None:
     (processes.cwd / "broken.py").write_text("1 / 0\n", encoding="utf-8")
     path = processes.write_config(
         "[database]\npeewee_url = sqliteext:////no/such/folder/db.sqlite3\n"
         "[celery]\nbroker_url = amqp://;carrier-pigeon://lab:hidden@loft/\n"
         "[dispatcher]\ntasks = broken, missing\nmax_attempts = many\n"
     )
-    told = run("config", "check")
-    assert (told.returncode, told.stdout) == (2, "")
-    first, *faults = told.stderr.splitlines()
+    ran = run("config", "check")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    first, *faults = ran.stderr.splitlines()
     assert first == f"Error: {path} has 5 faults:"
     for line, begin, end in zip(
         faults,
@@ -61,7 +61,7 @@ def test_all_faults_are_found_at_once(processes: Processes, run: Run) -> None:
         ),
         (
             "must be a whole number from 1 to 1000000",
-            "there is no folder /no/such/folder",
+            "there is no directory /no/such/folder",
             "its transport cannot be used: No such transport: carrier-pigeon",
             f"the module broken cannot be imported in {processes.cwd}: division by zero",
             f"the module missing cannot be imported in {processes.cwd}: No module named 'missing'",
@@ -73,7 +73,7 @@ def test_all_faults_are_found_at_once(processes: Processes, run: Run) -> None:
     assert run("config", "show").returncode == 2
 
 
-def test_a_good_file_has_no_fault(processes: Processes, run: Run) -> None:
+def test_valid_file_has_no_fault(processes: Processes, run: Run) -> None:
     path = processes.write_config("[celery]\nbroker_url = database://\n", "other.ini")
-    told = run("config", "check", "other.ini")
-    assert (told.returncode, told.stdout) == (0, f"{path} has no fault.\n")
+    ran = run("config", "check", "other.ini")
+    assert (ran.returncode, ran.stdout) == (0, f"{path} has no fault.\n")

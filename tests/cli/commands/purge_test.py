@@ -1,4 +1,4 @@
-"""``purge``, run as a process: what it deletes, what it prints, how it ends."""
+"""``purge`` as a process: the jobs that it deletes, its output and its exit codes."""
 
 import os
 import pty
@@ -17,8 +17,9 @@ from pacifica.dispatcher.store.jobs import JobStore
 
 from ...processes import Processes
 from ...store.conftest import a_job
+from ..conftest import CODE
 
-COMMAND = ("-c", "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')", "purge")
+COMMAND = ("-c", CODE, "purge")
 DAY = 86_400_000_000
 
 
@@ -38,15 +39,15 @@ def database(processes: Processes) -> Iterator[Database]:
 
 
 def count(database: Database) -> int:
-    """How many jobs there are."""
+    """The number of jobs in the database."""
     return int(database.read(orm.Job.select().count))
 
 
-def test_it_tells_what_would_be_purged_and_purges_that(processes: Processes, database: Database) -> None:
-    told = processes.run(*COMMAND, "--older-than", "45d", "--dry-run", "--json")
-    assert (told.returncode, told.stderr) == (0, "")
+def test_dry_run_counts_the_jobs_that_are_then_purged(processes: Processes, database: Database) -> None:
+    planned = processes.run(*COMMAND, "--older-than", "45d", "--dry-run", "--json")
+    assert (planned.returncode, planned.stderr) == (0, "")
     jobs = {"SUCCESS": 1, "FAILURE": 2, "REVOKED": 2}
-    assert strict_json.loads(told.stdout) == {"dry_run": True, "jobs": jobs, "total": 5}
+    assert strict_json.loads(planned.stdout) == {"dry_run": True, "jobs": jobs, "total": 5}
     assert count(database) == 11
     done = processes.run(*COMMAND, "--older-than", "45d")
     assert (done.returncode, done.stderr) == (0, "")
@@ -54,11 +55,11 @@ def test_it_tells_what_would_be_purged_and_purges_that(processes: Processes, dat
     assert count(database) == 6
     some = processes.run(*COMMAND, "--older-than", "1d", "--state", "success", "--task", "lab.scan", "--task", "add")
     assert some.stdout == "2 jobs purged:\n  SUCCESS            2\n"
-    assert processes.run(*COMMAND, "--older-than", "1d", "--task", "nobody's").stdout == "0 jobs purged.\n"
+    assert processes.run(*COMMAND, "--older-than", "1d", "--task", "unknown").stdout == "0 jobs purged.\n"
     assert count(database) == 4
 
 
-def test_without_an_age_it_goes_by_the_settings_and_asks_where_there_are_none(
+def test_without_an_age_the_settings_decide_and_a_missing_one_is_refused(
     processes: Processes, database: Database
 ) -> None:
     asked = processes.run(*COMMAND)
@@ -67,17 +68,17 @@ def test_without_an_age_it_goes_by_the_settings_and_asks_where_there_are_none(
     processes.write_config(f"[retention]\nsuccess_seconds = {65 * 86_400}\n")
     done = processes.run(*COMMAND, "--json")
     assert strict_json.loads(done.stdout) == {"dry_run": False, "jobs": {"SUCCESS": 1}, "total": 1}
-    assert "ended as FAILURE? Give" in processes.run(*COMMAND, "--state", "FAILURE").stderr
+    assert "No age is set for jobs that ended as FAILURE. Give" in processes.run(*COMMAND, "--state", "FAILURE").stderr
 
 
-def test_a_database_that_is_away_ends_it_with_3(processes: Processes) -> None:
+def test_unreachable_database_ends_purge_with_3(processes: Processes) -> None:
     processes.write_config("[database]\npeewee_url = postgresql://postgres@127.0.0.1:1/none\n")
     done = processes.run(*COMMAND, "--older-than", "1d")
     assert (done.returncode, done.stdout) == (3, "")
     assert "cannot be reached" in done.stderr
 
 
-def test_a_terminal_sees_how_far_it_is(processes: Processes, database: Database) -> None:
+def test_terminal_shows_the_progress(processes: Processes, database: Database) -> None:
     shown, inside = pty.openpty()
     command = [sys.executable, *COMMAND, "--older-than", "1d"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(processes.cwd), "TERM": "xterm", "COLUMNS": "80"}

@@ -1,4 +1,4 @@
-"""``token``: what it prints for people and for programs, and how it refuses."""
+"""``token``: its output for people and for programs, and its refusals."""
 
 import json
 import re
@@ -12,13 +12,13 @@ from pacifica.dispatcher.cli import main
 from ..conftest import Run
 
 
-def test_a_token_is_made_listed_and_revoked(run: Run) -> None:
+def test_token_is_created_listed_and_revoked(run: Run) -> None:
     assert run("dbsync").returncode == 0
     empty = run("token", "list")
     assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "There are no tokens.\n")
 
-    made = run("token", "create", "--name", "lab", "--scope", "read", "--scope", "dispatch:lab.*", "--own")
-    assert re.fullmatch(r"pd_\S{43}\n", made.stdout)
+    created = run("token", "create", "--name", "lab", "--scope", "read", "--scope", "dispatch:lab.*", "--own")
+    assert re.fullmatch(r"pd_\S{43}\n", created.stdout)
     assert run("token", "create", "--name", "guest", "--scope", "read", "--expires", "30d").returncode == 0
 
     header, first, second = run("token", "list").stdout.splitlines()
@@ -38,20 +38,18 @@ def test_a_token_is_made_listed_and_revoked(run: Run) -> None:
     assert again.stderr == "Error: There is no token with the id or name lab.\n"
 
 
-def test_a_token_that_cannot_be_is_refused(run: Run) -> None:
+def test_invalid_scope_is_refused(run: Run) -> None:
     run("dbsync")
-    told = run("token", "create", "--name", "lab", "--scope", "rule")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr.startswith("Error: No token was made: ")
+    ran = run("token", "create", "--name", "lab", "--scope", "rule")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("Error: No token was created: ")
 
 
-def test_in_a_folder_that_is_not_the_service_s_no_command_makes_a_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_command_creates_a_database_in_a_wrong_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     commands = ("dbchk", "dbsync --dry-run", "purge --older-than 1d", "purge --older-than 1d --dry-run", "token list")
     for command in (*commands, "token create --name lab --scope read", "token revoke lab"):
         ran = CliRunner().invoke(main, command.split(), env={"HOME": str(tmp_path), "PEEWEE_URL": None})
         assert (ran.exit_code, ran.stdout) == (3, ""), command
-        assert f"There is no SQLite file {tmp_path}/db.sqlite3; relative paths count from" in ran.stderr
+        assert f"There is no SQLite file {tmp_path}/db.sqlite3; relative paths start at" in ran.stderr
     assert list(tmp_path.iterdir()) == []

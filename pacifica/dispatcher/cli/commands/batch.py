@@ -1,4 +1,4 @@
-"""``batch``: a job for each line of a file, once, however often it is run."""
+"""``batch``: a job for each line of a file, once over repeated runs."""
 
 import sys
 from collections import deque
@@ -16,24 +16,24 @@ from rich.text import Text
 from ...client import BatchItem, JobStatus, NotReachable, Problem, RemoteJob, State
 from .. import batch_file, output
 from ..batch_file import Line
+from ..dispatch_arguments import OPTION_NAMES, Pairs, options_of
 from ..exit_codes import Failed, Refused, Unreachable
-from ..http_options import Pair, Talk, talking_patiently
-from ..option_values import NAMES, Pairs, options_of
-from ..screen import print_json
+from ..http_options import HttpContext, patient_http_command
+from ..parameter_types import Pair
 
 Advance = Callable[[int], None]
 
 
-class Given(NamedTuple):
-    """What the command line says of the file."""
+class Source(NamedTuple):
+    """The file, its format, and the values that all its lines share."""
 
     path: Path
     defaults: batch_file.Defaults
-    as_csv: bool
+    is_csv: bool
 
 
-class Said(TypedDict):
-    """What the options of ``batch`` say."""
+class BatchGiven(TypedDict):
+    """The options of the command line."""
 
     task: str | None
     form: str | None
@@ -43,15 +43,15 @@ class Said(TypedDict):
     wait: bool
 
 
-class Job(NamedTuple):
-    """A line's job."""
+class LineJob(NamedTuple):
+    """The job of a line."""
 
     number: int
     job: RemoteJob
 
 
 class Sent(NamedTuple):
-    """A line and the job that it became, or its problem."""
+    """A line, and its job or its problem."""
 
     number: int
     outcome: RemoteJob | Problem
@@ -59,35 +59,35 @@ class Sent(NamedTuple):
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--task", metavar="NAME", help="The task of all lines that name none; CSV needs it.")
+@click.option("--task", metavar="NAME", help="The task of all lines that name none; required for CSV.")
 @click.option(
-    "--format", "form", type=click.Choice(["ndjson", "csv"]), help="By default what the file's name ends with."
+    "--format", "form", type=click.Choice(["ndjson", "csv"]), help="By default the suffix of the file's name decides."
 )
-@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"For all lines: one of {NAMES}.")
+@click.option("-o", "--option", "options", type=Pair(), multiple=True, help=f"An option of all jobs: {OPTION_NAMES}.")
 @click.option(
     "-l",
     "--label",
     "labels",
     type=Pair(),
     multiple=True,
-    help="A label for all lines, beside those of its own that a line has; on the same name the line's own wins.",
+    help="A label of all jobs; a line's own label of the same name takes precedence.",
 )
-@click.option("--key", help="What the batch is known by when it is run again; by default the file's path and content.")
-@click.option("--wait", is_flag=True, help="Wait until all jobs have ended; the lines then say how.")
-@talking_patiently
-def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
-    """Dispatch a job for each line of FILE, once, however often run.
+@click.option("--key", help="The key that identifies the batch in a later run; by default the file's path and content.")
+@click.option("--wait", is_flag=True, help="Wait until all jobs have ended, and print the state of each.")
+@patient_http_command
+def batch(context: HttpContext, file: Path, **given: Unpack[BatchGiven]) -> None:
+    """Dispatch a job for each line of FILE, once over repeated runs.
 
-    Run it again after Ctrl-C, or after the service was away, and it goes on where it stopped: for a day, each line
-    that was dispatched is the same job with the same UUID, and none is doubled. A file that was changed is another
-    batch, with jobs of its own. FILE may be - for standard input; it then takes a --key to be run again.
+    Run it again after Ctrl-C, or when the service was away, and it continues: for a day, a line that was already
+    dispatched keeps its job and UUID. A changed file is another batch, with new jobs. With - as FILE, standard input
+    is read; it needs a --key to be run again.
 
-    NDJSON has a JSON object a line: {"task": "add", "args": [2, 2], "kwargs": {}, "options": {}}. The first line of
-    CSV names the arguments, each once; values are text and read as in a URL, an empty one is left out.
+    NDJSON has a JSON object on each line: {"task": "add", "args": [2, 2], "kwargs": {}, "options": {}}. The first line
+    of CSV names the arguments, each once; values are text and are read as in a URL, and an empty value is left out.
 
-    Printed is for each line its number and its UUID; what is refused goes to standard error. With --json all of it
-    goes to standard output: {"line": 1, "uuid": …} or {"line": 2, "problem": {…}}. Exit code 2 when a line was
-    refused, else 1 when with --wait a job did not succeed.
+    The number and the UUID of each line are printed; refused lines are listed on standard error. With --json, both go
+    to standard output: {"line": 1, "uuid": …} or {"line": 2, "problem": {…}}. Exit code 2 if a line was refused, else
+    1 if with --wait a job did not succeed.
 
     \b
     Examples:
@@ -95,118 +95,118 @@ def batch(talk: Talk, file: Path, **said: Unpack[Said]) -> None:
       pacifica-dispatcher-cmd batch samples.csv --task lab.convert --wait
       seq 1000 | jq -c '{task: "add", args: [., 1]}' | pacifica-dispatcher-cmd batch -
     """
-    given = _given(file, said)
-    facts = batch_file.facts(file, given.defaults) if file.is_file() else None
-    key = said["key"] or (facts.key if facts else None)
-    hint = " Run the same command again to go on." if key else ""
+    source = _source(file, given)
+    facts = batch_file.facts(file, source.defaults) if file.is_file() else None
+    key = given["key"] or (facts.key if facts else None)
+    hint = " Run the same command again to continue." if key else ""
     with _bar(facts.lines if facts else None) as advance:
         try:
-            sent = list(_sent(talk, given, key, advance, tell=not said["wait"]))
+            sent = list(_send(context, source, key, advance, show=not given["wait"]))
         except NotReachable as error:
             raise Unreachable(f"{error}{hint}") from error
         except KeyboardInterrupt:
             click.echo(hint, nl=False, err=True)
             raise
-    jobs = [Job(number, job) for number, job in sent if isinstance(job, RemoteJob)]
-    failed = _wait(talk, jobs) if said["wait"] else 0
+    jobs = [LineJob(number, job) for number, job in sent if isinstance(job, RemoteJob)]
+    failed = _wait(context, jobs) if given["wait"] else 0
     _end(len(jobs), len(sent) - len(jobs), failed)
 
 
-def _given(file: Path, said: Said) -> Given:
-    as_csv = (said["form"] or file.suffix.lower().removeprefix(".")) == "csv"
-    if as_csv and said["task"] is None:
-        raise click.UsageError("CSV names the arguments, and not the task; say it with --task.")
-    return Given(file, batch_file.Defaults(said["task"], options_of(said["options"], said["labels"])), as_csv)
+def _source(file: Path, given: BatchGiven) -> Source:
+    is_csv = (given["form"] or file.suffix.lower().removeprefix(".")) == "csv"
+    if is_csv and given["task"] is None:
+        raise click.UsageError("A CSV file names the arguments, but not the task; name it with --task.")
+    return Source(file, batch_file.Defaults(given["task"], options_of(given["options"], given["labels"])), is_csv)
 
 
-def _sent(talk: Talk, given: Given, key: str | None, advance: Advance, *, tell: bool) -> Iterator[Sent]:
-    """Each line once it is answered; it is printed, unless that is left to the end of its job."""
+def _send(context: HttpContext, source: Source, key: str | None, advance: Advance, *, show: bool) -> Iterator[Sent]:
+    """Each line as soon as it is answered; its problem is printed, and with ``show`` its UUID."""
     numbers: deque[int] = deque()
 
-    def items(found: Iterable[Line]) -> Iterator[BatchItem | Problem]:
-        for line in found:
+    def items(lines: Iterable[Line]) -> Iterator[BatchItem | Problem]:
+        for line in lines:
             numbers.append(line.number)
             yield line.item
 
-    with _opened(talk, given) as found:
-        for outcome in talk.client.batch(items(found), idempotency_key=key):
+    with _opened(context, source) as lines:
+        for outcome in context.client.batch(items(lines), idempotency_key=key):
             sent = Sent(numbers.popleft(), outcome)
             advance(sent.number)
             if isinstance(outcome, Problem):
-                _tell_problem(talk, sent.number, outcome)
-            elif tell:
-                _tell_job(talk, sent.number, outcome.uuid)
+                _print_problem(context, sent.number, outcome)
+            elif show:
+                _print_job(context, sent.number, outcome.uuid)
             yield sent
 
 
 @contextmanager
-def _opened(talk: Talk, given: Given) -> Iterator[Iterator[Line]]:
+def _opened(context: HttpContext, source: Source) -> Iterator[Iterator[Line]]:
     """The lines of the file, or of standard input."""
-    task = given.defaults.task
-    schema = talk.client.task(task).arguments if given.as_csv and task else None
-    with nullcontext(sys.stdin.buffer) if str(given.path) == "-" else given.path.open("rb") as source:
+    task = source.defaults.task
+    schema = context.client.task(task).arguments if source.is_csv and task else None
+    with nullcontext(sys.stdin.buffer) if str(source.path) == "-" else source.path.open("rb") as file:
         if schema is None:
-            yield batch_file.ndjson(source, given.defaults)
+            yield batch_file.ndjson(file, source.defaults)
             return
-        # What is not UTF-8 becomes lone surrogates, so that it is told by its line.
-        text = TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        # Bytes that are not UTF-8 become lone surrogates, so that the fault can be reported with its line.
+        text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
-            yield batch_file.comma_separated(text, given.defaults, schema)
+            yield batch_file.comma_separated(text, source.defaults, schema)
         finally:
             text.detach()
 
 
-def _wait(talk: Talk, jobs: Sequence[Job]) -> int:
-    """Print how each job ended, in the order of the file; how many did not succeed."""
+def _wait(context: HttpContext, jobs: Sequence[LineJob]) -> int:
+    """Print the outcome of each job, in the order of the file; returns how many did not succeed."""
     failed = 0
     with _bar(len(jobs), "done") as advance:
         for place, (number, job) in enumerate(jobs, 1):
             ended = job.wait()
             failed += ended.state is not State.SUCCESS
             advance(place)
-            _tell_job(talk, number, ended.uuid, ended)
+            _print_job(context, number, ended.uuid, ended)
     return failed
 
 
-def _tell_job(talk: Talk, number: int, uuid: str, ended: JobStatus | None = None) -> None:
-    if talk.as_json:
-        print_json({"line": number, "uuid": uuid} if ended is None else {"line": number, **ended.document})
+def _print_job(context: HttpContext, number: int, uuid: str, ended: JobStatus | None = None) -> None:
+    if context.as_json:
+        output.print_json({"line": number, "uuid": uuid} if ended is None else {"line": number, **ended.document})
     elif ended is None:
         click.echo(f"{number} {uuid}")
     else:
         click.echo(f"{number} {uuid} {ended.state} {output.shortened(output.outcome(ended))}".rstrip())
 
 
-def _tell_problem(talk: Talk, number: int, problem: Problem) -> None:
-    if talk.as_json:
-        print_json({"line": number, "problem": problem.document})
+def _print_problem(context: HttpContext, number: int, problem: Problem) -> None:
+    if context.as_json:
+        output.print_json({"line": number, "problem": problem.document})
     else:
         click.echo(f"line {number}: {problem.detail}", err=True)
 
 
 def _end(dispatched: int, refused: int, failed: int) -> None:
-    told = f"{dispatched} dispatched, {refused} refused" + (f", {failed} did not succeed." if failed else ".")
+    summary = f"{dispatched} dispatched, {refused} refused" + (f", {failed} did not succeed." if failed else ".")
     if refused:
-        raise Refused(told)
+        raise Refused(summary)
     if failed:
-        raise Failed(told)
-    click.echo(told, err=True)
+        raise Failed(summary)
+    click.echo(summary, err=True)
 
 
 class Rate(ProgressColumn):
-    """How many a second."""
+    """The lines per second."""
 
     def render(self, task: Task) -> Text:
-        """Nothing, before there is something to measure."""
+        """The rate; empty before it can be measured."""
         return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
 
 
 @contextmanager
 def _bar(total: int | None, name: str = "sent") -> Iterator[Advance]:
-    """A bar on standard error, if that is a terminal; given the number of what has just been finished."""
+    """A progress bar on standard error, if that is a terminal; ``Advance`` takes the number that is finished."""
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     console = Console(stderr=True)
-    # Where standard output is no terminal, rich would send there what belongs into a file or pipe.
+    # If standard output is not a terminal, rich must not redirect it: its lines belong into a file or a pipe.
     with Progress(
         *columns, console=console, disable=not console.is_terminal, redirect_stdout=sys.stdout.isatty()
     ) as progress:

@@ -1,4 +1,4 @@
-"""``completion``: what a shell needs to complete our commands."""
+"""``completion``: the completion script of a shell."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -10,7 +10,7 @@ PROGRAM = "pacifica-dispatcher-cmd"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes these commands in your shell.
+    """Print the completion script for a shell.
 
     \b
     bash:  echo 'eval "$(pacifica-dispatcher-cmd completion bash)"' >> ~/.bashrc

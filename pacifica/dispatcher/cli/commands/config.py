@@ -1,4 +1,4 @@
-"""``config``: what the settings are and where each comes from, and what is wrong with them."""
+"""``config``: shows the settings with their sources, and checks them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from ...core.redaction import mask_value
 from ..config_check import missing_parts
 from ..database_options import config_option
 from ..exit_codes import Refused
-from ..screen import print_json, print_table
+from ..output import print_json, print_table
 
 
-class Shown(NamedTuple):
-    """One setting as people see it: as it would be written, without passwords."""
+class Row(NamedTuple):
+    """A setting as text, without passwords."""
 
     section: str
     key: str
@@ -35,16 +35,16 @@ def config() -> None:
 
 @config.command()
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="A JSON object, for programs.")
-@click.option("--defaults", is_flag=True, help="Print a config.ini that sets everything to its default instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
+@click.option("--defaults", is_flag=True, help="Print a config.ini that sets everything to its default.")
 def show(config: Path | None, as_json: bool, defaults: bool) -> None:  # noqa: FBT001
-    """Show every setting: its value, and where that comes from.
+    """Show the value and the source of every setting.
 
-    Passwords are masked. A Celery setting is shown when it is set. A configuration with faults is refused;
-    the faults are then listed.
+    Passwords are masked. A Celery setting is shown if it is set. If the configuration has faults, they are listed
+    instead.
 
     \b
-    A configuration to begin with:
+    To create a first configuration:
         pacifica-dispatcher-cmd config show --defaults > config.ini
     """
     if defaults and not as_json:
@@ -52,13 +52,13 @@ def show(config: Path | None, as_json: bool, defaults: bool) -> None:  # noqa: F
         return
     sources = Sources(None, "", {}) if defaults else find_sources(config)
     sources.settings()
-    shown = _shown(sources)
+    rows = _rows(sources)
     if as_json:
         file = None if sources.path is None else str(sources.path)
-        print_json({"file": file, "settings": [_described(each) for each in shown]})
+        print_json({"file": file, "settings": [_document(one) for one in rows]})
         return
-    click.echo(f"The configuration file is {sources.path or 'missing; everything has its default'}.", err=True)
-    print_table(("SETTING", "VALUE", "FROM"), [(f"{one.section}.{one.key}", one.value, one.origin) for one in shown])
+    click.echo(f"The configuration file is {sources.path or 'missing; the defaults apply'}.", err=True)
+    print_table(("SETTING", "VALUE", "FROM"), [(f"{one.section}.{one.key}", one.value, one.origin) for one in rows])
 
 
 @config.command()
@@ -67,14 +67,13 @@ def show(config: Path | None, as_json: bool, defaults: bool) -> None:  # noqa: F
 def check(config: Path | None, file: Path | None) -> None:
     """Check the configuration, and list all its faults at once.
 
-    FILE is checked in place of the configuration that a server would read. Beside what a setting may be, it
-    looks whether the task modules can be imported from this folder, and whether the broker's transport and the
-    database's driver are installed. Nothing is connected to: that is what doctor does. The exit code is 0 when
-    there is no fault, and 2 when there are some.
+    FILE is checked instead of the configuration that a server would read. Besides the values, it checks that the
+    task modules can be imported from this directory, and that the broker's transport and the database's driver are
+    installed. It connects to no server; doctor does. The exit code is 0 without faults, and 2 with faults.
     """
     sources = find_sources(file or config)
     faults = [*_faults(sources), *missing_parts(sources.given())]
-    name = sources.path or "The configuration, which has no file,"
+    name = sources.path or "The configuration (which has no file)"
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise Refused(f"{name} has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{listed}")
@@ -89,20 +88,20 @@ def _faults(sources: Sources) -> Sequence[ConfigFault]:
     return ()
 
 
-def _shown(sources: Sources) -> list[Shown]:
-    """Every option, and behind those of its section what Celery's own settings are set to."""
+def _rows(sources: Sources) -> list[Row]:
+    """Every option of ours, followed in its section by the settings of Celery that are set."""
     given = sources.given()
     ours = {Name(setting.section, setting.key): setting.default for setting in SETTINGS}
     sections = dict.fromkeys(name.section for name in ours)
     names = sorted({**ours, **given}, key=lambda name: list(sections).index(name.section))
-    return [_one(name, sources, ours.get(name)) for name in names]
+    return [_row(name, sources, ours.get(name)) for name in names]
 
 
-def _one(name: Name, sources: Sources, default: str | None) -> Shown:
+def _row(name: Name, sources: Sources, default: str | None) -> Row:
     text, origin = sources.given().get(name, (default or "", "default"))
     origin = "file" if origin == str(sources.path) else origin
-    return Shown(*name, mask_value(name.key, text), origin, default)
+    return Row(*name, mask_value(name.key, text), origin, default)
 
 
-def _described(one: Shown) -> dict[str, str | None]:
+def _document(one: Row) -> dict[str, str | None]:
     return {"section": one.section, "key": one.key, "value": one.value, "from": one.origin, "default": one.default}

@@ -1,6 +1,5 @@
-"""``purge``: delete jobs that have ended, straight in the database."""
+"""``purge``: deletes jobs that have ended, directly in the database."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...config.load import load_settings
-from ...core import strict_json
 from ...core.job import FINAL, State, now
 from ...store.purge import Bounds
 from ...upkeep.pruner import Pruner
 from ..database_options import config_option, configured_database
-from .token import Lifetime
+from ..output import print_json
+from ..parameter_types import Lifetime
 
 ENDED = tuple(state.value for state in State if state in FINAL)
 AGES = "[retention] success_seconds, failure_seconds or revoked_seconds"
@@ -26,7 +25,10 @@ AGES = "[retention] success_seconds, failure_seconds or revoked_seconds"
 @click.command()
 @config_option
 @click.option(
-    "--older-than", type=Lifetime(), metavar="AGE", help="Purge what ended so long ago, such as 30d, 12h, 30m or 90s."
+    "--older-than",
+    type=Lifetime(),
+    metavar="AGE",
+    help="Purge jobs that ended so long ago, such as 30d, 12h or 90s.",
 )
 @click.option(
     "--state",
@@ -37,8 +39,8 @@ AGES = "[retention] success_seconds, failure_seconds or revoked_seconds"
     help=f"Only jobs that ended as {', '.join(ENDED[:-1])} or {ENDED[-1]}; repeatable.",
 )
 @click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only jobs of these tasks; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Purge nothing, and tell how many it would be.")
-@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
+@click.option("--dry-run", is_flag=True, help="Print how many jobs would be purged, and purge none.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def purge(  # noqa: PLR0913 - each is an option
     config: Path | None,
     *,
@@ -48,11 +50,11 @@ def purge(  # noqa: PLR0913 - each is an option
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Delete jobs that have ended, with their labels and history.
+    """Delete jobs that have ended, with their labels and events.
 
-    Without --older-than it purges what the settings in [retention] ask for, as the service itself does. It works
-    in small batches with a pause after each, so that the service goes on meanwhile; Ctrl-C ends it between two.
-    A purged job's UUID is remembered for a while, and answers 410 Gone.
+    Without --older-than, the settings in [retention] decide, as in the service itself. Jobs are deleted in small
+    batches with a pause after each, so that the service can go on; Ctrl-C stops between two batches.
+    For some time, the service answers 410 Gone for the UUID of a purged job.
     """
     settings = load_settings(config)
     with configured_database(settings) as database:
@@ -68,26 +70,26 @@ def purge(  # noqa: PLR0913 - each is an option
                     advance(step.total())
                     time.sleep(0 if dry_run else pruner.pause)
         finally:
-            _tell(counts, dry_run=dry_run, as_json=as_json)
+            _print_counts(counts, dry_run=dry_run, as_json=as_json)
 
 
 def _bounds(pruner: Pruner, older_than: float | None, states: Sequence[State]) -> Bounds:
-    """For each state the moment before which a job must have ended."""
+    """The moment before which a job must have ended, for each state."""
     at = now()
     if older_than is not None:
         ended = at - int(older_than * 1_000_000)
         return dict.fromkeys(states or [State(state) for state in ENDED], ended)
-    known = pruner.bounds(at)
-    if unsaid := [state for state in states if state not in known]:
-        raise click.UsageError(f"How old must a job be that ended as {unsaid[0]}? Give --older-than, or set {AGES}.")
-    if not known:
-        raise click.UsageError(f"How old must a job be? Give --older-than, such as 30d, or set {AGES}.")
-    return {state: known[state] for state in states or known}
+    ages = pruner.bounds(at)
+    if missing := [state for state in states if state not in ages]:
+        raise click.UsageError(f"No age is set for jobs that ended as {missing[0]}. Give --older-than, or set {AGES}.")
+    if not ages:
+        raise click.UsageError(f"No age is set. Give --older-than, such as 30d, or set {AGES}.")
+    return {state: ages[state] for state in states or ages}
 
 
 @contextmanager
 def _progress(total: Callable[[], int], *, dry_run: bool) -> Iterator[Callable[[int], None]]:
-    """A bar for whoever sits in front of a terminal; jobs are counted first, for its sake alone."""
+    """A progress bar on a terminal; it alone needs the total, so jobs are counted only for it."""
     console = Console(stderr=True)
     if dry_run or not console.is_terminal:
         yield lambda _: None
@@ -103,11 +105,10 @@ def _total(counts: Iterator[Counter[State]]) -> int:
     return sum(count.total() for count in counts)
 
 
-def _tell(counts: Mapping[State, int], *, dry_run: bool, as_json: bool) -> None:
+def _print_counts(counts: Mapping[State, int], *, dry_run: bool, as_json: bool) -> None:
     total = sum(counts.values())
     if as_json:
-        told = {"dry_run": dry_run, "jobs": dict(counts), "total": total}
-        sys.stdout.write(strict_json.pretty(told).decode())
+        print_json({"dry_run": dry_run, "jobs": dict(counts), "total": total})
         return
     jobs = f"{total} job{'' if total == 1 else 's'}"
     click.echo(f"{jobs} would be purged" if dry_run else f"{jobs} purged", nl=False)

@@ -1,43 +1,43 @@
-"""``up``: web server and worker on this machine, with nothing installed beside."""
+"""``up``: a web server and a worker on this machine, without any other server."""
 
 import os
 import signal
 import socket
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.text import Text
 
+from ...client import ClientError, DispatcherClient, State
+from ...client.retries import NEVER
 from ...config.load import load_settings
 from ...config.settings import Settings
 from ...container import Container
-from ...core import strict_json
 from ...core.errors import DispatcherError
 from ..database_options import config_option
 from ..exit_codes import Failed
+from ..http_options import FEW
 from ..processes import Child, start
 
 READY = 60.0
-"""Seconds that server, worker and canary may take together."""
+"""Seconds within which the server must answer, and within which the probe job must reach each stage."""
 POLL = 0.05
-"""Seconds between two looks at what is not ready yet."""
+"""Seconds between two looks at the server and the processes."""
 
 
 class NotReadyError(Failed):
-    """Something ended, or took too long, before the canary was back."""
+    """A process ended, or took too long, before the probe job was done."""
 
 
 @click.command()
 @config_option
-@click.option("-a", "--address", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("-a", "--address", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("-p", "--port", type=click.IntRange(1, 65535), default=8050, show_default=True, help="The port.")
 @click.option("-w", "--workers", type=click.IntRange(1, 1024), default=2, show_default=True, help="Worker processes.")
 @click.option(
@@ -47,53 +47,53 @@ class NotReadyError(Failed):
     help="The broker's URL; by default the database is the broker.",
 )
 def up(config: Path | None, address: str, port: int, workers: int, broker: str) -> None:
-    """Start web server and worker on this machine, and try them.
+    """Start web server and worker on this machine, and test them.
 
-    It says when a job has gone all the way round.
+    It reports when a probe job has passed through all stages.
 
-    No broker and no database server are needed: the record is the database of the configuration (by
-    default an SQLite file in the working directory), and it carries the messages, too. Ctrl-C ends both.
+    No broker server and no database server are needed: the database of the configuration (by default an SQLite file
+    in the working directory) keeps the jobs, and is the broker, too. Ctrl-C stops both processes.
     """
     console = Console(stderr=True, highlight=False)
     environ = {name: value for name, value in os.environ.items() if name != "CELERY_BROKER_URL"}
     environ["BROKER_URL"] = broker
     settings = load_settings(config, environ)
-    _free(address, port)
+    _check_port(address, port)
     if config is not None:
         environ["DISPATCHER_CONFIG"] = str(config.absolute())
-    base = f"http://{address}:{port}"
-    with _until_told_to_stop() as told, _children(console, environ, address, port, workers) as children:
+    url = f"http://{address}:{port}"
+    with _stop_requests() as stopping, _children(console, environ, address, port, workers) as children:
         try:
-            with _let_in(settings) as headers:
-                seconds = _canary(base, headers, children, told)
+            with _probe_token(settings) as token:
+                seconds = _probe(url, token, children, stopping)
         except (NotReadyError, DispatcherError):
-            if told():
+            if stopping():
                 return
             for child in children:
                 child.release()
             raise
-        _welcome(console, base, broker, seconds)
+        _welcome(console, url, broker, seconds)
         for child in children:
-            child.forget()
-        _watch(children, told)
+            child.discard()
+        _watch(children, stopping)
 
 
-def _free(address: str, port: int) -> None:
+def _check_port(address: str, port: int) -> None:
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
         except OSError as error:
             raise NotReadyError(
-                f"Nothing can listen at {address}:{port} ({error.strerror}); choose another port with -p."
+                f"Cannot listen on {address}:{port} ({error.strerror}); choose another port with -p."
             ) from error
 
 
 @contextmanager
 def _children(
     console: Console, environ: dict[str, str], address: str, port: int, workers: int
-) -> Iterator[list[Child]]:
-    """The two processes; at the end each is asked to stop, the worker last, and waited for."""
+) -> Iterator[Sequence[Child]]:
+    """The two processes; at the end both are asked to stop, and waited for."""
     pool = ["--pool", "solo"] if sys.platform == "win32" else ["--concurrency", str(workers)]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     web = start("web", ["pacifica.dispatcher", "-a", address, "-p", str(port)], environ, console)
@@ -107,7 +107,7 @@ def _children(
     try:
         yield children
     finally:
-        console.print(Text("Stopping: running jobs may finish; Ctrl-C again ends them.", style="dim"))
+        console.print(Text("Stopping: running jobs may finish; Ctrl-C again kills them.", style="dim"))
         for child in children:
             child.ask_to_stop()
         for child in children:
@@ -115,104 +115,101 @@ def _children(
 
 
 @contextmanager
-def _until_told_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has come; a second one interrupts the waiting for the children."""
-    told: list[int] = []
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM has arrived; the second one interrupts the wait for the children."""
+    received: list[int] = []
 
-    def note(number: int, _: FrameType | None) -> None:
-        if told:
+    def record(number: int, _: FrameType | None) -> None:
+        if received:
             raise KeyboardInterrupt
-        told.append(number)
+        received.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(told)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def _let_in(settings: Settings) -> Iterator[Mapping[str, str]]:
-    """The header that lets the canary in: where everybody needs a token, one that lives as long as it flies."""
+def _probe_token(settings: Settings) -> Iterator[str]:
+    """The token of the probe job: empty where the service takes anonymous requests, else one that is revoked after."""
     if settings.auth.anonymous != "none":
-        yield {}
+        yield ""
         return
     container = Container(lambda: settings)
     with closing(container.database):
         container.prepare()
-        text, made = container.tokens.create("up", ["read:add", "dispatch:add"], lifetime=2 * READY)
+        text, created = container.tokens.create("up", ["read:add", "dispatch:add"], lifetime=2 * READY)
         try:
-            yield {"Authorization": f"Bearer {text}"}
+            yield text
         finally:
-            container.tokens.revoke(made.id)
+            container.tokens.revoke(created.id)
 
 
-def _canary(base: str, headers: Mapping[str, str], children: list[Child], told: Callable[[], bool]) -> float:
-    """Send one job all the way round; the seconds that it took. Raises ``NotReadyError``."""
+def _probe(url: str, token: str, children: Sequence[Child], stopping: Callable[[], bool]) -> float:
+    """The seconds that a probe job took; raises ``NotReadyError``."""
+
+    def pause(seconds: float) -> None:
+        _check(children, stopping)
+        time.sleep(seconds)
+
+    _wait_for_server(url, pause)
+    with DispatcherClient(url, token=token, timeout=10.0, retries=FEW) as client:
+        began = time.monotonic()
+        try:
+            *_, last = client.probe_job(timeout=READY, pause=pause)
+        except ClientError as error:
+            raise NotReadyError(str(error)) from error
+        seconds = time.monotonic() - began
+    if not last.reached:
+        raise NotReadyError(f"The probe job {last.job.uuid} was not {last.name} within {READY:g} seconds.")
+    if (last.job.state, last.job.result) != (State.SUCCESS, 4):
+        raise NotReadyError(f"The probe job {last.job.uuid} ended as {last.job.state}: {last.job.error}")
+    return seconds
+
+
+def _wait_for_server(url: str, pause: Callable[[float], None]) -> None:
     end = time.monotonic() + READY
-    _until(lambda: _answer("GET", f"{base}/health/live", headers), end, children, told)
-    began = time.monotonic()
-    job: dict[str, Any] = _until(
-        lambda: _answer("POST", f"{base}/dispatch/add", headers, {"args": [2, 2]}), end, children, told
-    )
-
-    def done() -> dict[str, Any] | None:
-        seen = _answer("GET", f"{base}/status/{job['uuid']}", headers)
-        return seen if seen and seen["state"] in ("SUCCESS", "FAILURE", "REVOKED") else None
-
-    seen = _until(done, end, children, told)
-    if (seen["state"], seen["result"]) != ("SUCCESS", 4):
-        raise NotReadyError(f"The canary job {job['uuid']} ended as {seen['state']}: {seen['error']}")
-    return time.monotonic() - began
+    with DispatcherClient(url, token="", timeout=5.0, retries=NEVER) as client:
+        while time.monotonic() <= end:
+            try:
+                client.connection.send("GET", "/health/live")
+            except ClientError:
+                pause(POLL)
+            else:
+                return
+    raise NotReadyError(f"The server did not answer within {READY:g} seconds.")
 
 
-def _until(fact: Callable[[], Any], end: float, children: list[Child], told: Callable[[], bool]) -> Any:
-    while not (value := fact()):
-        ended = next((child for child in children if child.ended()), None)
-        if ended is not None:
-            raise NotReadyError(f"The {ended.name} process ended before it was ready.")
-        if told():
-            raise NotReadyError("It was told to stop.")
-        if time.monotonic() > end:
-            raise NotReadyError(f"Nothing was ready within {READY:g} seconds.")
-        time.sleep(POLL)
-    return value
+def _check(children: Sequence[Child], stopping: Callable[[], bool]) -> None:
+    ended = next((child for child in children if child.ended()), None)
+    if ended is not None:
+        raise NotReadyError(f"The {ended.name} process ended before it was ready.")
+    if stopping():
+        raise NotReadyError("It was asked to stop.")
 
 
-def _answer(method: str, url: str, headers: Mapping[str, str], body: Any = None) -> dict[str, Any] | None:
-    """The JSON of a good answer; ``None`` while there is none."""
-    data = None if body is None else strict_json.dumps(body).encode()
-    sent = {"Content-Type": "application/json", **headers}
-    request = urllib.request.Request(url, data, sent, method=method)  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the URL is ours
-            found: dict[str, Any] = strict_json.loads(answer.read())
-    except OSError:
-        return None
-    return found
-
-
-def _welcome(console: Console, base: str, broker: str, seconds: float) -> None:
+def _welcome(console: Console, url: str, broker: str, seconds: float) -> None:
     scheme = broker.split(":", 1)[0]
-    carried = "the database carries the messages" if scheme == "database" else f"{scheme} carries the messages"
     console.print(
         Text.assemble(
             ("Pacifica Dispatcher is ready", "bold green"),
-            f" at {base}; {carried}.\n"
-            f"A canary job went from HTTP through the worker into the record in {seconds * 1000:.0f} ms.\n\n"
+            f" at {url}; the broker is {'the database' if scheme == 'database' else scheme}.\n"
+            f"A probe job went from HTTP through the worker to its result in {seconds * 1000:.0f} ms.\n\n"
             "Try it in another terminal:\n\n",
-            (f"  UUID=$(curl -s {base}/dispatch/add/2/2)\n  curl {base}/status/$UUID\n\n", "bold"),
-            ("Ctrl-C ends server and worker.", "dim"),
+            (f"  UUID=$(curl -s {url}/dispatch/add/2/2)\n  curl {url}/status/$UUID\n\n", "bold"),
+            ("Ctrl-C stops server and worker.", "dim"),
         ),
         soft_wrap=True,
     )
 
 
-def _watch(children: list[Child], told: Callable[[], bool]) -> None:
-    """Return when told to stop; raises ``Failed`` when a process ends by itself."""
-    while not told():
+def _watch(children: Sequence[Child], stopping: Callable[[], bool]) -> None:
+    """Return at a request to stop; raises ``Failed`` when a process ends on its own."""
+    while not stopping():
         for child in children:
             if child.ended():
-                raise Failed(f"The {child.name} process ended by itself.")
+                raise Failed(f"The {child.name} process ended unexpectedly.")
         time.sleep(POLL)

@@ -1,9 +1,10 @@
-"""``watch``: jobs as they change, in a live table, or line by line where there is no terminal."""
+"""``watch``: jobs in a live table; without a terminal, each change as a line."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -12,32 +13,32 @@ from rich.live import Live
 from ...client import ClientError, JobStatus, State
 from .. import output
 from ..exit_codes import Failed
-from ..http_options import Talk, talking_patiently
-from ..screen import Screen, print_json, table_of
-from .search import filtering, filters_of
+from ..http_options import HttpContext, patient_http_command
+from ..search_options import filter_options, filters_of
 
 GATHER = 0.2
-"""Seconds in which events are gathered, so that many of them are one look."""
-RELOOK = 5.0
-"""Seconds after which it looks without being told."""
+"""Seconds for which events are gathered, so that many of them cause one request."""
+REFRESH = 5.0
+"""Seconds between two requests while no event arrives."""
 POLL = 1.0
-"""The same while there is no stream of events."""
-Look = Callable[[], Sequence[JobStatus]]
+"""Seconds between two requests without a stream of events."""
+Jobs = Sequence[JobStatus]
 
 
 @click.command()
 @click.argument("uuids", metavar="[UUID]…", nargs=-1)
-@filtering
-@click.option("-n", "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many at most.")
-@talking_patiently
-def watch(talk: Talk, uuids: tuple[str, ...], limit: int, **given: Any) -> None:
-    """Watch jobs as they change, in a live table.
+@filter_options
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="The largest number of jobs."
+)
+@patient_http_command
+def watch(context: HttpContext, uuids: tuple[str, ...], limit: int, **given: Any) -> None:
+    """Watch jobs change in a live table.
 
-    With UUIDs it ends when all of these have ended; without, it shows the newest that fit what the options say,
-    until Ctrl-C.
+    With UUIDs, it ends when all these jobs have ended. Without, it shows the newest matching jobs until Ctrl-C.
 
-    Where standard output is no terminal, each change is a line. With UUIDs, the exit code is 1 when a job did not
-    succeed and 130 on Ctrl-C; without, Ctrl-C is how it ends, and the exit code is 0.
+    If standard output is not a terminal, each change is printed as a line. With UUIDs, the exit code is 1 if a job
+    did not succeed, and 130 after Ctrl-C; without, Ctrl-C is the regular end, with exit code 0.
 
     \b
     Examples:
@@ -48,83 +49,84 @@ def watch(talk: Talk, uuids: tuple[str, ...], limit: int, **given: Any) -> None:
     filters = filters_of(**given)
     if uuids:
         if any(filters.values()):
-            raise click.UsageError("Jobs are watched by their UUIDs, or by what they have in common; not by both.")
-        jobs = _until_final(talk, list(dict.fromkeys(uuids)))
+            raise click.UsageError("Give either UUIDs or options that select jobs, not both.")
+        jobs = _until_final(context, list(dict.fromkeys(uuids)))
         if failed := [job for job in jobs if job.state is not State.SUCCESS]:
             raise Failed(f"{len(failed)} of {len(jobs)} jobs did not succeed.")
         return
     try:
-        for _ in _looks(talk, lambda: [job.seen for job in talk.client.search(limit=limit, **filters) if job.seen]):
+        search = partial(context.client.search, limit=limit, **filters)
+        for _ in _refreshed(context, lambda: [job.seen for job in search() if job.seen]):
             pass
     except KeyboardInterrupt:
         click.echo(err=True)
 
 
-def _until_final(talk: Talk, uuids: Sequence[str]) -> Sequence[JobStatus]:
+def _until_final(context: HttpContext, uuids: Sequence[str]) -> Jobs:
     """The jobs once all have ended."""
     ended: dict[str, JobStatus] = {}
 
-    def look() -> list[JobStatus]:
-        jobs = [ended.get(uuid) or talk.client.job(uuid).status() for uuid in uuids]
+    def fetch() -> list[JobStatus]:
+        jobs = [ended.get(uuid) or context.client.job(uuid).status() for uuid in uuids]
         ended.update({uuid: job for uuid, job in zip(uuids, jobs, strict=True) if job.final})
         return jobs
 
-    return next(jobs for jobs in _looks(talk, look) if all(job.final for job in jobs))
+    return next(jobs for jobs in _refreshed(context, fetch) if all(job.final for job in jobs))
 
 
-def _looks(talk: Talk, look: Look) -> Iterator[Sequence[JobStatus]]:
-    """What each look finds, once it is shown; without an end."""
-    told = Told(talk)
-    told.start()
-    with _shown(talk) as show:
+def _refreshed(context: HttpContext, fetch: Callable[[], Jobs]) -> Iterator[Jobs]:
+    """The jobs after each refresh, already shown; without an end."""
+    events = EventListener(context)
+    events.start()
+    with _display(context) as show:
         while True:
-            told.happened.clear()
-            jobs = look()
+            events.arrived.clear()
+            jobs = fetch()
             show(jobs)
             yield jobs
-            told.happened.wait(RELOOK if told.is_alive() else POLL)
+            events.arrived.wait(REFRESH if events.is_alive() else POLL)
             time.sleep(GATHER)
 
 
-class Told(threading.Thread):
-    """Reads the stream of events, and says when to look; when it has ended, nobody does."""
+class EventListener(threading.Thread):
+    """Reads the stream of events, and sets ``arrived`` for each; without a stream it ends, and ``watch`` polls."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, context: HttpContext) -> None:
         super().__init__(name="events", daemon=True)
-        self.happened = threading.Event()
-        self._talk = talk
+        self.arrived = threading.Event()
+        self._context = context
 
     def run(self) -> None:
-        """Read until the service lets it no more; polling is as good, only slower."""
+        """Read until the service ends or refuses the stream."""
         try:
-            for _ in self._talk.client.events():
-                self.happened.set()
+            for _ in self._context.client.events():
+                self.arrived.set()
         except ClientError:
-            self.happened.set()
+            self.arrived.set()
 
 
 @contextmanager
-def _shown(talk: Talk) -> Iterator[Callable[[Sequence[JobStatus]], None]]:
-    """Shows jobs: as a table that stays in its place, or what has changed as lines."""
-    screen = Screen()
-    if screen.is_terminal and not talk.as_json:
+def _display(context: HttpContext) -> Iterator[Callable[[Jobs], None]]:
+    """The function that shows jobs: in a live table, or the changed ones as lines."""
+    screen = output.Screen()
+    if screen.is_terminal and not context.as_json:
         with Live(console=screen, auto_refresh=False) as live:
-            yield lambda jobs: live.update(table_of(output.COLUMNS, map(output.row, jobs)), refresh=True)
+            yield lambda jobs: live.update(output.table_of(output.COLUMNS, map(output.row, jobs)), refresh=True)
         return
     seen: dict[str, int] = {}
 
-    def changes(jobs: Sequence[JobStatus]) -> None:
+    def print_changes(jobs: Jobs) -> None:
         for job in reversed(jobs):
             mark = hash((job.state, job.attempt, str(job.progress)))
             if seen.get(job.uuid) != mark:
                 seen[job.uuid] = mark
-                _line(talk, job)
+                _print(context, job)
 
-    yield changes
+    yield print_changes
 
 
-def _line(talk: Talk, job: JobStatus) -> None:
-    if talk.as_json:
-        print_json(job.document)
+def _print(context: HttpContext, job: JobStatus) -> None:
+    if context.as_json:
+        output.print_json(job.document)
     else:
         click.echo(f"{job.uuid}  {job.task}  {job.state}  {output.shortened(output.outcome(job))}".rstrip())

@@ -1,1 +1,1 @@
-"""``doctor``: what it looks at, and the job that it sends all the way."""
+"""``doctor``: checks of this machine, and a probe job over HTTP."""

@@ -1,4 +1,4 @@
-"""What ``doctor`` finds: one value for each stage, printed as it comes."""
+"""The findings of ``doctor``: one for each stage, printed as soon as it is known."""
 
 import shutil
 import sys
@@ -11,16 +11,16 @@ import click
 from ...exit_codes import Exit
 
 WIDTH = 13
-"""Characters of the longest name of a stage."""
+"""The characters of the longest name of a stage."""
 
 
 class Verdict(StrEnum):
-    """How a stage is."""
+    """The verdict on a stage."""
 
     OK = "ok"
     REMARK = "remark"
     FAILED = "failed"
-    SKIPPED = "not looked at"
+    SKIPPED = "not checked"
 
 
 MARKS = {
@@ -29,63 +29,63 @@ MARKS = {
     Verdict.FAILED: ("✗", "NO", "red"),
     Verdict.SKIPPED: ("·", "--", None),
 }
-"""For a terminal with these characters, for one without, and the colour."""
+"""The mark for a terminal that has the character, the mark for one that does not, and the colour."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One stage: what was seen, how long it took, and for one that failed what to do, in a sentence."""
+    """One stage: what was seen, how long it took, and after a failure what to do, as a sentence."""
 
     stage: str
     verdict: Verdict
-    told: str
+    message: str
     seconds: float | None = None
     advice: str = ""
     ending: Exit = Exit.SUCCESS
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; the time is in milliseconds."""
+        """The finding for programs; its time is in milliseconds."""
         ms = None if self.seconds is None else round(self.seconds * 1000, 1)
         return {
             "stage": self.stage,
             "verdict": self.verdict.value,
-            "told": self.told,
+            "message": self.message,
             "ms": ms,
             "advice": self.advice or None,
         }
 
 
-def good(stage: str, told: str, seconds: float | None = None) -> Finding:
-    """A stage that is as it should be."""
-    return Finding(stage, Verdict.OK, told, seconds)
+def good(stage: str, message: str, seconds: float | None = None) -> Finding:
+    """A stage that is in order."""
+    return Finding(stage, Verdict.OK, message, seconds)
 
 
-def remark(stage: str, told: str, advice: str) -> Finding:
-    """A stage that is not as the configuration says, and harms nobody now."""
-    return Finding(stage, Verdict.REMARK, told, None, advice)
+def remark(stage: str, message: str, advice: str) -> Finding:
+    """A stage that differs from the configuration without causing a failure."""
+    return Finding(stage, Verdict.REMARK, message, None, advice)
 
 
-def bad(stage: str, told: str, advice: str, ending: Exit = Exit.FAILED) -> Finding:
+def bad(stage: str, message: str, advice: str, ending: Exit = Exit.FAILED) -> Finding:
     """A stage that failed."""
-    return Finding(stage, Verdict.FAILED, told, None, advice, ending)
+    return Finding(stage, Verdict.FAILED, message, None, advice, ending)
 
 
-def skipped(stage: str, why: str) -> Finding:
-    """A stage that cannot be looked at from here, or after an earlier one."""
-    return Finding(stage, Verdict.SKIPPED, f"not looked at: {why}")
+def skipped(stage: str, reason: str) -> Finding:
+    """A stage that cannot be checked."""
+    return Finding(stage, Verdict.SKIPPED, f"not checked: {reason}")
 
 
 def show(finding: Finding) -> None:
-    """One line, and for a stage that failed one more; at once, as the next may take its time."""
+    """Print one line, and another one for the advice."""
     fine, plain, colour = MARKS[finding.verdict]
-    mark = click.style(fine if _can_show(fine) else plain, fg=colour)
-    click.echo(f"{mark} {finding.stage:{WIDTH}}{_took(finding.seconds):>9}  {_shown(finding.told)}")
+    mark = click.style(fine if _can_encode(fine) else plain, fg=colour)
+    click.echo(f"{mark} {finding.stage:{WIDTH}}{_time(finding.seconds):>9}  {_encodable(finding.message)}")
     if finding.advice:
-        arrow = "→" if _can_show("→") else "->"
-        click.echo(_folded(f"  {arrow} {_shown(finding.advice)}"))
+        arrow = "→" if _can_encode("→") else "->"
+        click.echo(_folded(f"  {arrow} {_encodable(finding.advice)}"))
 
 
-def _took(seconds: float | None) -> str:
+def _time(seconds: float | None) -> str:
     if seconds is None:
         return ""
     ms = seconds * 1000
@@ -93,13 +93,13 @@ def _took(seconds: float | None) -> str:
 
 
 def _folded(text: str) -> str:
-    """At the words of a terminal's line; a pipe gets the whole on one."""
+    """The text wrapped to the width of the terminal; a pipe gets it on one line."""
     if not sys.stdout.isatty():
         return text
     return click.wrap_text(text.strip(), shutil.get_terminal_size().columns, "  ", "    ")
 
 
-def _can_show(text: str) -> bool:
+def _can_encode(text: str) -> bool:
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -107,6 +107,6 @@ def _can_show(text: str) -> bool:
     return True
 
 
-def _shown(text: str) -> str:
+def _encodable(text: str) -> str:
     encoding = sys.stdout.encoding or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)

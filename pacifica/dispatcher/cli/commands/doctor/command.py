@@ -1,4 +1,4 @@
-"""``doctor``: one canary sent all the way, and what to do where it does not come through."""
+"""``doctor``: sends one probe job through all stages, and says what to do where it gets stuck."""
 
 import os
 from collections.abc import Iterator
@@ -7,53 +7,37 @@ from typing import Any
 
 import click
 
-from ....client import BadToken
-from ....client.connection import Bearer
+from ....client import BadAddress, BadToken, DispatcherClient
+from ....client.retries import NEVER
 from ....config.load import find_sources
-from ....core import strict_json
 from ....core.errors import ConfigError
 from ...database_options import config_option
-from ...screen import print_json
+from ...output import print_json
+from ...parameter_types import JsonArray
 from .checks import Finding, remark, show, skipped
-from .local_checks import STAGES, Premises
-from .probe_job import Canary, Flight
+from .local_checks import STAGES, LocalChecks
+from .probe_job import ANSWER, Probe, ProbeChecks
 
 DEFAULT_URL = "http://127.0.0.1:8050"
 DEFAULT_ARGS = {"add": [2, 2]}
-
-
-class JsonArray(click.ParamType):  # type: ignore[type-arg]
-    """A JSON array."""
-
-    name = "JSON"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """The array."""
-        try:
-            found = strict_json.loads(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is no JSON array: {error}.", param, ctx)
-        if not isinstance(found, list):
-            self.fail(f"{value!r} is no JSON array.", param, ctx)
-        return found
 
 
 @click.command()
 @click.option("--url", envvar="DISPATCHER_URL", show_envvar=True, help=f"The server.  [default: {DEFAULT_URL}]")
 @click.option("--token", envvar="DISPATCHER_TOKEN", show_envvar=True, metavar="TOKEN", help="The bearer token to send.")
 @config_option
-@click.option("--task", default="add", show_default=True, help="The canary's task.")
+@click.option("--task", default="add", show_default=True, help="The task of the probe job.")
 @click.option("--args", type=JsonArray(), help="Its arguments, a JSON array.  [default: [2, 2] for add, else []]")
-@click.option("--queue", help="The queue that the canary takes; by default the task's own.")
+@click.option("--queue", help="The queue of the probe job; by default that of the task.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 86_400),
     default=10,
     show_default=True,
     metavar="SECONDS",
-    help="How long a worker may take to take the canary, and to run it.",
+    help="How long each stage of the probe job may take.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, for programs.")
 @click.pass_context
 def doctor(  # noqa: PLR0913 - each is an option
     ctx: click.Context,
@@ -67,70 +51,69 @@ def doctor(  # noqa: PLR0913 - each is an option
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Send one job all the way, and say what to do if it gets stuck.
+    """Send one job through all stages, and say where it gets stuck.
 
-    On the service's machine it reads the configuration, and looks at database and broker, too: run it in the
-    folder where the server runs. With --url alone, and no configuration here, it sees what a client sees.
-    The times of a job are those of the clocks of server and worker. A broker of the configuration that cannot be
-    reached is a mere remark (!) when the job comes through by another one.
+    On the machine of the service it also reads the configuration, and checks database and broker: run it in the
+    directory where the server runs. With --url and without a configuration in this directory, it checks what a
+    client can see. The times of the job are by the clocks of server and worker. If the broker of the configuration
+    cannot be reached, but the job reaches a worker through another one, this is only a remark (!).
 
-    Exit codes: 0 all is well, 1 a stage failed, 2 the server refused the canary, 3 the server is not reachable,
-    4 the canary was not back in time.
+    Exit codes: 0 no stage failed, 1 a stage failed, 2 the server refused the probe job, 3 the server cannot be
+    reached, 4 a stage of the probe job timed out.
     """
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{url!r} is no address; one looks like {DEFAULT_URL}.", param_hint="--url")
-    bearer = _bearer(token)
-    premises = Premises(config) if url is None or _is_configured(config) else None
-    flight = Flight(url or DEFAULT_URL, bearer, task, args or DEFAULT_ARGS.get(task, []), queue, timeout)
+    local = LocalChecks(config) if url is None or _is_configured(config) else None
+    probe = Probe(task, args or DEFAULT_ARGS.get(task, []), queue, timeout)
     findings = []
-    for finding in _examine(premises, flight):
-        findings.append(finding)
-        if not as_json:
-            show(finding)
+    with _client(url or DEFAULT_URL, token) as client:
+        for finding in _findings(local, ProbeChecks(client, probe, local)):
+            findings.append(finding)
+            if not as_json:
+                show(finding)
     ending = max(finding.ending for finding in findings)
     if as_json:
         print_json({"ok": not ending, "stages": [finding.as_json() for finding in findings]})
     ctx.exit(ending)
 
 
-def _examine(premises: Premises | None, flight: Flight) -> Iterator[Finding]:
-    """Each stage; a broker that is away comes last, as only the canary tells whether anybody uses it."""
-    away = None
-    for finding in _around(premises):
+def _findings(local: LocalChecks | None, probe: ProbeChecks) -> Iterator[Finding]:
+    """Each stage; a broker failure comes last, as only the probe job shows whether the service uses that broker."""
+    broker = None
+    for finding in local.run() if local else _no_local_checks():
         if finding.stage == "broker" and finding.ending:
-            away = finding
+            broker = finding
         else:
             yield finding
-    for finding in Canary(flight, premises).fly():
+    for finding in probe.run():
         yield finding
-    if away is not None:
-        yield _unused(away) if finding.stage == "seen" else away
+    if broker is not None:
+        yield _unused(broker) if finding.stage == "seen" else broker
 
 
-def _around(premises: Premises | None) -> Iterator[Finding]:
-    if premises is None:
-        return (skipped(stage, "there is no configuration here") for stage in STAGES)
-    return premises.look()
+def _no_local_checks() -> Iterator[Finding]:
+    return (skipped(stage, "there is no configuration in this directory") for stage in STAGES)
 
 
 def _unused(broker: Finding) -> Finding:
-    """What of the broker's failure is left when the canary has come through without it."""
+    """The broker's failure as a remark, after a probe job that did not need this broker."""
     advice = (
-        "The canary came through, so server and worker have another broker than this configuration: up has the "
-        "database, unless it was told --broker. Name theirs in [celery] broker_url (BROKER_URL), or leave it."
+        "The probe job reached its end, so server and worker use another broker than this configuration: up uses the "
+        "database, unless --broker names another one. Name their broker in [celery] broker_url (BROKER_URL), or ignore "
+        "this remark."
     )
-    return remark(broker.stage, broker.told, advice)
+    return remark(broker.stage, broker.message, advice)
 
 
-def _bearer(token: str | None) -> Bearer:
+def _client(url: str, token: str | None) -> DispatcherClient:
     try:
-        return Bearer(token)
+        return DispatcherClient(url, token=token or "", timeout=ANSWER, retries=NEVER)
+    except BadAddress as error:
+        raise click.BadParameter(str(error), param_hint="--url") from None
     except BadToken as error:
         raise click.BadParameter(str(error), param_hint="--token") from None
 
 
 def _is_configured(config: Path | None) -> bool:
-    """Whether a configuration is here beside the defaults."""
+    """Whether there is a configuration other than the defaults."""
     if any(os.environ.get(name) for name in ("PEEWEE_URL", "BROKER_URL")):
         return True
     try:

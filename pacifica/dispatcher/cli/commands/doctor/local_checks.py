@@ -1,4 +1,4 @@
-"""The part of ``doctor`` for the service's own machine: its configuration, and by it database and broker."""
+"""The checks of ``doctor`` on the machine of the service: its configuration, database, schema and broker."""
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,17 +15,17 @@ from ....store.connections.connect import check_installed, product, sqlite_file
 from .checks import Finding, bad, good, skipped
 
 STAGES = ("configuration", "database", "schema", "broker")
-MEND: Mapping[str, str] = {
+REPAIR: Mapping[str, str] = {
     "missing": "Create it (CREATE DATABASE)",
-    "denied": "Let that user in",
+    "denied": "Give that user access",
     "damaged": "Restore its backup",
 }
-"""What to do about a database, by the kind of its failure; else to start it."""
+"""The advice for each kind of database failure; for any other kind, it is to start the database."""
 START_WORKER = "celery -A pacifica.dispatcher.tasks worker -l info"
 
 
-class Premises:
-    """What the configuration that is found from here says of the service; nothing is changed."""
+class LocalChecks:
+    """Checks the configuration that is found in this directory, and its servers; changes nothing."""
 
     def __init__(self, config: Path | None) -> None:
         self._config = config
@@ -33,8 +33,8 @@ class Premises:
         self._database_answers = False
         self._file_is_missing = False
 
-    def look(self) -> Iterator[Finding]:
-        """The stages of this machine."""
+    def run(self) -> Iterator[Finding]:
+        """A finding for each of ``STAGES``."""
         yield self._configuration()
         if self._container is None:
             yield from (skipped(stage, "the configuration has faults") for stage in STAGES[1:])
@@ -43,24 +43,24 @@ class Premises:
         yield self._schema(self._container)
         yield self._broker(self._container)
 
-    def keeps(self, uuid: str) -> Finding:
-        """Whether the job that the server has accepted is in the database of this configuration."""
+    def recorded(self, uuid: str) -> Finding:
+        """Whether a job that the server accepted is in the database of this configuration."""
         if self._container is None or not (self._database_answers or self._file_is_missing):
             return skipped("recorded", "the database of the configuration does not answer")
         began = time.monotonic()
         try:
-            kept = self._database_answers and self._container.jobs.get(uuid) is not None
-        except DatabaseUnavailable:  # It answered before, so it has no table of jobs.
-            kept = False
-        if kept:
-            return good("recorded", "the database of this configuration has it", time.monotonic() - began)
+            found = self._database_answers and self._container.jobs.get(uuid) is not None
+        except DatabaseUnavailable:  # It answered before, so it lacks the table of jobs.
+            found = False
+        if found:
+            return good("recorded", "it is in the database of this configuration", time.monotonic() - began)
         return bad("recorded", "it is not in the database of this configuration", self._other_database())
 
     def why_not_taken(self, task: str, queue: str | None) -> str:
-        """What keeps workers from the job, as far as database and broker tell; with what to do."""
+        """The likely reason why no worker took the job, by database and broker, and what to do."""
         if self._container is None or not self._database_answers:
             return f"Start a worker: {START_WORKER}"
-        sought = QueueDepth(self._container.app).queue_of(task, queue) or "its queue"
+        wanted = QueueDepth(self._container.app).queue_of(task, queue) or "its queue"
         try:
             known = self._container.workers.names()
             answering = answering_workers(self._container.app, len(known))
@@ -68,16 +68,16 @@ class Premises:
             return str(error)
         broker = broker_name(self._container.app)
         if not answering:
-            return _nobody_answers(known, sought, broker)
+            return _no_answer(known, wanted, broker)
         if not known & set(answering):
             return (
                 f"{_listed(answering)} answers at {broker}, but is not registered in this database: it uses another "
-                f"one. {self._relative()}"
+                f"database. {self._path_advice()}"
             )
-        listening = [worker for worker, queues in answering.items() if sought in queues]
+        listening = [worker for worker, queues in answering.items() if wanted in queues]
         if not listening:
-            return f"{_listed(answering)} does not listen to queue {sought}: start one with {START_WORKER} -Q {sought}"
-        return f"{_listed(listening)} listens to queue {sought}; it may be busy: give it more time with --timeout."
+            return f"{_listed(answering)} does not listen to queue {wanted}: start one with {START_WORKER} -Q {wanted}"
+        return f"{_listed(listening)} listens to queue {wanted}; it may be busy: give the job more time with --timeout."
 
     def _configuration(self) -> Finding:
         began = time.monotonic()
@@ -86,10 +86,10 @@ class Premises:
             settings = sources.settings()
         except ConfigError as error:
             count = len(error.faults)
-            told = f"it has {count} fault{'s' * (count > 1)}: {'; '.join(map(str, error.faults))}"
-            return bad("configuration", told, "Mend them; pacifica-dispatcher-cmd config check looks again.")
+            message = f"it has {count} fault{'s' * (count > 1)}: {'; '.join(map(str, error.faults))}"
+            return bad("configuration", message, "Correct them, and run pacifica-dispatcher-cmd config check.")
         self._container = Container(lambda: settings)
-        where = sources.path or "no file; the defaults and the environment"
+        where = sources.path or "no file; defaults and environment apply"
         return good("configuration", str(where), time.monotonic() - began)
 
     def _database(self, container: Container) -> Finding:
@@ -97,9 +97,9 @@ class Premises:
         file = sqlite_file(url)
         if file is not None and not file.exists():
             self._file_is_missing = True
-            advice = "The server makes it, in its own folder, when it starts: run doctor there."
+            advice = "The server creates it in its working directory when it starts: run doctor there."
             if not file.parent.is_dir():
-                advice = "Nor is there its folder: make that, or correct [database] peewee_url (PEEWEE_URL)."
+                advice = "Its directory is missing, too: create it, or correct [database] peewee_url (PEEWEE_URL)."
             return bad("database", f"there is no file {file}", advice)
         try:
             check_installed(url)
@@ -109,8 +109,8 @@ class Premises:
         except ValueError as error:
             return bad("database", f"{error}", "Install the driver.")
         except DatabaseUnavailable as error:
-            mend = MEND.get(driver_errors.kind(error), "Start it")
-            advice = f"{mend}, or correct [database] peewee_url (PEEWEE_URL)."
+            repair = REPAIR.get(driver_errors.kind(error), "Start it")
+            advice = f"{repair}, or correct [database] peewee_url (PEEWEE_URL)."
             return bad("database", f"{self._place()}: {error}", advice)
         self._database_answers = True
         return good("database", f"{name}, {self._place()}", time.monotonic() - began)
@@ -122,23 +122,23 @@ class Premises:
         try:
             schema = container.database.schema()
             if schema.untouched:
-                return bad("schema", "the database is empty", f"It is not the server's. {self._relative()}")
+                return bad("schema", "the database is empty", f"The server uses another one. {self._path_advice()}")
             schema.check()
         except SchemaMismatch as error:
-            told, _, advice = str(error).partition(". ")
-            return bad("schema", told, advice)
+            message, _, advice = str(error).partition(". ")
+            return bad("schema", message, advice)
         except DatabaseUnavailable as error:
-            return bad("schema", str(error), "pacifica-dispatcher-cmd dbchk tells more.")
+            return bad("schema", str(error), "Run pacifica-dispatcher-cmd dbchk for the details.")
         return good("schema", f"version {schema.found}, as this release needs it", time.monotonic() - began)
 
     def _broker(self, container: Container) -> Finding:
-        is_the_database = container.settings.celery["broker_url"].startswith("database:")
-        if is_the_database and not self._database_answers:
+        is_database = container.settings.celery["broker_url"].startswith("database:")
+        if is_database and not self._database_answers:
             return skipped("broker", "it is the database")
         try:
             return good("broker", broker_name(container.app), greet_broker(container.app))
         except BrokerUnavailable as error:
-            start = "The server makes its table when it starts" if is_the_database else "Start it"
+            start = "The server creates its table when it starts" if is_database else "Start it"
             advice = f"{start}, or correct [celery] broker_url (BROKER_URL)."
             return bad("broker", f"{broker_name(container.app)}: {error}", advice)
 
@@ -147,26 +147,26 @@ class Premises:
         return str(sqlite_file(url) or mask_passwords(url))
 
     def _other_database(self) -> str:
-        return f"The server uses another one than {self._place()}. {self._relative()}"
+        return f"The server uses another database than {self._place()}. {self._path_advice()}"
 
-    def _relative(self) -> str:
-        """The classic mistake, where it can be made."""
+    def _path_advice(self) -> str:
+        """The likely cause of two databases: a relative path for SQLite, else different settings."""
         if sqlite_file(self._container.settings.database.peewee_url if self._container else "") is None:
             return "Compare PEEWEE_URL and [database] peewee_url where server and worker were started."
         return (
             "The path of an SQLite file is relative to the working directory: run doctor, server and worker in the "
-            "same folder, or write the whole path in [database] peewee_url (with four slashes)."
+            "same directory, or write the absolute path in [database] peewee_url (with four slashes)."
         )
 
 
-def _nobody_answers(known: Collection[str], queue: str, broker: str) -> str:
+def _no_answer(known: Collection[str], queue: str, broker: str) -> str:
     if not known:
         return (
-            f"Start a worker: {START_WORKER}. If one runs already, it uses another database, or does not listen to "
+            f"Start a worker: {START_WORKER}. If a worker is running, it uses another database, or does not listen to "
             f"queue {queue} of {broker}."
         )
     return (
-        f"No worker answers at {broker}, but the database knows {_listed(known)}: it has ended, or it listens at "
+        f"No worker answers at {broker}, but {_listed(known)} is registered in the database: it has ended, or uses "
         "another broker; compare BROKER_URL and [celery] broker_url where it was started."
     )
 

@@ -1,242 +1,206 @@
-"""The part of ``doctor`` that anybody can do who reaches the server: one job sent over HTTP, and followed."""
+"""The checks of ``doctor`` over HTTP: the server, its readiness, and each stage of a probe job."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import requests
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
-from ....client.connection import Bearer
+from ....client import BadAnswer, ClientError, DispatcherClient, NotReachable, ProbeStage, Problem, Refused, State
+from ....client.values import TYPE_PREFIX
 from ....core import strict_json
 from ...exit_codes import Exit
 from .checks import Finding, bad, good, skipped
-from .local_checks import START_WORKER, Premises
+from .local_checks import START_WORKER, LocalChecks
 
 ANSWER = 5.0
 """Seconds that the server may take for one answer."""
-POLL = 0.02
-"""Seconds between two looks at the canary."""
-FINAL = ("SUCCESS", "FAILURE", "REVOKED")
-PROBLEM = "urn:pacifica-dispatcher:problem:"
-MAKE_ONE = (
-    "Make a token where the service runs (pacifica-dispatcher-cmd token create --name doctor --scope read "
-    "--scope cancel --scope dispatch:{task} --expires 1h), and give it as DISPATCHER_TOKEN."
+ANY_STATUS = frozenset(range(100, 600))
+AUTHENTICATE = (
+    "Create a token where the service runs (pacifica-dispatcher-cmd token create --name doctor --scope read "
+    "--scope cancel --scope dispatch:{task} --expires 1h), and pass it as DISPATCHER_TOKEN."
 )
 ADVICE: Mapping[str, str] = {
-    "unauthorized": MAKE_ONE,
-    "missing-scope": MAKE_ONE,
-    "foreign-host": "Name it in [auth] hosts of the server, or ask the server by a name that is there.",
-    "unknown-task": "Name a task that the server has with --task; GET /tasks lists them.",
-    "bad-arguments": "Give the task's arguments with --args.",
-    "cannot-start": "It is the right server. Read its log (under systemd: journalctl -u dispatcher-web): it says there "
-    "what it lacks, such as dbsync, the database or a task module.",
-    "database-unavailable": "Start the database that the server uses, or correct its [database] peewee_url.",
+    "unauthorized": AUTHENTICATE,
+    "missing-scope": AUTHENTICATE,
+    "foreign-host": "Add the host name to [auth] hosts of the server, or use a name that is listed there.",
+    "unknown-task": "Name a task of the server with --task; pacifica-dispatcher-cmd tasks lists them.",
+    "bad-arguments": "Give the arguments of the task with --args.",
+    "cannot-start": "This is the right server. Read its log (under systemd: journalctl -u dispatcher-web): it names "
+    "the reason, such as a missing dbsync, the database or a task module.",
+    "database-unavailable": "Start the database of the server, or correct its [database] peewee_url.",
 }
-"""What to do, by the code of the problem that the server answers."""
+"""The advice for each code of a problem that the server may answer."""
 
 
 @dataclass(frozen=True)
-class Flight:
-    """What is sent where: the canary's task and arguments, its queue, and how many seconds a stage may take."""
+class Probe:
+    """The task, arguments and queue of the probe job, and the seconds that each of its stages may take."""
 
-    url: str
-    bearer: Bearer
     task: str
     args: Sequence[Any]
     queue: str | None
     timeout: float
 
 
-class Canary:
-    """Flies once; ``premises`` knows more of the service where that is on this machine."""
+class ProbeChecks:
+    """Checks a service once, with a ``client`` that does not retry; ``local`` adds checks of this machine."""
 
-    def __init__(self, flight: Flight, premises: Premises | None) -> None:
-        self._flight = flight
-        self._premises = premises
-        self._session = requests.Session()
-        self._session.auth = flight.bearer
-        self._job: dict[str, Any] = {}
+    def __init__(self, client: DispatcherClient, probe: Probe, local: LocalChecks | None) -> None:
+        self._client = client
+        self._probe = probe
+        self._local = local
 
-    def fly(self) -> Iterator[Finding]:
-        """Each stage as it is reached; none behind one without which there is nothing to see."""
+    def run(self) -> Iterator[Finding]:
+        """A finding for each stage until one fails that the following ones depend on."""
         began = time.monotonic()
-        for stage in (self._server, self._ready, self._accepted, self._recorded, self._sent, self._taken, self._done):
-            finding = stage()
+        server = self._server()
+        yield server
+        if server.ending:
+            return
+        yield self._ready()
+        finding = server
+        for finding in self._job():
             yield finding
-            if finding.ending and stage not in (self._ready, self._recorded):
-                self._recall()
-                return
-        yield good("seen", "over HTTP; this is how long all of its way took", time.monotonic() - began)
+        if finding.stage == "done" and not finding.ending:
+            yield good("seen", "over HTTP; this is the time of all stages together", time.monotonic() - began)
 
     def _server(self) -> Finding:
+        url, connection = self._client.url, self._client.connection
         began = time.monotonic()
         try:
-            answer = self._ask("GET", "/health/live")
-        except requests.RequestException as error:
+            answer = connection.send("GET", "/health/live", takes=ANY_STATUS)
+        except ClientError as error:
             return bad("server", *self._why_no_answer(error), ending=Exit.UNREACHABLE)
-        took = time.monotonic() - began
-        if _code(answer):
-            return self._refusal("server", answer)
-        if _json(answer).get("status") != "ok":
-            who = answer.headers.get("Server", "no name")
-            told = f"something else answers at {self._flight.url} (HTTP {answer.status_code}, {who})"
-            advice = "Another program uses the port: start the server at another one (-p), and name that with --url."
-            return bad("server", told, advice, Exit.UNREACHABLE)
-        with suppress(requests.RequestException):
-            version = _json(self._ask("GET", "/")).get("version", "")
-            return good("server", f"Pacifica Dispatcher {version} at {self._flight.url}".replace("  ", " "), took)
-        return good("server", f"Pacifica Dispatcher at {self._flight.url}", took)
+        seconds = time.monotonic() - began
+        problem = Problem.in_answer(answer.content, answer.status_code)
+        if problem is not None and problem.type.startswith(TYPE_PREFIX):
+            return self._refusal("server", problem)
+        if not _is_alive(answer):
+            name = answer.headers.get("Server", "without a name")
+            message = f"something else answers at {url} (HTTP {answer.status_code}, {name})"
+            advice = "Another program uses the port: start the server on another one (-p), and name it with --url."
+            return bad("server", message, advice, Exit.UNREACHABLE)
+        version = ""
+        with suppress(ClientError, AttributeError):
+            version = f" {connection.json('GET', '/').get('version', '')}".rstrip()
+        return good("server", f"Pacifica Dispatcher{version} at {url}", seconds)
 
     def _ready(self) -> Finding:
         began = time.monotonic()
         try:
-            seen = _json(self._ask("GET", "/health/ready"))
-        except requests.RequestException as error:
-            return bad("ready", *self._why_no_answer(error))
-        took = time.monotonic() - began
-        if seen.get("status") == "ok":
-            return good("ready", "it accepts jobs, and finds all its parts well", took)
-        checks = seen.get("checks", {})
+            verdict = self._client.ready()
+        except ClientError as error:
+            return self._failed_request("ready", error)
+        seconds = time.monotonic() - began
+        if verdict.status == "ok":
+            return good("ready", "it accepts jobs, and all its parts are well", seconds)
+        checks = verdict.document.get("checks", {})
         faults = {name: check["message"] for name, check in checks.items() if check.get("message")}
-        told = "; ".join(f"{name}: {message}" for name, message in faults.items())
-        if seen.get("status") == "degraded":  # Whether that still holds is for the canary to find out.
-            return good("ready", f"it accepts jobs, and says of its parts: {told}", took)
-        advice = f"Mend its {' and its '.join(faults) or 'parts'}; docs/operations.md tells how."
-        return bad("ready", told or f"HTTP {seen.get('status', 'without a verdict')}", advice)
+        message = "; ".join(f"{name}: {text}" for name, text in faults.items())
+        if verdict.status == "degraded":  # The probe job will show whether this is still true.
+            return good("ready", f"it accepts jobs, but reports of its parts: {message}", seconds)
+        advice = f"Repair its {' and its '.join(faults) or 'parts'}; see docs/operations.md."
+        return bad("ready", message or f"its verdict is {verdict.status}", advice)
 
-    def _accepted(self) -> Finding:
-        flight = self._flight
-        options: dict[str, Any] = {"expires": 3 * flight.timeout + 60}
-        if flight.queue is not None:
-            options["queue"] = flight.queue
-        began = time.monotonic()
+    def _job(self) -> Iterator[Finding]:
+        """The stages of the probe job; the client cancels it when a stage is not reached."""
+        probe = self._probe
+        render: Mapping[str, Callable[[ProbeStage], Finding]] = {
+            "committed": self._accepted,
+            "sent": self._sent,
+            "started": self._taken,
+            "done": self._done,
+        }
         try:
-            body = {"args": flight.args, "options": options}
-            answer = self._ask("POST", f"/dispatch/{flight.task}", strict_json.dumps(body))
-        except requests.RequestException as error:
-            return bad("accepted", *self._why_no_answer(error))
-        job = _json(answer)
-        if answer.status_code not in (200, 202) or "uuid" not in job:
-            return self._refusal("accepted", answer)
-        self._job = job
-        return good("accepted", f"{flight.task} is job {job['uuid']}", time.monotonic() - began)
+            for stage in self._client.probe_job(probe.task, probe.args, queue=probe.queue, timeout=probe.timeout):
+                yield render[stage.name](stage)
+                if stage.name == "committed":
+                    yield self._recorded(stage)
+        except ClientError as error:
+            yield self._failed_request("accepted", error)
 
-    def _recorded(self) -> Finding:
-        if self._premises is None:
-            return skipped("recorded", "there is no configuration here")
-        return self._premises.keeps(self._job["uuid"])
+    def _accepted(self, stage: ProbeStage) -> Finding:
+        return good("accepted", f"{stage.job.task} is job {stage.job.uuid}", stage.seconds)
 
-    def _sent(self) -> Finding:
-        if self._until(lambda job: job["published"] or job["started"] or job["state"] in FINAL):
-            return good("sent", "the broker has its message", self._between("created", "published"))
-        told = f"it waited {self._flight.timeout:g} s for the broker"
-        advice = "The server does not reach its broker: start that, or correct BROKER_URL or [celery] broker_url there."
-        return bad("sent", told, advice, Exit.TIMED_OUT)
+    def _recorded(self, stage: ProbeStage) -> Finding:
+        if self._local is None:
+            return skipped("recorded", "there is no configuration in this directory")
+        return self._local.recorded(stage.job.uuid)
 
-    def _taken(self) -> Finding:
-        if self._until(lambda job: job["started"] or job["state"] in FINAL) and self._job["worker"]:
-            return good("taken", f"by worker {self._job['worker']}", self._between("published", "started"))
-        told = f"no worker took it within {self._flight.timeout:g} s"
-        if self._premises is not None:
-            return bad(
-                "taken", told, self._premises.why_not_taken(self._job["task"], self._job["queue"]), Exit.TIMED_OUT
-            )
+    def _sent(self, stage: ProbeStage) -> Finding:
+        if stage.reached:
+            return good("sent", "the broker has its message", stage.seconds)
+        message = f"it waited {self._probe.timeout:g} s for the broker"
+        advice = "The server cannot reach its broker: start it, or correct BROKER_URL or [celery] broker_url there."
+        return bad("sent", message, advice, Exit.TIMED_OUT)
+
+    def _taken(self, stage: ProbeStage) -> Finding:
+        if stage.reached:
+            return good("taken", f"by worker {stage.job.worker}", stage.seconds)
+        message, queue = f"no worker took it within {self._probe.timeout:g} s", stage.job.document["queue"]
+        if self._local is not None:
+            return bad("taken", message, self._local.why_not_taken(stage.job.task, queue), Exit.TIMED_OUT)
         advice = (
-            f"Start a worker where the service runs: {START_WORKER}. If one runs, it has another broker or database, "
-            f"or does not listen to queue {self._job['queue'] or 'dispatcher'}: doctor tells which where it finds "
-            "the configuration of the service."
+            f"Start a worker where the service runs: {START_WORKER}. If a worker is running, it uses another broker or "
+            f"database, or does not listen to queue {queue or 'dispatcher'}: run doctor where the configuration of the "
+            "service is, and it says which."
         )
-        return bad("taken", told, advice, Exit.TIMED_OUT)
+        return bad("taken", message, advice, Exit.TIMED_OUT)
 
-    def _done(self) -> Finding:
-        if not self._until(lambda job: job["state"] in FINAL):
-            told = f"it still ran after {self._flight.timeout:g} s"
-            return bad("done", told, "Give it more time with --timeout.", Exit.TIMED_OUT)
-        job = self._job
-        if job["state"] != "SUCCESS":
-            error = job["error"] or {}
-            told = f"it ended as {job['state']}: {error.get('type', '')}: {error.get('message', '')}"
-            return bad("done", told, f"The task {job['task']} itself is at fault, or its worker was stopped.")
-        return good(
-            "done", f"its result is {strict_json.dumps(job['result'])[:60]}", self._between("started", "finished")
-        )
+    def _done(self, stage: ProbeStage) -> Finding:
+        job = stage.job
+        if not stage.reached:
+            message = f"it was still running after {self._probe.timeout:g} s"
+            return bad("done", message, "Give it more time with --timeout.", Exit.TIMED_OUT)
+        if job.state is not State.SUCCESS:
+            reason = f": {job.error.type}: {job.error.message}" if job.error else ""
+            advice = f"The task {job.task} itself failed, or its worker was stopped."
+            return bad("done", f"it ended as {job.state}{reason}", advice)
+        return good("done", f"its result is {strict_json.dumps(job.result)[:60]}", stage.seconds)
 
-    def _until(self, fact: Callable[[Mapping[str, Any]], object]) -> bool:
-        """Look at the job until the fact holds, or the stage's time is up."""
-        end = time.monotonic() + self._flight.timeout
-        while not fact(self._job):
-            if time.monotonic() > end:
-                return False
-            time.sleep(POLL)
-            with suppress(requests.RequestException):
-                seen = _json(self._ask("GET", f"/status/{self._job['uuid']}"))
-                self._job = seen if "uuid" in seen else self._job
-        return True
+    def _failed_request(self, stage: str, error: ClientError) -> Finding:
+        problem = error.problem if isinstance(error, (Refused, NotReachable)) else None
+        if problem is not None:
+            return self._refusal(stage, problem)
+        return bad(stage, *self._why_no_answer(error))
 
-    def _between(self, earlier: str, later: str) -> float | None:
-        """Seconds between two times of the job; the broker may deliver before its confirmation is noted."""
-        begin, end = self._job[earlier], self._job[later]
-        if begin is None or end is None:
-            return None
-        return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds())
+    def _refusal(self, stage: str, problem: Problem) -> Finding:
+        message = f"HTTP {problem.status}: {problem.detail}"
+        advice = ADVICE.get(problem.code, "The log of the server has the details.").format(task=self._probe.task)
+        return bad(stage, message, advice, Exit.REFUSED if 400 <= problem.status < 500 else Exit.FAILED)
 
-    def _recall(self) -> None:
-        """What was given up is not to run later; where that is not allowed, it expires."""
-        if self._job and self._job["state"] not in FINAL:
-            with suppress(requests.RequestException):
-                self._ask("DELETE", f"/status/{self._job['uuid']}")
-
-    def _ask(self, method: str, path: str, body: str | None = None) -> requests.Response:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        data = None if body is None else body.encode()
-        url = self._flight.url.rstrip("/") + path
-        return self._session.request(method, url, data=data, headers=headers, timeout=ANSWER, allow_redirects=False)
-
-    def _refusal(self, stage: str, answer: requests.Response) -> Finding:
-        problem = _json(answer)
-        told = f"HTTP {answer.status_code}: {problem.get('detail') or 'without a reason'}"
-        advice = ADVICE.get(_code(answer), "The server's log tells more.").format(task=self._flight.task)
-        return bad(stage, told, advice, Exit.REFUSED if 400 <= answer.status_code < 500 else Exit.FAILED)
-
-    def _why_no_answer(self, error: requests.RequestException) -> tuple[str, str]:
-        """What kept the answer away, and what to do."""
-        url = self._flight.url
-        if isinstance(error, requests.Timeout):
+    def _why_no_answer(self, error: ClientError) -> tuple[str, str]:
+        """The reason why there is no usable answer, and what to do."""
+        url, cause = self._client.url, error.__cause__
+        if isinstance(error, BadAnswer) or not isinstance(cause, requests.RequestException):
+            return str(error), "Check --url (DISPATCHER_URL), and the proxies between here and the server."
+        if isinstance(cause, requests.Timeout):
             return (
-                f"{url} does not answer within {ANSWER:g} s",
-                "Look whether the server hangs, or a firewall is between.",
+                f"{url} did not answer within {ANSWER:g} s",
+                "Check the server and the firewalls in between.",
             )
-        if isinstance(error, requests.exceptions.SSLError):
-            return (
-                f"{url} does not speak TLS as it should ({error})",
-                "Try http:// with --url, or mend its certificate.",
-            )
-        cause = error.args[0] if error.args else error
-        reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+        if isinstance(cause, requests.exceptions.SSLError):
+            return f"the TLS connection to {url} failed ({cause})", "Try http:// with --url, or repair its certificate."
+        inner = cause.args[0] if cause.args else cause
+        reason = inner.reason if isinstance(inner, MaxRetryError) else inner
         if isinstance(reason, NameResolutionError):
-            return f"there is no host of the name in {url}", "Correct --url (DISPATCHER_URL)."
+            return f"the host name in {url} is unknown", "Correct --url (DISPATCHER_URL)."
         if isinstance(reason, NewConnectionError):
-            start = "python -m pacifica.dispatcher, or all at once pacifica-dispatcher-cmd up"
-            return f"nothing listens at {url}", f"Start the server ({start}), or name its address with --url."
+            start = "python -m pacifica.dispatcher, or with a worker: pacifica-dispatcher-cmd up"
+            return f"nothing listens at {url}", f"Start the server ({start}), or name its URL with --url."
         return (
             f"something else listens at {url}: it does not speak HTTP",
-            "Another program uses the port: start the server at another one (-p), and name that with --url.",
+            "Another program uses the port: start the server on another one (-p), and name it with --url.",
         )
 
 
-def _json(answer: requests.Response) -> dict[str, Any]:
+def _is_alive(answer: requests.Response) -> bool:
     try:
-        value = strict_json.loads(answer.content)
+        document = strict_json.loads(answer.content)
     except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _code(answer: requests.Response) -> str:
-    """The code of one of our problems; empty for any other answer."""
-    kind = str(_json(answer).get("type", ""))
-    return kind.removeprefix(PROBLEM) if kind.startswith(PROBLEM) else ""
+        return False
+    return isinstance(document, dict) and document.get("status") == "ok"
