@@ -52,6 +52,7 @@ def test_help_imports_no_command(processes: Processes) -> None:
         "pacifica.dispatcher.cli.lazy_group",
         "pacifica.dispatcher.core",
         "pacifica.dispatcher.core.errors",
+        "pacifica.dispatcher.core.faults",
     }
 
 
