@@ -35,7 +35,9 @@ def test_refused_request_ends_a_command_with_2(run_process: Run, invoke: Run) ->
     no_task = "Error: No task named 'ad' is registered. Did you mean add"
     assert_failed(run_process("dispatch", "ad", "2", "2"), 2, no_task)
     assert_failed(invoke("dispatch", "add", "2"), 2, "y: is missing")
-    assert_failed(invoke("dispatch", "add", "2", "2", "-o", "speed=9"), 2, "speed: is not an option; the options are queue")
+    assert_failed(
+        invoke("dispatch", "add", "2", "2", "-o", "speed=9"), 2, "speed: is not an option; the options are queue"
+    )
     assert_failed(invoke("dispatch", "add", "2", "2", "--wiat"), 2, "No such option '--wiat'")
     assert_failed(invoke("dispatch", "add", "2", "2", "-k", "x"), 2, "'x' is not NAME=VALUE")
     assert_failed(invoke("status", "nonsense"), 2, "'nonsense' is not a UUID")
