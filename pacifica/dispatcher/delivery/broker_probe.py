@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from celery import Celery
+from kombu.connection import Connection
 
 from ..core.errors import BrokerUnavailable
 from .broker_connection import connect, errors_of
