@@ -1,4 +1,4 @@
-"""The page of guarantees names a test for each of them; each of those tests is there."""
+"""The page of guarantees names a test for each promise, and each of these tests exists."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", PAGE)))
 
 
 def promises() -> list[tuple[str, str]]:
-    """The rows of the tables: what happens, and what the last column says of the proof."""
+    """Return the first and the last cell of each row of the tables: the event and the proof."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
     ]
@@ -22,7 +22,7 @@ def promises() -> list[tuple[str, str]]:
 
 
 def names_in(path: Path) -> set[str]:
-    """The test functions of a module."""
+    """Return the names of the test functions of a module."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
@@ -32,6 +32,10 @@ def test_named_test_exists(named: str) -> None:
     path, _, name = named.partition("::")
     assert name, f"{path} is a file: which of its tests proves the promise?"
     assert name in names_in(ROOT / path)
+
+
+def test_no_table_is_cut_by_an_empty_line() -> None:
+    assert "|\n\n|" not in PAGE
 
 
 @pytest.mark.parametrize(("promise", "proof"), promises())
