@@ -242,26 +242,14 @@ class TaskSpec:
             raise BadArguments(self.name, faults)
 
 
-class Registry(Mapping[str, TaskSpec]):
+class Registry(dict[str, TaskSpec]):
     """The tasks that may be dispatched, by name; no other task is ever dispatched."""
 
     def __init__(self, specs: Sequence[TaskSpec]) -> None:
-        self._specs = {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
+        super().__init__((spec.name, spec) for spec in sorted(specs, key=lambda spec: spec.name))
 
-    def __getitem__(self, name: str) -> TaskSpec:
-        try:
-            return self._specs[name]
-        except KeyError:
-            raise UnknownTask(name, difflib.get_close_matches(name[:191], self._specs, n=2)) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._specs
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._specs)
-
-    def __len__(self) -> int:
-        return len(self._specs)
+    def __missing__(self, name: str) -> TaskSpec:
+        raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2))
 
 
 def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

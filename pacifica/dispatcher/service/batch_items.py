@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ..core import strict_json
@@ -32,13 +33,11 @@ Bound = NewJob | DispatcherError
 """The new job of an item, or the reason why there is none."""
 
 
-def at_most(limit: int, items: Iterable[Item]) -> list[Item]:
-    """The items; raises ``BatchTooLarge`` at the first one beyond the limit."""
-    read: list[Item] = []
-    for item in items:
-        if len(read) == limit:
-            raise BatchTooLarge(limit)
-        read.append(item)
+def at_most(limit: int, items: Iterable[Item]) -> Sequence[Item]:
+    """Read the items; raises ``BatchTooLarge`` at the first one beyond the limit."""
+    read = list(islice(items, limit + 1))
+    if len(read) > limit:
+        raise BatchTooLarge(limit)
     return read
 
 
