@@ -1,4 +1,4 @@
-"""Authorization as a table, every route by every scope; and what a search, a batch and a retry make of the scopes."""
+"""Authorization as a table of every route and every scope, and the effect of scopes on search, batch and retry."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ import requests
 
 from pacifica.dispatcher.core.job import iso, now
 
+from .contract import problem
 from .gate import Gate
-from .http_test import problem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TABLE = """
@@ -34,9 +34,9 @@ read:lab.*,own       i     f    nnni  ff        f      ffff   ffff    i
 dispatch:lab.*,own   f     f    ffff  fi        i      nnni   ffff    i
 cancel:lab.*,own     f     f    ffff  ff        f      ffff   nnni    i
 """
-"""What each caller gets: in, 401 (unknown), 403 (forbidden), 404 (not there for him).
+"""The answer to each caller: i (admitted), u (401, unknown), f (403, forbidden), n (404, hidden).
 
-Two letters are for the tasks add and lab.greet; four for jobs of these, first another's and then the caller's own.
+Two letters stand for the tasks add and lab.greet; four for jobs of these tasks, first of another caller, then own.
 """
 ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/"): "read",
@@ -61,7 +61,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/health/ready"): "open",
     ("GET", "/metrics"): "all",
 }
-"""The column of each route; HEAD is GET where it is not named."""
+"""The column of each route; HEAD uses the column of GET unless it has one."""
 SIGNS = {"i": "in", "u": 401, "f": 403, "n": 404}
 TASKS = ("add", "lab.greet")
 BODIES: Mapping[str, Any] = {
@@ -79,7 +79,7 @@ def situations() -> dict[str, dict[str, str]]:
 
 
 def token_of(gate: Gate, situation: str) -> str | None:
-    """A token of that situation, named like it."""
+    """A token for the situation, named after it."""
     if situation in {"none", "invalid"}:
         return None if situation == "none" else "pd_" + "x" * 43
     scope, _, own = situation.partition(",")
@@ -89,14 +89,14 @@ def token_of(gate: Gate, situation: str) -> str | None:
 
 
 def name_of(situation: str) -> str:
-    """What a token may be called."""
+    """A valid token name for the situation."""
     return "".join(sign if sign.isalnum() else "-" for sign in situation)
 
 
 def targets(gate: Gate, path: str, caller: str) -> list[str]:
-    """The path as it is asked for: for new jobs of another and of the caller, for each task, or as it stands."""
+    """The paths to request: with a new job of each owner and task, with each task, or unchanged."""
     if "{uuid}" in path:
-        made = [gate.job(task, who) for who in ("token:another", caller) for task in TASKS]
+        made = [gate.job(task, owner) for owner in ("token:another", caller) for task in TASKS]
         return [path.replace("{uuid}", uuid) for uuid in made]
     if "{task}" in path:
         return [path.replace("{task}", task).replace("{arguments}", "1") for task in TASKS]
@@ -105,18 +105,18 @@ def targets(gate: Gate, path: str, caller: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def routes(gate: Gate) -> Mapping[str, set[str]]:
-    """The methods of each path of the OpenAPI document, without the tasks' own paths, which one of them stands for."""
+    """The methods of each path of the OpenAPI document, without the paths of single tasks."""
     paths = gate.ask("GET", "/openapi.json", gate.token("reader", "read")).json()["paths"]
     tasks = {path for path in paths if path.startswith("/dispatch/") and "{" not in path}
     return {path: {method.upper() for method in item} for path, item in paths.items() if path not in tasks}
 
 
-def test_every_route_of_the_document_has_its_column_and_every_column_its_route(routes: Mapping[str, set[str]]) -> None:
+def test_table_covers_exactly_the_routes_of_the_document(routes: Mapping[str, set[str]]) -> None:
     assert {(method, path) for path, methods in routes.items() for method in methods} == set(ROUTES)
 
 
-def told(method: str, path: str, cells: Mapping[str, str], number: int) -> int | str:
-    """What the table says of the route for the target of that number."""
+def expected_answer(method: str, path: str, cells: Mapping[str, str], number: int) -> int | str:
+    """The answer in the table for the route and the number of the target."""
     column = ROUTES.get((method, path)) or (ROUTES.get(("GET", path)) if method == "HEAD" else None)
     signs = "i" if column == "open" else cells[column or "known"]
     found = SIGNS[signs if len(signs) == 1 else signs[number]]
@@ -124,7 +124,9 @@ def told(method: str, path: str, cells: Mapping[str, str], number: int) -> int |
 
 
 @pytest.mark.parametrize("situation", situations())
-def test_each_route_lets_in_whom_the_table_says(gate: Gate, routes: Mapping[str, set[str]], situation: str) -> None:
+def test_each_route_admits_exactly_the_callers_of_the_table(
+    gate: Gate, routes: Mapping[str, set[str]], situation: str
+) -> None:
     cells, token, caller = situations()[situation], token_of(gate, situation), f"token:{name_of(situation)}"
     expected, seen = {}, {}
     with requests.Session() as session:
@@ -132,7 +134,7 @@ def test_each_route_lets_in_whom_the_table_says(gate: Gate, routes: Mapping[str,
         for path, method in ((path, method) for path in routes for method in METHODS):
             for number, target in enumerate(targets(gate, path, caller)):
                 answer = session.request(method, gate.stack.url + target, json=BODIES.get(target), timeout=30)
-                expected[method, path, number] = told(method, path, cells, number)
+                expected[method, path, number] = expected_answer(method, path, cells, number)
                 refused = answer.status_code in {401, 403, 404, 405}
                 seen[method, path, number] = answer.status_code if refused else "in"
     assert seen == expected
@@ -148,7 +150,7 @@ def test_each_route_lets_in_whom_the_table_says(gate: Gate, routes: Mapping[str,
         (["read:other"], False, []),
     ],
 )
-def test_a_search_shows_what_the_token_may_see_in_full_pages(
+def test_search_returns_full_pages_of_readable_jobs(
     gate: Gate, scopes: list[str], own: bool, covered: list[tuple[str, str]]
 ) -> None:
     token, at, label = gate.token("me", *scopes, own=own), now(), name_of("".join(scopes) + str(own))
@@ -165,7 +167,7 @@ def test_a_search_shows_what_the_token_may_see_in_full_pages(
         assert set(sizes[:-1]) <= {2}
 
 
-def test_a_search_for_what_is_out_of_reach_finds_nothing(gate: Gate) -> None:
+def test_search_for_hidden_jobs_finds_nothing(gate: Gate) -> None:
     gate.job("add", "token:another")
     for query in ("task=add", "caller=token:another"):
         page = gate.ask("GET", f"/status?{query}", gate.token("me", "read:lab.*", own=True)).json()
@@ -173,14 +175,14 @@ def test_a_search_for_what_is_out_of_reach_finds_nothing(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("form", ["array", "lines"])
-def test_a_batch_is_judged_item_by_item(gate: Gate, form: str) -> None:
+def test_batch_is_checked_item_by_item(gate: Gate, form: str) -> None:
     token = gate.token("batcher", "dispatch:lab.*", "read")
     items = [{"task": "lab.greet", "args": ["Ada"]}, {"task": "add", "args": [1, 1]}, {"task": "nothing"}]
 
-    def send(asked: list[Any]) -> requests.Response:
+    def send(batch: list[Any]) -> requests.Response:
         if form == "array":
-            return gate.ask("POST", "/dispatch", token, json=asked)
-        body = "\n".join(json.dumps(item) for item in asked)
+            return gate.ask("POST", "/dispatch", token, json=batch)
+        body = "\n".join(json.dumps(item) for item in batch)
         return gate.ask("POST", "/dispatch", token, data=body, headers={"Content-Type": "application/x-ndjson"})
 
     answer = send(items)
@@ -195,7 +197,7 @@ def test_a_batch_is_judged_item_by_item(gate: Gate, form: str) -> None:
     assert [entry["problem"]["status"] for entry in found["jobs"]] == [403, 403]
 
 
-def test_a_retry_is_a_job_of_who_asked_for_it(gate: Gate) -> None:
+def test_retry_belongs_to_its_caller(gate: Gate) -> None:
     ann, boss = gate.token("ann", "admin", own=True), gate.token("boss", "admin")
     old = gate.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}).json()
     new = gate.ask("POST", f"/status/{old['uuid']}/retry", boss).json()
@@ -204,7 +206,7 @@ def test_a_retry_is_a_job_of_who_asked_for_it(gate: Gate) -> None:
     assert gate.ask("POST", f"/status/{new['uuid']}/retry", ann).status_code == 404
 
 
-def test_the_key_of_a_retry_is_its_callers_and_stands_for_that_job_only(gate: Gate) -> None:
+def test_key_of_a_retry_belongs_to_its_caller_and_that_job(gate: Gate) -> None:
     ann, boss = gate.token("ann", "dispatch"), gate.token("boss", "dispatch")
     keyed = {"headers": {"Idempotency-Key": "retry-1"}}
     one, two = (gate.job("add", "token:ann") for _ in range(2))
@@ -215,13 +217,19 @@ def test_the_key_of_a_retry_is_its_callers_and_stands_for_that_job_only(gate: Ga
     problem(gate.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}, **keyed), 422, "key-reused")
 
 
-def test_who_may_cancel_or_retry_a_job_and_not_read_it_is_not_shown_what_is_in_it(gate: Gate) -> None:
+def test_cancel_and_retry_without_read_hide_the_content(gate: Gate) -> None:
     one, two = (gate.job("lab.greet", "token:another", labels={"of": "another"}) for _ in range(2))
     for method, path, scope in (("POST", f"/status/{one}/retry", "dispatch"), ("DELETE", f"/status/{two}", "cancel")):
         blind, seeing = gate.token("blind", scope), gate.token("seeing", scope, "read")
         answer = gate.ask(method, path, blind)
-        told = answer.json()
-        assert (answer.ok, told["args"], told["kwargs"], told["error"], told["labels"]) == (True, None, None, None, {})
+        shown = answer.json()
+        assert (answer.ok, shown["args"], shown["kwargs"], shown["error"], shown["labels"]) == (
+            True,
+            None,
+            None,
+            None,
+            {},
+        )
         assert "Ada" not in answer.text
         if method == "POST":
             assert gate.ask(method, path, seeing).json()["args"] == ["Ada"]

@@ -1,4 +1,4 @@
-"""Batches over HTTP: a JSON array and NDJSON, what is valid and what is not, and the same batch sent twice."""
+"""Batches over HTTP: JSON arrays and NDJSON, valid and invalid items, and repeated batches."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from .http_test import problem
+from .contract import problem
 from .stack import Stack
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -18,12 +18,12 @@ def lines(items: list[Any]) -> str:
 
 
 def adding(count: int, label: str) -> list[dict[str, Any]]:
-    """So many items that add, with a label to find them by."""
+    """Items for the task add, with a label to find their jobs."""
     return [{"task": "add", "args": [n, n], "options": {"labels": {"run": label}}} for n in range(count)]
 
 
 @pytest.mark.parametrize("form", ["array", "lines"])
-def test_a_batch_is_answered_in_its_order_and_run(stack: Stack, form: str) -> None:
+def test_batch_is_answered_in_order_and_run(stack: Stack, form: str) -> None:
     items = adding(5, f"batch-{form}")
     items[3:3] = [
         {"task": "nothing"},
@@ -44,7 +44,7 @@ def test_a_batch_is_answered_in_its_order_and_run(stack: Stack, form: str) -> No
     assert len(stack.get(f"/status?label=run:batch-{form}").json()["jobs"]) == 5
 
 
-def test_a_line_that_is_no_json_is_that_items_problem(stack: Stack) -> None:
+def test_line_that_is_not_json_is_the_problem_of_its_item(stack: Stack) -> None:
     good = json.dumps({"task": "add", "args": [1, 1]})
     body = f'{good}\n{{"task": \n\n["x" * 9]\n{{"task": "{"x" * 1_100_000}"}}\n{good}'
     jobs = stack.request("POST", "/dispatch", data=body, headers=NDJSON).json()["jobs"]
@@ -53,13 +53,13 @@ def test_a_line_that_is_no_json_is_that_items_problem(stack: Stack) -> None:
     assert "longer than 1048576 bytes" in jobs[3]["problem"]["detail"]
 
 
-def test_a_batch_without_a_valid_item_stores_nothing_and_tells_why(stack: Stack) -> None:
+def test_batch_without_a_valid_item_stores_nothing(stack: Stack) -> None:
     found = problem(stack.request("POST", "/dispatch", json=[{"task": "nothing"}, 5]), 422, "nothing-valid")
     assert [entry["problem"]["status"] for entry in found["jobs"]] == [404, 400]
     problem(stack.request("POST", "/dispatch", json=[]), 422, "nothing-valid")
 
 
-def test_a_batch_above_the_limit_stores_nothing(stack: Stack) -> None:
+def test_batch_above_the_limit_stores_nothing(stack: Stack) -> None:
     items = adding(10_001, "batch-large")
     for body in ({"json": items}, {"data": lines(items), "headers": NDJSON}):
         answer = stack.request("POST", "/dispatch", **body)
@@ -67,7 +67,7 @@ def test_a_batch_above_the_limit_stores_nothing(stack: Stack) -> None:
     assert stack.get("/status?label=run:batch-large").json()["jobs"] == []
 
 
-def test_the_same_batch_with_the_same_key_is_the_same_jobs(stack: Stack) -> None:
+def test_repeated_batch_with_its_key_returns_the_same_jobs(stack: Stack) -> None:
     keyed = {"headers": {"Idempotency-Key": "batch-1"}}
     items = [*adding(3, "batch-key"), {"task": "nothing"}]
     first = stack.request("POST", "/dispatch", json=items, **keyed).json()
@@ -88,16 +88,16 @@ def test_the_same_batch_with_the_same_key_is_the_same_jobs(stack: Stack) -> None
         ("task=add", "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
     ],
 )
-def test_what_is_no_batch_is_refused(stack: Stack, body: str, media: str, status: int, code: str) -> None:
+def test_body_that_is_not_a_batch_is_refused(stack: Stack, body: str, media: str, status: int, code: str) -> None:
     problem(stack.request("POST", "/dispatch", data=body, headers={"Content-Type": media}), status, code)
 
 
-def test_lines_are_for_batches_only(stack: Stack) -> None:
+def test_ndjson_is_for_batches_only(stack: Stack) -> None:
     answer = stack.request("POST", "/dispatch/add", data=lines([{"args": [1, 1]}]), headers=NDJSON)
     problem(answer, 415, "unsupported-media-type")
 
 
-def test_the_connection_serves_on_after_a_batch_that_was_not_read_to_its_end(stack: Stack) -> None:
+def test_connection_is_usable_after_a_partly_read_batch(stack: Stack) -> None:
     with requests.Session() as session:
         answer = session.post(
             f"{stack.url}/dispatch", data=lines(adding(20_000, "batch-cut")), headers=NDJSON, timeout=30
@@ -106,6 +106,6 @@ def test_the_connection_serves_on_after_a_batch_that_was_not_read_to_its_end(sta
         assert session.get(f"{stack.url}/health/live", timeout=30).json() == {"status": "ok"}
 
 
-def test_lines_without_an_announced_length_are_refused(stack: Stack) -> None:
+def test_ndjson_without_a_content_length_is_refused(stack: Stack) -> None:
     answer = stack.request("POST", "/dispatch", data=iter([b'{"task": "add", "args": [1, 1]}\n']), headers=NDJSON)
     problem(answer, 411, "length-required")

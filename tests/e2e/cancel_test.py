@@ -1,7 +1,7 @@
 """Cancel, retry and Idempotency-Key over HTTP."""
 
 from ..eventually import eventually
-from .http_test import NOBODY, problem
+from .contract import UNKNOWN_UUID, problem
 from .stack import Stack
 
 LATER = {"countdown": 3600}
@@ -30,7 +30,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(stack: Stack) -> None:
     stack.ended(uuid)
     found = problem(stack.request("DELETE", f"/status/{uuid}"), 409, "already-final")
     assert found["state"] == "SUCCESS"
-    problem(stack.request("DELETE", f"/status/{NOBODY}"), 404, "unknown-job")
+    problem(stack.request("DELETE", f"/status/{UNKNOWN_UUID}"), 404, "unknown-job")
 
 
 def test_a_retry_is_a_new_job_with_the_same_arguments(stack: Stack) -> None:
@@ -42,7 +42,7 @@ def test_a_retry_is_a_new_job_with_the_same_arguments(stack: Stack) -> None:
     new = stack.ended(answer.json()["uuid"])
     assert (new["result"], new["args"], new["replay_of"]) == (5, [2, 3], old)
     assert new["uuid"] != old
-    problem(stack.request("POST", f"/status/{NOBODY}/retry"), 404, "unknown-job")
+    problem(stack.request("POST", f"/status/{UNKNOWN_UUID}/retry"), 404, "unknown-job")
 
 
 def test_same_idempotency_key_and_body_is_the_same_job(stack: Stack) -> None:

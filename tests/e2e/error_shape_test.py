@@ -1,4 +1,4 @@
-"""One shape for every error: each route of the OpenAPI document with all that can be wrong, and by small scopes."""
+"""One format for every error: each route of the OpenAPI document with every invalid input, and with small scopes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,21 +9,21 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 
+from .contract import count_jobs, filled
 from .gate import Gate
-from .http_test import count_jobs, filled
 from .stack import Stack
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MEMBERS = {"type", "title", "status", "detail", "message"}
 MORE: Mapping[str, set[str]] = {"bad-arguments": {"errors"}, "missing-scope": {"scope"}, "nothing-valid": {"jobs"}}
-"""What the problems that are provoked here carry beside the members that all have."""
+"""Additional members of the problems that are provoked here."""
 LEAK = re.compile(
     r"Traceback|File \"|\.py\b|site-packages|/tmp/|sqlite|\b(SELECT|INSERT|UPDATE|DELETE) .*\b(FROM|INTO)\b"
 )
 
 
 class Wrong(NamedTuple):
-    """One request that must fail: a path of the document as it is asked for, and the problem that is expected."""
+    """One request that must fail, and the expected problem; ``path`` is that of the document."""
 
     path: str
     method: str
@@ -34,7 +34,7 @@ class Wrong(NamedTuple):
 
 
 def wrong_requests(document: Mapping[str, Any]) -> Iterator[Wrong]:
-    """All that can be asked wrongly of each operation, and each method that a path does not have."""
+    """Every invalid request to each operation, and every method that a path does not have."""
     for path, item in document["paths"].items():
         have = {method.upper() for method in item}
         for method in have:
@@ -45,7 +45,7 @@ def wrong_requests(document: Mapping[str, Any]) -> Iterator[Wrong]:
 
 
 def wrong_targets(path: str, method: str) -> Iterator[Wrong]:
-    """A query that is not known, an id that is none or nobody's, a task that is not there, bytes that are no text."""
+    """An unknown query parameter, an invalid or unknown id, an unknown task, and bytes that are not UTF-8."""
     yield Wrong(path, method, f"{filled(path)}?strange=1", 400, "bad-query")
     yield Wrong(path, method, f"{filled(path)}/%ff", 400, "bad-request")
     yield Wrong(path, method, f"{filled(path)}//x", 400, "bad-request")
@@ -59,7 +59,7 @@ def wrong_targets(path: str, method: str) -> Iterator[Wrong]:
 
 
 def wrong_contents(path: str, method: str) -> Iterator[Wrong]:
-    """A media type that is not read or not made, and a body that is not what it says or means nothing."""
+    """An unsupported media type of request or response, and a malformed or meaningless body."""
     target, media = filled(path), "Content-Type"
     if "/health/" not in path:
         yield Wrong(path, method, target, 406, "not-acceptable", {"headers": {"Accept": "image/png"}})
@@ -75,47 +75,45 @@ def wrong_contents(path: str, method: str) -> Iterator[Wrong]:
 
 
 def check(document: Mapping[str, Any], wrong: Wrong, answer: requests.Response) -> None:
-    """The answer is a problem of exactly the one shape, and one that the document tells of."""
-    told = f"{wrong.method} {wrong.target}: {answer.status_code} {answer.text}"
-    assert answer.status_code == wrong.status, told
-    assert answer.headers["Content-Type"] == "application/problem+json", told
+    """The response is a problem document of exactly the one format, and the OpenAPI document declares it."""
+    request = f"{wrong.method} {wrong.target}: {answer.status_code} {answer.text}"
+    assert answer.status_code == wrong.status, request
+    assert answer.headers["Content-Type"] == "application/problem+json", request
     declared = document["paths"][wrong.path].get(wrong.method.lower(), {}).get("responses", {})
     if declared:
         content = declared[str(wrong.status)]["content"]
-        assert list(content) == ["application/problem+json"], told
+        assert list(content) == ["application/problem+json"], request
     if wrong.method == "HEAD":
         assert answer.content == b""
         return
     found = answer.json()
     schema = {"$ref": "#/components/schemas/Problem", "components": document["components"]}
     Draft202012Validator(schema).validate(found)
-    assert set(found) == MEMBERS | MORE.get(wrong.code, set()), told
-    assert found["type"] == f"urn:pacifica-dispatcher:problem:{wrong.code}", told
-    assert (found["status"], found["title"]) == (wrong.status, HTTPStatus(wrong.status).phrase), told
-    assert found["detail"] == found["message"], told
-    assert re.fullmatch(r"[A-Z'].*\.", found["detail"]), told
-    assert not LEAK.search(answer.text), told
+    assert set(found) == MEMBERS | MORE.get(wrong.code, set()), request
+    assert found["type"] == f"urn:pacifica-dispatcher:problem:{wrong.code}", request
+    assert (found["status"], found["title"]) == (wrong.status, HTTPStatus(wrong.status).phrase), request
+    assert found["detail"] == found["message"], request
+    assert re.fullmatch(r"[A-Z'].*\.", found["detail"]), request
+    assert not LEAK.search(answer.text), request
 
 
-def test_everything_that_can_be_wrong_is_a_problem_of_one_shape_and_leaves_no_job(
-    stack: Stack, document: dict[str, Any]
-) -> None:
-    before, asked = count_jobs(stack), set()
+def test_every_invalid_request_is_a_problem_and_leaves_no_job(stack: Stack, document: dict[str, Any]) -> None:
+    before, requested = count_jobs(stack), set()
     with requests.Session() as session:
         for wrong in wrong_requests(document):
             answer = session.request(wrong.method, stack.url + wrong.target, timeout=30, **wrong.options)
             check(document, wrong, answer)
-            asked.add((wrong.path, wrong.method))
+            requested.add((wrong.path, wrong.method))
             if wrong.status == 405:
                 assert wrong.method not in answer.headers["Allow"].split(", ")
-    assert asked == {(path, method) for path in document["paths"] for method in METHODS} - {
+    assert requested == {(path, method) for path in document["paths"] for method in METHODS} - {
         (path, "HEAD") for path, item in document["paths"].items() if "get" in item and "head" not in item
     }
     assert count_jobs(stack) == before
 
 
 def operations(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Path and method of each operation that is not for everybody."""
+    """Path and method of each operation that requires a scope."""
     paths = document["paths"].items()
     return [(path, method.upper()) for path, item in paths if "/health/" not in path for method in item]
 
@@ -130,7 +128,7 @@ def operations(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ({"X-Forwarded-User": "root"}, ""),
     ],
 )
-def test_who_is_not_known_is_told_so_by_every_route(
+def test_every_route_answers_an_unknown_caller_with_401(
     gate: Gate, document: dict[str, Any], headers: dict[str, str], challenge: str
 ) -> None:
     for path, method in operations(document):
@@ -140,7 +138,7 @@ def test_who_is_not_known_is_told_so_by_every_route(
         assert answer.headers["WWW-Authenticate"] == f'Bearer realm="pacifica-dispatcher"{challenge}'
 
 
-def test_a_scope_that_does_not_suffice_is_told_what_does_by_every_route(gate: Gate, document: dict[str, Any]) -> None:
+def test_every_route_names_the_scope_that_is_missing(gate: Gate, document: dict[str, Any]) -> None:
     refused = set()
     for scope in ("read", "dispatch", "cancel", "read:lab.*", "dispatch:lab.*", "cancel:lab.*"):
         token = gate.token("small", scope)
@@ -154,12 +152,12 @@ def test_a_scope_that_does_not_suffice_is_told_what_does_by_every_route(gate: Ga
 
 
 def check_challenge(answer: requests.Response, scope: str) -> None:
-    """The header names the scope that is missing, which the caller does not have for every task."""
-    told = re.fullmatch(
+    """The header names the missing scope."""
+    challenge = re.fullmatch(
         r'Bearer realm="pacifica-dispatcher", error="insufficient_scope", scope="(\w+)"',
         answer.headers["WWW-Authenticate"],
     )
-    assert told, answer.headers
-    assert told[1] != scope
+    assert challenge, answer.headers
+    assert challenge[1] != scope
     if answer.request.method != "HEAD":
-        assert answer.json()["scope"].partition(":")[0] == told[1]
+        assert answer.json()["scope"].partition(":")[0] == challenge[1]

@@ -1,43 +1,13 @@
 """The HTTP contract, one request at a time, against a running service."""
 
 import json
-import re
 import socket
 from typing import Any
 
 import pytest
 
+from .contract import UNKNOWN_UUID, count_jobs, problem
 from .stack import Stack
-
-NOBODY = "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"
-
-
-def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
-    """The members of an error answer, after a look at its shape."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    found: dict[str, Any] = answer.json()
-    assert found["status"] == status
-    assert found["type"] == f"urn:pacifica-dispatcher:problem:{code}"
-    assert found["detail"] == found["message"]
-    assert "Traceback" not in answer.text
-    assert answer.text.endswith("}\n")
-    return found
-
-
-def filled(path: str, uuid: str = NOBODY, task: str = "add") -> str:
-    """A path of the OpenAPI document with something in its places."""
-    given = {"uuid": uuid, "task": task, "name": task, "arguments": "1/2"}
-    return re.sub(r"{(\w+)}", lambda found: given[found[1]], path)
-
-
-def count_jobs(stack: Stack) -> int:
-    """How many rows there are, read past the service."""
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(stack.processes.cwd / "db.sqlite3")) as database:
-        return int(database.execute("SELECT count(*) FROM job").fetchone()[0])
 
 
 @pytest.mark.parametrize(
@@ -64,14 +34,14 @@ def test_arguments_in_a_url_are_numbers_or_text(stack: Stack, path: str, result:
     assert type(job["result"]) is type(result)
 
 
-def test_a_dispatch_answers_the_job_to_those_who_accept_json(stack: Stack) -> None:
+def test_dispatch_returns_the_job_if_json_is_accepted(stack: Stack) -> None:
     answer = stack.get("/dispatch/add/2/2", headers={"Accept": "application/json"})
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json()["state"] == "PENDING"
     assert answer.json()["args"] == [2, 2]
 
 
-def test_a_post_takes_positional_and_named_arguments(stack: Stack) -> None:
+def test_post_accepts_positional_and_named_arguments(stack: Stack) -> None:
     body = {"args": ["Ada"], "kwargs": {"loud": True}}
     answer = stack.request("POST", "/dispatch/lab.greet", json=body)
     assert answer.status_code == 202
@@ -89,7 +59,7 @@ def test_json_values_pass_unchanged(stack: Stack, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "code", "told"),
+    ("method", "path", "body", "status", "code", "detail"),
     [
         ("GET", "/dispatch/nope", None, 404, "unknown-task", "'nope'"),
         ("GET", "/dispatch/ad/1/2", None, 404, "unknown-task", "Did you mean add"),
@@ -116,11 +86,11 @@ def test_json_values_pass_unchanged(stack: Stack, value: Any) -> None:
         ),
         ("POST", "/dispatch/add", {"args": [1, 2], "options": {"priority": 10}}, 422, "bad-options", "priority"),
         ("GET", "/status/nope", None, 400, "bad-id", "'nope'"),
-        ("GET", f"/status/{NOBODY}", None, 404, "unknown-job", NOBODY),
-        ("GET", f"/result/{NOBODY}", None, 404, "unknown-job", NOBODY),
-        ("GET", f"/status/{NOBODY}/events", None, 404, "unknown-job", NOBODY),
+        ("GET", f"/status/{UNKNOWN_UUID}", None, 404, "unknown-job", UNKNOWN_UUID),
+        ("GET", f"/result/{UNKNOWN_UUID}", None, 404, "unknown-job", UNKNOWN_UUID),
+        ("GET", f"/status/{UNKNOWN_UUID}/events", None, 404, "unknown-job", UNKNOWN_UUID),
         ("GET", "/status/nope/events", None, 400, "bad-id", "'nope'"),
-        ("GET", f"/status/{NOBODY}?foo=1", None, 400, "bad-query", "'foo'"),
+        ("GET", f"/status/{UNKNOWN_UUID}?foo=1", None, 400, "bad-query", "'foo'"),
         ("GET", "/dispatch/add/2/2?x=1", None, 400, "bad-query", "'x'"),
         ("GET", "/tasks/nope", None, 404, "unknown-task", "'nope'"),
         ("GET", "/nothing/here", None, 404, "not-found", "/nothing/here"),
@@ -128,10 +98,10 @@ def test_json_values_pass_unchanged(stack: Stack, value: Any) -> None:
     ],
 )
 def test_bad_input_is_a_problem_and_leaves_no_row(
-    stack: Stack, method: str, path: str, body: Any, status: int, code: str, told: str
+    stack: Stack, method: str, path: str, body: Any, status: int, code: str, detail: str
 ) -> None:
     before = count_jobs(stack)
-    assert told in problem(stack.request(method, path, json=body), status, code)["detail"]
+    assert detail in problem(stack.request(method, path, json=body), status, code)["detail"]
     assert count_jobs(stack) == before
 
 
@@ -146,17 +116,17 @@ def test_each_wrong_argument_is_named(stack: Stack) -> None:
     ("method", "path", "allow"),
     [
         ("DELETE", "/dispatch/add/2/2", "GET, HEAD, OPTIONS"),
-        ("PUT", f"/status/{NOBODY}", "DELETE, GET, HEAD, OPTIONS"),
-        ("POST", f"/status/{NOBODY}", "DELETE, GET, HEAD, OPTIONS"),
-        ("GET", f"/status/{NOBODY}/retry", "OPTIONS, POST"),
-        ("POST", f"/status/{NOBODY}/events", "GET, HEAD, OPTIONS"),
-        ("POST", f"/result/{NOBODY}", "GET, HEAD, OPTIONS"),
+        ("PUT", f"/status/{UNKNOWN_UUID}", "DELETE, GET, HEAD, OPTIONS"),
+        ("POST", f"/status/{UNKNOWN_UUID}", "DELETE, GET, HEAD, OPTIONS"),
+        ("GET", f"/status/{UNKNOWN_UUID}/retry", "OPTIONS, POST"),
+        ("POST", f"/status/{UNKNOWN_UUID}/events", "GET, HEAD, OPTIONS"),
+        ("POST", f"/result/{UNKNOWN_UUID}", "GET, HEAD, OPTIONS"),
         ("PATCH", "/tasks", "GET, HEAD, OPTIONS"),
         ("POST", "/health/live", "GET, HEAD, OPTIONS"),
         ("POST", "/", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_a_wrong_method_names_the_right_ones(stack: Stack, method: str, path: str, allow: str) -> None:
+def test_405_lists_the_allowed_methods(stack: Stack, method: str, path: str, allow: str) -> None:
     answer = stack.request(method, path)
     problem(answer, 405, "method-not-allowed")
     assert answer.headers["Allow"] == allow
@@ -174,32 +144,32 @@ def test_a_wrong_method_names_the_right_ones(stack: Stack, method: str, path: st
         (b"x", "text/plain", 415, "unsupported-media-type"),
     ],
 )
-def test_a_body_that_is_no_json_is_refused(stack: Stack, data: bytes, kind: str, status: int, code: str) -> None:
+def test_body_that_is_not_json_is_refused(stack: Stack, data: bytes, kind: str, status: int, code: str) -> None:
     before = count_jobs(stack)
     problem(stack.request("POST", "/dispatch/add", data=data, headers={"Content-Type": kind}), status, code)
     assert count_jobs(stack) == before
 
 
-def test_a_head_request_checks_the_arguments_and_dispatches_nothing(stack: Stack) -> None:
+def test_head_checks_the_arguments_and_dispatches_nothing(stack: Stack) -> None:
     before = count_jobs(stack)
     assert stack.request("HEAD", "/dispatch/add/2/2").status_code == 200
     assert stack.request("HEAD", "/dispatch/add/2").status_code == 422
     assert count_jobs(stack) == before
 
 
-def test_what_nobody_can_make_is_not_acceptable(stack: Stack) -> None:
+def test_unavailable_media_type_is_not_acceptable(stack: Stack) -> None:
     before = count_jobs(stack)
     problem(stack.get("/dispatch/add/2/2", headers={"Accept": "image/png"}), 406, "not-acceptable")
     assert count_jobs(stack) == before
 
 
-def test_a_uuid_is_found_in_any_of_its_spellings(stack: Stack) -> None:
+def test_uuid_may_be_in_upper_case_or_without_hyphens(stack: Stack) -> None:
     uuid = stack.dispatch("add", 1, 1)
     assert stack.status(uuid.upper())["uuid"] == uuid
     assert stack.status(uuid.replace("-", ""))["uuid"] == uuid
 
 
-def test_status_as_text_is_the_state_and_then_the_bare_result(stack: Stack) -> None:
+def test_status_as_text_is_the_state_and_later_the_result(stack: Stack) -> None:
     text = {"Accept": "text/plain"}
     waiting = stack.dispatch("add", 1, 1, options={"countdown": 600})
     assert stack.get(f"/status/{waiting}", headers=text).text == "PENDING"
@@ -208,7 +178,7 @@ def test_status_as_text_is_the_state_and_then_the_bare_result(stack: Stack) -> N
     assert stack.get(f"/status/{uuid}", headers=text).text == "aaa"
 
 
-def test_a_result_is_there_or_not_yet_or_never(stack: Stack) -> None:
+def test_result_is_200_when_ready_202_before_and_409_after_failure(stack: Stack) -> None:
     waiting = stack.get(f"/result/{stack.dispatch('add', 1, 1, options={'countdown': 600})}")
     assert (waiting.status_code, waiting.json()["state"], "Retry-After" in waiting.headers) == (202, "PENDING", True)
     good = stack.dispatch("add", 2, 2)
@@ -220,36 +190,40 @@ def test_a_result_is_there_or_not_yet_or_never(stack: Stack) -> None:
     assert (found["state"], found["error"]) == ("FAILURE", {"type": "RuntimeError", "message": "Oh no."})
 
 
-def test_a_failing_task_shows_failure_with_type_and_message(stack: Stack) -> None:
+def test_failing_task_shows_failure_with_type_and_message(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("fail", "It broke."))
     assert (job["state"], job["error"]) == ("FAILURE", {"type": "RuntimeError", "message": "It broke."})
     assert job["result"] is None
 
 
-def test_the_history_of_a_job_is_told_in_order(stack: Stack) -> None:
-    job = stack.ended(stack.dispatch("fail", "It broke."))
+@pytest.mark.parametrize(
+    ("task", "args", "state"), [("fail", ["It broke."], "FAILURE"), ("add", [1, 1], "SUCCESS")], ids=["fail", "add"]
+)
+def test_history_of_a_job_lists_its_events_in_order(stack: Stack, task: str, args: list[Any], state: str) -> None:
+    job = stack.ended(stack.dispatch(task, *args))
     answer = stack.get(f"/status/{job['uuid']}/events")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     events = answer.json()["events"]
-    assert [event["kind"] for event in events] == ["PENDING", "STARTED", "FAILURE"]
+    assert [event["kind"] for event in events] == ["PENDING", "STARTED", state]
     assert [event["id"] for event in events] == sorted(event["id"] for event in events)
     assert (events[0]["at"], events[-1]["at"]) == (job["created"], job["finished"])
+    assert events[1]["data"]["attempt"] == 1
     assert "Traceback" not in answer.text
 
 
-def test_the_times_of_a_job_are_in_order(stack: Stack) -> None:
+def test_times_of_a_job_are_in_order(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("add", 2, 2))
     assert job["created"] <= job["started"] <= job["finished"]
     assert all(job[name].endswith("Z") for name in ("created", "started", "finished"))
     assert job["attempt"] == 1
 
 
-def test_a_scheduled_job_does_not_start_before_its_time(stack: Stack) -> None:
+def test_scheduled_job_does_not_start_before_its_time(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("add", 2, 2, options={"countdown": 1.5}))
     assert job["eta"] <= job["started"]
 
 
-def test_the_tasks_are_listed_with_their_schemas(stack: Stack) -> None:
+def test_tasks_are_listed_with_their_schemas(stack: Stack) -> None:
     tasks = {task["name"]: task for task in stack.get("/tasks").json()["tasks"]}
     assert {"add", "mul", "sleep", "fail", "lab.greet"} <= set(tasks)
     assert not [name for name in tasks if name.startswith("celery.")]
@@ -261,20 +235,20 @@ def test_the_tasks_are_listed_with_their_schemas(stack: Stack) -> None:
     assert greet["result"] == {"type": "string"}
 
 
-def test_the_root_says_what_there_is(stack: Stack) -> None:
+def test_root_returns_the_service_document(stack: Stack) -> None:
     root = stack.get("/").json()
     assert root["name"] == "Pacifica Dispatcher"
     assert "add" in root["tasks"]
 
 
-def test_health_tells_of_database_broker_and_outbox(stack: Stack) -> None:
+def test_health_reports_database_and_broker(stack: Stack) -> None:
     assert stack.get("/health/live").json() == {"status": "ok"}
     ready = stack.get("/health/ready")
     assert ready.status_code == 200
     assert ready.json()["database"] == ready.json()["broker"] == "ok"
 
 
-def test_a_post_without_a_body_has_no_arguments(stack: Stack) -> None:
+def test_post_without_a_body_has_no_arguments(stack: Stack) -> None:
     host, port = stack.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as raw:
         raw.sendall(f"POST /dispatch/add HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())

@@ -18,9 +18,9 @@ from pacifica.dispatcher.store.tokens import TokenStore
 from ..eventually import eventually
 from ..processes import Processes
 from .conftest import start_stack
+from .contract import filled
 from .error_shape_test import Wrong, check
 from .gate import Gate
-from .http_test import filled
 from .stack import Stack
 
 CONFIG = """

@@ -1,4 +1,4 @@
-"""Searching over HTTP: pages, filters, labels, and what a wrong query is told."""
+"""Search over HTTP: pages, filters, labels, and errors in the query."""
 
 import base64
 import json
@@ -7,11 +7,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from .http_test import NOBODY, problem
+from .contract import UNKNOWN_UUID, problem
 from .stack import Stack
 
 
-def test_a_batch_of_jobs_is_found_again_by_its_label(stack: Stack) -> None:
+def test_jobs_are_found_by_their_label_page_by_page(stack: Stack) -> None:
     made = [stack.dispatch("add", n, n, options={"labels": {"run": "search-1"}}) for n in range(5)]
     for uuid in made:
         stack.ended(uuid)
@@ -27,7 +27,7 @@ def test_a_batch_of_jobs_is_found_again_by_its_label(stack: Stack) -> None:
     assert [job["result"] for job in seen] == [8, 6, 4, 2, 0]
 
 
-def test_a_retry_keeps_the_labels(stack: Stack) -> None:
+def test_retry_keeps_the_labels(stack: Stack) -> None:
     old = stack.dispatch("add", 1, 1, options={"labels": {"run": "search-2"}})
     stack.ended(old)
     new = stack.request("POST", f"/status/{old}/retry").json()
@@ -36,7 +36,7 @@ def test_a_retry_keeps_the_labels(stack: Stack) -> None:
     assert [job["uuid"] for job in found] == [new["uuid"], old]
 
 
-def test_times_are_taken_as_moments_and_as_seconds_ago(stack: Stack) -> None:
+def test_times_may_be_iso_8601_or_seconds_before_now(stack: Stack) -> None:
     uuid = stack.dispatch("add", 1, 1, options={"labels": {"run": "search-3"}})
     created = stack.get(f"/status/{uuid}").json()["created"]
     for since, count in (("60", 1), (created, 1), ("2999-01-01T00:00:00+01:00", 0)):
@@ -45,7 +45,7 @@ def test_times_are_taken_as_moments_and_as_seconds_ago(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "detail"),
     [
         ("limit=0", "limit"),
         ("limit=501", "1 to 500"),
@@ -61,16 +61,16 @@ def test_times_are_taken_as_moments_and_as_seconds_ago(stack: Stack) -> None:
         ("sort=asc", "Allowed are task, state"),
     ],
 )
-def test_a_wrong_query_is_named(stack: Stack, query: str, told: str) -> None:
-    assert told in problem(stack.get(f"/status?{query}"), 400, "bad-query")["detail"]
+def test_invalid_query_parameter_is_named(stack: Stack, query: str, detail: str) -> None:
+    assert detail in problem(stack.get(f"/status?{query}"), 400, "bad-query")["detail"]
 
 
 @pytest.mark.parametrize("cursor", ["WzFd", "é", ""])
-def test_what_is_no_cursor_is_told_so(stack: Stack, cursor: str) -> None:
+def test_invalid_cursor_is_refused(stack: Stack, cursor: str) -> None:
     assert "next of the previous page" in problem(stack.get(f"/status?cursor={cursor}"), 400, "bad-cursor")["detail"]
 
 
-def test_a_cursor_belongs_to_its_search(stack: Stack) -> None:
+def test_cursor_belongs_to_its_search(stack: Stack) -> None:
     for _ in range(2):
         stack.dispatch("add", 1, 1, options={"labels": {"run": "search-4"}})
     following = stack.get("/status?label=run:search-4&limit=1").json()["next"]
@@ -78,38 +78,38 @@ def test_a_cursor_belongs_to_its_search(stack: Stack) -> None:
     problem(stack.get(following.replace("search-4", "search-5")), 400, "bad-cursor")
 
 
-def with_place(following: str, created: Any, uuid: Any) -> str:
-    """The page's path with a place in its cursor that this service did not make."""
+def with_position(following: str, created: Any, uuid: Any) -> str:
+    """The path of the page with a made-up position in its cursor."""
     path, _, cursor = following.partition("cursor=")
     mark, *_ = json.loads(base64.urlsafe_b64decode(unquote(cursor)))
     return f"{path}cursor={base64.urlsafe_b64encode(json.dumps([mark, created, uuid]).encode()).decode()}"
 
 
-def test_a_cursor_that_was_written_by_hand_holds_a_place_or_is_refused(stack: Stack) -> None:
+def test_made_up_cursor_holds_a_position_or_is_refused(stack: Stack) -> None:
     for _ in range(2):
         stack.dispatch("add", 1, 1, options={"labels": {"run": "search-5"}})
     following = stack.get("/status?label=run:search-5&limit=1").json()["next"]
-    assert stack.get(with_place(following, 2**63 - 1, NOBODY)).status_code == 200
+    assert stack.get(with_position(following, 2**63 - 1, UNKNOWN_UUID)).status_code == 200
     for created in (2**63, 10**30, -1, 1.5, True, None, "1"):
-        problem(stack.get(with_place(following, created, NOBODY)), 400, "bad-cursor")
+        problem(stack.get(with_position(following, created, UNKNOWN_UUID)), 400, "bad-cursor")
     for uuid in ("\ud800", "\0", "nope", "", None, {"a": 1}, 1):
-        problem(stack.get(with_place(following, 1, uuid)), 400, "bad-cursor")
+        problem(stack.get(with_position(following, 1, uuid)), 400, "bad-cursor")
 
 
-def test_as_many_labels_as_a_job_may_have_are_looked_for(stack: Stack) -> None:
+def test_search_accepts_as_many_labels_as_a_job_may_have(stack: Stack) -> None:
     labels = {f"search-6-{n}": str(n) for n in range(16)}
     uuid = stack.dispatch("add", 1, 1, options={"labels": labels})
     query = "&".join(f"label={name}:{value}" for name, value in labels.items())
     assert [job["uuid"] for job in stack.get(f"/status?{query}").json()["jobs"]] == [uuid]
 
 
-def test_one_job_takes_no_query(stack: Stack) -> None:
+def test_status_of_one_job_takes_no_search_parameter(stack: Stack) -> None:
     uuid = stack.dispatch("add", 1, 1)
     assert "Allowed are wait." in problem(stack.get(f"/status/{uuid}?state=SUCCESS"), 400, "bad-query")["detail"]
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "detail"),
     [
         ({"a b": "x"}, "labels.a b: a label's name"),
         ({"a": "x" * 192}, "labels.a: a label's value has at most 191"),
@@ -118,15 +118,6 @@ def test_one_job_takes_no_query(stack: Stack) -> None:
         ({f"n{n}": "" for n in range(17)}, "at most 16"),
     ],
 )
-def test_a_label_that_cannot_be_kept_is_named(stack: Stack, labels: dict[str, object], told: str) -> None:
+def test_invalid_label_is_named(stack: Stack, labels: dict[str, object], detail: str) -> None:
     answer = stack.request("POST", "/dispatch/add", json={"args": [1, 1], "options": {"labels": labels}})
-    assert told in problem(answer, 422, "bad-options")["detail"]
-
-
-def test_the_history_of_a_job_is_told(stack: Stack) -> None:
-    uuid = stack.dispatch("add", 1, 1)
-    stack.ended(uuid)
-    events = stack.get(f"/status/{uuid}/events").json()["events"]
-    assert [event["kind"] for event in events] == ["PENDING", "STARTED", "SUCCESS"]
-    assert events[1]["data"]["attempt"] == 1
-    problem(stack.get("/status/0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f/events"), 404, "unknown-job")
+    assert detail in problem(answer, 422, "bad-options")["detail"]

@@ -1,4 +1,4 @@
-"""What is made once for all requests is made anew when what it was made of changes."""
+"""Objects that all requests share are rebuilt when their sources change."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,20 +30,20 @@ class Tree:
         return b"tree"
 
 
-class Site:
-    """An application, and the hook that its requests call."""
+class Application:
+    """An application, and a count of the calls of its hook."""
 
     def __init__(self) -> None:
         self.called = 0
         own: dict[str, Any] = {"request.dispatch": PathDispatcher(), "hooks.before_handler.count": self._count}
-        self.application = DispatcherApplication(Tree(), "", {"/": own})
+        self.wsgi = DispatcherApplication(Tree(), "", {"/": own})
 
     def _count(self) -> None:
         self.called += 1
 
-    def ask(self, path: str, method: str = "GET") -> tuple[str, dict[str, str], bytes]:
+    def request(self, path: str, method: str = "GET") -> tuple[str, dict[str, str], bytes]:
         """The status, the headers and the body of the answer."""
-        told: list[Any] = []
+        head: list[Any] = []
         environ = {
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
@@ -54,54 +54,54 @@ class Site:
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
         }
-        answer = self.application(environ, lambda *head: told.extend(head[:2]))
+        answer = self.wsgi(environ, lambda *given: head.extend(given[:2]))
         body = b"".join(answer)
         answer.close()
-        return told[0], dict(told[1]), body
+        return head[0], dict(head[1]), body
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def application() -> Iterator[Application]:
     before = dict(cherrypy.config)
-    yield Site()
+    yield Application()
     cherrypy.config.clear()
     cherrypy.config.update(before)
 
 
-def test_hooks_are_called_for_each_request(site: Site) -> None:
-    assert [site.ask("/leaf/a")[2], site.ask("/leaf/b")[2]] == [b"a", b"b"]
-    assert site.called == 2
+def test_hooks_are_called_for_each_request(application: Application) -> None:
+    assert [application.request("/leaf/a")[2], application.request("/leaf/b")[2]] == [b"a", b"b"]
+    assert application.called == 2
 
 
-def test_a_changed_configuration_holds_for_the_next_request(site: Site) -> None:
-    assert "X-Later" not in site.ask("/leaf")[1]
-    site.application.merge({"/": {"response.headers.X-Later": "yes"}})
-    assert site.ask("/leaf")[1]["X-Later"] == "yes"
-    assert site.ask("/leaf")[1]["X-Later"] == "yes"
+def test_changed_configuration_applies_to_the_next_request(application: Application) -> None:
+    assert "X-Later" not in application.request("/leaf")[1]
+    application.wsgi.merge({"/": {"response.headers.X-Later": "yes"}})
+    assert application.request("/leaf")[1]["X-Later"] == "yes"
+    assert application.request("/leaf")[1]["X-Later"] == "yes"
 
 
-def test_a_change_of_cherrypys_own_configuration_holds_too(site: Site) -> None:
+def test_changed_configuration_of_cherrypy_applies_too(application: Application) -> None:
     seen = []
-    site.ask("/leaf")
+    application.request("/leaf")
     cherrypy.config.update({"hooks.before_handler.late": lambda: seen.append(cherrypy.request.path_info)})
-    site.ask("/leaf/x")
+    application.request("/leaf/x")
     assert seen == ["/leaf/x"]
 
 
-def test_a_section_for_a_path_holds_there_alone(site: Site) -> None:
-    site.application.merge({"/leaf": {"response.headers.X-Here": "yes"}, "global": {"server.socket_port": 1}})
-    assert site.ask("/leaf/a")[1]["X-Here"] == "yes"
-    assert "X-Here" not in site.ask("/")[1]
-    assert site.called == 2
+def test_section_for_a_path_applies_only_there(application: Application) -> None:
+    application.wsgi.merge({"/leaf": {"response.headers.X-Here": "yes"}, "global": {"server.socket_port": 1}})
+    assert application.request("/leaf/a")[1]["X-Here"] == "yes"
+    assert "X-Here" not in application.request("/")[1]
+    assert application.called == 2
 
 
-def test_only_what_is_exposed_right_below_a_resource_is_found(site: Site) -> None:
+def test_only_exposed_resources_are_found(application: Application) -> None:
     for path in ("/_hidden", "/leaf/GET/x", "/__class__", "/ask/leaf"):
-        assert site.ask(path)[0] == "404 Not Found"
-    assert site.ask("/leaf/GET")[2] == b"GET"
+        assert application.request(path)[0] == "404 Not Found"
+    assert application.request("/leaf/GET")[2] == b"GET"
 
 
-def test_an_answer_tells_neither_server_nor_more_methods_than_the_path_takes(site: Site) -> None:
-    assert site.ask("/leaf", "DELETE")[0] == "405 Method Not Allowed"
-    head = site.ask("/leaf")[1]
-    assert (head["Allow"], "Server" in head) == ("GET, HEAD, OPTIONS", False)
+def test_response_names_no_server_and_only_methods_of_its_path(application: Application) -> None:
+    assert application.request("/leaf", "DELETE")[0] == "405 Method Not Allowed"
+    headers = application.request("/leaf")[1]
+    assert (headers["Allow"], "Server" in headers) == ("GET, HEAD, OPTIONS", False)

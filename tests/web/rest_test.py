@@ -13,11 +13,11 @@ from pacifica.dispatcher.config.settings import AuthSettings
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.core.registry import Registry
+from pacifica.dispatcher.service.new_job import JobFactory
 from pacifica.dispatcher.service.tokens import Tokens
 from pacifica.dispatcher.service.verbs import Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.web import application
 from pacifica.dispatcher.web.auth.guard import Guard
@@ -48,7 +48,8 @@ class Client:
     def __init__(self, database: Database) -> None:
         self.jobs = CountingJobs(database)
         self._tokens = Tokens(TokenStore(database))
-        self._service = Service(Registry([]), self.jobs, Outbox(database), a_waiting(database), max_attempts=3)
+        new_jobs = JobFactory(max_attempts=3, keep_keys=0)
+        self._service = Service(Registry([]), self.jobs, a_waiting(database), new_jobs)
         self._settings = AuthSettings(anonymous="none")
         monitor: Any = SimpleNamespace(
             health=None, counts=SimpleNamespace(request=lambda *_: None, dispatched=lambda *_: None)
@@ -106,7 +107,7 @@ class Undeclared:
         raise AssertionError("this handler must not run")
 
 
-def test_a_handler_without_an_operation_is_refused(client: Client) -> None:
+def test_handler_without_an_operation_is_refused(client: Client) -> None:
     client.serve(Undeclared())
     status, problem = client.request("GET", "/", client.token("all", "admin"))
     assert (status, problem["detail"]) == (
@@ -125,7 +126,7 @@ def test_a_handler_without_an_operation_is_refused(client: Client) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/status/{}", "/result/{}"])
-def test_a_scoped_request_reads_the_row_of_its_job_once(
+def test_scoped_request_reads_the_row_of_its_job_once(
     client: Client, path: str, scope: str, own: bool, status: str
 ) -> None:
     job = a_job(task="lab.greet", caller="token:me", state=State.SUCCESS, created=1, finished=1, eta=None, due=None)
@@ -134,7 +135,7 @@ def test_a_scoped_request_reads_the_row_of_its_job_once(
     assert (answer[0], client.jobs.reads) == (status, 1)
 
 
-def test_a_hidden_job_costs_and_answers_the_same_as_an_unknown_one(client: Client) -> None:
+def test_hidden_job_is_indistinguishable_from_an_unknown_one(client: Client) -> None:
     job, unknown = a_job(task="lab.greet", caller="token:me"), a_job().uuid
     client.jobs.add([job])
     token = client.token("other", "admin", own=True)

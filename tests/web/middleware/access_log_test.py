@@ -1,4 +1,4 @@
-"""The line of a request, around any WSGI application."""
+"""The access log around any WSGI application."""
 
 import logging
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events"}
         "/dispatch/add\ntopsecret",
     ],
 )
-def test_no_way_to_write_a_path_shows_arguments(path: str) -> None:
+def test_no_spelling_of_a_path_shows_arguments(path: str) -> None:
     assert "topsecret" not in loggable(path)
     assert "ispatch" in loggable(path)
 
@@ -42,27 +42,27 @@ def test_no_way_to_write_a_path_shows_arguments(path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/dispatch", "/dispatch/lab.add", "/status/7", "/no%70e", "/tasks/dispatch", "/%64ispatch"]
 )
-def test_a_path_without_arguments_is_told_as_it_was_sent(path: str) -> None:
+def test_path_without_arguments_is_logged_as_sent(path: str) -> None:
     assert loggable(path) == path
 
 
-def test_a_path_keeps_its_task() -> None:
+def test_path_keeps_its_task() -> None:
     assert loggable("/dispatch/lab.add/1/2") == "/dispatch/lab.add/…"
 
 
 class Span:
-    """A span that remembers its end."""
+    """A span that records its end."""
 
     traceparent = ""
     ended: dict[str, Any] | None = None
 
     def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
-        """The end."""
+        """Record the outcome."""
         self.ended = {"status": status, "cut": cut}
 
 
-class Remembered(NoTracing):
-    """A tracing of one span."""
+class RecordedTracing(NoTracing):
+    """Tracing with a single span."""
 
     on = True
 
@@ -74,8 +74,8 @@ class Remembered(NoTracing):
         return self._span
 
 
-def asked(application: WsgiApplication, caplog: pytest.LogCaptureFixture) -> tuple[list[str], Any, Any]:
-    """The statuses that a server is given, the fields of the line and how the span ended."""
+def answered(application: WsgiApplication, caplog: pytest.LogCaptureFixture) -> tuple[list[str], Any, Any]:
+    """The statuses that the server receives, the fields of the log line, and the end of the span."""
     statuses: list[str] = []
     span = Span()
 
@@ -85,7 +85,7 @@ def asked(application: WsgiApplication, caplog: pytest.LogCaptureFixture) -> tup
         statuses.append(status)
 
     sent: list[bytes] = []
-    traced = TracedRequests(ExceptionTrapper(application), tracing=Remembered(span))
+    traced = TracedRequests(ExceptionTrapper(application), tracing=RecordedTracing(span))
     with caplog.at_level(logging.INFO, ACCESS):
         answer: Any = RequestLog(traced)(dict(ENVIRON), start_response)
         try:
@@ -110,15 +110,15 @@ def breaks_after(parts: list[bytes]) -> WsgiApplication:
     return application
 
 
-def test_an_answer_that_breaks_off_has_the_status_that_its_client_has(caplog: pytest.LogCaptureFixture) -> None:
-    statuses, line, span = asked(breaks_after([b"abc"]), caplog)
+def test_broken_response_is_logged_with_the_status_that_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    statuses, line, span = answered(breaks_after([b"abc"]), caplog)
     assert statuses == ["200 OK"]
     assert (line["status"], line["cut"], line["bytes"]) == (200, True, 3)
     assert span == {"status": 200, "cut": True}
 
 
-def test_an_error_before_the_first_part_is_the_answer(caplog: pytest.LogCaptureFixture) -> None:
-    statuses, line, span = asked(breaks_after([]), caplog)
+def test_error_before_the_first_part_is_logged_as_500(caplog: pytest.LogCaptureFixture) -> None:
+    statuses, line, span = answered(breaks_after([]), caplog)
     assert statuses[-1].startswith("500")
     assert (line["status"], "cut" in line) == (500, False)
     assert span == {"status": 500, "cut": False}

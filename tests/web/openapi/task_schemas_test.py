@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of a task's arguments is what binding takes."""
+"""The schemas of a task accept exactly the arguments that can be bound."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -30,7 +30,7 @@ NAMES = st.sampled_from(["a", "b", "c", "d"])
 
 
 def accepts(spec: TaskSpec, part: str, value: Any) -> bool:
-    """Whether the document's schema takes the value."""
+    """Whether the schema in the document accepts the value."""
     components = {"schemas": {**SCHEMAS, **batch_schemas(Registry([spec]), 10), **task_schemas(spec)}}
     return bool(
         Draft202012Validator({"$ref": f"#/components/schemas/t.{part}", "components": components}).is_valid(value)
@@ -49,7 +49,7 @@ def binds(spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> boo
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)
 @given(args=st.lists(VALUES, max_size=4), kwargs=st.dictionaries(NAMES, VALUES, max_size=3))
 @settings(deadline=None, max_examples=200)
-def test_the_schema_takes_what_can_be_bound(
+def test_schema_accepts_exactly_what_can_be_bound(
     function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
 ) -> None:
     spec = TaskSpec("t", function)
@@ -59,18 +59,18 @@ def test_the_schema_takes_what_can_be_bound(
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)
-def test_what_is_left_out_is_empty(function: Callable[..., Any]) -> None:
+def test_missing_arguments_count_as_empty(function: Callable[..., Any]) -> None:
     spec = TaskSpec("t", function)
     assert accepts(spec, "dispatch", {}) is binds(spec, [], {}) is not needs_arguments(spec)
 
 
-def test_an_item_names_its_task() -> None:
+def test_item_names_its_task() -> None:
     spec = TaskSpec("t", nothing)
     assert not accepts(spec, "item", {"task": "u"})
     assert not accepts(spec, "item", {})
 
 
-def test_many_parameters_are_not_told_one_by_one() -> None:
+def test_task_with_many_parameters_has_a_general_schema() -> None:
     names = [f"p{number}" for number in range(MOST_SHAPES)]
     space: dict[str, Any] = {}
     exec(f"def many({', '.join(f'{name}: int' for name in names)}): ...", space)
@@ -79,7 +79,7 @@ def test_many_parameters_are_not_told_one_by_one() -> None:
     assert accepts(spec, "dispatch", {"args": ["x"]})
 
 
-def test_a_shape_leaves_out_what_cannot_be_named() -> None:
+def test_call_shapes_omit_positional_only_names() -> None:
     assert list(TaskSpec("t", only).shapes()) == [
         CallShape(["a"], None, ["c"], [], extra=False, taken=[]),
         CallShape(["a", "b"], None, ["c"], [], extra=False, taken=[]),
