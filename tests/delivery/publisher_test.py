@@ -38,7 +38,7 @@ def name(channel: Any) -> Iterator[str]:
 
 
 def nothing() -> None:
-    """A task's body."""
+    """A task's function."""
 
 
 def an_app(url: str, **settings: Any) -> Celery:

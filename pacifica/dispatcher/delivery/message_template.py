@@ -1,4 +1,4 @@
-"""Message templates: a message of a kind, from which others are made that differ from it in a few words."""
+"""Message templates: messages of a kind differ in a few words, so that copies of one can serve as the others."""
 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence

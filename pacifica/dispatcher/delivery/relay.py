@@ -164,7 +164,7 @@ class Relay:
     def _send(self, jobs: list[OutboxEntry], *, again: bool = True) -> list[OutboxEntry]:
         """Publish the jobs, and return those that were sent; after a refusal, each half by itself.
 
-        A message that was refused by itself is sent once more: its queue may be gone, and is declared again then.
+        A message that was refused by itself is sent once more, as this declares a queue that no longer exists.
         """
         try:
             self._publish(jobs)
@@ -214,7 +214,7 @@ class Relay:
         return False
 
     def _greet_after_silence(self) -> None:
-        """Notice that the broker has gone, or is back, although there is nothing to send."""
+        """Notice that the broker became unavailable, or available, while there is nothing to send."""
         if time.monotonic() < self._greeted + SILENCE:
             return
         self._greeted = time.monotonic()

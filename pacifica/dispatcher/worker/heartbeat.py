@@ -81,10 +81,10 @@ class Heartbeat:
             self._stop_job(uuid)
 
     def _put_back_lost(self) -> None:
-        """Put back the jobs that the record says run here and that do not, if two checks in a row agree on the claim.
+        """Put back the jobs that this worker has claimed and no longer holds, if two checks in a row find the claim.
 
-        A child leaves such a job when it dies, or when it gives up its report to an unavailable database. A job
-        that is claimed while the first check runs is in hand at the second.
+        A child leaves such a job when it dies, or when it gives up reporting to an unavailable database. One check
+        is not enough: a job that is claimed between its two reads looks the same.
         """
         running = set(self._running())
         missing = {held for held in self._workers.held(self._holder, limit=MOST_HELD) if held.token not in running}

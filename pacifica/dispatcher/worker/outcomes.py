@@ -17,7 +17,7 @@ was stopped with the broker's connection     ``RETRY``, from the main process   
 ===========================================  ==================================================  ============
 
 A child that dies unnoticed, and a worker that dies as a whole, report nothing: ``worker.heartbeat`` and
-``upkeep.maintenance`` put such jobs back.
+``upkeep.lost_jobs`` put such jobs back.
 """
 
 from collections.abc import Mapping

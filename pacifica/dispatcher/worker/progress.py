@@ -33,7 +33,7 @@ def progress_value(current: Number, total: Number | None = None, message: str = 
 class ProgressReporter:
     """Reports the progress of one attempt; calls ``store`` at most once in ``interval`` seconds, and at the end.
 
-    A report may be stored in a thread of its own, which calls ``close`` at its end for what belongs to the thread.
+    A report that was delayed is stored by a timer's thread, which calls ``close`` as it ends.
 
     A database that is unavailable does not fail the task: the report is dropped, and the next one is stored.
     """

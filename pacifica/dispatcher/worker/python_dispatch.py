@@ -1,4 +1,4 @@
-"""Dispatching from Python: what ``apply_async``, ``delay``, a workflow's step and ``Task.retry`` do to the record."""
+"""Dispatching from Python: ``apply_async``, ``delay``, the steps of a workflow, and ``Task.retry``."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def dispatch(
 def request_retry(
     task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
 ) -> AsyncResult:
-    """Keep what ``Task.retry`` asks for in the task's request, until the attempt's outcome is stored."""
+    """Note the retry that ``Task.retry`` requests, until the attempt's outcome is reported."""
     plain_args, plain_kwargs = plain_arguments(args, kwargs)
     start = _dispatch_options({key: options.get(key) for key in ("eta", "countdown")}).start(datetime.now(UTC))
     task.request.update(

@@ -1,4 +1,4 @@
-"""The Celery result backend on the job rows: Celery reports every outcome here, and ``AsyncResult`` reads here."""
+"""The Celery result backend on the job rows: it stores the outcomes that Celery reports, and serves ``AsyncResult``."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ Celery drives an attempt. Its five steps, in this order:
 ``worker.result_backend.PeeweeBackend.store_result``, which does the last two by ``finish_attempt``. Celery calls it
 from the main process instead where the running process cannot report: a hard time limit, a dead child, a job that was
 cancelled or has expired. A job whose worker reports nothing at all is put back by ``worker.heartbeat`` (the process is
-gone) or ``upkeep.maintenance`` (the whole worker is gone).
+gone) or ``upkeep.lost_jobs`` (the whole worker is gone).
 
 ``worker.python_dispatch`` creates jobs from Python; ``worker.job_request`` gives each delivery the token of its claim.
 """
