@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest, values
+from prometheus_client import CollectorRegistry, Gauge, Summary, generate_latest, values
 
 from pacifica.dispatcher.monitoring.metrics import multiprocess
 from pacifica.dispatcher.monitoring.metrics.instruments import Counts
@@ -89,7 +89,7 @@ def test_on_a_full_disk_known_labels_count_and_new_ones_stay_in_memory(
         'pacifica_dispatcher_http_request_duration_seconds_count{method="GET",route="/tasks",status="200"} 3.0' in found
     )
     assert [record.message for record in caplog.records] == [
-        f"Some metrics of this process are not reported, as {tmp_path}/histogram_0.db cannot be used: {error}"
+        f"Some metrics of this process are not reported, as its histogram file cannot be used: {error}"
     ]
 
 
@@ -175,6 +175,13 @@ def test_a_process_takes_the_slot_of_one_that_has_ended(start: Start, tmp_path: 
     assert len(list(tmp_path.glob("*.db"))) == 3
     assert opened(tmp_path) == []
     assert f"{DISPATCHED} 3.0" in samples(tmp_path)
+
+
+def test_instruments_of_tasks_may_be_of_any_kind(start: Start, tmp_path: Path) -> None:
+    start()
+    Gauge("temperature", "A gauge of a task.", ("room",), registry=None).labels("attic").set(20)
+    Summary("lines", "A summary of a task.", registry=None).observe(3)
+    assert "lines_sum 3.0" in samples(tmp_path)
 
 
 def test_a_damaged_file_fails_no_scrape_and_is_replaced_by_the_next_process(start: Start, tmp_path: Path) -> None:

@@ -43,14 +43,18 @@ class Slot:
         self._make = values.MultiProcessValue(lambda: number)
 
     def value(self, kind: str, *key: Any, multiprocess_mode: str = "", **options: Any) -> Any:
-        """Make the value of one sample for prometheus_client; in memory only, if its file has no room for it."""
-        file = self._files[f"{kind}_{multiprocess_mode}" if multiprocess_mode else kind]
+        """Make the value of one sample for prometheus_client; in memory only, if its file has no room for it.
+
+        Tasks may make instruments of other kinds, whose files prometheus_client opens itself.
+        """
+        prefix = f"{kind}_{multiprocess_mode}" if multiprocess_mode else kind
         try:
             with self._lock:
-                _make_room(file, len(mmap_key(*key)))
+                if prefix in self._files:
+                    _make_room(self._files[prefix], len(mmap_key(*key)))
                 return self._make(kind, *key, multiprocess_mode=multiprocess_mode, **options)
         except UNREADABLE as error:
-            warn_once(f"Some metrics of this process are not reported, as {file.name} cannot be used: {error}")
+            warn_once(f"Some metrics of this process are not reported, as its {prefix} file cannot be used: {error}")
             return values.MutexValue(kind, *key, **options)
 
     def close(self) -> None:
