@@ -81,7 +81,7 @@ class Upkeep:
         self._attempt(self._end_expired)
         self._attempt(self._lost_messages.publish_again)
         self._attempt(self._forget_keys)
-        self._attempt(lambda: self._event_counter.work(begin + 0.2 * self._interval))
+        self._attempt(lambda: self._event_counter.work(time.monotonic() + 0.2 * self._interval))
         self._attempt(lambda: self._pruner.work(begin + 0.8 * self._interval, self._thread.pause))
 
     def _pause(self) -> float:
