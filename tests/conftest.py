@@ -1,4 +1,4 @@
-"""Fixtures for all tests: servers, databases, brokers, queues, processes; and what was skipped, told at the end."""
+"""Fixtures for all tests: servers, databases, brokers, queues, processes; the fast tests; the skipped ones."""
 
 import os
 import sys
@@ -29,67 +29,67 @@ from .services import (
     require,
 )
 
-# A busy machine is no counterexample.
+# A deadline would fail on a busy machine.
 settings.register_profile("pacifica", deadline=None)
 settings.load_profile("pacifica")
 
 SHOWN = 20_000
-"""How many of the last characters of each process's output a report shows."""
+"""The report of a failed test shows so many of the last characters of each process's output."""
 
 SLOW_FOLDERS = {"chaos", "e2e", "faults"}
 SLOW_FIXTURES = {"mysql_url", "postgresql_url", "processes", "rabbitmq_url", "redis_url", "stack", "target", "wrk"}
-"""What starts a process or needs a server. Where nothing here shows it, a fast run fails until the test is marked."""
+"""These start a process or need a server. A fast run fails at any other test that does so, until it is marked."""
 
 UNMEASURED = {"faults", "database_transport"}
-"""Folders whose tests start many processes, to see them survive; what these run, others have measured."""
+"""Folders whose tests start many processes; other tests measure the coverage of the same code."""
 
 
 @pytest.fixture
 def rabbitmq_url() -> str:
-    """RabbitMQ, as Celery names it."""
+    """The URL of RabbitMQ, for Celery."""
     return require(RABBITMQ)
 
 
 @pytest.fixture
 def redis_url(worker_id: str) -> str:
-    """A Redis database that no other process of this test run uses; it may hold what earlier tests left."""
+    """A Redis database that no other process of this test run uses; it may hold keys of earlier tests."""
     return redis_database(worker_id)
 
 
 @pytest.fixture
 def postgresql_url() -> str:
-    """The PostgreSQL server, by its maintenance database."""
+    """The URL of PostgreSQL's maintenance database."""
     return require(POSTGRESQL)
 
 
 @pytest.fixture
 def mysql_url() -> str:
-    """The MariaDB server, without a database."""
+    """The URL of MariaDB, without a database."""
     return require(MYSQL)
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """An SQLite file that does not exist yet, as a PeeWee URL."""
+    """The PeeWee URL of an SQLite file that does not exist yet."""
     return f"sqliteext:///{tmp_path}/db.sqlite3"
 
 
 @pytest.fixture
 def make_database(sqlite_url: str) -> Iterator[Callable[[str], str]]:
-    """Makes a fresh, empty database of a kind ("sqlite", "postgresql", "mysql") and returns its PeeWee URL."""
+    """Creates an empty database of a kind ("sqlite", "postgresql", "mysql") and returns its PeeWee URL."""
     with ExitStack() as databases:
         yield lambda kind: sqlite_url if kind == SQLITE else databases.enter_context(fresh_database(kind))
 
 
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, make_database: Callable[[str], str]) -> str:
-    """A fresh, empty database; the test runs once for each kind."""
+    """The PeeWee URL of an empty database; the test runs once for each kind."""
     return make_database(request.param)
 
 
 @pytest.fixture
 def make_broker(worker_id: str) -> Callable[[str], str]:
-    """The URL of a broker of a kind ("rabbitmq", "redis", "database"); the last is the job's own database."""
+    """Returns the URL of a broker of a kind ("rabbitmq", "redis", "database"); the last is the job's own database."""
 
     def make(kind: str) -> str:
         if kind == TABLE:
@@ -101,13 +101,13 @@ def make_broker(worker_id: str) -> Callable[[str], str]:
 
 @pytest.fixture(params=BROKERS)
 def broker_url(request: pytest.FixtureRequest, make_broker: Callable[[str], str]) -> str:
-    """A broker; the test runs once for each kind."""
+    """The URL of a broker; the test runs once for each kind."""
     return make_broker(request.param)
 
 
 @pytest.fixture
 def queue_name(worker_id: str) -> Iterator[str]:
-    """A name for a queue that nobody else uses; what is left of the queue is deleted afterwards."""
+    """An unused name for a queue; the queue is deleted after the test."""
     name = f"test-{uuid.uuid4().hex}"
     yield name
     forget_queue(name, worker_id)
@@ -117,15 +117,15 @@ def queue_name(worker_id: str) -> Iterator[str]:
 def processes(
     tmp_path: Path, queue_name: str, make_database: Callable[[str], str], request: pytest.FixtureRequest
 ) -> Iterator[Processes]:
-    """Starts web server, worker or gunicorn in ``tmp_path`` and ends them; a failed test shows their output."""
-    # The two others are asked for so that they are tidied up last: a worker would make its queue anew.
+    """Starts web server, worker or gunicorn in ``tmp_path`` and stops them; a failed test shows their output."""
+    # Queue and databases are removed after the processes have ended: a worker would create its queue again.
     with Processes(tmp_path, measured=not UNMEASURED.intersection(request.path.parts)) as started:
         yield started
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the processes have written that run beside a failed test."""
+    """Show the output of the processes of a failed test."""
     report = yield
     if report.failed:
         for process in (one for started in LIVE for one in started.running):
@@ -135,7 +135,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-    """End with what was skipped and why, one line for each reason."""
+    """End with the number of skipped tests for each reason."""
     yield
     lines = skip_lines(terminalreporter)
     terminalreporter.section("skipped")
@@ -147,7 +147,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 
 
 def skip_lines(reporter: pytest.TerminalReporter) -> list[str]:
-    """How many tests were skipped for each reason."""
+    """Return a line for each reason, with the number of tests that were skipped for it."""
     reports = reporter.stats.get("skipped", [])
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
     return [f"{number} skipped: {reason}" for reason, number in reasons.most_common()] or ["Nothing was skipped."]
@@ -186,5 +186,5 @@ def refuse_processes(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``make test`` repeats the lines after its report of the coverage."""
-    parser.addoption("--skips-to", metavar="FILE", help="write what was skipped and why to FILE, too")
+    """Let ``make test`` repeat these lines after its report of the coverage."""
+    parser.addoption("--skips-to", metavar="FILE", help="write the skipped tests and the reasons to FILE, too")

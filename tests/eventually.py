@@ -1,4 +1,4 @@
-"""The one place in the tests that may sleep."""
+"""The only place in the tests that sleeps."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ LONGEST = 0.1
 
 
 def eventually(fact: Callable[[], Value], timeout: float = 15.0, message: str = "it did not become true") -> Value:
-    """The first truthy value of ``fact()``.
+    """Return the first truthy value of ``fact()``.
 
-    An ``AssertionError`` of ``fact`` counts as "not yet"; any other exception ends the waiting. Raises
-    ``AssertionError`` with ``message`` and what was seen last when ``timeout`` seconds are over.
+    An ``AssertionError`` of ``fact`` means "not yet"; any other exception is raised at once. Raises
+    ``AssertionError`` with ``message`` and the last value after ``timeout`` seconds.
     """
     end = time.monotonic() + timeout
     pause = SHORTEST

@@ -1,11 +1,11 @@
-"""Which files this process holds open."""
+"""The files that this process holds open."""
 
 from contextlib import suppress
 from pathlib import Path
 
 
-def opened(folder: Path) -> list[Path]:
-    """Those of the folder; what other tests' threads open meanwhile is not asked."""
+def open_files(folder: Path) -> list[Path]:
+    """Return the open files below the folder; threads of other tests may have opened others."""
     held = []
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
 """The real processes that end-to-end tests drive: web server, worker, gunicorn.
 
-Their output goes to files, which the report of a failed test shows. All of them are ended when the
-test is: first asked with SIGTERM, then their whole process group is killed.
+Their output goes to files, which the report of a failed test shows. At the end of the test, each of them gets
+SIGTERM, and then its whole process group is killed.
 """
 
 import os
@@ -26,51 +26,51 @@ import requests
 from .eventually import eventually
 
 READY = 30.0
-"""Seconds that a process has to become ready; two cores may be busy with other tests."""
+"""Seconds in which a process must be ready; other tests may keep the cores busy."""
 GONE = 45.0
-"""Seconds that a process has to end after SIGTERM.
+"""Seconds in which a process must end after SIGTERM.
 
-A worker that is told to while a job ends takes 30: billiard's child waits so long for its last message to be read
-(``GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT``), which its parent no longer does.
+A worker that gets it while a job ends takes 30: billiard's child waits so long for its parent to read the last message
+(``GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT``), which the parent no longer does.
 """
 
 SETTINGS = re.compile(r"DISPATCHER_|(BROKER|PEEWEE)_URL$|CELERY_|GUNICORN_")
-"""The names of environment variables that would change what our processes do."""
+"""Environment variables that would change what our processes do."""
 _PORTS = cycle(sample(range(20_000, 32_768), 12_768))
-"""In an order of their own for each process; below those that the system hands out for outgoing connections."""
-_OURS: list[socket.socket] = []
-"""What tells other test processes that a port is taken, as long as this one lives: its number in UDP."""
+"""Each test process takes them in another order; the system uses higher ones for outgoing connections."""
+_CLAIMS: list[socket.socket] = []
+"""UDP sockets with the numbers of the ports that this test process has taken; other test processes try to bind them."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on, and that no other process of any test run here will be given."""
+    """Return a TCP port of 127.0.0.1 that is free, and that no test process of this machine will get again."""
     for port in _PORTS:
         claim = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe, suppress(OSError):
             claim.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
-            _OURS.append(claim)
+            _CLAIMS.append(claim)
             return port
         claim.close()
-    raise AssertionError("the ports go round")
+    raise AssertionError("there is no free port")
 
 
 MEASURING = "COVERAGE_PROCESS_CONFIG"
-"""With this variable, a Python process measures its coverage (``[tool.coverage.run] patch``)."""
+"""A Python process with this variable measures its coverage (``[tool.coverage.run] patch``)."""
 
-# A test run that is killed tidies nothing up; the kernel then ends what it has started.
-WITH_US = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+# If the test run is killed, the kernel ends the processes that it has started.
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 
 BOUND_BY_MODES = ("setpriv", "--bounding-set", "-dac_override", "--") if os.geteuid() == 0 else ()
-"""Starts a process that is bound by the modes of files and folders, as every user but root is."""
+"""Starts a process that must obey the modes of files and folders, as every user but root must."""
 
 LIVE: "list[Processes]" = []
-"""What the report of a failed test shows, whichever fixture has started it."""
+"""All processes whose output the report of a failed test shows, whichever fixture has started them."""
 
 
 @dataclass
 class Running:
-    """One process that was started; ``log`` is its output, ``url`` is where it serves, if it does."""
+    """A process that was started; ``log`` is its output, ``url`` is empty if it does not serve."""
 
     name: str
     popen: "subprocess.Popen[bytes]"
@@ -78,22 +78,22 @@ class Running:
     url: str = ""
 
     def output(self) -> str:
-        """What it has written until now, standard output and error together."""
+        """Return its standard output and error so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def has_said(self, pattern: str) -> bool:
-        """Whether the output holds a match of the regular expression; an ended process raises, with its output."""
-        said = re.search(pattern, self.output()) is not None
-        if not said and self.popen.poll() is not None and not re.search(pattern, self.output()):
+        """Return whether the output matches; raises ``RuntimeError`` with the output if the process has ended."""
+        found = re.search(pattern, self.output()) is not None
+        if not found and self.popen.poll() is not None and not re.search(pattern, self.output()):
             raise RuntimeError(f"{self.name} ended with {self.popen.returncode}; its output:\n{self.output()}")
-        return said
+        return found
 
     def wait_until_it_says(self, pattern: str, timeout: float = READY) -> None:
-        """Wait for a line of output."""
+        """Wait until the output matches the regular expression."""
         eventually(lambda: self.has_said(pattern), timeout, f"{self.name} did not say {pattern!r}")
 
     def wait_until_it_serves(self, timeout: float = READY) -> None:
-        """Wait until it answers on ``/health/live``."""
+        """Wait until it answers ``/health/live``."""
         eventually(self._serves, timeout, f"{self.name} did not answer")
 
     def send(self, number: signal.Signals) -> None:
@@ -106,24 +106,24 @@ class Running:
             os.killpg(self.popen.pid, number)
 
     def kill(self) -> None:
-        """End the process and its children at once, without a chance to tidy up."""
+        """End the process and its children with SIGKILL."""
         self.send_to_all(signal.SIGKILL)
         self.popen.wait()
 
     def wait(self, timeout: float = GONE) -> int:
-        """The exit status, once it has ended by itself."""
+        """Wait until it ends by itself, and return its exit status."""
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} still ran after {timeout:g} s") from None
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM, and do not wait."""
+        """Send SIGTERM, without waiting."""
         if self.popen.poll() is None:
             self.send(signal.SIGTERM)
 
     def stop(self, timeout: float = GONE) -> int:
-        """Ask it to end, and return its exit status; whatever is left of its process group is killed."""
+        """Send SIGTERM and return the exit status; the rest of its process group is killed."""
         try:
             self.ask_to_end()
             return self.wait(timeout)
@@ -140,11 +140,10 @@ class Running:
 
 @dataclass
 class Processes:
-    """Starts processes that share a working directory and an environment, and ends them all.
+    """Starts processes that share a working directory and an environment, and stops them all.
 
-    ``env`` is added to the environment of each, and ``through`` is a program that starts them. ``measured`` is
-    whether their coverage counts, which costs them a third of their speed. A context manager, so that it serves
-    fixtures of any scope.
+    ``env`` is added to the environment of each, and ``through`` is a program that starts them. ``measured`` says
+    whether to measure their coverage, which costs a third of their speed. A context manager, for fixtures of any scope.
     """
 
     cwd: Path
@@ -168,7 +167,7 @@ class Processes:
             raise AssertionError("\n".join(f"{one.name} did not end:\n{one.output()}" for one in stuck))
 
     def write_config(self, text: str, name: str = "config.ini") -> Path:
-        """Write a file into the working directory; ``config.ini`` there is what every process reads."""
+        """Write a file into the working directory, where every process reads ``config.ini``."""
         path = self.cwd / name
         path.write_text(text, encoding="utf-8")
         return path
@@ -184,20 +183,20 @@ class Processes:
         return done
 
     def start_web(self, *options: str, env: Mapping[str, str] | None = None) -> Running:
-        """The embedded web server on a free port, ready to answer."""
+        """Start the embedded web server on a free port, and wait until it answers."""
         port = free_port()
         arguments = ("-m", "pacifica.dispatcher", "-a", "127.0.0.1", "-p", str(port), *options)
         return self._start_server("web", arguments, port, env)
 
     def start_gunicorn(self, *options: str, workers: int = 2, env: Mapping[str, str] | None = None) -> Running:
-        """The WSGI application under gunicorn, with our settings for it, on a free port, ready to answer."""
+        """Start gunicorn with the project's settings on a free port, and wait until it answers."""
         port = free_port()
         own = ("-c", "python:pacifica.dispatcher.gunicorn_conf", "-w", str(workers), "-b", f"127.0.0.1:{port}")
         arguments = ("-m", "gunicorn", *own, *options, "pacifica.dispatcher.wsgi:application")
         return self._start_server("gunicorn", arguments, port, env)
 
     def start_worker(self, *options: str, concurrency: int = 2, env: Mapping[str, str] | None = None) -> Running:
-        """A Celery worker that has connected to its broker and waits for jobs."""
+        """Start a Celery worker, and wait until it has connected to its broker."""
         node = ("-c", str(concurrency), "-n", f"test-{uuid.uuid4().hex}@%h")
         arguments = ("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-l", "info", *node, *options)
         worker = self.start("worker", arguments, env=env)
@@ -207,13 +206,13 @@ class Processes:
     def start(
         self, name: str, arguments: Sequence[str], *, url: str = "", env: Mapping[str, str] | None = None
     ) -> Running:
-        """``python`` with these arguments; does not wait for anything."""
+        """Start ``python`` with these arguments, without waiting."""
         log = self.cwd / f"{name}-{len(self.running) + 1}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [*WITH_US, *self.through, sys.executable, *arguments],
+                [*WITH_PARENT, *self.through, sys.executable, *arguments],
                 cwd=self.cwd,
-                env=self._environment(env),
+                env=self.environment(env),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -226,11 +225,11 @@ class Processes:
     def run(
         self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60
     ) -> "subprocess.CompletedProcess[str]":
-        """``python`` with these arguments, run to its end; the status is for the caller to judge."""
+        """Run ``python`` with these arguments to its end; the caller checks the status."""
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.cwd,
-            env=self._environment(env),
+            env=self.environment(env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -243,7 +242,8 @@ class Processes:
         running.wait_until_it_serves()
         return running
 
-    def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+    def environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        """Return the environment of a process that gets these further variables."""
         outside = {name: value for name, value in os.environ.items() if not SETTINGS.match(name)}
         if not self.measured:
             outside.pop(MEASURING, None)
@@ -252,7 +252,7 @@ class Processes:
 
 
 def _ended(process: Running) -> bool:
-    """Whether it ended when it was asked to; it has ended in any case."""
+    """Stop it, and return whether SIGTERM was enough."""
     try:
         process.stop()
     except AssertionError:

@@ -1,6 +1,6 @@
-"""The servers that tests talk to: where they are, whether they answer, and a clean corner in each.
+"""The servers that tests use: their URLs, whether they answer, and an empty database or queue in each.
 
-A server is looked for at its standard loopback port, or at the URL that the environment gives. Where it
+A server is expected at its standard port on the loopback address, or at the URL that the environment gives. If it
 does not answer, its tests are skipped; with ``CI=true`` they fail, so that CI never passes by skipping.
 """
 
@@ -21,7 +21,7 @@ from kombu.connection import Connection as Broker
 from psycopg import sql
 
 TIMEOUT = 5
-"""Seconds for a handshake; a server on this machine needs a few milliseconds."""
+"""Seconds for a handshake, which takes a few milliseconds on this machine."""
 
 RABBITMQ = "rabbitmq"
 REDIS = "redis"
@@ -35,7 +35,7 @@ BROKERS = (RABBITMQ, REDIS, TABLE)
 
 
 class Server(NamedTuple):
-    """One server: its ``name`` for people, the ``variable`` that moves it, its standard ``url``, a ``handshake``."""
+    """A server: its ``name``, the ``variable`` that replaces its standard ``url``, and a ``handshake``."""
 
     name: str
     variable: str
@@ -75,30 +75,30 @@ SERVERS = {
 
 _used: set[str] = set()
 allowed_servers = set(SERVERS)
-"""The kinds that tests may use; empty in a run of the fast tests alone."""
+"""The kinds that tests may use; empty when only the fast tests run."""
 
 
 def server_url(kind: str) -> str:
-    """Where the tests look for the server."""
+    """Return the URL of the server."""
     server = SERVERS[kind]
     return os.environ.get(server.variable) or server.url
 
 
 @cache
 def refusal(kind: str) -> str:
-    """Why the server cannot be used, empty when it answers; it is asked once in a process."""
+    """Return why the server cannot be used, empty if it answers; a process checks it once."""
     server, url = SERVERS[kind], server_url(kind)
     try:
         server.handshake(url)
     except Exception as error:  # noqa: BLE001 - each driver has its own errors, and any of them is a reason
-        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         place = re.sub(r"//[^/@]*@", "//", url)
-        return f"no {server.name} at {place} ({told}); {server.variable} names another"
+        return f"no {server.name} at {place} ({reason}); {server.variable} names another"
     return ""
 
 
 def require(kind: str) -> str:
-    """The server's URL; skips the test where the server does not answer, and fails it in CI."""
+    """Return the server's URL; skips the test if the server does not answer, and fails it in CI."""
     assert kind in allowed_servers, "This test needs a server. Mark it: @pytest.mark.slow"
     reason = refusal(kind)
     if reason and os.environ.get("CI") == "true":
@@ -111,7 +111,7 @@ def require(kind: str) -> str:
 
 @contextmanager
 def fresh_database(kind: str) -> Iterator[str]:
-    """A new empty database on PostgreSQL or MariaDB, as a PeeWee URL; dropped in the end, whoever is connected."""
+    """The PeeWee URL of a new database on PostgreSQL or MariaDB; dropped at the end, despite open connections."""
     url = require(kind)
     name = f"test_{uuid.uuid4().hex}"
     create, drop = (_create_postgresql, _drop_postgresql) if kind == POSTGRESQL else (_create_mysql, _drop_mysql)
@@ -123,13 +123,13 @@ def fresh_database(kind: str) -> Iterator[str]:
 
 
 def redis_database(worker: str) -> str:
-    """The URL of the Redis database of one pytest-xdist worker ("gw3"); 0 is left to others."""
+    """Return the URL of the Redis database of a pytest-xdist worker ("gw3"); no test uses database 0."""
     number = 1 + int(re.sub(r"\D", "", worker) or 0) % 15
     return urlsplit(require(REDIS))._replace(path=f"/{number}").geturl()
 
 
 def forget_queue(name: str, worker: str) -> None:
-    """Remove what a queue of that name has left on the brokers that this process has used."""
+    """Delete a queue from the brokers that this process has used."""
     if RABBITMQ in _used:
         with (
             Broker(server_url(RABBITMQ), connect_timeout=TIMEOUT) as connection,
@@ -175,7 +175,7 @@ def _create_mysql(url: str, name: str) -> None:
 
 
 def _drop_mysql(url: str, name: str) -> None:
-    """A connection that is left open would keep a lock on a table, and DROP would wait for it."""
+    """Close open connections first: DROP would wait for their locks on tables."""
     with closing(_mysql(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
         for (thread,) in cursor.fetchall():

@@ -1,4 +1,4 @@
-"""The fixtures themselves: what they hand out works, is empty, and is gone afterwards."""
+"""The fixtures themselves: the servers answer, databases and queues are empty, and removed at the end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

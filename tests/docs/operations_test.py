@@ -94,7 +94,7 @@ class Machine:
         ran = subprocess.run(
             ["bash", "-euc", text],
             cwd=self.processes.cwd,
-            env=self.processes._environment({"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}),
+            env=self.processes.environment({"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}),
             capture_output=True,
             encoding="utf-8",
             check=False,

@@ -1,7 +1,7 @@
-"""A worker cluster: a record, a broker, workers that a test may kill, and the words to say what became of its jobs.
+"""A cluster: a record, a broker, workers that a test may kill, and the means to follow its jobs.
 
-Jobs are put straight into the record, as a web process that died at once would leave them: the workers'
-own relay sends them. Where HTTP matters, a test starts a web server beside.
+Jobs are inserted into the record directly, as a web process that died after the commit would leave them: the workers'
+relay publishes them. A test of HTTP starts a web server, too.
 """
 
 import os
@@ -27,7 +27,7 @@ TASKS = PROGRAMS / "fault_tasks.py"
 
 @dataclass
 class Cluster:
-    """A working directory, its record at ``database_url``, and what was started there."""
+    """A working directory with its processes, and the record at ``database_url``."""
 
     processes: Processes
     database_url: str
@@ -43,7 +43,7 @@ class Cluster:
     ) -> "Cluster":
         """Write configuration and tasks, and create the tables; ``own`` are settings of ``[dispatcher]``.
 
-        ``celery`` are settings of ``[celery]``.
+        ``celery`` in it is a dict of settings of ``[celery]``.
         """
         celery = {"broker_url": broker_url, "task_default_queue": queue} | own.pop("celery", {})
         database = {"peewee_url": database_url} | {
@@ -65,7 +65,7 @@ class Cluster:
 
     @cached_property
     def database(self) -> Database:
-        """The record, for the test's own looks."""
+        """The record, read by the test itself."""
         return Database(self.database_url)
 
     @cached_property
@@ -75,20 +75,20 @@ class Cluster:
 
     @cached_property
     def workers(self) -> WorkerStore:
-        """The leases."""
+        """The rows of the workers."""
         return WorkerStore(self.database)
 
     def close(self) -> None:
-        """Close the test's own connection."""
+        """Close the test's connection."""
         self.database.close()
 
     def worker(self, *options: str, concurrency: int = 2, env: Mapping[str, str] | None = None) -> Running:
-        """A worker that waits for jobs."""
+        """Start a worker, and wait until it is ready."""
         quiet = ("--without-gossip", "--without-mingle")
         return self.processes.start_worker(*quiet, *options, concurrency=concurrency, env=env)
 
     def add(self, task: str, *args: Any, **columns: Any) -> str:
-        """Accept a job, which is due unless ``columns`` say otherwise; its UUID."""
+        """Insert a job, which is due unless ``columns`` say otherwise, and return its UUID."""
         at = now()
         values: dict[str, Any] = {"due": at, "max_attempts": 3} | columns
         job = Job(new_uuid(), task, args, {}, State.PENDING, at, **values)
@@ -96,42 +96,44 @@ class Cluster:
         return job.uuid
 
     def job(self, uuid: str) -> Job:
-        """The job as it stands."""
+        """Return the job."""
         job = self.jobs.get(uuid)
         assert job is not None
         return job
 
     def history(self, uuid: str) -> list[str]:
-        """The kinds of the job's events, oldest first."""
+        """Return the kinds of the job's events, oldest first."""
         return [event.kind for event in self.jobs.events(uuid)]
 
     def runs(self, name: str) -> list[int]:
-        """The process of each run that a task has noted under this name."""
+        """Return the process id of each run that a task has recorded under this name."""
         try:
             return [int(line) for line in (self.processes.cwd / f"{name}.runs").read_text().splitlines()]
         except FileNotFoundError:
             return []
 
     def release(self, name: str) -> None:
-        """Let what is held under this name end, now and later."""
+        """Let the runs that wait under this name end, now and later."""
         (self.processes.cwd / f"{name}.go").touch()
 
     def until_run(self, name: str, times: int = 1) -> None:
-        """Wait until a task has begun so often."""
-        eventually(lambda: len(self.runs(name)) >= times, 20, f"{name} was not run {times} times")
+        """Wait until tasks have recorded so many runs under this name."""
+        eventually(lambda: len(self.runs(name)) >= times, 20, f"{name} did not run {times} times")
 
     def until_run_by(self, worker: Running, name: str) -> None:
-        """Wait until this worker runs a task, itself or in a child of its."""
-        eventually(lambda: any(belongs_to(worker, pid) for pid in self.runs(name)), 20, f"{name} is not run there")
+        """Wait until this worker or one of its children has recorded a run under this name."""
+        eventually(
+            lambda: any(belongs_to(worker, pid) for pid in self.runs(name)), 20, f"{name} does not run on that worker"
+        )
 
     def ended(self, uuid: str, timeout: float = 20) -> Job:
-        """The job, once it is final."""
-        return eventually(lambda: job if (job := self.job(uuid)).final else None, timeout, f"job {uuid} does not end")
+        """Wait until the job is final, and return it."""
+        return eventually(lambda: job if (job := self.job(uuid)).final else None, timeout, f"job {uuid} did not end")
 
     def check_final(self, uuids: Iterable[str]) -> Record:
-        """The record of these jobs, each of which is final, became it once, and has not moved since.
+        """Check that each of these jobs is final, became final once, and has not changed since; return their record.
 
-        A web server that still runs is asked for the results, too.
+        The results are also read from a web server that still runs.
         """
         serving = [process.url for process in self.processes.running if process.url and process.popen.poll() is None]
         return check_record(self.database_url, uuids, *serving[:1])
@@ -142,7 +144,7 @@ MakeCluster = Callable[..., Cluster]
 
 
 def belongs_to(worker: Running, pid: int) -> bool:
-    """Whether the process is this worker or its child; a worker leads a process group of its own."""
+    """Return whether the process is this worker or its child; each worker leads its own process group."""
     try:
         return os.getpgid(pid) == worker.popen.pid
     except ProcessLookupError:

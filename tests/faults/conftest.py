@@ -16,7 +16,7 @@ from .servers import Server
 def make_cluster(
     processes: Processes, make_broker: Callable[[str], str], make_database: Callable[[str], str], queue_name: str
 ) -> Iterator[MakeCluster]:
-    """Sets up a cluster on a broker and a database of a kind, or at a URL of the test's own."""
+    """Creates a cluster with a broker and a database of a kind, or at the URLs that the test gives."""
     made: list[Cluster] = []
 
     def make(broker: str = "database", database: str = "sqlite", **own: object) -> Cluster:
@@ -29,12 +29,12 @@ def make_cluster(
     for cluster in made:
         cluster.close()
     for process in processes.running:
-        process.kill()  # What is tested has been seen; ending well takes seconds.
+        process.kill()  # The test is over, and a clean stop takes seconds.
 
 
 @pytest.fixture(scope="module")
 def own_rabbitmq() -> Iterator[Server]:
-    """A RabbitMQ node that the tests of a module share, as it takes long to start; each leaves it running."""
+    """A RabbitMQ node that the tests of a module share, as its start takes long; each test leaves it running."""
     with servers.rabbitmq() as server:
         yield server
 
@@ -48,13 +48,13 @@ def own_redis() -> Iterator[Server]:
 
 @pytest.fixture
 def own_broker(request: pytest.FixtureRequest) -> Callable[[str], Server]:
-    """A broker that the test may do anything to, by its kind."""
+    """Returns a broker of a kind that the test may stop and kill."""
     return lambda kind: request.getfixturevalue({RABBITMQ: "own_rabbitmq", REDIS: "own_redis"}[kind])
 
 
 @pytest.fixture
 def own_database() -> Iterator[Callable[..., Server]]:
-    """Makes a database server that the test may do anything to, by its kind."""
+    """Starts a database server of a kind that the test may stop and kill."""
     with ExitStack() as last:
         yield lambda kind, **how: last.enter_context(
             (servers.postgresql if kind == POSTGRESQL else servers.mariadb)(**how)
@@ -63,6 +63,6 @@ def own_database() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def record_figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """Keeps a figure that was measured with the test's report; ``--junitxml`` shows it."""
-    # pytest's own record_property warns about the newer form of that file, and a warning is an error here.
+    """Adds a measured figure to the test's report; ``--junitxml`` shows it."""
+    # pytest's record_property warns about the newer format of that file, and a warning is an error here.
     return lambda name, value: request.node.user_properties.append((name, value))

@@ -1,4 +1,4 @@
-"""What must hold after every fault: each accepted job ended, once, and stayed as it ended; errors are told well."""
+"""The facts that hold after every fault: each accepted job ends once and stays so; errors are problem documents."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -13,9 +13,9 @@ from pacifica.dispatcher.store import mapping
 from pacifica.dispatcher.store.database import Database
 
 SOON = 2.0
-"""Seconds within which every error is answered."""
+"""Seconds in which every error is answered."""
 ADDS_NOTHING = frozenset({"DROPPED", "LATE", "CANCEL"})
-"""Events that may come at any time, also after the final one: they tell of what was asked, or came too late."""
+"""Events that may come at any time, even after the final one: they record a request or a late report."""
 WAITS, RUNS = "waits", "runs"
 MOVES = {
     State.STARTED: ({WAITS}, RUNS),
@@ -26,22 +26,22 @@ MOVES = {
     State.FAILURE: ({RUNS}, ""),
     State.REVOKED: ({WAITS, RUNS}, ""),
 }
-"""Each event that moves a job: how the job must have stood before, and how it stands after."""
-AT_ONCE = 500
-ASKED = 200
-"""Results that are read over HTTP after one test, at most; of more jobs these are spread evenly."""
+"""Each event that is a transition: the situations in which it may come, and the situation after it."""
+CHUNK = 500
+READ_OVER_HTTP = 200
+"""At most so many results are read over HTTP after a test, evenly spread over the jobs."""
 
 
 class Record:
-    """The record as it stands, read straight from its tables."""
+    """The jobs and their histories, read directly from the tables."""
 
     def __init__(self, peewee_url: str, uuids: Iterable[str]) -> None:
         self.jobs: dict[str, Job] = {}
         self.history: dict[str, list[str]] = {}
         wanted = list(uuids)
         with closing(Database(peewee_url)) as database:
-            for start in range(0, len(wanted), AT_ONCE):
-                database.read(lambda db, some=wanted[start : start + AT_ONCE]: self._read(db, some))
+            for start in range(0, len(wanted), CHUNK):
+                database.read(lambda db, some=wanted[start : start + CHUNK]: self._read(db, some))
 
     def _read(self, db: peewee.Database, uuids: Collection[str]) -> None:
         columns = [getattr(orm.Job, name) for name in mapping.JOB_COLUMNS]
@@ -53,16 +53,16 @@ class Record:
             self.history.setdefault(uuid, []).append(kind)
 
     def times_run(self, uuid: str) -> int:
-        """How often a worker started the job."""
+        """Return how often a worker started the job."""
         return self.history[uuid].count(State.STARTED)
 
 
 def check_record(peewee_url: str, answered: Iterable[str], web: str = "") -> Record:
-    """The record, after each job whose UUID was answered was found to be final, once, and whole.
+    """Return the record, after checking each job whose UUID was answered.
 
-    Its state is final, exactly one final event says so, no move follows that event, every start has its
-    reason (the first, a lost attempt, a retry), and SUCCESS has a result that can be read, and no error.
-    Where a server answers at ``web``, the result is also read there.
+    Its state is final, exactly one final event records it, no transition follows that event, every start has its
+    reason (the first, a lost attempt, a retry), and SUCCESS has a readable result and no error.
+    If a server answers at ``web``, the result is also read there.
     """
     answered = list(answered)
     assert len(set(answered)) == len(answered), "a UUID was answered twice"
@@ -77,27 +77,26 @@ def check_record(peewee_url: str, answered: Iterable[str], web: str = "") -> Rec
 
 
 def _faults(job: Job, history: list[str]) -> Iterable[str]:
-    told = f"{job.uuid} ({job.task}, {job.state}): {history}"
+    description = f"{job.uuid} ({job.task}, {job.state}): {history}"
     if not job.final:
-        yield f"is not final: {told}"
+        yield f"is not final: {description}"
         return
     ends = [place for place, kind in enumerate(history) if kind in FINAL]
     if [history[place] for place in ends] != [job.state]:
-        yield f"has not exactly one final event, of its state: {told}"
+        yield f"does not have exactly one final event, of its state: {description}"
     elif not ADDS_NOTHING.issuperset(history[ends[0] + 1 :]):
-        yield f"moved after it had ended: {told}"
-    # The row was read as JSON already, so a result that cannot be read would have raised.
+        yield f"changed after it had ended: {description}"
+    # Reading the row has parsed its JSON, so an unreadable result would have raised.
     if (job.error is None) is not (job.state is State.SUCCESS) or job.finished is None:
-        yield f"is not whole: {told}"
+        yield f"is not complete: {description}"
     if fault := misstep(history):
-        yield f"{fault}: {told}"
+        yield f"{fault}: {description}"
 
 
 def misstep(history: Iterable[str]) -> str:
-    """The first event of a history that cannot have come where it stands, and "" when there is none.
+    """Return a description of the first event that is not allowed at its place; empty if all are.
 
-    So a job starts once, and once more for each time that it was lost or asked for a retry; and only what
-    has started is lost, or asks.
+    So a job starts once, and again after each lost attempt or retry; and only a started job is lost or retries.
     """
     stands, seen = "", Counter[str]()
     for kind in history:
@@ -113,16 +112,16 @@ def misstep(history: Iterable[str]) -> str:
 
 
 def _unreadable(web: str, jobs: Sequence[Job]) -> Iterable[str]:
-    """What HTTP does not answer as the record has it."""
+    """Yield each job whose result over HTTP is not that of the record."""
     with requests.Session() as session:
-        for job in jobs[:: max(1, -(-len(jobs) // ASKED))]:
+        for job in jobs[:: max(1, -(-len(jobs) // READ_OVER_HTTP))]:
             answer = session.get(f"{web}/result/{job.uuid}", headers={"Accept": "application/json"}, timeout=30)
             if answer.status_code != 200 or answer.json() != job.result:
-                yield f"/result/{job.uuid} is {answer.status_code} {answer.text[:100]}, and not {job.result!r}"
+                yield f"/result/{job.uuid} is {answer.status_code} {answer.text[:100]}, not {job.result!r}"
 
 
 def assert_problem_quickly(answer: requests.Response, *statuses: int) -> dict[str, object]:
-    """The members of an error answer that came soon, is problem details, and shows nothing of the inside."""
+    """Return the members of an error answer that is quick, a problem document, and shows no internals."""
     assert answer.elapsed.total_seconds() < SOON, f"{answer.status_code} after {answer.elapsed}"
     assert answer.status_code in statuses if statuses else answer.status_code >= 400, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -135,10 +134,10 @@ def assert_problem_quickly(answer: requests.Response, *statuses: int) -> dict[st
 
 
 def unfinished(database: Database, uuids: Iterable[str]) -> int:
-    """How many of these jobs are not final yet."""
+    """Return how many of these jobs are not final yet."""
     wanted, ended = list(uuids), 0
-    for start in range(0, len(wanted), AT_ONCE):
-        some = wanted[start : start + AT_ONCE]
+    for start in range(0, len(wanted), CHUNK):
+        some = wanted[start : start + CHUNK]
         query = orm.Job.select().where(orm.Job.uuid.in_(some), orm.Job.state.in_([state.value for state in FINAL]))
         ended += int(database.read(query.count))
     return len(wanted) - ended

@@ -1,17 +1,17 @@
-"""What the tests of faults hold against a history: the checker itself."""
+"""The check of a job's history, which the fault tests use."""
 
 import pytest
 
 from .invariants import misstep
 
-SOUND = [
+ALLOWED = [
     "PENDING STARTED SUCCESS",
     "PENDING REVOKED",
     "PENDING STARTED LOST STARTED RETRY DROPPED STARTED FAILURE LATE DROPPED",
     "PENDING DROPPED STARTED CANCEL REVOKED LATE",
     "PENDING STARTED LOST REVOKED CANCEL",
 ]
-UNSOUND = [
+NOT_ALLOWED = [
     "STARTED SUCCESS",
     "PENDING STARTED STARTED SUCCESS",
     "PENDING STARTED LOST STARTED STARTED SUCCESS",
@@ -26,11 +26,11 @@ UNSOUND = [
 ]
 
 
-@pytest.mark.parametrize("history", SOUND)
+@pytest.mark.parametrize("history", ALLOWED)
 def test_history_with_a_reason_for_each_transition_is_accepted(history: str) -> None:
     assert misstep(history.split()) == ""
 
 
-@pytest.mark.parametrize("history", UNSOUND)
+@pytest.mark.parametrize("history", NOT_ALLOWED)
 def test_transition_without_a_reason_is_found(history: str) -> None:
     assert "has no reason" in misstep(history.split())

@@ -1,9 +1,9 @@
-"""Servers that a test starts for itself on a free port, and may stop, kill and suspend.
+"""Servers that a test starts on a free port, and may stop, kill and suspend.
 
-Each keeps its data in a directory of its own below the system's temporary one: a short path, as a Unix
-socket's name must be, and one that an unprivileged user can reach, as PostgreSQL refuses to run as root.
-A server is ended by its own process id, and nothing here knows the servers on the standard ports.
-Where a program is missing its tests are skipped; with ``CI=true`` they fail.
+Each keeps its data in its own directory below the system's temporary one: a short path, which the name of a Unix
+socket needs, and one that an unprivileged user can reach, as PostgreSQL refuses to run as root.
+A server is stopped by its process id; the servers on the standard ports are not touched.
+If a program is missing, its tests are skipped; with ``CI=true`` they fail.
 """
 
 import os
@@ -20,19 +20,19 @@ from typing import NoReturn
 import pytest
 
 from ..eventually import eventually
-from ..processes import SETTINGS, WITH_US, free_port
+from ..processes import SETTINGS, WITH_PARENT, free_port
 from ..services import MYSQL, POSTGRESQL, RABBITMQ, REDIS, SERVERS
 
 UP = 90.0
-"""Seconds that a server has to answer; RabbitMQ takes five on an idle machine."""
+"""Seconds in which a server must answer; RabbitMQ takes five on an idle machine."""
 DOWN = 60.0
-PLACES = ("/usr/lib/rabbitmq/bin", "/usr/sbin", "/usr/local/sbin")
-"""Where Debian keeps programs that are not in every user's path."""
+FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/sbin", "/usr/local/sbin")
+"""Folders of Debian with programs that are not in every user's path."""
 
 
 @dataclass
 class Server:
-    """One server: ``kind`` as in ``services``, ``url`` for Celery or PeeWee; ``command`` stays in the foreground."""
+    """A server: ``kind`` as in ``services``, ``url`` for Celery or PeeWee; ``command`` stays in the foreground."""
 
     kind: str
     url: str
@@ -44,49 +44,49 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """What it has written."""
+        """The file with its output."""
         return self.directory / "output.log"
 
     def launch(self) -> None:
-        """Start it, and do not wait."""
+        """Start it, without waiting."""
         assert self.popen is None, f"{self.kind} runs already"
         self.popen = _spawn(self.command, self.log, self.env)
 
     def start(self) -> None:
-        """Start it, and wait until it answers; one whose predecessor was just killed may need several tries."""
-        eventually(self._comes_up, UP, f"{self.kind} did not answer")
+        """Start it, and wait until it answers; after a kill it may need several attempts."""
+        eventually(self._is_up, UP, f"{self.kind} did not answer")
 
     def stop(self) -> None:
-        """Ask it to end, and wait until it has."""
+        """Stop it, and wait for its end."""
         if self.popen is not None:
             self.popen.send_signal(self.end)
             self.popen.wait(DOWN)
-            self._gone()
+            self._kill_group()
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill it with SIGKILL."""
         if self.popen is not None:
             self.popen.kill()
             self.popen.wait()
-            self._gone()
+            self._kill_group()
 
     def suspend(self) -> None:
-        """Stop it and its children with SIGSTOP: it accepts connections, as its kernel does, and never answers."""
+        """Freeze it and its children with SIGSTOP: the kernel accepts connections, and it never answers."""
         self._send_to_all(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after ``suspend``."""
+        """Continue it after ``suspend``."""
         self._send_to_all(signal.SIGCONT)
 
     def answers(self) -> bool:
-        """Whether it greets a client."""
+        """Return whether it answers a handshake."""
         with suppress(Exception):
             SERVERS[self.kind].handshake(self.url)
             return True
         return False
 
     def run(self, *command: str) -> str:
-        """A program of this server's, in its environment; what it says."""
+        """Run a program of the server in its environment, and return the output."""
         ran = subprocess.run(
             [_find(command[0]), *command[1:]],
             env=_environment(self.env),
@@ -99,7 +99,7 @@ class Server:
         return ran.stdout
 
     def _send_to_all(self, number: signal.Signals) -> None:
-        """To the server first, so that it has no new children meanwhile; PostgreSQL's lead groups of their own."""
+        """Signal the server first, so that it starts no child; PostgreSQL's children lead their own groups."""
         assert self.popen is not None
         self.popen.send_signal(number)
         for task in Path(f"/proc/{self.popen.pid}/task").iterdir():
@@ -107,16 +107,16 @@ class Server:
                 with suppress(ProcessLookupError):
                     os.kill(int(child), number)
 
-    def _comes_up(self) -> bool:
+    def _is_up(self) -> bool:
         if self.popen is None:
             self.launch()
         elif self.popen.poll() is not None:
-            self._gone()
+            self._kill_group()
             raise AssertionError(f"{self.kind} ended; its output:\n{self.log.read_text(errors='replace')[-3000:]}")
         return self.answers()
 
-    def _gone(self) -> None:
-        """What it leaves behind of its own process group, such as Erlang's helpers, ends, too."""
+    def _kill_group(self) -> None:
+        """Kill the rest of its process group, such as Erlang's helpers."""
         assert self.popen is not None
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
@@ -125,7 +125,7 @@ class Server:
 
 @contextmanager
 def rabbitmq() -> Iterator[Server]:
-    """A RabbitMQ node with a name server of its own, running."""
+    """A running RabbitMQ node with its own name server."""
     node, epmd = _need("RabbitMQ", "rabbitmq-server", "epmd")
     with _directory() as home, ExitStack() as last:
         port, names, distribution = free_port(), free_port(), free_port()
@@ -150,7 +150,7 @@ def rabbitmq() -> Iterator[Server]:
             "RABBITMQ_LOG_BASE": str(home / "log"),
             "RABBITMQ_PID_FILE": str(home / "pid"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
-            "RUNNING_UNDER_SYSTEMD": "1",  # The script then becomes the node, instead of watching it.
+            "RUNNING_UNDER_SYSTEMD": "1",  # The script then becomes the node instead of watching it.
         }
         name_server = _spawn([epmd, "-port", str(names), "-address", "127.0.0.1"], home / "epmd.log", env)
         last.callback(name_server.wait)
@@ -160,7 +160,7 @@ def rabbitmq() -> Iterator[Server]:
 
 @contextmanager
 def redis() -> Iterator[Server]:
-    """A Redis server that keeps nothing on disk, running."""
+    """A running Redis server that keeps nothing on disk."""
     (program,) = _need("Redis", "redis-server")
     with _directory() as home:
         port = free_port()
@@ -184,7 +184,7 @@ def postgresql(*, running: bool = True) -> Iterator[Server]:
         settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": home}
         command = [*user, program, "-D", str(data), *(f"--{key}={value}" for key, value in settings.items())]
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        # SIGTERM would wait until every client has gone.
+        # SIGTERM would wait until every client has disconnected.
         yield from _running(Server(POSTGRESQL, url, command, home, end=signal.SIGINT), running=running)
 
 
@@ -205,7 +205,7 @@ def mariadb(*, running: bool = True) -> Iterator[Server]:
 
 
 def _running(server: Server, *, running: bool = True) -> Iterator[Server]:
-    """The server, started unless told otherwise, and ended in any case."""
+    """Start the server unless ``running`` is false, and kill it in the end."""
     try:
         if running:
             server.start()
@@ -216,13 +216,13 @@ def _running(server: Server, *, running: bool = True) -> Iterator[Server]:
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    # What a killed server leaves running for a moment may still write.
+    # Children of a killed server may still write for a moment.
     with tempfile.TemporaryDirectory(prefix="dispatcher-", ignore_cleanup_errors=True) as path:
         yield Path(path)
 
 
 def _need(name: str, *programs: str, below: Sequence[str] = ()) -> list[str]:
-    """The paths of these programs; without one of them the test is skipped, and in CI it fails."""
+    """Return the paths of these programs; if one is missing, the test is skipped, and fails in CI."""
     found = [shutil.which(program, path=_path(below)) for program in programs]
     if None in found:
         cannot_be_tested(f"no program {programs[found.index(None)]}: {name} is not installed on this machine")
@@ -230,7 +230,7 @@ def _need(name: str, *programs: str, below: Sequence[str] = ()) -> list[str]:
 
 
 def cannot_be_tested(reason: str) -> NoReturn:
-    """Skip the test that needs what this machine does not have; in CI it fails."""
+    """Skip a test that this machine cannot run; fail it in CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (CI=true: nothing may be skipped)", pytrace=False)
     pytest.skip(reason)
@@ -241,12 +241,12 @@ def _find(program: str) -> str:
 
 
 def _path(below: Sequence[str] = ()) -> str:
-    # Debian's wrappers in /usr/sbin change the user and with it the environment; the scripts themselves come first.
-    return os.pathsep.join([*below, PLACES[0], os.environ.get("PATH", ""), *PLACES[1:]])
+    # Debian's wrappers in /usr/sbin change the user and the environment, so the scripts themselves come first.
+    return os.pathsep.join([*below, FOLDERS[0], os.environ.get("PATH", ""), *FOLDERS[1:]])
 
 
 def _postgresql_places() -> list[str]:
-    """The programs of each installed version, the newest first."""
+    """Return the folders with the programs of each installed version, the newest first."""
     return [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
 
 
@@ -256,12 +256,12 @@ def _prepare(command: Sequence[str], home: Path) -> None:
 
 
 def _spawn(command: Sequence[str], log: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    # One setpriv for both, as a change of the user takes back that the process is to end with us.
+    # One setpriv for both, as a change of the user resets the signal that the death of the parent sends.
     inner = list(command)
-    if WITH_US and inner[0] == "setpriv":
-        inner = [*WITH_US[:-1], *inner[1:]]
-    elif WITH_US:
-        inner = [*WITH_US, *inner]
+    if WITH_PARENT and inner[0] == "setpriv":
+        inner = [*WITH_PARENT[:-1], *inner[1:]]
+    elif WITH_PARENT:
+        inner = [*WITH_PARENT, *inner]
     with log.open("ab") as output:
         return subprocess.Popen(
             inner,

@@ -14,7 +14,7 @@ from pacifica.dispatcher.monitoring.metrics import multiprocess
 from pacifica.dispatcher.monitoring.metrics.instruments import Counts
 from pacifica.dispatcher.store.database import Database
 
-from ...openfiles import opened
+from ...openfiles import open_files
 from ..web_monitors import a_web_monitor
 
 Process = tuple[multiprocess.Slot, Counts]
@@ -117,7 +117,7 @@ def test_a_process_whose_folder_cannot_be_used_reports_its_own_metrics(
             monitor.counts.dispatched("add", "accepted")
             assert f"{DISPATCHED} 1.0" in monitor.as_text().decode()
     assert samples(tmp_path / "metrics") == []
-    assert opened(tmp_path) == []
+    assert open_files(tmp_path) == []
     reason = "their folder cannot be used: [Errno 28] No space left on device"
     assert [record.message for record in caplog.records if "multiprocess" in record.name] == [
         f"This process reports its own metrics only, as {reason}"
@@ -173,7 +173,7 @@ def test_a_process_takes_the_slot_of_one_that_has_ended(start: Start, tmp_path: 
         counts.dispatched("add", "accepted")
         slot.close()
     assert len(list(tmp_path.glob("*.db"))) == 3
-    assert opened(tmp_path) == []
+    assert open_files(tmp_path) == []
     assert f"{DISPATCHED} 3.0" in samples(tmp_path)
 
 

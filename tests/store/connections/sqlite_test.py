@@ -10,7 +10,7 @@ import pytest
 
 from pacifica.dispatcher.store.connections import sqlite
 
-from ...openfiles import opened
+from ...openfiles import open_files
 
 Open = Callable[..., sqlite3.Cursor]
 
@@ -44,8 +44,8 @@ def connect(tmp_path: Path) -> Iterator[Open]:
 
         def one(busy_timeout: float = 1.0) -> sqlite3.Cursor:
             factory = partial(sqlite.FileConnection, busy_timeout=busy_timeout)
-            opened = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
-            return stack.enter_context(closing(opened)).cursor()
+            open_files = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
+            return stack.enter_context(closing(open_files)).cursor()
 
         maker = one()
         maker.execute("PRAGMA journal_mode = wal")
@@ -109,7 +109,7 @@ def test_a_kept_error_does_not_keep_the_file_open(connect: Open, clock: Clock, t
         mine.execute("BEGIN IMMEDIATE")
     for one in (mine, other):
         one.connection.close()
-    assert (kept.value.sqlite_errorname, opened(tmp_path)) == ("SQLITE_BUSY", [])
+    assert (kept.value.sqlite_errorname, open_files(tmp_path)) == ("SQLITE_BUSY", [])
 
 
 @pytest.mark.parametrize("sql", ["SELECT * FROM missing", "SELECT"])
