@@ -1,11 +1,11 @@
 """A parameter sweep: one job for each point of a grid, all results in one table.
 
     pacifica-dispatcher-cmd up             # in another terminal: a service on this machine
-    python examples/sweep.py               # the task mul, which is always there
-    python examples/sweep.py lab.yield_of  # a task of your own, which takes temperature and pressure
+    python examples/sweep.py               # the built-in task mul
+    python examples/sweep.py lab.yield_of  # a task of your own with the arguments temperature and pressure
 
-Run it again, also after Ctrl-C: the same grid under the same name is the same jobs, and what has been computed is
-not computed again (for a day). DISPATCHER_URL says where the service is, DISPATCHER_TOKEN who you are.
+Run it again at any time, also after Ctrl-C: for a day, the same grid under the same name finds the same jobs, and no
+point is computed twice. DISPATCHER_URL and DISPATCHER_TOKEN are the URL of the service and your token.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PRESSURES = [1.0, 1.5, 2.0, 2.5]
 
 
 def sweep(client: DispatcherClient, task: str) -> Table:
-    """Dispatch the whole grid, then wait for one point after the other; they run side by side meanwhile."""
+    """Dispatch the whole grid, then wait for each point in turn; the jobs run in parallel."""
     points = list(product(TEMPERATURES, PRESSURES))
     items: list[BatchItem] = [
         {"task": task, "args": list(point), "options": {"labels": {"sweep": NAME}}} for point in points
@@ -44,7 +44,7 @@ def sweep(client: DispatcherClient, task: str) -> Table:
 
 
 def outcome(job: RemoteJob | Problem) -> str:
-    """The result of a point, or why it has none."""
+    """The result of a point, or the reason why it has none."""
     if isinstance(job, Problem):
         return f"[red]refused: {job.detail}"
     try:
@@ -56,9 +56,9 @@ def outcome(job: RemoteJob | Problem) -> str:
 
 
 def main() -> None:
-    """Sweep with the task that the command line names."""
+    """Sweep with the task of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", nargs="?", default="mul", help="what to compute for each temperature and pressure")
+    parser.add_argument("task", nargs="?", default="mul", help="the task to run for each temperature and pressure")
     task = parser.parse_args().task
     try:
         with DispatcherClient() as client:

@@ -70,7 +70,7 @@ def test_configuration_fault_ends_a_command_with_2(processes: Processes, run: Ru
 
 
 def test_unreachable_database_ends_a_command_with_3(run: Run) -> None:
-    ran = run("token", "list", env={"PEEWEE_URL": "postgresql://nobody@127.0.0.1:1/none"})
+    ran = run("token", "list", env={"PEEWEE_URL": "postgresql://guest@127.0.0.1:1/none"})
     assert (ran.returncode, ran.stdout) == (3, "")
     assert "Error: The database cannot do that now" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -1,4 +1,4 @@
-"""The tree of the client's errors, and what importing the client takes."""
+"""The tree of the client's errors, the imports of the client, and its secrets."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}.+)?\Z"
 
 
 def drawn() -> Iterator[tuple[str, str]]:
-    """Each class of the drawing with the class that it hangs from."""
+    """Each class of the drawing with its base."""
     trail: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
         found = LINE.match(line)
@@ -35,29 +35,29 @@ def real(root: type[ClientError]) -> Iterator[tuple[str, str]]:
         yield from real(below)
 
 
-def test_the_drawing_is_the_real_tree() -> None:
+def test_drawing_shows_the_real_tree() -> None:
     assert sorted(drawn()) == sorted(real(ClientError))
 
 
 @pytest.mark.slow
-def test_the_client_is_imported_without_the_server() -> None:
+def test_client_imports_nothing_of_the_server() -> None:
     code = "import sys; from pacifica.dispatcher.client import DispatcherClient; print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
-    assert not set(told.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic", "rich", "click"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
+    assert not set(ran.stdout.split()) & {"celery", "kombu", "cherrypy", "peewee", "pydantic", "rich", "click"}
 
 
-def test_a_token_is_sent_without_the_line_end_of_its_file() -> None:
+def test_token_is_sent_without_surrounding_white_space() -> None:
     with stubbed([Answer()]) as stub, DispatcherClient(stub.url, token=" pd_secretsecret\r\n") as client:
         client.job(JOB["uuid"]).status()
         assert stub.requests[0].headers["Authorization"] == "Bearer pd_secretsecret"
 
 
-def test_an_argument_may_have_any_name() -> None:
+def test_argument_may_have_any_name() -> None:
     signature = DispatcherClient.dispatch.__code__
     assert signature.co_posonlyargcount == 2
 
 
-def test_no_page_of_a_service_leads_to_another_host_and_no_password_of_a_url_is_told() -> None:
+def test_next_page_stays_on_the_host_and_errors_hide_passwords() -> None:
     with (
         stubbed([Answer(body={"jobs": [], "next": "@another.example/"})]) as stub,
         DispatcherClient(stub.url) as client,

@@ -1,4 +1,4 @@
-"""The reading of ``text/event-stream``, held to the examples and rules of the HTML standard."""
+"""The parser of ``text/event-stream`` against the examples and rules of the HTML standard."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ def read(body: str, last_id: str = "") -> list[Message]:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         ("data: YHOO\ndata: +2\ndata: 10\n\n", [("YHOO\n+2\n10", "")]),
         (": test stream\n\ndata: first event\nid: 1\n\n", [(None, ""), ("first event", "1")]),
@@ -28,11 +28,11 @@ def read(body: str, last_id: str = "") -> list[Message]:
         ("event: add\nunknown: y\ndata: x\n\n", [("x", "")]),
     ],
 )
-def test_a_stream_is_read_as_the_standard_says(body: str, told: list[tuple[str | None, str]]) -> None:
-    assert [(message.data, message.last_id) for message in read(body)] == told
+def test_stream_is_parsed_as_the_standard_defines(body: str, expected: list[tuple[str | None, str]]) -> None:
+    assert [(message.data, message.last_id) for message in read(body)] == expected
 
 
-def test_a_message_without_data_leaves_its_id_and_the_time_to_come_back() -> None:
+def test_message_without_data_sets_id_and_retry_time() -> None:
     assert read("retry: 2000\nid: 41\n\n") == [Message(None, "41", 2.0)]
     assert read("data: x\n\n", "41") == [Message("x", "41", None)]
     assert read("retry: soon\nretry: 9999999999\n\n") == [Message(None, "", None)]
@@ -43,7 +43,7 @@ TEXT = st.text(st.characters(exclude_characters="\n\r\ufeff", codec="utf-8"), ma
 
 
 @given(st.lists(st.tuples(TEXT, ENDS), max_size=8), st.data())
-def test_how_a_body_is_cut_into_chunks_changes_nothing(parts: list[tuple[str, str]], data: st.DataObject) -> None:
+def test_lines_do_not_depend_on_the_chunks(parts: list[tuple[str, str]], data: st.DataObject) -> None:
     body = "".join(f"{text}{end}" for text, end in parts).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
     chunks = [body[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
@@ -51,6 +51,6 @@ def test_how_a_body_is_cut_into_chunks_changes_nothing(parts: list[tuple[str, st
     assert list(lines(chunks)) == joined
 
 
-def test_a_line_is_there_as_soon_as_it_ends() -> None:
-    told = iter(messages(iter([b"data: x\r\n\r", b"\n"])))
-    assert next(told).data == "x"
+def test_line_is_yielded_as_soon_as_it_ends() -> None:
+    found = iter(messages(iter([b"data: x\r\n\r", b"\n"])))
+    assert next(found).data == "x"

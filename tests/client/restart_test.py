@@ -1,4 +1,4 @@
-"""The client and a server that is killed and returns."""
+"""The client and a server that is killed and started again."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -31,16 +31,16 @@ def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Run
         yield start
 
 
-def test_events_go_on_after_a_killed_and_after_a_stopped_server(begin: Callable[[], Running]) -> None:
+def test_events_continue_after_a_killed_and_after_a_stopped_server(begin: Callable[[], Running]) -> None:
     server = begin()
     server.wait_until_it_serves()
     with DispatcherClient(server.url, retries=PATIENT) as client:
         seen: list[JobEvent] = []
-        told = Follower(client.connection, "/events", None)
-        reading = threading.Thread(target=lambda: seen.extend(islice(told, 4)))
+        follower = Follower(client.connection, "/events", None)
+        reading = threading.Thread(target=lambda: seen.extend(islice(follower, 4)))
         reading.start()
-        # It has no event yet, and so only the place that the stream began with.
-        eventually(lambda: told.place)
+        # There is no event yet, so this is the place where the service began the stream.
+        eventually(lambda: follower.place)
         server.kill()
         jobs, server = [], begin()
         server.wait_until_it_serves()
@@ -58,7 +58,7 @@ def test_events_go_on_after_a_killed_and_after_a_stopped_server(begin: Callable[
         server.stop()
 
 
-def test_requests_outlast_a_server_that_is_killed_and_returns(begin: Callable[[], Running]) -> None:
+def test_requests_survive_a_killed_server_that_returns(begin: Callable[[], Running]) -> None:
     server = begin()
     server.wait_until_it_serves()
     with DispatcherClient(server.url, retries=PATIENT) as client, ThreadPoolExecutor(2) as threads:

@@ -1,4 +1,4 @@
-"""The page of the client and its example are tests: sessions, console lines and the script are run as they stand."""
+"""Runs the examples of docs/client.md and examples/sweep.py: sessions, console lines and the script."""
 
 import doctest
 import os
@@ -28,7 +28,7 @@ def yield_of(temperature: float, pressure: float) -> float:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """The service that the README describes."""
+    """The service of the README, with a task for the sweep."""
     with Processes(tmp_path_factory.mktemp("service"), {"BROKER_URL": "database://"}) as processes:
         (processes.cwd / "lab.py").write_text(blocks("python")[0] + YIELD_OF, encoding="utf-8")
         processes.write_config(blocks("ini")[0])
@@ -37,12 +37,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         yield processes
 
 
-def test_the_sessions_of_the_page_go_as_they_are_shown(service: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_sessions_print_what_the_page_shows(service: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPATCHER_URL", service.env["DISPATCHER_URL"])
     text = "\n".join(blocks("pycon", PAGE))
     test = doctest.DocTestParser().get_doctest(text, {}, "client.md", "docs/client.md", 0)
-    told: list[str] = []
-    assert doctest.DocTestRunner().run(test, out=told.append).failed == 0, "".join(told)
+    printed: list[str] = []
+    assert doctest.DocTestRunner().run(test, out=printed.append).failed == 0, "".join(printed)
 
 
 def test_console_commands_print_what_the_page_shows(service: Processes) -> None:
@@ -62,11 +62,11 @@ def test_console_commands_print_what_the_page_shows(service: Processes) -> None:
 
 
 def plain(text: str) -> str:
-    """The text without what differs from run to run, and without blanks at the ends of lines."""
+    """The text without the parts that differ from run to run, and without spaces at the ends of lines."""
     return re.sub(" +$", "", masked(text), flags=re.MULTILINE)
 
 
-def test_the_sweep_shows_a_table_of_results_and_failures(service: Processes) -> None:
+def test_sweep_prints_a_table_of_results_and_failures(service: Processes) -> None:
     script = str(ROOT / "examples" / "sweep.py")
     good, some = (service.run(script, *named) for named in ([], ["lab.yield_of"]))
     assert (good.returncode, good.stderr) == (0, "")
@@ -74,8 +74,8 @@ def test_the_sweep_shows_a_table_of_results_and_failures(service: Processes) -> 
     assert re.search(r"300 +│ 1\.5 +│ 450\.0 ", some.stdout)
     assert some.stdout.count("failed: ValueError: too hot") == 4
     assert "usage: sweep.py" in service.run(script, "--help").stdout
-    nobody = service.run(script, env={"DISPATCHER_URL": "nowhere"})
-    assert (nobody.returncode, nobody.stderr.count("\n")) == (1, 1)
+    unreachable = service.run(script, env={"DISPATCHER_URL": "nowhere"})
+    assert (unreachable.returncode, unreachable.stderr.count("\n")) == (1, 1)
 
 
 def test_links_to_files_lead_to_files() -> None:

@@ -10,7 +10,7 @@ from .lazy_group import Entry, LazyGroup
 COMMANDS: Mapping[str, Mapping[str, Entry]] = {
     "Jobs": {
         "dispatch": Entry(".dispatch:dispatch", "Dispatch a job of TASK, and print its UUID."),
-        "batch": Entry(".batch:batch", "Dispatch a job for each line of FILE, once over repeated runs."),
+        "batch": Entry(".batch:batch", "Dispatch one job per line of FILE, even over repeated runs."),
         "status": Entry(".status:status", "Show the status of jobs: one in full, several as a table."),
         "result": Entry(".result:result", "Print the result of a job, and nothing else."),
         "wait": Entry(".wait:wait", "Wait until jobs have ended, and print the state of each."),

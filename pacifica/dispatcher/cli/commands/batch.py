@@ -1,4 +1,4 @@
-"""``batch``: a job for each line of a file, once over repeated runs."""
+"""``batch``: one job per line of a file, even over repeated runs."""
 
 import sys
 from collections import deque
@@ -76,7 +76,7 @@ class Sent(NamedTuple):
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended, and print the state of each.")
 @patient_http_command
 def batch(context: HttpContext, file: Path, **given: Unpack[BatchGiven]) -> None:
-    """Dispatch a job for each line of FILE, once over repeated runs.
+    """Dispatch one job per line of FILE, even over repeated runs.
 
     Run it again after Ctrl-C, or when the service was away, and it continues: for a day, a line that was already
     dispatched keeps its job and UUID. A changed file is another batch, with new jobs. With - as FILE, standard input

@@ -28,7 +28,7 @@ AGES = "[retention] success_seconds, failure_seconds or revoked_seconds"
     "--older-than",
     type=Lifetime(),
     metavar="AGE",
-    help="Purge jobs that ended so long ago, such as 30d, 12h or 90s.",
+    help="Purge jobs that ended at least this long ago, such as 30d or 12h.",
 )
 @click.option(
     "--state",

@@ -84,7 +84,10 @@ def _second(at: int | None) -> str:
 @click.argument("which", metavar="ID|NAME")
 @click.pass_obj
 def revoke(config: Path | None, which: str) -> None:
-    """Revoke the token with that id, or all tokens with that name; servers reject them within three seconds."""
+    """Revoke the token with this id, or all tokens with this name.
+
+    Servers reject them within three seconds.
+    """
     with _tokens(config) as tokens:
         count = tokens.revoke(which)
     if not count:
