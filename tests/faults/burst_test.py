@@ -1,4 +1,4 @@
-"""More jobs at once than anybody has memory for, and more than can be sent in the time that a relay has for its own."""
+"""More jobs at once than should be held in memory, and more than one relay can publish while they are its own."""
 
 import os
 import re
@@ -19,26 +19,26 @@ from .cluster import Cluster, MakeCluster
 from .invariants import unfinished
 
 BURST = int(os.environ.get("TEST_BURST", "1500"))
-"""Jobs in one request; ``make burst`` takes 10,000, as many as are allowed."""
+"""Jobs in one request; ``make burst`` dispatches 10,000, the most that are allowed."""
 WARM = 300
-"""Jobs before the first burst: a forked process comes to have for itself what it touches of its parent's memory."""
+"""Jobs before the first burst: a forked process copies the pages of its parent that it writes to."""
 LIMIT = 10_000
 """Jobs that one request may dispatch."""
 HAND_OVER = 5.0
-"""Seconds for which a fresh job is the accepting process's own (docs/architecture.md); then any relay may send it."""
+"""Seconds for which only the process that accepted a job publishes it (docs/architecture.md)."""
 EVERY = 0.5
-"""Seconds between two looks at the memory."""
+"""Seconds between two measurements of the memory."""
 GROWTH = 8 * 1024
-"""kB by which the second burst's peak may exceed the first one's: 10,000 jobs that leave 1 kB each are more."""
+"""kB by which the second peak may exceed the first one: less than 10,000 jobs that leave 1 kB each."""
 
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
-"""glibc keeps for each thread what it once needed; which of ten threads takes a request would be seen, and no leak."""
+"""glibc keeps freed memory per thread, so the thread that serves the request would change the figure."""
 
 RecordFigure = Callable[[str, object], None]
 
 
 def memory(process: Running) -> int:
-    """The kilobytes that a process and its children have for themselves, with their part of what they share."""
+    """Return the kilobytes of a process and its children (PSS)."""
     pids = [process.popen.pid]
     for pid in pids:
         pids += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -48,38 +48,38 @@ def memory(process: Running) -> int:
 
 @dataclass
 class Peak:
-    """The most memory that each process was seen to have, in kB, by its name."""
+    """The highest measured memory of each process, in kB, by its name."""
 
     processes: list[Running]
     of: dict[str, int] = field(default_factory=dict)
 
-    def look(self) -> None:
-        """Look once."""
+    def measure(self) -> None:
+        """Measure once."""
         for process in self.processes:
             self.of[process.name] = max(self.of.get(process.name, 0), memory(process))
 
     @contextmanager
     def watched(self) -> Iterator["Peak"]:
-        """Look every now and then, from before to after what is done meanwhile."""
-        over = threading.Event()
+        """Measure at intervals, from before to after the body."""
+        stopped = threading.Event()
 
         def watch() -> None:
-            while not over.wait(EVERY):
-                self.look()
+            while not stopped.wait(EVERY):
+                self.measure()
 
         thread = threading.Thread(target=watch)
-        self.look()
+        self.measure()
         thread.start()
         try:
             yield self
         finally:
-            over.set()
+            stopped.set()
             thread.join()
-        self.look()
+        self.measure()
 
 
 def dispatch_at_once(url: str, jobs: int) -> list[str]:
-    """One request for so many jobs of about a kilobyte; their UUIDs."""
+    """Dispatch so many jobs of about a kilobyte in one request, and return their UUIDs."""
     batch = [{"task": "measure", "args": [f"{number} {'x' * 900}"]} for number in range(jobs)]
     answer = requests.post(f"{url}/dispatch", json=batch, timeout=120)
     assert answer.status_code == 202, answer.text[:1000]
@@ -87,7 +87,7 @@ def dispatch_at_once(url: str, jobs: int) -> list[str]:
 
 
 def longest_wait(cluster: Cluster) -> float:
-    """The most seconds between a job's acceptance and the broker's word that it has its message."""
+    """Return the longest time in seconds from the acceptance of a job to the broker's confirm."""
     query = orm.Job.select(orm.Job.published - orm.Job.created).tuples()
     return max(row[0] for row in cluster.database.read(lambda db: list(query.execute(db)))) / 1_000_000
 
@@ -95,9 +95,9 @@ def longest_wait(cluster: Cluster) -> float:
 def test_jobs_of_a_burst_are_published_once_and_memory_stays_flat(
     make_cluster: MakeCluster, record_figure: RecordFigure
 ) -> None:
-    """Two bursts, one after the other: what stays in memory of each job would make the second one's peak higher.
+    """If something of each job stayed in memory, the second burst would have a higher peak than the first.
 
-    The relay sends one job at a time, so that it is at it for longer than a fresh job is its own.
+    The relay publishes one job at a time, so that it takes longer than the jobs are its own.
     """
     cluster = make_cluster(RABBITMQ, republish_seconds=600, lease_seconds=10, relay_batch=1)
     web = cluster.processes.start_web(env=ONE_HEAP)
@@ -107,7 +107,7 @@ def test_jobs_of_a_burst_are_published_once_and_memory_stays_flat(
     def burst(jobs: int) -> dict[str, int]:
         with Peak([web, worker]).watched() as peak:
             uuids.extend(dispatch_at_once(web.url, jobs))
-            eventually(lambda: unfinished(cluster.database, uuids) == 0, 240, "jobs do not end")
+            eventually(lambda: unfinished(cluster.database, uuids) == 0, 240, "jobs did not end")
         return peak.of
 
     burst(WARM)
@@ -119,6 +119,6 @@ def test_jobs_of_a_burst_are_published_once_and_memory_stays_flat(
         record_figure(f"{name}, peaks in MB", f"{first[name] / 1024:.1f}, {second[name] / 1024:.1f}")
     record = cluster.check_final(uuids)
     more = {uuid: kinds for uuid in uuids if (kinds := record.history[uuid]) != ["PENDING", "STARTED", "SUCCESS"]}
-    assert not more, f"{len(more)} of {len(uuids)} jobs were sent twice: {list(more.items())[:3]}"
+    assert not more, f"{len(more)} of {len(uuids)} jobs were published twice: {list(more.items())[:3]}"
     for name, peak in first.items():
         assert second[name] < peak + GROWTH, f"{name} grew from {peak} to {second[name]} kB"

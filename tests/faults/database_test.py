@@ -1,4 +1,4 @@
-"""A database that is restarted, late, locked, full, read-only, or empty with many who want to fill it."""
+"""A database that is restarted, late, locked, full, read-only, silent, or empty when many processes start."""
 
 import signal
 import sqlite3
@@ -32,12 +32,12 @@ RecordFigure = Callable[[str, object], None]
 
 
 def try_to_dispatch(stack: Stack, task: str, *args: object) -> requests.Response:
-    """One dispatch, whatever comes of it."""
+    """Send one dispatch, and return the answer."""
     return stack.request("POST", f"/dispatch/{task}", json={"args": args})
 
 
 def until_refused(stack: Stack, task: str, *args: object) -> tuple[requests.Response, list[str]]:
-    """Dispatch until that is refused: the refusal, and the UUIDs of what was accepted before."""
+    """Dispatch until a refusal; return it and the UUIDs of the jobs that were accepted before."""
     answers: list[requests.Response] = []
 
     def refused() -> bool:
@@ -49,7 +49,7 @@ def until_refused(stack: Stack, task: str, *args: object) -> tuple[requests.Resp
 
 
 def set_busy_timeout(cluster: Cluster, seconds: float) -> None:
-    """How long a write waits for another writer of an SQLite file."""
+    """Set how long a write waits for another writer of an SQLite file."""
     path = cluster.processes.cwd / "config.ini"
     path.write_text(path.read_text().replace("[celery]", f"busy_timeout = {seconds}\n[celery]"))
 
@@ -64,8 +64,8 @@ def locked(cluster: Cluster) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def pass_by(seconds: float) -> None:
-    """Let a fault last so long."""
+def wait_for(seconds: float) -> None:
+    """Wait while a fault lasts."""
     end = time.monotonic() + seconds
     eventually(lambda: time.monotonic() >= end, seconds + 5)
 
@@ -97,7 +97,7 @@ def test_restarted_and_killed_database_loses_and_doubles_no_job(
     server.kill()
     server.start()
     back = time.monotonic()
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs did not end")
     record_figure(f"the last {left} jobs ended after s", round(time.monotonic() - back, 2))
     record = cluster.check_final(uuids)
     assert {job.state for job in record.jobs.values()} == {"SUCCESS"}
@@ -118,7 +118,7 @@ def test_dispatch_and_report_wait_for_a_locked_sqlite_file(
             answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(4)]
             cluster.release("held")
             assert stack.status(held[0])["state"] == "STARTED"
-            pass_by(5)
+            wait_for(5)
             assert not any(answer.done() for answer in answers)
         accepted = [answer.result() for answer in answers]
     assert [answer.status_code for answer in accepted] == [202] * 4
@@ -159,8 +159,8 @@ def test_dispatches_that_wait_for_a_lock_block_no_other_request(make_cluster: Ma
     with ThreadPoolExecutor(40) as clients:
         with locked(cluster):
             answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(40)]
-            pass_by(1)
-            assert not any(answer.done() for answer in answers), "a server has fewer threads than there are dispatches"
+            wait_for(1)
+            assert not any(answer.done() for answer in answers), "the server has fewer threads than waiting dispatches"
             assert stack.status(before)["uuid"] == before
             assert stack.get("/health/ready").status_code == 200
         uuids = [before, *(answer.result().json()["uuid"] for answer in answers)]
@@ -180,9 +180,9 @@ def test_stopping_server_answers_dispatches_that_wait_for_a_lock(make_cluster: M
     with ThreadPoolExecutor(3) as clients:
         with locked(cluster):
             answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(3)]
-            pass_by(0.5)
+            wait_for(0.5)
             web.send(signal.SIGTERM)
-            pass_by(1)
+            wait_for(1)
             assert not any(answer.done() for answer in answers)
         assert [answer.result().status_code for answer in answers] == [202] * 3
     web.wait()
@@ -190,7 +190,7 @@ def test_stopping_server_answers_dispatches_that_wait_for_a_lock(make_cluster: M
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Nobody who is bound by their modes can write the folder and its files."""
+    """No process that must obey the modes can write the folder and its files."""
     entries = [(path, path.stat().st_mode) for path in (*folder.iterdir(), folder)]
     for path, mode in entries:
         path.chmod(mode & 0o555)
@@ -221,7 +221,7 @@ def test_read_only_sqlite_file_is_read_and_refuses_dispatches(make_cluster: Make
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 5 MB."""
+    """A file system with 5 MB."""
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(
@@ -237,7 +237,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Write until nothing more fits; the file that fills it."""
+    """Write until the disk is full, and return the file that fills it."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(b"\0" * 4096):
@@ -260,10 +260,10 @@ def test_full_disk_refuses_dispatches_and_loses_no_accepted_job(make_cluster: Ma
     assert int(answer.headers["Retry-After"]) > 0
     assert stack.status(held[0])["state"] == "STARTED"
     cluster.release("held")
-    pass_by(1)
+    wait_for(1)
     assert stack.get("/health/live").status_code == 200
     filler.unlink()
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs did not end")
     uuids.append(stack.dispatch("double", 1))
     cluster.ended(uuids[-1])
     assert {job.state for job in cluster.check_final(uuids).jobs.values()} == {"SUCCESS"}
@@ -298,7 +298,7 @@ def on_mariadb(server: Server, *statements: str) -> None:
 
 
 def make_read_only(server: Server, *, on: bool) -> None:
-    """Let the server refuse every write of the service, or take them again."""
+    """Let the server refuse every write of the service, or accept them again."""
     if server.kind == POSTGRESQL:
         make_postgresql_read_only(server, on=on)
     else:
@@ -306,7 +306,7 @@ def make_read_only(server: Server, *, on: bool) -> None:
 
 
 def url_of_plain_user(server: Server) -> str:
-    """MariaDB lets root write in spite of ``read_only``."""
+    """Return the URL of a user without privileges: MariaDB lets root write despite ``read_only``."""
     if server.kind == POSTGRESQL:
         return server.url
     on_mariadb(server, "CREATE USER plain@127.0.0.1", "CREATE USER plain@localhost")
@@ -332,9 +332,9 @@ def test_read_only_database_refuses_dispatches_and_loses_no_job(
     assert int(answer.headers["Retry-After"]) > 0
     assert stack.status(uuids[0])["state"] == "STARTED"
     cluster.release("held")
-    pass_by(1)
+    wait_for(1)
     make_read_only(server, on=False)
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs did not end")
     uuids.append(stack.dispatch("double", 1))
     cluster.ended(uuids[-1])
     assert {job.state for job in cluster.check_final(uuids).jobs.values()} == {"SUCCESS"}
@@ -342,7 +342,7 @@ def test_read_only_database_refuses_dispatches_and_loses_no_job(
 
 
 def configure(processes: Processes, database_url: str) -> None:
-    """Settings and tasks, without looking at the database."""
+    """Write settings and tasks, without a connection to the database."""
     processes.add_module(TASKS)
     processes.write_config(
         f"[database]\npeewee_url = {database_url}\nconnect_attempts = 300\nconnect_wait = 0.2\n"
@@ -351,7 +351,7 @@ def configure(processes: Processes, database_url: str) -> None:
 
 
 def launch(processes: Processes) -> tuple[Running, Running]:
-    """A web server and a worker, not waited for."""
+    """Start a web server and a worker, without waiting."""
     port = free_port()
     web = ("-m", "pacifica.dispatcher", "-p", str(port))
     worker = ("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-c", "1", "-n", f"late-{port}@%h")
@@ -387,7 +387,7 @@ def test_gunicorn_refuses_requests_until_its_database_is_up(processes: Processes
     web = processes.start("gunicorn", arguments, url=f"http://127.0.0.1:{port}")
     web.wait_until_it_says("Booting worker")
     stack = Stack(processes, web)
-    assert stack.get("/dispatch/add/2/2").status_code == 503  # The first request waits for all the imports, too.
+    assert stack.get("/dispatch/add/2/2").status_code == 503  # The first request also waits for the imports.
     answer = stack.get("/dispatch/add/2/2")
     assert_problem_quickly(answer, 503)
     assert int(answer.headers["Retry-After"]) > 0
@@ -405,7 +405,7 @@ def test_gunicorn_refuses_requests_until_its_database_is_up(processes: Processes
 def test_statements_give_up_a_silent_server_independently(own_database: OwnDatabase, kind: str, pool: str) -> None:
     server = own_database(kind)
     database = Database(server.url.replace("://", f"{pool}://"), answer_timeout=1.0)
-    inside, silent = Barrier(6), Event()  # Five threads, and the test's own.
+    inside, silent = Barrier(6), Event()  # Five threads and the test itself.
 
     def take_part(number: int) -> float:
         def meet(db: peewee.Database) -> None:
@@ -413,7 +413,7 @@ def test_statements_give_up_a_silent_server_independently(own_database: OwnDatab
             inside.wait(20)
 
         if number < 5:
-            database.read(meet)  # It has a connection then, or the pool has.
+            database.read(meet)  # Then the thread or the pool has a connection.
         assert silent.wait(20)
         begin = time.monotonic()
         with pytest.raises(DatabaseUnavailable, match="it did not answer in time"):
@@ -423,7 +423,7 @@ def test_statements_give_up_a_silent_server_independently(own_database: OwnDatab
     with ThreadPoolExecutor(10) as threads:
         waits = [threads.submit(take_part, number) for number in range(10)]
         inside.wait(20)
-        pass_by(0.5)
+        wait_for(0.5)
         server.suspend()
         silent.set()
         try:
@@ -452,7 +452,7 @@ def test_silent_database_is_given_up_in_time(
     server.resume()
     for answer in answers:
         assert answer.status_code == 503
-        # A new connection has 2 s, psycopg's least; and all three may have waited for one thread.
+        # A new connection may take 2 s, psycopg's minimum; and all three may have waited for one thread.
         assert answer.elapsed.total_seconds() < 8, answer.url
     for answer in answers[:2]:
         assert "did not answer in time" in answer.json()["detail"]

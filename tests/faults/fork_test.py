@@ -1,4 +1,4 @@
-"""Processes that fork: no child uses, or even holds, a connection of its parent's."""
+"""Processes that fork: no child uses or holds a connection of its parent."""
 
 import re
 from collections import defaultdict
@@ -19,13 +19,13 @@ ESTABLISHED = "01"
 
 
 def port_of(kind: str) -> int:
-    """The TCP port of a server that the tests share."""
+    """Return the TCP port of a server that the tests share."""
     found = re.search(r":(\d+)(/|$)", server_url(kind).partition("//")[2])
     return int(found[1]) if found else PORTS[kind]
 
 
 def sockets(pid: int, kind: str) -> set[str]:
-    """The inodes of a process's sockets that are connected to a server: two that share a socket share its inode."""
+    """Return the inodes of a process's connections to a server; processes that share a socket have the same inode."""
     lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     connected = {
         line[9] for line in lines if int(line[2].partition(":")[2], 16) == port_of(kind) and line[3] == ESTABLISHED
@@ -40,13 +40,13 @@ def sockets(pid: int, kind: str) -> set[str]:
 
 
 def children(process: Running) -> list[int]:
-    """The processes that this one has started."""
+    """Return the ids of the process's children."""
     path = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
 
 
 def shared(pids: list[int], kind: str) -> dict[str, list[int]]:
-    """The sockets to a server that more than one of these processes hold."""
+    """Return the connections to a server that more than one of these processes hold."""
     holders = defaultdict(list)
     for pid in pids:
         for inode in sockets(pid, kind):
@@ -68,14 +68,14 @@ def test_gunicorn_with_preload_shares_no_connection_and_doubles_no_job(
             uuids.extend(clients.map(lambda number: stack.dispatch("double", number), range(20)))
         return len(uuids) >= 100 and all(sockets(pid, RABBITMQ) for pid in children(web))
 
-    eventually(all_have_published, 40, "not every worker has sent something")
+    eventually(all_have_published, 40, "not every worker has published a job")
     workers = children(web)
     assert len(workers) == 3
     assert all(sockets(pid, POSTGRESQL) for pid in workers)
     for kind in (RABBITMQ, POSTGRESQL):
         assert sockets(web.popen.pid, kind) == set(), "the process that forks is connected itself"
         assert shared([web.popen.pid, *workers], kind) == {}
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs did not end")
     record = cluster.check_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}
 
@@ -91,9 +91,9 @@ def test_pool_children_share_no_broker_connection_with_their_parent(make_cluster
     uuids = [uuid for one in spreading for uuid in cluster.ended(one).result]
     pids = [worker.popen.pid, *cluster.runs("a")]
     assert len(set(pids)) == 4
-    assert all(sockets(pid, broker) for pid in pids), "each has sent something"
+    assert all(sockets(pid, broker) for pid in pids), "each has published a job"
     assert shared(pids, broker) == {}
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs did not end")
     record = cluster.check_final([*spreading, *uuids])
     assert len(uuids) == 120
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}

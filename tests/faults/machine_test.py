@@ -1,4 +1,4 @@
-"""The machine under the service: a clock that jumps."""
+"""The clock of the machine jumps."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ HOUR = 3600
 
 @dataclass
 class Clock:
-    """The wall clock of those processes that have its ``env``; their monotonic clock goes on as it is."""
+    """The wall clock of the processes that have its ``env``; their monotonic clock is unchanged."""
 
     file: Path
     library: str
 
     @property
     def env(self) -> dict[str, str]:
-        """What makes a process look at this clock."""
+        """The environment of a process that uses this clock."""
         return {
             "LD_PRELOAD": self.library,
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
@@ -36,7 +36,7 @@ class Clock:
         }
 
     def jump(self, seconds: int) -> None:
-        """Be so many seconds off the real time, from now on."""
+        """Set the clock so many seconds off the real time."""
         new = self.file.with_suffix(".new")
         new.write_text(f"{seconds:+d}")
         new.rename(self.file)
@@ -44,7 +44,7 @@ class Clock:
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Iterator[Clock]:
-    """A clock that a test may turn."""
+    """A clock that a test may set."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
         cannot_be_tested("no libfaketime: install the package faketime")
@@ -56,7 +56,7 @@ def clock(tmp_path: Path) -> Iterator[Clock]:
 
 
 def beats(cluster: Cluster) -> int:
-    """How often the workers have shown that they live."""
+    """Return the sum of the workers' heartbeats."""
     return sum(cluster.workers.beats().values())
 
 
@@ -97,7 +97,7 @@ def test_clock_that_jumps_an_hour_loses_and_doubles_no_job(
 def test_jobs_that_wait_for_a_broker_are_published_after_a_clock_jump(
     make_cluster: MakeCluster, own_broker: Callable[[str], "object"], clock: Clock
 ) -> None:
-    """Their time in the outbox is the wall clock's, and must not be an hour away."""
+    """The due time in the outbox is of the wall clock, and must not be an hour away."""
     server = own_broker("redis")
     cluster = make_cluster(server.url)
     stack = Stack(cluster.processes, cluster.processes.start_web(env=clock.env))

@@ -1,4 +1,4 @@
-"""A broker that is there, and does not take the message of one job."""
+"""A broker that works, but refuses the message of one job."""
 
 from contextlib import closing
 
@@ -12,7 +12,7 @@ from .cluster import MakeCluster
 
 
 def spoil(url: str, queue: str) -> None:
-    """Have the broker refuse whatever is sent to this queue."""
+    """Make the broker refuse every message to this queue."""
     if url.startswith("redis"):
         with closing(redis.Redis.from_url(url, socket_timeout=5)) as client:
             for key in (queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))):

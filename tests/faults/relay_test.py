@@ -1,4 +1,4 @@
-"""Relays that are killed, that share an outbox, and processes that start all at once."""
+"""Relays that are killed, and relays that share an outbox."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,17 +18,17 @@ from .cluster import Cluster, MakeCluster
 from .invariants import unfinished
 
 WAITING = 150
-"""Jobs that lie in the outbox when the relays start."""
+"""Jobs in the outbox when the relays start."""
 
 
-def known(cluster: Cluster) -> list[str]:
-    """The UUIDs of all jobs that there are, also of those that nobody was told of."""
+def all_jobs(cluster: Cluster) -> list[str]:
+    """Return the UUIDs of all jobs, including those whose dispatch was not answered."""
     query = orm.Job.select(orm.Job.uuid).order_by(orm.Job.created).tuples()
     return [row[0] for row in cluster.database.read(lambda db: list(query.execute(db)))]
 
 
 def in_queue(cluster: Cluster, url: str, queue: str) -> int:
-    """How many messages wait."""
+    """Return the number of waiting messages."""
     if url == "database://":
         query = orm.Message.select().where(orm.Message.queue == queue)
         return int(cluster.database.read(query.count))
@@ -37,18 +37,18 @@ def in_queue(cluster: Cluster, url: str, queue: str) -> int:
 
 
 def kill_web_at(cluster: Cluster, point: str) -> str:
-    """Dispatch to a web server that is killed at this point; the UUID of what it had accepted."""
+    """Dispatch to a web server that is killed at this failpoint, and return the UUID of the job that it accepted."""
     once = cluster.processes.cwd / "once"
     once.touch()
     web = cluster.processes.start_web(env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
     try:
         answer = requests.get(f"{web.url}/dispatch/note/a", timeout=30)
     except requests.RequestException:
-        pass  # After publishing, the process may be killed before its answer is out, or in the middle of it.
+        pass  # After publishing, the process may be killed before or during its answer.
     else:
         assert (point, answer.status_code) == ("after-publish", 200)
     assert web.popen.wait(20) == -9
-    (uuid,) = known(cluster)
+    (uuid,) = all_jobs(cluster)
     assert cluster.job(uuid).published is None
     return uuid
 
@@ -79,7 +79,7 @@ def test_job_accepted_by_a_killed_web_process_is_published_and_runs_once(
 
 
 def test_worker_publishes_jobs_that_a_killed_web_process_accepted(make_cluster: MakeCluster) -> None:
-    """Also while no web process is up at all."""
+    """No web process is up."""
     cluster = make_cluster()
     uuid = kill_web_at(cluster, "after-commit")
     cluster.worker()
@@ -88,18 +88,18 @@ def test_worker_publishes_jobs_that_a_killed_web_process_accepted(make_cluster: 
 
 
 def children(process: Running) -> list[int]:
-    """The processes that this one has started."""
+    """Return the ids of the process's children."""
     path = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
 
 
 def threads(pid: int) -> int:
-    """How many threads a process has."""
+    """Return the number of threads of a process."""
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 def wake(web: Running) -> bool:
-    """Whether each gunicorn worker has its relay and its upkeep: it starts them at its first request."""
+    """Return whether each gunicorn worker has started its relay and its upkeep, which its first request does."""
     requests.get(f"{web.url}/health/live", timeout=30)
     return all(threads(pid) >= 3 for pid in children(web))
 
@@ -120,7 +120,7 @@ def test_relays_with_one_outbox_publish_each_job_once(
     cluster.worker()
     eta = now()
     uuids += [cluster.add("double", number, due=eta, eta=eta) for number in range(WAITING)]
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs did not end")
     record = cluster.check_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}
 
@@ -132,6 +132,6 @@ def test_relays_with_one_outbox_publish_each_http_dispatch_once(make_cluster: Ma
     cluster.worker()
     stack = Stack(cluster.processes, web)
     uuids = [stack.dispatch("double", number) for number in range(WAITING)]
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs do not end")
+    eventually(lambda: unfinished(cluster.database, uuids) == 0, 60, "jobs did not end")
     record = cluster.check_final(uuids)
     assert {tuple(record.history[uuid]) for uuid in uuids} == {("PENDING", "STARTED", "SUCCESS")}

@@ -1,4 +1,4 @@
-"""When and where a job is to run: what a client asks for survives restarts, and reaches the broker."""
+"""Times, queues and priorities of a dispatch survive restarts and reach the broker."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from .cluster import Cluster, MakeCluster
 
 
 def connect(cluster: Cluster, broker_url: str) -> Connection:
-    """A connection of the test's own to the cluster's broker."""
+    """Return the test's connection to the broker of the cluster."""
     options = {"peewee_url": cluster.database_url} if broker_url == "database://" else {}
     return Connection(broker_url, connect_timeout=5, transport_options=options)
 
@@ -45,7 +45,7 @@ def test_scheduled_and_expiring_jobs_survive_a_kill_of_every_process(make_cluste
         assert job.eta is not None
         assert job.started is not None
         assert (job.state, job.attempt, cluster.runs(name)[1:]) == ("SUCCESS", 1, [])
-        # A worker may be faster than the relay's note that it has sent the job.
+        # A worker may start before the relay has recorded that the job is published.
         assert job.eta <= min(job.started, job.published or job.started)
     assert cluster.ended(in_time).state == "SUCCESS"
     for uuid in too_late:
@@ -75,6 +75,6 @@ def test_queue_and_priority_reach_the_broker(
         for queue in (apart, queue_name):
             while (message := channel.basic_get(queue, no_ack=True)) is not None:
                 found[message.headers["id"]] = (queue, message.properties.get("priority") or 0)
-    # What goes first for a client goes first on Redis, too, where kombu takes the lowest number for the highest.
+    # kombu inverts priorities on Redis, where the lowest number is the highest priority.
     assert found == {uuid: (queue, 9 - level if broker == REDIS else level) for uuid, (queue, level) in asked.items()}
     assert [asked[uuid] for uuid in found][:2] == [(apart, 9), (apart, 3)], "the higher priority comes out first"

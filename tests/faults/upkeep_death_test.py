@@ -1,4 +1,4 @@
-"""The process that looks after all others' jobs dies together with one of them."""
+"""The leader dies together with a worker."""
 
 import signal
 import time
@@ -40,5 +40,7 @@ def test_killed_leader_does_not_delay_the_rescue_of_a_killed_worker(
         assert last.holder != first.holder
         second.send(signal.SIGTERM)
         assert second.wait() == 0
-        assert upkeep.standing() is None, "who stops leaves the upkeep to others at once"
-    assert took < LEASE * 4 / 3 + LEASE / 2, "as long as it takes without any election: the lease, and two looks"
+        assert upkeep.standing() is None, "a leader that stops gives up the leadership at once"
+    assert took < LEASE * 4 / 3 + LEASE / 2, (
+        "it must not take longer than without an election: the lease and two checks"
+    )

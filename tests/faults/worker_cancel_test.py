@@ -1,4 +1,4 @@
-"""Cancel: jobs that wait, that run, and that end at the same moment."""
+"""Cancel jobs that wait, that run, and that end at the same moment."""
 
 import random
 from collections import Counter
@@ -19,7 +19,7 @@ from .cluster import MakeCluster
 
 
 def delete(url: str, uuid: str) -> tuple[int, str]:
-    """DELETE's answer: the status, and the job's state when there is one."""
+    """Send DELETE; return the status of the answer and the job's state."""
     answer = requests.delete(f"{url}/status/{uuid}", timeout=30)
     return answer.status_code, str(answer.json()["state"])
 
@@ -48,7 +48,7 @@ def test_cancelled_running_job_is_stopped(make_cluster: MakeCluster, broker: str
     assert [cluster.jobs.ask_to_cancel(uuid, at=now()) for uuid in uuids] == [True, True]
     assert [cluster.ended(uuid).state for uuid in uuids] == ["REVOKED"] * 2
     assert [cluster.history(uuid) for uuid in uuids] == [["PENDING", "STARTED", "CANCEL", "REVOKED"]] * 2
-    eventually(lambda: len(cluster.runs("a-left")) == 2, message="the bodies could not tidy up")
+    eventually(lambda: len(cluster.runs("a-left")) == 2, message="the bodies could not clean up")
     assert cluster.ended(cluster.add("note", "n")).result == "n"
     assert worker.popen.poll() is None
     cluster.check_final(uuids)
@@ -93,8 +93,8 @@ def test_cancelled_job_of_a_dead_worker_is_revoked(make_cluster: MakeCluster) ->
     cluster.check_final([uuid])
 
 
-class Hasty(JobStore):
-    """A record in which every job ends right after somebody asked for it to be stopped."""
+class EndsAfterCancel(JobStore):
+    """A store in which every job ends directly after a request to stop it."""
 
     ends_as = "SUCCESS"
 
@@ -109,14 +109,14 @@ class Hasty(JobStore):
 
 def test_cancel_of_a_job_that_ends_meanwhile_reports_its_outcome(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
-    jobs = Hasty(cluster.database)
+    jobs = EndsAfterCancel(cluster.database)
     service = Service(Registry([]), jobs, a_waiting(cluster.database), JobFactory(max_attempts=3, keep_keys=0))
     uuids = [cluster.add("note", "a") for _ in range(2)]
     for uuid in uuids:
         jobs.claim(uuid, token="t", worker="w", holder="h", retries=0, at=now())
-    with pytest.raises(AlreadyFinal) as told:
+    with pytest.raises(AlreadyFinal) as refused:
         service.cancel(uuids[0])
-    assert told.value.state == "SUCCESS"
+    assert refused.value.state == "SUCCESS"
     jobs.ends_as = "REVOKED"
     assert service.cancel(uuids[1]).state == "REVOKED"
     with pytest.raises(AlreadyFinal):
@@ -154,7 +154,7 @@ def test_cancel_and_finish_at_the_same_moment_agree(make_cluster: MakeCluster, b
         elif status == 409:
             assert (state, job.state) == ("SUCCESS", "SUCCESS"), (uuid, cluster.history(uuid))
         else:
-            # It was asked to stop: it was stopped, or its body was through before anybody could.
+            # The worker stopped the job, or its body ended before that.
             assert (status, state) == (202, "STARTED"), (uuid, state, cluster.history(uuid))
             moves = [kind for kind in cluster.history(uuid) if kind not in {"LATE", "DROPPED"}]
             assert moves == ["PENDING", "STARTED", "CANCEL", job.state]

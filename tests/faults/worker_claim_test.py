@@ -1,4 +1,4 @@
-"""One job's message, delivered again and again: the claim in the row lets one of them through."""
+"""A message that is delivered several times: the claim in the row accepts one of them."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def test_ten_messages_to_two_workers_are_one_run(make_cluster: MakeCluster, brok
 
 
 def test_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluster: MakeCluster) -> None:
-    """After a second Redis gives its message to the other worker, which drops it; the job takes five."""
+    """Redis delivers the message again after a second, the other worker drops it, and the job takes five."""
     every_second = {"visibility_timeout": 1, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
     cluster = make_cluster(
         "redis", celery={"broker_transport_options": json.dumps(every_second)}, republish_seconds=600
@@ -45,7 +45,9 @@ def test_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluster:
     assert (job.state, job.result, job.attempt) == ("SUCCESS", 5.0, 1)
     record = cluster.check_final([uuid])
     assert record.times_run(uuid) == 1
-    assert record.history[uuid] == ["PENDING", "STARTED", "DROPPED", "SUCCESS"], "it came again, and started nothing"
+    assert record.history[uuid] == ["PENDING", "STARTED", "DROPPED", "SUCCESS"], (
+        "the second delivery must start nothing"
+    )
 
 
 def test_messages_for_a_final_job_run_nothing(make_cluster: MakeCluster) -> None:
@@ -100,7 +102,7 @@ def test_one_of_many_simultaneous_claims_is_granted(make_cluster: MakeCluster, k
 
 @pytest.mark.parametrize("broker", ["redis", "database"])
 def test_chain_whose_worker_dies_between_steps_runs_each_step_once(make_cluster: MakeCluster, broker: str) -> None:
-    """The child dies when the next step is in the record, and its own end is not."""
+    """The child dies after it has dispatched the next step and before it reports its own end."""
     cluster = make_cluster(broker)
     once = cluster.processes.cwd / "once"
     once.touch()

@@ -1,4 +1,4 @@
-"""Workers that die, stop, freeze or are told to end, with jobs in hand."""
+"""Workers with running jobs that die, freeze, or get SIGTERM."""
 
 import signal
 
@@ -106,7 +106,7 @@ def test_sigterm_puts_back_a_job_that_exceeds_stop_seconds(make_cluster: MakeClu
     worker.wait(8)
     job = cluster.job(uuid)
     assert (job.state, job.attempt) == ("PENDING", 1)
-    assert (job.due is not None, job.published) == (True, None), "it waits in the outbox"
+    assert (job.due is not None, job.published) == (True, None), "it must wait in the outbox"
     assert cluster.history(uuid)[-1] == "LOST"
     cluster.release("a")
     cluster.worker(concurrency=1)
@@ -116,7 +116,7 @@ def test_sigterm_puts_back_a_job_that_exceeds_stop_seconds(make_cluster: MakeClu
 
 
 def test_sigterm_to_worker_and_children_puts_jobs_back(make_cluster: MakeCluster) -> None:
-    """As systemd does, unless it is told otherwise: the children end at once, which is no failure of their jobs."""
+    """systemd does so by default: the children end at once, which is not a failure of their jobs."""
     cluster = make_cluster(lease_seconds=20)
     worker = cluster.worker()
     uuids = [cluster.add("hold", "a") for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Tasks that end their process, exceed their time, or end in ways that Celery takes for something else."""
+"""Tasks that end their process, exceed a time limit, or raise exceptions that mean something else to Celery."""
 
 import pytest
 
@@ -12,7 +12,7 @@ RAISED = {"sys.exit": "SystemExit", "memory": "MemoryError", "interrupt": "Keybo
 @pytest.mark.parametrize("broker", BROKERS)
 def test_poison_jobs_fail_in_the_end_and_delay_no_other_job(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker, lease_seconds=20)
-    worker = cluster.worker(concurrency=4)  # A worker notices the children that died once a second.
+    worker = cluster.worker(concurrency=4)  # A worker checks for dead children once a second.
     deadly = {how: cluster.add("poison", how) for how in DEADLY}
     raised = {how: cluster.add("poison", how) for how in RAISED}
     others = [cluster.add("note", f"n{number}") for number in range(30)]
@@ -44,7 +44,7 @@ def test_exit_exceptions_in_a_pool_without_children_are_failures(make_cluster: M
 
 
 def test_job_that_kills_a_worker_without_children_fails_in_the_end(make_cluster: MakeCluster) -> None:
-    """Poison ends such a worker each time; whatever starts it again has peace after ``max_attempts``."""
+    """Such a job ends the worker at each attempt; after ``max_attempts`` a restarted worker stays up."""
     cluster = make_cluster()
     uuid = cluster.add("poison", "kill", max_attempts=2)
     for _ in range(2):

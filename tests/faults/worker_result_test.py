@@ -1,4 +1,4 @@
-"""What a worker cannot store: results and exceptions that fit no record, and a record that is away."""
+"""Results and exceptions that cannot be stored, and a record that cannot be reached."""
 
 import signal
 import sqlite3
@@ -21,7 +21,7 @@ def test_result_that_cannot_be_stored_is_a_failure_with_a_reason(make_cluster: M
     uuids = {what: cluster.add("returns", what) for what in UNSTORABLE}
     for what, uuid in uuids.items():
         job = cluster.ended(uuid)
-        if job.state == "SUCCESS":  # Pydantic makes JSON of some of them.
+        if job.state == "SUCCESS":  # Pydantic converts some of them to JSON.
             assert what in {"generator", "bytes", "keys"}, (what, job.result)
             continue
         assert job.error is not None
@@ -69,7 +69,7 @@ def test_any_exception_of_a_body_is_recorded_by_its_name(make_cluster: MakeClust
 
 @contextmanager
 def locked(cluster: Cluster) -> Iterator[None]:
-    """Nobody else can write to the SQLite file."""
+    """No other process can write to the SQLite file."""
     with closing(sqlite3.connect(cluster.processes.cwd / "db.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -104,7 +104,7 @@ def test_report_waits_until_the_database_returns(make_cluster: MakeCluster) -> N
 
 
 def lock_until_suspected(cluster: Cluster) -> None:
-    """Let nobody write for so long that every beat has stopped for more than a lease, then wait until all go on."""
+    """Lock the file until every heartbeat has stopped for more than a lease, then wait until all move again."""
     stopped = cluster.workers.beats()
     with locked(cluster):
         since = time.monotonic()
@@ -113,7 +113,7 @@ def lock_until_suspected(cluster: Cluster) -> None:
 
 
 def test_no_worker_counts_as_dead_while_the_database_is_locked(make_cluster: MakeCluster) -> None:
-    """Its beat cannot move; when the database takes writes again, whoever suspects it must wait for that."""
+    """No heartbeat can move; after the lock, an observer must give the workers time to move it."""
     cluster = make_cluster("redis", busy_timeout=30, lease_seconds=0.6)
     for _ in range(2):
         cluster.worker(concurrency=1)
@@ -141,7 +141,7 @@ def test_no_worker_counts_as_dead_while_the_database_is_locked(make_cluster: Mak
 def test_worker_killed_at_a_failpoint_ends_its_job_once(
     make_cluster: MakeCluster, point: str, pool: str, broker: str, task: str
 ) -> None:
-    """In a prefork pool the point kills the child, in a threads pool all of the worker, which is started again."""
+    """In a prefork pool the failpoint kills the child, in a threads pool the worker, which the test starts again."""
     cluster = make_cluster(broker)
     once = cluster.processes.cwd / "once"
     once.touch()
@@ -170,7 +170,7 @@ def test_web_process_killed_at_a_failpoint_leaves_jobs_that_end_once(make_cluste
     once.touch()
     try:
         answered = [requests.get(f"{web.url}/dispatch/note/b", timeout=30).text]
-    except requests.RequestException:  # It may be killed in the middle of its answer.
+    except requests.RequestException:  # It may be killed during its answer.
         answered = []
     assert web.popen.wait(10) == -signal.SIGKILL
     cluster.until_run("b")

@@ -44,8 +44,8 @@ def connect(tmp_path: Path) -> Iterator[Open]:
 
         def one(busy_timeout: float = 1.0) -> sqlite3.Cursor:
             factory = partial(sqlite.FileConnection, busy_timeout=busy_timeout)
-            open_files = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
-            return stack.enter_context(closing(open_files)).cursor()
+            connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, factory=factory)
+            return stack.enter_context(closing(connection)).cursor()
 
         maker = one()
         maker.execute("PRAGMA journal_mode = wal")
