@@ -1,8 +1,7 @@
-"""Chaos: clients dispatch without pause while workers, web processes and the broker are killed; then all is counted.
+"""Clients dispatch without pause while workers, web processes and the broker are killed; then every job is checked.
 
 ``python -m tests.chaos.chaos --minutes 30 --broker rabbitmq --database sqlite``, or ``make chaos``. It
-starts its own servers and ends them, prints what docs/guarantees.md shows of a run, and fails when anything was
-lost, doubled or wrong.
+starts and stops its own servers, prints a table of the run, and fails if a job was lost, doubled or wrong.
 """
 
 import argparse
@@ -49,35 +48,35 @@ max_attempts = 1000
 """
 TASKS = Path(__file__).parent / "programs" / "chaos_tasks.py"
 CLIENTS = 4
-QUIET = 180.0
-"""Seconds in which at least one more job must end, once nothing is killed any more, until all have."""
+PROGRESS = 180.0
+"""Seconds in which at least one more job must end after the last kill, until all have ended."""
 PATIENCE = 20.0
-"""Seconds for which a client asks again, with the same key, while nobody answers."""
+"""Seconds for which a client repeats an unanswered request with the same key."""
 
 
 @dataclass
-class Asked:
-    """What one client was answered, and what must come of it."""
+class Accepted:
+    """A job that was accepted, and its expected outcome."""
 
     token: str
     n: int
     uuid: str
     cancel: int = 0
-    """DELETE's status, 0 when it was not asked or not answered."""
+    """The status of DELETE; 0 if it was not sent or not answered."""
     cancelled: bool = False
 
 
 @dataclass
-class Part:
-    """One process that is killed and started again; ``start`` does not wait until it is ready."""
+class Victim:
+    """A process that is killed and started again; ``start`` does not wait until it is ready."""
 
     name: str
     start: Callable[[], Running]
     running: Running
     back_at: float = 0.0
 
-    def bring_back(self) -> None:
-        """Start it again if it has ended, once nothing is left of its process group."""
+    def restart(self) -> None:
+        """Start it again if it has ended, after killing the rest of its process group."""
         if self.running.popen.poll() is not None:
             self.running.kill()
             self.running = self.start()
@@ -85,7 +84,7 @@ class Part:
 
 @dataclass
 class Chaos:
-    """One run against the service in ``processes.cwd``, whose broker may be a server of our own."""
+    """A run against the service in ``processes.cwd``; ``broker`` is None if the database is the broker."""
 
     processes: Processes
     database_url: str
@@ -94,16 +93,16 @@ class Chaos:
     rate: float
     chance: random.Random
     broker_back_at: float = 0.0
-    parts: list[Part] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    victims: list[Victim] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
     tally: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, seconds: float, at_least: int = 20) -> Record:
-        """Dispatch and kill for so long, let everything end, and check it all; raises ``AssertionError``.
+        """Dispatch and kill for so long, wait for the end of all jobs, and check them; raises ``AssertionError``.
 
-        On a busy machine it goes on until ``at_least`` so many jobs were answered.
+        On a busy machine it continues until at least ``at_least`` jobs were accepted.
         """
         self._set_up()
         clients = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
@@ -117,7 +116,7 @@ class Chaos:
                 client.join()
         began = time.monotonic()
         while (left := self._still_open()) and eventually(
-            lambda left=left: self._still_open() < left, QUIET, f"{left} jobs are open, and none of them ends"
+            lambda left=left: self._still_open() < left, PROGRESS, f"{left} jobs are open, and none of them ended"
         ):
             pass
         self.tally["seconds until all had ended"] = round(time.monotonic() - began)
@@ -130,28 +129,28 @@ class Chaos:
         web = ("-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
         worker = ("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker", "-l", "warning", "-c", "2")
         for name, arguments in (("web", web), ("worker", (*worker, "-n", "a@%h")), ("worker", (*worker, "-n", "b@%h"))):
-            # The default binds name and arguments now.
+            # The defaults bind the values of this iteration.
             def start(name: str = name, arguments: Sequence[str] = arguments) -> Running:
                 return self.processes.start(name, arguments, url=self.url)
 
-            self.parts.append(Part(name, start, start()))
-        self.parts[0].running.wait_until_it_serves()
+            self.victims.append(Victim(name, start, start()))
+        self.victims[0].running.wait_until_it_serves()
 
     def _kill_for(self, seconds: float, at_least: int) -> None:
-        """Kill something every other second; it is started again a moment later."""
+        """Kill something about every second; it is started again a moment later."""
         began = time.monotonic()
-        while (passed := time.monotonic() - began) < seconds or (passed < QUIET and len(self.asked) < at_least):
-            self._bring_back()
+        while (passed := time.monotonic() - began) < seconds or (passed < PROGRESS and len(self.accepted) < at_least):
+            self._restart()
             self._kill_something()
             self.stopping.wait(self.chance.uniform(0.3, 2.0))
-        self._bring_back(at_once=True)
+        self._restart(at_once=True)
         if self.broker is not None:
-            eventually(self.broker.answers, QUIET, "the broker does not come back")
+            eventually(self.broker.answers, PROGRESS, "the broker does not come back")
 
-    def _bring_back(self, *, at_once: bool = False) -> None:
+    def _restart(self, *, at_once: bool = False) -> None:
         """Start what has been down for long enough."""
-        for part in [part for part in self.parts if at_once or part.back_at <= time.monotonic()]:
-            part.bring_back()
+        for victim in [one for one in self.victims if at_once or one.back_at <= time.monotonic()]:
+            victim.restart()
         if (
             self.broker is not None
             and self.broker.popen is None
@@ -160,30 +159,30 @@ class Chaos:
             self.broker.launch()
 
     def _kill_something(self) -> None:
-        victim = self.chance.choices(["worker", "web", "broker", "nobody"], [4, 2, 1, 2])[0]
-        if victim == "broker":
-            # One that is just starting is left alone, as it would never come up.
+        name = self.chance.choices(["worker", "web", "broker", ""], [4, 2, 1, 2])[0]
+        if name == "broker":
+            # A broker that is just starting is spared, as it would never come up.
             if self.broker is not None and self.broker.popen is not None and self.broker.answers():
                 self.broker.kill()
                 self.broker_back_at = time.monotonic() + self.chance.uniform(0, 4)
                 self.tally["killed: broker"] += 1
-        elif up := [part for part in self.parts if part.name == victim and part.running.popen.poll() is None]:
-            part = self.chance.choice(up)
-            part.back_at = time.monotonic() + self.chance.uniform(0, 3)
-            self._kill(part)
+        elif up := [one for one in self.victims if one.name == name and one.running.popen.poll() is None]:
+            victim = self.chance.choice(up)
+            victim.back_at = time.monotonic() + self.chance.uniform(0, 3)
+            self._kill(victim)
 
-    def _kill(self, part: Part) -> None:
-        """All of it, or its first process alone, or one of its children."""
+    def _kill(self, victim: Victim) -> None:
+        """Kill the process with its children, the process alone, or one of its children."""
         how = self.chance.choice(["all", "all", "first", "child"])
-        children = _children(part.running.popen.pid)
+        children = _children(victim.running.popen.pid)
         if how == "child" and children:
             with suppress(ProcessLookupError):
                 os.kill(self.chance.choice(children), signal.SIGKILL)
         elif how == "first":
-            part.running.send(signal.SIGKILL)
+            victim.running.send(signal.SIGKILL)
         else:
-            part.running.kill()
-        self.tally[f"killed: {part.name}, {how}"] += 1
+            victim.running.kill()
+        self.tally[f"killed: {victim.name}, {how}"] += 1
 
     def _client(self, number: int) -> None:
         chance = random.Random(f"{self.chance.random()} {number}")
@@ -191,10 +190,10 @@ class Chaos:
         count = 0
         while not self.stopping.wait(chance.uniform(0, 2 * CLIENTS / self.rate)):
             count += 1
-            self._ask(session, chance, f"{number}-{count}")
+            self._dispatch(session, chance, f"{number}-{count}")
 
-    def _ask(self, session: requests.Session, chance: random.Random, token: str) -> None:
-        """One dispatch, by GET or by POST; a POST that is not answered is sent again, which its key allows."""
+    def _dispatch(self, session: requests.Session, chance: random.Random, token: str) -> None:
+        """Dispatch by GET or by POST; an unanswered POST is repeated with its key."""
         n = chance.randrange(10**6)
         began = time.monotonic()
         if chance.random() < 0.3:
@@ -203,21 +202,21 @@ class Chaos:
             body = {"args": [token, n, seconds, failures], "options": options}
             uuid = None
             while uuid is None and time.monotonic() < began + PATIENCE:
-                uuid = self._answer(session, "POST", "/dispatch/work", json=body, headers={"Idempotency-Key": token})
+                uuid = self._send(session, "POST", "/dispatch/work", json=body, headers={"Idempotency-Key": token})
         else:
-            uuid = self._answer(session, "GET", f"/dispatch/work/{token}/{n}")
+            uuid = self._send(session, "GET", f"/dispatch/work/{token}/{n}")
         if uuid is None:
             self.tally["dispatches without an answer"] += 1
             return
-        asked = Asked(token, n, uuid)
+        job = Accepted(token, n, uuid)
         if chance.random() < 0.05:
-            asked.cancelled = True
+            job.cancelled = True
             with suppress(requests.RequestException):
-                asked.cancel = session.delete(f"{self.url}/status/{uuid}", timeout=10).status_code
-        self.asked.append(asked)
+                job.cancel = session.delete(f"{self.url}/status/{uuid}", timeout=10).status_code
+        self.accepted.append(job)
 
-    def _answer(self, session: requests.Session, method: str, path: str, **options: object) -> str | None:
-        """The UUID, ``None`` when nobody or an error answers."""
+    def _send(self, session: requests.Session, method: str, path: str, **options: object) -> str | None:
+        """Return the UUID; ``None`` without an answer or after an error."""
         began = time.monotonic()
         try:
             answer = session.request(method, f"{self.url}{path}", timeout=10, **options)  # type: ignore[arg-type]
@@ -232,7 +231,7 @@ class Chaos:
         return str(answer.json()["uuid"]) if method == "POST" else answer.text
 
     def _still_open(self) -> int:
-        self._bring_back(at_once=True)
+        self._restart(at_once=True)
         database = Database(self.database_url)
         try:
             states = orm.Job.select().where(orm.Job.state.not_in(list(FINAL)))
@@ -246,12 +245,12 @@ class Chaos:
             stored = database.read(lambda db: [row[0] for row in orm.Job.select(orm.Job.uuid).tuples().execute(db)])
         finally:
             database.close()
-        self.parts[0].running.wait_until_it_serves()
-        record = check_record(self.database_url, {*stored, *(one.uuid for one in self.asked)}, self.url)
+        self.victims[0].running.wait_until_it_serves()
+        record = check_record(self.database_url, {*stored, *(one.uuid for one in self.accepted)}, self.url)
         rows = Counter(str(job.args[0]) for job in record.jobs.values())
         runs = Counter((self.processes.cwd / "runs").read_text().split())
         faults = [f"{token} has {count} jobs" for token, count in rows.items() if count > 1]
-        for one in self.asked:
+        for one in self.accepted:
             faults += _wrong(one, record.jobs[one.uuid])
         for job in record.jobs.values():
             faults += _wrong_runs(job, record, runs[str(job.args[0])])
@@ -260,7 +259,7 @@ class Chaos:
         return record
 
     def _count(self, record: Record, stored: Sequence[str]) -> None:
-        self.tally["jobs answered"] = len(self.asked)
+        self.tally["jobs answered"] = len(self.accepted)
         self.tally["jobs in the record"] = len(stored)
         for job in record.jobs.values():
             self.tally[f"ended: {job.state}"] += 1
@@ -269,29 +268,31 @@ class Chaos:
                 self.tally[f"events: {kind}"] += record.history[job.uuid].count(kind)
 
     def table(self) -> str:
-        """What happened, as a table of Markdown."""
-        told = {name: str(number) for name, number in sorted(self.tally.items())}
-        told["slowest answer, seconds"] = f"{self.slowest:.2f}"
-        return "\n".join(["| what | how many |", "| --- | ---: |", *(f"| {name} | {told[name]} |" for name in told)])
+        """Return the counts as a Markdown table."""
+        counts = {name: str(number) for name, number in sorted(self.tally.items())}
+        counts["slowest answer, seconds"] = f"{self.slowest:.2f}"
+        return "\n".join(
+            ["| event | count |", "| --- | ---: |", *(f"| {name} | {count} |" for name, count in counts.items())]
+        )
 
 
-def _wrong(one: Asked, job: Job) -> Iterator[str]:
-    told = f"{job.uuid} ({job.state}, asked to be cancelled: {one.cancel})"
+def _wrong(one: Accepted, job: Job) -> Iterator[str]:
+    description = f"{job.uuid} ({job.state}, DELETE was answered {one.cancel})"
     if list(job.args[:2]) != [one.token, one.n]:
-        yield f"{told} has the arguments {job.args}"
+        yield f"{description} has the arguments {job.args}"
     if job.state == "SUCCESS" and job.result != 2 * one.n:
-        yield f"{told} has the result {job.result}"
+        yield f"{description} has the result {job.result}"
     if job.state == "FAILURE":
-        yield f"{told} failed: {job.error}"
+        yield f"{description} failed: {job.error}"
     if (job.state == "REVOKED" and not one.cancelled) or (job.state != "REVOKED" and one.cancel == 200):
-        yield f"{told} does not agree"
+        yield f"{description} contradicts that answer"
 
 
 def _wrong_runs(job: Job, record: Record, runs: int) -> Iterator[str]:
-    """A body is run once for each start, at most."""
+    """Yield a fault if a body ran more often than the job was started, or not at all."""
     history = record.history[job.uuid]
     if runs > history.count("STARTED") or (job.state == "SUCCESS" and not runs):
-        yield f"{job.uuid}: its body was run {runs} times: {history}"
+        yield f"{job.uuid}: its body ran {runs} times: {history}"
 
 
 def _children(pid: int) -> list[int]:
@@ -303,7 +304,7 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def prepared(broker: str, database: str, *, seed: int, rate: float) -> Iterator[Chaos]:
-    """A broker and a database of a kind, a directory, and what is to run there; all of it ends afterwards."""
+    """A run with a broker and a database of a kind, in a temporary directory; everything is stopped at the end."""
     with ExitStack() as last:
         cwd = Path(last.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
         own = {RABBITMQ: rabbitmq, REDIS: redis}.get(broker)
@@ -318,39 +319,39 @@ def prepared(broker: str, database: str, *, seed: int, rate: float) -> Iterator[
 
 
 def main() -> int:
-    """Run it as the command line says; 1 when something was lost, doubled or wrong."""
+    """Run with the options of the command line; return 1 if a job was lost, doubled or wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--broker", choices=BROKERS, default=RABBITMQ)
     parser.add_argument("--database", choices=DATABASES, default=SQLITE)
-    parser.add_argument("--rate", type=float, default=40, help="dispatches per second, about")
+    parser.add_argument("--rate", type=float, default=40, help="approximate dispatches per second")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = parser.parse_args()
     title = f"### {datetime.now(UTC):%Y-%m-%d}: {given.broker}, {given.database}, {given.minutes:g} minutes\n\n"
     title += f"Commit {commit()}, `--rate {given.rate:g} --seed {given.seed}`, {os.cpu_count()} processors.\n"
-    tell(f"{title}\nThe same comes again at the end, with its table.")
+    print_line(f"{title}\nThe title is printed again at the end, with the table.")
     with prepared(given.broker, given.database, seed=given.seed, rate=given.rate) as chaos:
         try:
             chaos.run(given.minutes * 60)
         except AssertionError as error:
             kept = Path(tempfile.mkdtemp(prefix="chaos-kept-"))
             shutil.copytree(chaos.processes.cwd, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.ctl"))
-            tell(f"\n{title}\n{chaos.table()}\n\n{error}")
-            tell(f"The record and what all processes have written are kept in {kept}.")
+            print_line(f"\n{title}\n{chaos.table()}\n\n{error}")
+            print_line(f"The record and the output of all processes are kept in {kept}.")
             return 1
-        tell(f"\n{title}\n{chaos.table()}\n\nNothing was lost, nothing doubled, nothing wrong.")
+        print_line(f"\n{title}\n{chaos.table()}\n\nNo job was lost, doubled or wrong.")
     return 0
 
 
 def commit() -> str:
-    """The commit of the working tree, ``-dirty`` when something has been changed since."""
+    """Return the commit of the working tree, with ``-dirty`` if files have changed since."""
     command = ("git", "describe", "--always", "--dirty", "--exclude=*")
     described = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, encoding="utf-8", check=False)
     return described.stdout.strip() or "unknown"
 
 
-def tell(text: str) -> None:
-    """A line for whoever waits for it."""
+def print_line(text: str) -> None:
+    """Print a line at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

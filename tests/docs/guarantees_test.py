@@ -16,9 +16,7 @@ def promises() -> list[tuple[str, str]]:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
     ]
-    return [
-        (row[0], row[-1]) for row in rows if row[-1] not in {"proven by", "---", "how many", "---:"} and len(row) > 2
-    ]
+    return [(row[0], row[-1]) for row in rows if row[-1] not in {"proven by", "---", "count", "---:"} and len(row) > 2]
 
 
 def names_in(path: Path) -> set[str]:

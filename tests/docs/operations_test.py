@@ -1,4 +1,4 @@
-"""docs/operations.md is walked from top to bottom: what an operator types is run, and the units' ExecStart with it."""
+"""docs/operations.md is followed from top to bottom: the commands are run, and the units' ExecStart with them."""
 
 import os
 import re
@@ -30,7 +30,7 @@ PAGE = (DOCS / "operations.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 ADDRESS = "127.0.0.1:8050"
 OTHERS = ("# As root", "# PostgreSQL", "# MariaDB")
-"""How blocks begin that the walk passes by."""
+"""The first words of blocks that the test skips."""
 UNITS = {
     name: re.search(r"^ExecStart=/opt/dispatcher/bin/(.*)$", text, re.MULTILINE)
     for name, text in re.findall(r"/system/(\S+)\.service`.*?^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -38,14 +38,14 @@ UNITS = {
 
 
 class Block(NamedTuple):
-    """What an operator is to type, and under which heading."""
+    """Commands for an operator, and their heading."""
 
     heading: str
     text: str
 
 
 def blocks(language: str) -> Iterator[Block]:
-    """The blocks of one language, in their order."""
+    """Yield the blocks of one language in their order."""
     for part in re.split(r"^## ", PAGE, flags=re.MULTILINE):
         for text in re.findall(rf"^```{language}\n(.*?)^```", part, re.MULTILINE | re.DOTALL):
             yield Block(part.split("\n", 1)[0], text)
@@ -53,28 +53,28 @@ def blocks(language: str) -> Iterator[Block]:
 
 @dataclass
 class Machine:
-    """A folder with the two units, and a shell in it."""
+    """A folder in which the two units and a shell run."""
 
     processes: Processes
     address: str
     running: dict[str, Running] = field(default_factory=dict)
 
     def type(self, text: str) -> str:
-        """Run each line, as a shell does that stops at the first failure; what it printed."""
-        told = ""
+        """Run each line in a shell that stops at the first failure, and return the output."""
+        output = ""
         for part in re.split(r"^(systemctl .*\n)", text.replace(ADDRESS, self.address), flags=re.MULTILINE):
             if part.startswith("systemctl "):
                 self._systemctl(*part.split()[1:])
             elif part:
-                told += self._shell(part)
-        return told
+                output += self._shell(part)
+        return output
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
-        """One request to the web server."""
+        """Send a request to the web server."""
         return requests.request(method, f"http://{self.address}{path}", timeout=30, **more)
 
     def state(self, uuid: str) -> str:
-        """How a job is."""
+        """Return the state of a job."""
         return str(self.ask("GET", f"/status/{uuid}").json()["state"])
 
     def _systemctl(self, verb: str, *units: str) -> None:
@@ -86,7 +86,7 @@ class Machine:
             assert command is not None
             program, *arguments = shlex.split(command[1].replace(ADDRESS, self.address))
             self.running[unit] = self.processes.start(unit, [str(BIN / program), *arguments])
-            if unit == "dispatcher-web":  # Its Type=notify has systemctl wait, too.
+            if unit == "dispatcher-web":  # Its Type=notify makes systemctl wait, too.
                 self.running[unit].url = f"http://{self.address}"
                 self.running[unit].wait_until_it_serves()
 
@@ -106,19 +106,19 @@ class Machine:
 
 @pytest.fixture
 def machine(processes: Processes) -> Machine:
-    """An empty one; no broker server is needed there."""
+    """An empty machine that needs no broker."""
     address = f"127.0.0.1:{free_port()}"
     processes.env |= {"BROKER_URL": "database://", "DISPATCHER_URL": f"http://{address}"}
     return Machine(processes, address)
 
 
 def test_page_installs_backs_up_restores_and_upgrades_a_service(machine: Machine) -> None:
-    told: dict[str, str] = {}
+    printed: dict[str, str] = {}
 
     def walk(*headings: str) -> None:
         for heading in headings:
             mine = [block.text for block in blocks("sh") if block.heading == heading]
-            told[heading] = "".join(machine.type(text) for text in mine if not text.startswith(OTHERS))
+            printed[heading] = "".join(machine.type(text) for text in mine if not text.startswith(OTHERS))
 
     def dispatch(options: dict[str, Any]) -> str:
         return str(machine.ask("POST", "/dispatch/add", json={"args": [2, 2], "options": options}).json()["uuid"])
@@ -127,13 +127,13 @@ def test_page_installs_backs_up_restores_and_upgrades_a_service(machine: Machine
     ended, waiting = dispatch({}), dispatch({"countdown": 4})
     eventually(lambda: machine.state(ended) == "SUCCESS")
     walk("Back up")
-    assert "ok\n" in told["Back up"]
+    assert "ok\n" in printed["Back up"]
     later = dispatch({})
     eventually(lambda: machine.state(later) == machine.state(waiting) == "SUCCESS")
     before = machine.ask("GET", f"/status/{waiting}").json()["finished"]
 
     walk("Restore")
-    assert waiting in told["Restore"]
+    assert waiting in printed["Restore"]
     assert machine.state(ended) == "SUCCESS"
     assert machine.ask("GET", f"/status/{later}").status_code == 404
     eventually(lambda: machine.state(waiting) == "SUCCESS")
@@ -141,7 +141,7 @@ def test_page_installs_backs_up_restores_and_upgrades_a_service(machine: Machine
 
     walk("Upgrade", "Limit the size", "When something is wrong")
     assert machine.state(ended) == "SUCCESS"
-    assert '"database": "ok"' in told["When something is wrong"]
+    assert '"database": "ok"' in printed["When something is wrong"]
 
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])

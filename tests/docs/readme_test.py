@@ -1,4 +1,4 @@
-"""The README and the pages of the API are tests: tasks, configuration and console lines are run as they stand."""
+"""The README and the pages of the API are tests: their tasks, configuration and console lines are run unchanged."""
 
 import re
 import subprocess
@@ -17,18 +17,18 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "api").glob("*.md"))]
 
 
 def blocks(language: str, text: str = README) -> list[str]:
-    """The fenced blocks of one language."""
+    """Return the fenced blocks of one language."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def masked(text: str) -> str:
-    """The text without what differs from run to run: ids, times, and the worker's name."""
+    """Return the text without values that change from run to run: ids, times, and the worker's name."""
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<uuid>", text)
     return re.sub(r'"worker": "[^"]+"', '"worker": <name>', re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text))
 
 
 def session(text: str) -> list[tuple[str, str]]:
-    """The commands of a console block, each with the output that it shows."""
+    """Return the commands of a console block, each with the output that it shows."""
     found = [part.split("\n", 1) for part in re.split(r"^\$ ", text, flags=re.MULTILINE) if part.strip()]
     return [(command, shown) for command, shown in found]
 
@@ -45,7 +45,7 @@ def url(processes: Processes) -> str:
 
 
 def shell(lines: str) -> str:
-    """What bash prints for these lines."""
+    """Return the output of these lines in bash."""
     return subprocess.run(["bash", "-c", lines], capture_output=True, encoding="utf-8", check=True, timeout=60).stdout
 
 

@@ -10,7 +10,7 @@ import requests
 from pacifica.dispatcher.core.job import iso, now
 
 from .contract import problem
-from .gate import Gate
+from .secured_stack import SecuredStack
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TABLE = """
@@ -78,14 +78,14 @@ def situations() -> dict[str, dict[str, str]]:
     return {name: dict(zip(head.split(), cells, strict=True)) for name, *cells in rows}
 
 
-def token_of(gate: Gate, situation: str) -> str | None:
+def token_of(secured: SecuredStack, situation: str) -> str | None:
     """A token for the situation, named after it."""
     if situation in {"none", "invalid"}:
         return None if situation == "none" else "pd_" + "x" * 43
     scope, _, own = situation.partition(",")
     if situation == "expired":
-        return gate.token(situation, "admin", lifetime=0.000001)
-    return gate.token(name_of(situation), scope, own=bool(own))
+        return secured.token(situation, "admin", lifetime=0.000001)
+    return secured.token(name_of(situation), scope, own=bool(own))
 
 
 def name_of(situation: str) -> str:
@@ -93,10 +93,10 @@ def name_of(situation: str) -> str:
     return "".join(sign if sign.isalnum() else "-" for sign in situation)
 
 
-def targets(gate: Gate, path: str, caller: str) -> list[str]:
+def targets(secured: SecuredStack, path: str, caller: str) -> list[str]:
     """The paths to request: with a new job of each owner and task, with each task, or unchanged."""
     if "{uuid}" in path:
-        made = [gate.job(task, owner) for owner in ("token:another", caller) for task in TASKS]
+        made = [secured.job(task, owner) for owner in ("token:another", caller) for task in TASKS]
         return [path.replace("{uuid}", uuid) for uuid in made]
     if "{task}" in path:
         return [path.replace("{task}", task).replace("{arguments}", "1") for task in TASKS]
@@ -104,9 +104,9 @@ def targets(gate: Gate, path: str, caller: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def routes(gate: Gate) -> Mapping[str, set[str]]:
+def routes(secured: SecuredStack) -> Mapping[str, set[str]]:
     """The methods of each path of the OpenAPI document, without the paths of single tasks."""
-    paths = gate.ask("GET", "/openapi.json", gate.token("reader", "read")).json()["paths"]
+    paths = secured.ask("GET", "/openapi.json", secured.token("reader", "read")).json()["paths"]
     tasks = {path for path in paths if path.startswith("/dispatch/") and "{" not in path}
     return {path: {method.upper() for method in item} for path, item in paths.items() if path not in tasks}
 
@@ -125,15 +125,15 @@ def expected_answer(method: str, path: str, cells: Mapping[str, str], number: in
 
 @pytest.mark.parametrize("situation", situations())
 def test_each_route_admits_exactly_the_callers_of_the_table(
-    gate: Gate, routes: Mapping[str, set[str]], situation: str
+    secured: SecuredStack, routes: Mapping[str, set[str]], situation: str
 ) -> None:
-    cells, token, caller = situations()[situation], token_of(gate, situation), f"token:{name_of(situation)}"
+    cells, token, caller = situations()[situation], token_of(secured, situation), f"token:{name_of(situation)}"
     expected, seen = {}, {}
     with requests.Session() as session:
         session.headers.update({"Authorization": f"Bearer {token}"} if token else {})
         for path, method in ((path, method) for path in routes for method in METHODS):
-            for number, target in enumerate(targets(gate, path, caller)):
-                answer = session.request(method, gate.stack.url + target, json=BODIES.get(target), timeout=30)
+            for number, target in enumerate(targets(secured, path, caller)):
+                answer = session.request(method, secured.stack.url + target, json=BODIES.get(target), timeout=30)
                 expected[method, path, number] = expected_answer(method, path, cells, number)
                 refused = answer.status_code in {401, 403, 404, 405}
                 seen[method, path, number] = answer.status_code if refused else "in"
@@ -151,15 +151,15 @@ def test_each_route_admits_exactly_the_callers_of_the_table(
     ],
 )
 def test_search_returns_full_pages_of_readable_jobs(
-    gate: Gate, scopes: list[str], own: bool, covered: list[tuple[str, str]]
+    secured: SecuredStack, scopes: list[str], own: bool, covered: list[tuple[str, str]]
 ) -> None:
-    token, at, label = gate.token("me", *scopes, own=own), now(), name_of("".join(scopes) + str(own))
+    token, at, label = secured.token("me", *scopes, own=own), now(), name_of("".join(scopes) + str(own))
     pairs = [(task, caller) for _ in range(3) for caller in ("token:another", "token:me") for task in TASKS]
-    made = [(pair, gate.job(*pair, created=at + number, labels={"run": label})) for number, pair in enumerate(pairs)]
+    made = [(pair, secured.job(*pair, created=at + number, labels={"run": label})) for number, pair in enumerate(pairs)]
     for query in (f"label=run:{label}", f"since={iso(at)}"):
         path, sizes, seen = f"/status?{query}&limit=2", [], []
         while path:
-            page = gate.ask("GET", path, token).json()
+            page = secured.ask("GET", path, token).json()
             sizes.append(len(page["jobs"]))
             seen += [job["uuid"] for job in page["jobs"]]
             path = page["next"]
@@ -167,28 +167,28 @@ def test_search_returns_full_pages_of_readable_jobs(
         assert set(sizes[:-1]) <= {2}
 
 
-def test_search_for_hidden_jobs_finds_nothing(gate: Gate) -> None:
-    gate.job("add", "token:another")
+def test_search_for_hidden_jobs_finds_nothing(secured: SecuredStack) -> None:
+    secured.job("add", "token:another")
     for query in ("task=add", "caller=token:another"):
-        page = gate.ask("GET", f"/status?{query}", gate.token("me", "read:lab.*", own=True)).json()
+        page = secured.ask("GET", f"/status?{query}", secured.token("me", "read:lab.*", own=True)).json()
         assert page == {"jobs": [], "next": None}
 
 
 @pytest.mark.parametrize("form", ["array", "lines"])
-def test_batch_is_checked_item_by_item(gate: Gate, form: str) -> None:
-    token = gate.token("batcher", "dispatch:lab.*", "read")
+def test_batch_is_checked_item_by_item(secured: SecuredStack, form: str) -> None:
+    token = secured.token("batcher", "dispatch:lab.*", "read")
     items = [{"task": "lab.greet", "args": ["Ada"]}, {"task": "add", "args": [1, 1]}, {"task": "nothing"}]
 
     def send(batch: list[Any]) -> requests.Response:
         if form == "array":
-            return gate.ask("POST", "/dispatch", token, json=batch)
+            return secured.ask("POST", "/dispatch", token, json=batch)
         body = "\n".join(json.dumps(item) for item in batch)
-        return gate.ask("POST", "/dispatch", token, data=body, headers={"Content-Type": "application/x-ndjson"})
+        return secured.ask("POST", "/dispatch", token, data=body, headers={"Content-Type": "application/x-ndjson"})
 
     answer = send(items)
     assert answer.status_code == 202
     taken, *refused = answer.json()["jobs"]
-    assert gate.ask("GET", f"/status/{taken['uuid']}", token).json()["caller"] == "token:batcher"
+    assert secured.ask("GET", f"/status/{taken['uuid']}", token).json()["caller"] == "token:batcher"
     assert [(entry["problem"]["status"], entry["problem"]["scope"]) for entry in refused] == [
         (403, "dispatch:add"),
         (403, "dispatch:nothing"),
@@ -197,31 +197,31 @@ def test_batch_is_checked_item_by_item(gate: Gate, form: str) -> None:
     assert [entry["problem"]["status"] for entry in found["jobs"]] == [403, 403]
 
 
-def test_retry_belongs_to_its_caller(gate: Gate) -> None:
-    ann, boss = gate.token("ann", "admin", own=True), gate.token("boss", "admin")
-    old = gate.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}).json()
-    new = gate.ask("POST", f"/status/{old['uuid']}/retry", boss).json()
+def test_retry_belongs_to_its_caller(secured: SecuredStack) -> None:
+    ann, boss = secured.token("ann", "admin", own=True), secured.token("boss", "admin")
+    old = secured.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}).json()
+    new = secured.ask("POST", f"/status/{old['uuid']}/retry", boss).json()
     assert (new["caller"], new["replay_of"]) == ("token:boss", old["uuid"])
-    problem(gate.ask("GET", f"/status/{new['uuid']}", ann), 404, "unknown-job")
-    assert gate.ask("POST", f"/status/{new['uuid']}/retry", ann).status_code == 404
+    problem(secured.ask("GET", f"/status/{new['uuid']}", ann), 404, "unknown-job")
+    assert secured.ask("POST", f"/status/{new['uuid']}/retry", ann).status_code == 404
 
 
-def test_key_of_a_retry_belongs_to_its_caller_and_that_job(gate: Gate) -> None:
-    ann, boss = gate.token("ann", "dispatch"), gate.token("boss", "dispatch")
+def test_key_of_a_retry_belongs_to_its_caller_and_that_job(secured: SecuredStack) -> None:
+    ann, boss = secured.token("ann", "dispatch"), secured.token("boss", "dispatch")
     keyed = {"headers": {"Idempotency-Key": "retry-1"}}
-    one, two = (gate.job("add", "token:ann") for _ in range(2))
-    first = gate.ask("POST", f"/status/{one}/retry", ann, **keyed).json()
-    assert gate.ask("POST", f"/status/{one}/retry", ann, **keyed).json()["uuid"] == first["uuid"]
-    assert gate.ask("POST", f"/status/{one}/retry", boss, **keyed).json()["uuid"] != first["uuid"]
-    problem(gate.ask("POST", f"/status/{two}/retry", ann, **keyed), 422, "key-reused")
-    problem(gate.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}, **keyed), 422, "key-reused")
+    one, two = (secured.job("add", "token:ann") for _ in range(2))
+    first = secured.ask("POST", f"/status/{one}/retry", ann, **keyed).json()
+    assert secured.ask("POST", f"/status/{one}/retry", ann, **keyed).json()["uuid"] == first["uuid"]
+    assert secured.ask("POST", f"/status/{one}/retry", boss, **keyed).json()["uuid"] != first["uuid"]
+    problem(secured.ask("POST", f"/status/{two}/retry", ann, **keyed), 422, "key-reused")
+    problem(secured.ask("POST", "/dispatch/add", ann, json={"args": [1, 2]}, **keyed), 422, "key-reused")
 
 
-def test_cancel_and_retry_without_read_hide_the_content(gate: Gate) -> None:
-    one, two = (gate.job("lab.greet", "token:another", labels={"of": "another"}) for _ in range(2))
+def test_cancel_and_retry_without_read_hide_the_content(secured: SecuredStack) -> None:
+    one, two = (secured.job("lab.greet", "token:another", labels={"of": "another"}) for _ in range(2))
     for method, path, scope in (("POST", f"/status/{one}/retry", "dispatch"), ("DELETE", f"/status/{two}", "cancel")):
-        blind, seeing = gate.token("blind", scope), gate.token("seeing", scope, "read")
-        answer = gate.ask(method, path, blind)
+        blind, seeing = secured.token("blind", scope), secured.token("seeing", scope, "read")
+        answer = secured.ask(method, path, blind)
         shown = answer.json()
         assert (answer.ok, shown["args"], shown["kwargs"], shown["error"], shown["labels"]) == (
             True,
@@ -232,4 +232,4 @@ def test_cancel_and_retry_without_read_hide_the_content(gate: Gate) -> None:
         )
         assert "Ada" not in answer.text
         if method == "POST":
-            assert gate.ask(method, path, seeing).json()["args"] == ["Ada"]
+            assert secured.ask(method, path, seeing).json()["args"] == ["Ada"]

@@ -1,4 +1,4 @@
-"""The full circle, as the README shows it: curl dispatches, a worker runs, curl reads."""
+"""The commands of the README: curl dispatches a job, a worker runs it, curl reads the result."""
 
 import subprocess
 from collections.abc import Callable
@@ -16,7 +16,7 @@ STACKS = [(*pair, "gunicorn" if pair in GUNICORN else "embedded") for pair in pr
 
 
 def curl(url: str) -> str:
-    """What ``$(curl URL)`` gives."""
+    """Return the output of ``curl URL``."""
     return subprocess.run(["curl", "-s", url], capture_output=True, encoding="utf-8", check=True, timeout=30).stdout
 
 
@@ -43,9 +43,9 @@ def test_the_curl_pair_answers_four(
     uuid = curl(f"{stack.url}/dispatch/add/2/2")
     job = stack.ended(uuid)
     assert (job["state"], job["result"]) == ("SUCCESS", 4)
-    told = curl(f"{stack.url}/status/{uuid}")
-    assert '"state": "SUCCESS"' in told
-    assert '"result": 4' in told
+    status = curl(f"{stack.url}/status/{uuid}")
+    assert '"state": "SUCCESS"' in status
+    assert '"result": 4' in status
 
 
 def test_a_job_waits_for_a_worker_and_survives_the_server(processes: Processes, sqlite_url: str) -> None:

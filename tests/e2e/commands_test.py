@@ -1,4 +1,4 @@
-"""The commands, run as processes: what they print, how they end."""
+"""The commands run as processes: their output and exit status."""
 
 import re
 import signal
@@ -11,7 +11,7 @@ from .circle_test import curl
 
 
 def start_up(processes: Processes, port: int) -> Running:
-    """``pacifica-dispatcher-cmd up``, without waiting for it."""
+    """Start ``pacifica-dispatcher-cmd up``, without waiting."""
     code = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
     return processes.start("up", ["-c", code, "up", "-p", str(port)], url=f"http://127.0.0.1:{port}")
 
@@ -20,9 +20,9 @@ def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes
     port = free_port()
     up = start_up(processes, port)
     up.wait_until_it_says("Ctrl-C stops")
-    told = up.output()
-    assert f"ready at http://127.0.0.1:{port}" in told
-    assert re.search(r"A probe job went .* in \d+ ms", told)
+    output = up.output()
+    assert f"ready at http://127.0.0.1:{port}" in output
+    assert re.search(r"A probe job went .* in \d+ ms", output)
     uuid = curl(f"http://127.0.0.1:{port}/dispatch/add/2/2")
     eventually(lambda: '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}"))
     up.send(signal.SIGINT)

@@ -15,7 +15,7 @@ from pacifica.dispatcher.web.operation import handlers
 from ..processes import Processes
 from .conftest import start_stack
 from .contract import UNKNOWN_UUID, count_jobs, filled, problem
-from .gate import Gate
+from .secured_stack import SecuredStack
 from .stack import Stack
 
 
@@ -141,8 +141,8 @@ def test_each_operation_names_its_scope_or_is_open(document: dict[str, Any]) -> 
     assert document["paths"]["/status/{uuid}"]["delete"]["security"] == [{"bearer": ["cancel"]}, {}]
 
 
-def test_document_requires_a_token_if_the_server_does(gate: Gate) -> None:
-    found = gate.ask("GET", "/openapi.json", gate.token("reader", "read")).json()
+def test_document_requires_a_token_if_the_server_does(secured: SecuredStack) -> None:
+    found = secured.ask("GET", "/openapi.json", secured.token("reader", "read")).json()
     assert found["paths"]["/status/{uuid}"]["delete"]["security"] == [{"bearer": ["cancel"]}]
 
 

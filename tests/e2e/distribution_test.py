@@ -1,4 +1,4 @@
-"""Tasks that an installed distribution brings, by the entry-point group ``pacifica.dispatcher.tasks``."""
+"""Tasks of an installed distribution, by the entry-point group ``pacifica.dispatcher.tasks``."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from .stack import PROGRAMS
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder of Python packages with one distribution, as pip would leave it there."""
+    """A folder of Python packages with one distribution, as pip installs it."""
     site = tmp_path / "site"
     about = site / "lab_kit-1.0.dist-info"
     about.mkdir(parents=True)
@@ -23,7 +23,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def processes_with(site: Path, tmp_path: Path) -> Processes:
-    """Processes that find the packages of ``site``."""
+    """Return processes that can import the packages of ``site``."""
     (tmp_path / "run").mkdir()
     return Processes(tmp_path / "run", {"BROKER_URL": "database://", "PYTHONPATH": str(site)})
 

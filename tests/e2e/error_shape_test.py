@@ -10,7 +10,7 @@ import requests
 from jsonschema import Draft202012Validator
 
 from .contract import count_jobs, filled
-from .gate import Gate
+from .secured_stack import SecuredStack
 from .stack import Stack
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -129,21 +129,21 @@ def operations(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     ],
 )
 def test_every_route_answers_an_unknown_caller_with_401(
-    gate: Gate, document: dict[str, Any], headers: dict[str, str], challenge: str
+    secured: SecuredStack, document: dict[str, Any], headers: dict[str, str], challenge: str
 ) -> None:
     for path, method in operations(document):
         wrong = Wrong(path, method, filled(path), 401, "unauthorized")
-        answer = gate.ask(method, wrong.target, None, headers=headers)
+        answer = secured.ask(method, wrong.target, None, headers=headers)
         check(document, wrong, answer)
         assert answer.headers["WWW-Authenticate"] == f'Bearer realm="pacifica-dispatcher"{challenge}'
 
 
-def test_every_route_names_the_scope_that_is_missing(gate: Gate, document: dict[str, Any]) -> None:
+def test_every_route_names_the_scope_that_is_missing(secured: SecuredStack, document: dict[str, Any]) -> None:
     refused = set()
     for scope in ("read", "dispatch", "cancel", "read:lab.*", "dispatch:lab.*", "cancel:lab.*"):
-        token = gate.token("small", scope)
+        token = secured.token("small", scope)
         for path, method in operations(document):
-            answer = gate.ask(method, filled(path), token)
+            answer = secured.ask(method, filled(path), token)
             if answer.status_code == 403:
                 refused.add((path, method))
                 check(document, Wrong(path, method, filled(path), 403, "missing-scope"), answer)

@@ -1,4 +1,4 @@
-"""Schemathesis asks a live service all that its OpenAPI document allows and forbids; ``make fuzz`` asks for longer."""
+"""Schemathesis sends requests that the OpenAPI document allows and forbids; ``make fuzz`` runs longer."""
 
 import re
 from typing import Any
@@ -13,20 +13,20 @@ from ..fuzz.fuzz import Run, ask, service
 
 SEED = "20261124"
 CASES = {"edges": 2000, "chance": 300}
-"""How many requests each run makes at least."""
+"""The least number of requests of each run."""
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The document that the runs were made from."""
+    """The OpenAPI document of the runs."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> dict[str, Run]:
-    """All edges of the schemas, as anybody; and chance and links, with a token where nobody is let in without one.
+    """One run with the edge cases of the schemas, without a token; one with random values and links, with a token.
 
-    A batch's edges are those of all its items, and take longer than all else; ``make fuzz`` has them.
+    The edge cases of a batch are those of all its items, and take longest; only ``make fuzz`` includes them.
     """
     edges, chance = tmp_path_factory.mktemp("edges"), tmp_path_factory.mktemp("chance")
     with service(edges) as (web, _):
@@ -68,15 +68,15 @@ def test_every_excuse_names_operations_of_the_document(runs: dict[str, Run], doc
     assert idle == []
 
 
-class Asked:
-    """What an excuse looks at of a request."""
+class Case:
+    """The part of a request that an excuse reads."""
 
     def __init__(self, body: Any = None) -> None:
         self.body = body
 
 
 def refused(*faults: tuple[str, str], code: str = "bad-arguments") -> dict[str, Any]:
-    """A problem that names these faults."""
+    """Return a problem that names these faults."""
     errors = [{"where": where, "message": message} for where, message in faults]
     return {"type": f"urn:pacifica-dispatcher:problem:{code}", "errors": errors}
 
@@ -100,6 +100,6 @@ CHECK = ("arguments", "x and y must both be numbers, or both be text")
 def test_only_faults_that_no_schema_can_express_are_excused(found: dict[str, Any], body: Any, is_excused: bool) -> None:
     where = "POST /dispatch/add"
     failure = RejectedPositiveData(operation=where, message="", status_code=422, allowed_statuses=[])
-    assert (excused.excuse(failure, 422, found, Asked(body)) is not None) is is_excused
+    assert (excused.excuse(failure, 422, found, Case(body)) is not None) is is_excused
     accepted = AcceptedNegativeData(operation=where, message="", status_code=422, expected_statuses=[])
-    assert excused.excuse(accepted, 422, found, Asked(body)) is None
+    assert excused.excuse(accepted, 422, found, Case(body)) is None

@@ -1,4 +1,4 @@
-"""What gunicorn's users configure works, though its reader and writer are passed by where nothing asks for them."""
+"""A user's settings for gunicorn work, although its reader and writer are bypassed if no setting needs them."""
 
 from pathlib import Path
 from typing import Any
@@ -20,32 +20,32 @@ def lines(path: Path) -> list[str]:
 
 
 @pytest.fixture
-def own(processes: Processes) -> Processes:
+def configured(processes: Processes) -> Processes:
     processes.env["BROKER_URL"] = "database://"
     processes.write_config("")
     return processes
 
 
-def test_access_log_of_gunicorn_has_each_request(own: Processes, tmp_path: Path) -> None:
-    web = own.start_gunicorn("--access-logfile", str(tmp_path / "access.log"), workers=1)
+def test_access_log_of_gunicorn_has_each_request(configured: Processes, tmp_path: Path) -> None:
+    web = configured.start_gunicorn("--access-logfile", str(tmp_path / "access.log"), workers=1)
     uuid = requests.get(f"{web.url}/dispatch/add/2/2", timeout=20).text.strip()
     assert requests.get(f"{web.url}/status/{uuid}", timeout=20).json()["uuid"] == uuid
     eventually(lambda: any(f"GET /status/{uuid} HTTP/1.1" in line for line in lines(tmp_path / "access.log")))
     assert any('"GET /dispatch/add/2/2 HTTP/1.1" 200 36' in line for line in lines(tmp_path / "access.log"))
 
 
-def test_request_hooks_of_gunicorn_are_called(own: Processes, tmp_path: Path) -> None:
-    web = own.start_gunicorn("-c", str(PROGRAMS / "gunicorn_hooks.py"), workers=1)
+def test_request_hooks_of_gunicorn_are_called(configured: Processes, tmp_path: Path) -> None:
+    web = configured.start_gunicorn("-c", str(PROGRAMS / "gunicorn_hooks.py"), workers=1)
     assert requests.get(f"{web.url}/health/live", timeout=20).status_code == 200
     web.wait_until_it_says(r"asked GET /health/live\s")
     web.wait_until_it_says(r"answered /health/live 200 OK\s")
 
 
-class Own(Logger):  # type: ignore[misc]
-    """A logger of the user's, who wants to see each request."""
+class RequestLogger(Logger):  # type: ignore[misc]
+    """A user's logger that logs each request."""
 
     def access(self, *_: Any) -> None:
-        """Whatever it does."""
+        """Log a request."""
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_request_settings_need_the_reader_of_gunicorn(settings: dict[str, Any], 
     for name, value in ({"limit_request_line": 8190} | settings).items():
         cfg.set(name, value)
     assert is_plain(cfg, Logger(cfg)) is plain
-    assert not is_plain(cfg, Own(cfg))
+    assert not is_plain(cfg, RequestLogger(cfg))
 
 
 def test_path_prefix_needs_the_reader_of_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:

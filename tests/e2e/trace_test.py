@@ -1,4 +1,4 @@
-"""W3C trace context: from the dispatching request into the row and into the task."""
+"""The W3C trace context of a dispatch is stored in the row and passed to the task."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a worker makes of a task: success, failure, retry, time limits, and what would end the worker."""
+"""Outcomes of a task in a worker: success, failure, retry, time limits, and exceptions that could end the worker."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ def test_exception_that_leaves_the_body_fails_the_job_not_the_worker(stack: Stac
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "reason"),
     [
         ("nan", "not JSON"),
         ("object", "Unable to serialize"),
@@ -49,10 +49,10 @@ def test_exception_that_leaves_the_body_fails_the_job_not_the_worker(stack: Stac
         ("large", "1048576 are allowed"),
     ],
 )
-def test_a_result_that_cannot_be_stored_is_a_failure(stack: Stack, kind: str, told: str) -> None:
+def test_a_result_that_cannot_be_stored_is_a_failure(stack: Stack, kind: str, reason: str) -> None:
     job = stack.ended(stack.dispatch("unstorable", kind))
     assert (job["state"], job["error"]["type"]) == ("FAILURE", "BadResult")
-    assert told in job["error"]["message"]
+    assert reason in job["error"]["message"]
 
 
 def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:

@@ -1,7 +1,7 @@
-"""What schemathesis is to make of this service: the findings that are the contract, and media types it cannot read.
+"""Hooks of schemathesis: the findings that agree with our contract, and media types that it cannot read.
 
-A finding is dropped only when one row of ``EXCUSES`` says so: by the kind of check, the operation, the status,
-and what is in the answer. Schemathesis reports how many were dropped.
+A finding is dropped only if a row of ``EXCUSES`` matches the kind of check, the operation, the status and the answer.
+Schemathesis reports how many were dropped.
 """
 
 import json
@@ -19,7 +19,7 @@ Problem = Mapping[str, Any]
 
 
 class FaultExcuse(NamedTuple):
-    """A fault of arguments or options that a schema cannot foresee: its place, its text, and why."""
+    """A fault of arguments or options that a schema cannot express: its place, its text, and the reason."""
 
     where: str
     message: str
@@ -28,21 +28,21 @@ class FaultExcuse(NamedTuple):
 
 FAULTS = (
     FaultExcuse(
-        "arguments", ".*", "A task's own check judges several arguments together, such as a text plus a number."
+        "arguments", ".*", "A task's own check concerns several arguments together, such as a text plus a number."
     ),
     FaultExcuse(
-        r"labels\..*", ".* all of them printable", "Which signs are printable is Unicode's to say, and not a pattern's."
+        r"labels\..*", ".* all of them printable", "Unicode defines which characters are printable; a pattern cannot."
     ),
     FaultExcuse(
         ".*",
         ".*valid integer.*",
-        "JSON Schema takes 4.0 for an integer (only those requests come here); here it is none.",
+        "JSON Schema accepts 4.0 as an integer (only such requests come here); the service refuses it.",
     ),
 )
 
 
 class Excuse(NamedTuple):
-    """A finding that is the contract: of which check, where, with which statuses and answer, and why."""
+    """A finding that agrees with the contract: its check, operation, statuses and answer, and the reason."""
 
     kind: type[Failure]
     operation: str
@@ -52,14 +52,14 @@ class Excuse(NamedTuple):
 
 
 def problem(code: str) -> Callable[[Problem, Any], bool]:
-    """Whether the answer is the problem of that code."""
+    """Return a condition: the answer is the problem with that code."""
     return lambda found, _: str(found.get("type", "")).endswith(f":problem:{code}")
 
 
-def unforeseen(found: Problem, case: Any) -> bool:
-    """Whether each fault that was found, in each item if it is a batch, is one of ``FAULTS``."""
+def only_faults_without_schema(found: Problem, case: Any) -> bool:
+    """Return whether each fault, in each item of a batch, is one of ``FAULTS``."""
     if "jobs" in found:
-        return all(unforeseen(entry.get("problem", {}), case) for entry in found["jobs"])
+        return all(only_faults_without_schema(entry.get("problem", {}), case) for entry in found["jobs"])
     faults = found.get("errors", [])
     return bool(faults) and all(any(_fits(row, fault, case) for row in FAULTS) for fault in faults)
 
@@ -70,7 +70,7 @@ def _fits(row: FaultExcuse, fault: Mapping[str, str], case: Any) -> bool:
 
 
 def has_whole_float(value: Any) -> bool:
-    """Whether a number in the JSON value is whole, and written with a fraction."""
+    """Return whether a number in the JSON value is whole and written with a fraction."""
     if isinstance(value, dict):
         return any(has_whole_float(item) for item in value.values())
     if isinstance(value, list):
@@ -78,18 +78,18 @@ def has_whole_float(value: Any) -> bool:
     return isinstance(value, float) and value.is_integer()
 
 
-def told(found: Problem, case: Any) -> bool:
-    """Whether the batch's answer has a problem for the item that is wrong."""
+def has_problem(found: Problem, case: Any) -> bool:
+    """Return whether the answer to a batch has a problem for an item."""
     return any("problem" in entry for entry in found.get("jobs", []))
 
 
 def anything(found: Problem, case: Any) -> bool:
-    """Whatever is in it."""
+    """Accept any answer."""
     return True
 
 
 def template(found: Problem, case: Any) -> bool:
-    """Whether the id was a placeholder of the templates in the service document."""
+    """Return whether the id is the placeholder of a URL template in the service document."""
     return problem("bad-id")(found, case) and "'{uuid}'" in found["detail"]
 
 
@@ -99,13 +99,13 @@ EXCUSES = (
         "DELETE /status/{uuid}",
         frozenset({200, 202, 204, 304}),
         anything,
-        "DELETE cancels a job; its row stays, and tells so.",
+        "DELETE cancels a job; its row stays and shows that.",
     ),
     Excuse(
         RejectedPositiveData,
         "POST /dispatch(/.+)?",
         frozenset({422}),
-        unforeseen,
+        only_faults_without_schema,
         "Each fault is one of FAULTS.",
     ),
     Excuse(
@@ -113,62 +113,62 @@ EXCUSES = (
         "(GET|POST) /dispatch/{task}(/{arguments})?",
         frozenset({422}),
         problem("bad-arguments"),
-        "The path for any task cannot say what each task takes; the tasks' own paths do.",
+        "The path for any task cannot describe the arguments of each task; the paths of the tasks do.",
     ),
     Excuse(
         RejectedPositiveData,
         "GET /dispatch/[^/{]+",
         frozenset({422}),
         problem("bad-arguments"),
-        "The path without arguments is there for a task that needs some, and declares no answer but the refusal.",
+        "The path without arguments also exists for a task that needs some, and only declares the refusal.",
     ),
     Excuse(
         RejectedPositiveData,
         "HEAD /dispatch/.+",
         frozenset({422}),
         anything,
-        "HEAD refuses what GET would, by the two rows above; its answer has no body to tell which it was.",
+        "HEAD refuses what GET refuses by the two rows above; its answer has no body to distinguish them.",
     ),
     Excuse(
         AcceptedNegativeData,
         "POST /dispatch",
         frozenset({202}),
-        told,
-        "A batch is judged item by item: what is wrong with one is told in its place, and the others are dispatched.",
+        has_problem,
+        "Each item of a batch is checked separately: a wrong one gets a problem, and the others are dispatched.",
     ),
     Excuse(
         AcceptedNegativeData,
         "POST /dispatch",
         frozenset({413}),
         problem("batch-too-large"),
-        "413 is the refusal of a batch with too many items; schemathesis does not know the status for one.",
+        "413 refuses a batch with too many items; schemathesis does not count it as a refusal.",
     ),
     Excuse(
         UnsupportedMethodResponse,
         "[A-Z]+ /health/(live|ready)",
         frozenset({401}),
         problem("unauthorized"),
-        "These two are open by GET alone; what other methods there are is told to whoever is known (access_test.py).",
+        "Without a token, these two only allow GET; the other methods are refused with 401 (access_test.py).",
     ),
     Excuse(
         RejectedPositiveData,
         "GET /status",
         frozenset({400}),
         problem("bad-cursor"),
-        "A cursor must be one that this service made for the same search.",
+        "A cursor must be one that the service returned for the same search.",
     ),
     Excuse(
         RejectedPositiveData,
         ".+ /(status|result)/{uuid}.*",
         frozenset({400}),
         template,
-        "Schemathesis takes the URL templates of GET / for URLs, and their placeholder for an id.",
+        "Schemathesis uses the URL templates of GET / as URLs, with the placeholder as an id.",
     ),
 )
 
 
 def excuse(failure: Failure, status: int, found: Problem, case: Any) -> Excuse | None:
-    """The row that says why this finding is none."""
+    """Return the row that excuses this finding."""
     fitting = (
         row
         for row in EXCUSES
@@ -179,7 +179,7 @@ def excuse(failure: Failure, status: int, found: Problem, case: Any) -> Excuse |
 
 @schemathesis.hook
 def filter_failure(context: Any, failure: Failure, case: Any, response: Any) -> bool:
-    """Keep what no row excuses."""
+    """Keep a finding that no row excuses."""
     return excuse(failure, response.status_code, _body(response), case) is None
 
 
@@ -193,14 +193,14 @@ def _body(response: Any) -> Problem:
 
 @schemathesis.serializer("application/x-ndjson")
 def as_lines(context: Any, value: Any) -> bytes:
-    """One JSON value a line; what is no list is one line."""
+    """Return one JSON value per line; a value that is not a list is one line."""
     items = value if isinstance(value, list) else [value]
     return "".join(f"{json.dumps(item)}\n" for item in items).encode()
 
 
 @schemathesis.deserializer("text/plain", "text/html")
 def as_text(context: Any, response: Any) -> str:
-    """The text, for its schema and for links."""
+    """Return the text, for its schema and for links."""
     return str(response.text)
 
 
@@ -210,14 +210,14 @@ _jobs: deque[str] = deque(maxlen=20)
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
-    """Remember the jobs that were made last."""
+    """Remember the jobs that were created last."""
     for location in response.headers.get("location", []):
         _jobs.append(location.removeprefix("/status/"))
 
 
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: Any) -> Any:
-    """Ask for the result of a job that there is, every other time; chance alone names none."""
+    """Use the UUID of an existing job in every other request for a result; a random one never exists."""
     if context.operation.label == "GET /result/{uuid}" and _jobs and _UUID.fullmatch(str(path_parameters.get("uuid"))):
         _jobs.rotate()
         return {**path_parameters, "uuid": _jobs[0]} if next(_numbers) % 2 else path_parameters
@@ -229,7 +229,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Make each valid ``Idempotency-Key`` one that no request had, so that each asks for a job of its own."""
+    """Make each valid ``Idempotency-Key`` unique, so that each request creates its own job."""
     key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch("[!-~]([ -~]{0,253}[!-~])?", key):
         case.headers["Idempotency-Key"] = f"{key[:240]}-{next(_numbers)}"

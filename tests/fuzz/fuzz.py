@@ -1,6 +1,6 @@
-"""Schemathesis against a web server and a worker of our own: ``python -m tests.fuzz.fuzz``, or ``make fuzz``.
+"""Schemathesis against a web server and a worker: ``python -m tests.fuzz.fuzz``, or ``make fuzz``.
 
-It asks twice: as anybody, and with a token of a server that lets in nobody without one.
+It runs twice: without a token, and with a token against a server that requires one.
 """
 
 import argparse
@@ -43,7 +43,7 @@ TASKS = Path(__file__).parent / "programs" / "fuzz_tasks.py"
 
 @dataclass(frozen=True)
 class Run:
-    """What schemathesis found and asked; ``output`` is what it printed."""
+    """The report of schemathesis, and the statuses of the answers by operation; ``output`` is its text."""
 
     report: Mapping[str, Any]
     answers: Mapping[str, Counter[int]]
@@ -52,14 +52,14 @@ class Run:
 
     @property
     def untested(self) -> list[str]:
-        """The operations that never had an answer other than an error, though they declare one."""
+        """The operations that were only answered with errors."""
         accepted = {name for name, seen in self.answers.items() if any(status < 400 for status in seen)}
         return sorted(set(self.answers) - accepted)
 
 
 @contextmanager
 def service(folder: Path, *, anonymous: str = "loopback") -> Iterator[tuple[Running, str]]:
-    """A web server with a worker, and a token that may do everything."""
+    """A web server with a worker, and a token with the scope ``admin``."""
     with Processes(folder, {"BROKER_URL": "database://"}) as processes:
         processes.add_module(TASKS)
         processes.write_config(CONFIG.format(anonymous=anonymous))
@@ -71,23 +71,23 @@ def service(folder: Path, *, anonymous: str = "loopback") -> Iterator[tuple[Runn
 
 
 def ask(url: str, folder: Path, *options: str, token: str = "", timeout: float = 150) -> Run:
-    """One run of schemathesis with these options; its reports go into the folder. Ended when it takes too long."""
+    """Run schemathesis with these options; its reports go into the folder. It is killed after ``timeout`` seconds."""
     reports = {kind: folder / f"report.{kind}" for kind in ("json", "ndjson")}
-    told = [part for kind, path in reports.items() for part in (f"--report-{kind}-path", str(path))]
+    targets = [part for kind, path in reports.items() for part in (f"--report-{kind}-path", str(path))]
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(_config(folder, token)), "run"]
-    command += [*_document(url, folder, token), "--checks", "all", "--no-color", *told, *options]
+    command += [*_document(url, folder, token), "--checks", "all", "--no-color", *targets, *options]
     done = subprocess.run(
         command, cwd=ROOT, env=_environment(), timeout=timeout, capture_output=True, encoding="utf-8", check=False
     )
     output = done.stdout + done.stderr
     if not all(path.exists() for path in reports.values()):
-        raise RuntimeError(f"schemathesis has not run:\n{output}")
+        raise RuntimeError(f"schemathesis did not run:\n{output}")
     report = json.loads(reports["json"].read_text(encoding="utf-8"))
     return Run(report, dict(answers(reports["ndjson"])), done.returncode, output)
 
 
 def _config(folder: Path, token: str) -> Path:
-    """The project's configuration, with the token as the document's ``bearer``."""
+    """Write the project's configuration with the token as ``bearer``, and return its path."""
     path = folder / "schemathesis.toml"
     text = (ROOT / "schemathesis.toml").read_text(encoding="utf-8")
     path.write_text(f'{text}\n[auth.openapi.bearer]\nbearer = "{token}"\n' if token else text, encoding="utf-8")
@@ -95,7 +95,7 @@ def _config(folder: Path, token: str) -> Path:
 
 
 def _document(url: str, folder: Path, token: str) -> list[str]:
-    """Where the document is: a file, as its own operation is not asked when it is the source."""
+    """Return the options for the document: a file, as schemathesis does not test an operation that it loads from."""
     path = folder / "openapi.json"
     known = {"Authorization": f"Bearer {token}"} if token else {}
     path.write_text(requests.get(f"{url}/openapi.json", headers=known, timeout=30).text, encoding="utf-8")
@@ -103,13 +103,13 @@ def _document(url: str, folder: Path, token: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the project importable and without the settings of another schemathesis."""
+    """Return our environment, with the project importable and without settings of schemathesis."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("SCHEMATHESIS_")}
     return {**outside, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
 
 
 def answers(events: Path) -> Mapping[str, Counter[int]]:
-    """How often each operation was answered with each status."""
+    """Return how often each operation was answered with each status."""
     found: dict[str, Counter[int]] = {}
     with events.open(encoding="utf-8") as lines:
         recorders = (json.loads(line).get("ScenarioFinished", {}).get("recorder") for line in lines)
@@ -123,31 +123,31 @@ def answers(events: Path) -> Mapping[str, Counter[int]]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Ask for some minutes, first without a token and then with one; 1 when something was found."""
+    """Run for some minutes, first without a token and then with one; return 1 if there are findings."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--seed", type=int, default=random.randrange(2**31))
     chosen = options.parse_args(given)
-    told = f"make fuzz MINUTES={chosen.minutes:g} SEED={chosen.seed}"
-    say(told)
-    found = [run_one(kind, chosen.seed, max(1, int(chosen.minutes * 30))) for kind in ("loopback", "none")]
-    say(f"{'Something' if any(found) else 'Nothing'} was found; again: {told}")
+    command = f"make fuzz MINUTES={chosen.minutes:g} SEED={chosen.seed}"
+    print_text(command)
+    found = [run_once(kind, chosen.seed, max(1, int(chosen.minutes * 30))) for kind in ("loopback", "none")]
+    print_text(f"{'There are findings' if any(found) else 'Nothing was found'}. To repeat the run: {command}")
     return int(any(found))
 
 
-def say(text: str) -> None:
-    """A line for whoever waits."""
+def print_text(text: str) -> None:
+    """Print text at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def run_one(anonymous: str, seed: int, seconds: int) -> bool:
-    """Whether something was found in that time; prints what."""
+def run_once(anonymous: str, seed: int, seconds: int) -> bool:
+    """Run for so many seconds, print the output, and return whether there are findings."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name, service(Path(name), anonymous=anonymous) as (web, token):
         sent = token if anonymous == "none" else ""
         limits = ("--seed", str(seed), "--max-time", str(seconds))
         run = ask(web.url, Path(name), *limits, token=sent, timeout=seconds + 300)
-    say(run.output)
+    print_text(run.output)
     return run.status != 0
 
 

@@ -1,4 +1,4 @@
-"""A service that lets nobody in without a token, and the means to make tokens and jobs past its door."""
+"""A service that requires a token, and the means to create tokens and jobs without HTTP."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,25 +14,25 @@ from .stack import Stack
 
 
 @dataclass
-class Gate:
-    """A service that asks everybody for a token, and its record, to make tokens and jobs of."""
+class SecuredStack:
+    """A service that requires a token, and the stores of its record."""
 
     stack: Stack
     jobs: JobStore
     tokens: Tokens
 
     def token(self, name: str, *scopes: str, own: bool = False, lifetime: float | None = None) -> str:
-        """A new token's text; its caller is ``token:<name>``."""
+        """Create a token and return its text; its caller is ``token:<name>``."""
         return self.tokens.create(name, scopes, own=own, lifetime=lifetime)[0]
 
     def job(self, task: str, caller: str, **columns: Any) -> str:
-        """The UUID of a job that waits, and that no relay looks for."""
+        """Insert a job that no relay publishes, and return its UUID."""
         args = [1, 2] if task == "add" else ["Ada"]
         made = a_job(task=task, caller=caller, args=args, **{"eta": now() + 10**10, "due": now() + 10**10, **columns})
         self.jobs.add([made])
         return made.uuid
 
     def ask(self, method: str, path: str, token: str | None, **options: Any) -> requests.Response:
-        """One request with that token."""
+        """Send a request with that token."""
         own = {"Authorization": f"Bearer {token}"} if token else {}
         return self.stack.request(method, path, headers={**own, **options.pop("headers", {})}, **options)
