@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.cli.batch_file import Defaults, Facts, comma_separated, facts, ndjson
+from pacifica.dispatcher.cli.batch_file import Defaults, FileFacts, comma_separated, facts, ndjson
 from pacifica.dispatcher.cli.dispatch_arguments import options_of
-from pacifica.dispatcher.cli.exit_codes import Refused
+from pacifica.dispatcher.cli.exit_codes import CommandRefused
 from pacifica.dispatcher.client import BatchItem, Problem
 
 PLAIN = Defaults("add", {})
@@ -47,7 +47,7 @@ def test_bad_line_of_csv_keeps_its_number_and_the_rest_is_read() -> None:
     ],
 )
 def test_ambiguous_header_is_refused(header: str, error: str) -> None:
-    with pytest.raises(Refused, match=re.escape(error)):
+    with pytest.raises(CommandRefused, match=re.escape(error)):
         list(comma_separated(io.StringIO(f"{header}\n1,2\n", newline=""), PLAIN, {}))
 
 
@@ -101,4 +101,4 @@ def test_key_of_a_file_depends_on_path_content_and_common_values(tmp_path: Path)
         keys |= {one.key for one in found}
     assert (len(keys), found[0].lines) == (6, 3)
     path.write_bytes(b"")
-    assert facts(path, PLAIN) == Facts(0, facts(path, PLAIN).key)
+    assert facts(path, PLAIN) == FileFacts(0, facts(path, PLAIN).key)

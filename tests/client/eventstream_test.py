@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher.client.eventstream import Message, lines, messages
+from pacifica.dispatcher.client.eventstream import StreamMessage, lines, messages
 
 
-def read(body: str, last_id: str = "") -> list[Message]:
+def read(body: str, last_id: str = "") -> list[StreamMessage]:
     """The messages of a body."""
     return list(messages([body.encode()], last_id))
 
@@ -33,9 +33,9 @@ def test_stream_is_parsed_as_the_standard_defines(body: str, expected: list[tupl
 
 
 def test_message_without_data_sets_id_and_retry_time() -> None:
-    assert read("retry: 2000\nid: 41\n\n") == [Message(None, "41", 2.0)]
-    assert read("data: x\n\n", "41") == [Message("x", "41", None)]
-    assert read("retry: soon\nretry: 9999999999\n\n") == [Message(None, "", None)]
+    assert read("retry: 2000\nid: 41\n\n") == [StreamMessage(None, "41", 2.0)]
+    assert read("data: x\n\n", "41") == [StreamMessage("x", "41", None)]
+    assert read("retry: soon\nretry: 9999999999\n\n") == [StreamMessage(None, "", None)]
 
 
 ENDS = st.sampled_from(["\n", "\r", "\r\n"])

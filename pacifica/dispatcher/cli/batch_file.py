@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, cast
 from ..client import BatchItem, Options, Problem
 from ..core import strict_json
 from . import dispatch_arguments
-from .exit_codes import Refused
+from .exit_codes import CommandRefused
 
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
 """The characters that ``surrogateescape`` makes of bytes that are not UTF-8."""
 
 
-class Line(NamedTuple):
+class FileLine(NamedTuple):
     """A line of the file as a job, or the problem with it."""
 
     number: int
@@ -41,7 +41,7 @@ class Defaults:
         return cast("BatchItem", {"task": self.task, **given, **({"options": both} if both else {})})
 
 
-def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
+def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[FileLine]:
     """Parse one JSON object per line, as ``POST /dispatch`` takes it; empty lines are skipped, but numbered."""
     for number, line in enumerate(source, 1):
         if not line.strip():
@@ -49,15 +49,15 @@ def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[Line]:
         try:
             given = strict_json.loads(line)
         except ValueError as error:
-            yield Line(number, Problem.bad_item(f"The line is not JSON: {error}."))
+            yield FileLine(number, Problem.bad_item(f"The line is not JSON: {error}."))
             continue
         if isinstance(given, dict):
-            yield Line(number, defaults.item(given))
+            yield FileLine(number, defaults.item(given))
         else:
-            yield Line(number, Problem.bad_item("The line is not a JSON object."))
+            yield FileLine(number, Problem.bad_item("The line is not a JSON object."))
 
 
-def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[str, Any]) -> Iterator[Line]:
+def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[str, Any]) -> Iterator[FileLine]:
     """Parse one job per row: the first row names the arguments, values are read as in a URL, empty ones left out."""
     rows = _rows(source)
     first = next(rows, None)
@@ -65,7 +65,7 @@ def comma_separated(source: Iterable[str], defaults: Defaults, schema: Mapping[s
         return
     header = _header(*first)
     for number, row in rows:
-        yield Line(number, row if isinstance(row, Problem) else _item(header, row, defaults, schema))
+        yield FileLine(number, row if isinstance(row, Problem) else _item(header, row, defaults, schema))
 
 
 def _rows(source: Iterable[str]) -> Iterator[tuple[int, Sequence[str] | Problem]]:
@@ -87,17 +87,17 @@ def _rows(source: Iterable[str]) -> Iterator[tuple[int, Sequence[str] | Problem]
 
 
 def _header(number: int, names: Sequence[str] | Problem) -> Sequence[str]:
-    """The names of the arguments; raises ``Refused`` unless each occurs once, as values could be swapped."""
+    """The names of the arguments; raises ``CommandRefused`` unless each occurs once, as values could be swapped."""
     if isinstance(names, Problem):
-        raise Refused(f"Line {number} must name the arguments. {names.detail}")
+        raise CommandRefused(f"Line {number} must name the arguments. {names.detail}")
     repeated = [name for name, count in Counter(names).items() if name and count > 1]
     if repeated:
-        raise Refused(
+        raise CommandRefused(
             f"Line {number} names {', '.join(map(repr, repeated))} more than once; give each column its own name."
         )
     if "" in names:
         place = names.index("") + 1
-        raise Refused(f"Line {number} has no name for column {place}; name it, or remove the comma at the end.")
+        raise CommandRefused(f"Line {number} has no name for column {place}; name it, or remove the comma at the end.")
     return names
 
 
@@ -110,14 +110,14 @@ def _item(
     return defaults.item({"kwargs": dispatch_arguments.named(schema, texts)})
 
 
-class Facts(NamedTuple):
+class FileFacts(NamedTuple):
     """The number of lines of a file, and the key that identifies it."""
 
     lines: int
     key: str
 
 
-def facts(path: Path, defaults: Defaults) -> Facts:
+def facts(path: Path, defaults: Defaults) -> FileFacts:
     """Read the file once; its key depends on its absolute path, its content and the values that all lines share."""
     common = strict_json.dumps([str(path.absolute()), defaults.task, defaults.options])
     count, last, digest = 0, b"\n", hashlib.sha256(common.encode())
@@ -126,4 +126,4 @@ def facts(path: Path, defaults: Defaults) -> Facts:
             digest.update(part)
             count += part.count(b"\n")
             last = part[-1:]
-    return Facts(count + (last != b"\n"), f"file-{digest.hexdigest()[:40]}")
+    return FileFacts(count + (last != b"\n"), f"file-{digest.hexdigest()[:40]}")

@@ -15,7 +15,7 @@ from ..config.settings import Settings
 from ..core.errors import DatabaseUnavailable
 from ..store.connections.connect import sqlite_file
 from ..store.database import Database
-from .exit_codes import Unreachable
+from .exit_codes import ServerUnreachable
 
 config_option = click.option(
     "-c",
@@ -33,13 +33,13 @@ def configured_database(
 ) -> Iterator[Database]:
     """The database of the configuration; it is neither connected nor changed before its first use.
 
-    Without ``make``, a missing SQLite file raises ``Unreachable``: SQLite would create an empty one, in a directory
-    that is not the service's.
+    Without ``make``, a missing SQLite file raises ``ServerUnreachable``: SQLite would create an empty one, in a
+    directory that is not the service's.
     """
     section = settings.database
     file = sqlite_file(section.peewee_url)
     if file is not None and not make and not file.exists():
-        raise Unreachable(
+        raise ServerUnreachable(
             f"There is no SQLite file {file}; relative paths start at the working directory. Change to the directory "
             "of the service, start the service here, or run: pacifica-dispatcher-cmd dbsync."
         )
@@ -68,4 +68,4 @@ def schema_database(config: Path | None, *, make: bool = False) -> Iterator[Data
             yield database
     except DatabaseUnavailable as error:
         reason = f"\n{str(error.__cause__).strip()}" if error.__cause__ else ""
-        raise Unreachable(f"{error}{reason}") from error
+        raise ServerUnreachable(f"{error}{reason}") from error

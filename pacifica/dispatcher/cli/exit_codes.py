@@ -31,35 +31,35 @@ Exit codes:
 """
 
 
-class Failed(click.ClickException):
+class CommandFailed(click.ClickException):
     """The job or the checked part of the service failed; the message is a sentence for a person."""
 
     exit_code = Exit.FAILED
 
 
-class Refused(click.ClickException):
+class CommandRefused(click.ClickException):
     """The request is not valid or not allowed."""
 
     exit_code = Exit.REFUSED
 
 
-class Unreachable(click.ClickException):
+class ServerUnreachable(click.ClickException):
     """The server or the database cannot be reached."""
 
     exit_code = Exit.UNREACHABLE
 
 
-class TimedOut(click.ClickException):
+class CommandTimedOut(click.ClickException):
     """The given time is over."""
 
     exit_code = Exit.TIMED_OUT
 
 
 _EXCEPTIONS: tuple[tuple[type[DispatcherError], type[click.ClickException]], ...] = (
-    (SchemaMismatch, Failed),
-    (MigrationFailed, Failed),
-    (Unavailable, Unreachable),
-    (DispatcherError, Refused),
+    (SchemaMismatch, CommandFailed),
+    (MigrationFailed, CommandFailed),
+    (Unavailable, ServerUnreachable),
+    (DispatcherError, CommandRefused),
 )
 """The first class of which an error is an instance decides."""
 

@@ -7,11 +7,9 @@ from typing import Any
 
 import click
 
-from ..client import ClientError, DispatcherClient, JobStatus, NoResult, NotReachable, Retry
-from ..client import Refused as RefusedByServer
-from ..client import TimedOut as ClientTimedOut
+from ..client import ClientError, DispatcherClient, JobStatus, NoResult, NotReachable, Refused, Retry, TimedOut
 from ..client.retries import USUAL
-from .exit_codes import Exit, Failed, Faults, Refused, TimedOut, Unreachable
+from .exit_codes import CommandFailed, CommandRefused, CommandTimedOut, Exit, Faults, ServerUnreachable
 
 Command = Callable[..., None]
 FEW = USUAL.new(total=3)
@@ -20,10 +18,10 @@ FEW = USUAL.new(total=3)
 uuids_argument = click.argument("uuids", metavar="UUID…", nargs=-1, required=True)
 uuid_argument = click.argument("uuid", metavar="UUID")
 _EXCEPTIONS: tuple[tuple[type[ClientError], type[click.ClickException]], ...] = (
-    (NotReachable, Unreachable),
-    (ClientTimedOut, TimedOut),
-    (NoResult, Failed),
-    (ClientError, Refused),
+    (NotReachable, ServerUnreachable),
+    (TimedOut, CommandTimedOut),
+    (NoResult, CommandFailed),
+    (ClientError, CommandRefused),
 )
 """The first class of which an error is an instance decides."""
 
@@ -42,7 +40,7 @@ class HttpContext:
         for uuid in dict.fromkeys(uuids):
             try:
                 job = request(uuid)
-            except RefusedByServer as error:
+            except Refused as error:
                 if error.status == 401:
                     raise
                 faults.show(Exit.REFUSED, str(error))

@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..core.errors import DispatcherError
-from .exit_codes import Exit, Failed, click_exception
+from .exit_codes import CommandFailed, Exit, click_exception
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The errors of a full disk or a full quota, which standard output may meet in a file."""
@@ -94,7 +94,7 @@ class LazyGroup(click.Group):
             if error.errno not in NO_ROOM or error.filename is not None:
                 raise
             _drop_output()
-            raise Failed(f"The output cannot be written: {error.strerror}.") from error
+            raise CommandFailed(f"The output cannot be written: {error.strerror}.") from error
 
 
 def _drop_output() -> None:

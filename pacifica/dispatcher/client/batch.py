@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from .connection import TRANSIENT, Connection
+from .connection import TRANSIENT, ServiceConnection
 from .errors import BadValue, Refused
 from .outgoing import to_json
 from .retries import pauses
@@ -26,7 +26,7 @@ class Batch:
     again, as long as the items are the same. An item that cannot be sent is sent as ``null`` to keep its place.
     """
 
-    def __init__(self, connection: Connection, key: str) -> None:
+    def __init__(self, connection: ServiceConnection, key: str) -> None:
         if len(key) > LONGEST_KEY:
             raise BadValue(f"The key of a batch has at most {LONGEST_KEY} characters; this one has {len(key)}.")
         self._connection = connection

@@ -12,7 +12,7 @@ import requests
 from urllib3 import Retry
 
 from .batch import Batch
-from .connection import Connection
+from .connection import ServiceConnection
 from .follow import Follower
 from .outgoing import plain, to_json
 from .probe import Pause, ProbeStage, stages_after_commit
@@ -46,7 +46,7 @@ class DispatcherClient:
     ) -> None:
         self.url = url or os.environ.get("DISPATCHER_URL") or URL
         secret = os.environ.get("DISPATCHER_TOKEN") if token is None else token
-        self.connection = Connection(self.url, secret, timeout, session, retries)
+        self.connection = ServiceConnection(self.url, secret, timeout, session, retries)
 
     def __enter__(self) -> Self:
         return self

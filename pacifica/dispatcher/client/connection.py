@@ -12,10 +12,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3 import Retry
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
 from ..core import strict_json
 from ..core.redaction import without_login
-from .errors import BadAddress, BadAnswer, BadToken, BadValue, NotReachable, Refused, TimedOut
+from .errors import BadAddress, BadAnswer, BadToken, BadValue, FailureKind, NotReachable, Refused, TimedOut
 from .retries import LONGEST_RETRY_AFTER, Deadline, pauses, retry_after_seconds
 from .values import Problem
 
@@ -60,7 +61,7 @@ class Bearer(AuthBase):
         return request
 
 
-class Connection:
+class ServiceConnection:
     """Sends requests to the service at ``url``; ``timeout`` is for how many seconds the service may be silent."""
 
     def __init__(
@@ -142,9 +143,10 @@ class Connection:
         try:
             yield
         except requests.Timeout as error:
-            raise NotReachable(f"The service at {self._shown} did not answer in time.") from error
+            raise NotReachable(f"The service at {self._shown} did not answer in time.", "timed-out") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise NotReachable(f"The service at {self._shown} cannot be reached: {_reason(error)}.") from error
+            message = f"The service at {self._shown} cannot be reached: {_reason(error)}."
+            raise NotReachable(message, _kind(error)) from error
         except (requests.exceptions.InvalidHeader, UnicodeEncodeError) as error:
             raise BadValue(f"The idempotency key or another header cannot be sent: {error}.") from error
         except requests.RequestException as error:
@@ -163,7 +165,7 @@ class Connection:
             problem = self._problem(answer)
             reason = problem.detail
         pause = retry_after_seconds(answer.headers.get("Retry-After"))
-        return NotReachable(f"The service at {self._shown} is unavailable: {reason}", problem, pause)
+        return NotReachable(f"The service at {self._shown} is unavailable: {reason}", "unavailable", problem, pause)
 
     def _problem(self, answer: requests.Response) -> Problem:
         """The problem document of an error; raises ``BadAnswer`` if there is none."""
@@ -206,6 +208,16 @@ def _sleep(pause: float, deadline: Deadline, failure: NotReachable) -> None:
             f"{str(failure).rstrip('.')}, and the given time of {deadline.seconds:g} s is over."
         ) from failure
     time.sleep(pause)
+
+
+def _kind(error: requests.RequestException) -> FailureKind:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "tls"
+    cause = error.args[0] if error.args else error
+    cause = cause.reason if isinstance(cause, MaxRetryError) else cause
+    if isinstance(cause, NameResolutionError):
+        return "unknown-host"
+    return "refused" if isinstance(cause, NewConnectionError) else "broken"
 
 
 def _reason(error: BaseException) -> str:

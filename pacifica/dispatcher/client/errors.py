@@ -14,13 +14,15 @@ ClientError
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..core.faults import Fault
 from ..core.job import State
 
 if TYPE_CHECKING:
     from .values import JobStatus, Problem
+
+FailureKind = Literal["timed-out", "unknown-host", "refused", "tls", "broken", "unavailable"]
 
 
 class ClientError(Exception):
@@ -40,13 +42,17 @@ class BadValue(ClientError, ValueError):
 
 
 class NotReachable(ClientError):
-    """The service does not answer, or it is unavailable: then ``problem`` is its answer, if it gave a reason.
+    """The service does not answer, or it answers that it is unavailable.
 
-    ``retry_after`` is the number of seconds for which the service asked not to be tried again.
+    ``kind`` is the reason. For ``unavailable``, ``problem`` is the answer of the service, if it sent one, and
+    ``retry_after`` the number of seconds for which it asked not to be tried again.
     """
 
-    def __init__(self, message: str, problem: "Problem | None" = None, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, message: str, kind: FailureKind, problem: "Problem | None" = None, retry_after: float = 0.0
+    ) -> None:
         super().__init__(message)
+        self.kind = kind
         self.problem = problem
         self.retry_after = retry_after
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class StreamMessage:
     """The block before an empty line: its data (``None`` without any), and the stream's last id and retry time.
 
     A browser dispatches no event for a block without data, but it remembers the block's id.
@@ -17,7 +17,7 @@ class Message:
     retry: float | None
 
 
-def messages(chunks: Iterable[bytes], last_id: str = "") -> Iterator[Message]:
+def messages(chunks: Iterable[bytes], last_id: str = "") -> Iterator[StreamMessage]:
     """The messages of a body, however it is cut into chunks; an unfinished block at its end is dropped.
 
     ``last_id`` is the id until the body names one; ``retry`` is in seconds.
@@ -27,7 +27,7 @@ def messages(chunks: Iterable[bytes], last_id: str = "") -> Iterator[Message]:
     for line in lines(chunks):
         if not line:
             last_id = named
-            yield Message("\n".join(data) if data else None, last_id, retry)
+            yield StreamMessage("\n".join(data) if data else None, last_id, retry)
             data.clear()
             continue
         field, _, value = line.partition(":")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import requests
 
-from .connection import Connection
+from .connection import ServiceConnection
 from .errors import BadAnswer, NotReachable
 from .eventstream import messages
 from .retries import pauses
@@ -24,7 +24,7 @@ class Follower:
     ``NotReachable`` when no retry of the connection leads to a stream.
     """
 
-    def __init__(self, connection: Connection, path: str, place: int | None, silence: float = SILENCE) -> None:
+    def __init__(self, connection: ServiceConnection, path: str, place: int | None, silence: float = SILENCE) -> None:
         self._connection = connection
         self._path = path
         self.place = "" if place is None else str(place)

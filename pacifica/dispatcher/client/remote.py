@@ -11,7 +11,7 @@ from uuid import uuid4
 import requests
 
 from ..core.job import State
-from .connection import Connection
+from .connection import ServiceConnection
 from .errors import NoResult, Refused, TimedOut
 from .follow import Follower
 from .retries import Deadline, retry_after_seconds
@@ -30,7 +30,7 @@ class RemoteJob:
     Each method sends a request, and raises a ``ClientError`` when it fails.
     """
 
-    connection: Connection = field(repr=False, compare=False)
+    connection: ServiceConnection = field(repr=False, compare=False)
     uuid: str
     seen: JobStatus | None = field(default=None, repr=False, compare=False)
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,9 +15,9 @@ from rich.text import Text
 
 from ...client import BatchItem, JobStatus, NotReachable, Problem, RemoteJob, State
 from .. import batch_file, output
-from ..batch_file import Line
+from ..batch_file import FileLine
 from ..dispatch_arguments import OPTION_NAMES, Pairs, options_of
-from ..exit_codes import Failed, Refused, Unreachable
+from ..exit_codes import CommandFailed, CommandRefused, ServerUnreachable
 from ..http_options import HttpContext, patient_http_command
 from ..parameter_types import Pair
 
@@ -41,13 +41,6 @@ class BatchGiven(TypedDict):
     labels: Pairs
     key: str | None
     wait: bool
-
-
-class LineJob(NamedTuple):
-    """The job of a line."""
-
-    number: int
-    job: RemoteJob
 
 
 class Sent(NamedTuple):
@@ -103,11 +96,11 @@ def batch(context: HttpContext, file: Path, **given: Unpack[BatchGiven]) -> None
         try:
             sent = list(_send(context, source, key, advance, show=not given["wait"]))
         except NotReachable as error:
-            raise Unreachable(f"{error}{hint}") from error
+            raise ServerUnreachable(f"{error}{hint}") from error
         except KeyboardInterrupt:
             click.echo(hint, nl=False, err=True)
             raise
-    jobs = [LineJob(number, job) for number, job in sent if isinstance(job, RemoteJob)]
+    jobs = {number: outcome for number, outcome in sent if isinstance(outcome, RemoteJob)}
     failed = _wait(context, jobs) if given["wait"] else 0
     _end(len(jobs), len(sent) - len(jobs), failed)
 
@@ -123,7 +116,7 @@ def _send(context: HttpContext, source: Source, key: str | None, advance: Advanc
     """Each line as soon as it is answered; its problem is printed, and with ``show`` its UUID."""
     numbers: deque[int] = deque()
 
-    def items(lines: Iterable[Line]) -> Iterator[BatchItem | Problem]:
+    def items(lines: Iterable[FileLine]) -> Iterator[BatchItem | Problem]:
         for line in lines:
             numbers.append(line.number)
             yield line.item
@@ -140,7 +133,7 @@ def _send(context: HttpContext, source: Source, key: str | None, advance: Advanc
 
 
 @contextmanager
-def _opened(context: HttpContext, source: Source) -> Iterator[Iterator[Line]]:
+def _opened(context: HttpContext, source: Source) -> Iterator[Iterator[FileLine]]:
     """The lines of the file, or of standard input."""
     task = source.defaults.task
     schema = context.client.task(task).arguments if source.is_csv and task else None
@@ -156,11 +149,11 @@ def _opened(context: HttpContext, source: Source) -> Iterator[Iterator[Line]]:
             text.detach()
 
 
-def _wait(context: HttpContext, jobs: Sequence[LineJob]) -> int:
+def _wait(context: HttpContext, jobs: Mapping[int, RemoteJob]) -> int:
     """Print the outcome of each job, in the order of the file; returns how many did not succeed."""
     failed = 0
     with _bar(len(jobs), "done") as advance:
-        for place, (number, job) in enumerate(jobs, 1):
+        for place, (number, job) in enumerate(jobs.items(), 1):
             ended = job.wait()
             failed += ended.state is not State.SUCCESS
             advance(place)
@@ -187,9 +180,9 @@ def _print_problem(context: HttpContext, number: int, problem: Problem) -> None:
 def _end(dispatched: int, refused: int, failed: int) -> None:
     summary = f"{dispatched} dispatched, {refused} refused" + (f", {failed} did not succeed." if failed else ".")
     if refused:
-        raise Refused(summary)
+        raise CommandRefused(summary)
     if failed:
-        raise Failed(summary)
+        raise CommandFailed(summary)
     click.echo(summary, err=True)
 
 

@@ -14,7 +14,7 @@ from ...core.faults import ConfigFault
 from ...core.redaction import mask_value
 from ..config_check import missing_parts
 from ..database_options import config_option
-from ..exit_codes import Refused
+from ..exit_codes import CommandRefused
 from ..output import print_json, print_table
 
 
@@ -76,7 +76,7 @@ def check(config: Path | None, file: Path | None) -> None:
     name = sources.path or "The configuration (which has no file)"
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        raise Refused(f"{name} has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{listed}")
+        raise CommandRefused(f"{name} has {len(faults)} fault{'s' * (len(faults) > 1)}:\n{listed}")
     click.echo(f"{name} has no fault.")
 
 

@@ -11,7 +11,7 @@ from ...core.job import iso, now
 from ...service.tokens import Tokens
 from ...store.tokens import Token, TokenStore
 from ..database_options import config_option, prepared_database
-from ..exit_codes import Refused
+from ..exit_codes import CommandRefused
 from ..output import print_json, print_table
 from ..parameter_types import Lifetime
 
@@ -38,7 +38,7 @@ def create(config: Path | None, name: str, scopes: tuple[str, ...], own: bool, e
         try:
             text, created = tokens.create(name, scopes, own=own, lifetime=expires)
         except ValueError as error:
-            raise Refused(f"No token was created: {error}.") from error
+            raise CommandRefused(f"No token was created: {error}.") from error
     click.echo(f"Token {created.id}; send it in the header Authorization: Bearer …", err=True)
     click.echo(text)
 
@@ -91,7 +91,7 @@ def revoke(config: Path | None, which: str) -> None:
     with _tokens(config) as tokens:
         count = tokens.revoke(which)
     if not count:
-        raise Refused(f"There is no token with the id or name {which}.")
+        raise CommandRefused(f"There is no token with the id or name {which}.")
     click.echo(f"Revoked {count}.")
 
 

@@ -21,7 +21,7 @@ from ...config.settings import Settings
 from ...container import Container
 from ...core.errors import DispatcherError
 from ..database_options import config_option
-from ..exit_codes import Failed
+from ..exit_codes import CommandFailed
 from ..http_options import FEW
 from ..processes import Child, start
 
@@ -31,7 +31,7 @@ POLL = 0.05
 """Seconds between two looks at the server and the processes."""
 
 
-class NotReadyError(Failed):
+class NotReadyError(CommandFailed):
     """A process ended, or took too long, before the probe job was done."""
 
 
@@ -207,9 +207,9 @@ def _welcome(console: Console, url: str, broker: str, seconds: float) -> None:
 
 
 def _watch(children: Sequence[Child], stopping: Callable[[], bool]) -> None:
-    """Return at a request to stop; raises ``Failed`` when a process ends on its own."""
+    """Return at a request to stop; raises ``CommandFailed`` when a process ends on its own."""
     while not stopping():
         for child in children:
             if child.ended():
-                raise Failed(f"The {child.name} process ended unexpectedly.")
+                raise CommandFailed(f"The {child.name} process ended unexpectedly.")
         time.sleep(POLL)

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from ...client import ClientError, JobStatus, State
 from .. import output
-from ..exit_codes import Failed
+from ..exit_codes import CommandFailed
 from ..http_options import HttpContext, patient_http_command
 from ..search_options import filter_options, filters_of
 
@@ -52,7 +52,7 @@ def watch(context: HttpContext, uuids: tuple[str, ...], limit: int, **given: Any
             raise click.UsageError("Give either UUIDs or options that select jobs, not both.")
         jobs = _until_final(context, list(dict.fromkeys(uuids)))
         if failed := [job for job in jobs if job.state is not State.SUCCESS]:
-            raise Failed(f"{len(failed)} of {len(jobs)} jobs did not succeed.")
+            raise CommandFailed(f"{len(failed)} of {len(jobs)} jobs did not succeed.")
         return
     try:
         search = partial(context.client.search, limit=limit, **filters)

@@ -14,7 +14,7 @@ WIDTH = 13
 """The characters of the longest name of a stage."""
 
 
-class Verdict(StrEnum):
+class StageVerdict(StrEnum):
     """The verdict on a stage."""
 
     OK = "ok"
@@ -24,10 +24,10 @@ class Verdict(StrEnum):
 
 
 MARKS = {
-    Verdict.OK: ("✓", "ok", "green"),
-    Verdict.REMARK: ("!", "!!", "yellow"),
-    Verdict.FAILED: ("✗", "NO", "red"),
-    Verdict.SKIPPED: ("·", "--", None),
+    StageVerdict.OK: ("✓", "ok", "green"),
+    StageVerdict.REMARK: ("!", "!!", "yellow"),
+    StageVerdict.FAILED: ("✗", "NO", "red"),
+    StageVerdict.SKIPPED: ("·", "--", None),
 }
 """The mark for a terminal that has the character, the mark for one that does not, and the colour."""
 
@@ -37,7 +37,7 @@ class Finding:
     """One stage: what was seen, how long it took, and after a failure what to do, as a sentence."""
 
     stage: str
-    verdict: Verdict
+    verdict: StageVerdict
     message: str
     seconds: float | None = None
     advice: str = ""
@@ -57,22 +57,22 @@ class Finding:
 
 def good(stage: str, message: str, seconds: float | None = None) -> Finding:
     """A stage that is in order."""
-    return Finding(stage, Verdict.OK, message, seconds)
+    return Finding(stage, StageVerdict.OK, message, seconds)
 
 
 def remark(stage: str, message: str, advice: str) -> Finding:
     """A stage that differs from the configuration without causing a failure."""
-    return Finding(stage, Verdict.REMARK, message, None, advice)
+    return Finding(stage, StageVerdict.REMARK, message, None, advice)
 
 
 def bad(stage: str, message: str, advice: str, ending: Exit = Exit.FAILED) -> Finding:
     """A stage that failed."""
-    return Finding(stage, Verdict.FAILED, message, None, advice, ending)
+    return Finding(stage, StageVerdict.FAILED, message, None, advice, ending)
 
 
 def skipped(stage: str, reason: str) -> Finding:
     """A stage that cannot be checked."""
-    return Finding(stage, Verdict.SKIPPED, f"not checked: {reason}")
+    return Finding(stage, StageVerdict.SKIPPED, f"not checked: {reason}")
 
 
 def show(finding: Finding) -> None:

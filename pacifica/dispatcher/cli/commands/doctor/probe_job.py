@@ -6,12 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
-
-from ....client import BadAnswer, ClientError, DispatcherClient, NotReachable, ProbeStage, Problem, Refused, State
+from ....client import ClientError, DispatcherClient, NotReachable, ProbeStage, Problem, Refused, State
 from ....client.values import TYPE_PREFIX
 from ....core import strict_json
+from ....core.redaction import without_login
 from ...exit_codes import Exit
 from .checks import Finding, bad, good, skipped
 from .local_checks import START_WORKER, LocalChecks
@@ -35,6 +33,19 @@ ADVICE: Mapping[str, str] = {
 }
 """The advice for each code of a problem that the server may answer."""
 
+ANOTHER_PROGRAM = "Another program uses the port: start the server on another one (-p), and name it with --url."
+NO_ANSWER: Mapping[str, tuple[str, str]] = {
+    "timed-out": (f"{{url}} did not answer within {ANSWER:g} s", "Check the server and the firewalls in between."),
+    "tls": ("the TLS connection to {url} failed ({error})", "Try http:// with --url, or repair its certificate."),
+    "unknown-host": ("the host name in {url} is unknown", "Correct --url (DISPATCHER_URL)."),
+    "refused": (
+        "nothing listens at {url}",
+        "Start it (python -m pacifica.dispatcher, or with a worker: pacifica-dispatcher-cmd up), or correct --url.",
+    ),
+    "broken": ("something else listens at {url}: it does not speak HTTP", ANOTHER_PROGRAM),
+}
+"""The reason and the advice for each kind of ``NotReachable`` without an answer."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -51,6 +62,7 @@ class ProbeChecks:
 
     def __init__(self, client: DispatcherClient, probe: Probe, local: LocalChecks | None) -> None:
         self._client = client
+        self._url = without_login(client.url)
         self._probe = probe
         self._local = local
 
@@ -69,7 +81,7 @@ class ProbeChecks:
             yield good("seen", "over HTTP; this is the time of all stages together", time.monotonic() - began)
 
     def _server(self) -> Finding:
-        url, connection = self._client.url, self._client.connection
+        connection = self._client.connection
         began = time.monotonic()
         try:
             answer = connection.send("GET", "/health/live", takes=ANY_STATUS)
@@ -79,15 +91,14 @@ class ProbeChecks:
         problem = Problem.in_answer(answer.content, answer.status_code)
         if problem is not None and problem.type.startswith(TYPE_PREFIX):
             return self._refusal("server", problem)
-        if not _is_alive(answer):
+        if not _is_alive(answer.content):
             name = answer.headers.get("Server", "without a name")
-            message = f"something else answers at {url} (HTTP {answer.status_code}, {name})"
-            advice = "Another program uses the port: start the server on another one (-p), and name it with --url."
-            return bad("server", message, advice, Exit.UNREACHABLE)
+            message = f"something else answers at {self._url} (HTTP {answer.status_code}, {name})"
+            return bad("server", message, ANOTHER_PROGRAM, Exit.UNREACHABLE)
         version = ""
         with suppress(ClientError, AttributeError):
             version = f" {connection.json('GET', '/').get('version', '')}".rstrip()
-        return good("server", f"Pacifica Dispatcher{version} at {url}", seconds)
+        return good("server", f"Pacifica Dispatcher{version} at {self._url}", seconds)
 
     def _ready(self) -> Finding:
         began = time.monotonic()
@@ -175,32 +186,16 @@ class ProbeChecks:
 
     def _why_no_answer(self, error: ClientError) -> tuple[str, str]:
         """The reason why there is no usable answer, and what to do."""
-        url, cause = self._client.url, error.__cause__
-        if isinstance(error, BadAnswer) or not isinstance(cause, requests.RequestException):
+        kind = error.kind if isinstance(error, NotReachable) else "unavailable"
+        if kind not in NO_ANSWER:
             return str(error), "Check --url (DISPATCHER_URL), and the proxies between here and the server."
-        if isinstance(cause, requests.Timeout):
-            return (
-                f"{url} did not answer within {ANSWER:g} s",
-                "Check the server and the firewalls in between.",
-            )
-        if isinstance(cause, requests.exceptions.SSLError):
-            return f"the TLS connection to {url} failed ({cause})", "Try http:// with --url, or repair its certificate."
-        inner = cause.args[0] if cause.args else cause
-        reason = inner.reason if isinstance(inner, MaxRetryError) else inner
-        if isinstance(reason, NameResolutionError):
-            return f"the host name in {url} is unknown", "Correct --url (DISPATCHER_URL)."
-        if isinstance(reason, NewConnectionError):
-            start = "python -m pacifica.dispatcher, or with a worker: pacifica-dispatcher-cmd up"
-            return f"nothing listens at {url}", f"Start the server ({start}), or name its URL with --url."
-        return (
-            f"something else listens at {url}: it does not speak HTTP",
-            "Another program uses the port: start the server on another one (-p), and name it with --url.",
-        )
+        reason, advice = NO_ANSWER[kind]
+        return reason.format(url=self._url, error=error.__cause__), advice
 
 
-def _is_alive(answer: requests.Response) -> bool:
+def _is_alive(answer: bytes) -> bool:
     try:
-        document = strict_json.loads(answer.content)
+        document = strict_json.loads(answer)
     except ValueError:
         return False
     return isinstance(document, dict) and document.get("status") == "ok"
