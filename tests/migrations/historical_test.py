@@ -1,8 +1,9 @@
-"""A database of the service's first years: each of its rows becomes a job that is answered for, and none is lost."""
+"""The takeover of the historical table: each of its rows becomes a job."""
 
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -28,35 +29,19 @@ VALUES = {
     "NaN": "NaN",
     "": "",
 }
-"""What the old table holds, and the result that it becomes."""
+"""Values of the old table, and the results that they become."""
 
-KILLED = """
-import os, signal, sys
-from pacifica.dispatcher.migrations import historical
-from pacifica.dispatcher.store.database import Database
-
-historical.BATCH = 2
-store, calls = historical._store, []
-
-def die_at_the_third(*arguments):
-    calls.append(arguments)
-    if len(calls) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return store(*arguments)
-
-historical._store = die_at_the_third
-Database(sys.argv[1]).sync()
-"""
+KILLED_SYNC = Path(__file__).parent / "programs" / "killed_sync.py"
 
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few rows are several batches."""
+    """Make a few rows several batches."""
     monkeypatch.setattr(historical, "BATCH", 2)
 
 
 def dashed(name: str) -> str:
-    """As every edge shows a UUID."""
+    """The canonical form of a UUID."""
     return str(UUID(name))
 
 
@@ -110,7 +95,7 @@ def test_a_killed_sync_can_be_repeated_by_two_processes_at_once(database_url: st
         names = old_ids(9)
         make_historical(database, dict.fromkeys(names, "1"))
         before = described(database)
-        killed = subprocess.run([sys.executable, "-c", KILLED, database_url], check=False, timeout=60)
+        killed = subprocess.run([sys.executable, str(KILLED_SYNC), database_url], check=False, timeout=60)
         assert killed.returncode == -9
         assert (described(database) == before) != bool(database.mysql)
         with pytest.raises(SchemaTooOld):

@@ -1,4 +1,4 @@
-"""Databases as other versions have left them, and what a database says of its tables."""
+"""Databases as other versions leave them, and descriptions of tables."""
 
 import re
 import uuid
@@ -8,7 +8,7 @@ from typing import Any
 import peewee
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.dialect import is_mysql, is_sqlite
+from pacifica.dispatcher.dialect import is_mysql, is_sqlite, metadata
 from pacifica.dispatcher.migrations.schema import HISTORY
 from pacifica.dispatcher.store.database import Database
 
@@ -20,19 +20,19 @@ HISTORICAL = {
     "mysql": "CREATE TABLE `dispatchermodel` (`uuid` VARCHAR(40) NOT NULL PRIMARY KEY, `value` TEXT NOT NULL, "
     "`created` DATETIME NOT NULL, `updated` DATETIME NOT NULL, `deleted` DATETIME)",
 }
-"""The statements of PeeWee 3 for that model."""
+"""The statements of PeeWee 3 for the historical model."""
 CREATED, UPDATED = "2019-03-01 10:20:30", "2019-03-01 10:21:00"
 DATED = ("2019-03-01T10:20:30.000000Z", "2019-03-01T10:21:00.000000Z")
-"""The same as an edge shows them."""
+"""The same times in the API."""
 
 
 def kind_of(db: peewee.Database) -> str:
-    """By the name that the fixtures know."""
+    """The kind of a database, by its name in the fixtures."""
     return "sqlite" if is_sqlite(db) else "mysql" if is_mysql(db) else "postgresql"
 
 
 def make_historical(database: Database, values: Mapping[str, str], deleted: Mapping[str, str] | None = None) -> None:
-    """The layout of the service's first years: each UUID's value, as JSON; those marked as deleted, too."""
+    """Create the historical table with these UUIDs and their JSON values, and rows that are marked as deleted."""
     mark = "?" if database.sqlite else "%s"
     rows = [(name, value, None) for name, value in values.items()]
     rows += [(name, value, UPDATED) for name, value in (deleted or {}).items()]
@@ -48,7 +48,7 @@ def make_historical(database: Database, values: Mapping[str, str], deleted: Mapp
 
 
 def historical_rows(database: Database) -> Sequence[Any]:
-    """All that the old table holds."""
+    """All rows of the historical table."""
     found: Sequence[Any] = database.read(
         lambda db: db.execute_sql("SELECT * FROM dispatchermodel ORDER BY uuid").fetchall()
     )
@@ -56,12 +56,12 @@ def historical_rows(database: Database) -> Sequence[Any]:
 
 
 def old_ids(count: int) -> list[str]:
-    """UUIDs of version 4, as PeeWee wrote them where there is no type for them."""
+    """UUIDs of version 4, as PeeWee writes them if the database has no UUID type."""
     return [uuid.uuid4().hex for _ in range(count)]
 
 
 def make_by_models(database: Database) -> None:
-    """The tables as this service made them before it had migrations: from its models, with no history."""
+    """Create the tables from the models, without a migration history."""
 
     def change(db: peewee.Database) -> None:
         with db.bind_ctx(orm.MODELS):
@@ -70,16 +70,16 @@ def make_by_models(database: Database) -> None:
             columns = index.on_mysql if database.mysql else f"{index.columns}) WHERE ({index.where.sql}"
             db.execute_sql(f"CREATE INDEX {name} ON job ({columns})")
         for model in orm.MODELS if database.mysql else ():
-            table = model._meta.table_name
+            table = metadata(model).table_name
             db.execute_sql(f"ALTER TABLE `{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 
     database.write(change)
 
 
 def described(database: Database) -> Mapping[str, Sequence[str]]:
-    """Each table of a database but the history, in the database's own words: columns, checks, keys and indexes."""
+    """The columns, checks, keys and indexes of each table but the history, in the words of the database."""
     found: Mapping[str, Sequence[str]] = database.read(_DESCRIBE[database.read(kind_of)])
-    return {table: told for table, told in found.items() if table != HISTORY}
+    return {table: lines for table, lines in found.items() if table != HISTORY}
 
 
 def _of_sqlite(db: peewee.Database) -> Mapping[str, Sequence[str]]:
@@ -88,8 +88,8 @@ def _of_sqlite(db: peewee.Database) -> Mapping[str, Sequence[str]]:
 
 
 def _of_mysql(db: peewee.Database) -> Mapping[str, Sequence[str]]:
-    told = {table: db.execute_sql(f"SHOW CREATE TABLE `{table}`").fetchone()[1] for table in db.get_tables()}
-    lines = {table: re.sub(r" AUTO_INCREMENT=\d+", "", text).split("\n") for table, text in told.items()}
+    texts = {table: db.execute_sql(f"SHOW CREATE TABLE `{table}`").fetchone()[1] for table in db.get_tables()}
+    lines = {table: re.sub(r" AUTO_INCREMENT=\d+", "", text).split("\n") for table, text in texts.items()}
     return _sorted([(table, line.strip(" ,")) for table, text in lines.items() for line in text])
 
 
@@ -105,7 +105,7 @@ def _of_postgresql(db: peewee.Database) -> Mapping[str, Sequence[str]]:
 
 
 def _sorted(lines: Sequence[tuple[str, str]]) -> Mapping[str, Sequence[str]]:
-    return {table: sorted(told for other, told in lines if other == table) for table, _ in lines}
+    return {table: sorted(text for other, text in lines if other == table) for table, _ in lines}
 
 
 _DESCRIBE = {"sqlite": _of_sqlite, "mysql": _of_mysql, "postgresql": _of_postgresql}

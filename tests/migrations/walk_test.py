@@ -1,4 +1,4 @@
-"""Up and down on each database: the tables are those of the models, and a step back leaves none of a step's traces."""
+"""Migrations up and down on each database, compared with the models."""
 
 import re
 import shutil
@@ -20,26 +20,12 @@ from .layouts import described, make_by_models
 
 NEWEST = max(int(path.name[:4]) for path in schema.FOLDER.glob("[0-9]*.py"))
 NEXT = f"{NEWEST + 1:04}_next"
-NEXT_MIGRATION = """
-import peewee
-from pacifica.dispatcher.migrations import tables
-
-class Later(peewee.Model):
-    name = peewee.CharField(20, primary_key=True)
-    class Meta:
-        table_name = "later"
-
-def up(_, db):
-    tables.create(db, [Later])
-
-def down(_, db):
-    tables.drop(db, [Later])
-"""
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture
 def make_opened(make_database: Callable[[str], str]) -> Iterator[Callable[[str], Database]]:
-    """Opens a fresh, empty database of a kind."""
+    """A function that opens a fresh, empty database of a kind."""
     opened: list[Database] = []
 
     def make(kind: str) -> Database:
@@ -59,17 +45,17 @@ def database(request: pytest.FixtureRequest, make_opened: Callable[[str], Databa
 
 @pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of one more migration, as the next version of this service would bring it."""
+    """The path of an additional migration, as the next version of this service would bring it."""
     folder = tmp_path / "migrations"
     shutil.copytree(schema.FOLDER, folder)
     monkeypatch.setattr(schema, "FOLDER", folder)
     path = folder / f"{NEXT}.py"
-    path.write_text(NEXT_MIGRATION, encoding="utf-8")
+    shutil.copy(PROGRAMS / "next_version.py", path)
     return path
 
 
 def run(database: Database, *statements: str) -> None:
-    """Change the database behind the service's back."""
+    """Execute statements that the service does not know of."""
     for statement in statements:
         database.write(lambda db, sql=statement: db.execute_sql(sql))  # type: ignore[misc]
 
@@ -87,13 +73,13 @@ def test_the_migrated_tables_are_those_of_the_models(
 
 
 def test_migrations_down_and_up_end_with_the_same_tables(database: Database) -> None:
-    seen = {}
+    found = {}
     for number in range(NEWEST + 1):
         database.sync(number)
-        seen[number] = described(database)
+        found[number] = described(database)
     for number in [*reversed(range(NEWEST)), *range(1, NEWEST + 1)]:
         database.sync(number)
-        assert described(database) == seen[number]
+        assert described(database) == found[number]
     assert database.schema().current
 
 
@@ -115,15 +101,15 @@ def test_a_database_without_migration_history_is_completed(database: Database) -
     database.sync()
     assert database.read(differences) == []
     found = described(database)
-    assert {table: told for table, told in found.items() if table != "job"} == {
-        table: told for table, told in wanted.items() if table != "job"
+    assert {table: lines for table, lines in found.items() if table != "job"} == {
+        table: lines for table, lines in wanted.items() if table != "job"
     }
     assert {line for line in found["job"] if "INDEX" in line} == {line for line in wanted["job"] if "INDEX" in line}
     run(database, "DELETE FROM event WHERE id = 2")
     JobStore(database).add([job := a_job(args=["ü"])])
     assert JobStore(database).get(job.uuid) == job
     events = database.read(orm.Event.select(orm.Event.id).order_by(orm.Event.id).tuples().execute)
-    assert list(events) == [(1,), (3,)], "an id is never given twice"
+    assert list(events) == [(1,), (3,)], "no id is used twice"
 
 
 def test_a_schema_is_too_old_before_an_upgrade_and_too_new_after_it(
@@ -132,15 +118,15 @@ def test_a_schema_is_too_old_before_an_upgrade_and_too_new_after_it(
     database.sync(NEWEST)
     with pytest.raises(SchemaTooOld, match=rf"version {NEWEST}, .* needs version {NEWEST + 1}\."):
         database.wait_until_up(3, 60)
-    told: list[schema.Step] = []
-    database.sync(on_step=lambda step, _: told.append(step))
-    assert told == [schema.Step(NEXT, up=True)]
+    taken: list[schema.Step] = []
+    database.sync(on_step=lambda step, _: taken.append(step))
+    assert taken == [schema.Step(NEXT, up=True)]
     database.wait_until_up(1, 0.0)
     assert "later" in described(database)
     monkeypatch.undo()
-    for wrong in (lambda: database.wait_until_up(3, 60), lambda: database.sync(0)):
-        with pytest.raises(SchemaTooNew, match=rf"version {NEWEST + 1}, .* than version {NEWEST}\."):
-            wrong()
+    for refused in (lambda: database.wait_until_up(3, 60), lambda: database.sync(0)):
+        with pytest.raises(SchemaTooNew, match=rf"version {NEWEST + 1}, .* only version {NEWEST}\."):
+            refused()
     assert "later" in described(database)
 
 
@@ -164,13 +150,12 @@ def test_a_schema_of_a_development_version_is_refused_with_a_sentence(database: 
 
 
 def test_a_failed_migration_is_rolled_back_where_possible(database: Database, next_version: Path) -> None:
-    next_version.write_text(NEXT_MIGRATION.replace("up(_, db):", "up(_, db):\n    wrong(db)") + "\n\ndef wrong(db):\n"
-        "    tables.create(db, [Later])\n    db.execute_sql('INSERT INTO later VALUES (NULL)')\n")  # fmt: skip
+    shutil.copy(PROGRAMS / "failing_version.py", next_version)
     with pytest.raises(MigrationFailed, match=rf"Migration {NEXT} failed: .*(name|null)"):
         database.sync()
     kept = bool(database.mysql)
     assert ("job" in described(database), "later" in described(database)) == (kept, kept)
-    next_version.write_text(NEXT_MIGRATION)
+    shutil.copy(PROGRAMS / "next_version.py", next_version)
     database.sync()
     assert "later" in described(database)
     assert database.schema().current
@@ -178,9 +163,9 @@ def test_a_failed_migration_is_rolled_back_where_possible(database: Database, ne
 
 def test_concurrent_syncs_take_each_step_once(database: Database, next_version: Path) -> None:
     database.sync(NEWEST)
-    told: list[schema.Step] = []
-    all_at_once(database, [lambda: database.sync(on_step=lambda step, _: told.append(step)) for _ in range(4)])
-    assert told == [schema.Step(NEXT, up=True)]
+    taken: list[schema.Step] = []
+    all_at_once(database, [lambda: database.sync(on_step=lambda step, _: taken.append(step)) for _ in range(4)])
+    assert taken == [schema.Step(NEXT, up=True)]
 
 
 def test_processes_that_start_on_an_empty_database_share_its_creation(database: Database, next_version: Path) -> None:
@@ -219,17 +204,17 @@ def test_a_foreign_table_of_the_same_name_is_not_changed(database: Database) -> 
 
 def test_a_check_of_the_schema_costs_two_reads(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     database.wait_until_up(1, 0.0)
-    said: list[str] = []
+    executed: list[str] = []
     execute = database.peewee.execute_sql
 
-    def listen(sql: str, params: object = None) -> object:
-        said.append(sql)
+    def record(sql: str, params: object = None) -> object:
+        executed.append(sql)
         return execute(sql, params)
 
-    monkeypatch.setattr(database.peewee, "execute_sql", listen)
+    monkeypatch.setattr(database.peewee, "execute_sql", record)
     database.wait_until_up(1, 0.0)
-    assert len([sql for sql in said if not sql.startswith("PRAGMA")]) == 2, said
-    assert not [sql for sql in said if re.match("BEGIN|INSERT|CREATE|SELECT GET_LOCK", sql)]
+    assert len([sql for sql in executed if not sql.startswith("PRAGMA")]) == 2, executed
+    assert not [sql for sql in executed if re.match("BEGIN|INSERT|CREATE|SELECT GET_LOCK", sql)]
 
 
 def test_migrations_are_numbered_and_can_be_reverted() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures for the record: a fresh database with its tables, and the stores on it."""
+"""Fixtures for the store: a fresh database with its tables, and the stores on it."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +25,8 @@ Value = TypeVar("Value")
 
 @pytest.fixture(scope="module", params=DATABASES)
 def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database with its tables, for the tests of one file, as making the tables takes longest; one of each kind."""
-    kind, folder = request.param, tmp_path_factory.mktemp("record")
+    """A database of each kind, shared by the tests of one file, as creating the tables takes longest."""
+    kind, folder = request.param, tmp_path_factory.mktemp("store")
     urls = nullcontext(f"sqliteext:///{folder}/db.sqlite3") if kind == SQLITE else fresh_database(kind)
     with urls as url, closing(Database(url)) as opened:
         opened.wait_until_up(1, 0.0)
@@ -61,20 +61,20 @@ def a_job(**columns: Any) -> Job:
 
 
 def a_pruner(database: Database, **own: float | None) -> Pruner:
-    """What purges the jobs of a database: nothing by itself, unless settings of ``[retention]`` say so."""
+    """A pruner for the database; it purges nothing, unless settings of ``[retention]`` say so."""
     forever = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"))
     settings: dict[str, Any] = {**forever, "tombstone_seconds": 86_400.0, "purge_batch": 2, "purge_pause": 0.0, **own}
     return Pruner(database, RetentionSettings(**settings))
 
 
 def a_waiting(database: Database, places: int = 4, **options: float) -> Waiting:
-    """What waits for the jobs of a database."""
+    """The waiting service of a database."""
     history = HistoryStore(database)
     return Waiting(JobStore(database), history, EventFeed(history, places), **{"heartbeat": 15, "limit": 60, **options})
 
 
 def all_at_once(database: Database, actions: Sequence[Callable[[], Value]]) -> list[Value]:
-    """What each action returns when every one runs in a thread of its own; the first error is raised again."""
+    """Run the actions at once, each in its own thread; returns their results, or raises the first error."""
     results: list[Value] = []
     errors: list[BaseException] = []
     ready = threading.Barrier(len(actions))
@@ -83,7 +83,7 @@ def all_at_once(database: Database, actions: Sequence[Callable[[], Value]]) -> l
         try:
             ready.wait(10)
             results.append(action())
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the test's own thread
+        except BaseException as error:  # noqa: BLE001 - raised in the thread of the test
             errors.append(error)
         finally:
             database.close()

@@ -22,7 +22,7 @@ SECRETS = ("/", "SELECT", "INSERT", "127.0.0.1", "localhost")
 
 
 def hang_up(url: str, victim: Database) -> None:
-    """Have the server end the connection of the calling thread."""
+    """Let the server end the connection of the calling thread."""
     if victim.mysql:
         number = victim.peewee.execute_sql("SELECT CONNECTION_ID()").fetchone()[0]
         statement = f"KILL {number}"
@@ -185,9 +185,9 @@ def test_a_read_only_file_is_read_and_refuses_writes(tmp_path: Path) -> None:
 def test_a_damaged_file_is_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "db.sqlite3"
     path.write_text("x\n" * 500, encoding="utf-8")
-    with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable) as told:
+    with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable) as caught:
         database.wait_until_up(3, 60.0)
-    assert str(told.value) == "The database cannot do that now (its file is no SQLite database)."
+    assert str(caught.value) == "The database cannot do that now (its file is no SQLite database)."
 
     path.unlink()
     with closing(Database(f"sqlite:///{path}")) as database:

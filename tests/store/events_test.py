@@ -1,4 +1,4 @@
-"""The histories of all jobs as one sequence, and what a running job says of itself."""
+"""The events of all jobs as one sequence, and progress reports."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from .conftest import a_job
 
 @pytest.fixture
 def history(database: Database) -> HistoryStore:
-    """The histories of a fresh database."""
+    """The events of a fresh database."""
     return HistoryStore(database)
 
 
@@ -28,26 +28,26 @@ def test_events_of_all_jobs_are_read_in_order(jobs: JobStore, history: HistorySt
     begin = history.last()
     one, two = started(jobs), started(jobs)
     assert jobs.succeed(one.uuid, token="t", result=4, at=now())
-    told = history.between(begin, history.last(), 100)
-    assert [(event.job, event.kind) for event in told] == [
+    events = history.between(begin, history.last(), 100)
+    assert [(event.job, event.kind) for event in events] == [
         (one.uuid, "PENDING"),
         (one.uuid, "STARTED"),
         (two.uuid, "PENDING"),
         (two.uuid, "STARTED"),
         (one.uuid, "SUCCESS"),
     ]
-    assert [event.id for event in told] == sorted(event.id for event in told)
-    assert [(event, job) for event, job, _ in history.peek(begin, 3)] == [(event.id, event.job) for event in told[:3]]
-    assert history.last() == told[-1].id
+    assert [event.id for event in events] == sorted(event.id for event in events)
+    assert [(event, job) for event, job, _ in history.peek(begin, 3)] == [(event.id, event.job) for event in events[:3]]
+    assert history.last() == events[-1].id
 
 
 def test_events_are_read_within_bounds(jobs: JobStore, history: HistoryStore) -> None:
     begin = history.last()
     one, two = started(jobs), started(jobs)
-    told = history.between(begin, history.last(), 100)
-    assert history.between(told[0].id, told[2].id, 100) == told[1:3]
-    assert history.between(begin, history.last(), 2) == told[:2]
-    assert history.between(begin, history.last(), 100, two.uuid) == told[2:]
+    events = history.between(begin, history.last(), 100)
+    assert history.between(events[0].id, events[2].id, 100) == events[1:3]
+    assert history.between(begin, history.last(), 2) == events[:2]
+    assert history.between(begin, history.last(), 100, two.uuid) == events[2:]
     assert history.between(begin, history.last(), 100, one.uuid) == jobs.events(one.uuid)
 
 
@@ -66,7 +66,7 @@ def test_only_the_last_progress_report_is_kept(jobs: JobStore, history: HistoryS
         ("STARTED", None),
         ("PROGRESS", 3),
     ]
-    assert seen == sorted(set(seen)), "an id is never given twice, so that who follows misses nothing"
+    assert seen == sorted(set(seen)), "no id is used twice, so that a follower misses nothing"
 
 
 def test_progress_counts_only_with_the_current_claim(jobs: JobStore) -> None:

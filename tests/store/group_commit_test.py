@@ -1,4 +1,4 @@
-"""Several threads' items in one call: who carries them out, and what each is told."""
+"""Group commit: which thread commits the items of several threads, and the outcome for each of them."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from pacifica.dispatcher.store.group_commit import GroupCommit
 from ..eventually import eventually
 
 
-class Held:
-    """A first call that lasts until it is let go, so that others come meanwhile."""
+class BlockedCommit:
+    """A commit whose first call blocks until ``go`` is set, so that other callers wait."""
 
-    def __init__(self, carry_out: Callable[[Sequence[str]], object] = lambda _: None) -> None:
+    def __init__(self, commit: Callable[[Sequence[str]], object] = lambda _: None) -> None:
         self.calls: list[list[str]] = []
         self.go = threading.Event()
-        self._inner = carry_out
+        self._inner = commit
 
     def __call__(self, items: Sequence[str]) -> None:
         self.calls.append(list(items))
@@ -27,42 +27,44 @@ class Held:
         self._inner(items)
 
 
-def all_told(group: GroupCommit[str], held: Held, items: Sequence[str]) -> dict[str, BaseException | None]:
-    """What each thread was told; all of them come while the first is at work."""
-    told: dict[str, BaseException | None] = {}
+def outcomes_of(
+    group: GroupCommit[str], commit: BlockedCommit, items: Sequence[str]
+) -> dict[str, BaseException | None]:
+    """The outcome of each thread; all of them call while the first commit is running."""
+    outcomes: dict[str, BaseException | None] = {}
 
-    def ask(item: str) -> None:
+    def submit(item: str) -> None:
         try:
             group(item)
-        except BaseException as error:  # noqa: BLE001 - it is what is looked at
-            told[item] = error
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            outcomes[item] = error
         else:
-            told[item] = None
+            outcomes[item] = None
 
     threads = []
     for item in ("first", *items):
-        threads.append(threading.Thread(target=ask, args=(item,), daemon=True))
+        threads.append(threading.Thread(target=submit, args=(item,), daemon=True))
         threads[-1].start()
         waiting = len(threads) - 1
-        eventually(lambda n=waiting: bool(held.calls) and group.waiting == n)
-    held.go.set()
+        eventually(lambda n=waiting: bool(commit.calls) and group.waiting == n)
+    commit.go.set()
     for thread in threads:
         thread.join(20)
     assert not group.busy
     assert group.waiting == 0
-    return told
+    return outcomes
 
 
 def test_items_that_wait_are_committed_together_in_order() -> None:
-    group = GroupCommit(held := Held(), 64, 20)
-    assert all_told(group, held, ["a", "b", "c"]) == dict.fromkeys(["first", "a", "b", "c"])
-    assert held.calls == [["first"], ["a", "b", "c"]]
+    group = GroupCommit(commit := BlockedCommit(), 64, 20)
+    assert outcomes_of(group, commit, ["a", "b", "c"]) == dict.fromkeys(["first", "a", "b", "c"])
+    assert commit.calls == [["first"], ["a", "b", "c"]]
 
 
 def test_a_commit_has_at_most_the_limit_of_items() -> None:
-    group = GroupCommit(held := Held(), 2, 20)
-    all_told(group, held, ["a", "b", "c", "d", "e"])
-    assert held.calls == [["first"], ["a", "b"], ["c", "d"], ["e"]]
+    group = GroupCommit(commit := BlockedCommit(), 2, 20)
+    outcomes_of(group, commit, ["a", "b", "c", "d", "e"])
+    assert commit.calls == [["first"], ["a", "b"], ["c", "d"], ["e"]]
 
 
 def test_an_item_that_fails_does_not_affect_the_others() -> None:
@@ -70,11 +72,11 @@ def test_an_item_that_fails_does_not_affect_the_others() -> None:
         if "bad" in items:
             raise ValueError("bad")
 
-    group = GroupCommit(held := Held(refuse), 64, 20)
-    told = all_told(group, held, ["a", "bad", "c"])
-    assert isinstance(told.pop("bad"), ValueError)
-    assert told == dict.fromkeys(["first", "a", "c"])
-    assert held.calls == [["first"], ["a", "bad", "c"], ["a"], ["bad"], ["c"]]
+    group = GroupCommit(commit := BlockedCommit(refuse), 64, 20)
+    outcomes = outcomes_of(group, commit, ["a", "bad", "c"])
+    assert isinstance(outcomes.pop("bad"), ValueError)
+    assert outcomes == dict.fromkeys(["first", "a", "c"])
+    assert commit.calls == [["first"], ["a", "bad", "c"], ["a"], ["bad"], ["c"]]
 
 
 def test_an_unavailable_database_is_tried_once_for_all() -> None:
@@ -82,11 +84,11 @@ def test_an_unavailable_database_is_tried_once_for_all() -> None:
         if "first" not in items:
             raise DatabaseUnavailable("It is away.")
 
-    group = GroupCommit(held := Held(away), 64, 20)
-    told = all_told(group, held, ["a", "b"])
-    assert [str(told[item]) for item in ("a", "b")] == ["It is away."] * 2
-    assert told["a"] is not told["b"]
-    assert held.calls == [["first"], ["a", "b"]]
+    group = GroupCommit(commit := BlockedCommit(away), 64, 20)
+    outcomes = outcomes_of(group, commit, ["a", "b"])
+    assert [str(outcomes[item]) for item in ("a", "b")] == ["It is away."] * 2
+    assert outcomes["a"] is not outcomes["b"]
+    assert commit.calls == [["first"], ["a", "b"]]
 
 
 def test_the_items_of_an_interrupted_leader_are_committed_by_others() -> None:
@@ -94,24 +96,24 @@ def test_the_items_of_an_interrupted_leader_are_committed_by_others() -> None:
         if items == ["a", "b", "c"]:
             raise KeyboardInterrupt
 
-    group = GroupCommit(held := Held(interrupted), 64, 20)
-    told = all_told(group, held, ["a", "b", "c"])
-    assert isinstance(told.pop("a"), KeyboardInterrupt)
-    assert told == dict.fromkeys(["first", "b", "c"])
-    assert held.calls[-1] == ["b", "c"]
+    group = GroupCommit(commit := BlockedCommit(interrupted), 64, 20)
+    outcomes = outcomes_of(group, commit, ["a", "b", "c"])
+    assert isinstance(outcomes.pop("a"), KeyboardInterrupt)
+    assert outcomes == dict.fromkeys(["first", "b", "c"])
+    assert commit.calls[-1] == ["b", "c"]
 
 
 def test_a_caller_that_times_out_is_removed() -> None:
-    group = GroupCommit(held := Held(), 64, 0.05)
+    group = GroupCommit(commit := BlockedCommit(), 64, 0.05)
     first = threading.Thread(target=group, args=("first",), daemon=True)
     first.start()
-    eventually(lambda: bool(held.calls))
+    eventually(lambda: bool(commit.calls))
     with pytest.raises(DatabaseUnavailable, match="other writes wait"):
         group("late")
-    held.go.set()
+    commit.go.set()
     first.join(20)
     group("next")
-    assert held.calls == [["first"], ["next"]]
+    assert commit.calls == [["first"], ["next"]]
 
 
 @pytest.mark.parametrize("leads", [False, True])
@@ -123,28 +125,28 @@ def test_an_interrupted_caller_does_not_block_the_others(leads: bool) -> None:
                 return
             eventually(lambda: self.waiting == 2)  # Another caller waits as well.
             if leads:
-                held.go.set()
+                commit.go.set()
                 eventually(lambda: entry.leads)
             raise KeyboardInterrupt
 
-    group = Interrupted(held := Held(), 1, 20)
-    told: list[str] = []
+    group = Interrupted(commit := BlockedCommit(), 1, 20)
+    endings: list[str] = []
 
-    def ask(item: str) -> None:
+    def submit(item: str) -> None:
         try:
             group(item)
-            told.append(item)
+            endings.append(item)
         except KeyboardInterrupt:
-            told.append(f"{item} ended")
-            held.go.set()
+            endings.append(f"{item} ended")
+            commit.go.set()
 
     threads = []
-    for number, item in enumerate(("first", "interrupted", "behind")):
-        threads.append(threading.Thread(target=ask, args=(item,), daemon=True))
+    for number, item in enumerate(("first", "interrupted", "after")):
+        threads.append(threading.Thread(target=submit, args=(item,), daemon=True))
         threads[-1].start()
-        eventually(lambda n=number: bool(held.calls) and (group.waiting >= n or "interrupted ended" in told))
+        eventually(lambda n=number: bool(commit.calls) and (group.waiting >= n or "interrupted ended" in endings))
     for thread in threads:
         thread.join(20)
-    assert sorted(told) == ["behind", "first", "interrupted ended"]
-    assert held.calls == [["first"], ["behind"]]
+    assert sorted(endings) == ["after", "first", "interrupted ended"]
+    assert commit.calls == [["first"], ["after"]]
     assert not group.busy

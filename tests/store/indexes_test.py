@@ -1,4 +1,4 @@
-"""What is looked for all the time is found by an index on each database, however many jobs have ended."""
+"""Periodic queries use an index on each database, however many finished jobs there are."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,19 +24,19 @@ from .conftest import a_job
 Statement = tuple[str, Any]
 NOW = 10_000_000
 ENDED = 4_000
-IN_MOTION = 20
+UNFINISHED = 20
 
 KIND = Kind("add", None)
 OF_WAITING = "job_sent|job_state_created_uuid|job_expires"
 OF_STARTED = "job_holder|job_state_created_uuid"
-"""For the few that wait, whatever else they are, one of these is as good as the other."""
+"""The indexes that are equally good for the few jobs in these states."""
 
 BY_STATE, BY_TASK = "job_state_created_uuid", "job_task_created_uuid"
 
-LOOKS: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
+QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "take": (lambda database: Outbox(database).take(at=NOW, lease=1, limit=10), ("job_due", "job_due")),
     "backlog": (lambda database: Outbox(database).backlog(at=NOW, limit=10), ("job_due",)),
-    "moving": (
+    "unfinished": (
         lambda database: StatsStore(database).unfinished(at=NOW, limit=10),
         (OF_WAITING, OF_STARTED, OF_WAITING),
     ),
@@ -50,24 +50,24 @@ LOOKS: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "queue": (lambda database: JobStore(database).search(JobFilter(queue="slow"), None, 10), ("job_queue",)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
 }
-"""Each look, and the index that each of its statements about jobs uses; one by the primary key does not count."""
+"""Each query, and the index of each of its statements; statements by primary key do not count."""
 
 
 def some_jobs() -> Iterator[dict[str, Any]]:
-    """Many jobs that have ended, and a few in each kind of motion."""
+    """Many finished jobs, and a few of each unfinished kind."""
     for number in range(ENDED):
         ended = {"published": number, "expires": number, "started": number, "finished": number}
         yield {"state": State.SUCCESS.value, "due": None, "holder": f"holder-{number % 50}", **ended}
-        if number < IN_MOTION:
+        if number < UNFINISHED:
             yield {"state": State.SUCCESS.value, "due": None, "queue": "slow", **ended}
-    for number in range(IN_MOTION):
+    for number in range(UNFINISHED):
         yield {"state": State.PENDING.value, "due": number}
         yield {"state": State.PENDING.value, "due": None, "published": number, "expires": number}
         yield {"state": State.STARTED.value, "due": None, "published": number, "holder": f"holder-{number}"}
 
 
 def fill(database: Database) -> None:
-    """Store them, and have the database count them."""
+    """Store them, and refresh the statistics of the database."""
     rows = [{**job_to_row(a_job(created=1)), **columns} for columns in some_jobs()]
 
     def change(db: peewee.Database) -> None:
@@ -80,7 +80,7 @@ def fill(database: Database) -> None:
 
 @pytest.fixture(scope="module")
 def filled(shared_database: Database) -> Database:
-    """A database with all these jobs; what a look moves is of the few."""
+    """A database with all these jobs; the queries change only a few of them."""
     for model in orm.MODELS:
         shared_database.write(model.delete().execute)
     fill(shared_database)
@@ -88,44 +88,44 @@ def filled(shared_database: Database) -> Database:
 
 
 def statements(database: Database, action: Callable[[Database], object], patch: pytest.MonkeyPatch) -> list[Statement]:
-    """What the action says to the database about jobs that it does not know by their UUIDs."""
-    said: list[Statement] = []
+    """The statements of the action about jobs, without those by UUID."""
+    executed: list[Statement] = []
     execute = database.peewee.execute_sql
 
-    def listen(sql: str, params: Any = None) -> Any:
-        said.append((sql, params))
+    def record(sql: str, params: Any = None) -> Any:
+        executed.append((sql, params))
         return execute(sql, params)
 
-    with patch.context() as listening:
-        listening.setattr(database.peewee, "execute_sql", listen)
+    with patch.context() as recording:
+        recording.setattr(database.peewee, "execute_sql", record)
         action(database)
-    return [one for one in said if re.search(r"\bjob\b", one[0]) and not re.search(r"uuid\W+ IN \(", one[0])]
+    return [one for one in executed if re.search(r"\bjob\b", one[0]) and not re.search(r"uuid\W+ IN \(", one[0])]
 
 
 def plan(database: Database, statement: Statement) -> str:
-    """How the database carries a statement out, in its own words."""
+    """The query plan of a statement, in the words of the database."""
     explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
     found = database.read(lambda db: db.execute_sql(explain + statement[0], statement[1]).fetchall())
     return "\n".join(" ".join(map(str, row)) for row in found)
 
 
-def is_full_scan(database: Database, told: str) -> bool:
-    """Whether a plan reads the whole table, or one of its indexes from end to end."""
+def is_full_scan(database: Database, steps: str) -> bool:
+    """Whether a plan scans the whole table, or one of its indexes."""
     if database.mysql:
-        return re.search(r"^\d+ \w+ (t1|job) (ALL|index) ", told, re.MULTILINE) is not None
-    return re.search(r"SCAN (t1|job)$" if database.sqlite else r"Seq Scan", told, re.MULTILINE) is not None
+        return re.search(r"^\d+ \w+ (t1|job) (ALL|index) ", steps, re.MULTILINE) is not None
+    return re.search(r"SCAN (t1|job)$" if database.sqlite else r"Seq Scan", steps, re.MULTILINE) is not None
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("query", QUERIES)
 def test_periodic_queries_use_an_index_and_read_no_final_job(
-    filled: Database, look: str, monkeypatch: pytest.MonkeyPatch
+    filled: Database, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    action, indexes = LOOKS[look]
+    action, indexes = QUERIES[query]
     plans = [plan(filled, statement) for statement in statements(filled, action, monkeypatch)]
     assert len(plans) == len(indexes)
-    for told, index in zip(plans, indexes, strict=True):
-        assert any(name in told for name in index.split("|")), told
-        assert not is_full_scan(filled, told), told
+    for steps, index in zip(plans, indexes, strict=True):
+        assert any(name in steps for name in index.split("|")), steps
+        assert not is_full_scan(filled, steps), steps
 
 
 def test_sqlite_finds_expired_jobs_by_their_index_with_any_statistics(
@@ -134,8 +134,8 @@ def test_sqlite_finds_expired_jobs_by_their_index_with_any_statistics(
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
         database.write(lambda db: db.execute_sql("ANALYZE job"))
-        learned = "INSERT INTO sqlite_stat1 VALUES ('job', 'job_state_created_uuid', '1008900 1001 1 1')"
-        database.write(lambda db: db.execute_sql(learned))
+        statistics = "INSERT INTO sqlite_stat1 VALUES ('job', 'job_state_created_uuid', '1008900 1001 1 1')"
+        database.write(lambda db: db.execute_sql(statistics))
     with closing(Database(sqlite_url)) as database:
         (expired,) = statements(database, lambda of: JobStore(of).expired(at=NOW, limit=1), monkeypatch)
         assert "job_expires" in plan(database, expired)
@@ -146,7 +146,7 @@ def test_analyze_makes_sqlite_choose_the_best_index(sqlite_url: str, monkeypatch
         for each in (database, other):
             each.wait_until_up(1, 0.0)
         JobStore(database).add([a_job() for _ in range(2000)])
-        assert JobStore(other).expired(at=NOW, limit=1) == []  # It has read the schema before the survey.
+        assert JobStore(other).expired(at=NOW, limit=1) == []  # It has read the schema before the analysis.
         JobStore(database).analyze()
         for each in (database, other):
             (expired,) = statements(each, lambda of: JobStore(of).expired(at=NOW, limit=1), monkeypatch)

@@ -1,4 +1,4 @@
-"""What transactions on a server's database do to each other: they share nothing that they do not write."""
+"""Locks between transactions on a database server: a transaction locks only the rows that it writes."""
 
 import threading
 import uuid
@@ -32,14 +32,14 @@ def url(request: pytest.FixtureRequest, make_database: Callable[[str], str]) -> 
 
 @pytest.fixture
 def server(url: str) -> Iterator[Database]:
-    """The same, with its tables."""
+    """A database with its tables."""
     with closing(Database(url)) as opened:
         opened.wait_until_up(1, 0.0)
         yield opened
 
 
 def fresh_key() -> Key:
-    """A key that nobody has sent before."""
+    """A key that was not used before."""
     return Key("me", uuid.uuid4().hex, "request", now() - DAY)
 
 

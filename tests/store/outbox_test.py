@@ -1,4 +1,4 @@
-"""The outbox on each database: who gets which job, and when it comes due again."""
+"""The outbox on each database: which relay gets which job, and when it becomes due again."""
 
 from functools import partial
 
@@ -34,7 +34,7 @@ def claim(jobs: JobStore, job: Job, token: str = "token", retries: int = 0) -> b
 
 
 def due(jobs: JobStore, job: Job) -> int | None:
-    """When the job comes due."""
+    """The time at which the job becomes due."""
     found = jobs.get(job.uuid)
     assert found is not None
     return found.due
@@ -130,7 +130,7 @@ def test_an_empty_list_can_be_marked_as_published(jobs: JobStore, outbox: Outbox
 
 
 def retried(jobs: JobStore) -> tuple[Job, int]:
-    """A job that has asked to be run again in an hour."""
+    """A job whose task asked for a retry in an hour."""
     job, eta = add(jobs), now() + HOUR
     assert claim(jobs, job)
     error = JobError("ValueError", "again")
@@ -219,7 +219,7 @@ def test_sent_jobs_that_wait_are_counted_by_kind(jobs: JobStore, outbox: Outbox)
     assert take(outbox) == [old.uuid]
 
 
-def test_a_hundred_jobs_are_marked_in_one_statement(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_thousand_jobs_are_marked_at_once(jobs: JobStore, outbox: Outbox) -> None:
     made = [a_job() for _ in range(1000)]
     jobs.add(made)
     sent: list[OutboxEntry] = [outbox_entry(job) for job in made]

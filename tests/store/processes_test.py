@@ -21,23 +21,14 @@ from ..eventually import eventually
 from .conftest import a_job, all_at_once
 from .queries import add_event, count_events, one
 
-CREATE = """
-import sys
-import threading
-from pacifica.dispatcher.store.database import Database
-print("ready", flush=True)
-sys.stdin.readline()
-database = Database(sys.argv[1])
-database.wait_until_up(1, 0.0)
-database.close()
-"""
+CREATE_TABLES = Path(__file__).parent / "programs" / "create_tables.py"
 
 
 @pytest.mark.slow
 def test_four_processes_create_the_tables_at_once(database_url: str, tmp_path: Path) -> None:
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", CREATE, database_url],
+            [sys.executable, str(CREATE_TABLES), database_url],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for _ in range(4)
@@ -58,7 +49,7 @@ def test_four_processes_create_the_tables_at_once(database_url: str, tmp_path: P
 
 
 def in_a_child(action: Callable[[], bool]) -> int:
-    """The exit code of a forked child: 0 when the action says yes."""
+    """The exit code of a forked child: 0 if the action returns true."""
     child = os.fork()
     if child == 0:
         code = 3

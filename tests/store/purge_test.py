@@ -1,4 +1,4 @@
-"""A purge deletes what has ended for long enough, with all that belongs to it, and nothing else; on each database."""
+"""A purge deletes only jobs that ended long enough ago, with all their data, on each database."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +28,11 @@ from .conftest import a_job, a_pruner, all_at_once
 DAY = 24 * HOUR
 WEEK: Mapping[str, float] = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"), 7 * 86_400.0)
 ON_SERVERS = pytest.mark.parametrize("shared_database", [POSTGRESQL, MYSQL], indirect=True)
-"""On SQLite one writes at a time, and the others wait."""
+"""SQLite has one writer at a time, for which all others wait."""
 
 
 def ended(jobs: JobStore, days: float, state: State = State.SUCCESS, **columns: Any) -> Job:
-    """A job that was made and ended so many days ago."""
+    """A job that was created and ended that many days ago."""
     at = now() - int(days * DAY)
     job = a_job(**{"created": at, "started": at, "finished": at, "due": None, "state": state, **columns})
     jobs.add([job])
@@ -40,7 +40,7 @@ def ended(jobs: JobStore, days: float, state: State = State.SUCCESS, **columns: 
 
 
 def purge(database: Database, *tasks: str, **settings: float | None) -> dict[State, int]:
-    """How many jobs of each state a purge by these settings has deleted."""
+    """Purge by these settings; returns the number of deleted jobs of each state."""
     pruner = a_pruner(database, **settings)
     counts: dict[State, int] = {}
     for step in pruner.purge(pruner.bounds(now()), tasks):
@@ -50,7 +50,7 @@ def purge(database: Database, *tasks: str, **settings: float | None) -> dict[Sta
 
 
 def left(database: Database) -> set[str]:
-    """The UUIDs of all jobs that there are."""
+    """The UUIDs of all jobs."""
     return {row[0] for row in database.read(lambda db: list(orm.Job.select(orm.Job.uuid).tuples().execute(db)))}
 
 
@@ -102,7 +102,7 @@ def test_a_purge_is_limited_to_the_named_tasks(database: Database, jobs: JobStor
     kept = {ended(jobs, 8, task="mul").uuid, *(ended(jobs, 6, task=task).uuid for task in ("add", "lab.scan"))}
     for task, state in (("add", State.SUCCESS), ("add", State.FAILURE), ("lab.scan", State.SUCCESS)):
         ended(jobs, 8, state, task=task)
-    assert purge(database, "add", "lab.scan", "nobody's", **WEEK) == {State.SUCCESS: 2, State.FAILURE: 1}
+    assert purge(database, "add", "lab.scan", "unknown", **WEEK) == {State.SUCCESS: 2, State.FAILURE: 1}
     assert left(database) == kept
 
 
@@ -111,8 +111,8 @@ def test_a_dry_run_counts_the_jobs_that_are_purged(database: Database, jobs: Job
         ended(jobs, 3 + number, sorted(FINAL)[number % 3])
     pruner = a_pruner(database, **WEEK)
     before = pruner.bounds(now())
-    told = [sum(step.total() for step in pruner.count(before, tasks)) for tasks in ((), ("add",))]
-    assert told == [5, 5]
+    counted = [sum(step.total() for step in pruner.count(before, tasks)) for tasks in ((), ("add",))]
+    assert counted == [5, 5]
     assert len(left(database)) == 9
     assert sum(step.total() for step in pruner.purge(before)) == 5
 
@@ -133,7 +133,7 @@ def test_a_slow_database_gets_longer_pauses_between_batches(
 
 @pytest.mark.parametrize("shared_database", [SQLITE], indirect=True)
 def test_slow_batches_become_smaller_and_grow_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large jobs take long, and others wait for all of a batch: from the eleventh on each takes 50 ms."""
+    """From the eleventh job on, each takes 50 ms to delete, for which other writers wait."""
     clock, sizes = [0.0], []
 
     def purge(_: PurgeStore, batch: Sequence[int], **__: object) -> Counter[State]:
@@ -146,7 +146,7 @@ def test_slow_batches_become_smaller_and_grow_again(database: Database, monkeypa
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     pruner = a_pruner(database, purge_batch=20)
     assert sum(count.total() for count in pruner.purge({})) == sum(sizes) == 200
-    assert sizes[:4] == [10, 12, 6, 3], "it begins with a few"
+    assert sizes[:4] == [10, 12, 6, 3], "the first batch is small"
     assert max(sizes) == sizes[-2] == 20
 
 
@@ -181,16 +181,16 @@ def test_a_job_created_again_with_the_same_uuid_is_not_purged(database: Database
 
 @ON_SERVERS
 def test_a_purge_waits_for_no_locked_row(database: Database, jobs: JobStore) -> None:
-    """A writer that is stuck in the middle of a dispatch, or of a report that comes too late."""
+    """The rows are locked by a writer that hangs during a dispatch, or during a late report."""
     old = [ended(jobs, 8, labels={"run": "17"}) for _ in range(3)]
     jobs.add([a_job()], Key("me", "monday", "request", 0))
     list(put(database, 30))
     written, purged = Event(), Event()
 
-    def stuck(db: peewee.Database) -> bool:
+    def hang(db: peewee.Database) -> bool:
         jobs.insert([(new := a_job(labels={"run": "18"}), job_to_row(new))])
         Keys().take(db, Key("me", "tuesday", "request", 0), new)
-        jobs._lock_state.run({"uuid": old[0].uuid})
+        orm.Job.select(orm.Job.state).where(orm.Job.uuid == old[0].uuid).for_update().execute(db)
         put_tombstones(db, [new_uuid()], 1)
         written.set()
         return purged.wait(10)
@@ -205,7 +205,7 @@ def test_a_purge_waits_for_no_locked_row(database: Database, jobs: JobStore) -> 
             purged.set()
         return True
 
-    assert all_at_once(database, [partial(database.write, stuck), clear]) == [True, True]
+    assert all_at_once(database, [partial(database.write, hang), clear]) == [True, True]
     assert purge(database, **WEEK) == {State.SUCCESS: 1}
 
 
@@ -213,11 +213,12 @@ def test_a_purge_waits_for_no_locked_row(database: Database, jobs: JobStore) -> 
 def test_a_late_report_leaves_no_event_of_a_purged_job(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, record = ended(jobs, 8), jobs._record
+    old = ended(jobs, 8)
+    record = jobs._record  # noqa: SLF001 - no public step lies between the report and its event
 
-    def purge_first(*told: Any) -> None:
+    def purge_first(*event: Any) -> None:
         all_at_once(database, [partial(purge, database, **WEEK)])
-        record(*told)
+        record(*event)
 
     monkeypatch.setattr(jobs, "_record", purge_first)
     assert not jobs.fail(old.uuid, token="gone", error=JobError("Late", ""), at=now())
@@ -249,7 +250,7 @@ def test_dispatches_and_reports_go_on_during_a_purge(database: Database, jobs: J
     assert {len(jobs.events(uuid)) for uuid in made} == {3}
 
 
-# What else knew the job
+# Other data of a purged job
 
 
 def test_a_key_of_a_purged_job_is_kept_until_it_expires(database: Database, jobs: JobStore) -> None:
@@ -286,7 +287,7 @@ def test_event_ids_of_purged_jobs_are_not_reused(database: Database, jobs: JobSt
 
 
 def put(database: Database, *hours_ago: float) -> Iterator[str]:
-    """Tombstones so old, one of them of a UUID that no time is in."""
+    """Store tombstones of these ages, one of them of a UUID without a time."""
     for number, hours in enumerate(hours_ago):
         uuid = str(uuid4()) if number == 1 else new_uuid()
         database.write(partial(put_tombstones, uuids=[uuid], at=now() - int(hours * HOUR)))
@@ -298,7 +299,7 @@ def test_old_tombstones_are_deleted_page_by_page(database: Database, jobs: JobSt
     after = FIRST_TOMBSTONE
     for _ in range(4):
         after = forget_tombstones(database, now() - 24 * HOUR, after, 2)
-    assert after == FIRST_TOMBSTONE, "it has seen all, and begins anew"
+    assert after == FIRST_TOMBSTONE, "it has checked all, and starts again"
     assert [jobs.was_purged(uuid) for uuid in uuids] == [False, False, True, False, True, True]
 
 
@@ -346,14 +347,14 @@ def test_no_tombstone_is_stored_if_its_time_is_zero(database: Database, jobs: Jo
 
 
 def test_a_job_id_that_is_not_a_uuid_gets_no_tombstone(database: Database, jobs: JobStore) -> None:
-    """Celery takes any text for a ``task_id``."""
+    """Celery accepts any text as a ``task_id``."""
     old = [ended(jobs, 8, uuid="nightly"), ended(jobs, 8)]
     assert purge(database, **WEEK) == {State.SUCCESS: 2}
     assert [jobs.was_purged(job.uuid) for job in old] == [False, True]
 
 
 def test_a_reused_uuid_can_be_purged_again(database: Database, jobs: JobStore) -> None:
-    """A step of a workflow has the id that the step before gave it, each time that one is run."""
+    """A step of a workflow gets the same id each time the step before it is run."""
     old = ended(jobs, 8)
     assert purge(database, **WEEK) == {State.SUCCESS: 1}
     ended(jobs, 8, uuid=old.uuid)

@@ -1,7 +1,8 @@
-"""Searching for jobs: what is found, in which order, page by page, and by which index."""
+"""Searching for jobs: results, order, pages and indexes."""
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ EVERYTHING = JobFilter()
 
 @pytest.fixture
 def jobs(database_url: str) -> Iterator[JobStore]:
-    """Twenty jobs, every two of them made in the same microsecond."""
+    """Twenty jobs; every two of them were created in the same microsecond."""
     with closing(Database(database_url)) as database:
         database.wait_until_up(1, 0.0)
         store = JobStore(database)
@@ -91,11 +92,14 @@ def test_labels_are_stored_unchanged(jobs: JobStore) -> None:
     ],
 )
 def test_each_filter_reads_an_index_in_its_order(sqlite_url: str, filters: JobFilter, index: str) -> None:
-    from pacifica.dispatcher.store.search import _query
-
+    executed: list[tuple[str, Any]] = []
     with closing(Database(sqlite_url)) as database:
         database.wait_until_up(1, 0.0)
-        sql, values = database.peewee.get_sql_context().sql(_query(filters, PageCursor(5, "x")).limit(3)).query()
+        run = database.peewee.execute_sql
+        database.peewee.execute_sql = lambda sql, values=None: (executed.append((sql, values)), run(sql, values))[1]
+        JobStore(database).search(filters, PageCursor(5, "x"), 3)
+        database.peewee.execute_sql = run
+        ((sql, values),) = [each for each in executed if "SELECT" in each[0]]
         plan = database.read(lambda db: [row[3] for row in db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", values)])
     assert index in plan[0]
     assert not [step for step in plan if "TEMP B-TREE" in step]

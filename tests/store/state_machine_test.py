@@ -1,4 +1,4 @@
-"""Whatever clients, relays and workers do in whatever order: the rules of state hold after each step."""
+"""The rules of state hold after each step of any sequence of operations by clients, relays and workers."""
 
 from typing import ClassVar
 
@@ -27,17 +27,17 @@ from .conftest import a_job
 
 ERROR = JobError("ValueError", "no")
 LEASE = 10
-MOVES = {
+TRANSITIONS = {
     None: {State.PENDING},
     State.PENDING: {State.STARTED, State.REVOKED},
     State.STARTED: {State.SUCCESS, State.FAILURE, State.REVOKED, State.RETRY, State.PENDING},
     State.RETRY: {State.STARTED, State.REVOKED},
 }
-"""The drawing in ``job``; PENDING again for a job that was lost."""
+"""The transitions of ``core.job``; a lost job becomes PENDING again."""
 
 
-class Record(RuleBasedStateMachine):
-    """One database, a clock that the test moves, and what each actor holds."""
+class StoreMachine(RuleBasedStateMachine):
+    """One database, a clock that the test sets, and the messages and claims of the actors."""
 
     database: ClassVar[Database]
     uuids: Bundle[str] = Bundle("uuids")
@@ -109,18 +109,18 @@ class Record(RuleBasedStateMachine):
 
     @rule(target=claims, uuid=uuids, holder=st.sampled_from("ab"))
     def deliver(self, uuid: str, holder: str) -> object:
-        """The message of the job as it stands, however often the broker delivers it."""
+        """The broker delivers the job's current message, perhaps again."""
         job = self._jobs.get(uuid)
         assert job is not None
         return self.claim_with(OutboxEntry(uuid, job.task, retries=job.retries), holder)
 
     @rule(claim=claims, holder=st.sampled_from("ab"), retries=st.integers(0, 2))
     def claim_again(self, claim: Claim, holder: str, retries: int) -> None:
-        """The answer to a claim was lost: it is the same claim while that runs, and else none."""
+        """A repeated claim returns the same claim while the attempt runs, and otherwise nothing."""
         expected, before = self.current(claim), self.job(claim.job)
         ran = before.retries if expected else retries
         if not expected and before.state in (State.PENDING, State.RETRY):
-            return  # A new claim, which would need a token of its own.
+            return  # That would be a new claim, which needs a new token.
         again = self._jobs.claim(claim.job, token=claim.token, worker="w", holder=holder, retries=ran, at=self.at())
         assert again == (claim if expected else None)
         assert self.job(claim.job) == before
@@ -150,7 +150,7 @@ class Record(RuleBasedStateMachine):
         assert counted >= expected
 
     @rule(claim=consumes(claims), delay=st.sampled_from([0, 20]))
-    def ask_again(self, claim: Claim, delay: int) -> None:
+    def retry(self, claim: Claim, delay: int) -> None:
         at, job = self.at(), self._jobs.get(claim.job)
         assert job is not None
         self._jobs.retry(
@@ -173,12 +173,12 @@ class Record(RuleBasedStateMachine):
         assert before is not None
         revoked = self._jobs.revoke(uuid, reason="cancelled", at=self.at())
         assert revoked == (before.state in (State.PENDING, State.RETRY))
-        asked = self._jobs.ask_to_cancel(uuid, at=self.at())
-        assert asked == (before.state is State.STARTED and not before.cancel)
+        accepted = self._jobs.ask_to_cancel(uuid, at=self.at())
+        assert accepted == (before.state is State.STARTED and not before.cancel)
 
     @rule(claim=claims, lost=st.booleans())
     def stop(self, claim: Claim, *, lost: bool) -> None:
-        """Somebody wants an attempt stopped; its worker may be gone before it reads that."""
+        """A client cancels an attempt; its worker may die before it reads that."""
         self.cancel_job(claim.job)
         if lost:
             self.lose_with(claim.job, claim.token, expected=self.current(claim))
@@ -204,14 +204,14 @@ class Record(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def end(self, claim: Claim) -> None:
-        """The main process of a worker says so, of an attempt that may be long past."""
+        """The main process of a worker reports an attempt as terminated, perhaps an old one."""
         expected = self.current(claim)
         counted = self._jobs.revoke_started(claim.job, token=claim.token, reason="terminated", at=self.at())
         assert counted >= expected
 
     @rule(holder=st.sampled_from("ab"))
     def rescue(self, holder: str) -> None:
-        """A worker was found dead: all that it held is put back, and nothing else."""
+        """A worker was declared dead: exactly its jobs are put back."""
         started = [job for job in map(self._jobs.get, self._seen) if job and job.state is State.STARTED]
         held = self._workers.held(holder, limit=100)
         assert {job.uuid for job in started if job.holder == holder} == {job for job, _ in held}
@@ -220,7 +220,7 @@ class Record(RuleBasedStateMachine):
 
     @rule(uuid=uuids)
     def send_again(self, uuid: str) -> None:
-        """The broker lost the message of a job that still waits, or was only thought to."""
+        """The broker has, or seems to have, lost the message of a job."""
         before, at = self.job(uuid), self.at()
         self._outbox.send_again([uuid], at=at)
         again = before.state in (State.PENDING, State.RETRY) and before.due is None
@@ -228,7 +228,7 @@ class Record(RuleBasedStateMachine):
 
     @rule()
     def recall(self) -> None:
-        """No relay can have in hand what is due later than its lease; what waits for its own time stays."""
+        """Jobs that are due later than any lease become due; scheduled ones stay as they are."""
         at = self.at()
         self._outbox.recall(at=at, lease=LEASE)
         for uuid, before in self._seen.items():
@@ -236,12 +236,12 @@ class Record(RuleBasedStateMachine):
             assert self.job(uuid).due == (at if left else before.due)
 
     @rule()
-    def end_what_has_expired(self) -> None:
+    def revoke_expired(self) -> None:
         for uuid in self._jobs.expired(at=self._clock, limit=10):
             assert self._jobs.revoke(uuid, reason="expired", at=self.at())
 
     @invariant()
-    def every_move_is_one_of_the_drawing(self) -> None:
+    def every_transition_is_allowed(self) -> None:
         if not hasattr(self, "_jobs"):
             return
         query = "SELECT uuid FROM job"
@@ -255,7 +255,7 @@ class Record(RuleBasedStateMachine):
         if before is not None and before.final:
             assert job == before, "a final state is never left, and its row never changes"
         elif before is None or job.state is not before.state:
-            assert job.state in MOVES[before.state if before else None]
+            assert job.state in TRANSITIONS[before.state if before else None]
         if before is not None:
             assert job.version >= before.version
             assert job.attempt - before.attempt == (job.state is State.STARTED and before.state is not State.STARTED)
@@ -272,11 +272,11 @@ class Record(RuleBasedStateMachine):
 
 
 def test_the_rules_of_state_hold_for_any_sequence_of_operations(database: Database) -> None:
-    class OnDatabase(Record):
+    class OnDatabase(StoreMachine):
         pass
 
     OnDatabase.database = database
-    examples = 50 if database.sqlite else 20  # A server's every step is a round trip.
+    examples = 50 if database.sqlite else 20  # On a server, every step is a round trip.
     run_state_machine_as_test(
         OnDatabase, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None)
     )

@@ -1,4 +1,4 @@
-"""A caller's visibility: SQL and Python agree on it, and a page reads one index in its order."""
+"""The visibility of jobs: SQL and Python agree on it, and a page reads one index in its order."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -31,7 +31,7 @@ many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChe
 
 
 def stored(database: Database, rows: Sequence[tuple[str, str]]) -> list[Job]:
-    """Jobs of these tasks and callers, and no others, newest first; two share each moment."""
+    """Store only jobs of these tasks and callers; returns them newest first; each time is shared by two jobs."""
     for model in (orm.Job, orm.Label, orm.Event):
         database.write(model.delete().execute)
     created = count(2000)
@@ -123,11 +123,11 @@ def test_each_visibility_reads_an_index_in_its_order(
 
 
 def stored_database(database: Database) -> None:
-    """Its tables, with a job of each of two tasks."""
+    """Create the tables, with a job of each of two tasks."""
     database.wait_until_up(1, 0.0)
     stored(database, [("ab", "token:a"), ("ac", "")])
 
 
 def plan(database: Database, sql: str, values: Any) -> list[str]:
-    """How SQLite carries out a statement."""
+    """The steps of SQLite's query plan."""
     return database.read(lambda db: [row[3] for row in db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", values)])

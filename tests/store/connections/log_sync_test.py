@@ -61,7 +61,7 @@ def test_threads_share_the_next_sync(tmp_path: Path, monkeypatch: pytest.MonkeyP
     go = threading.Event()
     outcomes = iter([None, OSError("the second one")])
     synced: list[int] = []
-    told: list[str] = []
+    raised: list[str] = []
 
     def sync(descriptor: int) -> None:
         synced.append(descriptor)
@@ -74,7 +74,7 @@ def test_threads_share_the_next_sync(tmp_path: Path, monkeypatch: pytest.MonkeyP
         try:
             log.wait()
         except OSError as error:
-            told.append(type(error).__name__)
+            raised.append(type(error).__name__)
 
     monkeypatch.setattr(sqlite, "_fdatasync", sync)
     first = threading.Thread(target=wait, daemon=True)
@@ -88,8 +88,8 @@ def test_threads_share_the_next_sync(tmp_path: Path, monkeypatch: pytest.MonkeyP
     go.set()
     for thread in (first, *others):
         thread.join(20)
-    assert len(synced) == 2  # The one that was under way says nothing of what came after it had begun.
-    assert told == ["OSError"] * 5
+    assert len(synced) == 2  # A running sync does not cover commits that came after its start.
+    assert raised == ["OSError"] * 5
 
 
 def test_an_sqlite_file_uses_a_write_ahead_log(sqlite_url: str) -> None:

@@ -1,4 +1,4 @@
-"""How a statement waits for another process's transaction; the clock is one that only pauses move on."""
+"""The busy handler: waiting for the transaction of another process, with a clock that only pauses advance."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Open = Callable[..., sqlite3.Cursor]
 
 
 class Clock:
-    """Stands for the module ``time``; ``during`` is called in each pause."""
+    """Replaces the module ``time``; ``during`` is called in each pause."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def connect(tmp_path: Path) -> Iterator[Open]:
-    """Cursors of connections to one file with a table and a log, which wait a second unless told otherwise."""
+    """Cursors of connections to one file with a table and a log; they wait a second by default."""
     with ExitStack() as stack:
 
         def one(busy_timeout: float = 1.0) -> sqlite3.Cursor:

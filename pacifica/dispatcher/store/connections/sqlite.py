@@ -155,8 +155,8 @@ class LogSync:
 
     With ``synchronous=FULL`` a commit holds the write lock while it waits for the disk. Commits are therefore made
     with ``NORMAL``, which only writes to the write-ahead log; a writer that needs durability then syncs the log,
-    together with all threads that have committed meanwhile. What a checkpoint has moved out of the log is on the disk
-    already. ``find_log`` returns the path of the log, and is called on first use.
+    together with all threads that have committed meanwhile. A checkpoint syncs the file before it removes frames from
+    the log. ``find_log`` returns the path of the log, and is called on first use.
     Source: https://www.sqlite.org/wal.html and https://www.sqlite.org/pragma.html#pragma_synchronous
     """
 
