@@ -86,7 +86,7 @@ def create(db: peewee.Database) -> None:
     """Create the tables of an untouched database; raises ``SchemaMismatch`` if they are those of another version."""
     schema = read(db)
     if schema.pending:
-        with alone(db):
+        with exclusive(db):
             schema = read(db)  # Again, as another process may have been creating them.
             if schema.untouched:
                 walk(db, steps(db))
@@ -112,7 +112,7 @@ def steps(db: peewee.Database, target: int | None = None) -> list[Step]:
 
 
 def walk(db: peewee.Database, path: Sequence[Step], on_step: Callable[[Step, float], None] = lambda *_: None) -> None:
-    """Take the steps, inside ``alone``, and call ``on_step`` with each and its seconds; raises ``MigrationFailed``."""
+    """Take the steps, inside ``exclusive``; calls ``on_step`` with each and its seconds. Raises ``MigrationFailed``."""
     runner = _runner(db)
     for step in path:
         begin = time.monotonic()
@@ -124,7 +124,7 @@ def walk(db: peewee.Database, path: Sequence[Step], on_step: Callable[[Step, flo
 
 
 @contextmanager
-def alone(db: peewee.Database) -> Iterator[None]:
+def exclusive(db: peewee.Database) -> Iterator[None]:
     """Exclude other processes that change the schema; one transaction, except on MySQL, which has none for DDL."""
     if is_mysql(db):
         with _named_lock(db):

@@ -16,7 +16,7 @@ from ..core.errors import DatabaseUnavailable
 from ..core.pausing import here
 from ..core.retry import backoff
 from ..dialect import is_mysql, is_sqlite
-from ..migrations.schema import Schema, Step, alone, create, read, steps, walk
+from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors
 from .connections.connect import is_pooled, open_database
 from .connections.sqlite import FORK_GATE, LogSync
@@ -102,20 +102,22 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
-    def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False, alone: bool = False) -> Value:
+    def write(
+        self, change: Callable[[peewee.Database], Value], *, durable: bool = False, one_statement: bool = False
+    ) -> Value:
         """Return the result of ``change`` once its transaction is committed.
 
-        ``alone``: the change is one statement, which a server commits by itself. ``durable`` waits on SQLite until
-        the disk has the commit (servers always do); if that fails, the change may still be there. A dropped
+        ``one_statement``: the change is one statement, which a server commits by itself. ``durable`` waits on SQLite
+        until the disk has the commit (servers always do); if that fails, the change may still be there. A dropped
         connection is replaced once if it fails before the commit, so that no change is applied twice. A transaction
         that the server rolled back because of a deadlock is repeated.
         """
         if here.host is not None:
-            return here.host.elsewhere(lambda: self.write(change, durable=durable, alone=alone))
+            return here.host.elsewhere(lambda: self.write(change, durable=durable, one_statement=one_statement))
         pauses = backoff(0.01, 0.3, factor=3, jitter=1)
         for pause in (*islice(pauses, DEADLOCK_RETRIES), None):
             try:
-                value = self._transact(change, alone=alone)
+                value = self._transact(change, one_statement=one_statement)
                 if durable and self.sqlite:
                     self._wait_for_disk()
             except DatabaseUnavailable as error:
@@ -164,7 +166,7 @@ class Database:
         """
         with self._gate, self._turn() if self.sqlite else nullcontext(), self._connected():
             self._use_wal()
-            with alone(self.peewee):
+            with exclusive(self.peewee):
                 walk(self.peewee, steps(self.peewee, target), on_step)
 
     def close(self) -> None:
@@ -173,15 +175,15 @@ class Database:
             if not self.peewee.is_closed():
                 self.peewee.close()
 
-    def _transact(self, change: Callable[[peewee.Database], Value], *, alone: bool) -> Value:
+    def _transact(self, change: Callable[[peewee.Database], Value], *, one_statement: bool) -> Value:
         if self.sqlite:
             with self._gate, self._turn(), self._connected(), self.peewee.atomic():
                 return change(self.peewee)
         for attempt in (1, 2):
             held = not (self._pooled or self.peewee.is_closed())
-            committing = alone
+            committing = one_statement
             try:
-                with self._connected(), nullcontext() if alone else self.peewee.atomic():
+                with self._connected(), nullcontext() if one_statement else self.peewee.atomic():
                     value = change(self.peewee)
                     committing = True
             except DatabaseUnavailable as error:

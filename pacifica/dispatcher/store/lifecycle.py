@@ -191,7 +191,7 @@ class JobLifecycle:
             "head": head,  # The event's data; the statement inserts the attempt between its halves.
             "tail": tail,
         }
-        row = self._database.write(lambda _: self._claim_with_event.run(values, event), alone=True)
+        row = self._database.write(lambda _: self._claim_with_event.run(values, event), one_statement=True)
         return None if row is None else _claimed(values, row)
 
     def _claim_in_steps(self, values: Mapping[str, Any], *, again: bool) -> Claim | None:
@@ -240,7 +240,9 @@ class JobLifecycle:
             return False
         text = mapping.to_text(data) if data else None
         event = {"job": values["uuid"], "at": values["at"], "kind": values["state"], "head": text}
-        return self._database.write(lambda _: self._finish_with_event.run(values, event), alone=True) is not None
+        return (
+            self._database.write(lambda _: self._finish_with_event.run(values, event), one_statement=True) is not None
+        )
 
     def _end_in_steps(
         self, statement: Prepared, values: Mapping[str, Any], data: Mapping[str, Any], *, record_late: bool
@@ -260,7 +262,7 @@ class JobLifecycle:
         self._insert_event.run({"job": uuid, "at": at, "kind": kind, "data": mapping.to_text(data) if data else None})
 
     def _record_refusal(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
-        """Record what came too late, if the job exists."""
+        """Record a refused claim, if the job exists."""
         row = self._lock_state.run({"uuid": uuid}).fetchone()
         if row is not None:
             self._record(uuid, at, kind, {**data, "state": row[0]})
