@@ -1,1 +1,1 @@
-"""The verbs: what a caller may ask for, one function each."""
+"""The verbs of the service: one method for each request of a caller."""
