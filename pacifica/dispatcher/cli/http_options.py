@@ -10,6 +10,7 @@ import click
 from ..client import ClientError, DispatcherClient, JobStatus, NoResult, NotReachable, Refused, Retry, TimedOut
 from ..client.retries import USUAL
 from .exit_codes import CommandFailed, CommandRefused, CommandTimedOut, Exit, Faults, ServerUnreachable
+from .output import print_json
 
 Command = Callable[..., None]
 FEW = USUAL.new(total=3)
@@ -32,6 +33,13 @@ class HttpContext:
 
     client: DispatcherClient
     as_json: bool
+
+    def show(self, value: Any, text: str) -> None:
+        """Print the value as JSON for a program, or the text for a person."""
+        if self.as_json:
+            print_json(value)
+        else:
+            click.echo(text)
 
     def each_job(
         self, uuids: Iterable[str], request: Callable[[str], JobStatus], faults: Faults

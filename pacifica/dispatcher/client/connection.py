@@ -117,7 +117,7 @@ class ServiceConnection:
 
     @contextmanager
     def stream(self, path: str, headers: Headers, silence: float) -> Iterator[requests.Response]:
-        """An answer whose body is read as it arrives; ``silence`` of so many seconds ends it. It is sent once."""
+        """An answer whose body is read as it arrives, until ``silence`` seconds without data. It is not sent again."""
         with self._translated_errors():
             answer = self._request("GET", path, silence, headers=headers, stream=True)
         with answer, self._translated_errors():

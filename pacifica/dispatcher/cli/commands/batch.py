@@ -162,12 +162,11 @@ def _wait(context: HttpContext, jobs: Mapping[int, RemoteJob]) -> int:
 
 
 def _print_job(context: HttpContext, number: int, uuid: str, ended: JobStatus | None = None) -> None:
-    if context.as_json:
-        output.print_json({"line": number, "uuid": uuid} if ended is None else {"line": number, **ended.document})
-    elif ended is None:
-        click.echo(f"{number} {uuid}")
+    if ended is None:
+        context.show({"line": number, "uuid": uuid}, f"{number} {uuid}")
     else:
-        click.echo(f"{number} {uuid} {ended.state} {output.shortened(output.outcome(ended))}".rstrip())
+        text = f"{number} {uuid} {ended.state} {output.shortened(output.outcome(ended))}"
+        context.show({"line": number, **ended.document}, text.rstrip())
 
 
 def _print_problem(context: HttpContext, number: int, problem: Problem) -> None:

@@ -2,7 +2,6 @@
 
 import click
 
-from .. import output
 from ..exit_codes import Faults
 from ..http_options import HttpContext, http_command, uuids_argument
 
@@ -19,9 +18,6 @@ def cancel(context: HttpContext, uuids: tuple[str, ...]) -> None:
     """
     faults = Faults()
     for job in context.each_job(uuids, lambda uuid: context.client.job(uuid).cancel(), faults):
-        if context.as_json:
-            output.print_json(job.document)
-        else:
-            note = "" if job.final else " (its worker is asked to stop it)"
-            click.echo(f"{job.uuid} {job.state}{note}")
+        note = "" if job.final else " (its worker is asked to stop it)"
+        context.show(job.document, f"{job.uuid} {job.state}{note}")
     faults.end()

@@ -83,10 +83,8 @@ def dispatch(context: HttpContext, task: str, args: tuple[str, ...], **given: Un
     )
     if given["wait"] is not None:
         _print_outcome(context, job, given["wait"])
-    elif context.as_json and job.seen is not None:
-        output.print_json(job.seen.document)
     else:
-        click.echo(job.uuid)
+        context.show(job.seen and job.seen.document, job.uuid)
 
 
 def _arguments_schema(context: HttpContext, task: str) -> Mapping[str, Any]:

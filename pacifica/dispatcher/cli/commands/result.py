@@ -32,7 +32,4 @@ def result(context: HttpContext, uuid: str, wait: float | None) -> None:
       pacifica-dispatcher-cmd result $UUID --wait 10m > result.json
     """
     value = context.client.job(uuid).result(wait or 0.0)
-    if context.as_json:
-        output.print_json(value)
-    else:
-        click.echo(output.bare(value))
+    context.show(value, output.bare(value))

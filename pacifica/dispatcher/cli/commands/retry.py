@@ -2,7 +2,6 @@
 
 import click
 
-from .. import output
 from ..http_options import HttpContext, http_command, uuid_argument
 
 
@@ -16,7 +15,4 @@ def retry(context: HttpContext, uuid: str, key: str | None) -> None:
     The UUID of the new job is printed.
     """
     job = context.client.job(uuid).retry(idempotency_key=key)
-    if context.as_json and job.seen is not None:
-        output.print_json(job.seen.document)
-    else:
-        click.echo(job.uuid)
+    context.show(job.seen and job.seen.document, job.uuid)

@@ -6,7 +6,6 @@ import click
 
 from ...client import JobStatus, NoResult, RemoteJob, State, TimedOut
 from ...client.retries import Deadline
-from .. import output
 from ..exit_codes import Exit, Faults
 from ..http_options import HttpContext, http_command, uuids_argument
 from ..parameter_types import Seconds
@@ -31,10 +30,8 @@ def wait(context: HttpContext, uuids: tuple[str, ...], timeout: float | None) ->
     """
     faults, failed = Faults(), []
     for job in _as_they_end(context, faults, uuids, Deadline(timeout)):
-        if context.as_json:
-            output.print_json(job.document)
-        elif job.final:
-            click.echo(f"{job.uuid} {job.state}")
+        if job.final or context.as_json:
+            context.show(job.document, f"{job.uuid} {job.state}")
         if not job.final:
             faults.show(Exit.TIMED_OUT, f"Job {job.uuid} ({job.task}) is still {job.state} after {timeout:g} s.")
         elif job.state is not State.SUCCESS:

@@ -120,13 +120,7 @@ def _display(context: HttpContext) -> Iterator[Callable[[Jobs], None]]:
             mark = hash((job.state, job.attempt, str(job.progress)))
             if seen.get(job.uuid) != mark:
                 seen[job.uuid] = mark
-                _print(context, job)
+                text = f"{job.uuid}  {job.task}  {job.state}  {output.shortened(output.outcome(job))}"
+                context.show(job.document, text.rstrip())
 
     yield print_changes
-
-
-def _print(context: HttpContext, job: JobStatus) -> None:
-    if context.as_json:
-        output.print_json(job.document)
-    else:
-        click.echo(f"{job.uuid}  {job.task}  {job.state}  {output.shortened(output.outcome(job))}".rstrip())

@@ -108,7 +108,7 @@ class ProbeChecks:
             return self._failed_request("ready", error)
         seconds = time.monotonic() - began
         if verdict.status == "ok":
-            return good("ready", "it accepts jobs, and all its parts are well", seconds)
+            return good("ready", "it accepts jobs, and all its parts are ok", seconds)
         checks = verdict.document.get("checks", {})
         faults = {name: check["message"] for name, check in checks.items() if check.get("message")}
         message = "; ".join(f"{name}: {text}" for name, text in faults.items())
