@@ -30,12 +30,8 @@ from .web.request.wait_preference import PREFER, WAIT, read_wait, until_final
 
 DISPATCHED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
 CHECKED: Mapping[int, str] = {200: "", 422: "Problem"}
-POSTED: Mapping[int, str] = {
-    200: "Job, text/plain uuid, Location",
-    202: "Job, text/plain uuid, Location",
-    410: "Problem",
-    422: "Problem",
-}
+DISPATCHED_JOB = "Job, text/plain uuid, Location"
+POSTED: Mapping[int, str] = {200: DISPATCHED_JOB, 202: DISPATCHED_JOB, 410: "Problem", 422: "Problem"}
 BATCH: Mapping[int, str] = {202: "BatchAnswer", 422: "Problem"}
 RESULT: Mapping[int, str] = {200: "any, text/plain", 202: "Job, text/plain, Location", 409: "Problem"}
 LINKS: Mapping[str, str] = {
