@@ -64,7 +64,7 @@ class SequenceField(peewee.BigAutoField):
         return peewee.NodeList((column, peewee.SQL("AUTOINCREMENT"))) if on_sqlite else column
 
 
-class Compact(peewee.SchemaManager):
+class WithoutRowid(peewee.SchemaManager):
     """Creates a table WITHOUT ROWID on SQLite, which stores it in the tree of its primary key alone."""
 
     def create_table(self, safe: bool = True, **options: object) -> None:  # noqa: FBT001, FBT002 - PeeWee's signature

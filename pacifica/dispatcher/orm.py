@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import peewee
 
 from .core.job import WAITING, State
-from .dialect import KEY_LENGTH, Compact, LongTextField, PartialIndex, SequenceField
+from .dialect import KEY_LENGTH, LongTextField, PartialIndex, SequenceField, WithoutRowid
 
 
 class Job(peewee.Model):
@@ -124,7 +124,7 @@ class Tombstone(peewee.Model):
 
     class Meta:
         table_name = "tombstone"
-        schema_manager_class = Compact
+        schema_manager_class = WithoutRowid
 
 
 class Election(peewee.Model):

@@ -20,7 +20,7 @@ def test_killed_leader_does_not_delay_the_rescue_of_a_killed_worker(
     web = cluster.processes.start_web()
     with closing(Database(cluster.database_url)) as database:
         upkeep = ElectionStore(database, "upkeep")
-        first = eventually(upkeep.standing)
+        first = eventually(upkeep.leadership)
         killed, second = cluster.worker(concurrency=1), cluster.worker(concurrency=1)
         uuid = cluster.add("hold", "a")
         cluster.until_run("a")
@@ -35,12 +35,12 @@ def test_killed_leader_does_not_delay_the_rescue_of_a_killed_worker(
         took = time.monotonic() - begin
         cluster.release("a")
         assert cluster.ended(uuid).attempt == 2
-        last = upkeep.standing()
+        last = upkeep.leadership()
         assert last is not None
         assert last.holder != first.holder
         second.send(signal.SIGTERM)
         assert second.wait() == 0
-        assert upkeep.standing() is None, "a leader that stops gives up the leadership at once"
+        assert upkeep.leadership() is None, "a leader that stops gives up the leadership at once"
     assert took < LEASE * 4 / 3 + LEASE / 2, (
         "it must not take longer than without an election: the lease and two checks"
     )

@@ -102,6 +102,15 @@ def test_dbchk_reports_a_newer_schema_as_unusable(database: Database) -> None:
     assert (report["found"], report["usable"], report["equal"]) == (99, False, False)
 
 
+def test_dbchk_reports_a_schema_of_a_development_version(database: Database) -> None:
+    database.wait_until_up(1, 0.0)
+    run(database, "UPDATE schema_migration SET name = '0001_first_layout'")
+    checked = invoke("dbchk")
+    assert (checked.exit_code, "development version" in checked.stdout) == (1, True)
+    synced = invoke("dbsync")
+    assert (synced.exit_code, "0001_first_layout" in synced.stderr) == (1, True)
+
+
 def test_the_exit_code_shows_why_a_command_failed(processes: Processes, database: Database) -> None:
     away = f"postgresql://me:secret@127.0.0.1:{free_port()}/db"
     for name in ("dbsync", "dbchk"):

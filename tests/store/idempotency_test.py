@@ -7,15 +7,15 @@ import pytest
 from pacifica.dispatcher.core.errors import KeyReused
 from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.idempotency import Key
+from pacifica.dispatcher.store.idempotency import IdempotencyKey
 from pacifica.dispatcher.store.jobs import JobStore
 
 from .conftest import a_job, all_at_once
 
 
-def key(request: str = "a", since: int = 0, name: str = "key", caller: str = "me") -> Key:
+def key(request: str = "a", since: int = 0, name: str = "key", caller: str = "me") -> IdempotencyKey:
     """A key as a client sends it."""
-    return Key(caller, name, request, since)
+    return IdempotencyKey(caller, name, request, since)
 
 
 def test_the_same_key_returns_the_same_job(jobs: JobStore) -> None:

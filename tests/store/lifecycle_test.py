@@ -12,6 +12,7 @@ from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.core.job import Claim, Event, Job, State, now
 from pacifica.dispatcher.store import transitions
 from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.job_event import JobEvent
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.prepared import Prepared
@@ -356,3 +357,60 @@ def test_a_claim_is_repeated_only_on_request(jobs: JobStore) -> None:
     assert jobs.claim(job.uuid, **values, at=now(), again=False) is None
     assert kinds(jobs, job) == ["PENDING", "STARTED", "DROPPED"]
     assert jobs.claim(job.uuid, **values, at=now(), again=True) == first
+
+
+# Notifications
+
+
+def test_on_event_is_called_for_each_committed_change(database: Database) -> None:
+    events: list[JobEvent] = []
+    jobs = JobStore(database, on_event=events.append)
+    job, other = add(jobs), add(jobs)
+    claim(jobs, job)
+    retry(jobs, job)
+    claim(jobs, job, "second", retries=1)
+    jobs.ask_to_cancel(job.uuid, at=now())
+    jobs.lose(job.uuid, token="second", reason="gone", at=now())
+    jobs.succeed(job.uuid, token="second", result=4, at=now())
+    claim(jobs, job)
+    jobs.revoke(other.uuid, reason="expired", at=now())
+    jobs.revoke(other.uuid, reason="expired", at=now())
+    assert [event.kind for event in events if event.job == job.uuid] == [
+        *("PENDING", "STARTED", "RETRY", "STARTED", "CANCEL", "REVOKED", "LATE", "DROPPED")
+    ]
+    assert [(event.kind, event.reason) for event in events if event.job == other.uuid] == [
+        ("PENDING", None),
+        ("REVOKED", "expired"),
+    ]
+    assert [event.token for event in events if event.reported] == ["token", "second"]
+
+
+def test_on_event_is_not_called_for_a_change_that_is_rolled_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[JobEvent] = []
+    jobs = JobStore(database, on_event=events.append)
+    job = add(jobs)
+    claim(jobs, job)
+    del events[:]
+
+    write = database.write
+
+    def write_and_fail(change: Callable[[peewee.Database], object], **_: bool) -> None:
+        def fail(db: peewee.Database) -> None:
+            change(db)
+            raise DatabaseUnavailable("It is away.")
+
+        write(fail)
+
+    monkeypatch.setattr(database, "write", write_and_fail)
+    for refused in (
+        lambda: jobs.add([a_job()]),
+        lambda: jobs.ask_to_cancel(job.uuid, at=now()),
+        lambda: jobs.succeed(job.uuid, token="token", result=4, at=now()),
+        lambda: jobs.lose(job.uuid, token="token", reason="gone", at=now()),
+    ):
+        with pytest.raises(DatabaseUnavailable):
+            refused()
+    assert events == []
+    assert kinds(jobs, job) == ["PENDING", "STARTED"]

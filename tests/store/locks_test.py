@@ -13,7 +13,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State, new_uuid, now
 from pacifica.dispatcher.store import database as database_module
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.idempotency import Key, Keys
+from pacifica.dispatcher.store.idempotency import IdempotencyKey
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
@@ -38,9 +38,9 @@ def server(url: str) -> Iterator[Database]:
         yield opened
 
 
-def fresh_key() -> Key:
+def fresh_key() -> IdempotencyKey:
     """A key that was not used before."""
-    return Key("me", uuid.uuid4().hex, "request", now() - DAY)
+    return IdempotencyKey("me", uuid.uuid4().hex, "request", now() - DAY)
 
 
 def test_two_deadlocked_transactions_both_commit_once(server: Database) -> None:
@@ -79,11 +79,11 @@ def test_a_transaction_that_deadlocks_again_and_again_is_an_error(
 def test_a_locking_read_of_a_missing_row_blocks_no_insert(server: Database, table: str) -> None:
     both, tries = threading.Barrier(2), []
 
-    def take_key(db: peewee.Database) -> None:
+    def take(db: peewee.Database) -> None:
         key = fresh_key()
         orm.Idempotency.delete().where(orm.Idempotency.digest == key.digest()).execute(db)
         both.wait(10)
-        tries.append(Keys().take(db, key, a_job()))
+        tries.append(take_key(db, key, a_job()))
 
     def register(db: peewee.Database) -> None:
         holder = new_uuid()
@@ -91,7 +91,7 @@ def test_a_locking_read_of_a_missing_row_blocks_no_insert(server: Database, tabl
         both.wait(10)
         tries.append(orm.Worker.insert(id=holder, name="w", beat=1, since=1).execute(db))
 
-    change = take_key if table == "idempotency" else register
+    change = take if table == "idempotency" else register
     all_at_once(server, [partial(server.write, change)] * 2)
     assert len(tries) == 2
 

@@ -17,7 +17,7 @@ from pacifica.dispatcher.core.job import FINAL, Job, JobError, State, new_uuid, 
 from pacifica.dispatcher.core.job_filter import JobFilter, PageCursor
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
-from pacifica.dispatcher.store.idempotency import Key, Keys
+from pacifica.dispatcher.store.idempotency import IdempotencyKey, take_key
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.purge import FIRST_TOMBSTONE, HOUR, PurgeStore, forget_tombstones, put_tombstones
@@ -183,13 +183,13 @@ def test_a_job_created_again_with_the_same_uuid_is_not_purged(database: Database
 def test_a_purge_waits_for_no_locked_row(database: Database, jobs: JobStore) -> None:
     """The rows are locked by a writer that hangs during a dispatch, or during a late report."""
     old = [ended(jobs, 8, labels={"run": "17"}) for _ in range(3)]
-    jobs.add([a_job()], Key("me", "monday", "request", 0))
+    jobs.add([a_job()], IdempotencyKey("me", "monday", "request", 0))
     list(put(database, 30))
     written, purged = Event(), Event()
 
     def hang(db: peewee.Database) -> bool:
         jobs.insert([(new := a_job(labels={"run": "18"}), job_to_row(new))])
-        Keys().take(db, Key("me", "tuesday", "request", 0), new)
+        take_key(db, IdempotencyKey("me", "tuesday", "request", 0), new)
         orm.Job.select(orm.Job.state).where(orm.Job.uuid == old[0].uuid).for_update().execute(db)
         put_tombstones(db, [new_uuid()], 1)
         written.set()
@@ -235,7 +235,7 @@ def test_dispatches_and_reports_go_on_during_a_purge(database: Database, jobs: J
     def dispatch() -> list[str]:
         made = [a_job() for _ in range(20)]
         for job in made:
-            jobs.add([job], Key("me", job.uuid, "request", 0))
+            jobs.add([job], IdempotencyKey("me", job.uuid, "request", 0))
             assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
             assert jobs.succeed(job.uuid, token="t", result=4, at=now())
         return [job.uuid for job in made]
@@ -255,10 +255,10 @@ def test_dispatches_and_reports_go_on_during_a_purge(database: Database, jobs: J
 
 def test_a_key_of_a_purged_job_is_kept_until_it_expires(database: Database, jobs: JobStore) -> None:
     old = a_job(state=State.SUCCESS, created=1, finished=2, due=None)
-    assert jobs.add([old], Key("me", "monday", "request", 0)) is None
+    assert jobs.add([old], IdempotencyKey("me", "monday", "request", 0)) is None
     assert purge(database, **WEEK) == {State.SUCCESS: 1}
-    assert jobs.add([a_job()], Key("me", "monday", "request", 0)) == old.uuid
-    assert jobs.add([a_job()], Key("me", "monday", "request", 10)) is None
+    assert jobs.add([a_job()], IdempotencyKey("me", "monday", "request", 0)) == old.uuid
+    assert jobs.add([a_job()], IdempotencyKey("me", "monday", "request", 10)) is None
 
 
 def test_a_search_continues_after_a_purged_job(database: Database, jobs: JobStore) -> None:

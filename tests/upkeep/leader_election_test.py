@@ -10,7 +10,7 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.leader import ElectionStore, Standing
+from pacifica.dispatcher.store.leader import ElectionStore, Leadership
 from pacifica.dispatcher.upkeep.leader_election import Election
 
 from ..store.conftest import all_at_once
@@ -150,14 +150,14 @@ def test_a_leader_that_cannot_resign_is_replaced_later(cluster: Cluster, monkeyp
 def test_a_heartbeat_that_has_moved_keeps_its_leader(cluster: Cluster) -> None:
     assert cluster.store.take("a", None)
     assert not cluster.store.take("b", None)
-    seen = cluster.store.standing()
-    assert seen == Standing("a", 1)
+    seen = cluster.store.leadership()
+    assert seen == Leadership("a", 1)
     assert cluster.store.renew("a")
     assert not cluster.store.take("b", seen)
     both = threading.Barrier(2)
 
     def take(candidate: str) -> bool:
-        seen = cluster.store.standing()
+        seen = cluster.store.leadership()
         both.wait(10)
         return cluster.store.take(candidate, seen)
 

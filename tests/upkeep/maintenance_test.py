@@ -7,7 +7,7 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.event_counts import CountKey, EventCountStore
-from pacifica.dispatcher.store.idempotency import Key
+from pacifica.dispatcher.store.idempotency import IdempotencyKey
 
 from ..eventually import eventually
 from ..store.conftest import a_job, a_pruner
@@ -89,7 +89,7 @@ def test_a_purge_continues_where_the_previous_round_stopped(process: Process, ca
 def test_a_round_deletes_the_idempotency_keys_that_are_too_old(process: Process) -> None:
     for age in (30, 90):
         at = now() - age * 1_000_000
-        process.jobs.add([a_job(created=at)], Key("me", f"{age} s old", "request", 0))
+        process.jobs.add([a_job(created=at)], IdempotencyKey("me", f"{age} s old", "request", 0))
     process.upkeep.round()
     assert process.database.read(orm.Idempotency.select().count) == 1
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import peewee
 
-from pacifica.dispatcher.dialect import KEY_LENGTH, Compact, LongTextField, PartialIndex, SequenceField
+from pacifica.dispatcher.dialect import KEY_LENGTH, LongTextField, PartialIndex, SequenceField, WithoutRowid
 from pacifica.dispatcher.migrations import historical, tables
 
 STATES = "'PENDING', 'STARTED', 'RETRY', 'SUCCESS', 'FAILURE', 'REVOKED'"
@@ -143,7 +143,7 @@ class Tombstone(peewee.Model):
 
     class Meta:
         table_name = "tombstone"
-        schema_manager_class = Compact
+        schema_manager_class = WithoutRowid
 
 
 class Election(peewee.Model):

@@ -10,7 +10,7 @@ from ..core.dispatch_options import parse_options
 from ..core.errors import BatchTooLarge, DispatcherError
 from ..core.job import now
 from ..core.registry import Registry
-from ..store.idempotency import Key
+from ..store.idempotency import IdempotencyKey
 from .new_job import DispatchContext, JobFactory, NewJob, request_text
 
 CHUNK = 500
@@ -65,7 +65,7 @@ def chunks(bound: Sequence[Bound]) -> Iterator[Mapping[int, NewJob]]:
 
 def whole_key(
     items: Sequence[Item], bound: Sequence[Bound], factory: JobFactory, context: DispatchContext
-) -> Key | None:
+) -> IdempotencyKey | None:
     """The idempotency key of the whole request, which covers the items that are not valid, too."""
     if context.idempotency_key is None:
         return None

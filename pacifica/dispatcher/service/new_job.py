@@ -10,7 +10,7 @@ from ..core import strict_json
 from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions
 from ..core.job import EncodedArguments, Job, OutboxEntry, State, micros, new_uuid, now
 from ..core.registry import Call
-from ..store.idempotency import Key
+from ..store.idempotency import IdempotencyKey
 
 HAND_OVER = 5_000_000
 """Microseconds for which only the process that accepted a new job publishes it; then any relay may."""
@@ -38,7 +38,7 @@ class NewJob(NamedTuple):
     """A job that can be stored, and the key of its request."""
 
     job: Job
-    key: Key | None
+    key: IdempotencyKey | None
 
 
 class JobFactory(NamedTuple):
@@ -76,10 +76,10 @@ class JobFactory(NamedTuple):
         request = request_text(call.task, call.encoded, options.model_dump(mode="json"), context.replay_of)
         return NewJob(job, self.key(context, request, at, "" if item is None else f"\x1f{item}"))
 
-    def key(self, context: DispatchContext, request: str, at: int, suffix: str = "") -> Key:
+    def key(self, context: DispatchContext, request: str, at: int, suffix: str = "") -> IdempotencyKey:
         """The idempotency key of a request; two requests are the same when their texts are equal."""
         since = at - int(self.keep_keys * 1_000_000)
-        return Key(context.caller, f"{context.idempotency_key}{suffix}", request, since)
+        return IdempotencyKey(context.caller, f"{context.idempotency_key}{suffix}", request, since)
 
 
 def request_text(task: str, encoded: EncodedArguments, *others: Any) -> str:

@@ -19,7 +19,7 @@ _I = orm.Idempotency
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class IdempotencyKey:
     """A key as a caller sent it, the content of the request, and the time before which a stored key has expired."""
 
     caller: str
@@ -36,25 +36,22 @@ class Key:
         return _hash(self.request)
 
 
-class Keys:
-    """The table of keys."""
+def take_key(db: peewee.Database, key: IdempotencyKey, job: Job) -> str | None:
+    """Take the key for this job, inside the caller's transaction; returns the UUID of the job that has it already.
 
-    def take(self, db: peewee.Database, key: Key, job: Job) -> str | None:
-        """Take the key for this job, inside the caller's transaction; returns the UUID of the job that has it already.
-
-        Raises ``KeyReused`` if that job is of another request.
-        """
-        digest, fingerprint = key.digest(), key.fingerprint()
-        row = {_I.digest: digest, _I.fingerprint: fingerprint, _I.job: job.uuid, _I.created: job.created}
-        _I.insert(row).on_conflict_ignore().execute(db)
-        query = _I.select(_I.job, _I.fingerprint, _I.created).where(_I.digest == digest)
-        found, same, created = next(iter(query.tuples().execute(db)))
-        if created < key.since:
-            _I.update(row).where(_I.digest == digest, _I.created < key.since).execute(db)
-            found, same, _ = next(iter(query.tuples().execute(db)))
-        if same != fingerprint:
-            raise KeyReused(key.key)
-        return None if found == job.uuid else str(found)
+    Raises ``KeyReused`` if that job is of another request.
+    """
+    digest, fingerprint = key.digest(), key.fingerprint()
+    row = {_I.digest: digest, _I.fingerprint: fingerprint, _I.job: job.uuid, _I.created: job.created}
+    _I.insert(row).on_conflict_ignore().execute(db)
+    query = _I.select(_I.job, _I.fingerprint, _I.created).where(_I.digest == digest)
+    found, same, created = next(iter(query.tuples().execute(db)))
+    if created < key.since:
+        _I.update(row).where(_I.digest == digest, _I.created < key.since).execute(db)
+        found, same, _ = next(iter(query.tuples().execute(db)))
+    if same != fingerprint:
+        raise KeyReused(key.key)
+    return None if found == job.uuid else str(found)
 
 
 def forget_keys(database: Database, before: int, limit: int) -> int:

@@ -13,7 +13,7 @@ from ..dialect import metadata
 from . import mapping, purge, search
 from .database import Database
 from .group_commit import GroupCommit
-from .idempotency import Key, Keys, forget_keys
+from .idempotency import IdempotencyKey, forget_keys, take_key
 from .job_event import OnEvent, dispatched, ignore
 from .lifecycle import EVENT_COLUMNS, JobLifecycle, select_columns
 from .prepared import Prepared, PreparedRows, slot
@@ -42,14 +42,13 @@ class JobStore(JobLifecycle):
     ) -> None:
         super().__init__(database, durable=durable, reports_durable=reports_durable, on_event=on_event)
         db = database.peewee
-        self._keys = Keys()
         self._insert_jobs = PreparedRows(db, _J, mapping.JOB_COLUMNS)
         self._insert_labels = PreparedRows(db, orm.Label, ("job", "name", "value", "created"))
         self._insert_events = PreparedRows(db, _E, EVENT_COLUMNS)
         self._select_job = Prepared(db, select_columns(mapping.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
         self.additions = GroupCommit(self._commit_groups, GROUP_LIMIT, database.writer_timeout)
 
-    def add(self, jobs: Sequence[Job], key: Key | None = None) -> str | None:
+    def add(self, jobs: Sequence[Job], key: IdempotencyKey | None = None) -> str | None:
         """Store new jobs and their first events in one commit; all of them or none.
 
         With ``key``, for one job: if the key already stands for another job, nothing is stored and that job's UUID
@@ -69,7 +68,9 @@ class JobStore(JobLifecycle):
         self._notify(jobs)
         return None
 
-    def add_many(self, jobs: Sequence[Job], keys: Sequence[Key | None], whole: Key | None = None) -> list[str]:
+    def add_many(
+        self, jobs: Sequence[Job], keys: Sequence[IdempotencyKey | None], whole: IdempotencyKey | None = None
+    ) -> list[str]:
         """Store new jobs in one commit, each with its key; returns for each the UUID of the job of its key.
 
         ``whole`` is the key of the request that dispatches all of them, and perhaps more. Raises ``KeyReused``, and
@@ -79,9 +80,9 @@ class JobStore(JobLifecycle):
 
         def change(db: peewee.Database) -> list[str]:
             if whole is not None:
-                self._keys.take(db, whole, jobs[0])
+                take_key(db, whole, jobs[0])
             pairs = zip(jobs, keys, strict=True)
-            earlier = [None if key is None else self._keys.take(db, key, job) for job, key in pairs]
+            earlier = [None if key is None else take_key(db, key, job) for job, key in pairs]
             self.insert([(job, row) for job, row, found in zip(jobs, rows, earlier, strict=True) if found is None])
             return [found or job.uuid for job, found in zip(jobs, earlier, strict=True)]
 

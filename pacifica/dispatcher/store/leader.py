@@ -10,7 +10,7 @@ from .database import Database
 _E = orm.Election
 
 
-class Standing(NamedTuple):
+class Leadership(NamedTuple):
     """The leader of a duty, and the beat that was read."""
 
     holder: str
@@ -24,13 +24,13 @@ class ElectionStore:
         self._database = database
         self._duty = duty
 
-    def standing(self) -> Standing | None:
+    def leadership(self) -> Leadership | None:
         """The current leader and its beat; ``None`` if the duty has no leader."""
         query = _E.select(_E.holder, _E.beat).where(_E.duty == self._duty).tuples()
         found = self._database.read(lambda db: list(query.execute(db)))
-        return Standing(*found[0]) if found else None
+        return Leadership(*found[0]) if found else None
 
-    def take(self, candidate: str, seen: Standing | None) -> bool:
+    def take(self, candidate: str, seen: Leadership | None) -> bool:
         """Become the leader in place of ``seen``; false if another candidate was faster, or the beat has moved."""
         row = {_E.duty: self._duty, _E.holder: candidate, _E.beat: 1}
 

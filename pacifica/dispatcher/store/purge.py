@@ -25,7 +25,7 @@ FIRST_TOMBSTONE = UUID(int=0)
 """A place before all tombstones."""
 
 
-class Ended(NamedTuple):
+class PurgeCandidate(NamedTuple):
     """A job that may be purged."""
 
     uuid: str
@@ -39,7 +39,7 @@ class PurgeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pages(self, before: Bounds, size: int, task: str | None = None) -> Iterator[Sequence[Ended]]:
+    def pages(self, before: Bounds, size: int, task: str | None = None) -> Iterator[Sequence[PurgeCandidate]]:
         """Read ``size`` jobs at a time, and yield those of each page that may be purged.
 
         Each page costs the same, however few of its jobs may be purged. Jobs come in the order of their creation,
@@ -56,7 +56,7 @@ class PurgeStore:
         for state, bound in before.items():
             yield from self._walk(_J.state, state.value, {state: bound}, size)
 
-    def purge(self, jobs: Sequence[Ended], *, at: int, remember: bool) -> Counter[State]:
+    def purge(self, jobs: Sequence[PurgeCandidate], *, at: int, remember: bool) -> Counter[State]:
         """Delete these jobs in one short transaction; returns how many of each state still existed.
 
         A job that was purged and created again since it was read is another job, and stays. A job whose row is locked
@@ -77,12 +77,14 @@ class PurgeStore:
 
         return self._database.write(change) if jobs else Counter()
 
-    def _lock(self, db: peewee.Database, jobs: Sequence[Ended]) -> Sequence[Ended]:
+    def _lock(self, db: peewee.Database, jobs: Sequence[PurgeCandidate]) -> Sequence[PurgeCandidate]:
         """Lock, until the end of the transaction, those of the jobs that have not changed since they were read."""
         query = _J.select(_J.uuid, _J.state, _J.created).where(_J.uuid.in_([job.uuid for job in jobs]))
         if not self._database.sqlite:
             query = query.for_update(skip_locked=True)
-        found = {Ended(uuid, State(state), created) for uuid, state, created in execute_with_index_hint(db, query)}
+        found = {
+            PurgeCandidate(uuid, State(state), created) for uuid, state, created in execute_with_index_hint(db, query)
+        }
         return sorted(found.intersection(jobs))
 
     def _prefer_indexes(self, db: peewee.Database) -> None:
@@ -90,7 +92,7 @@ class PurgeStore:
         if self._database.postgresql:
             db.execute_sql("SET LOCAL enable_seqscan = off")
 
-    def _walk(self, column: peewee.Field, value: str, before: Bounds, size: int) -> Iterator[Sequence[Ended]]:
+    def _walk(self, column: peewee.Field, value: str, before: Bounds, size: int) -> Iterator[Sequence[PurgeCandidate]]:
         """The jobs with that value, along the index of this column, ``created`` and ``uuid``."""
         columns = (_J.uuid, _J.state, _J.created, _J.finished)
         query = _J.select(*columns).where(column == value, _J.created < max(before.values()))
@@ -100,7 +102,7 @@ class PurgeStore:
             # The row value makes PostgreSQL use this index: it gives the place in it at which to begin.
             after = peewee.Tuple(column, _J.created, _J.uuid) > peewee.Tuple(value, created, uuid)
             page = self._read(query.where(_J.created >= created, after))
-            yield [Ended(row[0], State(row[1]), row[2]) for row in page if _has_ended(row, before)]
+            yield [PurgeCandidate(row[0], State(row[1]), row[2]) for row in page if _has_ended(row, before)]
             if full := len(page) == size:
                 uuid, _, created, _ = page[-1]
 

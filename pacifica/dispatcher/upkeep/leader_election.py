@@ -66,7 +66,7 @@ class Election:
 
         That process knows most about which workers are dead.
         """
-        standing = self._store.standing()
-        heartbeats = self._liveness.look({} if standing is None else {LEADER: standing})
-        observed = heartbeats[LEADER].age if standing is not None else moment - self._began
-        return observed >= self._patience and self._store.take(self._candidate, standing)
+        leadership = self._store.leadership()
+        heartbeats = self._liveness.look({} if leadership is None else {LEADER: leadership})
+        observed = heartbeats[LEADER].age if leadership is not None else moment - self._began
+        return observed >= self._patience and self._store.take(self._candidate, leadership)

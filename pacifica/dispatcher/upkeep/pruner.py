@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..config.settings import RetentionSettings
 from ..core.job import State, now
 from ..store.database import Database
-from ..store.purge import FIRST_TOMBSTONE, Bounds, Ended, PurgeStore, forget_tombstones
+from ..store.purge import FIRST_TOMBSTONE, Bounds, PurgeCandidate, PurgeStore, forget_tombstones
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Pruner:
             if time.monotonic() >= begin + FORGETTING:
                 return
 
-    def _pages(self, before: Bounds, tasks: Sequence[str], size: int) -> Iterator[Sequence[Ended]]:
+    def _pages(self, before: Bounds, tasks: Sequence[str], size: int) -> Iterator[Sequence[PurgeCandidate]]:
         if not tasks:
             yield from self._store.pages(before, size)
         for task in tasks:
