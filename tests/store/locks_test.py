@@ -13,7 +13,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State, new_uuid, now
 from pacifica.dispatcher.store import database as database_module
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.idempotency import IdempotencyKey
+from pacifica.dispatcher.store.idempotency import IdempotencyKey, take_key
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.workers import WorkerStore
