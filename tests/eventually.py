@@ -33,3 +33,8 @@ def eventually(fact: Callable[[], Value], timeout: float = 15.0, message: str = 
             raise AssertionError(f"{message} within {timeout:g} s; {seen}") from cause
         time.sleep(min(pause, max(end - time.monotonic(), 0)))
         pause = min(pause * 1.5, LONGEST)
+
+
+def let_pass(seconds: float) -> None:
+    """Wait while a fault lasts."""
+    time.sleep(seconds)

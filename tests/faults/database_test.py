@@ -1,73 +1,30 @@
-"""A database that is restarted, late, locked, full, read-only, silent, or empty when many processes start."""
+"""A database server that is restarted, late, silent, read-only, or empty when many processes start."""
 
-import signal
-import sqlite3
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import closing
 from threading import Barrier, Event
 
 import peewee
 import psycopg
 import pymysql
 import pytest
-import requests
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.database import Database
 
 from ..e2e.stack import Stack
-from ..eventually import eventually
-from ..processes import BOUND_BY_MODES, Processes, Running, free_port
+from ..eventually import eventually, let_pass
+from ..processes import Processes, Running, free_port
 from ..services import DATABASES, MYSQL, POSTGRESQL, REDIS, TABLE
-from .cluster import TASKS, Cluster, MakeCluster
+from .cluster import TASKS, MakeCluster
 from .invariants import assert_problem_quickly, check_record, unfinished
-from .servers import Server, cannot_be_tested
+from .refusals import try_to_dispatch, until_refused
+from .servers import Server
 
 OwnDatabase = Callable[..., Server]
 RecordFigure = Callable[[str, object], None]
-
-
-def try_to_dispatch(stack: Stack, task: str, *args: object) -> requests.Response:
-    """Send one dispatch, and return the answer."""
-    return stack.request("POST", f"/dispatch/{task}", json={"args": args})
-
-
-def until_refused(stack: Stack, task: str, *args: object) -> tuple[requests.Response, list[str]]:
-    """Dispatch until a refusal; return it and the UUIDs of the jobs that were accepted before."""
-    answers: list[requests.Response] = []
-
-    def refused() -> bool:
-        answers.append(try_to_dispatch(stack, task, *args))
-        return answers[-1].status_code != 202
-
-    eventually(refused, 20)
-    return answers[-1], [str(answer.json()["uuid"]) for answer in answers[:-1]]
-
-
-def set_busy_timeout(cluster: Cluster, seconds: float) -> None:
-    """Set how long a write waits for another writer of an SQLite file."""
-    path = cluster.processes.cwd / "config.ini"
-    path.write_text(path.read_text().replace("[celery]", f"busy_timeout = {seconds}\n[celery]"))
-
-
-@contextmanager
-def locked(cluster: Cluster) -> Iterator[None]:
-    """Another program holds the lock of the SQLite file."""
-    path = cluster.database_url.removeprefix("sqliteext:///")
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
-
-
-def wait_for(seconds: float) -> None:
-    """Wait while a fault lasts."""
-    end = time.monotonic() + seconds
-    eventually(lambda: time.monotonic() >= end, seconds + 5)
 
 
 @pytest.mark.parametrize(("kind", "broker"), [(POSTGRESQL, REDIS), (POSTGRESQL, TABLE), (MYSQL, TABLE)])
@@ -102,175 +59,6 @@ def test_restarted_and_killed_database_loses_and_doubles_no_job(
     record = cluster.check_final(uuids)
     assert {job.state for job in record.jobs.values()} == {"SUCCESS"}
     assert {record.times_run(uuid) for uuid in uuids} == {1}
-
-
-def test_dispatch_and_report_wait_for_a_locked_sqlite_file(
-    make_cluster: MakeCluster,
-) -> None:
-    cluster = make_cluster(lease_seconds=3)
-    stack = Stack(cluster.processes, cluster.processes.start_web())
-    cluster.worker()
-    held = [stack.dispatch("hold", "held") for _ in range(2)]
-    cluster.until_run("held", 2)
-    with ThreadPoolExecutor(4) as clients:
-        with locked(cluster):
-            begin = time.monotonic()
-            answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(4)]
-            cluster.release("held")
-            assert stack.status(held[0])["state"] == "STARTED"
-            wait_for(5)
-            assert not any(answer.done() for answer in answers)
-        accepted = [answer.result() for answer in answers]
-    assert [answer.status_code for answer in accepted] == [202] * 4
-    assert min(answer.elapsed.total_seconds() for answer in accepted) > 4
-    assert time.monotonic() - begin < 12
-    uuids = held + [answer.json()["uuid"] for answer in accepted]
-    for uuid in uuids:
-        assert cluster.ended(uuid, 30).state == "SUCCESS"
-    record = cluster.check_final(uuids)
-    assert {record.times_run(uuid) for uuid in uuids} == {1}
-
-
-def test_dispatches_to_a_locked_file_are_refused_after_busy_timeout(
-    make_cluster: MakeCluster,
-) -> None:
-    cluster = make_cluster(lease_seconds=3)
-    set_busy_timeout(cluster, 0.5)
-    stack = Stack(cluster.processes, cluster.processes.start_web())
-    before = stack.dispatch("double", 1)
-    with ThreadPoolExecutor(8) as clients, locked(cluster):
-        answers = list(clients.map(lambda number: try_to_dispatch(stack, "double", number), range(8)))
-        assert stack.status(before)["uuid"] == before
-    for answer in answers:
-        assert "locked" in str(assert_problem_quickly(answer, 503)["detail"])
-        assert int(answer.headers["Retry-After"]) > 0
-    after = stack.dispatch("double", 2)
-    cluster.worker()
-    assert [cluster.ended(uuid, 30).result for uuid in (before, after)] == [2, 4]
-    cluster.check_final([before, after])
-
-
-@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
-def test_dispatches_that_wait_for_a_lock_block_no_other_request(make_cluster: MakeCluster, server: str) -> None:
-    cluster = make_cluster(lease_seconds=3)
-    processes = cluster.processes
-    stack = Stack(processes, processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web())
-    before = stack.dispatch("double", 1)
-    with ThreadPoolExecutor(40) as clients:
-        with locked(cluster):
-            answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(40)]
-            wait_for(1)
-            assert not any(answer.done() for answer in answers), "the server has fewer threads than waiting dispatches"
-            assert stack.status(before)["uuid"] == before
-            assert stack.get("/health/ready").status_code == 200
-        uuids = [before, *(answer.result().json()["uuid"] for answer in answers)]
-    cluster.worker()
-    for uuid in uuids:
-        assert cluster.ended(uuid, 30).state == "SUCCESS"
-    cluster.check_final(uuids)
-
-
-@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
-def test_stopping_server_answers_dispatches_that_wait_for_a_lock(make_cluster: MakeCluster, server: str) -> None:
-    cluster = make_cluster(lease_seconds=3)
-    processes = cluster.processes
-    web = processes.start_gunicorn(workers=1) if server == "gunicorn" else processes.start_web()
-    stack = Stack(processes, web)
-    stack.dispatch("double", 1)
-    with ThreadPoolExecutor(3) as clients:
-        with locked(cluster):
-            answers = [clients.submit(try_to_dispatch, stack, "double", number) for number in range(3)]
-            wait_for(0.5)
-            web.send(signal.SIGTERM)
-            wait_for(1)
-            assert not any(answer.done() for answer in answers)
-        assert [answer.result().status_code for answer in answers] == [202] * 3
-    web.wait()
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """No process that must obey the modes can write the folder and its files."""
-    entries = [(path, path.stat().st_mode) for path in (*folder.iterdir(), folder)]
-    for path, mode in entries:
-        path.chmod(mode & 0o555)
-    try:
-        yield
-    finally:
-        for path, mode in reversed(entries):
-            path.chmod(mode)
-
-
-def test_read_only_sqlite_file_is_read_and_refuses_dispatches(make_cluster: MakeCluster, tmp_path: Path) -> None:
-    folder = tmp_path / "record"
-    folder.mkdir()
-    cluster = make_cluster("database", f"sqliteext:///{folder}/db.sqlite3")
-    uuids = [cluster.add("double", 1)]
-    cluster.processes.through = BOUND_BY_MODES
-    with read_only(folder):
-        stack = Stack(cluster.processes, cluster.processes.start_web())
-        answer = try_to_dispatch(stack, "double", 2)
-        assert "read-only" in str(assert_problem_quickly(answer, 503)["detail"])
-        assert int(answer.headers["Retry-After"]) > 0
-        assert stack.status(uuids[0])["state"] == "PENDING"
-    uuids.append(eventually(lambda: again.json()["uuid"] if (again := try_to_dispatch(stack, "double", 2)).ok else ""))
-    cluster.worker()
-    assert [cluster.ended(uuid).result for uuid in uuids] == [2, 4]
-    check_record(cluster.database_url, uuids)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with 5 MB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(path)],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if mounted.returncode != 0:
-        cannot_be_tested(f"no file system of a fixed size can be mounted ({mounted.stderr.strip()})")
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Write until the disk is full, and return the file that fills it."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"\0" * 4096):
-            pass
-    return filler
-
-
-def test_full_disk_refuses_dispatches_and_loses_no_accepted_job(make_cluster: MakeCluster, small_disk: Path) -> None:
-    cluster = make_cluster("database", f"sqliteext:///{small_disk}/db.sqlite3", lease_seconds=3)
-    stack = Stack(cluster.processes, cluster.processes.start_web())
-    cluster.worker()
-    held = [stack.dispatch("hold", "held") for _ in range(2)]
-    cluster.until_run("held", 2)
-    uuids = held + [stack.dispatch("double", number) for number in range(20)]
-    filler = fill(small_disk)
-
-    answer, accepted = until_refused(stack, "echo", "x" * 5_000)
-    uuids += accepted
-    assert "disk is full" in str(assert_problem_quickly(answer, 503)["detail"])
-    assert int(answer.headers["Retry-After"]) > 0
-    assert stack.status(held[0])["state"] == "STARTED"
-    cluster.release("held")
-    wait_for(1)
-    assert stack.get("/health/live").status_code == 200
-    filler.unlink()
-    eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs did not end")
-    uuids.append(stack.dispatch("double", 1))
-    cluster.ended(uuids[-1])
-    assert {job.state for job in cluster.check_final(uuids).jobs.values()} == {"SUCCESS"}
-    assert len(cluster.runs("held")) == 2
-    for process in cluster.processes.running:
-        process.kill()
-    cluster.close()
 
 
 def make_postgresql_read_only(server: Server, *, on: bool) -> None:
@@ -332,7 +120,7 @@ def test_read_only_database_refuses_dispatches_and_loses_no_job(
     assert int(answer.headers["Retry-After"]) > 0
     assert stack.status(uuids[0])["state"] == "STARTED"
     cluster.release("held")
-    wait_for(1)
+    let_pass(1)
     make_read_only(server, on=False)
     eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs did not end")
     uuids.append(stack.dispatch("double", 1))
@@ -423,7 +211,7 @@ def test_statements_give_up_a_silent_server_independently(own_database: OwnDatab
     with ThreadPoolExecutor(10) as threads:
         waits = [threads.submit(take_part, number) for number in range(10)]
         inside.wait(20)
-        wait_for(0.5)
+        let_pass(0.5)
         server.suspend()
         silent.set()
         try:

@@ -82,7 +82,8 @@ def test_message_without_a_job_is_dropped_and_the_worker_lives(make_cluster: Mak
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
 def test_one_of_many_simultaneous_claims_is_granted(make_cluster: MakeCluster, kind: str) -> None:
     cluster = make_cluster(database=kind)
-    store = JobStore(Database(cluster.database_url))
+    database = Database(cluster.database_url)
+    store = JobStore(database)
     together = Barrier(8)
 
     def claim(number: int, uuid: str) -> bool:
@@ -91,7 +92,7 @@ def test_one_of_many_simultaneous_claims_is_granted(make_cluster: MakeCluster, k
             granted = store.claim(uuid, token=f"{number}", worker="w", holder=f"h{number}", retries=0, at=now())
             return granted is not None
         finally:
-            store._database.close()
+            database.close()
 
     with ThreadPoolExecutor(8) as threads:
         for _ in range(10):

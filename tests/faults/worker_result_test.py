@@ -1,16 +1,14 @@
 """Results and exceptions that cannot be stored, and a record that cannot be reached."""
 
 import signal
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 
 import pytest
 import requests
 
 from ..eventually import eventually
 from .cluster import Cluster, MakeCluster
+from .refusals import locked
 
 UNSTORABLE = ["odd", "loop", "deep", "generator", "lambda", "bytes", "keys", "inf", "exception"]
 
@@ -65,15 +63,6 @@ def test_any_exception_of_a_body_is_recorded_by_its_name(make_cluster: MakeClust
     assert cluster.ended(cluster.add("note", "last")).result == "last"
     assert worker.popen.poll() is None
     cluster.check_final(uuids.values())
-
-
-@contextmanager
-def locked(cluster: Cluster) -> Iterator[None]:
-    """No other process can write to the SQLite file."""
-    with closing(sqlite3.connect(cluster.processes.cwd / "db.sqlite3", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
