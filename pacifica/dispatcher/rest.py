@@ -9,7 +9,7 @@ import cherrypy
 from .config.settings import AuthSettings
 from .core.dispatch_options import parse_options
 from .core.errors import NothingValid
-from .core.job import Job, State
+from .core.job import Job, State, parse_uuid
 from .core.permissions import CANCEL, DISPATCH, READ
 from .monitoring.web_monitor import WebMonitor
 from .service.tokens import Tokens
@@ -25,7 +25,7 @@ from .web.request import search_query
 from .web.request.batch_body import read_batch
 from .web.request.body import read_dispatch
 from .web.request.ndjson import NDJSON
-from .web.request.request_context import caller, dispatch_context, job_uuid, visible_jobs
+from .web.request.request_context import caller, dispatch_context, visible_jobs
 from .web.request.wait_preference import PREFER, WAIT, read_wait, until_final
 
 DISPATCHED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
@@ -132,7 +132,7 @@ class Status(Resource):
         if uuid is None:
             return self._search(query)
         media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
-        job = self._service.status(job_uuid(uuid), visible_jobs())
+        job = self._service.status(parse_uuid(uuid), visible_jobs())
         job = until_final(self._service.waiting, job, wait_for)
         if is_current(representations.job_version(job, media)):
             return b""
@@ -149,7 +149,7 @@ class Status(Resource):
     def DELETE(self, uuid: str) -> bytes:
         """Cancel the job: 200 if it is revoked, 202 if its worker was asked to stop it, 409 if it has ended."""
         negotiate(JSON)
-        job = self._service.cancel(job_uuid(uuid), visible_jobs())
+        job = self._service.cancel(parse_uuid(uuid), visible_jobs())
         cherrypy.response.status = 200 if job.final else 202
         return as_json(representations.job(job))
 
@@ -177,13 +177,13 @@ class Events(Resource):
         204 if the job is final and the stream would continue after its last event.
         """
         media, position = negotiate(JSON, sse.EVENTS), sse.last_event(after)
-        history = self._service.events(job_uuid(uuid), visible_jobs())
+        history = self._service.events(parse_uuid(uuid), visible_jobs())
         events = [event for event in history if event.id > (position or 0)]
         if media == JSON:
             return as_json({"events": [representations.event(event) for event in events]})
-        if not events and self._service.status(job_uuid(uuid), visible_jobs()).final:
+        if not events and self._service.status(parse_uuid(uuid), visible_jobs()).final:
             return sse.finished()
-        return sse.stream(self._service.waiting, position, job_uuid(uuid))
+        return sse.stream(self._service.waiting, position, parse_uuid(uuid))
 
 
 class AllEvents(Resource):
@@ -214,7 +214,7 @@ class Retry(Resource):
     def POST(self, uuid: str) -> bytes:
         """Dispatch a new job with the same task and arguments; return it with 202."""
         negotiate(JSON)
-        job = self._service.retry(job_uuid(uuid), visible_jobs(), dispatch_context())
+        job = self._service.retry(parse_uuid(uuid), visible_jobs(), dispatch_context())
         cherrypy.response.status = 202
         _locate(job)
         return as_json(representations.job(job))
@@ -227,7 +227,7 @@ class Result(Resource):
     def GET(self, uuid: str, *, wait: Query = None) -> bytes:
         """Return only the result; 202 and the job if it has not ended, 409 if it ended without a result."""
         media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
-        job = self._service.status(job_uuid(uuid), visible_jobs())
+        job = self._service.status(parse_uuid(uuid), visible_jobs())
         job = until_final(self._service.waiting, job, wait_for)
         if not job.final:
             cherrypy.response.status = 202

@@ -80,10 +80,11 @@ def test_request_is_one_line_without_secrets(service: LoggingService) -> None:
     assert (line["method"], line["path"], line["status"]) == ("GET", "/dispatch/speak/…", 200)
     assert (line["bytes"], line["remote"], line["task"]) == (36, "127.0.0.1", "speak")
     assert line["ms"] > 0
-    service.request("GET", f"/status/{line['job']}?wait=0", **{"X-Request-ID": "seen"})
-    assert service.line(request="seen")["job"] == line["job"]
     service.request("GET", f"/status/{line['job']}?token=sesame", **{"X-Request-ID": "refused"})
-    assert service.line(request="refused")["path"] == f"/status/{line['job']}"
+    refused = service.line(request="refused")
+    assert (refused["path"], refused["job"], refused["status"]) == (f"/status/{line['job']}", line["job"], 400)
+    service.request("GET", f"/status/{line['job']}/events", **{"X-Request-ID": "seen"})
+    assert service.line(request="seen")["job"] == line["job"]
     assert "sesame" not in service.web.output()
 
 

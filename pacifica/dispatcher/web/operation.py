@@ -50,6 +50,11 @@ class Operation:
         """Whether the path names the task that is dispatched, so that the scope must cover this task."""
         return "{task}" in self.path
 
+    @property
+    def names_job(self) -> bool:
+        """Whether the path names a job."""
+        return "{uuid}" in self.path
+
 
 @lru_cache(maxsize=256)
 def operation_of(handler: Callable[..., Any], segments: int) -> Operation | None:

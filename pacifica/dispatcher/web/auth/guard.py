@@ -6,12 +6,14 @@ its row only once: their handlers pass ``visible_jobs`` to the service, which tr
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import cherrypy
 
 from ...config.settings import AuthSettings
-from ...core.errors import Forbidden, ForeignHost, MissingScope, TooManyRequests, Unauthorized
+from ...core.errors import BadId, Forbidden, ForeignHost, MissingScope, TooManyRequests, Unauthorized
+from ...core.job import parse_uuid
 from ...core.permissions import ANONYMOUS, READ, Caller, is_loopback, within
 from ...logs import log_context
 from ...service.tokens import Tokens
@@ -56,6 +58,8 @@ class Guard:
         if operation is None:
             raise Forbidden("This route declares no scope, so no caller may use it.")
         _check_scope(request, caller, operation, operation.scope)
+        if operation.names_job:
+            _note_job(request)
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         """Refuse the ``Host`` of a page whose name was rebound to this address (DNS rebinding)."""
@@ -122,6 +126,12 @@ def _check_scope(request: Any, caller: Caller, operation: Operation, scope: str)
         check_same_site(request.headers, "change anything")
     if operation.names_task and not caller.may(scope, request.arguments[0]):
         raise MissingScope(scope, request.arguments[0])
+
+
+def _note_job(request: Any) -> None:
+    """Name the job of the path in log lines; this early, because the query or the body may still be refused."""
+    with suppress(BadId):  # The handler refuses it.
+        log_context.note(job=parse_uuid(request.params.get("uuid") or request.arguments[0]))
 
 
 def host_name(host: str) -> str:

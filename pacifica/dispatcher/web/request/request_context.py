@@ -4,7 +4,6 @@ import re
 
 import cherrypy
 
-from ...core.job import parse_uuid
 from ...core.permissions import Caller, Visibility
 from ...logs import log_context
 from ...service.new_job import DispatchContext
@@ -27,13 +26,6 @@ def caller() -> Caller:
 def visible_jobs() -> Visibility:
     """The jobs within the scope that the operation requires; handlers pass it to each service call about a job."""
     return caller().visibility(cherrypy.serving.request.operation.scope)
-
-
-def job_uuid(text: str) -> str:
-    """The UUID of the job that the path names, which is also noted for log lines; raises ``BadId``."""
-    uuid = parse_uuid(text)
-    log_context.note(job=uuid)
-    return uuid
 
 
 def dispatch_context() -> DispatchContext:
