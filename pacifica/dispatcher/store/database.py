@@ -14,7 +14,7 @@ from playhouse.pool import MaxConnectionsExceeded
 
 from ..core.errors import DatabaseUnavailable
 from ..core.pausing import here
-from ..core.retry import backoff
+from ..core.backoff import backoff
 from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors

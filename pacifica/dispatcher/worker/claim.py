@@ -6,7 +6,7 @@ from celery.exceptions import Ignore, Reject
 
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, now
-from ..core.retry import retry_while_unavailable
+from ..core.backoff import retry_while_unavailable
 from ..store.jobs import JobStore
 
 CLAIM_FIELD = "dispatcher_claim"

@@ -32,7 +32,7 @@ from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
-from ..core.retry import retry_while_unavailable
+from ..core.backoff import retry_while_unavailable
 from . import outcomes, python_dispatch
 from .claim import CLAIM_FIELD, claim_job
 from .progress import Number, ProgressReporter, progress_value

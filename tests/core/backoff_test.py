@@ -5,7 +5,8 @@ from itertools import islice
 
 import pytest
 
-from pacifica.dispatcher.core import retry
+from pacifica.dispatcher.core import backoff as backoff_module
+from pacifica.dispatcher.core.backoff import backoff, retry_while_unavailable
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 
 
@@ -25,7 +26,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(retry, "time", made)
+    monkeypatch.setattr(backoff_module, "time", made)
     return made
 
 
@@ -43,27 +44,27 @@ def failing(times: int) -> Callable[[], int]:
 
 
 def test_pauses_grow_by_the_factor_up_to_the_longest() -> None:
-    assert list(islice(retry.backoff(1, 10, factor=3, jitter=0), 5)) == [1, 3, 9, 10, 10]
+    assert list(islice(backoff(1, 10, factor=3, jitter=0), 5)) == [1, 3, 9, 10, 10]
 
 
 @pytest.mark.parametrize("jitter", [0.5, 1.0])
 def test_jitter_shortens_a_pause_by_at_most_its_share(jitter: float) -> None:
-    for pause in islice(retry.backoff(4, 4, jitter=jitter), 100):
+    for pause in islice(backoff(4, 4, jitter=jitter), 100):
         assert 4 * (1 - jitter) <= pause <= 4
 
 
 def test_action_is_repeated_until_the_database_is_back(clock: Clock) -> None:
-    assert retry.retry_while_unavailable(failing(3), 60) == 4
+    assert retry_while_unavailable(failing(3), 60) == 4
     assert 0.175 <= clock.now <= 0.35
 
 
 def test_last_failure_is_raised_when_the_time_is_over(clock: Clock) -> None:
     with pytest.raises(DatabaseUnavailable, match="failure"):
-        retry.retry_while_unavailable(failing(999), 10)
+        retry_while_unavailable(failing(999), 10)
     assert 8 <= clock.now <= 10
 
 
 def test_without_time_the_first_failure_is_raised(clock: Clock) -> None:
     with pytest.raises(DatabaseUnavailable, match="failure 1"):
-        retry.retry_while_unavailable(failing(1), 0)
+        retry_while_unavailable(failing(1), 0)
     assert clock.now == 0

@@ -1,4 +1,4 @@
-"""Trying again: the pauses between two tries, and how long to go on."""
+"""Backoff: growing pauses between attempts, and the retry of an action while the database is unavailable."""
 
 import logging
 import random
@@ -13,9 +13,9 @@ Value = TypeVar("Value")
 
 
 def backoff(first: float, longest: float, *, factor: float = 2.0, jitter: float = 0.5) -> Iterator[float]:
-    """Yield pauses in seconds without end; each is ``factor`` times as long as the last one, up to ``longest``.
+    """Yield pauses in seconds, endlessly; each is ``factor`` times as long as the previous one, up to ``longest``.
 
-    ``jitter`` is the random share of a pause, from 0 to 1: it keeps many processes from trying at the same moment.
+    ``jitter`` is the share of a pause, from 0 to 1, that is random. It keeps many processes from retrying in step.
     """
     pause = first
     while True:
@@ -24,9 +24,9 @@ def backoff(first: float, longest: float, *, factor: float = 2.0, jitter: float 
 
 
 def retry_while_unavailable(action: Callable[[], Value], seconds: float) -> Value:
-    """Return what ``action`` returns; while it raises ``DatabaseUnavailable``, call it again for ``seconds``.
+    """Return what ``action`` returns; while it raises ``DatabaseUnavailable``, repeat it for at most ``seconds``.
 
-    ``action`` must be safe to repeat. Raises its last ``DatabaseUnavailable`` when the time is over.
+    ``action`` must be safe to repeat. Its last ``DatabaseUnavailable`` is raised when the time is over.
     """
     end = time.monotonic() + seconds
     pauses = backoff(0.05, 2.0)
