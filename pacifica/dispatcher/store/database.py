@@ -12,9 +12,9 @@ from typing import TypeVar
 import peewee
 from playhouse.pool import MaxConnectionsExceeded
 
+from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
 from ..core.pausing import here
-from ..core.backoff import backoff
 from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors

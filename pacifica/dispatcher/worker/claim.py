@@ -4,9 +4,9 @@ from typing import Any
 
 from celery.exceptions import Ignore, Reject
 
+from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, now
-from ..core.backoff import retry_while_unavailable
 from ..store.jobs import JobStore
 
 CLAIM_FIELD = "dispatcher_claim"

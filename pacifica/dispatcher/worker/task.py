@@ -29,10 +29,10 @@ from celery.result import AsyncResult
 
 from ..core import failpoints
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
+from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
-from ..core.backoff import retry_while_unavailable
 from . import outcomes, python_dispatch
 from .claim import CLAIM_FIELD, claim_job
 from .progress import Number, ProgressReporter, progress_value
