@@ -6,6 +6,8 @@ from .cases import cases
 from .conftest import HttpServer
 from .raw_client import talk
 
+pytestmark = pytest.mark.slow
+
 CASES = list(cases())
 
 

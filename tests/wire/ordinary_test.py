@@ -16,6 +16,8 @@ from .cases import get, post
 from .conftest import HttpServer
 from .raw_client import answers, connected, talk, until_closed
 
+pytestmark = pytest.mark.slow
+
 LAST = b"Connection: close"
 CURL = shlex.split(
     "curl -svo answer -H 'Expect: 100-continue' --expect100-timeout 30 -H 'Content-Type: application/json' "

@@ -13,6 +13,8 @@ from .cases import HOST, get, post
 from .conftest import SECONDS, THREADS, HttpServer
 from .raw_client import answers, connected, until_closed
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"GET /health/live HTTP/1.1\r\n" + HOST + b"X-Slow: " + b"x" * 10_000
 BODY = post(b"Content-Length: 8192", body=b'{"args": ["' + b"x" * 8000)
 """The body may take another half second."""
