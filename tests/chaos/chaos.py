@@ -24,7 +24,7 @@ from pathlib import Path
 import requests
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.job import FINAL, Job
+from pacifica.dispatcher.core.job import FINAL
 from pacifica.dispatcher.store.database import Database
 
 from ..eventually import eventually
@@ -32,6 +32,7 @@ from ..faults.invariants import Record, check_record
 from ..faults.servers import Server, rabbitmq, redis
 from ..processes import Processes, Running, free_port
 from ..services import BROKERS, DATABASES, RABBITMQ, REDIS, SQLITE, fresh_database
+from .outcomes import Accepted, wrong, wrong_runs
 
 CONFIG = """
 [database]
@@ -52,18 +53,6 @@ PROGRESS = 180.0
 """Seconds in which at least one more job must end after the last kill, until all have ended."""
 PATIENCE = 20.0
 """Seconds for which a client repeats an unanswered request with the same key."""
-
-
-@dataclass
-class Accepted:
-    """A job that was accepted, and its expected outcome."""
-
-    token: str
-    n: int
-    uuid: str
-    cancel: int = 0
-    """The status of DELETE; 0 if it was not sent or not answered."""
-    cancelled: bool = False
 
 
 @dataclass
@@ -251,9 +240,9 @@ class Chaos:
         runs = Counter((self.processes.cwd / "runs").read_text().split())
         faults = [f"{token} has {count} jobs" for token, count in rows.items() if count > 1]
         for one in self.accepted:
-            faults += _wrong(one, record.jobs[one.uuid])
+            faults += wrong(one, record.jobs[one.uuid])
         for job in record.jobs.values():
-            faults += _wrong_runs(job, record, runs[str(job.args[0])])
+            faults += wrong_runs(job, record, runs[str(job.args[0])])
         self._count(record, stored)
         assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:20])
         return record
@@ -274,25 +263,6 @@ class Chaos:
         return "\n".join(
             ["| event | count |", "| --- | ---: |", *(f"| {name} | {count} |" for name, count in counts.items())]
         )
-
-
-def _wrong(one: Accepted, job: Job) -> Iterator[str]:
-    description = f"{job.uuid} ({job.state}, DELETE was answered {one.cancel})"
-    if list(job.args[:2]) != [one.token, one.n]:
-        yield f"{description} has the arguments {job.args}"
-    if job.state == "SUCCESS" and job.result != 2 * one.n:
-        yield f"{description} has the result {job.result}"
-    if job.state == "FAILURE":
-        yield f"{description} failed: {job.error}"
-    if (job.state == "REVOKED" and not one.cancelled) or (job.state != "REVOKED" and one.cancel == 200):
-        yield f"{description} contradicts that answer"
-
-
-def _wrong_runs(job: Job, record: Record, runs: int) -> Iterator[str]:
-    """Yield a fault if a body ran more often than the job was started, or not at all."""
-    history = record.history[job.uuid]
-    if runs > history.count("STARTED") or (job.state == "SUCCESS" and not runs):
-        yield f"{job.uuid}: its body ran {runs} times: {history}"
 
 
 def _children(pid: int) -> list[int]:
