@@ -17,7 +17,7 @@ from .core.tracing import Tracing
 from .delivery.publisher import Publisher
 from .delivery.queue_depth import QueueDepth
 from .delivery.relay import Relay
-from .monitoring.health import Health
+from .monitoring.health import HealthCheck
 from .monitoring.job_log import JobLog
 from .monitoring.tracer import tracing
 from .service.event_feed import EventFeed
@@ -168,7 +168,7 @@ class Container:
         from .monitoring.web_monitor import WebMonitor
 
         lease = self.settings.dispatcher.lease_seconds
-        health = Health(self.outbox, self.workers, lambda: self.relay, lambda: _schema(self.database), lease)
+        health = HealthCheck(self.outbox, self.workers, lambda: self.relay, lambda: _schema(self.database), lease)
         folder = os.environ.get(FOLDER)
         return WebMonitor(
             health,

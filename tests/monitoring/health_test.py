@@ -12,7 +12,7 @@ from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.core.liveness import ObservedHeartbeat
 from pacifica.dispatcher.core.ttl_cache import TtlCache
 from pacifica.dispatcher.monitoring import health
-from pacifica.dispatcher.monitoring.health import Health, Readiness, Workers
+from pacifica.dispatcher.monitoring.health import HealthCheck, ReadinessReport, Workers
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
@@ -35,7 +35,7 @@ class Process:
         self.database, self.relay = database, Relay()
         self.schema: Callable[[], str] = lambda: "ok"
         self.jobs, self.workers = JobStore(database), WorkerStore(database)
-        self.health = Health(Outbox(database), self.workers, lambda: self.relay, self._check_schema, 30)
+        self.health = HealthCheck(Outbox(database), self.workers, lambda: self.relay, self._check_schema, 30)
 
     def _check_schema(self) -> str:
         return self.schema()
@@ -139,7 +139,7 @@ def test_a_caller_does_not_wait_for_a_check_of_a_silent_database(process: Proces
         assert answered.wait(30)
         return "ok"
 
-    def look() -> Readiness:
+    def look() -> ReadinessReport:
         with closing(process.database):
             return process.health.look()
 

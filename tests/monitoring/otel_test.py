@@ -4,12 +4,18 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from pacifica.dispatcher.core.tracing import NoTracing
+from pacifica.dispatcher.monitoring.otel import OtelTracing
 from pacifica.dispatcher.monitoring.tracer import tracing
+from pacifica.dispatcher.worker.task import TaskExit
 
 from ..e2e.stack import Stack
 from ..eventually import eventually
@@ -115,6 +121,17 @@ def test_a_retry_has_a_second_message_in_the_same_trace(stack: Stack, collector:
     assert len({message.parent for message in messages}) == 1
     assert not first.error
     assert len({span.trace for span in (first, second, *messages)}) == 1
+
+
+def test_a_task_exit_is_recorded_as_the_exception_that_caused_it() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    traced = OtelTracing(provider.get_tracer("test"), "database", provider.force_flush)
+    with suppress(TaskExit), traced.processing("id", "add", "queue", 1, None):
+        raise TaskExit("SystemExit") from SystemExit(3)
+    (span,) = exporter.get_finished_spans()
+    assert (span.attributes or {})["error.type"] == "SystemExit"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from pacifica.dispatcher.monitoring.health import Health
+from pacifica.dispatcher.monitoring.health import HealthCheck
 from pacifica.dispatcher.monitoring.web_monitor import WebMonitor
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.event_counts import EventCountStore
@@ -15,5 +15,5 @@ from pacifica.dispatcher.store.workers import WorkerStore
 def a_web_monitor(database: Database, folder: Path | None = None) -> WebMonitor:
     """The monitor of a process whose only task is ``add`` and whose broker can be reached."""
     outbox, relay = Outbox(database), SimpleNamespace(broker_state="ok", confirmed=None)
-    health = Health(outbox, WorkerStore(database), lambda: relay, lambda: "ok", 30)
+    health = HealthCheck(outbox, WorkerStore(database), lambda: relay, lambda: "ok", 30)
     return WebMonitor(health, StatsStore(database), EventCountStore(database), outbox, tasks={"add"}, folder=folder)

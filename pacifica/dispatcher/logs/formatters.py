@@ -58,13 +58,29 @@ _MAX_BITS, _MAX_DEPTH = 1024, 20
 """JSON contains a larger whole number, or a value that is nested more deeply, as a text."""
 
 
+def log_fields(logger: logging.Logger, level: int, text: str, args: tuple[object, ...], fields: dict[str, Any]) -> None:
+    """Log a line with these fields, for lines that each job or request has.
+
+    Unlike ``logger.log``, it does not search the stack for its caller, which would take half of the time.
+    """
+    if logger.isEnabledFor(level):
+        record = logger.makeRecord(logger.name, level, "(unknown file)", 0, text, args, None, extra={FIELDS: fields})
+        logger.handle(record)
+
+
 class LineFormat(logging.Formatter):
     """The base of both forms: the time, the text of a traceback, and the line for a record that cannot be formatted."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (0, "")
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
-        """The time in UTC, to the millisecond."""
-        seconds, milliseconds = divmod(int(record.created * 1000), 1000)
-        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
+        """The time in UTC, to the millisecond; lines of the same second share its text."""
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._second[1]}.{int(record.created * 1000) % 1000:03d}Z"
 
     def format(self, record: logging.LogRecord) -> str:
         """The line. It never raises, because an error would lose the line, or end the job that logs it."""

@@ -54,7 +54,7 @@ NO_WORKERS = Workers()
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
+class ReadinessReport:
     """The parts by name, the number of jobs in the outbox, and the workers."""
 
     parts: Mapping[str, Part]
@@ -80,7 +80,7 @@ class RelayState(Protocol):
     confirmed: float | None
 
 
-class Health:
+class HealthCheck:
     """Checks all parts; ``schema`` returns ``ok`` or a sentence, and raises ``DatabaseUnavailable``."""
 
     def __init__(
@@ -100,14 +100,14 @@ class Health:
         self._good: float | None = None
         self._look = TtlCache(self._look_now, KEPT)
 
-    def look(self) -> Readiness:
+    def look(self) -> ReadinessReport:
         """The readiness, at most a second old; a part that is unavailable neither raises nor blocks for long."""
         try:
             return self._look.get()
         except TimeoutError:
             return self._without_database("The database has not answered yet.")
 
-    def _look_now(self) -> Readiness:
+    def _look_now(self) -> ReadinessReport:
         try:
             readiness = self._read()
         except DatabaseUnavailable as error:
@@ -116,7 +116,7 @@ class Health:
         self._good = time.monotonic()
         return readiness
 
-    def _read(self) -> Readiness:
+    def _read(self) -> ReadinessReport:
         if (schema := self._schema()) != OK:
             return self._with({"database": Part(OK, 0.0), "schema": Part(UNAVAILABLE, None, schema)})
         workers = Workers.of(self._liveness.look(self._workers.beats()), self._lease)
@@ -127,13 +127,13 @@ class Health:
             {**own, "outbox": _outbox_part(age), "workers": _workers_part(workers)}, backlog.jobs, workers
         )
 
-    def _without_database(self, message: str) -> Readiness:
+    def _without_database(self, message: str) -> ReadinessReport:
         return self._with({"database": Part(UNAVAILABLE, _since(self._good), message)})
 
-    def _with(self, parts: Mapping[str, Part], waiting: int = 0, workers: Workers = NO_WORKERS) -> Readiness:
+    def _with(self, parts: Mapping[str, Part], waiting: int = 0, workers: Workers = NO_WORKERS) -> ReadinessReport:
         """The readiness with these parts and the broker; the verdict on every other part is ``unknown``."""
         unknown = dict.fromkeys(PARTS, Part(UNKNOWN))
-        return Readiness({**unknown, **parts, "broker": self._broker()}, waiting, workers)
+        return ReadinessReport({**unknown, **parts, "broker": self._broker()}, waiting, workers)
 
     def _broker(self) -> Part:
         relay = self._relay()

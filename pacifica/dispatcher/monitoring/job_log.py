@@ -12,7 +12,7 @@ from typing import Any
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Job, State
 from ..logs import log_context
-from ..logs.formatters import FIELDS
+from ..logs.formatters import log_fields
 from ..store.job_event import CANCEL, DROPPED, LATE, LOST, SENT, JobEvent
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
@@ -69,7 +69,7 @@ class JobLog:
         if logger.isEnabledFor(level):  # Before the row is read.
             fields = {"event": name, "job": event.job, "ms": ms, **self._fields(event, known=ms is not None)}
             given = {key: value for key, value in fields.items() if value is not None}
-            logger.log(level, "job %s", name, extra={FIELDS: given})
+            log_fields(logger, level, "job %s", (name,), given)
 
     def _milliseconds(self, event: JobEvent) -> float | None:
         """The run time of the attempt that reports, if this process has claimed it."""

@@ -31,6 +31,8 @@ CUT = "cut"
 """The ``error.type`` of a request whose response was cut off by an error."""
 NOT_AN_ERROR = ("Retry", "Ignore", "Reject", "SystemExit")
 """Names of exceptions that end an attempt without a failure: those of Celery, and the end of a worker's pool."""
+TASK_EXIT = "TaskExit"
+"""The name of the exception that ``worker.task`` raises in place of one that would end the worker."""
 LAST_FLUSH = 1.0
 """Seconds for which the end of a process waits until its last spans are exported."""
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -199,7 +201,7 @@ def _current_traceparent() -> str | None:
 def _record_error(span: trace.Span, error: BaseException) -> None:
     if type(error).__name__ in NOT_AN_ERROR:
         return
-    cause = error.__cause__ if type(error).__name__ == "BodyExit" and error.__cause__ else error
+    cause = error.__cause__ if type(error).__name__ == TASK_EXIT and error.__cause__ else error
     span.record_exception(cause)
     span.set_attribute("error.type", type(cause).__qualname__)
     span.set_status(Status(StatusCode.ERROR))

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, exposition, openmetrics
 from ..store.event_counts import EventCountStore
 from ..store.outbox import Outbox
 from ..store.stats import StatsStore
-from .health import Health
+from .health import HealthCheck
 from .metrics import multiprocess
 from .metrics.instruments import Counts
 from .metrics.record_collector import RecordCollector
@@ -23,7 +23,7 @@ class WebMonitor:
 
     def __init__(  # noqa: PLR0913 - each is a part that the process gives
         self,
-        health: Health,
+        health: HealthCheck,
         figures: StatsStore,
         events: EventCountStore,
         outbox: Outbox,

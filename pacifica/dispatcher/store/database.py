@@ -114,8 +114,8 @@ class Database:
         """
         if here.host is not None:
             return here.host.elsewhere(lambda: self.write(change, durable=durable, one_statement=one_statement))
-        pauses = backoff(0.01, 0.3, factor=3, jitter=1)
-        for pause in (*islice(pauses, DEADLOCK_RETRIES), None):
+        pauses = islice(backoff(0.01, 0.3, factor=3, jitter=1), DEADLOCK_RETRIES)
+        while True:
             try:
                 value = self._transact(change, one_statement=one_statement)
                 if durable and self.sqlite:
@@ -123,13 +123,13 @@ class Database:
             except DatabaseUnavailable as error:
                 if self.sqlite and driver_errors.is_read_only(error):
                     FORK_GATE.close_all()
-                if pause is None or not driver_errors.is_rolled_back(error):
+                pause = next(pauses, None) if driver_errors.is_rolled_back(error) else None
+                if pause is None:
                     self.on_failure(driver_errors.kind(error))
                     raise
                 time.sleep(pause)
             else:
                 return value
-        raise AssertionError("unreachable")
 
     def wait_until_up(self, attempts: int, wait: float) -> None:
         """Connect, and create the tables of an empty database, in up to ``attempts`` tries, ``wait`` seconds apart.

@@ -37,7 +37,7 @@ class Live:
 class Ready:
     """``/health/ready``"""
 
-    def __init__(self, health: health.Health) -> None:
+    def __init__(self, health: health.HealthCheck) -> None:
         self._health = health
 
     @Operation("/health/ready", None, {200: "Readiness", 503: "Readiness"})
@@ -52,7 +52,7 @@ class Ready:
 class Health:
     """``/health``"""
 
-    def __init__(self, health: health.Health) -> None:
+    def __init__(self, health: health.HealthCheck) -> None:
         self.live = Live()
         self.ready = Ready(health)
 

@@ -12,7 +12,7 @@ from ..core.errors import EndedWithoutResult
 from ..core.job import Event, Job, State, iso
 from ..core.permissions import READ
 from ..core.registry import TaskSpec
-from ..monitoring.health import Part, Readiness
+from ..monitoring.health import Part, ReadinessReport
 from .request.request_context import caller
 
 JSON, TEXT = "application/json", "text/plain"
@@ -127,7 +127,7 @@ def no_result(value: Job) -> EndedWithoutResult:
     return EndedWithoutResult(value.uuid, value.state.value, error)
 
 
-def readiness(found: Readiness) -> dict[str, Any]:
+def readiness(found: ReadinessReport) -> dict[str, Any]:
     """The verdict of each part; ages are rounded to milliseconds."""
     checks = {name: _check(part) for name, part in found.parts.items()}
     summary = {name: check["message"] or check["verdict"] for name, check in checks.items()}

@@ -36,7 +36,9 @@ def connect(app: Any) -> None:
 
     def set_up_root(logger: logging.Logger, **_: Any) -> None:
         _set_format(app, logger.handlers)
-        logging.getLogger(TRACE_LOGGER).addFilter(HideOutcomeLines(app))
+        trace = logging.getLogger(TRACE_LOGGER)
+        trace.addFilter(HideOutcomeLines(app))
+        _skip_success_lines(trace, app)
 
     def set_up_tasks(logger: logging.Logger, **_: Any) -> None:
         _set_format(app, logger.handlers)
@@ -48,6 +50,16 @@ def connect(app: Any) -> None:
     signals.worker_before_create_process.connect(_freeze_objects)
     signals.worker_process_init.connect(_unfreeze_objects)
     signals.worker_process_shutdown.connect(lambda **_: app.container.tracing.flush(), weak=False)
+
+
+def _skip_success_lines(logger: logging.Logger, app: Celery) -> None:
+    """Keep Celery from making the record of each job's success, which ``HideOutcomeLines`` would drop."""
+    is_enabled = logger.isEnabledFor
+
+    def is_enabled_for(level: int) -> bool:
+        return is_enabled(level) and not (level == logging.INFO and isinstance(app.current_task, DispatcherTask))
+
+    vars(logger)["isEnabledFor"] = is_enabled_for
 
 
 def _set_format(app: Any, handlers: list[logging.Handler]) -> None:

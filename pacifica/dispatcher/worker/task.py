@@ -18,8 +18,7 @@ gone) or ``upkeep.lost_jobs`` (the whole worker is gone).
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 from billiard.common import terminate_handler_fired
@@ -69,15 +68,22 @@ class DispatcherTask(Task):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Claim, load and run the job in a worker; anywhere else, call the function."""
-        if self.request.called_directly or self.request.is_eager:
+        request = self.request  # Read once: Celery looks it up on a stack for each access.
+        if request.called_directly or request.is_eager:
             return super().__call__(*args, **kwargs)
         container = self.app.container
-        claim = claim_job(container, self.request)
-        with self._observe(container, claim):
-            spec: TaskSpec = container.registry[self.name]
-            loaded_args, loaded_kwargs = spec.load(claim.args, claim.kwargs)
-            result = self._run(loaded_args, loaded_kwargs)
-            return spec.dump(result, container.settings.dispatcher.result_limit)
+        claim = claim_job(container, request)
+        reporter = _progress_reporter(container, claim)
+        request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reporter=reporter)
+        queue = str((request.delivery_info or {}).get("routing_key") or "")
+        parent = getattr(request, "traceparent", None)
+        try:
+            with container.tracing.processing(request.id, self.name, queue, claim.attempt, parent):
+                spec: TaskSpec = container.registry[self.name]
+                result = self._run(*spec.load(claim.args, claim.kwargs))
+                return spec.dump(result, container.settings.dispatcher.result_limit)
+        finally:
+            reporter.finish()
 
     def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call the function; raises ``TaskExit`` in place of an exception that would end the worker."""
@@ -93,24 +99,6 @@ class DispatcherTask(Task):  # type: ignore[misc]
             if isinstance(error, Exception) and not isinstance(error, NOT_FAILURES):
                 raise
             raise TaskExit(type(error).__name__) from error
-
-    @contextmanager
-    def _observe(self, container: Any, claim: Claim) -> Iterator[None]:
-        """Trace the attempt, and store its last progress report at its end."""
-        request = self.request
-        reporter = ProgressReporter(
-            lambda value: container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now()),
-            container.settings.dispatcher.progress_interval,
-            close=container.database.close,
-        )
-        request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reporter=reporter)
-        queue = str((request.delivery_info or {}).get("routing_key") or "")
-        parent = getattr(request, "traceparent", None)
-        try:
-            with container.tracing.processing(request.id, self.name, queue, claim.attempt, parent):
-                yield
-        finally:
-            reporter.finish()
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,
@@ -144,19 +132,23 @@ class DispatcherTask(Task):  # type: ignore[misc]
             reporter.report(value)
 
 
+def _progress_reporter(container: Any, claim: Claim) -> ProgressReporter:
+    return ProgressReporter(
+        lambda value: container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now()),
+        container.settings.dispatcher.progress_interval,
+        close=container.database.close,
+    )
+
+
 def finish_attempt(container: Any, uuid: str, request: Any, reported: outcomes.CeleryReport) -> None:
-    """Classify the outcome of the attempt, and report it."""
-    outcome = outcomes.classify(request, reported)
-    if outcome is not None:
-        _report_patiently(container, uuid, request, outcome)
-
-
-def _report_patiently(container: Any, uuid: str, request: Any, outcome: outcomes.Outcome) -> None:
-    """Report the outcome; if the database stays unavailable, the heartbeat puts the job back.
+    """Classify the outcome of the attempt and report it; if the database stays unavailable, the job is put back.
 
     The process that ran the job waits for the database. The main process of a pool must not wait.
     """
     claim: Claim | None = getattr(request, "claim", None)
+    outcome = outcomes.classify(request, reported)
+    if outcome is None:
+        return
     try:
         if claim is None:
             outcomes.report(container.jobs, uuid, getattr(request, CLAIM_FIELD, ""), outcome)

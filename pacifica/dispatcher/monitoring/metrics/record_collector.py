@@ -18,7 +18,7 @@ from ...core.ttl_cache import TtlCache
 from ...store.event_counts import BUCKETS, EventCounts, EventCountStore
 from ...store.outbox import Backlog, Outbox
 from ...store.stats import StatsStore, UnfinishedJobs
-from ..health import OK, UNAVAILABLE, UNKNOWN, Readiness
+from ..health import OK, UNAVAILABLE, UNKNOWN, ReadinessReport
 from .instruments import PREFIX
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class RecordCollector:
         figures: StatsStore,
         events: EventCountStore,
         outbox: Outbox,
-        health: Callable[[], Readiness],
+        health: Callable[[], ReadinessReport],
         label: LabelOf,
     ) -> None:
         self._figures = figures
@@ -96,7 +96,7 @@ class RecordCollector:
         return Reading(at, self._figures.unfinished(at=at, limit=COUNTED), self._outbox.backlog(at=at, limit=COUNTED))
 
 
-def _of_health(health: Readiness) -> Iterator[Metric]:
+def _of_health(health: ReadinessReport) -> Iterator[Metric]:
     up = {(name,): float(part.verdict == OK) for name, part in health.parts.items() if part.verdict != UNKNOWN}
     yield _gauge("up", "Whether a part is ok, as in /health/ready; no sample while that is unknown.", up, "part")
     if health.parts["database"].verdict != UNAVAILABLE:

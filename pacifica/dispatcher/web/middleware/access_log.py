@@ -14,7 +14,7 @@ import cherrypy
 
 from ...config.settings import LoggingSettings
 from ...logs import log_context
-from ...logs.formatters import FIELDS
+from ...logs.formatters import log_fields
 from ...logs.setup import ACCESS, set_format
 from ..dispatcher import raw_path
 
@@ -71,7 +71,7 @@ class Line:
         level = logging.DEBUG if path.startswith(PROBES) and self.status < 500 else logging.INFO
         if logger.isEnabledFor(level):
             fields = self._fields(path, response)
-            logger.log(level, "%s %s %d", fields["method"], path, self.status, extra={FIELDS: fields})
+            log_fields(logger, level, "%s %s %d", (fields["method"], path, self.status), fields)
         log_context.unbind(self._bound)
 
     def _fields(self, path: str, response: "SentResponse") -> dict[str, Any]:
