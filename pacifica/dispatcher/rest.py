@@ -183,7 +183,7 @@ class Events(Resource):
             return as_json({"events": [representations.event(event) for event in events]})
         if not events and self._service.status(parse_uuid(uuid), visible_jobs()).final:
             return sse.finished()
-        return sse.stream(self._service.waiting, position, parse_uuid(uuid))
+        return sse.stream(self._service.waiting, visible_jobs(), position, parse_uuid(uuid))
 
 
 class AllEvents(Resource):
@@ -201,7 +201,7 @@ class AllEvents(Resource):
         media, position = negotiate(JSON, sse.EVENTS), sse.last_event(after)
         size = sse.limit(limit)
         if media == sse.EVENTS:
-            return sse.stream(self._service.waiting, position, visibility=visible_jobs())
+            return sse.stream(self._service.waiting, visible_jobs(), position)
         events, position = self._service.waiting.page(position or 0, size, visible_jobs())
         following = f"/events?after={position}&limit={size}"
         return as_json({"events": [representations.event(event) for event in events], "next": following})

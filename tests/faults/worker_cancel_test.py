@@ -8,6 +8,7 @@ import requests
 
 from pacifica.dispatcher.core.errors import AlreadyFinal
 from pacifica.dispatcher.core.job import now
+from pacifica.dispatcher.core.permissions import EVERY_JOB
 from pacifica.dispatcher.core.registry import Registry
 from pacifica.dispatcher.service.new_job import JobFactory
 from pacifica.dispatcher.service.verbs import Service
@@ -115,12 +116,12 @@ def test_cancel_of_a_job_that_ends_meanwhile_reports_its_outcome(make_cluster: M
     for uuid in uuids:
         jobs.claim(uuid, token="t", worker="w", holder="h", retries=0, at=now())
     with pytest.raises(AlreadyFinal) as refused:
-        service.cancel(uuids[0])
+        service.cancel(uuids[0], EVERY_JOB)
     assert refused.value.state == "SUCCESS"
     jobs.ends_as = "REVOKED"
-    assert service.cancel(uuids[1]).state == "REVOKED"
+    assert service.cancel(uuids[1], EVERY_JOB).state == "REVOKED"
     with pytest.raises(AlreadyFinal):
-        service.cancel(uuids[1])
+        service.cancel(uuids[1], EVERY_JOB)
 
 
 RACES = 200

@@ -21,6 +21,7 @@ from pacifica.dispatcher.core.errors import (
     UnknownTask,
 )
 from pacifica.dispatcher.core.job import Job, OutboxEntry, State, new_uuid, now
+from pacifica.dispatcher.core.permissions import EVERY_JOB
 from pacifica.dispatcher.core.registry import Registry, TaskSpec
 from pacifica.dispatcher.service import batch_items
 from pacifica.dispatcher.service.batch_items import DispatchItem
@@ -82,7 +83,7 @@ def start(service: Service, job: Job) -> None:
 def test_dispatched_job_is_stored_before_it_is_handed_over(service: Service) -> None:
     seen: list[Any] = []
     job = dispatch(replace(service, hand_over=lambda job: seen.append(service.jobs.get(job.uuid))))
-    assert seen == [job] == [service.status(job.uuid)]
+    assert seen == [job] == [service.status(job.uuid, EVERY_JOB)]
     assert (job.state, job.args, job.kwargs, job.max_attempts) == (State.PENDING, [2], {"y": 2}, 3)
 
 
@@ -96,7 +97,7 @@ def test_options_are_stored_with_the_job(service: Service) -> None:
     end = datetime.now(UTC) + HOUR
     job = dispatch(service, {"queue": "q", "priority": 9, "expires": end, "max_attempts": 1})
     assert (job.queue, job.priority, job.max_attempts) == ("q", 9, 1)
-    assert service.status(job.uuid).expires == job.expires is not None
+    assert service.status(job.uuid, EVERY_JOB).expires == job.expires is not None
 
 
 @pytest.mark.parametrize("options", [{"countdown": 3600.0}, {"eta": datetime.now(UTC) + HOUR}])
@@ -117,23 +118,23 @@ def test_job_with_a_past_eta_starts_at_once(service: Service, handed_over: Hande
 def test_every_verb_raises_unknown_job(service: Service) -> None:
     for verb in (service.status, service.events, service.cancel, service.retry):
         with pytest.raises(UnknownJob):
-            verb(new_uuid())
+            verb(new_uuid(), EVERY_JOB)
 
 
 def test_waiting_job_is_revoked_at_once(service: Service) -> None:
-    job = service.cancel(dispatch(service).uuid)
+    job = service.cancel(dispatch(service).uuid, EVERY_JOB)
     assert job.state is State.REVOKED
     with pytest.raises(AlreadyFinal, match="REVOKED"):
-        service.cancel(job.uuid)
+        service.cancel(job.uuid, EVERY_JOB)
 
 
 def test_cancellation_of_a_started_job_may_be_repeated(service: Service) -> None:
     job = dispatch(service)
     start(service, job)
     for _ in range(2):
-        asked = service.cancel(job.uuid)
+        asked = service.cancel(job.uuid, EVERY_JOB)
         assert (asked.state, asked.cancel) == (State.STARTED, True)
-    assert [event.kind for event in service.events(job.uuid)] == ["PENDING", "STARTED", "CANCEL"]
+    assert [event.kind for event in service.events(job.uuid, EVERY_JOB)] == ["PENDING", "STARTED", "CANCEL"]
 
 
 def test_final_job_is_not_cancelled(service: Service) -> None:
@@ -141,7 +142,7 @@ def test_final_job_is_not_cancelled(service: Service) -> None:
     start(service, job)
     service.jobs.succeed(job.uuid, token="t", result=4, at=now())
     with pytest.raises(AlreadyFinal, match="SUCCESS"):
-        service.cancel(job.uuid)
+        service.cancel(job.uuid, EVERY_JOB)
 
 
 def test_job_that_is_put_back_during_its_cancellation_is_revoked(
@@ -157,13 +158,13 @@ def test_job_that_is_put_back_during_its_cancellation_is_revoked(
         return ask(jobs, uuid, at=at)
 
     monkeypatch.setattr(JobStore, "ask_to_cancel", too_late)
-    assert service.cancel(job.uuid).state is State.REVOKED
+    assert service.cancel(job.uuid, EVERY_JOB).state is State.REVOKED
 
 
 def test_retry_is_a_new_job_with_the_same_arguments_and_options(service: Service) -> None:
     old = dispatch(service, {"queue": "q", "priority": 1, "max_attempts": 2})
-    service.cancel(old.uuid)
-    new = service.retry(old.uuid)
+    service.cancel(old.uuid, EVERY_JOB)
+    new = service.retry(old.uuid, EVERY_JOB)
     assert new.uuid != old.uuid
     assert new.replay_of == old.uuid
     for name in ("task", "args", "kwargs", "queue", "priority", "max_attempts"):
@@ -174,9 +175,9 @@ def test_retry_is_a_new_job_with_the_same_arguments_and_options(service: Service
 def test_retry_is_refused_when_the_task_no_longer_takes_the_arguments(service: Service) -> None:
     job = dispatch(service)
     with pytest.raises(UnknownTask):
-        replace(service, registry=Registry([])).retry(job.uuid)
+        replace(service, registry=Registry([])).retry(job.uuid, EVERY_JOB)
     with pytest.raises(BadArguments):
-        replace(service, registry=Registry([TaskSpec("add", lambda: None)])).retry(job.uuid)
+        replace(service, registry=Registry([TaskSpec("add", lambda: None)])).retry(job.uuid, EVERY_JOB)
 
 
 def test_same_key_is_the_same_job_and_is_handed_over_once(service: Service, handed_over: HandedOver) -> None:
@@ -198,15 +199,15 @@ def test_job_named_by_a_workflow_is_dispatched_once(service: Service) -> None:
     uuid = new_uuid()
     first = dispatch(service, uuid=uuid, headers={"link": [1]})
     assert first.uuid == uuid
-    assert dispatch(service, uuid=uuid, headers={"link": [1]}) == service.status(uuid)
-    assert [event.kind for event in service.events(uuid)] == ["PENDING"]
+    assert dispatch(service, uuid=uuid, headers={"link": [1]}) == service.status(uuid, EVERY_JOB)
+    assert [event.kind for event in service.events(uuid, EVERY_JOB)] == ["PENDING"]
 
 
 def test_job_named_by_a_workflow_is_not_dispatched_again_after_purge(
     service: Service, database: Database, handed_over: HandedOver
 ) -> None:
     job = dispatch(service, uuid=new_uuid())
-    service.cancel(job.uuid)
+    service.cancel(job.uuid, EVERY_JOB)
     pruner = a_pruner(database, revoked_seconds=60.0)
     assert [count.total() for count in pruner.purge({State.REVOKED: now()})] == [1]
     with pytest.raises(PurgedJob, match=job.uuid):

@@ -10,7 +10,7 @@ import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable, TooManyWaiting
 from pacifica.dispatcher.core.job import Event, Job, State, now
-from pacifica.dispatcher.core.permissions import Visibility
+from pacifica.dispatcher.core.permissions import EVERY_JOB, Visibility
 from pacifica.dispatcher.service.event_feed import EventFeed
 from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
@@ -119,7 +119,7 @@ def test_waiter_beyond_the_limit_is_answered_at_once(sqlite: Database, pool: Poo
     places_taken(waiting, 1)
     assert not waiting.until_final(job, LONG).waited
     with pytest.raises(TooManyWaiting):
-        next(waiting.follow())
+        next(waiting.follow(EVERY_JOB))
     finish(sqlite, job)
     assert first.result(30).job.final
     waiting.feed.stop()
@@ -127,7 +127,10 @@ def test_waiter_beyond_the_limit_is_answered_at_once(sqlite: Database, pool: Poo
 
 def test_waits_and_streams_end_when_the_server_stops(sqlite: Database, pool: Pool) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
-    one, stream = pool.submit(sqlite, waiting.until_final, job, LONG), pool.submit(sqlite, list, waiting.follow())
+    one, stream = (
+        pool.submit(sqlite, waiting.until_final, job, LONG),
+        pool.submit(sqlite, list, waiting.follow(EVERY_JOB)),
+    )
     places_taken(waiting, 2)
     waiting.feed.stop()
     assert one.result(30).job.state is State.STARTED
@@ -150,9 +153,9 @@ def test_accepted_job_is_returned_when_the_database_becomes_unavailable(
 # Streams
 
 
-def read(waiting: Waiting, events: list[Event], **options: Any) -> None:
+def read(waiting: Waiting, events: list[Event], visibility: Visibility = EVERY_JOB, **options: Any) -> None:
     """Read a stream to its end."""
-    events.extend(event for event in waiting.follow(**options) if isinstance(event, Event))
+    events.extend(event for event in waiting.follow(visibility, **options) if isinstance(event, Event))
 
 
 def test_stream_of_a_job_has_all_its_events_until_it_is_final(database: Database, pool: ThreadPoolExecutor) -> None:
@@ -188,7 +191,7 @@ def test_stream_of_all_jobs_continues_after_the_last_event(database: Database, p
 
 def test_stream_without_a_start_has_only_new_events(sqlite: Database, pool: ThreadPoolExecutor) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
-    stream = waiting.follow()
+    stream = waiting.follow(EVERY_JOB)
     assert isinstance(next(stream), int)
     finish(sqlite, job)
     event = next(event for event in stream if isinstance(event, Event))
@@ -200,7 +203,7 @@ def test_stream_without_a_start_has_only_new_events(sqlite: Database, pool: Thre
 
 def test_silent_stream_sends_a_heartbeat(sqlite: Database) -> None:
     waiting = a_waiting(sqlite, heartbeat=0.05)
-    stream = waiting.follow()
+    stream = waiting.follow(EVERY_JOB)
     assert [next(stream) for _ in range(3)] == [0, 0, 0]
     stream.close()
     waiting.feed.stop()
@@ -209,7 +212,7 @@ def test_silent_stream_sends_a_heartbeat(sqlite: Database) -> None:
 def test_closed_stream_gives_its_place_back(sqlite: Database) -> None:
     waiting = a_waiting(sqlite, places=1)
     for _ in range(3):
-        stream = waiting.follow()
+        stream = waiting.follow(EVERY_JOB)
         next(stream)
         stream.close()
     waiting.feed.stop()
@@ -303,16 +306,16 @@ def test_page_of_all_events_ends_before_a_possible_late_event(
 ) -> None:
     waiting = a_waiting(sqlite)
     job = started(sqlite)
-    events, place = waiting.page(0, 10)
+    events, place = waiting.page(0, 10, EVERY_JOB)
     assert ([event.kind for event in events], place) == (["PENDING", "STARTED"], events[-1].id)
     history = HistoryStore(sqlite)
     history.ordered = False
     sqlite.write(lambda db: db.execute_sql("UPDATE event SET id = id + 1 WHERE kind = 'STARTED'"))
     finish(sqlite, job)
     waiting = Waiting(JobStore(sqlite), history, EventFeed(history, 1), heartbeat=15, limit=60)
-    assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING"]
+    assert [event.kind for event in waiting.page(0, 10, EVERY_JOB)[0]] == ["PENDING"]
     monkeypatch.setattr("pacifica.dispatcher.service.waiting.GRACE", 0.0)
-    assert [event.kind for event in waiting.page(0, 10)[0]] == ["PENDING", "STARTED", "SUCCESS"]
+    assert [event.kind for event in waiting.page(0, 10, EVERY_JOB)[0]] == ["PENDING", "STARTED", "SUCCESS"]
 
 
 def test_stream_and_page_have_only_visible_events(database: Database, pool: Pool) -> None:

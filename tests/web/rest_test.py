@@ -21,7 +21,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.web import application
 from pacifica.dispatcher.web.auth.guard import Guard
-from pacifica.dispatcher.web.operation import handlers
+from pacifica.dispatcher.web.operation import Operation, handlers
 
 from ..store.conftest import a_job, a_waiting
 
@@ -91,12 +91,16 @@ def client(sqlite_url: str) -> Iterator[Client]:
         yield Client(database)
 
 
-def test_every_handler_states_for_each_path_the_scope_that_it_requires() -> None:
+def declared_operations() -> list[tuple[str, Operation]]:
+    """The method and the operation of each route."""
     tree = rest.Root(None, SimpleNamespace(health=None), None)  # type: ignore[arg-type]
-    declared = [(method, vars(handler.__func__)["operations"]) for method, handler in handlers(tree)]  # type: ignore[attr-defined]
-    public = {each.path for _, operations in declared for each in operations if each.scope is None}
-    assert public == {"/health/live", "/health/ready"}
-    assert {each.scope for _, operations in declared for each in operations} == {None, "read", "dispatch", "cancel"}
+    return [(method, each) for method, handler in handlers(tree) for each in vars(handler.__func__)["operations"]]  # type: ignore[attr-defined]
+
+
+def test_every_handler_states_for_each_path_the_scope_that_it_requires() -> None:
+    declared = [each for _, each in declared_operations()]
+    assert {each.path for each in declared if each.scope is None} == {"/health/live", "/health/ready"}
+    assert {each.scope for each in declared} == {None, "read", "dispatch", "cancel"}
 
 
 @cherrypy.expose
@@ -139,11 +143,14 @@ def test_hidden_job_is_indistinguishable_from_an_unknown_one(client: Client) -> 
     job, unknown = a_job(task="lab.greet", caller="token:me"), a_job().uuid
     client.jobs.add([job])
     token = client.token("other", "admin", own=True)
-    for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", ""), ("POST", "/retry")):
+    routes = [(method, each.path) for method, each in declared_operations() if each.names_job]
+    assert len(routes) >= 5
+    for method, path in routes:
         before = client.jobs.reads
-        hidden = client.request(method, f"/status/{job.uuid}{path}", token)
+        hidden = client.request(method, path.replace("{uuid}", job.uuid), token)
         between = client.jobs.reads
-        missing = client.request(method, f"/status/{unknown}{path}", token)
+        missing = client.request(method, path.replace("{uuid}", unknown), token)
+        assert hidden[0] == "404 Not Found", path
         assert str(hidden).replace(job.uuid, unknown) == str(missing)
         assert between - before == client.jobs.reads - between == 1
     stored = client.jobs.get(job.uuid)

@@ -91,7 +91,7 @@ class Service:
                 self._conclude(job, outcome)
         return outcomes
 
-    def status(self, uuid: str, visibility: Visibility = EVERY_JOB) -> Job:
+    def status(self, uuid: str, visibility: Visibility) -> Job:
         """The job as it is now; raises ``UnknownJob``, also for a job that is not visible.
 
         Raises ``PurgedJob`` only when every job is visible, because task and caller of a purged job are not known.
@@ -110,11 +110,11 @@ class Service:
         found = self.jobs.search(filters, after, limit + 1, visibility)
         return found[:limit], len(found) > limit
 
-    def events(self, uuid: str, visibility: Visibility = EVERY_JOB) -> Sequence[Event]:
+    def events(self, uuid: str, visibility: Visibility) -> Sequence[Event]:
         """The job's history, oldest first; raises as ``status``."""
         return self.jobs.events(self.status(uuid, visibility).uuid)
 
-    def cancel(self, uuid: str, visibility: Visibility = EVERY_JOB) -> Job:
+    def cancel(self, uuid: str, visibility: Visibility) -> Job:
         """Revoke a waiting job, or ask the worker of a started one to stop it; returns the job as it is then.
 
         Raises as ``status``, and ``AlreadyFinal`` when the job has ended.
@@ -129,7 +129,7 @@ class Service:
             raise AlreadyFinal(uuid, job.state.value)
         return job
 
-    def retry(self, uuid: str, visibility: Visibility = EVERY_JOB, context: DispatchContext | None = None) -> Job:
+    def retry(self, uuid: str, visibility: Visibility, context: DispatchContext | None = None) -> Job:
         """Dispatch a new job with the same task, arguments and options, to start at once; raises as ``status``."""
         old = self.status(uuid, visibility)
         call = self.registry[old.task].bind(old.args, old.kwargs)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
 from ..core.job import Event, Job, State, now
-from ..core.permissions import EVERY_JOB, Visibility
+from ..core.permissions import Visibility
 from ..store.events import HistoryStore
 from ..store.jobs import JobStore
 from .event_feed import GRACE, EventFeed
@@ -73,9 +73,9 @@ class Waiting:
             return WaitResult(job, waited=False)
 
     def follow(
-        self, after: int | None = None, job: str | None = None, visibility: Visibility = EVERY_JOB
+        self, visibility: Visibility, after: int | None = None, job: str | None = None
     ) -> Generator[int | Event]:
-        """Yield the events after ``after`` as they happen, of one job or of all visible ones.
+        """Yield the visible events after ``after`` as they happen, of one job or of all.
 
         The first value, and one after each silence, is the id after which to continue when the stream is cut off.
         Without ``after`` the stream has the whole history of a job, and of all jobs the events from now on. It ends
@@ -103,7 +103,7 @@ class Waiting:
             except DatabaseUnavailable as error:
                 logger.warning("An event stream ends: %s", error)
 
-    def page(self, after: int, limit: int, visibility: Visibility = EVERY_JOB) -> tuple[list[Event], int]:
+    def page(self, after: int, limit: int, visibility: Visibility) -> tuple[list[Event], int]:
         """The visible events among the next ``limit`` ones of all jobs, and the id after which to continue."""
         place = after
         for event, _, at in self._history.peek(after, limit):
@@ -124,7 +124,7 @@ class Waiting:
 
     def _between(self, after: int, end: int, job: str | None, visibility: Visibility) -> Iterator[Event]:
         """The visible events up to ``end``; a page costs the same, however few of its events are visible."""
-        while job is not None and (page := self._history.between(after, end, PAGE, job)):
+        while job is not None and (page := self._history.between(after, end, PAGE, job, visibility)):
             yield from page
             after = page[-1].id
         while job is None and after < end and (found := self._history.peek(after, PAGE)):

@@ -10,7 +10,7 @@ import cherrypy
 from ..core import strict_json
 from ..core.errors import BadRequest, TooManyWaiting
 from ..core.job import Event
-from ..core.permissions import EVERY_JOB, Visibility
+from ..core.permissions import Visibility
 from ..service.waiting import Waiting
 from . import representations
 from .auth.same_site import check_may_wait
@@ -68,7 +68,7 @@ def finished() -> bytes:
 
 
 def stream(
-    waiting: Waiting, after: int | None, job: str | None = None, visibility: Visibility = EVERY_JOB
+    waiting: Waiting, visibility: Visibility, after: int | None, job: str | None = None
 ) -> bytes | Iterator[bytes]:
     """The body of a stream; raises ``TooManyWaiting``, ``DatabaseUnavailable`` and ``CrossSite``.
 
@@ -81,7 +81,7 @@ def stream(
     check_may_wait(cherrypy.request.headers)
     if not cherrypy.request.multithread:
         raise TooManyWaiting(0)
-    events = waiting.follow(after, job, visibility)
+    events = waiting.follow(visibility, after, job)
     begin = next(events)
     response.stream = True
     response.headers["Content-Type"] = f"{EVENTS};charset=utf-8"
