@@ -11,7 +11,7 @@ from pacifica.dispatcher.core.errors import ConfigError
 
 def read(key: str, text: str) -> object:
     indented = text.replace("\n", "\n  ")
-    return parse(f"[celery]\n{key} = {indented}\n", {}, {}, celery=CelerySettings).celery[key]
+    return parse(f"[celery]\n{key} = {indented}\n", {}, celery=CelerySettings).celery[key]
 
 
 def fault(key: str, text: str) -> str:
@@ -138,7 +138,7 @@ task_queues = {"fast": {"routing_key": "fast"}, "celery": {}}
 worker_concurrency = 2
 """
     app = Celery(set_as_current=False)
-    app.conf.update(parse(text, {}, {}, celery=CelerySettings).celery)
+    app.conf.update(parse(text, {}, celery=CelerySettings).celery)
     assert app.conf.worker_concurrency == 2
     assert app.amqp.router.route({}, "mine.add")["queue"].name == "fast"
     assert sorted(app.amqp.queues) == ["celery", "fast"]

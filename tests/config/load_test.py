@@ -1,4 +1,4 @@
-"""The settings of a process from its file, its environment and its command line."""
+"""The settings of a process from its file and its environment."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_no_file_at_all_gives_the_defaults() -> None:
-    assert load_settings() == parse(None, {}, {}, celery=BrokerSettings)
+    assert load_settings() == parse("", {}, celery=BrokerSettings)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_no_file_at_all_gives_the_defaults() -> None:
     ],
 )
 def test_logging_settings_without_celery_are_the_same(text: str) -> None:
-    assert logging_settings(text, {}) == parse(text, {}, {}, celery=CelerySettings).logging
+    assert logging_settings(text, {}) == parse(text, {}, celery=CelerySettings).logging
 
 
 @pytest.mark.parametrize("fault", ["[logging]\nformat = xml", "[database]\npeewee_url = x", "[no]", "level = error"])
@@ -56,13 +56,13 @@ def test_environment_is_read_at_the_call(monkeypatch: pytest.MonkeyPatch) -> Non
     assert load_settings(environ={}).database.peewee_url == "sqliteext:///db.sqlite3"
 
 
-def test_file_environment_and_command_line_are_combined(empty_place: Path) -> None:
+def test_file_and_environment_are_combined(empty_place: Path) -> None:
     path = empty_place / "mine.ini"
     path.write_text(
         "[dispatcher]\nmax_attempts = 7\nrelay_batch = 7\n[celery]\nworker_concurrency = 7\n", encoding="utf-8"
     )
-    made = load_settings(path, {"BROKER_URL": "redis://"}, {("dispatcher", "relay_batch"): "8"})
-    assert (made.dispatcher.max_attempts, made.dispatcher.relay_batch) == (7, 8)
+    made = load_settings(path, {"BROKER_URL": "redis://"})
+    assert (made.dispatcher.max_attempts, made.dispatcher.relay_batch) == (7, 7)
     assert dict(made.celery) == {"broker_url": "redis://", "worker_concurrency": 7}
 
 
@@ -111,5 +111,5 @@ def test_fault_in_any_line_of_the_example_file_is_reported() -> None:
     for setting in SETTINGS:
         text = example_ini().replace(f"\n{setting.key} =", f"\n{setting.key} = \x07")
         with pytest.raises(ConfigError) as caught:
-            parse(text, {}, {}, celery=CelerySettings)
+            parse(text, {}, celery=CelerySettings)
         assert [fault.key for fault in caught.value.faults] == [setting.key]

@@ -43,9 +43,10 @@ The output of `{PROGRAM} --help` and of `--help` for each command. The options o
 SETTINGS_HEAD = f"""{NOTE}
 # Settings
 
-A setting has a default. The configuration file overrides the default, the environment overrides the file, and the
-command line overrides all of them. `{PROGRAM} config show` lists the settings in effect and the source of
-each, `config check` lists all faults, and `config show --defaults` prints a file to start from.
+A setting has a default. The configuration file overrides the default, and the environment overrides the file. Options
+of a command, such as `up --broker` or Celery's `--concurrency`, override both. `{PROGRAM} config show` lists every
+setting with its value and source, `config check` lists all faults, and `config show --defaults` prints a file to start
+from.
 
 The configuration file is the first of these: `-c`, `DISPATCHER_CONFIG`, `./config.ini`,
 `~/.pacifica-dispatcher/config.ini`. Inside a value, `%`, `#` and `;` are literal.

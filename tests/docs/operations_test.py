@@ -177,7 +177,7 @@ def test_a_server_is_backed_up_and_restored(machine: Machine, make_database: Cal
 def test_the_settings_that_it_shows_are_valid() -> None:
     for block in blocks("ini"):
         if "[Unit]" not in block.text:
-            assert parse(block.text, {}, {}, celery=CelerySettings)
+            assert parse(block.text, {}, celery=CelerySettings)
 
 
 def test_each_alarm_and_each_verdict_has_an_instruction() -> None:

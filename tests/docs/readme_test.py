@@ -72,7 +72,7 @@ def test_the_settings_that_it_shows_are_valid() -> None:
     from pacifica.dispatcher.config.parser import parse
 
     for block in blocks("ini"):
-        assert parse(block, {}, {}, celery=CelerySettings).database.peewee_url
+        assert parse(block, {}, celery=CelerySettings).database.peewee_url
 
 
 def test_make_targets_on_the_pages_exist() -> None:

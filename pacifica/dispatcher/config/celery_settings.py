@@ -1,6 +1,6 @@
 """The section ``[celery]``: every setting of Celery's own table, by Celery's types.
 
-A setting that the dispatcher decides itself is in the model too, and refuses every value with the reason.
+The model also has the settings that the dispatcher decides itself; these refuse every value, with the reason.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ _KEYS_BY_REASON: Mapping[str, str] = {
     "a worker's claim of the row records that its job has started": "task_track_started",
 }
 OWNED: Mapping[str, str] = {key: reason for reason, keys in _KEYS_BY_REASON.items() for key in keys.split()}
-"""The settings that cannot be changed, each with the reason."""
+"""The settings that cannot be changed, with the reasons."""
 
 _BACKENDS = (
     *("arangodb_", "azureblockblob_", "cache_", "cassandra_", "cosmosdbsql_", "couchbase_", "database_"),
@@ -57,7 +57,7 @@ def _refused(reason: str) -> Any:
 
 
 def _check_per_task(value: dict[str, Any]) -> dict[str, Any]:
-    """A setting that cannot be changed for all tasks cannot be changed for one task either."""
+    """Refuse options of single tasks that cannot be changed for all tasks either."""
     for name, options in value.items():
         owned = _OWNED_OPTIONS.intersection(options) if isinstance(options, dict) else ()
         if owned:
@@ -120,4 +120,4 @@ _FIELDS: Mapping[str, Any] = {
     if key != "broker_url"
 }
 CelerySettings = create_model("CelerySettings", __base__=BrokerSettings, **_FIELDS)
-"""Every setting of Celery by its own name; its default is Celery's, so that a value here is one that was given."""
+"""Every setting of Celery by its own name; without defaults, so that only values that were given are passed on."""

@@ -25,7 +25,7 @@ class Name(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A value as it was written; ``origin`` is the file, the environment variable or the command line."""
+    """A value as it was written; ``origin`` is the file or the environment variable."""
 
     text: str
     origin: str
@@ -66,7 +66,7 @@ def read_ini(text: str, source: str) -> IniText:
 
 
 def _parse(lines: list[str], source: str) -> tuple[ConfigParser, list[PlaceFault]]:
-    """ConfigParser stops at a faulty line. Replace each one by a harmless line, until the text can be read."""
+    """Parse the lines; as ConfigParser stops at a faulty line, each is replaced by a harmless one and named."""
     faults: list[PlaceFault] = []
     while True:
         parser = ConfigParser(interpolation=None, default_section="")

@@ -1,4 +1,4 @@
-"""The configuration file of this process: where it is, its text, and the settings that it specifies."""
+"""Finds and reads the configuration file of this process, and returns its settings."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ FOLDER = ".pacifica-dispatcher"
 
 
 class Sources(NamedTuple):
-    """The texts that specify the settings of a process; ``path`` is ``None`` if there is no file."""
+    """The configuration file of a process and its environment; ``path`` is ``None`` if there is no file."""
 
     path: Path | None
     text: str
@@ -28,42 +28,34 @@ class Sources(NamedTuple):
 
     def given(self) -> Mapping[Name, Given]:
         """Each setting that is not left at its default, as it was written; nothing is checked."""
-        return given_values(read_ini(self.text, str(self.path)), self.environ, {})
+        return given_values(read_ini(self.text, str(self.path)), self.environ)
 
-    def settings(self, overrides: Mapping[tuple[str, str], str] | None = None) -> Settings:
-        """The settings; raises ``ConfigError`` with all faults. ``overrides`` come from the command line."""
+    def settings(self) -> Settings:
+        """The settings; raises ``ConfigError`` with all faults."""
         from .celery_settings import CelerySettings  # gunicorn's master reads the file without importing Celery
 
-        return parse(self.text, self.environ, overrides or {}, celery=CelerySettings, source=self.name)
+        return parse(self.text, self.environ, celery=CelerySettings, source=self.name)
 
 
-def load_settings(
-    config: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-    overrides: Mapping[tuple[str, str], str] | None = None,
-) -> Settings:
-    """The settings that file, environment and command line specify now; raises ``ConfigError`` with all faults.
-
-    ``config`` is a file named on the command line, and ``overrides`` are values from there, by section and key.
-    ``environ`` defaults to the environment of the process.
-    """
-    return find_sources(config, environ).settings(overrides)
-
-
-def find_sources(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Sources:
-    """Read the configuration file of this process; raises ``ConfigError`` if it cannot be read.
+def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that file and environment specify now; raises ``ConfigError`` with all faults.
 
     ``config`` is a file named on the command line. ``environ`` defaults to the environment of the process.
     """
+    return find_sources(config, environ).settings()
+
+
+def find_sources(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Sources:
+    """Read the configuration file; raises ``ConfigError`` if it cannot be read. Parameters as ``load_settings``."""
     environ = os.environ if environ is None else environ
     path = find(config, environ, Path.cwd(), _home(environ))
     return Sources(path, "" if path is None else read(path), environ)
 
 
 def find(explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
-    """The first file of: ``explicit`` (``-c``), ``DISPATCHER_CONFIG``, ``config.ini`` in ``cwd``, the one in ``home``.
+    """The first of: ``explicit`` (``-c``), ``DISPATCHER_CONFIG``, ``config.ini`` in ``cwd``, the file in ``home``.
 
-    The first two may be relative to ``cwd``; if one of them is named and does not exist, ``ConfigError`` is raised.
+    The first two may be relative to ``cwd``; ``ConfigError`` is raised if one of them is given and does not exist.
     """
     if explicit is not None:
         return _existing(cwd / explicit, "command line")
@@ -84,7 +76,7 @@ def read(path: Path) -> str:
 
 
 def _home(environ: Mapping[str, str]) -> Path:
-    """The home directory. A service account may have none; its place is then taken by a path that does not exist."""
+    """The home directory, or a path that does not exist for a service account without one."""
     try:
         return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     except RuntimeError:
@@ -92,7 +84,7 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 
 def _existing(path: Path, origin: str) -> Path:
-    """A pipe, such as ``-c <(…)``, counts as a file."""
+    """The path, if it is a file or a pipe such as ``-c <(…)``; raises ``ConfigError``."""
     try:
         if path.exists() and not path.is_dir():
             return path
@@ -103,8 +95,7 @@ def _existing(path: Path, origin: str) -> Path:
 
 
 def _is_file(path: Path) -> bool:
-    """A home directory that this user may not read, such as root's, has no file."""
     try:
         return path.is_file()
-    except OSError:
+    except OSError:  # The home directory, such as root's, may not be read.
         return False

@@ -1,6 +1,6 @@
-"""``parse`` makes ``Settings`` from texts. It reads no file, no environment and no command line itself.
+"""Makes ``Settings`` from texts; reads neither a file nor the environment itself.
 
-The value of a setting comes from the first of these that has one: command line, environment, ``config.ini``, default.
+The value of a setting comes from the first of these that has one: environment, ``config.ini``, default.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from ..core.errors import ConfigError
 from ..core.faults import ConfigFault
 from ..core.redaction import mask_passwords, mask_value
 from .ini import Given, IniText, Name, PlaceFault, read_ini
-from .settings import ENVIRONMENT, SECTIONS, SETTINGS, BrokerSettings, LoggingSettings, Section, Settings
+from .settings import ENVIRONMENT, SECTIONS, BrokerSettings, LoggingSettings, Section, Settings
 
 FORBIDDEN = "CELERY_RESULT_BACKEND"
 """With this environment variable, Celery would not write results into the record."""
@@ -26,20 +26,19 @@ class UncheckedCelery(BrokerSettings, extra="allow"):
 
 
 def parse(
-    text: str | None,
+    text: str,
     environ: Mapping[str, str],
-    overrides: Mapping[tuple[str, str], str],
     *,
     celery: type[BrokerSettings],
     source: str = "config.ini",
 ) -> Settings:
-    """The settings that the texts specify; raises ``ConfigError`` with all their faults.
+    """The settings that ``config.ini`` and the environment specify; raises ``ConfigError`` with all their faults.
 
     ``celery`` is the model of ``[celery]``, and ``source`` the name of ``text`` in messages. An empty environment
-    variable counts as not set. A value that a later source replaces is not checked.
+    variable counts as not set. A value that the environment replaces is not checked.
     """
-    ini = read_ini(text or "", source)
-    given = given_values(ini, environ, overrides)
+    ini = read_ini(text, source)
+    given = given_values(ini, environ)
     models: dict[str, type[Section]] = {**SECTIONS, "celery": celery}
     sections, rejected = _validated(models, given)
     unknown = [_unknown_section(section, source) for section in ini.sections if section not in SECTIONS]
@@ -50,20 +49,13 @@ def parse(
 
 
 def logging_settings(text: str, environ: Mapping[str, str], source: str = "config.ini") -> LoggingSettings:
-    """The same ``[logging]`` section as from ``parse``, without importing Celery; Celery's settings are not checked."""
-    return parse(text, environ, {}, celery=UncheckedCelery, source=source).logging
+    """The section ``[logging]``, as ``parse`` returns it; Celery is not imported, and its settings are not checked."""
+    return parse(text, environ, celery=UncheckedCelery, source=source).logging
 
 
-def given_values(
-    ini: IniText, environ: Mapping[str, str], overrides: Mapping[tuple[str, str], str]
-) -> dict[Name, Given]:
+def given_values(ini: IniText, environ: Mapping[str, str]) -> dict[Name, Given]:
     """Each setting that is not left at its default, from the source that wins; nothing is checked."""
-    given = ini.values | _environment(environ)
-    return given | {Name(*name): Given(value, "command line") for name, value in overrides.items()}
-
-
-def _environment(environ: Mapping[str, str]) -> dict[Name, Given]:
-    return {
+    return ini.values | {
         name: Given(environ[variable], f"environment {variable}")
         for variable, name in ENVIRONMENT.items()
         if environ.get(variable)
@@ -81,11 +73,7 @@ def _validated(
 ) -> tuple[dict[str, Any], dict[Name, str]]:
     """The sections, and for each rejected setting the reason; a section that has a rejected setting is missing."""
     sections: dict[str, Any] = {}
-    rejected = {
-        name: _unknown_key(name, models)
-        for name, value in given.items()
-        if name.section not in models and value.origin == "command line"
-    }
+    rejected: dict[Name, str] = {}
     for section, model in models.items():
         texts = {name.key: value.text for name, value in given.items() if name.section == section}
         try:
@@ -97,7 +85,7 @@ def _validated(
 
 
 def _reasons(section: str, error: ValidationError, models: Mapping[str, type[Section]]) -> Iterator[tuple[str, str]]:
-    """Each rejected key with the reason, in this project's words: pydantic's messages quote the value."""
+    """Each rejected key with the reason, in our own words, because pydantic's messages quote the value."""
     for each in error.errors(include_url=False, include_input=False):
         key, *place = each["loc"]
         if each["type"] == "extra_forbidden":
@@ -124,15 +112,12 @@ def _unknown_section(section: str, source: str) -> PlaceFault:
 
 
 def _unknown_key(name: Name, models: Mapping[str, type[Section]]) -> str:
-    """Suggest a near name, else the section that has the setting, else list all names of the section."""
-    own = models[name.section].model_fields if name.section in models else {}
-    elsewhere = [section for section, model in models.items() if name.key in model.model_fields]
-    if near := get_close_matches(name.key, own, 3, 0.7):
+    """Suggest a similar name, or the section that has the setting, or list all settings of the section."""
+    if near := get_close_matches(name.key, models[name.section].model_fields, 3, 0.7):
         return f"there is no such setting; did you mean {' or '.join(near)}?"
-    if elsewhere:
-        return f"there is no such setting in this section; [{elsewhere[0]}] has it"
-    if not own:
-        return f"there is no such section; the sections are [{'], ['.join(models)}]"
-    listed = ", ".join(setting.key for setting in SETTINGS if setting.section == name.section)
+    for section, model in models.items():
+        if name.key in model.model_fields:
+            return f"there is no such setting in this section; [{section}] has it"
+    listed = ", ".join(SECTIONS[name.section].model_fields)
     more = " and every setting of Celery" if name.section == "celery" else ""
     return f"there is no such setting; the section has {listed}{more}"

@@ -31,7 +31,7 @@ from .value_types import (
 
 
 class Section(BaseModel):
-    """A section of ``config.ini``. It is made from the texts of the file, and its values cannot be changed."""
+    """A section of ``config.ini``: it is made from the texts of the file, and is immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
@@ -58,7 +58,7 @@ class DatabaseSettings(Section):
 
 
 class BrokerSettings(Section):
-    """The only setting of ``[celery]`` that is declared here; ``celery_settings`` adds those of Celery's own table."""
+    """The setting of ``[celery]`` that is always set; ``celery_settings`` adds the settings of Celery's own table."""
 
     broker_url: Line = Field("pyamqp://", repr=False,
         description="The URL of the message broker, as in Celery. Semicolons separate several URLs for failover.")
@@ -172,7 +172,7 @@ class RetentionSettings(Section):
 # fmt: on
 @dataclass(frozen=True)
 class Settings:
-    """The whole valid configuration; its ``repr`` shows nothing that may contain a password."""
+    """The whole configuration, checked; its ``repr`` shows no setting that may contain a password."""
 
     database: DatabaseSettings
     celery: Mapping[str, Any] = field(repr=False)
@@ -196,11 +196,11 @@ ENVIRONMENT: Mapping[str, Name] = {
     "PEEWEE_URL": Name("database", "peewee_url"),
     "DISPATCHER_ANONYMOUS": Name("auth", "anonymous"),
 }
-"""The variables that replace a setting. Of two, the later one wins, because Celery itself prefers CELERY_BROKER_URL."""
+"""The variables that override a setting. CELERY_BROKER_URL comes after BROKER_URL and wins, as in Celery."""
 
 
 class Setting(NamedTuple):
-    """One setting: its default as ``config.ini`` would contain it, and the comment above it."""
+    """A setting, with its default as written in ``config.ini`` and the comment above it."""
 
     section: str
     key: str
@@ -225,7 +225,7 @@ def example_ini() -> str:
     """A ``config.ini`` that sets every setting to its default, each below a comment that describes it."""
     lines = [
         "# Pacifica Dispatcher: every setting with its default. A setting that is left out keeps its default.",
-        "# The environment (BROKER_URL, PEEWEE_URL) and the command line override the values in this file.",
+        "# The environment (BROKER_URL, PEEWEE_URL, DISPATCHER_ANONYMOUS) overrides the values in this file.",
     ]
     for section in SECTIONS:
         lines += ["", f"[{section}]"]
