@@ -24,7 +24,7 @@ threads = 8
 
 # Seconds for which a connection may be idle between two requests, and in which a request's head must arrive.
 keepalive = 10
-# Connections of each worker; any further one is answered 503.
+# Connections of each worker; further ones are answered with 503.
 worker_connections = 500
 
 # The longest request line and the largest head, in bytes; the application accepts request lines of 8,000 characters.

@@ -1,4 +1,4 @@
-"""Questions to the configured broker, from a process that does not use it otherwise."""
+"""Checks of the configured broker, for commands that do not use it otherwise."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Message templates: messages of a kind differ in a few words, so that copies of one can serve as the others."""
+"""Message templates: messages of a kind differ in a few words only, so each can be a copy of the first one."""
 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from ..core.job import OutboxEntry
 
 UUIDS = 3
-"""How often a message contains its job's UUID: as its id, as its workflow's root, and as its correlation id."""
+"""How often a message contains its job's UUID: as its id, its workflow's root, and its correlation id."""
 LIMIT = 500
 """The most templates that a cache keeps: a client that names its requests needs one for each length of name."""
 

@@ -1,7 +1,7 @@
 """Publishing the messages of jobs, with the broker's confirmation.
 
-A round is the messages that are published together. Celery makes the first message of a kind; the others of that kind
-are copies with other ids (``message_template``), which take a tenth of the time.
+Messages that are published together are a round. Celery makes the first message of a kind; the others are copies with
+other ids (``message_template``), which take a tenth of the time.
 """
 
 import threading
@@ -133,7 +133,7 @@ class Publisher:
 
 
 def _allows_copies(app: Celery) -> bool:
-    """Whether no one needs to see each message: no tracing, no receiver of a signal, no router of the user's."""
+    """Whether nothing needs to see each message: neither tracing, nor a signal's receiver, nor a user's router."""
     return not (
         tracing_of(app).on
         or any(signal.receivers for signal in PUBLISH_SIGNALS)

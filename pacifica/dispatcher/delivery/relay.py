@@ -30,12 +30,12 @@ LEASE = 30_000_000
 SHORTEST_DEFERMENT, LONGEST_DEFERMENT = 5_000_000, 3_600_000_000
 """Bounds, in microseconds, of the time for which a job that the broker refused is left alone: half of its age."""
 MARK_AFTER = 0.05
-"""Seconds until the rows of sent jobs are marked: the claim of a worker within this time makes that unnecessary.
+"""Seconds until the rows of sent jobs are marked, which a worker's claim within this time makes unnecessary.
 
-Much shorter than any relay leaves a job alone, so that no other one sends it again meanwhile.
+It is much shorter than the time for which other relays leave the job alone, so none sends it again.
 """
 PACE = 0.002
-"""The least seconds between the starts of two rounds: frequent jobs share a round, and a lone job does not wait."""
+"""The least seconds between the starts of two rounds: jobs in quick succession share one, a lone job does not wait."""
 SILENCE = 5.0
 """Seconds without anything to send after which the relay checks that the broker answers."""
 

@@ -35,7 +35,7 @@ WORKFLOW_HEADERS = (
 )
 """Options of a Celery workflow that a message's headers carry; the row keeps them until the message is sent."""
 ORIGIN_HEADERS = ("traceparent", "request_id")
-"""Headers of the service's own that name the origin of a job."""
+"""The service's own headers, which name the origin of a job."""
 DEFAULT_HEADERS: Mapping[str, Any] = {
     "shadow": None,
     "group_index": None,
@@ -48,7 +48,7 @@ DEFAULT_HEADERS: Mapping[str, Any] = {
 }
 """Optional headers of protocol 2, each with the value that means the same as no header."""
 SENDER_HEADER = "origin"
-"""The header that names the process which sends a message; a worker does not need it."""
+"""The header that names the sending process; a worker does not need it."""
 ROUTE_OPTIONS = ("queue", "exchange", "routing_key", "priority", "delivery_mode", "compression")
 """Attributes of a Celery task that choose how its messages are published."""
 NO_TRACING = NoTracing()
@@ -99,7 +99,7 @@ def route_job(app: Celery, producer: Producer, job: OutboxEntry) -> dict[str, An
 
 
 def route_task(app: Celery, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a task's messages: a job's ``own`` override the task's, and those the configured routes'."""
+    """How to publish messages of a task: a job's ``own`` options override the task's, which override the routes'."""
     task = app.tasks.get(name)
     declared = {key: getattr(task, key, None) for key in ROUTE_OPTIONS}
     # An option that is None would hide the value of a configured route.

@@ -1,7 +1,7 @@
 """One log line for each committed change of a job, in the process that made it.
 
-A line takes what its event lacks from the log context of the thread, as in a worker's child process, or from the
-job's row, as for a cancellation by the web server.
+Fields that an event lacks come from the log context of the thread, as in a worker's child process, or from the job's
+row, as for a cancellation by the web server.
 """
 
 import logging

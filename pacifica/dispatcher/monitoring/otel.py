@@ -188,7 +188,7 @@ def _otlp() -> SpanExporter:
 
 
 def _parent(traceparent: str | None) -> Context:
-    """The context of the parent; that of a new trace if there is none."""
+    """The context of the parent, or of a new trace if there is no parent."""
     return _PROPAGATOR.extract({"traceparent": traceparent} if traceparent else {}, Context())
 
 

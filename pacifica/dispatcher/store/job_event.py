@@ -1,8 +1,7 @@
 """The value that a store passes to its ``on_event`` once a change of a job is committed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.job import Job, JobError, OutboxEntry, State
 
@@ -22,8 +21,7 @@ REFUSED = "REFUSED"
 """The broker did not accept the job's message."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobEvent:
+class JobEvent(NamedTuple):
     """A committed change of a job, or a refused one; ``kind`` is the new state, or one of this module's constants.
 
     Times are in microseconds. A field is ``None`` when the statement of the change does not know it. ``reported``:

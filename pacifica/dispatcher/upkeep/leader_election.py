@@ -1,7 +1,7 @@
 """Leader election through the database: the elected process does the duties that must be done by one process.
 
-The leader moves a counter (its heartbeat) on. The other processes observe it, and one of them takes over when it has
-stopped. For a moment there may be two leaders, so every duty must tolerate being done twice.
+The leader advances a counter, its heartbeat. The other processes observe it, and one of them takes over when it has
+stopped. For a moment there may be two leaders, so it must do no harm to do a duty twice.
 """
 
 import logging

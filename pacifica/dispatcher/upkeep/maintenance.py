@@ -1,7 +1,7 @@
 """Upkeep: the periodic duties of the elected process.
 
-Each worker and each web process runs a thread of it, and all of them observe the heartbeats of the workers. Every
-transition is guarded by the job's row, so two processes that do the duties at the same moment do no harm.
+Each worker and each web process runs an upkeep thread, and all of them observe the workers' heartbeats. Every
+transition is guarded by the job's row, so two processes that do a duty at the same moment do no harm.
 """
 
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 ANALYZE_INTERVAL = 3600.0
-"""Seconds after which the statistics of the query planner are renewed."""
+"""Seconds after which the statistics of the query planner are refreshed."""
 BATCH = 500
 """The most expired jobs, and the most keys, that one round ends or deletes."""
 
@@ -57,7 +57,6 @@ class Upkeep:
         self._thread = PeriodicThread("upkeep", self.turn, doing="doing the upkeep", interval=self._pause)
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -74,7 +73,7 @@ class Upkeep:
             self._attempt(self._lost_jobs.observe)
 
     def round(self) -> None:
-        """Do each duty once; one that fails keeps no other from being done."""
+        """Do each duty once; a failure of one does not prevent the others."""
         begin = time.monotonic()
         self._attempt(self._lost_jobs.put_back)
         self._attempt(self._analyze)
@@ -87,8 +86,8 @@ class Upkeep:
     def _pause(self) -> float:
         """The seconds until the next turn, which begins one interval after the last one.
 
-        After a turn that took longer, the pause is a whole interval: other processes may have been held up, too,
-        and their heartbeats must be written before this one looks a second time.
+        After a turn that took longer, the pause is a whole interval: other processes may have been delayed, too, and
+        must be able to write their heartbeats before this one looks a second time.
         """
         left = self._began + self._interval - time.monotonic()
         return left if left > 0 else self._interval

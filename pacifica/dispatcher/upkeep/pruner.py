@@ -19,7 +19,7 @@ PAUSE_FACTOR = 3
 LONG_BATCH = 0.2
 """Other writers wait for a batch: after one that took longer than this, in seconds, the next one has half the jobs."""
 FIRST_BATCH = 10
-"""The most jobs of the first batch, when their size is not known yet."""
+"""The most jobs of the first batch, as their size is not known yet."""
 LOOKED_AT = 1000
 """The number of tombstones, or of jobs to be counted, that one query reads."""
 FORGETTING = 0.1
@@ -71,8 +71,8 @@ class Pruner:
     def work(self, until: float, wait: Callable[[float], bool]) -> None:
         """Purge by the settings until that moment of the monotonic clock; the next call continues there.
 
-        ``wait`` pauses for as many seconds, and returns true if no other batch is to follow. When all jobs were
-        looked at, nothing is purged for a hundredth of the shortest age, or for ``LONGEST_REST`` if that is shorter.
+        ``wait`` pauses for that many seconds, and returns true if no other batch is to follow. After the last job,
+        nothing is purged for a hundredth of the shortest age, or for ``LONGEST_REST`` if that is shorter.
         """
         self._forget_tombstones()
         if self._unfinished is None:

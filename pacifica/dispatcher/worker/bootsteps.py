@@ -18,13 +18,12 @@ from .heartbeat import Heartbeat
 logger = logging.getLogger(__name__)
 
 LAST_READ = 5.0
-"""Seconds that an ending child of the pool waits for its parent to read its last message; billiard waits 30.
+"""Seconds that a pool process waits at its end for the main process to read its last message; billiard waits 30.
 
-A parent that is ending reads no more. It can miss only an acknowledgement: the outcome is in the record.
+A main process that is ending reads no more messages. It can miss only an acknowledgement: the outcome is in the record.
 """
 KILL_AFTER = 5.0
-"""Seconds that the processes of a pool have to end after the signal to end, before they are killed."""
-EX_FAILURE = 1
+"""Seconds from the signal that ends a pool's processes to SIGKILL."""
 
 
 class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -73,20 +72,19 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         signals.worker_shutting_down.connect(self._limit_warm_shutdown)
 
     def start(self, worker: Any) -> None:
-        """Start the threads."""
         self._heartbeat.start()
         worker.app.container.relay.start()
         worker.app.container.upkeep.start()
 
     def _limit_warm_shutdown(self, how: str, **_: Any) -> None:
-        """After SIGTERM running jobs have ``stop_seconds`` to finish; a second SIGTERM changes nothing."""
+        """After SIGTERM, running jobs have ``stop_seconds`` to finish; a second SIGTERM changes nothing."""
         if how == "Warm" and not self._deadline.is_alive():
             self._deadline.start()
 
     def _end_now(self, worker: Any) -> None:
         """End the worker and put its running jobs back, by Celery's cold shutdown where the pool supports it.
 
-        The relay ends first, so that the jobs wait in the outbox for a worker or web server that stays.
+        The relay ends first: another process must publish the jobs that are put back.
         """
         worker.app.container.relay.stop(timeout=KILL_AFTER)
         if _can_stop_jobs(worker.pool):
@@ -96,11 +94,11 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         for child in active_children():
             os.kill(child.pid, signal.SIGKILL)
         self._heartbeat.stop()
-        os._exit(EX_FAILURE)
+        os._exit(1)
 
 
 def _can_stop_jobs(pool: Any) -> bool:
-    """Whether this kind of pool can stop a job; in others Celery's cold shutdown raises inside the task function."""
+    """Whether this kind of pool can stop a job; in others, Celery's cold shutdown raises inside the task function."""
     return getattr(pool.terminate_job, "__func__", None) is not BasePool.terminate_job
 
 

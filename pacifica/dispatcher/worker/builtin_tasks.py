@@ -46,7 +46,7 @@ def _bound_text(length: int) -> None:
 
 
 def _bound_numbers(x: Value, y: Value, bits: Callable[[int, int], int]) -> None:
-    """Refuse numbers whose result would be too large, before the work is done; floats are bounded by themselves."""
+    """Refuse numbers whose result would be too large, before the work is done; floats cannot grow too large."""
     if isinstance(x, int) and isinstance(y, int) and (size := bits(x.bit_length(), y.bit_length())) > MAX_BITS:
         raise ValueError(f"the result would have up to {size} bits; {MAX_BITS} are allowed")
     for name, value in (("x", x), ("y", y)):

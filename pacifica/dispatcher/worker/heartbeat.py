@@ -1,7 +1,7 @@
 """A worker's heartbeat: the thread that shows it alive, stops cancelled jobs, and puts lost ones back.
 
-It runs in the worker's main process, beside any kind of pool. A task that never gives up its child process, or
-keeps the interpreter for long, therefore does not make the worker look dead.
+It runs in the worker's main process, beside any kind of pool. A task that blocks its child process, or holds that
+process's interpreter lock for long, therefore does not make the worker look dead.
 """
 
 import logging
@@ -19,14 +19,13 @@ logger = logging.getLogger(__name__)
 CHECK_EVERY = 2.0
 """Seconds between two checks for lost and cancelled jobs, at most; a check only reads, and a beat is rarer."""
 MOST_HELD = 10_000
-"""The most jobs of one worker that a check compares with the messages in its hands."""
+"""The most jobs of one worker that a check compares with the messages that it holds."""
 
 
 class Heartbeat:
-    """Beats for ``holder`` three times in ``seconds``, its lease, until it is stopped.
+    """Moves the heartbeat of ``holder`` three times in its lease of ``seconds``, until it is stopped.
 
-    ``running`` returns the claim tokens of all messages that this worker holds, and ``stop_job`` stops the job of a
-    UUID.
+    ``running`` returns the claim tokens of all messages that this worker holds; ``stop_job`` stops the job of a UUID.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that the worker gives
@@ -60,17 +59,14 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, put back the jobs that the worker still holds, and sign off.
-
-        The worker must not run a job any more.
-        """
+        """End the thread, put back the jobs that the worker still holds, and sign off; no job may be running."""
         self._thread.stop(CHECK_EVERY + 5)
         try:
             for uuid, token in self._workers.held(self._holder, limit=MOST_HELD):
                 self._jobs.lose(uuid, token=token, reason="its worker was stopped", at=now())
             self._workers.forget([self._holder])
         except DatabaseUnavailable as error:
-            logger.warning("This worker cannot sign off, and will be found dead: %s", error)
+            logger.warning("This worker cannot sign off, and will be declared dead: %s", error)
 
     def _check(self) -> None:
         if time.monotonic() >= self._beaten + self._beat_every:

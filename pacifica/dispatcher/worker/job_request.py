@@ -1,4 +1,4 @@
-"""Celery's view of a job's message in the worker's main process; ``worker.task`` names both parts by their path."""
+"""How a worker's main process receives the message of a job: Celery's request class and its strategy."""
 
 import secrets
 from typing import Any
@@ -12,8 +12,7 @@ from .claim import CLAIM_FIELD
 class JobRequest(Request):  # type: ignore[misc]
     """A delivered message with a fresh token, by which its attempt claims the job.
 
-    The main process makes the token, so that its own report of a child that can no longer report counts for
-    exactly that attempt.
+    The main process makes the token, so that it can report that attempt, and no other, for a child that cannot.
     """
 
     def __init__(self, message: Any, **options: Any) -> None:
@@ -23,8 +22,4 @@ class JobRequest(Request):  # type: ignore[misc]
 
 def receive_without_log_line(task: Any, app: Any, consumer: Any) -> Any:
     """Celery's default strategy without its line "Task … received": the claim of the job is logged instead."""
-    return strategy.default(task, app, consumer, info=_discard)
-
-
-def _discard(*_: Any, **__: Any) -> None:
-    """Log nothing."""
+    return strategy.default(task, app, consumer, info=lambda *_, **__: None)

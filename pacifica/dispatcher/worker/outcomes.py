@@ -20,17 +20,22 @@ A child that dies unnoticed, and a worker that dies as a whole, report nothing: 
 ``upkeep.lost_jobs`` put such jobs back.
 """
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from celery import states
 from celery.exceptions import Retry, WorkerLostError
 from pydantic_core import to_jsonable_python
 
-from ..core import strict_json
-from ..core.job import JobError, now
+from ..core import failpoints, strict_json
+from ..core.backoff import retry_while_unavailable
+from ..core.errors import DatabaseUnavailable
+from ..core.job import Claim, JobError, now
 from ..store.jobs import JobStore
+from .claim import CLAIM_FIELD
+
+logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 65_536
 """The most characters that a row keeps of an exception's text, of its arguments, and of its traceback."""
@@ -38,37 +43,32 @@ TERMINATED = "terminated"
 """Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The task returned ``result``, a JSON value."""
 
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The task raised, or was stopped by a hard time limit."""
 
     error: JobError
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(NamedTuple):
     """The task asked to be run again, with the ``args``, ``kwargs``, ``retries`` and ``eta`` of ``request``."""
 
     error: JobError
     request: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(NamedTuple):
     """The job was cancelled or has expired."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """The process that ran the job is gone; the job must be run again."""
 
     reason: str
@@ -77,23 +77,10 @@ class Lost:
 Outcome = Succeeded | Failed | Retried | Revoked | Lost
 
 
-class CeleryReport(NamedTuple):
-    """The words in which Celery reports an outcome to its result backend."""
-
-    state: str
-    result: Any
-    traceback: Any = None
-
-
-def classify(request: Any, reported: CeleryReport) -> Outcome | None:
+def classify(request: Any, state: str, result: Any, traceback: Any = None) -> Outcome | None:
     """Classify what Celery reports of the attempt of this request; ``None`` for a state that ends no attempt."""
     if getattr(request, "claim", None) is None:
-        return _of_main_process(reported)
-    return _of_running_process(request, reported)
-
-
-def _of_running_process(request: Any, reported: CeleryReport) -> Outcome | None:
-    state, result, traceback = reported
+        return _of_main_process(state, result, traceback)
     if state == states.SUCCESS:
         return Succeeded(result)
     if state == states.RETRY:
@@ -105,8 +92,7 @@ def _of_running_process(request: Any, reported: CeleryReport) -> Outcome | None:
     return None
 
 
-def _of_main_process(reported: CeleryReport) -> Outcome | None:
-    state, result, traceback = reported
+def _of_main_process(state: str, result: Any, traceback: Any) -> Outcome | None:
     if state == states.REVOKED:
         return Revoked(str(result))
     if state == states.RETRY or isinstance(result, WorkerLostError):
@@ -116,11 +102,28 @@ def _of_main_process(reported: CeleryReport) -> Outcome | None:
     return None
 
 
-def report(jobs: JobStore, uuid: str, token: str, outcome: Outcome) -> None:
-    """Report the outcome of the attempt that claimed the job with this token.
+def report(container: Any, uuid: str, request: Any, outcome: Outcome) -> None:
+    """Report the outcome of the attempt; if the database stays unavailable, the heartbeat puts the job back.
 
-    An outcome that comes too late changes nothing but the job's history. Raises ``DatabaseUnavailable``.
+    The process that ran the job waits for the database. The main process of a pool must not wait.
     """
+    claim: Claim | None = getattr(request, "claim", None)
+    try:
+        if claim is None:
+            _store(container.jobs, uuid, getattr(request, CLAIM_FIELD, ""), outcome)
+        else:
+            failpoints.reach("before-finish")
+            patience = container.settings.dispatcher.report_patience
+            retry_while_unavailable(lambda: _store(container.jobs, claim.job, claim.token, outcome), patience)
+            failpoints.reach("after-finish")
+    except DatabaseUnavailable as error:
+        level = logging.WARNING if claim is None else logging.ERROR
+        kind = type(outcome).__name__
+        logger.log(level, "Job %s: cannot store the outcome %s, so the job will be put back. %s", uuid, kind, error)
+
+
+def _store(jobs: JobStore, uuid: str, token: str, outcome: Outcome) -> None:
+    """Store the outcome of the attempt with this token; one that comes too late only adds to the job's history."""
     match outcome:
         case Succeeded():
             jobs.succeed(uuid, token=token, result=outcome.result, at=now())

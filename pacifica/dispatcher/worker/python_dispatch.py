@@ -81,7 +81,7 @@ def _aware(moment: datetime) -> datetime:
 
 
 def _with_parents(app: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, with the ids of the running task if it is the one that dispatches."""
+    """The options, with the ids of the task that this thread runs, if any, as parent and root."""
     parent = app.current_worker_task
     if parent and parent.request.id:
         found = {"root_id": parent.request.root_id or parent.request.id, "parent_id": parent.request.id}

@@ -7,8 +7,7 @@ from celery.backends.base import BaseBackend
 
 from ..core.job import Job, JobError, State
 from ..store.jobs import JobStore
-from .outcomes import CeleryReport
-from .task import finish_attempt
+from . import outcomes
 
 
 class PeeweeBackend(BaseBackend):  # type: ignore[misc]
@@ -21,11 +20,13 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:
         """The last two steps of an attempt; see ``worker.task``."""
-        finish_attempt(self.app.container, task_id, request, CeleryReport(state, result, traceback))
+        outcome = outcomes.classify(request, state, result, traceback)
+        if outcome is not None:
+            outcomes.report(self.app.container, task_id, request, outcome)
         return result
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        """The state and result for ``AsyncResult``; like in all of Celery, an unknown id looks PENDING."""
+        """The state and result for ``AsyncResult``; an unknown id looks PENDING, as with every Celery backend."""
         jobs: JobStore = self.app.container.jobs
         job = jobs.get(str(task_id))
         return {"task_id": task_id, "status": states.PENDING, "result": None} if job is None else self._meta(job)

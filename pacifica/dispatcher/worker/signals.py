@@ -40,11 +40,8 @@ def connect(app: Any) -> None:
         trace.addFilter(HideOutcomeLines(app))
         _skip_success_lines(trace, app)
 
-    def set_up_tasks(logger: logging.Logger, **_: Any) -> None:
-        _set_format(app, logger.handlers)
-
     signals.after_setup_logger.connect(set_up_root, weak=False)
-    signals.after_setup_task_logger.connect(set_up_tasks, weak=False)
+    signals.after_setup_task_logger.connect(lambda logger, **_: _set_format(app, logger.handlers), weak=False)
     signals.task_prerun.connect(bind_log_context)
     signals.task_postrun.connect(unbind_log_context)
     signals.worker_before_create_process.connect(_freeze_objects)
@@ -78,9 +75,9 @@ def _freeze_objects(**_: Any) -> None:
 
 
 def _unfreeze_objects(**_: Any) -> None:
-    """In a child: let the collector free what came from the parent and is no longer used, like a broker connection.
+    """In a child, let the collector free objects of the parent that are no longer used, such as a broker connection.
 
-    This happens when the collector examines old objects, which is the rarer the more of them exist.
+    It does so when it examines old objects; the more of them exist, the less often that is.
     """
     gc.unfreeze()
 

@@ -3,13 +3,13 @@
 Celery drives an attempt. Its five steps, in this order:
 
 1. **claim** the job: its row becomes ``STARTED`` and yields the arguments (``worker.claim``);
-2. **load** the arguments as the function's annotations want them;
+2. **load** the arguments as the types of the function's annotations;
 3. **run** the function, and contain exceptions that would end the worker;
-4. **classify** the outcome, whatever path it takes (``worker.outcomes``);
+4. **classify** the outcome (``worker.outcomes``);
 5. **report** it to the record, under the token of the claim.
 
 ``DispatcherTask.__call__`` does the first three. Celery then dispatches what follows in the job's workflow, and calls
-``worker.result_backend.PeeweeBackend.store_result``, which does the last two by ``finish_attempt``. Celery calls it
+``worker.result_backend.PeeweeBackend.store_result``, which does the last two. Celery calls it
 from the main process instead where the running process cannot report: a hard time limit, a dead child, a job that was
 cancelled or has expired. A job whose worker reports nothing at all is put back by ``worker.heartbeat`` (the process is
 gone) or ``upkeep.lost_jobs`` (the whole worker is gone).
@@ -17,7 +17,6 @@ gone) or ``upkeep.lost_jobs`` (the whole worker is gone).
 ``worker.python_dispatch`` creates jobs from Python; ``worker.job_request`` gives each delivery the token of its claim.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -26,17 +25,13 @@ from celery import Task, current_task, shared_task
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
-from ..core import failpoints
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
-from ..core.backoff import retry_while_unavailable
-from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
-from . import outcomes, python_dispatch
-from .claim import CLAIM_FIELD, claim_job
+from . import python_dispatch
+from .claim import claim_job
 from .progress import Number, ProgressReporter, progress_value
 
-logger = logging.getLogger(__name__)
 Function = Callable[..., Any]
 
 NOT_FAILURES = (Ignore, Reject, MemoryError)
@@ -51,7 +46,7 @@ class TaskExit(Exception):
 
 
 class DispatcherTask(Task):  # type: ignore[misc]
-    """A task whose every run is a job: it has a row before it has a message.
+    """A task each run of which is a job: it has a row before it has a message.
 
     ``check`` may refuse arguments that fit the annotations: it raises ``ValueError`` before a job exists.
     """
@@ -93,7 +88,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
             raise
         except BaseException as error:
             if terminate_handler_fired():
-                # The pool has ended this process: the task did not fail, and the main process reports the outcome.
+                # The pool is ending this process: the task did not fail, and the main process reports the outcome.
                 raise SystemExit from error
             self.request.update(raised=error)
             if isinstance(error, Exception) and not isinstance(error, NOT_FAILURES):
@@ -138,29 +133,6 @@ def _progress_reporter(container: Any, claim: Claim) -> ProgressReporter:
         container.settings.dispatcher.progress_interval,
         close=container.database.close,
     )
-
-
-def finish_attempt(container: Any, uuid: str, request: Any, reported: outcomes.CeleryReport) -> None:
-    """Classify the outcome of the attempt and report it; if the database stays unavailable, the job is put back.
-
-    The process that ran the job waits for the database. The main process of a pool must not wait.
-    """
-    claim: Claim | None = getattr(request, "claim", None)
-    outcome = outcomes.classify(request, reported)
-    if outcome is None:
-        return
-    try:
-        if claim is None:
-            outcomes.report(container.jobs, uuid, getattr(request, CLAIM_FIELD, ""), outcome)
-        else:
-            failpoints.reach("before-finish")
-            patience = container.settings.dispatcher.report_patience
-            retry_while_unavailable(lambda: outcomes.report(container.jobs, claim.job, claim.token, outcome), patience)
-            failpoints.reach("after-finish")
-    except DatabaseUnavailable as error:
-        level = logging.WARNING if claim is None else logging.ERROR
-        kind = type(outcome).__name__
-        logger.log(level, "Job %s: cannot store the outcome %s, so the job will be put back. %s", uuid, kind, error)
 
 
 def progress(current: Number, total: Number | None = None, message: str = "") -> None:

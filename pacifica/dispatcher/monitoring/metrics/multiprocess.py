@@ -1,8 +1,8 @@
 """The instruments of several web processes on one machine, added up through files in a shared folder.
 
 The files are those of prometheus_client's multiprocess mode, named by a slot number instead of a process id: a
-process takes the lowest free slot and goes on with the counters of the process that had it before. So nothing is
-lost when a process ends, however it ends, and there are no more files than there were processes at one time.
+process takes the lowest free slot and goes on with the counters of the process that had it before. Nothing is lost
+when a process ends, however it ends, and there are never more files than there were processes at one time.
 """
 
 import errno
@@ -75,7 +75,7 @@ class SharedCollector:
     def collect(self) -> Iterable[Metric]:
         """All families; none if a file cannot be read."""
         files = [path for path in sorted(self._folder.glob("*.db")) if _is_current(path)]
-        for path in files:  # So that cleaners of temporary files spare them: writes to a mapped file may not count.
+        for path in files:  # Cleaners of temporary files read this time; a write to a mapped file may not change it.
             with suppress(OSError):
                 os.utime(path)
         try:
@@ -135,7 +135,7 @@ def _clear_if_damaged(file: IO[bytes]) -> None:
 
 
 def _make_room(file: IO[bytes], key: int) -> None:
-    """Have blocks for one more sample, whose key has that length; raises ``OSError`` on a full disk.
+    """Allocate blocks for one more sample, whose key has that length; raises ``OSError`` on a full disk.
 
     prometheus_client only extends the file. On a full disk the first write to its memory would then be SIGBUS.
     """
