@@ -35,38 +35,32 @@ def _faults(name: Name, check: Callable[[object], Iterable[str]], given: Given |
 
 def _modules(names: Iterable[str]) -> Iterable[str]:
     for name in names:
-        try:
-            _attempt(partial(import_task_module, name))
-        except ValueError as error:
-            yield f"the module {name} cannot be imported in {Path.cwd()}: {error}"
+        if failure := _failure(partial(import_task_module, name)):
+            yield f"the module {name} cannot be imported in {Path.cwd()}: {failure}"
 
 
 def _broker(urls: str) -> Iterable[str]:
     for url in urls.split(";"):
-        if url.startswith("database:"):  # Our own transport needs no package.
-            continue
-        try:
-            _attempt(partial(load_transport, url))
-        except ValueError as error:
-            yield f"its transport cannot be used: {error}"
+        is_ours = url.startswith("database:")  # It needs no package.
+        if not is_ours and (failure := _failure(partial(load_transport, url))):
+            yield f"its transport cannot be used: {failure}"
 
 
 def _database(url: str) -> Iterable[str]:
-    try:
-        check_installed(url)
-    except ValueError as error:
-        yield str(error)
+    if failure := _failure(partial(check_installed, url)):
+        yield failure
     file = sqlite_file(url)
     if file is not None and not file.parent.is_dir():
         yield f"there is no directory {file.parent}"
 
 
-def _attempt(action: Callable[[], object]) -> None:
-    """Run the code of other packages; raises ``ValueError`` for any exception of it."""
+def _failure(action: Callable[[], object]) -> str:
+    """Run the code of other packages; returns the text of its exception, or an empty text."""
     try:
         action()
-    except Exception as error:
-        raise ValueError(" ".join(map(str, error.args)) or type(error).__name__) from error
+    except Exception as error:  # noqa: BLE001 - an imported module may raise anything
+        return " ".join(map(str, error.args)) or type(error).__name__
+    return ""
 
 
 _CHECKS: Mapping[Name, Callable[..., Iterable[str]]] = {

@@ -1,6 +1,6 @@
-"""The parts that all commands share which read the configuration and open the database themselves.
+"""Shared by the commands that read the configuration and open the database themselves.
 
-Their errors are raised unchanged; the command group turns them into exit codes.
+Errors are raised unchanged; the command group turns them into exit codes.
 """
 
 import math
@@ -33,8 +33,8 @@ def configured_database(
 ) -> Iterator[Database]:
     """The database of the configuration; it is neither connected nor changed before its first use.
 
-    Without ``make``, a missing SQLite file raises ``ServerUnreachable``: SQLite would create an empty one, in a
-    directory that is not the service's.
+    Without ``make``, a missing SQLite file raises ``ServerUnreachable``; SQLite would create an empty file in what is
+    probably the wrong directory.
     """
     section = settings.database
     file = sqlite_file(section.peewee_url)
@@ -45,14 +45,6 @@ def configured_database(
         )
     timeout = section.answer_timeout if answer_timeout is None else answer_timeout
     with closing(Database(section.peewee_url, section.busy_timeout, timeout)) as database:
-        yield database
-
-
-@contextmanager
-def prepared_database(config: Path | None) -> Iterator[Database]:
-    """The connected database of the configuration; tables are created in an empty one."""
-    with configured_database(load_settings(config)) as database:
-        database.wait_until_up(1, 0)
         yield database
 
 

@@ -73,7 +73,7 @@ _GRAVEST_FIRST = (Exit.REFUSED, Exit.TIMED_OUT, Exit.FAILED)
 
 
 class Faults:
-    """The faults of a command that goes on after one; the gravest of them decides the exit code."""
+    """The faults of a command that continues after a fault; the gravest decides the exit code."""
 
     def __init__(self) -> None:
         self._codes: set[Exit] = set()

@@ -1,4 +1,4 @@
-"""The parts that all commands share which send HTTP requests: options, client, and the exit code of each error."""
+"""Shared by the commands that send HTTP requests: options, client, and the exit code of each error."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..client import ClientError, DispatcherClient, JobStatus, NoResult, NotReachable, Refused, Retry, TimedOut
+from ..client.client import DEFAULT_URL
 from ..client.retries import USUAL
 from .exit_codes import CommandFailed, CommandRefused, CommandTimedOut, Exit, Faults, ServerUnreachable
 from .output import print_json
@@ -44,7 +45,7 @@ class HttpContext:
     def each_job(
         self, uuids: Iterable[str], request: Callable[[str], JobStatus], faults: Faults
     ) -> Iterator[JobStatus]:
-        """The answer for each UUID, once; a refusal becomes a fault, unless the caller itself is unknown (401)."""
+        """The answer for each UUID, once; a refusal becomes a fault, unless the token is not valid (401)."""
         for uuid in dict.fromkeys(uuids):
             try:
                 job = request(uuid)
@@ -62,7 +63,7 @@ def http_command(command: Command, *, retries: Retry = FEW) -> Command:
     @click.option(
         "--url",
         envvar="DISPATCHER_URL",
-        default="http://127.0.0.1:8050",
+        default=DEFAULT_URL,
         show_default=True,
         show_envvar=True,
         help="The URL of the service.",
@@ -83,5 +84,5 @@ def http_command(command: Command, *, retries: Retry = FEW) -> Command:
 
 
 def patient_http_command(command: Command) -> Command:
-    """An ``http_command`` that runs for long, and so goes on after a restart of the service."""
+    """An ``http_command`` that runs for a long time, and retries long enough to survive a restart of the service."""
     return http_command(command, retries=USUAL)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -22,31 +22,24 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The errors of a full disk or a full quota, which standard output may meet in a file."""
 
 
-class Entry(NamedTuple):
-    """A command of the table: its ``module:attribute``, and its line in the list of commands."""
-
-    where: str
-    help: str
-
-
 class LazyGroup(click.Group):
     """Commands by section and name. Listing them imports no command; running one imports it alone."""
 
-    def __init__(self, *args: Any, table: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, table: Mapping[str, Mapping[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sections = table
-        self._entries = {name: entry for section in table.values() for name, entry in section.items()}
+        self._help = {name: text for section in table.values() for name, text in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the order of the table."""
-        return list(self._entries)
+        return list(self._help)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The imported command; ``None`` if the table has no such name."""
-        if cmd_name not in self._entries:
+        if cmd_name not in self._help:
             return None
-        module, _, attribute = self._entries[cmd_name].where.partition(":")
-        command: click.Command = getattr(importlib.import_module(module, f"{__package__}.commands"), attribute)
+        module = importlib.import_module(f".commands.{cmd_name}", __package__)
+        command: click.Command = getattr(module, cmd_name)
         return command
 
     def resolve_command(
@@ -54,28 +47,22 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve the command as click does; the error for an unknown name suggests similar names."""
         name = args[0]
-        if name not in self._entries and not name.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(name, self._entries, 3)
+        if name not in self._help and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, self._help, 3)
             hint = f"Did you mean {' or '.join(near)}?" if near else "Use --help to list the commands."
             ctx.fail(f"No such command {name!r}. {hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands, section by section."""
-        widest = max(map(len, self._entries))
-        for section, entries in self._sections.items():
-            if not entries:
-                continue
+        widest = max(map(len, self._help))
+        for section, commands in self._sections.items():
             with formatter.section(section):
-                formatter.write_dl([(name.ljust(widest), entry.help) for name, entry in entries.items()])
+                formatter.write_dl([(name.ljust(widest), text) for name, text in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The command names that begin with ``incomplete``, and the options."""
-        names = [
-            CompletionItem(name, help=entry.help)
-            for name, entry in self._entries.items()
-            if name.startswith(incomplete)
-        ]
+        names = [CompletionItem(name, help=text) for name, text in self._help.items() if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:

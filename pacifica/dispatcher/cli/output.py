@@ -1,4 +1,4 @@
-"""The output of the commands: tables, JSON, and the texts of jobs and events."""
+"""The output of the commands: tables, JSON, and the texts of jobs."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..client import JobEvent, JobStatus, State
+from ..client import JobStatus, State
 from ..core import strict_json
 
 STYLES: Mapping[str, str] = {
@@ -107,12 +107,6 @@ def call(job: JobStatus) -> str:
     """The arguments in Python's notation of a call."""
     keywords = [f"{name}={strict_json.dumps(value)}" for name, value in job.kwargs.items()]
     return ", ".join([*map(strict_json.dumps, job.args), *keywords])
-
-
-def event_cells(event: JobEvent) -> list[str | Text]:
-    """An event as the cells of a line."""
-    data = "  ".join(f"{name}={bare(value)}" for name, value in event.data.items())
-    return [str(event.id), moment(event.at), event.job, state(event.kind), data]
 
 
 def bare(value: Any) -> str:

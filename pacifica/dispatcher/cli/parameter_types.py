@@ -31,7 +31,6 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
     name = "SECONDS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds."""
         if isinstance(value, float):
             return value
         seconds = _seconds(str(value))
@@ -46,7 +45,6 @@ class Lifetime(click.ParamType):  # type: ignore[type-arg]
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds."""
         match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", str(value))
         if match is None:
             self.fail(f"{value!r} is not a duration; one looks like 90s, 30m, 12h or 30d.", param, ctx)
@@ -79,7 +77,6 @@ class JsonArray(click.ParamType):  # type: ignore[type-arg]
     name = "JSON"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """The array."""
         try:
             array = strict_json.loads(value)
         except ValueError as error:

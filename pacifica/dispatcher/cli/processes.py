@@ -26,7 +26,6 @@ class Child:
         self._reader.start()
 
     def ended(self) -> bool:
-        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def release(self) -> None:

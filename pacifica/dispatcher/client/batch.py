@@ -3,18 +3,18 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from .connection import TRANSIENT, ServiceConnection
+from .connection import TRANSIENT, ServiceConnection, parse
 from .errors import BadValue, Refused
-from .outgoing import to_json
 from .retries import pauses
-from .values import BatchItem, Document, Problem, parse
+from .serialization import to_json
+from .values import BatchItem, Document, Problem
 
 MOST_ITEMS = 1000
-"""The number of items of one request; the service takes 10,000 by default."""
+"""The largest number of items in one request; the service takes 10,000 by default."""
 MOST_BYTES = 1_048_576
-"""The bytes of a request with more than one item; the service takes 16 MiB by default."""
+"""The largest size of a request with more than one item; the service takes 16 MiB by default."""
 LONGEST_KEY = 240
-"""The characters of a key for the whole batch; they leave room for the number of an item."""
+"""The largest length of a batch's key, which leaves room for the number of an item."""
 Outcome = str | Problem
 """The UUID of an item's job, or the problem that prevented it."""
 

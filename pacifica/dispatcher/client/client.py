@@ -12,15 +12,15 @@ import requests
 from urllib3 import Retry
 
 from .batch import Batch
-from .connection import ServiceConnection
+from .connection import ServiceConnection, parse
 from .follow import Follower
-from .outgoing import plain, to_json
 from .probe import Pause, ProbeStage, stages_after_commit
 from .remote import RemoteJob
 from .retries import USUAL
-from .values import BatchItem, Filters, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo, parse
+from .serialization import plain, to_json
+from .values import BatchItem, Filters, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo
 
-URL = "http://127.0.0.1:8050"
+DEFAULT_URL = "http://127.0.0.1:8050"
 PAGE = 500
 """The number of jobs that a search requests at a time."""
 EVENTS = 1000
@@ -30,9 +30,9 @@ EVENTS = 1000
 class DispatcherClient:
     """A service at ``url``, by default at ``DISPATCHER_URL``, with the token of ``DISPATCHER_TOKEN``.
 
-    ``timeout`` is for how many seconds the service may be silent. ``token=""`` sends no token. A request that fails
-    for the moment is sent again, and does nothing twice: of ``retries``, ``total`` and the backoff count. Threads may
-    share a client, unless its ``session`` does not allow it; a forked process must make a new one.
+    The service may be silent for ``timeout`` seconds. A request that fails for the moment is sent
+    again, without doing anything twice; of ``retries``, only ``total`` and the backoff count. Threads may share a
+    client, unless its ``session`` does not allow it; a forked process must make a new one.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class DispatcherClient:
         session: requests.Session | None = None,
         retries: Retry = USUAL,
     ) -> None:
-        self.url = url or os.environ.get("DISPATCHER_URL") or URL
-        secret = os.environ.get("DISPATCHER_TOKEN") if token is None else token
+        self.url = url or os.environ.get("DISPATCHER_URL") or DEFAULT_URL
+        secret = token or os.environ.get("DISPATCHER_TOKEN")
         self.connection = ServiceConnection(self.url, secret, timeout, session, retries)
 
     def __enter__(self) -> Self:
@@ -132,7 +132,7 @@ class DispatcherClient:
         return iter(Follower(self.connection, "/events", after))
 
     def history(self, after: int = 0) -> Iterator[JobEvent]:
-        """The events of all jobs after the event with that id, oldest first, until now."""
+        """The events of all jobs after the event with that id, oldest first, up to now."""
         following = f"/events?after={after}&limit={EVENTS}"
         while True:
             page = self.connection.json("GET", following)

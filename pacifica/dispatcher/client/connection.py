@@ -2,10 +2,10 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import requests
@@ -18,15 +18,16 @@ from ..core import strict_json
 from ..core.redaction import without_login
 from .errors import BadAddress, BadAnswer, BadToken, BadValue, FailureKind, NotReachable, Refused, TimedOut
 from .retries import LONGEST_RETRY_AFTER, Deadline, pauses, retry_after_seconds
-from .values import Problem
+from .values import Document, Problem
 
 TRANSIENT = frozenset({429, 502, 503, 504})
-"""The statuses that another try may not meet again."""
+"""The statuses that another try may not meet."""
 POOL = 32
 """The number of connections that threads which share a client keep open."""
 LEAST = 2.0
-"""Seconds that an answer may take, however little time the deadline leaves."""
+"""The seconds that an answer may always take, even if the deadline leaves less."""
 Headers = Mapping[str, str]
+Value = TypeVar("Value")
 
 
 class RequestOptions(TypedDict, total=False):
@@ -45,7 +46,7 @@ class RequestOptions(TypedDict, total=False):
 
 
 class Bearer(AuthBase):
-    """Sends the token without surrounding white space; being ``auth``, it is not replaced by a ``.netrc``."""
+    """Sends the token without surrounding white space; as ``auth``, it takes precedence over a ``.netrc``."""
 
     def __init__(self, token: str | None) -> None:
         self._token = (token or "").strip()
@@ -55,14 +56,13 @@ class Bearer(AuthBase):
             )
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header, if there is a token."""
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
 
 class ServiceConnection:
-    """Sends requests to the service at ``url``; ``timeout`` is for how many seconds the service may be silent."""
+    """Sends requests to the service at ``url``, which may be silent for ``timeout`` seconds."""
 
     def __init__(
         self, url: str, token: str | None, timeout: float, session: requests.Session | None, retries: Retry
@@ -91,8 +91,8 @@ class ServiceConnection:
     def send(self, method: str, path: str, **options: Unpack[RequestOptions]) -> requests.Response:
         """The answer, with a status of success or one of ``takes``.
 
-        The request is sent again after a cut connection and for the statuses of ``TRANSIENT``, so it must be one
-        that does the same when it is sent twice. Raises ``NotReachable``, ``TimedOut``, ``Refused``, ``BadAnswer``.
+        The request is sent again after a cut connection and for the statuses of ``TRANSIENT``, so sending it twice
+        must have the same effect as sending it once. Raises ``NotReachable``, ``TimedOut``, ``Refused``, ``BadAnswer``.
         """
         deadline, takes = options.get("deadline", Deadline(None)), options.get("takes", frozenset())
         headers = {"Accept": "application/json", **options.get("headers", {})}
@@ -179,6 +179,14 @@ class ServiceConnection:
         return BadAnswer(f"{where} answered {answer.status_code}; {reason}.")
 
 
+def parse(make: Callable[[Document], Value], answer: str | bytes | Document) -> Value:
+    """The value that ``make`` reads from a document or its JSON; raises ``BadAnswer`` if the document does not fit."""
+    try:
+        return make(strict_json.loads(answer) if isinstance(answer, (str, bytes)) else answer)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswer(f"The answer did not come from a dispatcher: {answer!r:.200}.") from error
+
+
 def _base(url: str) -> str:
     """The URL without a trailing slash; raises ``BadAddress``."""
     parts = urlsplit(url)
@@ -222,16 +230,8 @@ def _kind(error: requests.RequestException) -> FailureKind:
 
 def _reason(error: BaseException) -> str:
     """The text of the innermost cause, without the representations of the objects around it."""
-    inner: Any = error
-    while True:
-        reason = getattr(inner, "reason", None)
-        cause = (
-            reason
-            if isinstance(reason, BaseException)
-            else next((one for one in inner.args if isinstance(one, BaseException)), None)
-        )
-        if cause is None:
-            break
-        inner = cause
+    inner = error
+    while causes := [one for one in (getattr(inner, "reason", None), *inner.args) if isinstance(one, BaseException)]:
+        inner = causes[0]
     text = str(inner).rpartition("): ")[2].removeprefix("Failed to establish a new connection: ")
     return re.sub(r"\[Errno -?[0-9]+\] ", "", text).rstrip(".") or type(inner).__name__

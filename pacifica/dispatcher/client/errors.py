@@ -14,13 +14,11 @@ ClientError
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..core.faults import Fault
 from ..core.job import State
-
-if TYPE_CHECKING:
-    from .values import JobStatus, Problem
+from .values import JobStatus, Problem
 
 FailureKind = Literal["timed-out", "unknown-host", "refused", "tls", "broken", "unavailable"]
 
@@ -49,7 +47,7 @@ class NotReachable(ClientError):
     """
 
     def __init__(
-        self, message: str, kind: FailureKind, problem: "Problem | None" = None, retry_after: float = 0.0
+        self, message: str, kind: FailureKind, problem: Problem | None = None, retry_after: float = 0.0
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -64,13 +62,12 @@ class BadAnswer(ClientError):
 class Refused(ClientError):
     """The service refused the request."""
 
-    def __init__(self, problem: "Problem") -> None:
+    def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
         return self.problem.status
 
     @property
@@ -80,14 +77,14 @@ class Refused(ClientError):
 
     @property
     def errors(self) -> Sequence[Fault]:
-        """The single faults of the request, if the service lists them."""
+        """The individual faults of the request, if the service lists them."""
         return self.problem.errors
 
 
 class TimedOut(ClientError, TimeoutError):
     """The given time is over; the job goes on. ``job`` is its last known status, if there is one."""
 
-    def __init__(self, message: str, job: "JobStatus | None" = None) -> None:
+    def __init__(self, message: str, job: JobStatus | None = None) -> None:
         super().__init__(message)
         self.job = job
 
@@ -95,7 +92,7 @@ class TimedOut(ClientError, TimeoutError):
 class NoResult(ClientError):
     """The job has ended without a result; ``type`` and ``message`` are those of its error."""
 
-    def __init__(self, job: "JobStatus") -> None:
+    def __init__(self, job: JobStatus) -> None:
         self.job = job
         self.type = job.error.type if job.error else job.state.value
         self.message = job.error.message if job.error else ""
@@ -105,7 +102,7 @@ class NoResult(ClientError):
     _ended = "ended without a result"
 
     @staticmethod
-    def of(job: "JobStatus") -> "NoResult":
+    def of(job: JobStatus) -> "NoResult":
         """The error for a job that has ended, and not as SUCCESS."""
         return JobRevoked(job) if job.state is State.REVOKED else JobFailed(job)
 

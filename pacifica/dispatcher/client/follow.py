@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 
 import requests
 
-from .connection import ServiceConnection
+from .connection import ServiceConnection, parse
 from .errors import BadAnswer, NotReachable
 from .eventstream import messages
 from .retries import pauses
-from .values import JobEvent, parse
+from .values import JobEvent
 
 SILENCE = 60.0
 """Seconds without any data after which the connection counts as cut; the service sends a comment each 15 seconds."""
@@ -20,15 +20,14 @@ PAUSE = 2.0
 class Follower:
     """The events of one stream after the event ``place``; ``None`` is where the service begins the stream.
 
-    ``place`` is always the id of the last event, as text: a cut connection is opened again after it. Raises
-    ``NotReachable`` when no retry of the connection leads to a stream.
+    ``place`` is the id of the last event, as text; a connection that was cut is reopened after it. Raises
+    ``NotReachable`` when all retries have failed.
     """
 
-    def __init__(self, connection: ServiceConnection, path: str, place: int | None, silence: float = SILENCE) -> None:
+    def __init__(self, connection: ServiceConnection, path: str, place: int | None) -> None:
         self._connection = connection
         self._path = path
         self.place = "" if place is None else str(place)
-        self._silence = silence
         self._pause = PAUSE
         self._ended = False
 
@@ -49,7 +48,7 @@ class Follower:
     def _stream(self) -> Iterator[JobEvent]:
         """The events of one connection."""
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": self.place} if self.place else {})}
-        with self._connection.stream(self._path, headers, self._silence) as answer:
+        with self._connection.stream(self._path, headers, SILENCE) as answer:
             if answer.status_code == 204:
                 self._ended = True
                 return

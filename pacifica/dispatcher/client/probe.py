@@ -31,7 +31,7 @@ class ProbeStage:
 
 
 class _Rule(NamedTuple):
-    """The fact that shows that a stage is reached, and the two times of the job between which it lies."""
+    """How a job shows that it has reached a stage, and the job's two times that bound the stage."""
 
     name: str
     reached: Callable[[JobStatus], object]
@@ -63,7 +63,7 @@ def stages_after_commit(job: RemoteJob, status: JobStatus, timeout: float, pause
 
 
 def _seconds(status: JobStatus, rule: _Rule) -> float | None:
-    """The broker may deliver a message before its confirmation is recorded: that counts as no time at all."""
+    """The length of the stage; 0 if the broker delivered the message before its confirmation was recorded."""
     start, end = status.document[rule.start], status.document[rule.end]
     if start is None or end is None:
         return None

@@ -11,11 +11,11 @@ from uuid import uuid4
 import requests
 
 from ..core.job import State
-from .connection import ServiceConnection
+from .connection import ServiceConnection, parse
 from .errors import NoResult, Refused, TimedOut
 from .follow import Follower
 from .retries import Deadline, retry_after_seconds
-from .values import JobEvent, JobStatus, parse
+from .values import JobEvent, JobStatus
 
 LONG_POLL = 30.0
 """The longest time in seconds for which one request waits; the service may shorten it."""
@@ -64,8 +64,8 @@ class RemoteJob:
     def cancel(self) -> JobStatus:
         """Revoke a job that waits, or have its worker stop one that runs; returns the status after that.
 
-        A job that is already revoked is returned as it is. Raises ``Refused`` (``already-final``) for one that has
-        ended otherwise.
+        Cancelling a revoked job again is not an error. Raises ``Refused`` (``already-final``) if the job has ended
+        in another state.
         """
         try:
             return _status(self.connection.send("DELETE", self._path()))
@@ -81,7 +81,7 @@ class RemoteJob:
         return RemoteJob(self.connection, status.uuid, status)
 
     def history(self) -> list[JobEvent]:
-        """The job's events until now, oldest first."""
+        """The job's events up to now, oldest first."""
         document = self.connection.json("GET", f"{self._path()}/events")
         return parse(lambda page: [JobEvent.of(one) for one in page["events"]], document)
 

@@ -48,5 +48,4 @@ class Deadline:
 
     @property
     def over(self) -> bool:
-        """Whether no time is left."""
         return self._end is not None and time.monotonic() >= self._end

@@ -1,17 +1,15 @@
 """The service's answers as frozen values; ``document`` is the whole JSON, with members that a newer service adds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Required, Self, TypedDict, TypeVar
+from typing import Any, Required, Self, TypedDict
 
 from ..core import strict_json
 from ..core.faults import Fault
 from ..core.job import JobError, State
-from .errors import BadAnswer
 
 Document = Mapping[str, Any]
-Value = TypeVar("Value")
 TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
 
 
@@ -58,7 +56,7 @@ class Filters(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The reason why a request or an item was refused (RFC 9457); ``errors`` are its single faults."""
+    """The reason why a request or an item was refused (RFC 9457); ``errors`` lists the individual faults."""
 
     status: int
     type: str
@@ -127,7 +125,6 @@ class JobStatus:
 
     @property
     def final(self) -> bool:
-        """Whether the job has ended."""
         return self.state.final
 
     @property
@@ -139,7 +136,6 @@ class JobStatus:
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """The status in a job's JSON."""
         error = document["error"]
         return cls(
             uuid=document["uuid"],
@@ -174,7 +170,6 @@ class JobEvent:
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """The event in its JSON."""
         return cls(
             id=document["id"],
             job=document["job"],
@@ -197,7 +192,6 @@ class TaskInfo:
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """The task in its JSON."""
         return cls(document["name"], document["doc"], document["arguments"], document["result"], document)
 
 
@@ -208,14 +202,6 @@ class Readiness:
     ready: bool
     status: str
     document: Document = field(repr=False)
-
-
-def parse(make: Callable[[Document], Value], answer: str | bytes | Document) -> Value:
-    """The value that ``make`` finds in a document or in its JSON; raises ``BadAnswer`` if it does not fit."""
-    try:
-        return make(strict_json.loads(answer) if isinstance(answer, (str, bytes)) else answer)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise BadAnswer(f"The answer is not one of a dispatcher: {answer!r:.200}.") from error
 
 
 def _moment(text: str | None) -> datetime | None:

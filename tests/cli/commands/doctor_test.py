@@ -115,7 +115,7 @@ def test_server_is_not_running(services: Services) -> None:
     code, failed = services.doctor("elsewhere")
     assert code == 3
     assert failed == {"server": failed["server"]}
-    assert "nothing listens at http://127.0.0.1:1 Start it (python -m pacifica.dispatcher" in failed["server"]
+    assert "nothing listens at http://127.0.0.1:1 Start the server (python -m pacifica.dispatcher" in failed["server"]
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 import json
 import re
 import signal
+import threading
 
 from click.testing import CliRunner
 
 from pacifica.dispatcher.cli import main
-from pacifica.dispatcher.cli.commands.watch import EventListener
-from pacifica.dispatcher.cli.http_options import HttpContext
+from pacifica.dispatcher.cli.commands.watch import listen
 from pacifica.dispatcher.client import DispatcherClient
 
 from ...client.stub import stubbed
@@ -60,12 +60,12 @@ def test_watch_counts_a_repeated_uuid_once_and_refuses_filters_with_uuids() -> N
     assert ran.exit_code == 2
 
 
-def test_event_listener_notices_events(client: DispatcherClient) -> None:
-    listener = EventListener(HttpContext(client, as_json=False))
-    listener.start()
+def test_listener_notices_events(client: DispatcherClient) -> None:
+    arrived = threading.Event()
+    threading.Thread(target=listen, args=(client, arrived), daemon=True).start()
 
-    def arrived() -> bool:
+    def noticed() -> bool:
         client.dispatch("add", 1, 1)
-        return listener.arrived.is_set()
+        return arrived.is_set()
 
-    eventually(arrived)
+    eventually(noticed)

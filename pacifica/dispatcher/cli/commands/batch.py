@@ -1,4 +1,4 @@
-"""``batch``: one job per line of a file, even over repeated runs."""
+"""``batch``: one job per line of a file, however often it is run."""
 
 import sys
 from collections import deque
@@ -22,6 +22,8 @@ from ..http_options import HttpContext, patient_http_command
 from ..parameter_types import Pair
 
 Advance = Callable[[int], None]
+Sent = tuple[int, RemoteJob | Problem]
+"""The number of a line, and its job or its problem."""
 
 
 class Source(NamedTuple):
@@ -43,13 +45,6 @@ class BatchGiven(TypedDict):
     wait: bool
 
 
-class Sent(NamedTuple):
-    """A line, and its job or its problem."""
-
-    number: int
-    outcome: RemoteJob | Problem
-
-
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--task", metavar="NAME", help="The task of all lines that name none; required for CSV.")
@@ -69,7 +64,7 @@ class Sent(NamedTuple):
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended, and print the state of each.")
 @patient_http_command
 def batch(context: HttpContext, file: Path, **given: Unpack[BatchGiven]) -> None:
-    """Dispatch one job per line of FILE, even over repeated runs.
+    """Dispatch one job per line of FILE, however often it is run.
 
     Run it again after Ctrl-C, or when the service was away, and it continues: for a day, a line that was already
     dispatched keeps its job and UUID. A changed file is another batch, with new jobs. With - as FILE, standard input
@@ -123,13 +118,13 @@ def _send(context: HttpContext, source: Source, key: str | None, advance: Advanc
 
     with _opened(context, source) as lines:
         for outcome in context.client.batch(items(lines), idempotency_key=key):
-            sent = Sent(numbers.popleft(), outcome)
-            advance(sent.number)
+            number = numbers.popleft()
+            advance(number)
             if isinstance(outcome, Problem):
-                _print_problem(context, sent.number, outcome)
+                _print_problem(context, number, outcome)
             elif show:
-                _print_job(context, sent.number, outcome.uuid)
-            yield sent
+                _print_job(context, number, outcome.uuid)
+            yield number, outcome
 
 
 @contextmanager

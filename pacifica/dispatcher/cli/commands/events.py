@@ -39,5 +39,6 @@ def _print(context: HttpContext, screen: output.Screen, event: JobEvent) -> None
     if context.as_json:
         output.print_json(event.document)
     else:
-        cells = [cell for cell in output.event_cells(event) if cell]
-        screen.print(Text("  ").join(Text(cell) if isinstance(cell, str) else cell for cell in cells), soft_wrap=True)
+        data = "".join(f"  {name}={output.bare(value)}" for name, value in event.data.items())
+        begin = f"{event.id}  {output.moment(event.at)}  {event.job}  "
+        screen.print(Text.assemble(begin, output.state(event.kind), data), soft_wrap=True)

@@ -64,7 +64,7 @@ def purge(  # noqa: PLR0913 - each is an option
         steps = pruner.count if dry_run else pruner.purge
         counts: Counter[State] = Counter(dict.fromkeys(before, 0))
         try:
-            with _progress(lambda: _total(pruner.count(before, tasks)), dry_run=dry_run) as advance:
+            with _progress(lambda: pruner.count(before, tasks), dry_run=dry_run) as advance:
                 for step in steps(before, tasks):
                     counts.update(step)
                     advance(step.total())
@@ -88,7 +88,7 @@ def _bounds(pruner: Pruner, older_than: float | None, states: Sequence[State]) -
 
 
 @contextmanager
-def _progress(total: Callable[[], int], *, dry_run: bool) -> Iterator[Callable[[int], None]]:
+def _progress(count: Callable[[], Iterator[Counter[State]]], *, dry_run: bool) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal; it alone needs the total, so jobs are counted only for it."""
     console = Console(stderr=True)
     if dry_run or not console.is_terminal:
@@ -97,12 +97,8 @@ def _progress(total: Callable[[], int], *, dry_run: bool) -> Iterator[Callable[[
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("Counting", total=None)
-        progress.update(bar, total=total(), description="Purging")
+        progress.update(bar, total=sum(part.total() for part in count()), description="Purging")
         yield lambda number: progress.advance(bar, number)
-
-
-def _total(counts: Iterator[Counter[State]]) -> int:
-    return sum(count.total() for count in counts)
 
 
 def _print_counts(counts: Mapping[State, int], *, dry_run: bool, as_json: bool) -> None:

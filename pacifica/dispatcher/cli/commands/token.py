@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from ...config.load import load_settings
 from ...core.job import iso, now
 from ...service.tokens import Tokens
 from ...store.tokens import Token, TokenStore
-from ..database_options import config_option, prepared_database
+from ..database_options import config_option, configured_database
 from ..exit_codes import CommandRefused
 from ..output import print_json, print_table
 from ..parameter_types import Lifetime
@@ -97,5 +98,6 @@ def revoke(config: Path | None, which: str) -> None:
 
 @contextmanager
 def _tokens(config: Path | None) -> Iterator[Tokens]:
-    with prepared_database(config) as database:
+    with configured_database(load_settings(config)) as database:
+        database.wait_until_up(1, 0)  # It also creates the tables in an empty database.
         yield Tokens(TokenStore(database))

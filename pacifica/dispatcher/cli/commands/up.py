@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import click
 from rich.console import Console
@@ -22,13 +23,15 @@ from ...container import Container
 from ...core.errors import DispatcherError
 from ..database_options import config_option
 from ..exit_codes import CommandFailed
-from ..http_options import FEW
 from ..processes import Child, start
 
 READY = 60.0
-"""Seconds within which the server must answer, and within which the probe job must reach each stage."""
+"""Seconds for the server to answer, for it to accept the probe job, and for the job to reach each stage."""
 POLL = 0.05
 """Seconds between two looks at the server and the processes."""
+ANONYMOUS = " "
+"""White space is sent as no token; an empty token would be replaced by ``DISPATCHER_TOKEN``."""
+Value = TypeVar("Value")
 
 
 class NotReadyError(CommandFailed):
@@ -47,12 +50,12 @@ class NotReadyError(CommandFailed):
     help="The broker's URL; by default the database is the broker.",
 )
 def up(config: Path | None, address: str, port: int, workers: int, broker: str) -> None:
-    """Start web server and worker on this machine, and test them.
+    """Start a web server and a worker here, and test them.
 
     It reports when a probe job has passed through all stages.
 
     No broker server and no database server are needed: the database of the configuration (by default an SQLite file
-    in the working directory) keeps the jobs, and is the broker, too. Ctrl-C stops both processes.
+    in the working directory) keeps the jobs and is also the broker. Ctrl-C stops both processes.
     """
     console = Console(stderr=True, highlight=False)
     environ = {name: value for name, value in os.environ.items() if name != "CELERY_BROKER_URL"}
@@ -134,9 +137,9 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _probe_token(settings: Settings) -> Iterator[str]:
-    """The token of the probe job: empty where the service takes anonymous requests, else one that is revoked after."""
+    """The token of the probe job, revoked afterwards; ``ANONYMOUS`` if the service needs none."""
     if settings.auth.anonymous != "none":
-        yield ""
+        yield ANONYMOUS
         return
     container = Container(lambda: settings)
     with closing(container.database):
@@ -155,32 +158,29 @@ def _probe(url: str, token: str, children: Sequence[Child], stopping: Callable[[
         _check(children, stopping)
         time.sleep(seconds)
 
-    _wait_for_server(url, pause)
-    with DispatcherClient(url, token=token, timeout=10.0, retries=FEW) as client:
+    with DispatcherClient(url, token=token, timeout=10.0, retries=NEVER) as client:
+        _retried(lambda: client.connection.send("GET", "/health/live"), pause)
         began = time.monotonic()
-        try:
-            *_, last = client.probe_job(timeout=READY, pause=pause)
-        except ClientError as error:
-            raise NotReadyError(str(error)) from error
+        *_, last = _retried(lambda: list(client.probe_job(timeout=READY, pause=pause)), pause)
         seconds = time.monotonic() - began
     if not last.reached:
         raise NotReadyError(f"The probe job {last.job.uuid} was not {last.name} within {READY:g} seconds.")
     if (last.job.state, last.job.result) != (State.SUCCESS, 4):
-        raise NotReadyError(f"The probe job {last.job.uuid} ended as {last.job.state}: {last.job.error}")
+        reason = f": {last.job.error.type}: {last.job.error.message}" if last.job.error else ""
+        raise NotReadyError(f"The probe job {last.job.uuid} ended as {last.job.state}{reason}.")
     return seconds
 
 
-def _wait_for_server(url: str, pause: Callable[[float], None]) -> None:
+def _retried(action: Callable[[], Value], pause: Callable[[float], None]) -> Value:
+    """The value of the action as soon as it does not fail; raises ``NotReadyError`` when ``READY`` is over."""
     end = time.monotonic() + READY
-    with DispatcherClient(url, token="", timeout=5.0, retries=NEVER) as client:
-        while time.monotonic() <= end:
-            try:
-                client.connection.send("GET", "/health/live")
-            except ClientError:
-                pause(POLL)
-            else:
-                return
-    raise NotReadyError(f"The server did not answer within {READY:g} seconds.")
+    while True:
+        try:
+            return action()
+        except ClientError as error:
+            if time.monotonic() > end:
+                raise NotReadyError(f"The server was not ready within {READY:g} seconds. {error}") from error
+            pause(POLL)
 
 
 def _check(children: Sequence[Child], stopping: Callable[[], bool]) -> None:
@@ -200,7 +200,7 @@ def _welcome(console: Console, url: str, broker: str, seconds: float) -> None:
             f"A probe job went from HTTP through the worker to its result in {seconds * 1000:.0f} ms.\n\n"
             "Try it in another terminal:\n\n",
             (f"  UUID=$(curl -s {url}/dispatch/add/2/2)\n  curl {url}/status/$UUID\n\n", "bold"),
-            ("Ctrl-C stops server and worker.", "dim"),
+            ("Ctrl-C stops the server and the worker.", "dim"),
         ),
         soft_wrap=True,
     )

@@ -3,14 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import click
 from rich.live import Live
 
-from ...client import ClientError, JobStatus, State
+from ...client import ClientError, DispatcherClient, JobStatus, State
 from .. import output
 from ..exit_codes import CommandFailed
 from ..http_options import HttpContext, patient_http_command
@@ -75,34 +75,26 @@ def _until_final(context: HttpContext, uuids: Sequence[str]) -> Jobs:
 
 
 def _refreshed(context: HttpContext, fetch: Callable[[], Jobs]) -> Iterator[Jobs]:
-    """The jobs after each refresh, already shown; without an end."""
-    events = EventListener(context)
-    events.start()
+    """Show the jobs again and again, and yield them each time; it does not end."""
+    arrived = threading.Event()
+    listener = threading.Thread(target=listen, args=(context.client, arrived), name="events", daemon=True)
+    listener.start()
     with _display(context) as show:
         while True:
-            events.arrived.clear()
+            arrived.clear()
             jobs = fetch()
             show(jobs)
             yield jobs
-            events.arrived.wait(REFRESH if events.is_alive() else POLL)
+            arrived.wait(REFRESH if listener.is_alive() else POLL)
             time.sleep(GATHER)
 
 
-class EventListener(threading.Thread):
-    """Reads the stream of events, and sets ``arrived`` for each; without a stream it ends, and ``watch`` polls."""
-
-    def __init__(self, context: HttpContext) -> None:
-        super().__init__(name="events", daemon=True)
-        self.arrived = threading.Event()
-        self._context = context
-
-    def run(self) -> None:
-        """Read until the service ends or refuses the stream."""
-        try:
-            for _ in self._context.client.events():
-                self.arrived.set()
-        except ClientError:
-            self.arrived.set()
+def listen(client: DispatcherClient, arrived: threading.Event) -> None:
+    """Set ``arrived`` for each event; return when the stream fails or is refused, after which ``watch`` polls."""
+    with suppress(ClientError):
+        for _ in client.events():
+            arrived.set()
+    arrived.set()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ....client import BadAddress, BadToken, DispatcherClient
+from ....client.client import DEFAULT_URL
 from ....client.retries import NEVER
 from ....config.load import find_sources
 from ....core.errors import ConfigError
@@ -18,7 +19,6 @@ from .checks import Finding, remark, show, skipped
 from .local_checks import STAGES, LocalChecks
 from .probe_job import ANSWER, Probe, ProbeChecks
 
-DEFAULT_URL = "http://127.0.0.1:8050"
 DEFAULT_ARGS = {"add": [2, 2]}
 
 
@@ -64,7 +64,7 @@ def doctor(  # noqa: PLR0913 - each is an option
     local = LocalChecks(config) if url is None or _is_configured(config) else None
     probe = Probe(task, args or DEFAULT_ARGS.get(task, []), queue, timeout)
     findings = []
-    with _client(url or DEFAULT_URL, token) as client:
+    with _client(url, token) as client:
         for finding in _findings(local, ProbeChecks(client, probe, local)):
             findings.append(finding)
             if not as_json:
@@ -103,9 +103,9 @@ def _unused(broker: Finding) -> Finding:
     return remark(broker.stage, broker.message, advice)
 
 
-def _client(url: str, token: str | None) -> DispatcherClient:
+def _client(url: str | None, token: str | None) -> DispatcherClient:
     try:
-        return DispatcherClient(url, token=token or "", timeout=ANSWER, retries=NEVER)
+        return DispatcherClient(url, token=token, timeout=ANSWER, retries=NEVER)
     except BadAddress as error:
         raise click.BadParameter(str(error), param_hint="--url") from None
     except BadToken as error:

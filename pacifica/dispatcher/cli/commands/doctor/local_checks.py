@@ -30,6 +30,7 @@ class LocalChecks:
     def __init__(self, config: Path | None) -> None:
         self._config = config
         self._container: Container | None = None
+        self._database_url = ""
         self._database_answers = False
         self._file_is_missing = False
 
@@ -54,7 +55,8 @@ class LocalChecks:
             found = False
         if found:
             return good("recorded", "it is in the database of this configuration", time.monotonic() - began)
-        return bad("recorded", "it is not in the database of this configuration", self._other_database())
+        advice = f"The server uses another database than {self._place()}. {self._path_advice()}"
+        return bad("recorded", "it is not in the database of this configuration", advice)
 
     def why_not_taken(self, task: str, queue: str | None) -> str:
         """The likely reason why no worker took the job, by database and broker, and what to do."""
@@ -88,13 +90,12 @@ class LocalChecks:
             count = len(error.faults)
             message = f"it has {count} fault{'s' * (count > 1)}: {'; '.join(map(str, error.faults))}"
             return bad("configuration", message, "Correct them, and run pacifica-dispatcher-cmd config check.")
-        self._container = Container(lambda: settings)
+        self._container, self._database_url = Container(lambda: settings), settings.database.peewee_url
         where = sources.path or "no file; defaults and environment apply"
         return good("configuration", str(where), time.monotonic() - began)
 
     def _database(self, container: Container) -> Finding:
-        url = container.settings.database.peewee_url
-        file = sqlite_file(url)
+        file = sqlite_file(self._database_url)
         if file is not None and not file.exists():
             self._file_is_missing = True
             advice = "The server creates it in its working directory when it starts: run doctor there."
@@ -102,7 +103,7 @@ class LocalChecks:
                 advice = "Its directory is missing, too: create it, or correct [database] peewee_url (PEEWEE_URL)."
             return bad("database", f"there is no file {file}", advice)
         try:
-            check_installed(url)
+            check_installed(self._database_url)
             name = container.database.read(product)
             began = time.monotonic()
             container.database.read(product)
@@ -143,15 +144,11 @@ class LocalChecks:
             return bad("broker", f"{broker_name(container.app)}: {error}", advice)
 
     def _place(self) -> str:
-        url = self._container.settings.database.peewee_url if self._container else ""
-        return str(sqlite_file(url) or mask_passwords(url))
-
-    def _other_database(self) -> str:
-        return f"The server uses another database than {self._place()}. {self._path_advice()}"
+        return str(sqlite_file(self._database_url) or mask_passwords(self._database_url))
 
     def _path_advice(self) -> str:
         """The likely cause of two databases: a relative path for SQLite, else different settings."""
-        if sqlite_file(self._container.settings.database.peewee_url if self._container else "") is None:
+        if sqlite_file(self._database_url) is None:
             return "Compare PEEWEE_URL and [database] peewee_url where server and worker were started."
         return (
             "The path of an SQLite file is relative to the working directory: run doctor, server and worker in the "

@@ -40,7 +40,7 @@ NO_ANSWER: Mapping[str, tuple[str, str]] = {
     "unknown-host": ("the host name in {url} is unknown", "Correct --url (DISPATCHER_URL)."),
     "refused": (
         "nothing listens at {url}",
-        "Start it (python -m pacifica.dispatcher, or with a worker: pacifica-dispatcher-cmd up), or correct --url.",
+        "Start the server (python -m pacifica.dispatcher; with a worker: pacifica-dispatcher-cmd up), or correct --url.",
     ),
     "broken": ("something else listens at {url}: it does not speak HTTP", ANOTHER_PROGRAM),
 }
@@ -113,7 +113,7 @@ class ProbeChecks:
         faults = {name: check["message"] for name, check in checks.items() if check.get("message")}
         message = "; ".join(f"{name}: {text}" for name, text in faults.items())
         if verdict.status == "degraded":  # The probe job will show whether this is still true.
-            return good("ready", f"it accepts jobs, but reports of its parts: {message}", seconds)
+            return good("ready", f"it accepts jobs, but some of its parts have problems: {message}", seconds)
         advice = f"Repair its {' and its '.join(faults) or 'parts'}; see docs/operations.md."
         return bad("ready", message or f"its verdict is {verdict.status}", advice)
 

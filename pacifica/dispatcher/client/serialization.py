@@ -1,4 +1,4 @@
-"""The JSON that the client sends; where the service takes a time, Python's own types are allowed, too."""
+"""Converts jobs and filters to the JSON that the service takes; a time may be a ``datetime`` or a ``timedelta``."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
