@@ -40,7 +40,7 @@ NO_ANSWER: Mapping[str, tuple[str, str]] = {
     "unknown-host": ("the host name in {url} is unknown", "Correct --url (DISPATCHER_URL)."),
     "refused": (
         "nothing listens at {url}",
-        "Start the server (python -m pacifica.dispatcher; with a worker: pacifica-dispatcher-cmd up), or correct --url.",
+        "Start the server (python -m pacifica.dispatcher; with a worker: pacifica-dispatcher-cmd up) or correct --url.",
     ),
     "broken": ("something else listens at {url}: it does not speak HTTP", ANOTHER_PROGRAM),
 }
