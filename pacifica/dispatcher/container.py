@@ -31,7 +31,6 @@ from .store.events import HistoryStore
 from .store.jobs import JobStore
 from .store.leader import ElectionStore
 from .store.outbox import Outbox
-from .store.stats import StatsStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .upkeep.event_counter import EventCounter
@@ -172,7 +171,7 @@ class Container:
         folder = os.environ.get(FOLDER)
         return WebMonitor(
             health,
-            StatsStore(self.database),
+            self.database,
             EventCountStore(self.database),
             self.outbox,
             tasks=self.registry,

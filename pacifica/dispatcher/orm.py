@@ -208,21 +208,18 @@ class Token(peewee.Model):
 
 MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election, EventCounts)
 
-
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """Literal SQL: a database uses a partial index only if the text of the query contains its condition."""
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
-IS_SENT = peewee.SQL(f"{WAITING_STATES.sql} AND due IS NULL AND published IS NOT NULL")
-MAY_EXPIRE = peewee.SQL(f"{WAITING_STATES.sql} AND expires IS NOT NULL")
 HAS_CALLER = peewee.SQL("caller <> ''")
-HAS_QUEUE = peewee.SQL("queue IS NOT NULL")
-
+_IS_SENT = peewee.SQL(f"{WAITING_STATES.sql} AND due IS NULL AND published IS NOT NULL")
+_MAY_EXPIRE = peewee.SQL(f"{WAITING_STATES.sql} AND expires IS NOT NULL")
 
 JOB_INDEXES: Mapping[str, PartialIndex] = {
     "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
     "job_holder": PartialIndex("holder", STARTED, "state, holder"),
-    "job_sent": PartialIndex("task, queue, published, due", IS_SENT, "state, task, queue, published, due"),
-    "job_expires": PartialIndex("expires", MAY_EXPIRE, "state, expires"),
+    "job_sent": PartialIndex("task, queue, published, due", _IS_SENT, "state, task, queue, published, due"),
+    "job_expires": PartialIndex("expires", _MAY_EXPIRE, "state, expires"),
     "job_caller": PartialIndex("caller, created, uuid", HAS_CALLER, "caller, created, uuid"),
-    "job_queue": PartialIndex("queue, created, uuid", HAS_QUEUE, "queue, created, uuid"),
+    "job_queue": PartialIndex("queue, created, uuid", peewee.SQL("queue IS NOT NULL"), "queue, created, uuid"),
 }

@@ -15,8 +15,8 @@ from pacifica.dispatcher.core.job import Event, Job, OutboxEntry, State, new_uui
 from pacifica.dispatcher.delivery import relay as relay_module
 from pacifica.dispatcher.delivery.relay import Relay
 from pacifica.dispatcher.service.new_job import outbox_entry
+from pacifica.dispatcher.store.committed_event import REFUSED
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.job_event import REFUSED
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 

@@ -15,7 +15,6 @@ from pacifica.dispatcher.migrations import historical
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import HistoryStore
 from pacifica.dispatcher.store.jobs import JobStore
-from pacifica.dispatcher.store.search import page
 
 from ..store.conftest import all_at_once
 from .layouts import DATED, described, historical_rows, make_historical, old_ids
@@ -64,7 +63,7 @@ def test_every_historical_row_becomes_a_successful_job(database_url: str) -> Non
             events = HistoryStore(database).between(0, 10**6, 9, job.uuid)
             assert [(event.kind, event.at) for event in events] == [("SUCCESS", job.finished)]
         assert jobs.get(dashed(gone)) is None
-        first = page(database, JobFilter(), None, 4)
+        first = jobs.search(JobFilter(), None, 4)
         assert [job.uuid for job in first] == sorted((dashed(name) for name in spelled), reverse=True)[:4]
         assert historical_rows(database) == before
 
@@ -101,7 +100,7 @@ def test_a_killed_sync_can_be_repeated_by_two_processes_at_once(database_url: st
         with pytest.raises(SchemaTooOld):
             database.wait_until_up(1, 0.0)
         all_at_once(database, [database.sync, database.sync])
-        jobs = page(database, JobFilter(), None, 20)
+        jobs = JobStore(database).search(JobFilter(), None, 20)
         assert sorted(job.uuid for job in jobs) == sorted(map(dashed, names))
         events = HistoryStore(database)
         assert [len(events.between(0, 10**6, 9, job.uuid)) for job in jobs] == [1] * len(names)

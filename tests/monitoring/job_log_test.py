@@ -9,8 +9,8 @@ from pacifica.dispatcher.core.job import Job, JobError, State, now
 from pacifica.dispatcher.logs import log_context
 from pacifica.dispatcher.logs.formatters import FIELDS
 from pacifica.dispatcher.monitoring.job_log import JobLog, logger
+from pacifica.dispatcher.store.committed_event import CANCEL, LATE, PROGRESS, CommittedEvent
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.job_event import CANCEL, LATE, PROGRESS, JobEvent
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
@@ -39,7 +39,7 @@ def test_a_row_is_read_only_for_a_line_that_is_written(
     read: list[str] = []
     log = JobLog(read.append)
     with caplog.at_level(level, logger.name):
-        log(JobEvent(CANCEL, "u", 1))
+        log(CommittedEvent(CANCEL, "u", 1))
     assert len(read) == len(caplog.records) == reads
 
 
@@ -100,7 +100,7 @@ def test_a_report_within_an_attempt_reads_no_row(caplog: pytest.LogCaptureFixtur
     log, bound = JobLog(read), log_context.bind(job="u", task="add")
     try:
         with caplog.at_level(logging.INFO, logger.name):
-            log(JobEvent(State.SUCCESS, "u", 1, "token-of-the-parent-process", reported=True))
+            log(CommittedEvent(State.SUCCESS, "u", 1, "token-of-the-parent-process", reported=True))
     finally:
         log_context.unbind(bound)
     assert logged(caplog) == [{"event": "succeeded", "job": "u"}]
@@ -111,12 +111,14 @@ def test_a_line_is_written_without_the_row_when_the_database_is_away(caplog: pyt
         raise DatabaseUnavailable(uuid)
 
     with caplog.at_level(logging.INFO, logger.name):
-        JobLog(read)(JobEvent(State.REVOKED, "u", 1, reason="expired"))
+        JobLog(read)(CommittedEvent(State.REVOKED, "u", 1, reason="expired"))
     assert logged(caplog) == [{"event": "revoked", "job": "u", "reason": "expired"}]
 
 
-@pytest.mark.parametrize("event", [JobEvent(PROGRESS, "u", 1, "t", reported=True), JobEvent(LATE, "u", 1, "t")])
-def test_other_events_are_not_logged(caplog: pytest.LogCaptureFixture, event: JobEvent) -> None:
+@pytest.mark.parametrize(
+    "event", [CommittedEvent(PROGRESS, "u", 1, "t", reported=True), CommittedEvent(LATE, "u", 1, "t")]
+)
+def test_other_events_are_not_logged(caplog: pytest.LogCaptureFixture, event: CommittedEvent) -> None:
     with caplog.at_level(logging.INFO, logger.name):
         JobLog(lambda _: None)(event)
     assert logged(caplog) == []

@@ -8,7 +8,6 @@ from pacifica.dispatcher.monitoring.web_monitor import WebMonitor
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.event_counts import EventCountStore
 from pacifica.dispatcher.store.outbox import Outbox
-from pacifica.dispatcher.store.stats import StatsStore
 from pacifica.dispatcher.store.workers import WorkerStore
 
 
@@ -16,4 +15,4 @@ def a_web_monitor(database: Database, folder: Path | None = None) -> WebMonitor:
     """The monitor of a process whose only task is ``add`` and whose broker can be reached."""
     outbox, relay = Outbox(database), SimpleNamespace(broker_state="ok", confirmed=None)
     health = HealthCheck(outbox, WorkerStore(database), lambda: relay, lambda: "ok", 30)
-    return WebMonitor(health, StatsStore(database), EventCountStore(database), outbox, tasks={"add"}, folder=folder)
+    return WebMonitor(health, database, EventCountStore(database), outbox, tasks={"add"}, folder=folder)

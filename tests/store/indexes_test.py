@@ -16,7 +16,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.outbox import Kind, Outbox
 from pacifica.dispatcher.store.purge import PurgeStore
-from pacifica.dispatcher.store.stats import StatsStore
+from pacifica.dispatcher.store.stats import unfinished_jobs
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from .conftest import a_job
@@ -37,7 +37,7 @@ QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "take": (lambda database: Outbox(database).take(at=NOW, lease=1, limit=10), ("job_due", "job_due")),
     "backlog": (lambda database: Outbox(database).backlog(at=NOW, limit=10), ("job_due",)),
     "unfinished": (
-        lambda database: StatsStore(database).unfinished(at=NOW, limit=10),
+        lambda database: unfinished_jobs(database, at=NOW, limit=10),
         (OF_WAITING, OF_STARTED, OF_WAITING),
     ),
     "recall": (lambda database: Outbox(database).recall(at=NOW, lease=1), ("job_due", OF_WAITING)),

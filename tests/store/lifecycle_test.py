@@ -11,8 +11,8 @@ import pytest
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.core.job import Claim, Event, Job, State, now
 from pacifica.dispatcher.store import transitions
+from pacifica.dispatcher.store.committed_event import CommittedEvent
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.job_event import JobEvent
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.prepared import Prepared
@@ -363,7 +363,7 @@ def test_a_claim_is_repeated_only_on_request(jobs: JobStore) -> None:
 
 
 def test_on_event_is_called_for_each_committed_change(database: Database) -> None:
-    events: list[JobEvent] = []
+    events: list[CommittedEvent] = []
     jobs = JobStore(database, on_event=events.append)
     job, other = add(jobs), add(jobs)
     claim(jobs, job)
@@ -388,7 +388,7 @@ def test_on_event_is_called_for_each_committed_change(database: Database) -> Non
 def test_on_event_is_not_called_for_a_change_that_is_rolled_back(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events: list[JobEvent] = []
+    events: list[CommittedEvent] = []
     jobs = JobStore(database, on_event=events.append)
     job = add(jobs)
     claim(jobs, job)

@@ -13,7 +13,7 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import Job, State
 from ..logs import log_context
 from ..logs.formatters import log_fields
-from ..store.job_event import CANCEL, DROPPED, LATE, LOST, SENT, JobEvent
+from ..store.committed_event import CANCEL, DROPPED, LATE, LOST, SENT, CommittedEvent
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
 
@@ -59,7 +59,7 @@ class JobLog:
         self._read_job = read_job
         self._started: dict[str, float] = {}
 
-    def __call__(self, event: JobEvent) -> None:
+    def __call__(self, event: CommittedEvent) -> None:
         """Write the event's line."""
         ms = self._milliseconds(event)
         name = _NAMES.get(event.kind)
@@ -71,7 +71,7 @@ class JobLog:
             given = {key: value for key, value in fields.items() if value is not None}
             log_fields(logger, level, "job %s", (name,), given)
 
-    def _milliseconds(self, event: JobEvent) -> float | None:
+    def _milliseconds(self, event: CommittedEvent) -> float | None:
         """The run time of the attempt that reports, if this process has claimed it."""
         if event.kind == State.STARTED and event.token:
             self._started[event.token] = time.monotonic()
@@ -79,7 +79,7 @@ class JobLog:
         started = self._started.pop(event.token or "", None) if event.reported else None
         return None if started is None else round((time.monotonic() - started) * 1000, 3)
 
-    def _fields(self, event: JobEvent, *, known: bool) -> dict[str, Any]:
+    def _fields(self, event: CommittedEvent, *, known: bool) -> dict[str, Any]:
         in_attempt = event.reported and (known or bool(log_context.current()))
         if event.kind not in _COMPLETE and not in_attempt:
             return {**self._row_fields(event.job), **_error_fields(event)}
@@ -96,7 +96,7 @@ class JobLog:
         return {**about, "attempt": job.attempt or None, "worker": job.worker}
 
 
-def _event_fields(event: JobEvent) -> dict[str, Any]:
+def _event_fields(event: CommittedEvent) -> dict[str, Any]:
     first = event.ready is not None and event.attempt == 1
     return {
         "task": event.task,
@@ -109,7 +109,7 @@ def _event_fields(event: JobEvent) -> dict[str, Any]:
     }
 
 
-def _error_fields(event: JobEvent) -> dict[str, Any]:
+def _error_fields(event: CommittedEvent) -> dict[str, Any]:
     error = event.error
     if error is None:
         return {"reason": event.reason}

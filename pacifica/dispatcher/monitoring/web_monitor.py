@@ -5,9 +5,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, exposition, openmetrics
 
+from ..store.database import Database
 from ..store.event_counts import EventCountStore
 from ..store.outbox import Outbox
-from ..store.stats import StatsStore
 from .health import HealthCheck
 from .metrics import multiprocess
 from .metrics.instruments import Counts
@@ -24,7 +24,7 @@ class WebMonitor:
     def __init__(  # noqa: PLR0913 - each is a part that the process gives
         self,
         health: HealthCheck,
-        figures: StatsStore,
+        database: Database,
         events: EventCountStore,
         outbox: Outbox,
         *,
@@ -38,7 +38,7 @@ class WebMonitor:
         else:
             self.counts = Counts(None, tasks)
             self._registry.register(multiprocess.SharedCollector(folder))
-        self._registry.register(RecordCollector(figures, events, outbox, health.look, self.counts.label))
+        self._registry.register(RecordCollector(database, events, outbox, health.look, self.counts.label))
 
     def as_text(self) -> bytes:
         """The metrics in Prometheus' text format 0.0.4."""

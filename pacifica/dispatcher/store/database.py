@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 import peewee
-from playhouse.pool import MaxConnectionsExceeded
+from playhouse.pool import MaxConnectionsExceeded, PooledDatabase
 
 from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
@@ -18,7 +18,7 @@ from ..core.pausing import here
 from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors
-from .connections.connect import is_pooled, open_database
+from .connections.connect import open_database
 from .connections.sqlite import FORK_GATE, LogSync
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Database:
         self.sqlite = is_sqlite(self.peewee)
         self.mysql = is_mysql(self.peewee)
         self.postgresql = not (self.sqlite or self.mysql)
-        self._pooled = is_pooled(self.peewee)
+        self._pooled = isinstance(self.peewee, PooledDatabase)
         self._gate: AbstractContextManager[None] = FORK_GATE if self.sqlite else nullcontext()
         # SQLite has no queue for writers that find the file busy; this lock makes those of the process take turns.
         self._writers = threading.RLock()
@@ -86,7 +86,7 @@ class Database:
             try:
                 return self._read(query)
             except DatabaseUnavailable as error:
-                if not driver_errors.is_lock(error):
+                if driver_errors.kind(error) != "locked":
                     raise
         return host.elsewhere(lambda: self._read(query))
 
@@ -97,7 +97,7 @@ class Database:
                 with self._gate, self._connected():
                     return query(self.peewee)
             except DatabaseUnavailable as error:
-                if fresh or attempt == 2 or driver_errors.is_silence(error):
+                if fresh or attempt == 2 or driver_errors.kind(error) == "silent":
                     self.on_failure(driver_errors.kind(error))
                     raise
         raise AssertionError("unreachable")
@@ -121,7 +121,7 @@ class Database:
                 if durable and self.sqlite:
                     self._wait_for_disk()
             except DatabaseUnavailable as error:
-                if self.sqlite and driver_errors.is_read_only(error):
+                if self.sqlite and driver_errors.kind(error) == "read_only":
                     FORK_GATE.close_all()
                 pause = next(pauses, None) if driver_errors.is_rolled_back(error) else None
                 if pause is None:
@@ -143,7 +143,7 @@ class Database:
                     self._use_wal()
                     create(self.peewee)
             except DatabaseUnavailable as error:
-                if attempt == attempts or driver_errors.is_damage(error):
+                if attempt == attempts or driver_errors.kind(error) == "damaged":
                     raise
                 logger.warning("%s Attempt %d of %d; the next in %g s.", error, attempt, attempts, wait)
                 time.sleep(wait)
@@ -254,7 +254,7 @@ class Database:
                 if self.sqlite and here.host is not None:
                     self.peewee.connection().busy_timeout = LOOP_BUSY_TIMEOUT
             except UNREACHABLE as error:
-                if driver_errors.is_silence(error):
+                if driver_errors.kind(error) == "silent":
                     self._silent_at = time.monotonic()
                 raise
 

@@ -9,8 +9,8 @@ import peewee
 from .. import orm
 from ..core import strict_json
 from ..core.job import FINAL
-from .database import Database
-from .job_event import PROGRESS
+from .committed_event import PROGRESS
+from .events import EventSequence
 
 _C, _E, _J = orm.EventCounts, orm.Event, orm.Job
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
@@ -48,21 +48,8 @@ class EventCounts:
         return type(self)(upto, total)
 
 
-class EventCountStore:
-    """The counts of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does.
-
-    ``ordered``: events become visible in the order of their ids. A database server assigns an id before the commit,
-    so there an event may become visible after one with a higher id.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.ordered = database.sqlite
-
-    def last(self) -> int:
-        """The highest id of an event; 0 when there is none yet."""
-        query = _E.select(peewee.fn.MAX(_E.id)).tuples()
-        return int(self._database.read(lambda db: query.execute(db)[0][0]) or 0)
+class EventCountStore(EventSequence):
+    """The counts of the events of one database."""
 
     def count(self, after: int, upto: int) -> dict[CountKey, Count]:
         """Count the events with ids in ``after < id <= upto``."""

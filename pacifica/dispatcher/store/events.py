@@ -19,8 +19,8 @@ LATEST_JOBS, TASK_JOBS = 500, 25
 _COLUMNS = (_E.id, _E.job, _E.at, _E.kind, _E.data)
 
 
-class HistoryStore:
-    """The events of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does.
+class EventSequence:
+    """The ids of the events of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does.
 
     ``ordered``: events become visible in the order of their ids. A database server assigns an id before the commit,
     so there an event may become visible after one with a higher id.
@@ -29,18 +29,25 @@ class HistoryStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.ordered = database.sqlite
-        peeked = _E.select(_E.id, _E.job, _E.at).where(_E.id > slot("after")).order_by(_E.id).limit(slot("limit"))
-        self._peek = Prepared(database.peewee, peeked)
         self._last = Prepared(database.peewee, _E.select(peewee.fn.MAX(_E.id)))
-
-    def close(self) -> None:
-        """Close the calling thread's connection."""
-        self._database.close()
 
     def last(self) -> int:
         """The highest id of an event; 0 if there are no events."""
         row = self._database.read(lambda _: self._last.run({}).fetchone())
         return int(row[0] or 0)
+
+
+class HistoryStore(EventSequence):
+    """The events of one database."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        peeked = _E.select(_E.id, _E.job, _E.at).where(_E.id > slot("after")).order_by(_E.id).limit(slot("limit"))
+        self._peek = Prepared(database.peewee, peeked)
+
+    def close(self) -> None:
+        """Close the calling thread's connection."""
+        self._database.close()
 
     def peek(self, after: int, limit: int) -> list[tuple[int, str, int]]:
         """Id, job and time of at most ``limit`` events after the id ``after``, in the order of their ids."""

@@ -11,11 +11,11 @@ from ..core.job_filter import JobFilter, PageCursor
 from ..core.permissions import EVERY_JOB, Visibility
 from ..dialect import metadata
 from . import mapping, purge, search
+from .committed_event import CommittedEvent, OnEvent
 from .database import Database
 from .group_commit import GroupCommit
 from .idempotency import IdempotencyKey, forget_keys, take_key
-from .job_event import OnEvent, dispatched, ignore
-from .lifecycle import EVENT_COLUMNS, JobLifecycle, select_columns
+from .lifecycle import JobLifecycle, select_columns
 from .prepared import Prepared, PreparedRows, slot
 
 _J, _E = orm.Job, orm.Event
@@ -38,13 +38,17 @@ class JobStore(JobLifecycle):
     """
 
     def __init__(
-        self, database: Database, *, durable: bool = True, reports_durable: bool = False, on_event: OnEvent = ignore
+        self,
+        database: Database,
+        *,
+        durable: bool = True,
+        reports_durable: bool = False,
+        on_event: OnEvent = lambda _: None,
     ) -> None:
         super().__init__(database, durable=durable, reports_durable=reports_durable, on_event=on_event)
         db = database.peewee
         self._insert_jobs = PreparedRows(db, _J, mapping.JOB_COLUMNS)
         self._insert_labels = PreparedRows(db, orm.Label, ("job", "name", "value", "created"))
-        self._insert_events = PreparedRows(db, _E, EVENT_COLUMNS)
         self._select_job = Prepared(db, select_columns(mapping.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
         self.additions = GroupCommit(self._commit_groups, GROUP_LIMIT, database.writer_timeout)
 
@@ -117,7 +121,10 @@ class JobStore(JobLifecycle):
         self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility = EVERY_JOB
     ) -> list[Job]:
         """At most ``limit`` visible jobs that come after the cursor, newest first."""
-        return search.page(self._database, filters, after, limit, visibility)
+        if filters.task is not None and not visibility.matches(filters.task):
+            return []
+        found = self._database.read(lambda db: search.page(db, filters, after, limit, visibility))
+        return [mapping.job_from_row(row) for row in found]
 
     def events(self, uuid: str) -> list[Event]:
         """The history of a job, oldest first."""
@@ -156,4 +163,7 @@ class JobStore(JobLifecycle):
 
     def _notify(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            self._on_event(dispatched(job))
+            kind = State.PENDING.value
+            self._on_event(
+                CommittedEvent(kind, job.uuid, job.created, task=job.task, caller=job.caller, headers=job.headers)
+            )

@@ -12,13 +12,12 @@ import peewee
 from .. import orm
 from ..core.job import Claim, JobError, State
 from . import mapping, transitions
+from .committed_event import CANCEL, DROPPED, LATE, LOST, PROGRESS, CommittedEvent, OnEvent
 from .database import Database
-from .job_event import CANCEL, DROPPED, LATE, LOST, PROGRESS, JobEvent, OnEvent
-from .prepared import Prepared, insert, slot
+from .prepared import Prepared, PreparedRows, slot
 from .transitions import CLAIMED, UpdateWithEvent
 
 _J, _E = orm.Job, orm.Event
-EVENT_COLUMNS = ("job", "at", "kind", "data")
 CELERY_ERRORS = "celery.exceptions"
 """The module of the exceptions that Celery raises for these errors."""
 
@@ -32,7 +31,7 @@ class JobLifecycle:
         self._reports_durable = reports_durable
         self._on_event = on_event
         db = database.peewee
-        self._insert_event = Prepared(db, insert(_E, EVENT_COLUMNS))
+        self._insert_events = PreparedRows(db, _E, ("job", "at", "kind", "data"))
         state = select_columns(("state", "claim")).where(_J.uuid == slot("uuid"))
         # Locked, so that no purge deletes the job before its event is inserted.
         self._lock_state = Prepared(db, state if database.sqlite else state.for_update())
@@ -68,31 +67,33 @@ class JobLifecycle:
                 lambda _: self._claim_in_steps(values, again=again), durable=self._reports_durable
             )
         if claim is None:
-            self._on_event(JobEvent(DROPPED, uuid, at, token, worker=worker))
+            self._on_event(CommittedEvent(DROPPED, uuid, at, token, worker=worker))
         else:
             started = State.STARTED.value
-            self._on_event(JobEvent(started, uuid, at, token, attempt=claim.attempt, worker=worker, ready=claim.ready))
+            self._on_event(
+                CommittedEvent(started, uuid, at, token, attempt=claim.attempt, worker=worker, ready=claim.ready)
+            )
         return claim
 
     def succeed(self, uuid: str, *, token: str, result: Any, at: int) -> bool:
         """STARTED → SUCCESS; false if the token's claim is no longer the current one."""
-        event = JobEvent(State.SUCCESS.value, uuid, at, token, reported=True)
+        event = CommittedEvent(State.SUCCESS.value, uuid, at, token, reported=True)
         return self._end(self._finish, event, {"result": mapping.to_text(result), "error": None}, {})
 
     def fail(self, uuid: str, *, token: str, error: JobError, at: int) -> bool:
         """STARTED → FAILURE; false if the token's claim is no longer the current one."""
-        event = JobEvent(State.FAILURE.value, uuid, at, token, reported=True, error=error)
+        event = CommittedEvent(State.FAILURE.value, uuid, at, token, reported=True, error=error)
         return self._end(self._finish, event, _without_result(error), _summary(error))
 
     def revoke(self, uuid: str, *, reason: str, at: int) -> bool:
         """PENDING or RETRY → REVOKED; false if the job is not waiting any more."""
-        event = JobEvent(State.REVOKED.value, uuid, at, reason=reason)
+        event = CommittedEvent(State.REVOKED.value, uuid, at, reason=reason)
         values = _without_result(_revoked(reason))
         return self._end(self._finish_waiting, event, values, {"reason": reason}, record_late=False)
 
     def revoke_started(self, uuid: str, *, token: str, reason: str, at: int) -> bool:
         """STARTED → REVOKED, once the worker has stopped the job; false if the claim is no longer the current one."""
-        event = JobEvent(State.REVOKED.value, uuid, at, token, reason=reason)
+        event = CommittedEvent(State.REVOKED.value, uuid, at, token, reason=reason)
         return self._end(self._finish, event, _without_result(_revoked(reason)), {"reason": reason})
 
     def ask_to_cancel(self, uuid: str, *, at: int) -> bool:
@@ -106,7 +107,7 @@ class JobLifecycle:
 
         accepted = self._database.write(change, durable=self._durable)
         if accepted:
-            self._on_event(JobEvent(CANCEL, uuid, at))
+            self._on_event(CommittedEvent(CANCEL, uuid, at))
         return accepted
 
     def lose(self, uuid: str, *, token: str, reason: str, at: int) -> str | None:
@@ -133,7 +134,7 @@ class JobLifecycle:
 
         became = self._database.write(change, durable=self._reports_durable)
         if became is not None:
-            self._on_event(JobEvent(became, uuid, at, token, reason=reason))
+            self._on_event(CommittedEvent(became, uuid, at, token, reason=reason))
         return became
 
     def report_progress(self, uuid: str, *, token: str, progress: Mapping[str, Any], at: int) -> bool:
@@ -166,7 +167,7 @@ class JobLifecycle:
 
         Returns the new state; ``None`` if the token's claim is no longer the current one.
         """
-        revoked = JobEvent(State.REVOKED.value, uuid, at, token, reported=True, error=error)
+        revoked = CommittedEvent(State.REVOKED.value, uuid, at, token, reported=True, error=error)
         ending = _without_result(_revoked("cancelled"))
         if self._end(self._finish_cancelled, revoked, ending, {"reason": "cancelled"}, record_late=False):
             return State.REVOKED
@@ -177,7 +178,7 @@ class JobLifecycle:
             "kwargs": mapping.to_text(kwargs),
             "error": mapping.error_to_text(error),
         }
-        event = JobEvent(State.RETRY.value, uuid, at, token, reported=True, error=error)
+        event = CommittedEvent(State.RETRY.value, uuid, at, token, reported=True, error=error)
         retried = self._end(self._retry, event, values, {**_summary(error), "eta": eta, "retries": retries})
         return State.RETRY if retried else None
 
@@ -207,7 +208,8 @@ class JobLifecycle:
             row = self._select_claim.run(values).fetchone()
         uuid, at, worker = values["uuid"], values["at"], values["worker"]
         if row is None:
-            self._record_refusal(uuid, at, DROPPED, {"worker": worker})
+            if (found := self._lock_state.run(values).fetchone()) is not None:
+                self._record(uuid, at, DROPPED, {"worker": worker, "state": found[0]})
             return None
         if changed:
             self._record(uuid, at, State.STARTED.value, {"attempt": row[0], "worker": worker})
@@ -216,7 +218,7 @@ class JobLifecycle:
     def _end(
         self,
         statement: Prepared,
-        event: JobEvent,
+        event: CommittedEvent,
         values: Mapping[str, Any],
         data: Mapping[str, Any],
         *,
@@ -231,7 +233,7 @@ class JobLifecycle:
         if ended:
             self._on_event(event)
         elif record_late:
-            self._on_event(JobEvent(LATE, event.job, event.at, event.token, event.reported))
+            self._on_event(CommittedEvent(LATE, event.job, event.at, event.token, event.reported))
         return ended
 
     def _end_at_once(self, statement: Prepared, values: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
@@ -259,13 +261,9 @@ class JobLifecycle:
         return False
 
     def _record(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
-        self._insert_event.run({"job": uuid, "at": at, "kind": kind, "data": mapping.to_text(data) if data else None})
-
-    def _record_refusal(self, uuid: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
-        """Record a refused claim, if the job exists."""
-        row = self._lock_state.run({"uuid": uuid}).fetchone()
-        if row is not None:
-            self._record(uuid, at, kind, {**data, "state": row[0]})
+        self._insert_events.run(
+            [{"job": uuid, "at": at, "kind": kind, "data": mapping.to_text(data) if data else None}]
+        )
 
 
 def _claimed(values: Mapping[str, Any], row: Sequence[Any]) -> Claim:

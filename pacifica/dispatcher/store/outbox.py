@@ -13,8 +13,8 @@ import peewee
 from .. import orm
 from ..core.job import OutboxEntry, State
 from . import mapping
+from .committed_event import REFUSED, SENT, CommittedEvent, OnEvent
 from .database import Database
-from .job_event import REFUSED, OnEvent, ignore, sent
 from .prepared import Prepared, slot
 
 _J = orm.Job
@@ -59,7 +59,7 @@ class PreparedForIds:
 class Outbox:
     """The outbox of one database; raises ``DatabaseUnavailable`` and calls ``on_event`` as ``JobStore`` does."""
 
-    def __init__(self, database: Database, *, on_event: OnEvent = ignore) -> None:
+    def __init__(self, database: Database, *, on_event: OnEvent = lambda _: None) -> None:
         self._database = database
         self._on_event = on_event
         same = _J.version == slot("version")
@@ -103,7 +103,9 @@ class Outbox:
         if any(waiting.values()):
             self._database.write(change)
         for entry in entries:
-            self._on_event(sent(entry, at))
+            self._on_event(
+                CommittedEvent(SENT, entry.uuid, at, task=entry.task, queue=entry.queue, headers=entry.headers)
+            )
 
     def release(self, unsent: Sequence[OutboxEntry], *, at: int) -> None:
         """Let any relay publish these jobs from now on; a job that has changed since keeps its own time."""

@@ -49,28 +49,21 @@ class PreparedRows:
         self._model = model
         self._row = {getattr(model, column): slot(column) for column in columns}
         self._statements: dict[int, str] = {}
-        self._order = [value.name for value in self._built(1)[1]]
+        self._order: Sequence[str] = ()
 
     def run(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert the rows, in order."""
         first = 0
         while first < len(rows):
             number = min(1 << ((len(rows) - first).bit_length() - 1), MOST_ROWS)
+            statement = self._statement(number)
             values = [row[column] for row in rows[first : first + number] for column in self._order]
-            self._database.execute_sql(self._statement(number), values)
+            self._database.execute_sql(statement, values)
             first += number
 
     def _statement(self, number: int) -> str:
         if number not in self._statements:
-            self._statements[number] = self._built(number)[0]
+            query = self._model.insert_many([self._row] * number)
+            self._statements[number], slots = self._database.get_sql_context().sql(query).query()
+            self._order = [one.name for one in slots[: len(self._row)]]
         return self._statements[number]
-
-    def _built(self, number: int) -> tuple[str, list[Any]]:
-        query = self._model.insert_many([self._row] * number)
-        text, values = self._database.get_sql_context().sql(query).query()
-        return text, values
-
-
-def insert(model: type[peewee.Model], columns: Sequence[str]) -> peewee.Query:
-    """An INSERT of one row, with a slot for each column."""
-    return model.insert({getattr(model, column): slot(column) for column in columns})

@@ -65,7 +65,8 @@ class PurgeStore:
         """
 
         def change(db: peewee.Database) -> Counter[State]:
-            self._prefer_indexes(db)
+            if self._database.postgresql:  # It would scan a table of which it has no statistics yet.
+                db.execute_sql("SET LOCAL enable_seqscan = off")
             if not (gone := self._lock(db, jobs)):
                 return Counter()
             uuids = [job.uuid for job in gone]
@@ -86,11 +87,6 @@ class PurgeStore:
             PurgeCandidate(uuid, State(state), created) for uuid, state, created in execute_with_index_hint(db, query)
         }
         return sorted(found.intersection(jobs))
-
-    def _prefer_indexes(self, db: peewee.Database) -> None:
-        """Keep PostgreSQL from scanning a table of which it has no statistics yet."""
-        if self._database.postgresql:
-            db.execute_sql("SET LOCAL enable_seqscan = off")
 
     def _walk(self, column: peewee.Field, value: str, before: Bounds, size: int) -> Iterator[Sequence[PurgeCandidate]]:
         """The jobs with that value, along the index of this column, ``created`` and ``uuid``."""

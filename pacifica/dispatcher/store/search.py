@@ -7,32 +7,22 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..core.job import Job
 from ..core.job_filter import JobFilter, PageCursor
-from ..core.permissions import EVERY_JOB, Visibility
+from ..core.permissions import Visibility
 from . import mapping
-from .database import Database
 from .visibility import dispatched_by, task_names, within
 
 _J, _L = orm.Job, orm.Label
 
 
 def page(
-    database: Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility = EVERY_JOB
-) -> list[Job]:
-    """At most ``limit`` visible jobs after ``after``, newest first; raises ``DatabaseUnavailable``.
+    db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
+) -> Sequence[Sequence[Any]]:
+    """The rows of at most ``limit`` visible jobs after ``after``, newest first; a task in ``filters`` must be visible.
 
     For one filter, an index has this order, and a page costs as much as the jobs that it shows. For several filters
     it costs as much as the jobs that satisfy the narrowest one.
     """
-    if filters.task is not None and not visibility.matches(filters.task):
-        return []
-    return [mapping.job_from_row(row) for row in database.read(lambda db: _read(db, filters, after, limit, visibility))]
-
-
-def _read(
-    db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
-) -> Sequence[Sequence[Any]]:
     if filters.task is not None or visibility.every_task:
         query = within(_query(filters, after), visibility, [] if filters.task is None else [filters.task])
     elif filters.labels or filters.caller or filters.queue or visibility.caller:

@@ -26,23 +26,14 @@ class UnfinishedJobs(NamedTuple):
     since: int | None
 
 
-class StatsStore:
-    """The statistics of one database; raises ``DatabaseUnavailable`` as ``JobStore`` does."""
+def unfinished_jobs(database: Database, *, at: int, limit: int) -> list[UnfinishedJobs]:
+    """Count the unfinished jobs by task and state; of each state, the ``limit`` oldest are counted."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def read(db: peewee.Database) -> list[UnfinishedJobs]:
+        rows = (row for state in UNFINISHED for row in _of_state(state, at, limit).tuples().execute(db))
+        return [UnfinishedJobs(*row) for row in rows]
 
-    def unfinished(self, *, at: int, limit: int) -> list[UnfinishedJobs]:
-        """Count the unfinished jobs by task and state; of each state, the ``limit`` oldest are counted."""
-
-        def read(db: peewee.Database) -> list[UnfinishedJobs]:
-            rows = (row for state in UNFINISHED for row in _of_state(state, at, limit).tuples().execute(db))
-            return [UnfinishedJobs(*row) for row in rows]
-
-        return self._database.read(read)
-
-
-_ALL = peewee.fn.COUNT(peewee.SQL("1"))
+    return database.read(read)
 
 
 def _of_state(state: State, at: int, limit: int) -> peewee.Query:
@@ -50,5 +41,5 @@ def _of_state(state: State, at: int, limit: int) -> peewee.Query:
     oldest = _J.select(_J.task, since.alias("since")).where(_J.state == state.value)
     few = oldest.order_by(_J.created, _J.uuid).limit(limit).alias("few")
     due = peewee.Case(None, [(few.c.since <= at, few.c.since)])
-    named = peewee.Value(state.value)
-    return few.select_from(few.c.task, named, _ALL, peewee.fn.MIN(due)).group_by(few.c.task)
+    columns = (few.c.task, peewee.Value(state.value), peewee.fn.COUNT(peewee.SQL("1")), peewee.fn.MIN(due))
+    return few.select_from(*columns).group_by(few.c.task)

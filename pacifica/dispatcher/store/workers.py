@@ -13,7 +13,6 @@ from ..core.job import ClaimKey
 from .database import Database
 
 _W, _J = orm.Worker, orm.Job
-_STARTED = orm.STARTED
 
 
 class WorkerStore:
@@ -45,17 +44,17 @@ class WorkerStore:
 
     def holders(self) -> set[str]:
         """The ids of the workers that hold STARTED jobs, registered or not."""
-        query = _J.select(_J.holder).where(_STARTED).distinct().tuples()
+        query = _J.select(_J.holder).where(orm.STARTED).distinct().tuples()
         return {row[0] for row in self._database.read(lambda db: list(query.execute(db)))}
 
     def held(self, holder: str, *, limit: int) -> list[ClaimKey]:
         """At most ``limit`` claims of one worker on STARTED jobs."""
-        query = _J.select(_J.uuid, _J.claim).where(_STARTED, _J.holder == holder).limit(limit).tuples()
+        query = _J.select(_J.uuid, _J.claim).where(orm.STARTED, _J.holder == holder).limit(limit).tuples()
         return [ClaimKey(*row) for row in self._database.read(lambda db: list(query.execute(db)))]
 
     def to_cancel(self, holder: str) -> list[str]:
         """The UUIDs of the worker's STARTED jobs that are to be cancelled."""
-        query = _J.select(_J.uuid).where(_STARTED, _J.holder == holder, _J.cancel == True)  # noqa: E712 - an SQL expression
+        query = _J.select(_J.uuid).where(orm.STARTED, _J.holder == holder, _J.cancel)
         return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
 
     def forget(self, holders: Sequence[str]) -> None:

@@ -15,9 +15,10 @@ from prometheus_client.utils import floatToGoString
 from ...core.errors import DatabaseUnavailable
 from ...core.job import now
 from ...core.ttl_cache import TtlCache
+from ...store.database import Database
 from ...store.event_counts import BUCKETS, EventCounts, EventCountStore
 from ...store.outbox import Backlog, Outbox
-from ...store.stats import StatsStore, UnfinishedJobs
+from ...store.stats import UnfinishedJobs, unfinished_jobs
 from ..health import OK, UNAVAILABLE, UNKNOWN, ReadinessReport
 from .instruments import PREFIX
 
@@ -52,13 +53,13 @@ class RecordCollector:
 
     def __init__(
         self,
-        figures: StatsStore,
+        database: Database,
         events: EventCountStore,
         outbox: Outbox,
         health: Callable[[], ReadinessReport],
         label: LabelOf,
     ) -> None:
-        self._figures = figures
+        self._database = database
         self._events = events
         self._outbox = outbox
         self._health = health
@@ -93,7 +94,9 @@ class RecordCollector:
 
     def _read(self) -> Reading:
         at = now()
-        return Reading(at, self._figures.unfinished(at=at, limit=COUNTED), self._outbox.backlog(at=at, limit=COUNTED))
+        return Reading(
+            at, unfinished_jobs(self._database, at=at, limit=COUNTED), self._outbox.backlog(at=at, limit=COUNTED)
+        )
 
 
 def _of_health(health: ReadinessReport) -> Iterator[Metric]:

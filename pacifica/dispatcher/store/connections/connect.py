@@ -91,8 +91,6 @@ def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 
     options |= {"autoconnect": False, "field_types": {"LONGTEXT": "TEXT"}}
     if not options["database"]:
         raise ValueError(f"it names no database; it must end as in {scheme}://host/database")
-    if not options["database"]:
-        raise ValueError(f"it names no database; it must end as in {scheme}://host/database")
     if scheme.startswith("sqlite"):
         if options["database"] == ":memory:":
             raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
@@ -107,11 +105,6 @@ def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 
     database.answer_timeout = answer_timeout
     opened: peewee.Database = database
     return opened
-
-
-def is_pooled(database: peewee.Database) -> bool:
-    """Whether connections return to a pool after each use (a ``+pool`` URL)."""
-    return isinstance(database, PooledDatabase)
 
 
 def check_installed(url: str) -> None:

@@ -39,36 +39,20 @@ SQLITE_CODES: Mapping[int, str] = {
 """Primary result codes. Source: https://www.sqlite.org/rescode.html"""
 SQL_STATES: Mapping[str, str] = {
     "3D000": "missing",
-    "28000": "denied",
-    "28P01": "denied",
+    **dict.fromkeys(("28000", "28P01"), "denied"),
     "25006": "read_only",
     "53100": "full",
-    "53300": "unreachable",
     "55P03": "locked",
-    "57P01": "unreachable",
-    "57P02": "unreachable",
-    "57P03": "unreachable",
+    **dict.fromkeys(("53300", "57P01", "57P02", "57P03"), "unreachable"),
 }
 """Source: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 MYSQL_NUMBERS: Mapping[int, str] = {
-    1044: "denied",
-    1045: "denied",
-    1698: "denied",
     1049: "missing",
+    **dict.fromkeys((1044, 1045, 1698), "denied"),
+    **dict.fromkeys((1290, 1792, 1836), "read_only"),
+    **dict.fromkeys((1021, 1114), "full"),
     1205: "locked",
-    1290: "read_only",
-    1792: "read_only",
-    1836: "read_only",
-    1021: "full",
-    1114: "full",
-    1040: "unreachable",
-    1053: "unreachable",
-    1203: "unreachable",
-    1927: "unreachable",
-    2002: "unreachable",
-    2003: "unreachable",
-    2006: "unreachable",
-    2013: "unreachable",
+    **dict.fromkeys((1040, 1053, 1203, 1927, 2002, 2003, 2006, 2013), "unreachable"),
 }
 """Source: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 ERRNOS: Mapping[int, str] = {
@@ -117,29 +101,9 @@ def _classify(error: BaseException) -> str:
     return by_code or _by_words(" ".join(map(str, chain)).lower())
 
 
-def is_silence(error: BaseException) -> bool:
-    """Whether no answer came in time: another try would take as long."""
-    return kind(error) == "silent"
-
-
 def may_be_dropped(error: BaseException) -> bool:
     """Whether the server may have dropped the connection, of which drivers report in many ways."""
     return kind(error) in {"unreachable", "other"} and not is_rolled_back(error)
-
-
-def is_lock(error: BaseException) -> bool:
-    """Whether another writer has locked the database."""
-    return kind(error) == "locked"
-
-
-def is_read_only(error: BaseException) -> bool:
-    """Whether the database can only be read."""
-    return kind(error) == "read_only"
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether SQLite cannot read the file: another try would fail as well."""
-    return kind(error) == "damaged"
 
 
 def is_rolled_back(error: BaseException) -> bool:

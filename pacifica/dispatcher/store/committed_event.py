@@ -1,9 +1,9 @@
-"""The value that a store passes to its ``on_event`` once a change of a job is committed."""
+"""The value that a store passes to its ``on_event`` after the commit of a change, and the kinds of such events."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..core.job import Job, JobError, OutboxEntry, State
+from ..core.job import JobError
 
 SENT = "SENT"
 """The broker has confirmed the job's message. The history has no such event: the row has the time."""
@@ -21,7 +21,7 @@ REFUSED = "REFUSED"
 """The broker did not accept the job's message."""
 
 
-class JobEvent(NamedTuple):
+class CommittedEvent(NamedTuple):
     """A committed change of a job, or a refused one; ``kind`` is the new state, or one of this module's constants.
 
     Times are in microseconds. A field is ``None`` when the statement of the change does not know it. ``reported``:
@@ -44,18 +44,4 @@ class JobEvent(NamedTuple):
     error: JobError | None = None
 
 
-OnEvent = Callable[[JobEvent], object]
-
-
-def ignore(_: JobEvent) -> None:
-    """The default ``on_event``."""
-
-
-def dispatched(job: Job) -> JobEvent:
-    """The row of a new job is committed."""
-    return JobEvent(State.PENDING.value, job.uuid, job.created, task=job.task, caller=job.caller, headers=job.headers)
-
-
-def sent(entry: OutboxEntry, at: int) -> JobEvent:
-    """The broker has confirmed the message of an outbox entry."""
-    return JobEvent(SENT, entry.uuid, at, task=entry.task, queue=entry.queue, headers=entry.headers)
+OnEvent = Callable[[CommittedEvent], object]
