@@ -1,4 +1,4 @@
-# The image of the services `web` and `worker` in docker-compose.yml; the same one for both.
+# The image of both services of the project in docker-compose.yml, `web` and `worker`.
 FROM python:3.13-slim
 
 WORKDIR /opt/pacifica-dispatcher

@@ -6,7 +6,7 @@ MINUTES ?= 30
 CHAOS ?=
 # More options for `make bench`, such as --scenes peers --systems pacifica,flower --rounds 3
 BENCH ?=
-# Processes that run tests: one and a half per core, as fault tests mostly wait.
+# The number of processes that run tests: one and a half per core, as fault tests mostly wait.
 TESTERS ?= $(shell $(BIN)/python -c 'import os; print(max(2, (os.cpu_count() or 2) * 3 // 2))')
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,7 +44,7 @@ test: $(DEV)  ## run all tests on all cores, with branch coverage
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report; status=$$?; echo; echo "Skipped tests:"; cat .pytest_cache/skips; exit $$status
 
-test-fast: $(DEV)  ## run the tests that start no process and need no server: less than a minute
+test-fast: $(DEV)  ## run the tests that start no process and need no server, in less than a minute
 	$(BIN)/python -m pytest -q -n $(TESTERS) -m "not slow"
 
 check: $(DEV)  ## check format, lint, types, layers and documents; CI runs this and the tests
@@ -58,14 +58,14 @@ fuzz: MINUTES = 10
 fuzz: $(DEV)  ## send requests that /openapi.json allows and forbids, for MINUTES (10); SEED repeats a run
 	$(BIN)/python -m tests.fuzz.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-chaos: $(DEV)  ## kill workers, web servers and RabbitMQ at random for MINUTES (30), and look for lost jobs
+chaos: $(DEV)  ## kill workers, web servers and RabbitMQ at random for MINUTES (30), and check that no job is lost
 	$(BIN)/python -m tests.chaos.chaos --minutes $(MINUTES) $(CHAOS)
 
-burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice: each is published once, memory stays flat
+burst: $(DEV)  ## dispatch 10,000 jobs in one request, twice; check that each is published once and memory stays flat
 	TEST_BURST=10000 $(BIN)/python -m pytest -q --timeout 900 --junitxml=.pytest_cache/burst.xml tests/faults/burst_test.py; \
 	  status=$$?; grep -o '<property [^>]*>' .pytest_cache/burst.xml; exit $$status
 
-bench: $(DEV) $(PLAIN) $(PEERS)  ## measure beside the peers, into bench/results; SHORT=1 is a trial run, BENCH adds options
+bench: $(DEV) $(PLAIN) $(PEERS)  ## compare the speed with other systems, into bench/results; SHORT=1 is a trial run, BENCH adds options
 	$(BIN)/python -m bench $(if $(SHORT),--short --out $(SHORT_RESULTS)) $(BENCH)
 
 format: $(DEV)  ## format the code, and apply the fixes of the linter
@@ -75,14 +75,14 @@ format: $(DEV)  ## format the code, and apply the fixes of the linter
 docs: $(DEV)  ## generate docs/commands.md, docs/settings.md and config.ini from the code
 	$(BIN)/python -m tests.docs.generated
 
-# It needs no earlier lock. A package of both locks has the same version in both.
+# This needs no existing lock. A package in both locks has the same version in both.
 lock: $(BIN)/pip  ## lock the newest versions that pyproject.toml allows
 	@test -x $(BIN)/uv || $(PIP) uv
 	$(COMPILE) --upgrade pyproject.toml --extra dev -o requirements-dev.lock
 	$(COMPILE) --upgrade pyproject.toml --extra gunicorn --extra mysql --extra postgresql --extra redis \
 	  -c requirements-dev.lock -o requirements.lock
 
-peers: $(DEV)  ## lock the newest versions of the peers that `make bench` measures
+peers: $(DEV)  ## lock the newest versions of the other systems in `make bench`
 	$(COMPILE_PEERS) bench/requirements.in -o bench/requirements.txt
 	$(COMPILE_PEERS) bench/requirements-arq.in -o bench/requirements-arq.txt
 
@@ -91,7 +91,7 @@ clean:  ## remove everything that make and the tools created, but no database
 	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find pacifica tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The peers: an environment for each lock.
+# One environment for each lock of the peers.
 bench/.venv/.installed: bench/requirements.txt | $(BIN)/pip
 bench/.venv-arq/.installed: bench/requirements-arq.txt | $(BIN)/pip
 $(PEERS):
@@ -100,7 +100,7 @@ $(PEERS):
 	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -r $<
 	@touch $@
 
-# In the locked versions, without drivers and development tools, which would count in its memory.
+# The locked versions, without drivers and development tools, which would add to the measured memory.
 $(PLAIN): requirements.lock $(PROJECT) | $(BIN)/pip
 	@echo "Installing the project with gunicorn alone ..."
 	@$(PYTHON) -m venv --clear $(@D)
@@ -116,7 +116,7 @@ $(BIN)/pip:
 	@echo "Creating $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-# The lock holds the build tool, too, so installing the project itself downloads nothing else.
+# The lock contains the build tool, too, so that installing the project itself downloads nothing else.
 $(RUN): requirements.lock $(PROJECT) | $(BIN)/pip
 	@echo "Installing the locked versions ..."
 	@$(PIP) -r requirements.lock
