@@ -187,7 +187,7 @@ def test_a_damaged_file_is_reported_at_once(tmp_path: Path) -> None:
     path.write_text("x\n" * 500, encoding="utf-8")
     with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(DatabaseUnavailable) as caught:
         database.wait_until_up(3, 60.0)
-    assert str(caught.value) == "The database cannot do that now (its file is no SQLite database)."
+    assert str(caught.value) == "The database cannot do that now (its file is not an SQLite database)."
 
     path.unlink()
     with closing(Database(f"sqlite:///{path}")) as database:
@@ -203,8 +203,11 @@ def test_a_damaged_file_is_reported_at_once(tmp_path: Path) -> None:
 def test_a_missing_database_and_an_unknown_user_are_distinguished(server_url: str) -> None:
     address = urlsplit(server_url)
     for url, why in (
-        (address._replace(path="/nosuch"), "there is no database of that name"),
-        (address._replace(netloc=f"nosuch:x@{address.hostname}:{address.port or ''}".rstrip(":")), "let that user in"),
+        (address._replace(path="/nosuch"), "there is no database with this name"),
+        (
+            address._replace(netloc=f"nosuch:x@{address.hostname}:{address.port or ''}".rstrip(":")),
+            "denies access to this user",
+        ),
     ):
         with closing(Database(urlunsplit(url))) as database, pytest.raises(DatabaseUnavailable, match=why):
             one(database)

@@ -70,7 +70,7 @@ def test_a_transaction_that_deadlocks_again_and_again_is_an_error(
         tries.append(1)
         raise peewee.OperationalError(1213, "Deadlock found")
 
-    with pytest.raises(database_module.DatabaseUnavailable, match="it answered with an error"):
+    with pytest.raises(database_module.DatabaseUnavailable, match="it reported an error"):
         server.write(change)
     assert len(tries) == 3
 

@@ -10,11 +10,11 @@ SENT = "SENT"
 CANCEL = "CANCEL"
 """The worker of a running job was asked to stop it."""
 LOST = "LOST"
-"""A job was put back, as its worker was gone."""
+"""A job was put back because its worker was gone."""
 DROPPED = "DROPPED"
-"""A claim was refused, as the job does not wait to be run."""
+"""A claim was refused because the job was not waiting."""
 LATE = "LATE"
-"""A report was refused, as the claim is not the current one."""
+"""A report was refused because its claim is not the current one."""
 PROGRESS = "PROGRESS"
 """A running job has reported its progress."""
 REFUSED = "REFUSED"
@@ -24,8 +24,8 @@ REFUSED = "REFUSED"
 class CommittedEvent(NamedTuple):
     """A committed change of a job, or a refused one; ``kind`` is the new state, or one of this module's constants.
 
-    Times are in microseconds. A field is ``None`` when the statement of the change does not know it. ``reported``:
-    the attempt itself reported this, with its ``token``; ``ready`` is that of its ``Claim``.
+    Times are in microseconds. A field is ``None`` if the statement of the change does not read it. ``reported``: the
+    attempt reported the change, with its ``token``. ``ready`` is the time of that name in its ``Claim``.
     """
 
     kind: str

@@ -25,18 +25,18 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 UNREACHABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError, MaxConnectionsExceeded)
-"""The errors of PeeWee if the server is gone, the file is locked, full or read-only, or the pool is exhausted.
+"""What PeeWee raises if the server is gone, the file is locked, full or read-only, or the pool is exhausted.
 
-For a file that is damaged, or is not a database, PeeWee raises plain ``DatabaseError``, the base class of others.
+For a file that is damaged or is not a database it raises plain ``DatabaseError``, the base class of the others.
 """
 DEADLOCK_RETRIES = 4
 """How often a transaction is repeated that the server rolled back because of a deadlock."""
 LOOP_BUSY_TIMEOUT = 0.05
-"""The seconds that a loop waits for a file that cannot be read, such as one that is recovered after a crash."""
+"""The longest time, in seconds, that a loop waits for a locked file, such as one that is recovered after a crash."""
 SHORTEST_WRITER_TIMEOUT = 0.5
 """The least time, in seconds, that a writer waits for other writers of its process, even if ``busy_timeout`` is less.
 
-A dispatch waits so long for earlier dispatches, and once more for the other writers of its process.
+A dispatch may wait this long twice: for earlier dispatches, and for the other writers of its process.
 """
 
 
@@ -66,7 +66,7 @@ class Database:
             os.register_at_fork(after_in_child=self._forget_parent)
 
     def __repr__(self) -> str:
-        """Without the URL, as Celery logs its settings; with the address, by which kombu distinguishes its pools."""
+        """Omits the URL, as Celery logs its settings; kombu distinguishes its pools by the address."""
         return f"<Database {type(self.peewee).__name__} at {id(self):#x}>"
 
     def __json__(self) -> str:
@@ -107,10 +107,10 @@ class Database:
     ) -> Value:
         """Return the result of ``change`` once its transaction is committed.
 
-        ``one_statement``: the change is one statement, which a server commits by itself. ``durable`` waits on SQLite
-        until the disk has the commit (servers always do); if that fails, the change may still be there. A dropped
-        connection is replaced once if it fails before the commit, so that no change is applied twice. A transaction
-        that the server rolled back because of a deadlock is repeated.
+        ``one_statement``: the change is one statement, which a server commits without BEGIN and COMMIT. ``durable``
+        waits on SQLite until the disk has the commit (servers always do); if that fails, the change may be committed
+        all the same. A dropped connection is replaced once if it fails before the commit, so that no change is
+        applied twice. A transaction that the server rolled back because of a deadlock is repeated.
         """
         if here.host is not None:
             return here.host.elsewhere(lambda: self.write(change, durable=durable, one_statement=one_statement))
@@ -211,7 +211,7 @@ class Database:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for the other writers of this process, for a limited time."""
+        """Exclude the other writers of this process; waits for them for ``writer_timeout``."""
         writers = self._writers  # A fork replaces the attribute.
         if not writers.acquire(timeout=self.writer_timeout):
             busy = driver_errors.WritersBusy()
@@ -237,9 +237,9 @@ class Database:
                 self.close()
 
     def _connect(self) -> None:
-        """Connect unless connected; if the server is silent, all threads that waited to connect raise as well.
+        """Connect unless connected; if the server does not answer, all threads that wait to connect raise as well.
 
-        PeeWee connects one thread at a time, so each thread would wait for the time-outs of all before it.
+        PeeWee connects one thread at a time, so each thread would wait for the time-outs of all threads before it.
         """
         if self.sqlite and not self.peewee.is_closed() and self.peewee.connection().closed:
             self.peewee.dispose()

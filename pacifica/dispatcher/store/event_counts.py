@@ -1,4 +1,4 @@
-"""How many events of each kind there were, and how long jobs ran: one row, which the leader keeps up to date."""
+"""The counts of events and of run times: one row, which the leader keeps up to date."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.
 
 
 class CountKey(NamedTuple):
-    """Events with the same key are counted together; the final event of a job that has run has a run time bucket."""
+    """Events with the same key are counted together; only the final event of a job that has run has a ``bucket``."""
 
     task: str | None
     kind: str
@@ -26,7 +26,7 @@ class CountKey(NamedTuple):
 
 
 class Count(NamedTuple):
-    """A number of events, and the sum of the run times that they ended, in microseconds."""
+    """The number of events, and the sum of the run times of the jobs that they ended, in microseconds."""
 
     events: int
     ran: int
@@ -34,7 +34,7 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True)
 class EventCounts:
-    """The counts of all events with an id up to ``upto``, except reports of progress, of which only the last stays."""
+    """The counts of all events with an id up to ``upto``, without progress reports, of which only the last is kept."""
 
     upto: int = 0
     counts: Mapping[CountKey, Count] = field(default_factory=dict)
@@ -57,7 +57,6 @@ class EventCountStore(EventSequence):
         return {CountKey(task, kind, bucket): Count(events, int(ran or 0)) for task, kind, bucket, events, ran in rows}
 
     def load(self) -> EventCounts:
-        """The stored counts."""
         rows = self._database.read(lambda db: list(_C.select(_C.upto, _C.counts).tuples().execute(db)))
         return EventCounts(rows[0][0], _from_text(rows[0][1])) if rows else EventCounts()
 

@@ -1,6 +1,6 @@
 """``Idempotency-Key``: requests of one caller with the same key stand for the same job, until the key expires.
 
-The key is taken in the transaction that stores the job: of two simultaneous requests one stores a job, and the other
+The key is taken in the transaction that stores the job: of two simultaneous requests, one stores a job and the other
 finds it. Source: draft-ietf-httpapi-idempotency-key-header.
 """
 

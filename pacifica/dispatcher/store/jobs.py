@@ -34,7 +34,7 @@ class JobStore(JobLifecycle):
     Every method raises ``DatabaseUnavailable`` when the database cannot be read or written now. Reads return
     committed rows; a write is committed when it returns, and can be repeated when its answer was lost. ``durable``
     and ``reports_durable`` say whether a commit waits for the disk on SQLite: for accepted jobs, and for workers'
-    reports. ``on_event`` is called after the commit, in the thread that asked for it.
+    reports. ``on_event`` is called after the commit, in the calling thread.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class JobStore(JobLifecycle):
     def add(self, jobs: Sequence[Job], key: IdempotencyKey | None = None) -> str | None:
         """Store new jobs and their first events in one commit; all of them or none.
 
-        With ``key``, for one job: if the key already stands for another job, nothing is stored and that job's UUID
-        is returned. Raises ``KeyReused`` if the key stands for another request. The UUID of a single job that is
-        stored already is returned as well: a workflow dispatches its next step again when a step is run again.
+        ``key`` is for one job: if it already stands for another job, nothing is stored and that job's UUID is
+        returned. Raises ``KeyReused`` if the key stands for another request. If a single job is stored already, its
+        UUID is returned as well: a workflow that runs a step again dispatches the next step again.
         """
         try:
             if key is not None:

@@ -121,7 +121,7 @@ class Outbox:
     def defer(self, job: OutboxEntry, *, at: int, until: int, reason: str) -> None:
         """Do not publish a job that was refused before the time ``until``, and record the reason as an event.
 
-        So it does not delay other jobs, however often it is refused. A job that has changed since stays as it is.
+        However often it is refused, it does not delay other jobs. A job that has changed since stays as it is.
         """
         same = (_J.uuid == job.uuid, _J.version == job.version, _J.due.is_null(is_null=False))
         event = {"job": job.uuid, "at": at, "kind": REFUSED, "data": mapping.to_text({"reason": reason})}
@@ -135,8 +135,8 @@ class Outbox:
     def recall(self, *, at: int, lease: int) -> None:
         """Make jobs due whose ``due`` lies further in the future than any relay's lease.
 
-        A clock that was set back leaves such jobs. Jobs that wait for their ``eta`` stay as they are, and a
-        ``published`` time in the future becomes the present one.
+        There are such jobs after a clock was set back. Jobs that wait for their ``eta`` stay as they are, and a
+        ``published`` time in the future becomes the present time.
         """
         ahead = at + lease
         not_scheduled = _J.eta.is_null() | (_J.due != _J.eta)
@@ -180,7 +180,7 @@ class Outbox:
 WAITS_SINCE = peewee.Case(
     None, [(_J.state == State.RETRY.value, _J.eta)], peewee.fn.COALESCE(_J.started, _J.eta, _J.created)
 )
-"""The time since which a job waits: a scheduled one since its ``eta``, a lost one since it was started."""
+"""The time since which a job waits: a scheduled job since its ``eta``, a lost job since it was started."""
 _SENT = (orm.WAITING_STATES, _J.due.is_null(), _J.published.is_null(is_null=False))
 
 

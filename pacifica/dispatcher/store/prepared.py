@@ -4,6 +4,7 @@ For a short statement PeeWee needs longer to build the SQL than SQLite needs to 
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import peewee
@@ -42,28 +43,27 @@ MOST_ROWS = 32
 
 
 class PreparedRows:
-    """An INSERT of many rows with these columns, in few statements, each of which is built once."""
+    """An INSERT of many rows with these columns, at least two, in few statements, each of which is built once."""
 
     def __init__(self, database: peewee.Database, model: type[peewee.Model], columns: Sequence[str]) -> None:
         self._database = database
         self._model = model
         self._row = {getattr(model, column): slot(column) for column in columns}
         self._statements: dict[int, str] = {}
-        self._order: Sequence[str] = ()
+        slots = self._built(1)[1]
+        self._values_of = itemgetter(*(one.name for one in slots))
 
     def run(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert the rows, in order."""
         first = 0
         while first < len(rows):
             number = min(1 << ((len(rows) - first).bit_length() - 1), MOST_ROWS)
-            statement = self._statement(number)
-            values = [row[column] for row in rows[first : first + number] for column in self._order]
-            self._database.execute_sql(statement, values)
+            values = [value for row in rows[first : first + number] for value in self._values_of(row)]
+            self._database.execute_sql(self._statements.get(number) or self._built(number)[0], values)
             first += number
 
-    def _statement(self, number: int) -> str:
-        if number not in self._statements:
-            query = self._model.insert_many([self._row] * number)
-            self._statements[number], slots = self._database.get_sql_context().sql(query).query()
-            self._order = [one.name for one in slots[: len(self._row)]]
-        return self._statements[number]
+    def _built(self, number: int) -> tuple[str, Sequence[_Slot]]:
+        """Build the statement for so many rows, and keep it; returns it with its slots."""
+        query = self._model.insert_many([self._row] * number)
+        self._statements[number], slots = self._database.get_sql_context().sql(query).query()
+        return self._statements[number], slots

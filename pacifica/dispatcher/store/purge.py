@@ -1,7 +1,7 @@
 """Purging: deleting finished jobs with their labels and their history, and the tombstones that remain of them.
 
-A purge reads, oldest first, along an index that searches use as well: the jobs of one state, or of one task. So it
-needs no index of its own, which would make each dispatch slower, and no scan of the table.
+A purge reads the jobs of one state, or of one task, oldest first, along an index that searches use as well. A further
+index would make each dispatch slower, and without one each purge would scan the table.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ Bounds = Mapping[State, int]
 HOUR = 3_600_000_000
 """The resolution of a tombstone's time, in microseconds."""
 FIRST_TOMBSTONE = UUID(int=0)
-"""A place before all tombstones."""
+"""A key before those of all tombstones."""
 
 
 class PurgeCandidate(NamedTuple):
@@ -42,9 +42,8 @@ class PurgeStore:
     def pages(self, before: Bounds, size: int, task: str | None = None) -> Iterator[Sequence[PurgeCandidate]]:
         """Read ``size`` jobs at a time, and yield those of each page that may be purged.
 
-        Each page costs the same, however few of its jobs may be purged. Jobs come in the order of their creation,
-        and each is judged when its turn comes: one that ran longer than others of its age may be purged later than
-        they are, but never too early.
+        Each page costs the same, however few of its jobs may be purged. Jobs come in the order of their creation, so
+        a job that ran for a long time may be purged later than others of its age, but never too early.
         """
         if not before:
             return

@@ -18,7 +18,7 @@ UNFINISHED = tuple(state for state in State if state not in FINAL)
 
 
 class UnfinishedJobs(NamedTuple):
-    """The jobs of one task in one state; ``since`` is when the oldest was due to start, or started."""
+    """The jobs of one task in one state; ``since`` is the time at which the oldest was due to start, or started."""
 
     task: str
     state: str

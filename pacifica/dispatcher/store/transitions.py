@@ -102,9 +102,9 @@ SELECT {columns} FROM moved
 class UpdateWithEvent:
     """A guarded UPDATE and the INSERT of its event in one statement, which only PostgreSQL supports.
 
-    A transaction of four statements waits four times for the server; one statement is a transaction by itself.
-    ``update`` has no RETURNING of its own; ``columns`` are those to return. ``data`` is the SQL expression of the
-    event's data: it may name ``columns``, and the slots ``{head}`` and ``{tail}``.
+    A transaction of four statements waits four times for the server; one statement needs no explicit transaction.
+    ``update`` has no RETURNING clause; ``columns`` are the columns to return. ``data`` is the SQL expression of the
+    event's data, which may contain ``columns`` and the slots ``{head}`` and ``{tail}``.
     Source: https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
     """
 

@@ -1,7 +1,7 @@
 """A caller's visibility as SQL; ``permissions.Visibility.covers`` is the same rule in Python, and a test compares them.
 
-SQL has no pattern that means the same as a glob on every database. So the names of all tasks that have a job are
-matched in Python, and the query gets the matching names.
+SQL has no pattern that means the same as a glob on every database. Therefore the names of all tasks that have a job
+are matched in Python, and the query gets the matching names.
 """
 
 from collections.abc import Sequence

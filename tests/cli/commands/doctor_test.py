@@ -180,7 +180,7 @@ def test_database_name_is_unknown(services: Services) -> None:
     url = urlsplit(server_url(POSTGRESQL))._replace(path="/nosuch").geturl()
     code, failed = services.doctor("elsewhere", PEEWEE_URL=url, BROKER_URL="database://")
     assert code == 3
-    assert "there is no database of that name" in failed["database"]
+    assert "there is no database with this name" in failed["database"]
     assert "Create it" in failed["database"]
 
 

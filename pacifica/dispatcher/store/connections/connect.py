@@ -96,7 +96,7 @@ def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 
             raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
         options |= _sqlite_options(busy_timeout)
     elif scheme.startswith("mysql"):
-        if "passwd" in options:  # PeeWee's name for it, which PyMySQL is about to drop
+        if "passwd" in options:  # PeeWee uses the old name, which PyMySQL deprecates
             options["password"] = options.pop("passwd")
         options |= _mysql_options(answer_timeout)
     else:

@@ -1,7 +1,7 @@
 """The meaning of a driver's error, for messages, for metrics, and for the decision whether to try again.
 
-An error is classified by its code: ``sqlite_errorcode``, PostgreSQL's ``sqlstate``, MySQL's number, ``errno``. Only
-libpq has errors without a code, those of a connection that cannot be made or is lost; they are classified by words.
+An error is classified by its code: ``sqlite_errorcode``, PostgreSQL's ``sqlstate``, MySQL's number, ``errno``. The
+errors of libpq about a connection that failed or was lost have no code; they are classified by their text.
 """
 
 import errno
@@ -11,22 +11,22 @@ from collections.abc import Iterator, Mapping
 from playhouse.pool import MaxConnectionsExceeded
 
 NOT_SQLITE = "not_sqlite"
-"""A case of ``damaged`` with words of its own."""
+"""A case of ``damaged`` that has another sentence."""
 SENTENCES: Mapping[str, str] = {
-    "missing": "there is no database of that name",
-    "denied": "it does not let that user in",
+    "missing": "there is no database with this name",
+    "denied": "it denies access to this user",
     "locked": "it is locked by another writer",
     "read_only": "it is read-only",
     "full": "the disk is full",
     "unopened": "its file cannot be opened",
     "damaged": "its file is damaged",
-    NOT_SQLITE: "its file is no SQLite database",
+    NOT_SQLITE: "its file is not an SQLite database",
     "silent": "it did not answer in time",
     "unreachable": "it cannot be reached",
     "exhausted": "all its connections are in use",
-    "other": "it answered with an error",
+    "other": "it reported an error",
 }
-"""The kinds of failure, each with its words for people."""
+"""The kinds of failure, each with its sentence for users."""
 SQLITE_CODES: Mapping[int, str] = {
     sqlite3.SQLITE_BUSY: "locked",
     sqlite3.SQLITE_LOCKED: "locked",
@@ -81,7 +81,7 @@ class WritersBusy(Exception):
 
 
 def reason(error: BaseException) -> str:
-    """The failure in a few words for people, without a path, SQL or an address."""
+    """The failure as a short sentence for users, without a path, SQL or an address."""
     return SENTENCES[_classify(error)]
 
 
@@ -102,7 +102,7 @@ def _classify(error: BaseException) -> str:
 
 
 def may_be_dropped(error: BaseException) -> bool:
-    """Whether the server may have dropped the connection, of which drivers report in many ways."""
+    """Whether the server may have dropped the connection, which drivers report in many ways."""
     return kind(error) in {"unreachable", "other"} and not is_rolled_back(error)
 
 

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL with a time limit for each answer.
 
-Neither libpq nor the server can do that: if PostgreSQL stands still, the kernel of its machine still acknowledges
+Neither libpq nor the server has one: if PostgreSQL stands still, the kernel of its machine still acknowledges
 packets, so that TCP's time-outs never end, and a stopped server does not obey ``statement_timeout``.
 """
 

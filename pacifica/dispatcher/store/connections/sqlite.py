@@ -25,7 +25,7 @@ class FileConnection(sqlite3.Connection):
     A statement of a cursor waits up to ``busy_timeout`` seconds while another process writes; the connection's own
     ``execute`` does not. A transaction takes a tenth of a millisecond, and SQLite's own handler sleeps for 1 ms, 2 ms,
     5 ms and so on: two workers with short jobs would sleep for much of their time. Python cannot install another
-    handler, so a statement that finds the file busy is executed again from here.
+    handler, so this class executes a statement again if it finds the file busy.
     Source: https://www.sqlite.org/c3ref/busy_handler.html
     """
 
