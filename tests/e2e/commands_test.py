@@ -11,9 +11,10 @@ from .circle_test import curl
 
 
 def start_up(processes: Processes, port: int) -> Running:
-    """Start ``pacifica-dispatcher-cmd up``, without waiting."""
+    """Start ``pacifica-dispatcher-cmd up``, without waiting; it must not send this ``DISPATCHER_TOKEN``."""
     code = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
-    return processes.start("up", ["-c", code, "up", "-p", str(port)], url=f"http://127.0.0.1:{port}")
+    env = {"DISPATCHER_TOKEN": "pd_of_another_service"}
+    return processes.start("up", ["-c", code, "up", "-p", str(port)], env=env, url=f"http://127.0.0.1:{port}")
 
 
 def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes) -> None:

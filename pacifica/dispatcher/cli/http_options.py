@@ -71,7 +71,7 @@ def http_command(command: Command, *, retries: Retry = FEW) -> Command:
     @click.option(
         "--token", envvar="DISPATCHER_TOKEN", show_envvar=True, metavar="TOKEN", help="The bearer token to send."
     )
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, one value a line.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, one value per line.")
     @functools.wraps(command)
     def run(*, url: str, token: str | None, as_json: bool, **given: Any) -> None:
         try:

@@ -17,12 +17,14 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--task", metavar="NAME", help="Jobs of this task."),
-            click.option("--state", type=STATES, multiple=True, help="Jobs in this state, or in one of several."),
+            click.option(
+                "--state", type=STATES, multiple=True, help="Jobs in this state; repeatable, for jobs in any of them."
+            ),
             click.option(
                 "--label",
                 metavar="NAME[=VALUE]",
                 multiple=True,
-                help="Jobs with this label, or with all of several.",
+                help="Jobs with this label; repeatable, for jobs with all of them.",
             ),
             click.option("--queue", metavar="NAME", help="Jobs that were dispatched to this queue."),
             click.option("--caller", metavar="NAME", help="Jobs that this caller dispatched."),

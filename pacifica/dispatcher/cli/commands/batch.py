@@ -67,8 +67,8 @@ def batch(context: HttpContext, file: Path, **given: Unpack[BatchGiven]) -> None
     """Dispatch one job per line of FILE, however often it is run.
 
     Run it again after Ctrl-C, or when the service was away, and it continues: for a day, a line that was already
-    dispatched keeps its job and UUID. A changed file is another batch, with new jobs. With - as FILE, standard input
-    is read; it needs a --key to be run again.
+    dispatched keeps its job and UUID. A changed file is another batch, with new jobs. If FILE is -, standard input
+    is read; only with --key can a later run continue it.
 
     NDJSON has a JSON object on each line: {"task": "add", "args": [2, 2], "kwargs": {}, "options": {}}. The first line
     of CSV names the arguments, each once; values are text and are read as in a URL, and an empty value is left out.

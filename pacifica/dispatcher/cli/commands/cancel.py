@@ -14,7 +14,7 @@ def cancel(context: HttpContext, uuids: tuple[str, ...]) -> None:
 
     A waiting job is revoked at once; a running job is stopped by its worker.
 
-    Exit code 2 if a job has already ended or a UUID is unknown; the other jobs are cancelled all the same.
+    Exit code 2 if a job has already ended or a UUID is unknown; the other jobs are still cancelled.
     """
     faults = Faults()
     for job in context.each_job(uuids, lambda uuid: context.client.job(uuid).cancel(), faults):

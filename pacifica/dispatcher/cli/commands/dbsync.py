@@ -14,14 +14,14 @@ from ..database_options import config_option, schema_database
 @click.command()
 @config_option
 @click.option("--to", type=click.IntRange(min=0), metavar="NUMBER", help="The version; by default the newest.")
-@click.option("--dry-run", is_flag=True, help="Print the steps without making them.")
+@click.option("--dry-run", is_flag=True, help="Print the steps without running them.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation, not even before a step down.")
 def dbsync(config: Path | None, to: int | None, dry_run: bool, yes: bool) -> None:  # noqa: FBT001
     """Migrate the database to the schema of this release.
 
     With --to, migrate to the schema of another release. Stop web servers and workers first, and make a backup.
-    SQLite and PostgreSQL make all steps or none; on MySQL and MariaDB the next dbsync repeats a step that was
-    interrupted. Two dbsync at the same time do no harm.
+    SQLite and PostgreSQL run all steps or none; on MySQL and MariaDB the next dbsync repeats a step that was
+    interrupted. Running dbsync twice at the same time is safe.
 
     A step down drops everything that the step up created, and the data in it.
 

@@ -56,8 +56,8 @@ class NumbersCommand(click.Command):
     type=Seconds(),
     is_flag=False,
     flag_value=math.inf,
-    help="Wait for the result, without SECONDS for as long as it takes, and print it instead of the UUID (with --json "
-    "the job, also after a timeout).",
+    help="Wait for the result (without SECONDS, as long as it takes), and print it instead of the UUID. With --json, "
+    "the job is printed, also after a timeout.",
 )
 @http_command
 def dispatch(context: HttpContext, task: str, args: tuple[str, ...], **given: Unpack[DispatchGiven]) -> None:

@@ -1,4 +1,4 @@
-"""``events``: the history of jobs, and what follows."""
+"""``events``: the history of jobs, and new events as they happen."""
 
 import click
 from rich.text import Text
@@ -10,7 +10,7 @@ from ..http_options import HttpContext, patient_http_command
 
 @click.command()
 @click.argument("uuid", metavar="[UUID]", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on with new events until the job has ended, or until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with new events until the job has ended, or until Ctrl-C.")
 @click.option("--after", type=click.IntRange(0), metavar="ID", help="Print only events after the one with this id.")
 @patient_http_command
 def events(context: HttpContext, uuid: str | None, follow: bool, after: int | None) -> None:  # noqa: FBT001

@@ -53,7 +53,7 @@ def purge(  # noqa: PLR0913 - each is an option
     """Delete jobs that have ended, with their labels and events.
 
     Without --older-than, the settings in [retention] decide, as in the service itself. Jobs are deleted in small
-    batches with a pause after each, so that the service can go on; Ctrl-C stops between two batches.
+    batches with a pause after each, so that the service can keep working; Ctrl-C stops between two batches.
     For some time, the service answers 410 Gone for the UUID of a purged job.
     """
     settings = load_settings(config)

@@ -16,7 +16,7 @@ from ..parameter_types import Seconds
     type=Seconds(),
     is_flag=False,
     flag_value=math.inf,
-    help="Wait for the result; without SECONDS for as long as it takes.",
+    help="Wait for the result; without SECONDS, as long as it takes.",
 )
 @http_command
 def result(context: HttpContext, uuid: str, wait: float | None) -> None:

@@ -13,7 +13,7 @@ from ..http_options import HttpContext, http_command, uuids_argument
 def status(context: HttpContext, uuids: tuple[str, ...]) -> None:
     """Show the status of jobs: one in full, several as a table.
 
-    Exit code 2 if a UUID is unknown; the other jobs are shown all the same.
+    Exit code 2 if a UUID is unknown; the other jobs are still shown.
 
     \b
     Example:

@@ -13,13 +13,13 @@ from ..parameter_types import Seconds
 
 @click.command()
 @uuids_argument
-@click.option("--timeout", type=Seconds(), help="Wait at most for this time, for all jobs together.")
+@click.option("--timeout", type=Seconds(), help="The longest time to wait for all jobs together.")
 @http_command
 def wait(context: HttpContext, uuids: tuple[str, ...], timeout: float | None) -> None:
     """Wait until jobs have ended, and print the state of each.
 
-    Jobs that have already ended are printed at once, the others when they end. With --json, a job that has not ended
-    at the timeout is printed, too.
+    Jobs that have already ended are printed at once, the others when they end. With --json, jobs that have not ended
+    at the timeout are printed as well.
 
     Exit code 2 if a UUID is unknown, else 4 after a timeout (the jobs go on), else 1 if a job did not succeed.
 
