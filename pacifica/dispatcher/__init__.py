@@ -9,7 +9,7 @@ __all__ = ["progress", "task"]
 
 
 def __getattr__(name: str) -> Any:
-    """Celery is imported when one of these is asked for, not by each module of the package."""
+    """Import Celery only when ``task`` or ``progress`` is used, not with each module of the package."""
     if name in __all__:
         from .worker import task
 

@@ -45,11 +45,11 @@ OPTIONS: Sequence[tuple[Sequence[str], Mapping[str, Any]]] = (
 
 
 class UsageError(Exception):
-    """The command line asks for something that cannot be done."""
+    """An option, a file that it names, or the address cannot be used."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C or SIGTERM; returns the exit code: 0, or 1 with a sentence on standard error."""
+    """Serve until Ctrl-C or SIGTERM; return 0, or 1 after an error message on standard error."""
     given = _parse(arguments)
     try:
         web = WebProcess(lambda: load_settings(given.config))
@@ -75,9 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(engine: Any) -> None:
-    """Serve until SIGTERM. A SIGTERM during the start takes effect after it, and a second one has no effect.
+    """Serve until SIGTERM. A SIGTERM during the start takes effect after the start; a second one has no effect.
 
-    CherryPy's own handler would stop the engine in the middle of its start or its stop.
+    CherryPy's own handler would stop the engine in the middle of its start or stop.
     """
     stop_requested = False
 
@@ -128,15 +128,15 @@ def _configure(tree: cherrypy.Application, given: argparse.Namespace) -> None:
 
 
 def _check_address(anonymous: str) -> None:
-    """Refuse an address that others can reach, unless the configuration lets them in."""
+    """Refuse an address that other machines can reach, unless the configuration admits their requests."""
     host = cherrypy.server.socket_host
     if anonymous != "loopback" or cherrypy.server.socket_file or (host and is_loopback(host)):
         return
     raise UsageError(
-        f"The server does not listen at {host or 'every address'}: everyone who reaches that address could dispatch "
-        "jobs. Listen at 127.0.0.1; or set [auth] anonymous = none in the configuration, which requires a token of "
-        "every caller (pacifica-dispatcher-cmd token create); or set anonymous = anywhere, which lets everyone in. "
-        "DISPATCHER_ANONYMOUS in the environment sets the same."
+        f"The server does not listen at {host or 'every address'}, because everyone who can reach that address could "
+        "dispatch jobs. Listen at 127.0.0.1; or set [auth] anonymous = none in the configuration, which requires a "
+        "token of every caller (pacifica-dispatcher-cmd token create); or set anonymous = anywhere, which admits "
+        "everyone. The environment variable DISPATCHER_ANONYMOUS sets the same."
     )
 
 

@@ -1,7 +1,7 @@
 """The Celery application: its settings, its tasks, its result backend and the steps of its workers."""
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -49,11 +49,11 @@ STEPS = (
     ("worker", "pacifica.dispatcher.worker.bootsteps:RecordStep"),
     ("worker", "pacifica.dispatcher.worker.bootsteps:HeartbeatStep"),
 )
-"""The steps that a worker starts beside Celery's own; by name, as no other process imports them."""
+"""The steps that a worker adds to Celery's own, by name, so that no other process imports them."""
 
 
 class Parts(Protocol):
-    """The parts of a process that the application itself needs; the container has them, and many more."""
+    """The parts of the container that the application needs."""
 
     @property
     def settings(self) -> Settings:
@@ -65,10 +65,9 @@ class Parts(Protocol):
 
 
 class DispatcherApp(Celery):  # type: ignore[misc]
-    """Celery's application of one process; it reads its settings when Celery first uses them.
+    """The Celery application of a process; it reads its settings when Celery first uses them.
 
-    ``container`` holds the parts of the process. Tasks and worker steps find them there, as Celery gives them
-    the application and nothing else.
+    Tasks and worker steps find the parts of the process in ``container``, as Celery gives them only the application.
     """
 
     def __init__(self, container: Parts) -> None:
@@ -104,7 +103,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             raise ConfigError(faults)
 
     def _connection(self, url: Any, *args: Any, transport_options: Any = None, **kwargs: Any) -> Connection:
-        """Every broker connection, with the options that its kind of broker needs and the user's over them."""
+        """A broker connection with the options that its kind of broker needs; the user's options override them."""
         connection: Connection = super()._connection(url, *args, transport_options=transport_options, **kwargs)
         transport = connection.get_transport_cls()
         driver = transport.driver_type
@@ -119,7 +118,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
 
 
 def import_task_module(name: str) -> None:
-    """Import a module of tasks, also from the working directory; raises whatever its code raises."""
+    """Import a module, which may be in the working directory; raises whatever its code raises."""
     import_from_cwd(name)
 
 
@@ -134,12 +133,12 @@ def _entry_point_faults() -> list[ConfigFault]:
     return faults
 
 
-def _module_faults(names: tuple[str, ...], load: Callable[[str], object] = import_task_module) -> list[ConfigFault]:
+def _module_faults(names: tuple[str, ...]) -> list[ConfigFault]:
     """Import the modules that the configuration names, and return a fault for each that cannot be imported."""
     faults: list[ConfigFault] = []
     for name in names:
         try:
-            load(name)
+            import_task_module(name)
         except ImportError as error:
             faults.append(ConfigFault("dispatcher", "tasks", name, f"it cannot be imported: {error}"))
     return faults

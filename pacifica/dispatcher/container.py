@@ -1,4 +1,4 @@
-"""The composition root: the parts of one process, each built once, when it is first used."""
+"""The composition root: builds the parts of a process, each once, when it is first used."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from .app import DispatcherApp
 from .config.settings import Settings
 from .core import failpoints
 from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused, SchemaMismatch
-from .core.job import Job, OutboxEntry, new_uuid, now
+from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
 from .delivery.publisher import Publisher
@@ -47,9 +47,9 @@ logger = logging.getLogger(__name__)
 
 
 class Container:
-    """The parts of one web, worker or command process. Building one does no I/O: settings are read on first use.
+    """The parts of a web, worker or command process. Creating a container does no I/O; the first use reads settings.
 
-    ``app`` is the Celery application of the process, made of the class ``celery``.
+    ``app`` is the Celery application of the process, an instance of the class ``celery``.
     """
 
     def __init__(self, load: Callable[[], Settings], celery: type[DispatcherApp] = DispatcherApp) -> None:
@@ -64,7 +64,7 @@ class Container:
 
     @cached_property
     def database(self) -> Database:
-        """The record's database, not connected before it is used."""
+        """The record's database, which connects when it is first used."""
         own = self.settings.database
         return Database(own.peewee_url, own.busy_timeout, own.answer_timeout)
 
@@ -75,10 +75,7 @@ class Container:
 
     @cached_property
     def _job_log(self) -> JobLog:
-        return JobLog(self._read_job)
-
-    def _read_job(self, uuid: str) -> Job | None:
-        return self.jobs.get(uuid)
+        return JobLog(lambda uuid: self.jobs.get(uuid))  # noqa: PLW0108 - the jobs need the log first
 
     @cached_property
     def jobs(self) -> JobStore:
@@ -97,6 +94,14 @@ class Container:
         return Outbox(self.database, on_event=self._job_log)
 
     @cached_property
+    def _history(self) -> HistoryStore:
+        return HistoryStore(self.database)
+
+    @cached_property
+    def _event_counts(self) -> EventCountStore:
+        return EventCountStore(self.database)
+
+    @cached_property
     def workers(self) -> WorkerStore:
         """The workers' heartbeats."""
         return WorkerStore(self.database)
@@ -108,7 +113,7 @@ class Container:
 
     @cached_property
     def holder(self) -> str:
-        """The id under which this worker holds its jobs; no two processes ever share one."""
+        """The id under which this worker holds its jobs, unique among all processes."""
         return new_uuid()
 
     @cached_property
@@ -118,14 +123,14 @@ class Container:
 
     @cached_property
     def upkeep(self) -> Upkeep:
-        """The periodic duties for lost, expired and forgotten jobs, in a thread once it is started."""
+        """The periodic duties for lost, expired and old jobs; once started, they run in a thread."""
         own = self.settings.dispatcher
         return Upkeep(
             self.jobs,
             election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
             lost_jobs=LostJobs(self.workers, self.jobs, lease=own.lease_seconds),
             lost_messages=LostMessages(self.outbox, QueueDepth(self.app), republish=own.republish_seconds),
-            event_counter=EventCounter(EventCountStore(self.database)),
+            event_counter=EventCounter(self._event_counts),
             pruner=self.pruner,
             interval=own.lease_seconds / 6,
             keep_keys=own.idempotency_seconds,
@@ -133,36 +138,38 @@ class Container:
 
     @cached_property
     def tracing(self) -> Tracing:
-        """Makes spans if the environment asks for them."""
+        """Creates spans if the environment enables them."""
         return tracing(os.environ, self.app.connection_for_write().get_transport_cls().driver_type)
 
     @property
     def publisher(self) -> Publisher:
-        """Sends messages from the thread that calls it.
+        """Publishes messages in the calling thread.
 
-        Each process has its own, however it was forked: a broker connection from before a fork doubles messages.
+        A forked process gets a new one, because a broker connection that two processes share doubles messages.
         """
         made_by, publisher = self._publisher
         if publisher is None or made_by != os.getpid():
-            publisher = self._new_publisher()
+            publisher = Publisher(self.app)
             self._publisher = os.getpid(), publisher
         return publisher
 
     @cached_property
     def relay(self) -> Relay:
-        """Publishes the outbox, in a thread once it is started."""
+        """Publishes the outbox; once started, in a thread, so it has its own connection to the broker."""
         own = self.settings.dispatcher
-        broker = self._new_publisher()
-        return Relay(self.outbox, broker.publish, broker.greet, interval=own.relay_interval, batch=own.relay_batch)
+        publisher = Publisher(self.app)
+        return Relay(
+            self.outbox, publisher.publish, publisher.greet, interval=own.relay_interval, batch=own.relay_batch
+        )
 
     @cached_property
     def feed(self) -> EventFeed:
         """Notifies waiting requests of new events."""
-        return EventFeed(HistoryStore(self.database), self.settings.dispatcher.waiters)
+        return EventFeed(self._history, self.settings.dispatcher.waiters)
 
     @cached_property
     def monitor(self) -> "WebMonitor":
-        """Health and metrics of a web process; no other process imports this part."""
+        """Health and metrics of a web process; other processes do not import these modules."""
         from .monitoring.metrics.multiprocess import FOLDER
         from .monitoring.web_monitor import WebMonitor
 
@@ -172,24 +179,29 @@ class Container:
         return WebMonitor(
             health,
             self.database,
-            EventCountStore(self.database),
+            self._event_counts,
             self.outbox,
             tasks=self.registry,
             folder=Path(folder) if folder else None,
         )
 
     @cached_property
+    def _waiting(self) -> Waiting:
+        own = self.settings.dispatcher
+        return Waiting(self.jobs, self._history, self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit)
+
+    @cached_property
     def service(self) -> Service:
-        """The verbs for HTTP callers: an accepted job goes to the relay, which publishes it."""
+        """The verbs for HTTP callers; the relay publishes the accepted jobs."""
         return self._service(self.relay.hand_over, self.monitor.counts.dispatched)
 
     @cached_property
     def python_service(self) -> Service:
-        """The verbs for Python callers, who publish the message themselves."""
+        """The verbs for Python callers, which publish the message themselves."""
         return self._service(lambda _: None, lambda _task, _outcome: None)
 
     def prepare(self, *, patient: bool = True) -> None:
-        """Create an empty database's tables; ``patient`` waits for a database that is not up yet.
+        """Create the tables of an empty database; with ``patient``, wait for a database that is not up yet.
 
         Raises ``DatabaseUnavailable``, and ``SchemaMismatch`` for tables of another version.
         """
@@ -198,7 +210,7 @@ class Container:
         self.database.wait_until_up(own.connect_attempts if patient else 1, own.connect_wait)
 
     def count_events(self) -> None:
-        """Have this web process count its failures, waiters and publishes."""
+        """Count the failures, waiters and publishes of this web process from now on."""
         counts = self.monitor.counts
         counts.places(self.feed.places)
         self.database.on_failure = counts.database_failed
@@ -206,24 +218,19 @@ class Container:
         self.relay.on_publish = counts.published
 
     def publish_now(self, job: OutboxEntry) -> None:
-        """Publish in the calling thread; a job that the broker does not take now stays in the outbox."""
+        """Publish in the calling thread; a job that cannot be published now stays in the outbox."""
         try:
             self.publisher.publish([job])
             self.outbox.mark_published([job], at=now())
         except (BrokerUnavailable, DatabaseUnavailable, MessageRefused) as error:
             logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
 
-    def _new_publisher(self) -> Publisher:
-        return Publisher(self.app)
-
     def _service(self, hand_over: Callable[[OutboxEntry], None], count: Callable[[str, str], object]) -> Service:
         own = self.settings.dispatcher
         return Service(
             registry=self.registry,
             jobs=self.jobs,
-            waiting=Waiting(
-                self.jobs, HistoryStore(self.database), self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit
-            ),
+            waiting=self._waiting,
             new_jobs=JobFactory(own.max_attempts, own.idempotency_seconds),
             batch_limit=own.batch_limit,
             hand_over=hand_over,
@@ -232,7 +239,7 @@ class Container:
 
 
 def _schema(database: Database) -> str:
-    """``ok``, or a sentence about the difference of the tables; raises ``DatabaseUnavailable``."""
+    """``ok``, or a sentence on how the tables differ; raises ``DatabaseUnavailable``."""
     try:
         database.schema().check()
     except SchemaMismatch as error:

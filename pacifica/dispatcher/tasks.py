@@ -1,6 +1,6 @@
 """The entry point of Celery workers: ``celery -A pacifica.dispatcher.tasks worker -l info``.
 
-Importing this module reads and connects nothing; Celery asks for the configuration when it first needs it.
+Importing this module does no I/O; the configuration is read when Celery first needs it.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from .worker.signals import connect
 
 
 class WorkerApp(DispatcherApp):
-    """The application under Celery's command line: it explains in one sentence why a worker cannot start."""
+    """The application for Celery's command line, which prints one sentence if a worker cannot start."""
 
     def Worker(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - Celery's name
         """Return a worker of this application; raises ``ClickException``, which the command prints."""

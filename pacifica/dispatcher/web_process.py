@@ -1,4 +1,4 @@
-"""The web process: what ``python -m pacifica.dispatcher`` and ``pacifica.dispatcher.wsgi`` have in common."""
+"""The web process, as ``python -m pacifica.dispatcher`` and ``pacifica.dispatcher.wsgi`` both start it."""
 
 from collections.abc import Callable
 
@@ -15,8 +15,8 @@ from .web.middleware.request_spans import trace_requests
 class WebProcess:
     """The HTTP API of one process, with the threads that publish and do the periodic duties.
 
-    Making one raises ``ConfigError``, ``DatabaseUnavailable`` and ``SchemaMismatch``; a ``patient`` one waits for
-    a database that is not up yet, as a request must not.
+    The constructor raises ``ConfigError``, ``DatabaseUnavailable`` and ``SchemaMismatch``. With ``patient`` it waits
+    for a database that is not up yet.
     """
 
     def __init__(self, load: Callable[[], Settings], *, patient: bool = True) -> None:
@@ -35,7 +35,7 @@ class WebProcess:
         feed.places = min(feed.places, threads // 2)
 
     def count_events(self) -> None:
-        """Count in this process from now on; raises ``DatabaseUnavailable``."""
+        """Count the events of this process from now on."""
         self._container.count_events()
 
     def count_refusal(self, status: int) -> None:
@@ -43,7 +43,7 @@ class WebProcess:
         self._container.monitor.counts.unread(status)
 
     def brief(self) -> Brief:
-        """Whether a request is short enough to be answered in the server's loop."""
+        """The rule that decides whether a request is short enough for the server's loop."""
         return Brief(files=self._container.database.sqlite, common=cherrypy.config, own=self.tree.config)
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class WebProcess:
         self._container.upkeep.start()
 
     def stop_waiting(self) -> None:
-        """Answer all requests that wait for a job, so that the server's threads can end."""
+        """End the wait of every request that waits for a job, so that the server's threads can end."""
         self._container.feed.stop()
 
     def stop(self) -> None:

@@ -1,7 +1,7 @@
 """The WSGI entry point: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
-Each process builds its own service, at its first request or when its server calls ``begin``, so that nothing is
-connected or published before a server has forked its workers.
+Each process builds its service at its first request, or when its server calls ``begin``. Nothing is therefore connected
+or published before a server has forked its workers.
 """
 
 import atexit
@@ -29,16 +29,17 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 class LazyApplication:
     """A WSGI callable that builds the service at its first call in a process, or when ``begin`` is called.
 
-    Our gunicorn worker sets ``threads``, the number of requests that it answers at a time. It calls ``begin`` before
-    it serves, ``stop`` when it begins to stop, ``refused`` for each request that it refuses itself, and ``is_brief``
-    to learn whether its loop may answer a request. ``on_stop``, ``on_refusal`` and ``brief`` are what those call.
+    Our gunicorn worker uses the other members: it sets ``threads``, the number of requests that it answers at a time,
+    and calls ``begin`` before it serves and ``stop`` when it begins to stop. It passes to ``refused`` the status of
+    each request that it refuses itself. ``is_brief`` returns whether its loop may answer a request with this head and
+    this many bytes of body.
     """
 
     def __init__(self, build: Callable[[], WsgiApplication]) -> None:
         self.threads: int | None = None
         self.on_stop: list[Callable[[], object]] = []
-        self.on_refusal: Callable[[int], object] = lambda _: None
-        self.brief: Callable[[bytes, int], bool] = lambda _head, _body: False
+        self.refused: Callable[[int], object] = lambda _status: None
+        self.is_brief: Callable[[bytes, int], bool] = lambda _head, _body: False
         self._build = build
         self._lock = threading.Lock()
         self._application: WsgiApplication | None = None
@@ -58,24 +59,16 @@ class LazyApplication:
             self._build_once()
         except DispatcherError as error:
             _log(error)
-        except Exception:  # A worker that ends here would be started again and again.
+        except Exception:  # gunicorn would restart a worker that fails to start again and again.
             logger.exception("Unhandled exception while starting the service; the next request tries again.")
 
     def stop(self) -> None:
-        """Call everything in ``on_stop``, whether or not one of the calls fails."""
+        """Call each function in ``on_stop``, even if one of them fails."""
         for call in self.on_stop:
             try:
                 call()
             except Exception:  # The server must end in any case.
                 logger.warning("Unhandled exception while stopping the service.", exc_info=True)
-
-    def refused(self, status: int) -> None:
-        """Count a request that the server refused with that status before it was read."""
-        self.on_refusal(status)
-
-    def is_brief(self, head: bytes, body: int) -> bool:
-        """Whether the server's loop may answer a request with this head and this many bytes of body."""
-        return self.brief(head, body)
 
     @staticmethod
     def keep() -> Callable[[], object]:
@@ -84,7 +77,7 @@ class LazyApplication:
 
     @staticmethod
     def body_limit() -> int:
-        """The largest request body in bytes; the default if the configuration is not valid, which requests report."""
+        """The largest request body in bytes: the default if the configuration is not valid, as each request reports."""
         try:
             return load_settings().dispatcher.body_limit
         except ConfigError:
@@ -98,18 +91,18 @@ class LazyApplication:
 
 
 def build() -> WsgiApplication:
-    """Return the CherryPy application, with its threads started.
+    """Build the CherryPy application and start its threads.
 
-    Raises ``ConfigError``, and ``DatabaseUnavailable`` at once, as a request would have to wait.
+    Raises ``ConfigError``, ``SchemaMismatch``, and ``DatabaseUnavailable`` at once, so that no request waits.
     """
     web = WebProcess(load_settings, patient=False)
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
     if application.threads is not None:
         web.limit_waiting(application.threads)
     web.count_events()
-    application.on_refusal = web.count_refusal
+    application.refused = web.count_refusal
     application.on_stop.append(web.stop_waiting)
-    application.brief = web.brief()
+    application.is_brief = web.brief()
     web.start()
     atexit.register(web.stop)
     web.disconnect()  # The calling thread may never answer a request.
@@ -117,7 +110,6 @@ def build() -> WsgiApplication:
 
 
 def _log(error: DispatcherError) -> None:
-    """Log a sentence for the operator, without a traceback."""
     logger.error("The service cannot start; the next request tries again: %s", error)
 
 

@@ -44,9 +44,10 @@ SETTINGS_HEAD = f"""{NOTE}
 # Settings
 
 A setting has a default. The configuration file overrides the default, and the environment overrides the file. Options
-of a command, such as `up --broker` or Celery's `--concurrency`, override both. `{PROGRAM} config show` lists every
-setting with its value and source, `config check` lists all faults, and `config show --defaults` prints a file to start
-from.
+of a command, such as `up --broker` or Celery's `--concurrency`, override both.
+
+`{PROGRAM} config show` lists every setting with its value and source, `config check` lists all faults, and
+`config show --defaults` prints a file to start from.
 
 The configuration file is the first of these: `-c`, `DISPATCHER_CONFIG`, `./config.ini`,
 `~/.pacifica-dispatcher/config.ini`. Inside a value, `%`, `#` and `;` are literal.

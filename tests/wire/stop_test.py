@@ -3,6 +3,7 @@
 import signal
 from pathlib import Path
 from shutil import copy
+from typing import Any
 
 import pytest
 import requests
@@ -57,8 +58,9 @@ def test_service_that_cannot_start_answers_with_its_own_problem() -> None:
         raise DatabaseUnavailable("The database /secret/path sleeps.")
 
     answers: list[str] = []
-    body = b"".join(LazyApplication(build)({}, lambda status, *_: answers.append(status)))
-    problem = strict_json.loads(body)
+    answer: Any = LazyApplication(build)({}, lambda status, *_: answers.append(status))
+    problem = strict_json.loads(b"".join(answer))
+    answer.close()
     assert answers == ["503 Service Unavailable"]
     assert problem["type"] == "urn:pacifica-dispatcher:problem:cannot-start"
     assert "secret" not in problem["detail"]
