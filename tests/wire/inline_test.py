@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.core.pausing import Host, here
+from pacifica.dispatcher.core.pausing import Host, this_thread
 from pacifica.dispatcher.store.group_commit import GroupCommit
 from pacifica.dispatcher.web.brief import MAX_BODY, Brief
 from pacifica.dispatcher.web.server import inline as inline_module
@@ -54,8 +54,8 @@ def loop() -> Iterator[Loop]:
 
 def host() -> Host:
     """The host of the code that this thread runs."""
-    assert here.host is not None
-    return here.host
+    assert this_thread.host is not None
+    return this_thread.host
 
 
 def test_paused_request_lets_others_run_and_is_resumed(loop: Loop) -> None:
@@ -74,11 +74,11 @@ def test_paused_request_lets_others_run_and_is_resumed(loop: Loop) -> None:
     loop.turn()
     assert seen == ["begun", "no one's turn"]
     assert not loop.turn()
-    assert (here.host, loop.restored) == (None, [])
+    assert (this_thread.host, loop.restored) == (None, [])
     threading.Thread(target=go_on[0]).start()
     loop.until(lambda: len(seen) == 3)
     assert seen[2:] == ["first ended"]
-    assert (here.host, loop.restored) == (None, ["restored"])
+    assert (this_thread.host, loop.restored) == (None, ["restored"])
 
 
 def test_request_resumed_before_it_pauses_continues(loop: Loop) -> None:
@@ -125,7 +125,7 @@ def test_error_is_logged_and_system_exit_is_raised(loop: Loop, caplog: pytest.Lo
     loop.inline.answer(lambda: fail(SystemExit(3)))
     with pytest.raises(SystemExit):
         loop.turn()
-    assert here.host is None
+    assert this_thread.host is None
 
 
 def test_blocking_call_runs_in_a_thread_while_the_loop_continues(loop: Loop) -> None:
@@ -133,14 +133,14 @@ def test_blocking_call_runs_in_a_thread_while_the_loop_continues(loop: Loop) -> 
     named: ContextVar[str] = ContextVar("named", default="no one")
 
     def wait() -> tuple[str, bool]:
-        assert here.host is None
+        assert this_thread.host is None
         return named.get(), go.wait(20)
 
     def ask() -> None:
         named.set("asked")
-        seen.append(host().elsewhere(wait))
+        seen.append(host().run_in_thread(wait))
         with pytest.raises(ZeroDivisionError):
-            host().elsewhere(lambda: 1 // 0)
+            host().run_in_thread(lambda: 1 // 0)
         seen.append("raised")
 
     loop.inline.answer(ask)

@@ -1,6 +1,6 @@
-"""How code waits inside an event loop that answers many requests: the loop continues with others meanwhile.
+"""How code below ``web/`` waits for a commit or a query without stopping the event loop that runs it.
 
-While a loop runs a request, it is the ``host`` of the thread; a thread without a loop has no host.
+While an event loop runs a request, it is the ``host`` of its thread; other threads have no host.
 """
 
 import threading
@@ -11,21 +11,21 @@ Value = TypeVar("Value")
 
 
 class Host(Protocol):
-    """The loop of a thread, as the code that it runs sees it."""
+    """The event loop of a thread, as seen by the code that it runs."""
 
     def pause(self, begin: Callable[[Callable[[], object]], object]) -> None:
-        """Call ``begin`` with a function that ends the pause; any thread may call it once, and then this returns."""
+        """Call ``begin`` with a function that ends the pause, and return once any thread has called that function."""
 
-    def elsewhere(self, call: Callable[[], Value]) -> Value:
+    def run_in_thread(self, call: Callable[[], Value]) -> Value:
         """Run ``call`` in another thread, and return or raise its outcome; the loop continues meanwhile."""
 
-    def aside(self, call: Callable[[], object]) -> None:
+    def run_after_round(self, call: Callable[[], object]) -> None:
         """Run ``call`` in another thread once the loop has started all pending requests; any thread may call this."""
 
 
-class _Here(threading.local):
+class _ThisThread(threading.local):
     host: Host | None = None
 
 
-here = _Here()
-"""``here.host`` is the host of the code that this thread runs now."""
+this_thread = _ThisThread()
+"""``this_thread.host`` is the event loop that runs the current code, or ``None``."""

@@ -14,7 +14,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledDatabase
 
 from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
-from ..core.pausing import here
+from ..core.pausing import this_thread
 from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors
@@ -79,7 +79,7 @@ class Database:
         A connection that the server has dropped is replaced once, and the query repeated. In a loop, another thread
         executes a query that would have to wait.
         """
-        host = here.host
+        host = this_thread.host
         if host is None:
             return self._read(query)
         if self.sqlite and not FORK_GATE.closed:
@@ -88,7 +88,7 @@ class Database:
             except DatabaseUnavailable as error:
                 if driver_errors.kind(error) != "locked":
                     raise
-        return host.elsewhere(lambda: self._read(query))
+        return host.run_in_thread(lambda: self._read(query))
 
     def _read(self, query: Callable[[peewee.Database], Value]) -> Value:
         for attempt in (1, 2):
@@ -112,8 +112,10 @@ class Database:
         all the same. A dropped connection is replaced once if it fails before the commit, so that no change is
         applied twice. A transaction that the server rolled back because of a deadlock is repeated.
         """
-        if here.host is not None:
-            return here.host.elsewhere(lambda: self.write(change, durable=durable, one_statement=one_statement))
+        if this_thread.host is not None:
+            return this_thread.host.run_in_thread(
+                lambda: self.write(change, durable=durable, one_statement=one_statement)
+            )
         pauses = islice(backoff(0.01, 0.3, factor=3, jitter=1), DEADLOCK_RETRIES)
         while True:
             try:
@@ -251,7 +253,7 @@ class Database:
                 raise _unavailable(TimeoutError("timed out"))
             try:
                 self.peewee.connect()
-                if self.sqlite and here.host is not None:
+                if self.sqlite and this_thread.host is not None:
                     self.peewee.connection().busy_timeout = LOOP_BUSY_TIMEOUT
             except UNREACHABLE as error:
                 if driver_errors.kind(error) == "silent":

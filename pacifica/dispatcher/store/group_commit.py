@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from ..core.errors import DatabaseUnavailable
-from ..core.pausing import Host, here
+from ..core.pausing import Host, this_thread
 
 Item = TypeVar("Item")
 
@@ -51,7 +51,7 @@ class GroupCommit(Generic[Item]):
 
     def __call__(self, item: Item) -> None:
         """Return when the item is committed; raises the exception that ``commit`` raises for it."""
-        host = here.host
+        host = this_thread.host
         entry = _Entry(item, host)
         try:
             if host is not None:
@@ -85,7 +85,7 @@ class GroupCommit(Generic[Item]):
         if entry.host is None:
             entry.turn.release()
         else:
-            entry.host.aside(self._lead)
+            entry.host.run_after_round(self._lead)
 
     def _await(self, entry: "_Entry[Item]") -> None:
         """Wait until another thread has committed the entry or made it the leader."""

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
 
-from ...core.pausing import here
+from ...core.pausing import this_thread
 
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -100,17 +100,17 @@ class Inline:
         self._paused += 1
         self._loop.switch()
         self._paused -= 1
-        here.host = self
+        this_thread.host = self
         go_back()
 
-    def elsewhere(self, call: Callable[[], Value]) -> Value:
+    def run_in_thread(self, call: Callable[[], Value]) -> Value:
         """Implements ``pausing.Host``."""
         context = copy_context()
         future = self._elsewhere.submit(context.run, call)
         self.pause(lambda go_on: future.add_done_callback(lambda _: go_on()))
         return future.result()
 
-    def aside(self, call: Call) -> None:
+    def run_after_round(self, call: Call) -> None:
         """Implements ``pausing.Host``."""
         self._aside.append(call)
         if not self._in_round:
@@ -126,13 +126,13 @@ class Inline:
 
     def _run(self, one: greenlet) -> None:
         begin = time.monotonic()
-        here.host = self
+        this_thread.host = self
         try:
             one.switch()
         except Exception:
             logger.exception("Unhandled exception while answering a request.")
         finally:
-            here.host = None
+            this_thread.host = None
         if (took := time.monotonic() - begin) > LONG:
             self._wary = begin + took + WARY * took
 

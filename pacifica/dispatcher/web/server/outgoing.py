@@ -4,7 +4,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from ...core.pausing import here
+from ...core.pausing import this_thread
 
 SLOWEST = 16_384
 """The least rate, in bytes per second, at which a client must send a body or read a response."""
@@ -56,10 +56,10 @@ class Outgoing:
                 left = left[self._sock.send(left) :]
             if not left or self._keep(left, budget):
                 return
-        if here.host is None:
+        if this_thread.host is None:
             self._send_all(left, budget, seconds)
         else:
-            here.host.elsewhere(lambda: self._send_all(left, budget, seconds))
+            this_thread.host.run_in_thread(lambda: self._send_all(left, budget, seconds))
 
     def _send_all(self, left: memoryview, budget: Budget, seconds: float) -> None:
         try:
