@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import islice
 from typing import TypeVar
 
@@ -69,9 +69,8 @@ class Database:
         """Omits the URL, as Celery logs its settings; kombu distinguishes its pools by the address."""
         return f"<Database {type(self.peewee).__name__} at {id(self):#x}>"
 
-    def __json__(self) -> str:
-        """The value that kombu sends when remote control asks a worker for its settings."""
-        return repr(self)
+    __json__ = __repr__
+    """kombu calls it when remote control asks a worker for its settings."""
 
     def read(self, query: Callable[[peewee.Database], Value]) -> Value:
         """Return the result of ``query``, executed outside a transaction.
@@ -231,7 +230,8 @@ class Database:
         except (*UNREACHABLE, peewee.DatabaseError) as error:
             if not isinstance(error, UNREACHABLE) and type(error) is not peewee.DatabaseError:
                 raise
-            self._discard()
+            with suppress(peewee.PeeweeException):
+                self.close()
             logger.debug("database error", exc_info=True)
             raise _unavailable(error) from error
         finally:
@@ -271,12 +271,6 @@ class Database:
         with self._gate, self._connected():
             files = self.peewee.execute_sql("PRAGMA database_list").fetchall()
         return f"{next(path for _, name, path in files if name == 'main')}-wal"
-
-    def _discard(self) -> None:
-        try:
-            self.close()
-        except peewee.PeeweeException:
-            logger.debug("closing a broken connection failed", exc_info=True)
 
 
 def _unavailable(error: BaseException) -> DatabaseUnavailable:

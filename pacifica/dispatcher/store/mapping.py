@@ -10,11 +10,8 @@ from ..core.job import Event, Job, JobError, OutboxEntry, State
 
 JOB_COLUMNS = [column.name for column in fields(Job) if column.name != "encoded"]
 OUTBOX_COLUMNS = [column.name for column in fields(OutboxEntry)]
-ARGUMENT_COLUMNS = ("args", "kwargs")
 OTHER_JSON_COLUMNS = ("result", "headers", "labels", "progress")
-JSON_COLUMNS = (*ARGUMENT_COLUMNS, *OTHER_JSON_COLUMNS)
-
-
+JSON_COLUMNS = ("args", "kwargs", *OTHER_JSON_COLUMNS)
 _JSON_PLACES = [place for place, column in enumerate(JOB_COLUMNS) if column in JSON_COLUMNS]
 _STATE, _CANCEL, _ERROR = (JOB_COLUMNS.index(column) for column in ("state", "cancel", "error"))
 _values_of = attrgetter(*JOB_COLUMNS)

@@ -4,17 +4,16 @@ For a short statement PeeWee needs longer to build the SQL than SQLite needs to 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 import peewee
 
 
+@dataclass(frozen=True)
 class _Slot:
-    """A placeholder for a value of each execution."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
 
 def slot(name: str) -> peewee.Value:

@@ -14,7 +14,6 @@ from .database import Database
 from .outbox import WAITS_SINCE
 
 _J = orm.Job
-UNFINISHED = tuple(state for state in State if state not in FINAL)
 
 
 class UnfinishedJobs(NamedTuple):
@@ -30,8 +29,8 @@ def unfinished_jobs(database: Database, *, at: int, limit: int) -> list[Unfinish
     """Count the unfinished jobs by task and state; of each state, the ``limit`` oldest are counted."""
 
     def read(db: peewee.Database) -> list[UnfinishedJobs]:
-        rows = (row for state in UNFINISHED for row in _of_state(state, at, limit).tuples().execute(db))
-        return [UnfinishedJobs(*row) for row in rows]
+        queries = [_of_state(state, at, limit) for state in State if state not in FINAL]
+        return [UnfinishedJobs(*row) for query in queries for row in query.tuples().execute(db)]
 
     return database.read(read)
 

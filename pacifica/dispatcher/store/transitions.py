@@ -12,14 +12,13 @@ from .prepared import Prepared, slot
 
 _J = orm.Job
 _IS = _J.uuid == slot("uuid")
-_STARTED = orm.STARTED
 _ATTEMPTS_LEFT = _J.attempt - _J.retries < _J.max_attempts
 
 CLAIMED = ("attempt", "args", "kwargs", "created", "eta")
 """The columns that a claim returns."""
 WAITING = orm.WAITING_STATES
 """The guard of a job that no worker has claimed."""
-BY_TOKEN = _STARTED & (_J.claim == slot("token"))
+BY_TOKEN = orm.STARTED & (_J.claim == slot("token"))
 """The guard of a report: the token is that of the current claim."""
 
 
@@ -76,7 +75,7 @@ def put_back() -> peewee.Query:
 
 def ask_to_cancel() -> peewee.Query:
     """Record in a STARTED job that it is to be cancelled; its worker reads this when it renews its lease."""
-    return _J.update({_J.cancel: True, _J.version: _J.version + 1}).where(_IS, _STARTED, ~_J.cancel)
+    return _J.update({_J.cancel: True, _J.version: _J.version + 1}).where(_IS, orm.STARTED, ~_J.cancel)
 
 
 def report_progress() -> peewee.Query:

@@ -5,7 +5,7 @@ packets, so that TCP's time-outs never end, and a stopped server does not obey `
 """
 
 import time
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import peewee
 import psycopg
@@ -38,15 +38,10 @@ class _Connection(psycopg.Connection[Any]):
             return value
 
 
-class _WithTimeout(Protocol):
-    answer_timeout: float
-    database: str
-
-
 class TimeoutAdapter(peewee.Psycopg3Adapter):
     """PeeWee's adapter for psycopg 3, for a database with an ``answer_timeout``."""
 
-    def connect(self, db: _WithTimeout, **params: Any) -> psycopg.Connection[Any]:
+    def connect(self, db: Any, **params: Any) -> psycopg.Connection[Any]:
         """A new connection."""
         connection = _Connection.connect(dbname=db.database, **params)
         connection.answer_timeout = db.answer_timeout
