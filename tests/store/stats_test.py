@@ -1,4 +1,4 @@
-"""The jobs in motion, by task and state."""
+"""Unfinished jobs, by task and state."""
 
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.store.database import Database
