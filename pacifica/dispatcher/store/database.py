@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 UNREACHABLE = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError, MaxConnectionsExceeded)
-"""What PeeWee raises if the server is gone, the file is locked, full or read-only, or the pool is exhausted.
+"""PeeWee raises these if the server is gone, the file is locked, full or read-only, or the pool is exhausted.
 
 For a file that is damaged or is not a database it raises plain ``DatabaseError``, the base class of the others.
 """
