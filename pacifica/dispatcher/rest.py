@@ -1,6 +1,7 @@
 """The HTTP API's table of contents: each route parses, calls the service once, and renders."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -17,13 +18,12 @@ from .service.verbs import Service
 from .web import application, problem_document, representations, sse
 from .web.auth.guard import Guard
 from .web.etag import is_current, tagged
-from .web.openapi.document import Facts
+from .web.openapi.document import document
 from .web.operation import Operation, Query
 from .web.ops_routes import Docs, Health, Metrics, Openapi
 from .web.representations import JSON, TEXT, as_json, as_text, negotiate
 from .web.request import search_query
-from .web.request.batch_body import read_batch
-from .web.request.body import read_dispatch
+from .web.request.dispatch_body import read_batch, read_dispatch
 from .web.request.ndjson import NDJSON
 from .web.request.request_context import caller, dispatch_context, visible_jobs
 from .web.request.wait_preference import PREFER, WAIT, read_wait, until_final
@@ -94,9 +94,9 @@ class Dispatch(Resource):
         if task is None:
             return self._batch()
         media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
-        body = read_dispatch(cherrypy.request.json)
-        call = self._service.registry[task].bind(body.args, body.kwargs)
-        job = self._service.dispatch(call, parse_options(body.options), dispatch_context())
+        item = read_dispatch(task, cherrypy.request.json)
+        call = self._service.registry[task].bind(item.args, item.kwargs)
+        job = self._service.dispatch(call, parse_options(item.options), dispatch_context())
         job = until_final(self._service.waiting, job, wait_for)
         cherrypy.response.status = 200 if wait_for.seconds and job.final else 202
         return _dispatched(job, media)
@@ -254,7 +254,7 @@ class Tasks(Resource):
 class Root(Resource):
     """``/``: the service document, and all routes below it."""
 
-    def __init__(self, service: Service, monitor: WebMonitor, facts: Facts) -> None:
+    def __init__(self, service: Service, monitor: WebMonitor, *, anonymous: bool) -> None:
         super().__init__(service)
         self.dispatch = Dispatch(service)
         self.status = Status(service)
@@ -263,8 +263,8 @@ class Root(Resource):
         self.tasks = Tasks(service)
         self.health = Health(monitor.health)
         self.metrics = Metrics(monitor)
-        self.openapi_json = Openapi(self, service, facts)
-        self.docs = Docs(self, service, facts)
+        describe = partial(document, self, service.registry, service.batch_limit, anonymous=anonymous)
+        self.openapi_json, self.docs = Openapi(describe), Docs(describe)
 
     @Operation("/", READ, {200: "object"})
     def GET(self) -> bytes:
@@ -284,8 +284,8 @@ def mount(
     service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int, monitor: WebMonitor
 ) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
-    facts = Facts(anonymous=auth.anonymous != "none", batch_limit=service.batch_limit)
-    return application.build(Root(service, monitor, facts), Guard(auth, tokens), body_limit, monitor.counts)
+    root = Root(service, monitor, anonymous=auth.anonymous != "none")
+    return application.build(root, Guard(auth, tokens), body_limit, monitor.counts)
 
 
 def _dispatched(job: Job, media: str) -> bytes:

@@ -1,16 +1,11 @@
 """HTTP conventions, and the OpenAPI document; the tests are generated from the document, so no route is missing."""
 
 import http.client
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
-
-from pacifica.dispatcher.rest import Root
-from pacifica.dispatcher.web.openapi.document import Facts
-from pacifica.dispatcher.web.operation import handlers
 
 from ..processes import Processes
 from .conftest import start_stack
@@ -36,13 +31,6 @@ def raw(stack: Stack, method: str, target: str, headers: dict[str, str] | None =
 def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
     validate(document)
     assert document["components"]["schemas"]["lab.greet.arguments"]["required"] == ["name"]
-
-
-def test_every_handler_declares_an_operation() -> None:
-    service: Any = SimpleNamespace(registry={})
-    monitor: Any = SimpleNamespace(health=None)
-    root = Root(service, monitor, Facts())
-    assert [handler for _, handler in handlers(root) if not getattr(handler, "operations", ())] == []
 
 
 def test_every_declared_method_is_allowed_on_its_path(stack: Stack, document: dict[str, Any]) -> None:

@@ -54,11 +54,11 @@ def test_times_may_be_iso_8601_or_seconds_before_now(stack: Stack) -> None:
         ("since=yesterday", "since"),
         ("since=2026-01-01T00:00:00", "seconds before now"),
         ("label=:x", "NAME:VALUE"),
-        ("&".join(f"label=n{n}" for n in range(17)), "comes 17 times. A job has at most 16"),
+        ("&".join(f"label=n{n}" for n in range(17)), "is given 17 times. A job has at most 16"),
         ("task=%00", "task is '\\x00'"),
         ("label=run:%00", "NUL"),
         ("state=SUCCESS&queue=a%00b&caller=%00", "NUL"),
-        ("sort=asc", "Allowed are task, state"),
+        ("sort=asc", "Allowed: task, state"),
     ],
 )
 def test_invalid_query_parameter_is_named(stack: Stack, query: str, detail: str) -> None:
@@ -105,7 +105,7 @@ def test_search_accepts_as_many_labels_as_a_job_may_have(stack: Stack) -> None:
 
 def test_status_of_one_job_takes_no_search_parameter(stack: Stack) -> None:
     uuid = stack.dispatch("add", 1, 1)
-    assert "Allowed are wait." in problem(stack.get(f"/status/{uuid}?state=SUCCESS"), 400, "bad-query")["detail"]
+    assert "Allowed: wait." in problem(stack.get(f"/status/{uuid}?state=SUCCESS"), 400, "bad-query")["detail"]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,9 @@ def client(sqlite_url: str) -> Iterator[Client]:
 
 def declared_operations() -> list[tuple[str, Operation]]:
     """The method and the operation of each route."""
-    tree = rest.Root(None, SimpleNamespace(health=None), None)  # type: ignore[arg-type]
+    service: Any = SimpleNamespace(registry={}, batch_limit=1)
+    monitor: Any = SimpleNamespace(health=None)
+    tree = rest.Root(service, monitor, anonymous=False)
     return [(method, each) for method, handler in handlers(tree) for each in vars(handler.__func__)["operations"]]  # type: ignore[attr-defined]
 
 

@@ -16,6 +16,7 @@ import cherrypy
 
 from ..core.errors import BadRequest, DispatcherError
 from .operation import operation_of
+from .problem_response import Refusal
 from .request_classes import CachedConfig
 
 MAX_TARGET = 8000
@@ -53,7 +54,7 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
             parts = segments(raw)
         except DispatcherError as error:
             self._configure(request, [])
-            request.handler = _raiser(error)
+            request.handler = Refusal(error)
         else:
             self._find(request, parts)
             if len(raw) > MAX_TARGET:
@@ -175,10 +176,3 @@ def _options() -> bytes:
     cherrypy.response.status = 204
     cherrypy.response.headers.pop("Content-Type", None)
     return b""
-
-
-def _raiser(error: DispatcherError) -> Callable[[], bytes]:
-    def fail() -> bytes:
-        raise error
-
-    return fail

@@ -1,5 +1,6 @@
 """Operational routes: health, metrics, and the description of the API."""
 
+from collections.abc import Callable
 from typing import Any
 
 import cherrypy
@@ -7,11 +8,9 @@ import cherrypy
 from ..core.permissions import READ
 from ..monitoring import health
 from ..monitoring.web_monitor import WebMonitor
-from ..service.verbs import Service
 from . import representations
 from .etag import tagged
-from .openapi import document, html
-from .openapi.document import Facts
+from .openapi import html
 from .operation import Operation
 from .representations import JSON, TEXT, as_json, negotiate
 
@@ -76,25 +75,25 @@ class Metrics:
 class Openapi:
     """``/openapi.json``"""
 
-    def __init__(self, root: Any, service: Service, facts: Facts) -> None:
-        self._root, self._service, self._facts = root, service, facts
+    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self._describe = describe
 
     @Operation("/openapi.json", READ, {200: "object, ETag", 304: "ETag"}, headers=("If-None-Match",))
     def GET(self) -> bytes:
         """Return this document (OpenAPI 3.1)."""
         negotiate(JSON)
-        return tagged(as_json(document.document(self._root, self._service.registry, self._facts)))
+        return tagged(as_json(self._describe()))
 
 
 @cherrypy.expose
 class Docs:
     """``/docs``"""
 
-    def __init__(self, root: Any, service: Service, facts: Facts) -> None:
-        self._root, self._service, self._facts = root, service, facts
+    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self._describe = describe
 
     @Operation("/docs", READ, {200: "text/html, ETag", 304: "ETag"}, headers=("If-None-Match",))
     def GET(self) -> bytes:
         """Return this document as an HTML page."""
         negotiate(html.HTML)
-        return tagged(html.as_page(document.document(self._root, self._service.registry, self._facts)))
+        return tagged(html.as_page(self._describe()))

@@ -71,7 +71,7 @@ def page(status: str, message: str, **_: Any) -> bytes:
     details = {
         HTTPStatus.NOT_FOUND: f"There is no resource at {request.path_info[:200]}. GET / lists the routes.",
         HTTPStatus.METHOD_NOT_ALLOWED: f"The method {request.method} is not allowed here. "
-        f"Allowed are {cherrypy.response.headers.get('Allow', 'none')}.",
+        f"Allowed: {cherrypy.response.headers.get('Allow', 'none')}.",
     }
     return _body(code, code.name.lower().replace("_", "-"), details.get(code, message), {})
 

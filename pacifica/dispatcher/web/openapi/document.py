@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -14,21 +13,18 @@ from .schemas import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, SCHEMAS, com
 from .task_schemas import batch_schemas, needs_arguments, task_schemas
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The settings that the document describes: whether callers need no token, and the largest batch."""
+def document(root: Any, registry: Registry, batch_limit: int, *, anonymous: bool) -> dict[str, Any]:
+    """All operations, and for each task a path with the schemas of its arguments and result.
 
-    anonymous: bool = True
-    batch_limit: int = 10_000
-
-
-def document(root: Any, registry: Registry, facts: Facts) -> dict[str, Any]:
-    """All operations, and for each task a path with the schemas of its arguments and result."""
+    ``anonymous`` states that callers need no token.
+    """
     paths: dict[str, dict[str, Any]] = {}
     for method, handler in handlers(root):
         for declared in getattr(handler, "operations", ()):
-            paths.setdefault(declared.path, {})[method.lower()] = _operation(method, declared, handler, facts)
-    schemas = dict(SCHEMAS) | batch_schemas(registry, facts.batch_limit)
+            paths.setdefault(declared.path, {})[method.lower()] = _operation(
+                method, declared, handler, anonymous=anonymous
+            )
+    schemas = dict(SCHEMAS) | batch_schemas(registry, batch_limit)
     for spec in registry.values():
         schemas |= task_schemas(spec)
         paths[f"/dispatch/{quote(spec.name)}"] = {
@@ -50,14 +46,14 @@ BEARER: Mapping[str, Any] = {
 }
 
 
-def _operation(method: str, declared: Operation, handler: Callable[..., Any], facts: Facts) -> dict[str, Any]:
+def _operation(method: str, declared: Operation, handler: Callable[..., Any], *, anonymous: bool) -> dict[str, Any]:
     summary, _, description = (handler.__doc__ or "").strip().partition("\n\n")
     described: dict[str, Any] = {
         "operationId": "_".join([method.lower(), *re.findall(r"\w+", declared.path)]),
         "summary": " ".join(summary.split()),
         "parameters": _parameters(declared),
         "responses": _responses(method, declared),
-        "security": _security(declared.scope, anonymous=facts.anonymous),
+        "security": _security(declared.scope, anonymous=anonymous),
     }
     if description:
         described["description"] = " ".join(description.split())

@@ -8,7 +8,8 @@ from ...core.dispatch_options import DispatchOptions
 from ...core.job import State
 from ...monitoring.health import VERDICTS
 from ..representations import TIMES
-from ..request.body import KEY, MEMBERS
+from ..request.body import KEY
+from ..request.dispatch_body import MEMBERS
 
 UUID: Mapping[str, Any] = {"type": "string", "format": "uuid"}
 _TEXT: Mapping[str, Any] = {"type": "string"}

@@ -1,8 +1,6 @@
 """Reads request bodies as JSON or NDJSON."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import cherrypy
@@ -15,37 +13,6 @@ KEY = r"[!-~]([ -~]{0,253}[!-~])?"
 """The pattern of an ``Idempotency-Key``; HTTP strips spaces at the ends of a header (RFC 9110, section 5.5)."""
 MAX_CONTAINERS = 1_000_000
 """The most arrays and objects of a body: in memory, each takes a hundred times the space of its two brackets."""
-
-
-@dataclass(frozen=True, slots=True)
-class DispatchBody:
-    """The body of ``POST /dispatch/<task>``."""
-
-    args: list[Any]
-    kwargs: Mapping[str, Any]
-    options: Mapping[str, Any]
-
-
-MEMBERS: Mapping[str, tuple[type, str]] = {
-    "args": (list, "an array"),
-    "kwargs": (dict, "an object"),
-    "options": (dict, "an object"),
-}
-
-
-def read_dispatch(value: Any) -> DispatchBody:
-    """The members of a dispatch; raises ``BadRequest`` naming the one that is wrong."""
-    names = ", ".join(MEMBERS)
-    if not isinstance(value, dict):
-        raise BadRequest(f"The body must be a JSON object with the members {names}; all are optional.")
-    for name in value:
-        if name not in MEMBERS:
-            raise BadRequest(f"The body has an unknown member {name[:80]!r}. Allowed members are {names}.")
-    found = {name: value.get(name, kind()) for name, (kind, _) in MEMBERS.items()}
-    for name, (kind, description) in MEMBERS.items():
-        if not isinstance(found[name], kind):
-            raise BadRequest(f"The member {name} of the body must be {description}.")
-    return DispatchBody(**found)
 
 
 def idempotency_key() -> str | None:

@@ -31,7 +31,7 @@ def check_declared() -> None:
     allowed = request.operation.query if request.operation is not None else {}
     for name in httputil.parse_query_string(request.query_string):
         if name not in allowed:
-            hint = f"Allowed are {', '.join(allowed)}" if allowed else "This route takes none"
+            hint = f"Allowed: {', '.join(allowed)}" if allowed else "This route takes none"
             raise BadQuery(f"The query parameter {name[:80]!r} is not known. {hint}.")
 
 

@@ -127,7 +127,7 @@ def _all(query: SearchQuery, name: str) -> list[str]:
 def _single(query: SearchQuery, name: str) -> str | None:
     values = _all(query, name)
     if len(values) > 1:
-        raise BadQuery(f"The query parameter {name} comes {len(values)} times. It may come only once.")
+        raise BadQuery(f"The query parameter {name} is given {len(values)} times. It may be given only once.")
     return values[0] if values else None
 
 
@@ -156,7 +156,7 @@ def _refuse_nul(query: SearchQuery) -> None:
 def _labels(texts: Sequence[str]) -> list[LabelFilter]:
     """At most as many labels as a job can have: the database joins one more table for each."""
     if len(texts) > MAX_LABELS:
-        raise BadQuery(f"The query parameter label comes {len(texts)} times. A job has at most {MAX_LABELS} labels.")
+        raise BadQuery(f"The query parameter label is given {len(texts)} times. A job has at most {MAX_LABELS} labels.")
     return [_label(text) for text in texts]
 
 
