@@ -27,7 +27,7 @@ COMPILE_PEERS := $(BIN)/uv pip compile --quiet --upgrade --universal --python-ve
   --no-emit-index-url --custom-compile-command "make peers"
 
 # Whether the pages agree with the code; `make test` also runs their examples.
-DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics)
+DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics paths)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast check chaos burst bench fuzz format docs lock peers clean
