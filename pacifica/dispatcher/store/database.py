@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import peewee
 from playhouse.pool import MaxConnectionsExceeded, PooledDatabase
@@ -100,6 +100,10 @@ class Database:
                     self.on_failure(driver_errors.kind(error))
                     raise
         raise AssertionError("unreachable")
+
+    def rows(self, query: peewee.Query) -> list[tuple[Any, ...]]:
+        """Read all rows of a query."""
+        return self.read(lambda db: list(query.tuples().execute(db)))
 
     def write(
         self, change: Callable[[peewee.Database], Value], *, durable: bool = False, one_statement: bool = False

@@ -53,11 +53,11 @@ class EventCountStore(EventSequence):
 
     def count(self, after: int, upto: int) -> dict[CountKey, Count]:
         """Count the events with ids in ``after < id <= upto``."""
-        rows = self._database.read(lambda db: list(_of_range(after, upto).tuples().execute(db)))
+        rows = self._database.rows(_of_range(after, upto))
         return {CountKey(task, kind, bucket): Count(events, int(ran or 0)) for task, kind, bucket, events, ran in rows}
 
     def load(self) -> EventCounts:
-        rows = self._database.read(lambda db: list(_C.select(_C.upto, _C.counts).tuples().execute(db)))
+        rows = self._database.rows(_C.select(_C.upto, _C.counts))
         return EventCounts(rows[0][0], _from_text(rows[0][1])) if rows else EventCounts()
 
     def replace(self, old: EventCounts, new: EventCounts) -> bool:

@@ -78,5 +78,4 @@ class HistoryStore(EventSequence):
         done = job.select(*columns).where(job.state == State.SUCCESS.value)
         latest = done.order_by(job.created.desc(), job.uuid.desc()).limit(LATEST_JOBS).alias("latest")
         query = latest.select_from(latest.c.started, latest.c.finished).where(latest.c.task == task).limit(TASK_JOBS)
-        found = self._database.read(lambda db: list(query.tuples().execute(db)))
-        return [finished - started for started, finished in found]
+        return [finished - started for started, finished in self._database.rows(query)]

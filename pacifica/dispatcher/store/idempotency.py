@@ -57,7 +57,7 @@ def take_key(db: peewee.Database, key: IdempotencyKey, job: Job) -> str | None:
 def forget_keys(database: Database, before: int, limit: int) -> int:
     """Delete at most ``limit`` keys that were taken ``before`` that time, the oldest first; returns how many."""
     old = _I.select(_I.digest).where(_I.created < before).order_by(_I.created).limit(limit)
-    digests = [row[0] for row in database.read(lambda db: list(old.tuples().execute(db)))]
+    digests = [row[0] for row in database.rows(old)]
     # A key that was taken again in the meantime stays.
     query = _I.delete().where(_I.digest.in_(digests), _I.created < before)
     return int(database.write(lambda db: execute_with_index_hint(db, query)).rowcount) if digests else 0

@@ -1,6 +1,6 @@
 """The job rows: storing new jobs, in commits that concurrent dispatches share, and reading them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import peewee
@@ -129,8 +129,7 @@ class JobStore(JobLifecycle):
     def events(self, uuid: str) -> list[Event]:
         """The history of a job, oldest first."""
         query = _E.select(_E.id, _E.job, _E.at, _E.kind, _E.data).where(_E.job == uuid).order_by(_E.id)
-        found: Iterable[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
-        return [mapping.event_from_row(row) for row in found]
+        return [mapping.event_from_row(row) for row in self._database.rows(query)]
 
     def forget_keys(self, before: int, limit: int) -> int:
         """Delete at most ``limit`` idempotency keys that were taken ``before`` that time; returns how many."""
@@ -141,7 +140,7 @@ class JobStore(JobLifecycle):
         # With a million jobs SQLite considers the index by state equally good, and would read all waiting jobs.
         table = peewee.SQL("job AS t1 INDEXED BY job_expires") if self._database.sqlite else _J
         query = _J.select(_J.uuid).from_(table).where(orm.WAITING_STATES, _J.expires <= at).limit(limit)
-        return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
+        return [row[0] for row in self._database.rows(query)]
 
     def analyze(self) -> None:
         """Refresh SQLite's statistics of the job table; the servers do this by themselves.

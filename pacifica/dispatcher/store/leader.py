@@ -26,8 +26,8 @@ class ElectionStore:
 
     def leadership(self) -> Leadership | None:
         """The current leader and its beat; ``None`` if the duty has no leader."""
-        query = _E.select(_E.holder, _E.beat).where(_E.duty == self._duty).tuples()
-        found = self._database.read(lambda db: list(query.execute(db)))
+        query = _E.select(_E.holder, _E.beat).where(_E.duty == self._duty)
+        found = self._database.rows(query)
         return Leadership(*found[0]) if found else None
 
     def take(self, candidate: str, seen: Leadership | None) -> bool:

@@ -12,7 +12,7 @@ JOB_COLUMNS = [column.name for column in fields(Job) if column.name != "encoded"
 OUTBOX_COLUMNS = [column.name for column in fields(OutboxEntry)]
 OTHER_JSON_COLUMNS = ("result", "headers", "labels", "progress")
 JSON_COLUMNS = ("args", "kwargs", *OTHER_JSON_COLUMNS)
-_JSON_PLACES = [place for place, column in enumerate(JOB_COLUMNS) if column in JSON_COLUMNS]
+_JSON_PLACES = [place for place, column in enumerate(JOB_COLUMNS) if column in {*JSON_COLUMNS, "error"}]
 _STATE, _CANCEL, _ERROR = (JOB_COLUMNS.index(column) for column in ("state", "cancel", "error"))
 _values_of = attrgetter(*JOB_COLUMNS)
 
@@ -36,7 +36,8 @@ def job_from_row(row: Sequence[Any]) -> Job:
         if values[place] is not None:
             values[place] = strict_json.loads(values[place])
     values[_STATE], values[_CANCEL] = State(values[_STATE]), bool(values[_CANCEL])
-    values[_ERROR] = _error_from_text(values[_ERROR])
+    if values[_ERROR] is not None:
+        values[_ERROR] = JobError(**values[_ERROR])
     return Job(*values)
 
 
@@ -54,10 +55,6 @@ def event_from_row(row: Sequence[Any]) -> Event:
 def error_to_text(error: JobError | None) -> str | None:
     """The JSON text of an error."""
     return None if error is None else strict_json.dumps(asdict(error))
-
-
-def _error_from_text(text: str | None) -> JobError | None:
-    return None if text is None else JobError(**strict_json.loads(text))
 
 
 def to_text(value: Any) -> str | None:

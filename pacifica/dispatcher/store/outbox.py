@@ -72,7 +72,7 @@ class Outbox:
         columns = [getattr(_J, column) for column in mapping.OUTBOX_COLUMNS]
         due = _J.select(*columns).where(_J.due <= at).order_by(_J.due).limit(limit)
         # First without a write lock: an idle relay must not delay SQLite's writers.
-        if not self._database.read(lambda db: list(due.tuples().execute(db))):
+        if not self._database.rows(due):
             return []
 
         def change(db: peewee.Database) -> list[Sequence[Any]]:
@@ -146,8 +146,8 @@ class Outbox:
 
     def waiting(self) -> list[Kind]:
         """The kinds of the jobs whose messages were sent and that no worker has claimed."""
-        query = _J.select(_J.task, _J.queue).where(*_SENT).distinct().tuples()
-        return [Kind(*row) for row in self._database.read(lambda db: list(query.execute(db)))]
+        query = _J.select(_J.task, _J.queue).where(*_SENT).distinct()
+        return [Kind(*row) for row in self._database.rows(query)]
 
     def count_sent(self, kind: Kind, *, since: int, until: int, limit: int) -> int:
         """How many waiting jobs of a kind were sent in ``since <= t < until``, counted up to ``limit``."""
@@ -158,8 +158,7 @@ class Outbox:
     def sent_first(self, kind: Kind, *, until: int, limit: int) -> list[tuple[int, str]]:
         """The times and UUIDs of the waiting jobs of a kind whose messages were sent first, before ``until``."""
         query = _J.select(_J.published, _J.uuid).where(*_SENT, *_of(kind), _J.published < until)
-        first = query.order_by(_J.published).limit(limit).tuples()
-        return self._database.read(lambda db: list(first.execute(db)))
+        return self._database.rows(query.order_by(_J.published).limit(limit))
 
     def send_again(self, uuids: Sequence[str], *, at: int) -> None:
         """Put jobs that were published and still wait into the outbox again."""
@@ -173,7 +172,7 @@ class Outbox:
         waits = few.c.eta.is_null() | (few.c.eta <= at)
         columns = (peewee.Case(None, [(waits, 1)]), peewee.Case(None, [(waits, few.c.since)]), peewee.SQL("1"))
         query = few.select_from(peewee.fn.COUNT(columns[0]), peewee.fn.MIN(columns[1]), peewee.fn.COUNT(columns[2]))
-        jobs, since, counted = self._database.read(lambda db: next(iter(query.tuples().execute(db))))
+        jobs, since, counted = self._database.rows(query)[0]
         return Backlog(jobs, since, all=counted < limit)
 
 

@@ -91,19 +91,15 @@ class PurgeStore:
         """The jobs with that value, along the index of this column, ``created`` and ``uuid``."""
         columns = (_J.uuid, _J.state, _J.created, _J.finished)
         query = _J.select(*columns).where(column == value, _J.created < max(before.values()))
-        query = query.order_by(_J.created, _J.uuid).limit(size).tuples()
+        query = query.order_by(_J.created, _J.uuid).limit(size)
         uuid, created, full = "", 0, True
         while full:
             # The row value makes PostgreSQL use this index: it gives the place in it at which to begin.
             after = peewee.Tuple(column, _J.created, _J.uuid) > peewee.Tuple(value, created, uuid)
-            page = self._read(query.where(_J.created >= created, after))
+            page = self._database.rows(query.where(_J.created >= created, after))
             yield [PurgeCandidate(row[0], State(row[1]), row[2]) for row in page if _has_ended(row, before)]
             if full := len(page) == size:
                 uuid, _, created, _ = page[-1]
-
-    def _read(self, query: peewee.Query) -> Sequence[Sequence[Any]]:
-        found: Sequence[Sequence[Any]] = self._database.read(lambda db: list(query.execute(db)))
-        return found
 
 
 def _has_ended(row: Sequence[Any], before: Bounds) -> bool:
@@ -127,7 +123,7 @@ def has_tombstone(database: Database, uuid: str) -> bool:
     if (key := _tombstone_key(uuid)) is None:
         return False
     query = _T.select(_T.hour).where(_T.job == key)
-    return bool(database.read(lambda db: list(query.tuples().execute(db))))
+    return bool(database.rows(query))
 
 
 def forget_tombstones(database: Database, before: int, after: UUID, limit: int) -> UUID:
@@ -137,7 +133,7 @@ def forget_tombstones(database: Database, before: int, after: UUID, limit: int) 
     tombstones there are, and takes no write lock when it finds none to delete.
     """
     query = _T.select(_T.job, _T.hour).where(_T.job > after).order_by(_T.job).limit(limit)
-    found = database.read(lambda db: list(query.tuples().execute(db)))
+    found = database.rows(query)
     old = [job for job, hour in found if hour < before // HOUR]
     if old:
         database.write(lambda db: execute_with_index_hint(db, _T.delete().where(_T.job.in_(old))))

@@ -1,8 +1,6 @@
 """The bearer tokens: each row has the digest of a token, never the token itself."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import peewee
 
@@ -60,8 +58,7 @@ class TokenStore:
         return int(self._database.write(query.execute, durable=True))
 
     def _read(self, query: peewee.Query) -> list[Token]:
-        rows: list[Sequence[Any]] = self._database.read(lambda db: list(query.tuples().execute(db)))
         return [
             Token(uuid, name, digest, parse_grants(scopes.split()), bool(own), expires, created)
-            for uuid, name, digest, scopes, own, expires, created in rows
+            for uuid, name, digest, scopes, own, expires, created in self._database.rows(query)
         ]

@@ -34,28 +34,26 @@ class WorkerStore:
 
     def beats(self) -> dict[str, int]:
         """The beat of each registered worker."""
-        query = _W.select(_W.id, _W.beat).tuples()
-        return dict(self._database.read(lambda db: list(query.execute(db))))
+        return dict(self._database.rows(_W.select(_W.id, _W.beat)))
 
     def names(self) -> set[str]:
         """The Celery name of each registered worker."""
-        query = _W.select(_W.name).distinct().tuples()
-        return {row[0] for row in self._database.read(lambda db: list(query.execute(db)))}
+        return {name for (name,) in self._database.rows(_W.select(_W.name).distinct())}
 
     def holders(self) -> set[str]:
         """The ids of the workers that hold STARTED jobs, registered or not."""
-        query = _J.select(_J.holder).where(orm.STARTED).distinct().tuples()
-        return {row[0] for row in self._database.read(lambda db: list(query.execute(db)))}
+        query = _J.select(_J.holder).where(orm.STARTED).distinct()
+        return {row[0] for row in self._database.rows(query)}
 
     def held(self, holder: str, *, limit: int) -> list[ClaimKey]:
         """At most ``limit`` claims of one worker on STARTED jobs."""
-        query = _J.select(_J.uuid, _J.claim).where(orm.STARTED, _J.holder == holder).limit(limit).tuples()
-        return [ClaimKey(*row) for row in self._database.read(lambda db: list(query.execute(db)))]
+        query = _J.select(_J.uuid, _J.claim).where(orm.STARTED, _J.holder == holder).limit(limit)
+        return [ClaimKey(*row) for row in self._database.rows(query)]
 
     def to_cancel(self, holder: str) -> list[str]:
         """The UUIDs of the worker's STARTED jobs that are to be cancelled."""
         query = _J.select(_J.uuid).where(orm.STARTED, _J.holder == holder, _J.cancel)
-        return [row[0] for row in self._database.read(lambda db: list(query.tuples().execute(db)))]
+        return [row[0] for row in self._database.rows(query)]
 
     def forget(self, holders: Sequence[str]) -> None:
         """Delete the rows of these workers."""
