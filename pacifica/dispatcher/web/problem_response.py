@@ -38,7 +38,7 @@ def _challenge(error: errors.Unauthorized | errors.MissingScope) -> str:
     return ', error="invalid_token"' if error.invalid else ""
 
 
-class Refusal(cherrypy.HTTPError):  # type: ignore[misc]
+class HookError(cherrypy.HTTPError):  # type: ignore[misc]
     """A ``DispatcherError`` as an error of CherryPy, which would log the traceback of any other error in a hook."""
 
     def __init__(self, error: errors.DispatcherError) -> None:
@@ -51,13 +51,13 @@ class Refusal(cherrypy.HTTPError):  # type: ignore[misc]
 
 
 def refusing(hook: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a hook so that it raises ``Refusal`` for a ``DispatcherError``."""
+    """Wrap a hook so that it raises ``HookError`` for a ``DispatcherError``."""
 
     def run() -> None:
         try:
             hook()
         except errors.DispatcherError as error:
-            raise Refusal(error) from error
+            raise HookError(error) from error
 
     return run
 

@@ -86,7 +86,7 @@ class Gateway(WSGIGateway_10):
         self.env[GONE] = req.conn.incoming.has_gone
 
 
-class Connection(HTTPConnection):
+class EmbeddedConnection(HTTPConnection):
     """cheroot's connection; without TLS, it answers the one request that the intake has received."""
 
     received: tuple[Head, bytes] | None = None
@@ -141,7 +141,7 @@ class Connections(ConnectionManager):
     can_add_keepalive_connection = True
     _selector: Any
     _stop_requested: bool
-    _from_server_socket: Callable[[Any], "Connection | None"]
+    _from_server_socket: Callable[[Any], "EmbeddedConnection | None"]
 
     def __init__(self, server: "Server") -> None:
         super().__init__(server)
@@ -152,7 +152,7 @@ class Connections(ConnectionManager):
         self.intake = Intake(self._selector, server.limits, self._ready, refused=server.on_refusal)
         self.inline = Inline(self._selector, server.keep)
 
-    def put(self, conn: Connection) -> None:
+    def put(self, conn: EmbeddedConnection) -> None:
         """Wait for the next request; called by the thread that has answered one."""
         conn.last_used = time.time()
         conn.rfile.close()
@@ -205,7 +205,7 @@ class Connections(ConnectionManager):
         except queue.Full:
             self.intake.refuse(incoming, BUSY)
 
-    def _answer(self, conn: Connection) -> None:
+    def _answer(self, conn: EmbeddedConnection) -> None:
         """Answer as one of cheroot's threads does."""
         keep = False
         try:
@@ -220,12 +220,12 @@ class Connections(ConnectionManager):
 class Server(CPWSGIServer):  # type: ignore[misc]
     """The embedded server, configured by CherryPy's ``server`` settings."""
 
-    ConnectionClass = Connection
+    ConnectionClass = EmbeddedConnection
     _connections: Any
 
     def __init__(self, adapter: Any, body_limit: int) -> None:
         super().__init__(adapter)
-        Connection.RequestHandlerClass = Request  # CherryPy's constructor sets its own class.
+        EmbeddedConnection.RequestHandlerClass = Request  # CherryPy's constructor sets its own class.
         self.gateway = Gateway
         self.requests._queue_put_timeout = 0  # noqa: SLF001 - cheroot has no public setting; the loop must not block
         seconds, head = float(self.timeout), self.max_request_header_size or Limits().head

@@ -55,7 +55,7 @@ class ManagedApplication(Protocol):
         """Save the thread's state of the current request; the function returned restores it."""
 
 
-class ReceivedRequest(Unreader):  # type: ignore[misc]
+class ReplayedRequest(Unreader):  # type: ignore[misc]
     """Replaces gunicorn's socket reader with one request that was received whole."""
 
     def __init__(self, request: bytes) -> None:
@@ -111,7 +111,7 @@ class Answers:
         return getattr(self._client, name)
 
 
-class Connection(TConn):  # type: ignore[misc]
+class GunicornConnection(TConn):  # type: ignore[misc]
     """gunicorn's connection, whose parser reads a request that was received whole."""
 
     def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any, intake: Intake) -> None:
@@ -132,7 +132,7 @@ class Connection(TConn):  # type: ignore[misc]
     def read(self, request: bytes) -> None:
         """Make the parser read this request, and discard its state."""
         self.parser.mesg = None
-        self.parser.unreader = ReceivedRequest(request)
+        self.parser.unreader = ReplayedRequest(request)
         self.sock.begin()
 
 
@@ -209,9 +209,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except (BlockingIOError, ConnectionAbortedError):
             return
         self.nr_conns += 1
-        self.intake.admit(Connection(self.cfg, client, address, listener.getsockname(), self.intake).incoming)
+        self.intake.admit(GunicornConnection(self.cfg, client, address, listener.getsockname(), self.intake).incoming)
 
-    def _answer(self, conn: Connection, head: Head, body: bytes) -> None:
+    def _answer(self, conn: GunicornConnection, head: Head, body: bytes) -> None:
         """Answer, then wait for the connection's next request or close it, in place of gunicorn's loop."""
         keep = False
         try:
@@ -227,7 +227,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             else:  # The loop waits for the end of each connection.
                 self.method_queue.defer(go_on)
 
-    def _exchange(self, conn: Connection, head: Head, body: bytes) -> bool:
+    def _exchange(self, conn: GunicornConnection, head: Head, body: bytes) -> bool:
         """Answer without gunicorn's reader and writer."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
@@ -238,7 +238,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         )
         return exchange.answer(self.wsgi, environment(head, body, conn.common))
 
-    def _handle(self, conn: Connection, request: bytes) -> bool:
+    def _handle(self, conn: GunicornConnection, request: bytes) -> bool:
         """Answer with gunicorn's reader and writer."""
         conn.read(request)
         keep = False
