@@ -16,7 +16,7 @@ import cherrypy
 
 from ..core.errors import BadRequest, DispatcherError
 from .operation import operation_of
-from .problem_response import Refusal
+from .problem_response import HookError
 from .request_classes import CachedConfig
 
 MAX_TARGET = 8000
@@ -54,7 +54,7 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
             parts = segments(raw)
         except DispatcherError as error:
             self._configure(request, [])
-            request.handler = Refusal(error)
+            request.handler = HookError(error)
         else:
             self._find(request, parts)
             if len(raw) > MAX_TARGET:
