@@ -1,4 +1,4 @@
-"""One argument of a task: how its annotation reads a value, and how a fault is described; and how large all may be."""
+"""The arguments of a task: reading a value by its annotation, describing its faults, and limits of number and size."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from .job import EncodedArguments
 from .text_values import possible_values
 
 MAX_SORTED_FAULTS = 1000
-"""The faults of one argument that are grouped by place; with more of them, only the first of each list is named."""
+"""With more faults than this in one argument, only the first fault of each list is named."""
 MAX_PLACES = 10
-"""The places that the description of one argument's faults names."""
+"""How many places the description of one argument's faults names."""
 LIST_TYPES = ("list", "set", "frozenset", "tuple")
-"""The types of pydantic's schemas that can stop at their first wrong item."""
+"""The types of pydantic schemas that accept ``fail_fast``."""
 
 PydanticFault = tuple[str, str]
 """Pydantic's name for the kind of a fault, and a description of it."""
@@ -34,7 +34,7 @@ class AcceptedValue(NamedTuple):
 
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any]:
-    """The reader and writer of an annotation; an integer too large for a float is refused, not read as infinity."""
+    """The pydantic adapter of an annotation; an integer too large for a float is refused, not read as infinity."""
     kind = Any if annotation is inspect.Signature.empty else annotation
     try:
         return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
@@ -45,7 +45,7 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
 
 
 def json_text(value: Any) -> str:
-    """The JSON text of a value, or an empty text when it has none; ``load`` then describes the fault."""
+    """The JSON text of a value; empty if it has none, and ``load`` then describes the fault."""
     try:
         return strict_json.dumps(value)
     except ValueError:
@@ -53,7 +53,7 @@ def json_text(value: Any) -> str:
 
 
 def join_texts(texts: Sequence[str], names: Sequence[str]) -> EncodedArguments:
-    """The arguments as a row holds them, from the JSON text of each; those with a name come last."""
+    """The arguments as stored in a row, from the JSON text of each; the named ones come last."""
     if not names:
         return EncodedArguments(f"[{','.join(texts)}]", "{}")
     number = len(texts) - len(names)
@@ -80,7 +80,7 @@ def read(adapter: TypeAdapter[Any], text: str) -> AcceptedValue | str:
         if fault is None:
             return AcceptedValue(value, encoded, loaded)
         faults.append(fault)
-    # A fault of the value, or of a place in it, says more than one of its type.
+    # A fault of the value, or of a place in it, is more helpful than a wrong type.
     specific = (message for kind, message in faults if message[:1] == "[" or not kind.endswith(("_type", "_parsing")))
     return next(specific, faults[0][1])
 
@@ -95,7 +95,7 @@ def _fault(adapter: TypeAdapter[Any], value: Any, text: str, error: ValidationEr
 
 
 def _first_faults(adapter: TypeAdapter[Any], text: str) -> ValidationError | None:
-    """The faults found by a reader that stops at the first wrong item of each list."""
+    """The faults that remain if each list is read only up to its first wrong item."""
     try:
         SchemaValidator(_failing_fast(adapter.core_schema)).validate_json(text, strict=True)
     except ValidationError as error:
@@ -111,9 +111,9 @@ def _failing_fast(schema: Any) -> Any:
 
 
 def _describe(faults: Sequence[Any], value: Any) -> str:
-    """Name the first few places of the value that are wrong, each with its faults.
+    """Name the first few wrong places of the value, each with its faults.
 
-    A union reports a fault for each of its members; together they say what is allowed.
+    A union reports a fault for each of its members; together they list what is allowed.
     """
     places: dict[str, dict[str, None]] = {}
     for fault in faults:
@@ -150,18 +150,18 @@ _MESSAGES = {"missing": "is missing", "extra_forbidden": "is not allowed"}
 
 @dataclass(frozen=True, slots=True)
 class ArgumentLimits:
-    """The most arguments that one job may have, by position and by name together, and their most bytes of JSON."""
+    """The maximum number of a job's arguments, positional and named together, and their maximum bytes of JSON."""
 
     number: int = 1000
     size: int = 1_048_576
 
     def check_number(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise ``BadArguments`` when there are too many; it costs little, so it comes before they are read."""
+        """Raise ``BadArguments`` if there are too many; this check is cheap, so it precedes the reading."""
         if (number := len(args) + len(kwargs)) > self.number:
             self._refuse(task, f"there are {number}; arguments_limit allows {self.number}")
 
     def check_size(self, task: str, encoded: EncodedArguments) -> None:
-        """Raise ``BadArguments`` when the JSON text that the row would hold has too many bytes."""
+        """Raise ``BadArguments`` if the JSON text for the row has too many bytes."""
         if (size := len(encoded.args) + len(encoded.kwargs)) > self.size:
             self._refuse(task, f"they have {size} bytes of JSON; arguments_bytes allows {self.size}")
 

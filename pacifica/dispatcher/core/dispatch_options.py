@@ -74,7 +74,7 @@ LABELS_SCHEMA = {
     "propertyNames": {"type": "string", "pattern": f"^{LABEL_NAME.pattern}$"},
     "additionalProperties": {"type": "string", "maxLength": 191, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"},
 }
-"""The schema of labels, as exact as JSON Schema allows: it cannot say which characters Unicode calls printable."""
+"""The schema of labels; JSON Schema cannot express which characters are printable in Unicode."""
 ONE_START = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("countdown", "eta")]}
 
 
@@ -119,14 +119,14 @@ class DispatchOptions(BaseModel):
 
 
 DEFAULT_OPTIONS = DispatchOptions()
-"""The options of a dispatch that gives none."""
+"""The options of a dispatch without options."""
 
 
 OPTION_NAMES = ", ".join(DispatchOptions.model_fields)
 
 
 def parse_options(given: Mapping[str, Any]) -> DispatchOptions:
-    """The options of a JSON object; raises ``BadOptions``, which names each that is not valid."""
+    """The options in a JSON object; raises ``BadOptions``, which names every option that is not valid."""
     if not given:
         return DEFAULT_OPTIONS
     _refuse_number(given)
@@ -136,7 +136,7 @@ def parse_options(given: Mapping[str, Any]) -> DispatchOptions:
 
 
 def checked_options(**given: Any) -> DispatchOptions:
-    """The options that Python code gives; raises ``BadOptions``, which names each that is not valid."""
+    """The options passed by Python code; raises ``BadOptions``, which names every option that is not valid."""
     return _naming_faults(lambda: DispatchOptions(**given))
 
 
@@ -155,7 +155,7 @@ def _naming_faults(make: Callable[[], DispatchOptions]) -> DispatchOptions:
 
 
 MAX_OPTIONS = 2 * len(DispatchOptions.model_fields)
-"""With more options than this, one fault stands for all, as naming each would cost too much."""
+"""With more options than this, a single fault is reported, because naming each would cost too much."""
 
 
 def _text(given: Mapping[str, Any]) -> str:
@@ -166,7 +166,7 @@ def _text(given: Mapping[str, Any]) -> str:
 
 
 def _refuse_number(given: Mapping[str, Any]) -> None:
-    """Refuse too many options or labels with one fault, before each of them is read."""
+    """Refuse too many options or labels with one fault, before they are read."""
     labels = given.get("labels")
     if len(given) > MAX_OPTIONS:
         raise BadOptions([Fault("options", f"there are {len(given)}; the only options are {OPTION_NAMES}")])
@@ -175,7 +175,7 @@ def _refuse_number(given: Mapping[str, Any]) -> None:
 
 
 def _refuse_digits(given: Mapping[str, Any]) -> None:
-    """Refuse a number in quotes as a time, which pydantic would read as seconds since 1970."""
+    """Refuse a time that is a number in quotes, which pydantic would read as seconds since 1970."""
     faults = [
         Fault(name, "should be ISO 8601, such as 2026-01-31T12:00:00Z")
         for name in ("eta", "expires")

@@ -25,7 +25,7 @@ DispatcherError
 │   └── ForeignHost          the request names a host that is not this one
 ├── TooManyRequests          the caller's rate limit is used up
 ├── Unavailable              the service cannot do this now; try again later
-│   ├── CannotStart          the service lacks something that it needs to start; its log says what
+│   ├── CannotStart          the service lacks something that it needs to start, and logs what
 │   ├── DatabaseUnavailable  the database cannot be reached or written
 │   ├── BrokerUnavailable    the broker cannot be reached or does not answer
 │   ├── SchemaMismatch       another version of the service made the database's tables
@@ -35,8 +35,7 @@ DispatcherError
 │   └── TooManyWaiting       as many requests wait or stream as the configuration allows
 ├── MigrationFailed          a migration of the database failed
 ├── MessageRefused           the broker answers, and refuses this message
-└── Rejected                 a worker's report cannot be stored
-    └── BadResult            the task's return value is not JSON, or too large
+└── BadResult                the task's return value is not JSON, or too large
 
 The ``code`` of a class is part of the HTTP contract: it ends the ``type`` of the problem document (RFC 9457) and
 never changes.
@@ -45,7 +44,7 @@ never changes.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from .faults import ConfigFault, Fault, FaultSummary
+from .faults import MAX_FAULTS, MAX_MESSAGE, MAX_PLACE, ConfigFault, Fault
 
 
 class DispatcherError(Exception):
@@ -123,22 +122,32 @@ class PurgedJob(NotFound, code="purged-job"):
 
 
 class BadDispatch(DispatcherError, code="bad-dispatch"):
-    """The arguments or options of a dispatch are not valid; ``faults`` holds the first faults, ``summary`` all."""
+    """The arguments or options of a dispatch are not valid; ``faults`` holds the first faults, each shortened.
+
+    ``opening`` begins the sentence.
+    """
 
     def __init__(self, opening: str, faults: Sequence[Fault]) -> None:
-        self.summary = FaultSummary(opening, faults)
-        self.faults = self.summary.faults
-        super().__init__(self.summary.sentence())
+        self.faults = tuple(Fault(one.where[:MAX_PLACE], one.message[:MAX_MESSAGE]) for one in faults[:MAX_FAULTS])
+        self._opening = opening
+        self._number = len(faults)
+        super().__init__(self.sentence())
 
-    def details(self) -> Mapping[str, Any]:
-        return self.summary.details()
+    def sentence(self, most: int = MAX_FAULTS) -> str:
+        """A sentence that names at most so many faults."""
+        named = "; ".join(f"{fault.where}: {fault.message}" for fault in self.faults[:most])
+        more = self._number - min(most, len(self.faults))
+        return f"{self._opening}: {named}{f'; and {more} more' if more else ''}."
+
+    def details(self, most: int = MAX_FAULTS) -> Mapping[str, Any]:
+        """The member ``errors``, with at most so many faults."""
+        return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults[:most]]}
 
 
 class BadArguments(BadDispatch, code="bad-arguments"):
     """The arguments do not fit the task's signature."""
 
     def __init__(self, task: str, faults: Sequence[Fault]) -> None:
-        self.task = task
         super().__init__(f"The arguments do not fit task {task}", faults)
 
 
@@ -183,7 +192,7 @@ class AlreadyFinal(DispatcherError, code="already-final"):
 
 
 class EndedWithoutResult(DispatcherError, code="no-result"):
-    """The job ended without a result; ``state`` and ``error`` say how."""
+    """The job ended without a result, in this ``state`` and with this ``error``."""
 
     def __init__(self, uuid: str, state: str, error: Mapping[str, Any] | None) -> None:
         self.state = state
@@ -196,7 +205,7 @@ class EndedWithoutResult(DispatcherError, code="no-result"):
 
 
 class Unauthorized(DispatcherError, code="unauthorized"):
-    """The caller is not known; ``invalid`` says that the request has a token that is unknown, revoked or expired."""
+    """The caller is not known; ``invalid``: the request has a token, which is unknown, revoked or expired."""
 
     def __init__(self, message: str, *, invalid: bool = False) -> None:
         self.invalid = invalid
@@ -242,7 +251,7 @@ class Unavailable(DispatcherError, code="unavailable"):
 
 
 class CannotStart(Unavailable, code="cannot-start"):
-    """The service lacks something that it needs to start; it tries again at each request, and its log says what."""
+    """The service lacks something that it needs to start, and logs what; it tries again at each request."""
 
     def __init__(self) -> None:
         super().__init__("Pacifica Dispatcher cannot start; its log says why.")
@@ -292,7 +301,7 @@ class SchemaUnknown(SchemaMismatch, code="schema-unknown"):
 
 
 class MigrationFailed(DispatcherError, code="migration-failed"):
-    """A migration failed; ``kept`` says that the database could not undo the part that was done."""
+    """A migration failed; ``kept``: the database could not undo the part that was done."""
 
     def __init__(self, name: str, reason: str, *, kept: bool) -> None:
         outcome = "The part that was done stays, and the next run repeats it" if kept else "Nothing was changed"
@@ -312,9 +321,5 @@ class TooManyWaiting(Unavailable, code="too-many-waiting"):
         )
 
 
-class Rejected(DispatcherError, code="rejected"):
-    """A worker's report cannot be stored."""
-
-
-class BadResult(Rejected, code="bad-result"):
+class BadResult(DispatcherError, code="bad-result"):
     """The task's return value is not JSON, or larger than the limit."""

@@ -1,7 +1,7 @@
 """Named points at which a test can kill this process; without the environment variable they do nothing.
 
 ``DISPATCHER_FAILPOINTS=before-finish`` in the environment of a process arms a point, and
-``before-finish@/path`` arms it while that file exists. The file is removed first, so the point kills only once.
+``before-finish@/path`` arms it while that file exists. The file is removed first, so only one process is killed.
 """
 
 import os
@@ -26,7 +26,7 @@ def arm(environ: Mapping[str, str]) -> None:
 
 def reach(point: str) -> None:
     """Kill this process with SIGKILL if the point is armed."""
-    if not _armed or point not in _armed:
+    if point not in _armed:
         return
     once = _armed[point]
     if once is not None:

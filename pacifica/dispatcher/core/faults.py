@@ -1,8 +1,6 @@
-"""Faults of a request or a setting, and the summary of many faults in one answer."""
+"""Faults of a request or a setting, and how many of them an answer names."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 MAX_FAULTS, MAX_ITEM_FAULTS = 10, 3
 """The faults that an answer names of one dispatch, and of each item of a batch, so that it stays short."""
@@ -29,23 +27,3 @@ class ConfigFault:
 
     def __str__(self) -> str:
         return f"[{self.section}] {self.key} = {self.value}: {self.message}"
-
-
-class FaultSummary:
-    """The first of many ``faults``, each shortened; ``opening`` begins their sentence."""
-
-    def __init__(self, opening: str, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(Fault(one.where[:MAX_PLACE], one.message[:MAX_MESSAGE]) for one in faults[:MAX_FAULTS])
-        self._opening = opening
-        self._number = len(faults)
-
-    def sentence(self, most: int = MAX_FAULTS) -> str:
-        """A sentence for a person, with at most so many faults."""
-        first = self.faults[:most]
-        named = "; ".join(f"{fault.where}: {fault.message}" for fault in first)
-        more = self._number - len(first)
-        return f"{self._opening}: {named}{f'; and {more} more' if more else ''}."
-
-    def details(self, most: int = MAX_FAULTS) -> Mapping[str, Any]:
-        """The member ``errors`` of a problem document, with at most so many faults."""
-        return {"errors": [{"where": fault.where, "message": fault.message} for fault in self.faults[:most]]}

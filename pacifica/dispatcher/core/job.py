@@ -60,7 +60,7 @@ class JobError:
 
 
 class EncodedArguments(NamedTuple):
-    """The arguments of a job as its row holds them: the JSON text of a list and of an object."""
+    """The arguments of a job as stored in its row: the JSON text of a list and of an object."""
 
     args: str
     kwargs: str
@@ -68,15 +68,14 @@ class EncodedArguments(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One dispatched run of a task, as its row was when it was read.
+    """One dispatched run of a task: its row at the time when it was read.
 
     Times are microseconds since 1970 in UTC; ``None`` means that it has not happened. ``retries`` counts how often the
-    task asked to run again, ``attempt`` how often a worker started it. ``holder`` is the lease of the worker that has
-    claimed it, and ``cancel`` says that its cancellation was requested. ``headers`` are Celery's own (callbacks,
-    chain, group …), for a job that is part of a workflow. ``caller`` is the caller that dispatched it ("" for an
-    anonymous one), ``labels`` are the caller's, ``traceparent`` is the W3C trace context of the dispatch, and
-    ``progress`` the last progress that its task reported. ``encoded`` is the text of the arguments, if it is known
-    already; it is not a column.
+    task asked to run again, ``attempt`` how often a worker started it. ``holder`` is the id under which a worker has
+    claimed it; ``cancel`` means that its cancellation was requested. ``headers`` are Celery's (callbacks, chain,
+    group …), for a job that is part of a workflow. ``caller`` dispatched it ("" for an anonymous caller) and chose its
+    ``labels``. ``traceparent`` is the W3C trace context of the dispatch, and ``progress`` the last progress that its
+    task reported. ``encoded`` is the text of the arguments, if it is already known; it is not a column.
     """
 
     uuid: str
@@ -134,7 +133,7 @@ class Event:
 class Claim:
     """A worker's exclusive right to run one attempt of a job: only a report with its ``token`` counts.
 
-    ``ready`` is the earliest time at which it could have started, in microseconds: its creation or its ``eta``.
+    ``ready`` is the earliest time at which the job could have started, in microseconds: its creation or its ``eta``.
     """
 
     job: str
@@ -168,25 +167,23 @@ class OutboxEntry:
 
 
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
-
-
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as are the times that are counted from it
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive, but in UTC
 
 
 def now() -> int:
-    """The current time as rows hold it: microseconds since 1970 in UTC."""
+    """The current time as stored in rows: microseconds since 1970 in UTC."""
     return time.time_ns() // 1000
 
 
 def iso(micros: int | None) -> str | None:
-    """A row's time as clients see it: ISO 8601 to the microsecond, with ``Z``."""
+    """The time of a row in ISO 8601 to the microsecond, with ``Z``."""
     if micros is None:
         return None
     return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
 
 
 def micros(moment: datetime) -> int:
-    """A datetime as rows hold it; a naive one is read as UTC."""
+    """A datetime as stored in rows; a naive one is taken as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 

@@ -1,7 +1,7 @@
-"""Which processes are alive, judged by the counters (heartbeats) that each of them moves on.
+"""Decides which processes are alive, by the counter (heartbeat) that each of them increments.
 
-An observer uses its own monotonic clock and only notices whether a counter has changed since its previous look.
-Clocks of two machines are never compared.
+An observer uses its own monotonic clock, and only checks whether a counter has changed since its previous look. Clocks
+of two machines are never compared.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class ObservedHeartbeat(NamedTuple):
-    """An observed counter: for how many seconds it has not changed, and whether it was seen to change or appear."""
+    """An observed counter: the seconds since it last changed, and whether it was seen to change or appear."""
 
     age: float
     moved: bool
@@ -29,13 +29,13 @@ class Liveness:
         self.forget()
 
     def forget(self) -> None:
-        """Start over; to be called when a look fails, as no heartbeat can move while the database is unavailable."""
+        """Start over. Call this if a look fails, because no heartbeat can move while the database is unavailable."""
         self._seen: dict[str, tuple[object, float, bool]] = {}
         self._looked = False
         self.suspects: set[str] = set()
         """The ids whose counter had not moved for the lease at the last look."""
         self.dead: set[str] = set()
-        """The suspects of the last look that were suspects at the look before, too."""
+        """The suspects of the last look that were suspects at the previous look, too."""
 
     def look(self, counters: Mapping[str, object]) -> dict[str, ObservedHeartbeat]:
         """Compare each id's counter with the previous look; an id that is no longer present is forgotten."""

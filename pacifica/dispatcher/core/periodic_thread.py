@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 class PeriodicThread:
     """Calls ``action`` again and again, after a pause of ``interval`` seconds before each call.
 
-    A callable ``interval`` is called before each pause. An exception never ends the thread, because its work would
-    stop unnoticed: it is logged, and ``doing`` ("renewing the lease") names the work that failed.
+    A callable ``interval`` is called before each pause. An exception does not end the thread, as its end could go
+    unnoticed; it is logged, and ``doing`` ("renewing the lease") names the work that failed.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class PeriodicThread:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Make this call of the action the last one, and wait at most ``timeout`` seconds until it returns."""
+        """Call the action no more, and wait at most ``timeout`` seconds for a running call."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout)

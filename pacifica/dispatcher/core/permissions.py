@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 READ, DISPATCH, CANCEL, ADMIN = SCOPES = ("read", "dispatch", "cancel", "admin")
 """``admin`` includes all other scopes."""
 Network = IPv4Network | IPv6Network
-MAX_CACHED_HOST = 100
-"""The longest host, in characters, for which ``is_loopback`` caches its answer."""
+MAX_HOST = 100
+"""A longer host, in characters, is not a loopback address; this limits the size of the cache."""
 _GLOB = re.compile(r"[\w.*?\[\]!-]{1,191}")
 
 
@@ -30,7 +30,7 @@ class Grant:
 class Visibility:
     """The jobs whose task matches one of the globs and, where ``caller`` is given, that this caller dispatched.
 
-    ``store.visibility`` makes the SQL condition of it; a test compares the two.
+    ``store.visibility`` makes an SQL condition from it; a test compares the two.
     """
 
     tasks: tuple[str, ...] = ("*",)
@@ -55,7 +55,7 @@ EVERY_JOB = Visibility()
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of a request: its ``name`` is kept in the row, and is empty for an anonymous one.
+    """The caller of a request; its ``name`` is stored in the row, and is empty for an anonymous caller.
 
     ``own`` hides the jobs of other callers.
     """
@@ -86,11 +86,11 @@ class Caller:
 
 
 ANONYMOUS = Caller("", (Grant(ADMIN),))
-"""The caller without a token, where the configuration accepts one."""
+"""The caller without a token, if the configuration admits one."""
 
 
 def parse_grant(text: str) -> Grant:
-    """``read`` or ``dispatch:lab.*``; raises ``ValueError`` with a sentence."""
+    """Parse a text such as ``read`` or ``dispatch:lab.*``; raises ``ValueError`` with a sentence."""
     scope, colon, tasks = text.strip().partition(":")
     if scope not in SCOPES:
         raise ValueError(f"{scope[:40]!r} is not a scope; the scopes are {', '.join(SCOPES)}")
@@ -100,13 +100,13 @@ def parse_grant(text: str) -> Grant:
 
 
 def parse_grants(texts: Iterable[str]) -> tuple[Grant, ...]:
-    """The grants of several texts, without duplicates."""
+    """Parse several grants, and remove duplicates; raises as ``parse_grant``."""
     return tuple(dict.fromkeys(parse_grant(text) for text in texts))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the text shows that only this machine can reach the address or name; an empty text does not."""
-    return _is_loopback(host) if len(host) <= MAX_CACHED_HOST else _is_loopback.__wrapped__(host)
+    """Whether only this machine can reach the address or name; false for an empty text."""
+    return len(host) <= MAX_HOST and _is_loopback(host)
 
 
 @lru_cache(maxsize=256)

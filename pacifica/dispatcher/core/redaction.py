@@ -16,7 +16,7 @@ _WORD = re.compile(r"\S+")
 
 _ASSIGNMENT = rf"""\w*{_NAME}\w*["']?\s*[=:]\s*"""
 _SAME_URL = r"(?!;(?:amqps?|pyamqp|librabbitmq|rediss?|sentinel|database)[+\w]*://)"
-"""Matches before each character that does not begin the next URL of a broker list; a password may contain a ``;``."""
+"""Not the beginning of the next URL in a list of brokers; a ``;`` alone may be part of a password."""
 _PASSWORDS = (
     re.compile(rf"^({_ASSIGNMENT}).*()", re.IGNORECASE | re.DOTALL),
     re.compile(rf"""({_ASSIGNMENT})(?:"(?:\\.|[^"\\])*"?|[^&\s]+)()""", re.IGNORECASE),
@@ -26,12 +26,12 @@ _PASSWORDS = (
 
 
 def names_a_secret(key: str) -> bool:
-    """Whether a key, such as ``password``, says that its value is a secret."""
+    """Whether a key, such as ``password``, indicates that its value is a secret."""
     return _SECRET_NAME.search(key) is not None
 
 
 def may_hold_a_secret(text: str) -> bool:
-    """Whether ``mask`` could change the text: a fast check, as most texts hold no secret."""
+    """Whether ``mask`` could change the text; a fast check, because most texts contain no secret."""
     low = text.lower()
     return "://" in low or "pd_" in low or "bearer" in low or "basic" in low or "token=" in low
 
@@ -52,7 +52,7 @@ def mask_passwords(text: str) -> str:
 
 
 def mask_value(key: str, text: str) -> str:
-    """Mask the value of a setting in the same way; all of it if the setting's name says that it is a secret."""
+    """Mask the value of a setting in the same way; all of it if the setting's name indicates a secret."""
     return mask_passwords(f"{key} = {text}").removeprefix(f"{key} = ")
 
 
@@ -64,7 +64,7 @@ def without_login(url: str) -> str:
 
 
 def _without_password(word: "re.Match[str]") -> str:
-    """A password may contain any character, so it ends at the last ``@``."""
+    """Mask the password of a URL; it may contain any character, so it ends at the last ``@``."""
     scheme, slashes, rest = word[0].partition("://")
     login, at, host = rest.rpartition("@")
     user, colon, _ = login.partition(":")

@@ -1,8 +1,8 @@
 """The tasks that may be dispatched, and the binding of a request's arguments to their signatures.
 
 Arguments are bound before a row exists: pydantic checks them against the annotations of the function, in its strict
-JSON mode. The row holds the JSON values as they came, and a worker loads them in the same way. Arguments in a URL are
-text, and each is tried as every JSON value that its text may stand for.
+JSON mode. The row stores the JSON values unchanged, and a worker loads them in the same way. Arguments in a URL are
+text, and each is tried as every JSON value that the text may represent.
 """
 
 import difflib
@@ -38,10 +38,10 @@ class Call:
 
 
 class CallShape(NamedTuple):
-    """One way to share a task's arguments between position and name, by names of parameters.
+    """One way to pass a task's arguments, some by position and the others by name, in names of parameters.
 
-    ``rest`` is the parameter that takes any number of further arguments by position. ``extra`` says that any other
-    name is accepted, too, except those in ``taken``.
+    ``rest`` is the parameter for any number of further arguments by position. ``extra``: any other name is accepted,
+    too, except those in ``taken``.
     """
 
     positional: Sequence[str]
@@ -53,7 +53,7 @@ class CallShape(NamedTuple):
 
 
 class _Argument(NamedTuple):
-    """One argument of a request: its name in a fault, its parameter, and its value."""
+    """One argument of a request: its name in faults, its parameter, and its value."""
 
     where: str
     parameter: Parameter
@@ -93,7 +93,7 @@ class TaskSpec:
         self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
         self._exact = -1 if any(_required(p) for p in self._keywords) else len(self._positional)
-        """With exactly this number of arguments by position and none by name, each has its parameter."""
+        """Exactly this number of arguments by position, and none by name, fits the parameters one to one."""
         self._adapters = {p.name: adapter_of(p.annotation) for p in parameters}
         self._returns = adapter_of(signature.return_annotation)
         self.arguments_schema()
@@ -146,7 +146,7 @@ class TaskSpec:
         properties: dict[str, Any] = {}
         required = []
         schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-        # Made together, because each of them resolves its references from the root of the whole schema.
+        # Made together, because references are resolved from the root of the whole schema.
         owns, shared = TypeAdapter.json_schemas([(name, "validation", one) for name, one in self._adapters.items()])
         schema |= {"$defs": shared["$defs"]} if "$defs" in shared else {}
         for name, parameter in self._parameters.items():
@@ -164,7 +164,7 @@ class TaskSpec:
         return {**schema, "required": required} if required else schema
 
     def shapes(self) -> Iterator[CallShape]:
-        """Each way to share the arguments between position and name, from none by position to all."""
+        """Each way to pass the arguments, from none by position to all by position."""
         for number in range(len(self._positional) + 1):
             left = self._positional[number:] + self._keywords
             if any(_required(p) and not _has_name(p) for p in left):
@@ -208,7 +208,7 @@ class TaskSpec:
             self._refuse([Fault("arguments", str(error))])
 
     def _assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[_Argument]:
-        """Give each value its parameter, those by position first; raises ``BadArguments`` when they do not fit."""
+        """Assign each value to its parameter, positional values first; raises ``BadArguments`` if they do not fit."""
         if not kwargs and len(args) == self._exact:
             return [_Argument(p.name, p, value) for p, value in zip(self._positional, args, strict=True)]
         taken = {p.name for p in self._positional[: len(args)]}
@@ -243,7 +243,7 @@ class TaskSpec:
 
 
 class Registry(dict[str, TaskSpec]):
-    """The tasks that may be dispatched, by name; no other task is ever dispatched."""
+    """The tasks that may be dispatched, by name; no other task can be."""
 
     def __init__(self, specs: Sequence[TaskSpec]) -> None:
         super().__init__((spec.name, spec) for spec in sorted(specs, key=lambda spec: spec.name))
@@ -253,7 +253,7 @@ class Registry(dict[str, TaskSpec]):
 
 
 def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The JSON values of arguments that Python code gave; raises ``ValueError`` with a sentence."""
+    """The JSON values of arguments passed by Python code; raises ``ValueError`` with a sentence."""
     try:
         plain = to_jsonable_python([list(args), dict(kwargs)])
         strict_json.dumps(plain)

@@ -1,4 +1,4 @@
-"""JSON text as rows, requests and answers hold it, strict in both directions.
+"""Strict reading and writing of the JSON in rows, requests and answers.
 
 NaN and infinity are not JSON (RFC 8259, section 6) and are refused, also as the value of a number such as ``1e999``.
 Text is written as ASCII with escapes, which every database stores and returns unchanged, including NUL and lone
@@ -60,7 +60,7 @@ _encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 
 def pretty(value: Any) -> bytes:
-    """A line of JSON for people and programs: UTF-8, with a space after each comma and colon."""
+    """A line of JSON in UTF-8, with a space after each comma and colon."""
     try:
         return _encode_pretty(value).encode() + b"\n"
     except UnicodeEncodeError:  # A lone surrogate has no UTF-8 form; its escape is still JSON.

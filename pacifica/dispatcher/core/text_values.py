@@ -1,4 +1,4 @@
-"""The JSON values that a text may stand for: in a URL, on a command line, in a CSV file."""
+"""The JSON values that a text in a URL, on a command line or in a CSV file may represent."""
 
 import re
 from typing import Any
@@ -8,11 +8,11 @@ from . import strict_json
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
 MAX_DIGITS = 4300
-"""A longer integer stays text, as Python refuses to convert it (CVE-2020-10735)."""
+"""A longer integer stays text, because Python refuses to convert it (CVE-2020-10735)."""
 
 
 def possible_values(text: str) -> list[Any]:
-    """The values that the text may stand for, the likeliest first: a number, the text itself, another JSON value."""
+    """The values that the text may represent, the likeliest first: a number, the text itself, another JSON value."""
     found: list[Any] = []
     if WHOLE.match(text):
         if len(text) <= MAX_DIGITS:

@@ -17,11 +17,11 @@ class RequestSpan(Protocol):
     traceparent: str
 
     def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
-        """End the span: the answer was sent, or was ``cut`` off; ``route`` is the path template, if one matched."""
+        """End the span when the answer was sent or ``cut`` off; ``route`` is the path template, if one matched."""
 
 
 class Tracing(Protocol):
-    """Creates spans; ``on`` is false for a tracing that creates none."""
+    """Creates spans; none if ``on`` is false."""
 
     on: bool
 
@@ -39,7 +39,7 @@ class Tracing(Protocol):
 
 
 class NoTracing:
-    """The tracing that creates no spans."""
+    """Creates no spans."""
 
     on = False
 

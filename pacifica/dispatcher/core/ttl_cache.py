@@ -1,4 +1,4 @@
-"""A cache of one value that is costly to find, for a limited time."""
+"""A cache for one value that is costly to compute."""
 
 import threading
 import time
@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 PATIENCE = 1.0
-"""Seconds that a thread waits for another one that is finding the value, which may take forever."""
+"""How long a thread waits, in seconds, while another thread computes the value, which may take forever."""
 
 
 class TtlCache(Generic[Value]):
-    """Keeps the value that ``find`` returned for ``seconds``; of several threads that need a new one, one calls it."""
+    """Caches the value of ``find`` for ``seconds``; if several threads need a new value, only one calls ``find``."""
 
     def __init__(self, find: Callable[[], Value], seconds: float) -> None:
         self._find = find
@@ -23,7 +23,7 @@ class TtlCache(Generic[Value]):
     def get(self, patience: float = PATIENCE) -> Value:
         """The value; an exception of ``find`` is raised and not cached.
 
-        Raises ``TimeoutError`` when another thread has not found the value within ``patience`` seconds.
+        Raises ``TimeoutError`` if another thread has been computing the value for ``patience`` seconds.
         """
         if not self._lock.acquire(timeout=patience):
             raise TimeoutError

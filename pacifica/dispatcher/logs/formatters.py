@@ -1,6 +1,6 @@
-"""The two forms of a log line: plain text for people, and JSON for programs. Both depend on the record only.
+"""The two forms of a log line: plain text for people, and JSON for programs. Both depend only on the record.
 
-No text from a client can start a new line, move the cursor of a terminal, or show a token.
+No text from a client can start a new line, move the cursor of a terminal, or reveal a token.
 """
 
 import json
@@ -29,7 +29,7 @@ KEYS: Mapping[str, str] = {
     "path": "the path of the request as it was sent, without the query and without the arguments of a task",
     "status": "the status of the response",
     "ms": "the duration of the request or of the attempt, in milliseconds",
-    "waited": "how long the job waited to be started after it was accepted or after its `eta`, in milliseconds",
+    "waited": "how long the job waited to be started after it was accepted, or after its `eta`, in milliseconds",
     "bytes": "the size of the response body",
     "cut": "`true`: an error cut the response off after it had started; the client has received its status",
     "request": "the id of the request; in a worker, of the request that dispatched the job",
@@ -55,7 +55,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 _IN_TRACEBACK = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BARE = re.compile(r"[\w.:/@+%*-]+")
 _MAX_BITS, _MAX_DEPTH = 1024, 20
-"""JSON contains a larger whole number, or a value that is nested more deeply, as a text."""
+"""A larger whole number, and a value that is nested more deeply, becomes a text in JSON."""
 
 
 def log_fields(logger: logging.Logger, level: int, text: str, args: tuple[object, ...], fields: dict[str, Any]) -> None:
@@ -83,7 +83,7 @@ class LineFormat(logging.Formatter):
         return f"{self._second[1]}.{int(record.created * 1000) % 1000:03d}Z"
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line. It never raises, because an error would lose the line, or end the job that logs it."""
+        """The line. This never raises, because an error would lose the line or end the job that logs it."""
         try:
             return self.line(record)
         except Exception as error:  # noqa: BLE001 - the values come from a task's own code
@@ -106,7 +106,7 @@ class PlainFormat(LineFormat):
     """``TIME LEVEL LOGGER MESSAGE key=value …``; a traceback follows on indented lines."""
 
     def line(self, record: logging.LogRecord) -> str:
-        """A line that may hold a secret is made again with each text masked before it is escaped."""
+        """The line. If it may contain a secret, it is formatted again with each text masked before it is escaped."""
         line = self._line(record, str)
         return mask(self._line(record, mask)) if may_hold_a_secret(line) else line
 
@@ -127,7 +127,7 @@ class JsonFormat(LineFormat):
     """One JSON object per line, in ASCII."""
 
     def line(self, record: logging.LogRecord) -> str:
-        """A line that may hold a secret, or a value that JSON cannot represent, is made again from masked texts."""
+        """The line. If it may contain a secret, or a value that JSON cannot represent, each text is masked first."""
         fields = _fields(record)
         fixed = {
             "time": self.formatTime(record),
@@ -163,7 +163,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
         return {}
     found = vars(record).keys() - _STANDARD
     if "data" in found and record.name.startswith("celery."):
-        found.remove("data")  # The message of Celery's line says the same.
+        found.remove("data")  # The message of Celery's line contains the same.
     return {key: _unless_named_secret(key, getattr(record, key)) for key in sorted(found)} if found else {}
 
 

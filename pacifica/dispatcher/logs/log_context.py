@@ -1,6 +1,6 @@
 """The fields that all log lines of a running request or job share; every handler of this project adds them.
 
-The web server binds them when a request arrives, and a worker when a job starts. Later code adds to them.
+The web server binds them when a request arrives, and a worker when a job starts. Later code adds more.
 """
 
 import logging
@@ -19,7 +19,7 @@ Bound = Token[dict[str, Any] | None]
 
 
 def bind(**fields: Any) -> Bound:
-    """Begin a request or a job in this thread; a field that is ``None`` is left out."""
+    """Begin a request or a job in this thread, with the fields that are not ``None``."""
     return _fields.set({key: value for key, value in fields.items() if value is not None})
 
 
@@ -41,7 +41,7 @@ def current() -> dict[str, Any]:
 
 
 def request_id(given: str | None) -> str:
-    """The id that the client sends if it is one short printable token, and otherwise a new one."""
+    """The id that the client sent if it is a short printable token, or else a new one."""
     return given if given is not None and _TOKEN.fullmatch(given) else os.urandom(8).hex()
 
 

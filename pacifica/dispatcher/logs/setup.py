@@ -13,7 +13,7 @@ ACCESS = "pacifica.dispatcher.access"
 
 
 def set_format(handlers: list[logging.Handler], settings: LoggingSettings) -> None:
-    """Replace the form of the handlers' lines, and add the context; their destinations stay unchanged."""
+    """Set the form of the handlers' lines, and add the log context; destinations stay unchanged."""
     for handler in handlers:
         handler.setFormatter(FORMATS[settings.format]())
         if not any(isinstance(one, Context) for one in handler.filters):
@@ -33,5 +33,5 @@ def configure(settings: LoggingSettings) -> None:
 
 
 def _is_not_raised_again(record: logging.LogRecord) -> bool:
-    """Celery logs an error of a signal receiver and raises it again; a ``DispatcherError`` is then printed anyway."""
+    """Drop Celery's log line for a ``DispatcherError`` of a signal receiver, which is raised again and printed."""
     return not (record.exc_info and isinstance(record.exc_info[1], DispatcherError))

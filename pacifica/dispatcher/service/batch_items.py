@@ -14,12 +14,12 @@ from ..store.idempotency import IdempotencyKey
 from .new_job import DispatchContext, JobFactory, NewJob, request_text
 
 CHUNK = 500
-"""The jobs that one transaction stores, so that other writers get their turn."""
+"""How many jobs one transaction stores; other writers get their turn between two transactions."""
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchItem:
-    """One item of a batch; it says what a single dispatch would say."""
+    """One item of a batch: the parts of a single dispatch."""
 
     task: str
     args: Sequence[Any]
@@ -57,7 +57,7 @@ def _bind(item: Item, place: int, registry: Registry, factory: JobFactory, conte
 
 
 def chunks(bound: Sequence[Bound]) -> Iterator[Mapping[int, NewJob]]:
-    """The new jobs by their places in the batch, as many at a time as one transaction stores."""
+    """The new jobs by their places in the batch, in chunks for one transaction each."""
     valid = [(place, new) for place, new in enumerate(bound) if isinstance(new, NewJob)]
     for first in range(0, len(valid), CHUNK):
         yield dict(valid[first : first + CHUNK])
@@ -66,7 +66,7 @@ def chunks(bound: Sequence[Bound]) -> Iterator[Mapping[int, NewJob]]:
 def whole_key(
     items: Sequence[Item], bound: Sequence[Bound], factory: JobFactory, context: DispatchContext
 ) -> IdempotencyKey | None:
-    """The idempotency key of the whole request, which covers the items that are not valid, too."""
+    """The idempotency key of the whole request, including the items that are not valid."""
     if context.idempotency_key is None:
         return None
     texts = [_text(item, new) for item, new in zip(items, bound, strict=True)]

@@ -1,7 +1,7 @@
-"""The event feed: one thread of this process polls the history and notifies those who wait for an event.
+"""The event feed: one thread of this process polls the history, and notifies the requests that wait for an event.
 
-It polls only while somebody waits: often at first and then less and less, so that a wait ends late by at most a small
-share of its own length.
+It polls only while a request waits: often at first, then less and less often, so that the delay of a notification is a
+small share of the time waited.
 """
 
 import logging
@@ -19,15 +19,15 @@ logger = logging.getLogger(__name__)
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.1
 """Seconds between two polls."""
 QUIET_SHARE = 20
-"""The pause between two polls is the time since the last event, divided by this."""
+"""The pause between two polls is the time since the last event divided by this number."""
 GRACE = 1.0
-"""Seconds for which a missing event holds back those with a higher id."""
+"""Seconds for which a missing id holds back the events with higher ids."""
 LIMIT = 1000
-"""The events that one poll reads."""
+"""How many events one poll reads."""
 
 
 class Subscription:
-    """One waiter's place in the feed: it is notified of the events of one ``job``, or of all."""
+    """The place of one waiter, which is notified of the events of one ``job`` or of all jobs."""
 
     def __init__(self, job: str | None, *, stream: bool = False) -> None:
         self.job = job
@@ -39,7 +39,7 @@ class Subscription:
         self._notified.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait until notified, at most so long; the record then says whether the event matters."""
+        """Wait until notified, at most for ``seconds``; then look in the record whether the event matters."""
         self._notified.wait(seconds)
         self._notified.clear()
 
@@ -76,7 +76,7 @@ class EventFeed:
 
     @contextmanager
     def subscribe(self, job: str | None = None, *, stream: bool = False) -> Iterator[Subscription]:
-        """Notify the subscription of every event from now on, of one job or of all.
+        """Subscribe to every event from now on, of one job or of all jobs.
 
         Raises ``TooManyWaiting`` and ``DatabaseUnavailable``.
         """
@@ -144,7 +144,7 @@ class EventFeed:
         self._history.close()
 
     def _pause(self) -> bool:
-        """Wait until the next poll is due, and while there is no subscription; false once the feed is stopped."""
+        """Wait until the next poll is due and there is a subscription; false once the feed is stopped."""
         with self._changed:
             quiet = time.monotonic() - self._last_event
             self._changed.wait(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, quiet / QUIET_SHARE)))
@@ -152,9 +152,9 @@ class EventFeed:
             return not self.stopped
 
     def _advance(self, events: list[int]) -> None:
-        """Move the position to the last of these events that no missing event may still precede.
+        """Move the position to the last of these events before which no event can still appear.
 
-        A database server assigns ids before it commits; a transaction that is rolled back leaves a gap forever.
+        A database server assigns an id before the commit, and a rolled-back transaction leaves a permanent gap.
         """
         for event in events:
             if event > self._position + 1 and not self._history.ordered and not self._is_settled(event - 1):
@@ -162,10 +162,10 @@ class EventFeed:
             self._position = max(event, self._position)
 
     def _is_settled(self, event: int) -> bool:
-        """Whether ids up to this one have been missing for ``GRACE``.
+        """Whether any missing ids up to this one have been missing for ``GRACE``.
 
-        The time counts from when a higher id was first seen, because ids are assigned in order. So no event is held
-        back for longer than ``GRACE``, however many gaps there are.
+        The time counts from when a higher id was first seen, because ids are assigned in order. No event is therefore
+        held back for longer than ``GRACE``, however many gaps there are.
         """
         moment = time.monotonic()
         while self._marks and moment - self._marks[0][1] > GRACE:

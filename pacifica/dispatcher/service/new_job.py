@@ -1,4 +1,4 @@
-"""A job before its row exists: the values of its row, the idempotency key of its request, and its outbox entry."""
+"""New jobs: the values of the row, the idempotency key of the request, and the outbox entry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -18,11 +18,11 @@ HAND_OVER = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class DispatchContext:
-    """The caller and the circumstances of a dispatch: everything beside task, arguments and options.
+    """The caller and the context of a dispatch: everything except task, arguments and options.
 
-    ``uuid`` and ``headers`` come from a Celery workflow that has named the job already. The same
-    ``idempotency_key`` of the same ``caller`` means the same job. ``traceparent`` is a valid W3C trace context; the
-    job's message carries it and ``request_id``, so that the logs of the worker show both.
+    ``uuid`` and ``headers`` come from a Celery workflow that has already named the job. The same ``idempotency_key``
+    of the same ``caller`` means the same job. ``traceparent`` is a valid W3C trace context; the job's message carries
+    it and ``request_id`` for the logs of the worker.
     """
 
     uuid: str | None = None
@@ -35,14 +35,14 @@ class DispatchContext:
 
 
 class NewJob(NamedTuple):
-    """A job that can be stored, and the key of its request."""
+    """A job to be stored, and the idempotency key of its request."""
 
     job: Job
     key: IdempotencyKey | None
 
 
 class JobFactory(NamedTuple):
-    """Makes new jobs; ``max_attempts`` is their default, ``keep_keys`` the seconds for which a key is kept."""
+    """Makes new jobs; ``max_attempts`` is their default, and keys are kept for ``keep_keys`` seconds."""
 
     max_attempts: int
     keep_keys: float
@@ -105,7 +105,7 @@ def _headers(context: DispatchContext) -> Mapping[str, Any] | None:
 
 
 def _start_and_end(options: DispatchOptions, at: int) -> tuple[int | None, int | None]:
-    """The earliest start, where it is in the future, and the time at which the job expires, in microseconds."""
+    """The earliest start, if it is in the future, and the time at which the job expires, in microseconds."""
     moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)
     start, end = options.start(moment), options.end(moment)
     eta = None if start is None else micros(start)

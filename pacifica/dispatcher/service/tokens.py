@@ -20,9 +20,9 @@ from ..store.tokens import Token, TokenStore
 PREFIX = "pd_"
 """The prefix of every token, by which secret scanners and the redaction of the logs recognize one."""
 KEEP = 3.0
-"""Seconds for which a lookup is cached: a revoked token works for at most that long."""
+"""How long a lookup is cached, in seconds: a revoked token continues to work for at most that long."""
 KEPT = 1_000
-"""The most lookups that are cached."""
+"""The maximum number of cached lookups."""
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,100}")
 _TOKEN = re.compile(r"pd_[A-Za-z0-9_-]{43}")
 
@@ -39,7 +39,7 @@ class Tokens:
     def create(
         self, name: str, scopes: Iterable[str], *, own: bool = False, lifetime: float | None = None
     ) -> tuple[str, Token]:
-        """Create a token: returns its text, which is not stored, and its row. ``lifetime`` is in seconds.
+        """Create a token; returns its text, which is not stored, and its row. ``lifetime`` is in seconds.
 
         Raises ``ValueError`` with a sentence.
         """
@@ -64,7 +64,7 @@ class Tokens:
         return self._store.remove(which)
 
     def caller(self, text: str) -> Caller | None:
-        """The caller that the token belongs to; ``None`` when it is unknown, revoked or expired."""
+        """The caller to whom the token belongs; ``None`` if it is unknown, revoked or expired."""
         if not _TOKEN.fullmatch(text):
             return None
         sought = digest(text)
@@ -91,5 +91,5 @@ class Tokens:
 
 
 def digest(text: str) -> str:
-    """The SHA-256 digest of a token, in hexadecimal, as the database keeps it."""
+    """The SHA-256 digest of a token in hexadecimal, as the database stores it."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -22,7 +22,7 @@ class Service:
     """The verbs for the jobs of one database; each raises ``DatabaseUnavailable``.
 
     ``hand_over`` gives an accepted job to the relay; it must neither block nor fail. ``count`` is called with the task
-    and the outcome of each dispatch that gets this far; the task is empty where none is known.
+    and the outcome of each dispatch; the task is empty if it is not known.
     """
 
     registry: Registry
@@ -36,14 +36,14 @@ class Service:
     def dispatch(
         self, call: Call, options: DispatchOptions = DEFAULT_OPTIONS, context: DispatchContext | None = None
     ) -> Job:
-        """Store the job, then hand it over; the answer does not wait for the broker.
+        """Store the job, then hand it over, without waiting for the broker.
 
-        If the idempotency key or the UUID of the context stands for an earlier job, that job is returned; if it was
-        purged, ``PurgedJob`` is raised, as it ran and must not run again. Raises ``KeyReused``. After
-        ``DatabaseUnavailable`` nothing was accepted.
+        If the idempotency key or the UUID of the context belongs to an earlier job, that job is returned; if it was
+        purged, ``PurgedJob`` is raised, because it must not run again. Raises ``KeyReused``. After
+        ``DatabaseUnavailable``, nothing was stored.
         """
         context = context or DispatchContext()
-        # A workflow's task that runs again names the next job by the same UUID.
+        # If the task of a workflow runs again, it names its next job by the same UUID.
         if context.uuid is not None:
             if (known := self.jobs.get(context.uuid)) is not None:
                 return known
@@ -65,7 +65,7 @@ class Service:
     def dispatch_batch(
         self, items: Iterable[batch_items.Item], context: DispatchContext | None = None
     ) -> Sequence[str | DispatcherError]:
-        """Dispatch every valid item: for each item, in order, the UUID of its job or the reason why it has none.
+        """Dispatch every valid item; return for each item, in order, the UUID of its job or the reason why it has none.
 
         Raises ``BatchTooLarge``, ``KeyReused`` and ``DatabaseUnavailable``, and then nothing was stored. If the
         database fails after the first chunk, its error is the reason for the items that were not stored.
@@ -92,9 +92,9 @@ class Service:
         return outcomes
 
     def status(self, uuid: str, visibility: Visibility) -> Job:
-        """The job as it is now; raises ``UnknownJob``, also for a job that is not visible.
+        """The job in its current state; raises ``UnknownJob``, also for a job that is not visible.
 
-        Raises ``PurgedJob`` only when every job is visible, because task and caller of a purged job are not known.
+        Raises ``PurgedJob`` only if every job is visible, because task and caller of a purged job are not known.
         """
         job = self.jobs.get(uuid)
         if job is not None and visibility.covers(job.task, job.caller):
@@ -115,17 +115,17 @@ class Service:
         return self.jobs.events(self.status(uuid, visibility).uuid)
 
     def cancel(self, uuid: str, visibility: Visibility) -> Job:
-        """Revoke a waiting job, or ask the worker of a started one to stop it; returns the job as it is then.
+        """Revoke a waiting job, or ask the worker of a started one to stop it; returns the job in its new state.
 
-        Raises as ``status``, and ``AlreadyFinal`` when the job has ended.
+        Raises as ``status``, and ``AlreadyFinal`` if the job has ended.
         """
-        asked = False
-        # A job may start, or be put back, between the two statements; then neither applies, and both are tried again.
+        requested = False
+        # Between the two statements a job may start or be put back; then neither applies, and both are repeated.
         while not (job := self.status(uuid, visibility)).final and not job.cancel:
             if self.jobs.revoke(uuid, reason="cancelled", at=now()):
                 return self.status(uuid, visibility)
-            asked = self.jobs.ask_to_cancel(uuid, at=now())
-        if job.final and not (asked and job.state is State.REVOKED):
+            requested = self.jobs.ask_to_cancel(uuid, at=now())
+        if job.final and not (requested and job.state is State.REVOKED):
             raise AlreadyFinal(uuid, job.state.value)
         return job
 
@@ -145,7 +145,7 @@ class Service:
         return job
 
     def _conclude(self, job: Job, outcome: str | DispatcherError) -> None:
-        """Count what became of a new job, and hand it over if it was stored: ``outcome`` is then its own UUID."""
+        """Count the outcome of a dispatch, and hand over the job if it was stored: ``outcome`` is then its own UUID."""
         if isinstance(outcome, DispatcherError):
             self.count(job.task, "failed")
         elif outcome != job.uuid:

@@ -1,4 +1,4 @@
-"""Waiting for jobs: until one is final, or as long as a client reads a stream of events."""
+"""Waits until a job is final, and streams events."""
 
 import logging
 import math
@@ -18,17 +18,17 @@ from .event_feed import GRACE, EventFeed
 logger = logging.getLogger(__name__)
 
 RELOOK = 1.0
-"""Seconds after which a waiter reads the record without having been notified."""
+"""Seconds after which a waiter reads the record even if it was not notified."""
 PAGE = 500
-"""The events that a stream reads at once."""
+"""How many events a stream reads at once."""
 KEEP = 10.0
-"""Seconds for which a task's typical run time is kept."""
+"""How long a task's typical run time is cached, in seconds."""
 LONGEST_ADVICE = 60
-"""Seconds, the longest that ``retry_after`` advises."""
+"""The maximum of ``retry_after``, in seconds."""
 
 
 class WaitResult(NamedTuple):
-    """A job as it is now, and whether there was a wait for it."""
+    """A job in its current state, and whether the request waited for it."""
 
     job: Job
     waited: bool
@@ -37,8 +37,7 @@ class WaitResult(NamedTuple):
 class Waiting:
     """Waits for the jobs of one record; ``feed`` notifies it of events.
 
-    In seconds, ``heartbeat`` is the longest silence of a stream, and ``limit`` the longest wait that a client may ask
-    for.
+    ``heartbeat`` is the longest silence of a stream, and ``limit`` the longest wait of a request, both in seconds.
     """
 
     def __init__(
@@ -52,10 +51,10 @@ class Waiting:
         self._typical: dict[str, tuple[float, float]] = {}
 
     def until_final(self, job: Job, seconds: float, gone: Callable[[], bool] = lambda: False) -> WaitResult:
-        """Return the job once it is final, or after ``seconds``; at once when all places are taken.
+        """Return the job once it is final, or after ``seconds``; at once if all places are taken.
 
         If ``gone()`` reports that the client has disconnected, the wait ends within ``RELOOK`` seconds. If the
-        database becomes unavailable, the job is returned as it was last read: that it was accepted stays certain.
+        database becomes unavailable, the job is returned as last read, because it was accepted in any case.
         """
         if job.final or seconds <= 0:
             return WaitResult(job, job.final)
@@ -77,7 +76,7 @@ class Waiting:
     ) -> Generator[int | Event]:
         """Yield the visible events after ``after`` as they happen, of one job or of all.
 
-        The first value, and one after each silence, is the id after which to continue when the stream is cut off.
+        The first value, and one after each silence, is the id after which to continue if the stream is cut off.
         Without ``after`` the stream has the whole history of a job, and of all jobs the events from now on. It ends
         when the job is final, when the server stops, and when the database becomes unavailable. Raises
         ``TooManyWaiting`` and ``DatabaseUnavailable`` before the first value.
@@ -107,14 +106,14 @@ class Waiting:
         """The visible events among the next ``limit`` ones of all jobs, and the id after which to continue."""
         place = after
         for event, _, at in self._history.peek(after, limit):
-            # The event that is missing before a recent one may not be committed yet.
+            # An event that is missing before a recent one may not be committed yet.
             if event > place + 1 and not self._history.ordered and now() - at < GRACE * 1_000_000:
                 break
             place = event
         return self._history.between(after, place, limit, visibility=visibility), place
 
     def retry_after(self, job: Job) -> int:
-        """Seconds after which to ask for the job again, by its start and the recent run times of its task."""
+        """Seconds after which a client should poll again, by the job's start and the recent run times of its task."""
         typical = self._typical_run(job.task)
         if job.state is not State.STARTED:
             typical += max(0, (job.eta or 0) - now()) / 1_000_000
@@ -123,7 +122,7 @@ class Waiting:
         return min(LONGEST_ADVICE, max(1, math.ceil(typical)))
 
     def _between(self, after: int, end: int, job: str | None, visibility: Visibility) -> Iterator[Event]:
-        """The visible events up to ``end``; a page costs the same, however few of its events are visible."""
+        """The visible events up to ``end``; the cost of a page does not depend on how many of them are visible."""
         while job is not None and (page := self._history.between(after, end, PAGE, job, visibility)):
             yield from page
             after = page[-1].id

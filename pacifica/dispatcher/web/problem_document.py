@@ -44,7 +44,7 @@ def as_item(error: errors.DispatcherError) -> dict[str, Any]:
     """The entry of a failed item in the answer to a batch, with only its first faults."""
     if not isinstance(error, errors.BadDispatch):
         return {"problem": of(error)}
-    sentence, details = error.summary.sentence(MAX_ITEM_FAULTS), error.summary.details(MAX_ITEM_FAULTS)
+    sentence, details = error.sentence(MAX_ITEM_FAULTS), error.details(MAX_ITEM_FAULTS)
     return {"problem": members(status_of(error), error.code, sentence, dict(details))}
 
 
