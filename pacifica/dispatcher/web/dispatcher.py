@@ -28,7 +28,7 @@ _PUNCTUATION = str.maketrans(string.punctuation, "_" * len(string.punctuation))
 
 
 class Match(NamedTuple):
-    """The handlers of a path by method, the value of ``Allow``, and one handler to label requests that none answers."""
+    """The handlers of a path by method, the value of ``Allow``, and a handler to label requests that none answers."""
 
     handlers: Mapping[str, Callable[..., Any]]
     allow: str
@@ -121,7 +121,7 @@ def children(resource: Any) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=256)
 def match_path(resource: Any, number: int, named: tuple[str, ...]) -> Match | None:
-    """The handlers of a resource that accept so many positional segments and these named ones; ``None`` for none.
+    """The handlers of a resource that accept this number of positional segments and these named ones, or ``None``.
 
     ``HEAD`` uses the handler of ``GET`` unless the resource defines one.
     """

@@ -58,7 +58,7 @@ class Operation:
 
 @lru_cache(maxsize=256)
 def operation_of(handler: Callable[..., Any], segments: int) -> Operation | None:
-    """The handler's operation for a path of so many segments: the longest that fits, as the last one may repeat."""
+    """The handler's operation for a path of so many segments: the longest that fits, as the last segment may repeat."""
     declared: Sequence[Operation] = getattr(handler, "operations", ())
     fitting = [each for each in declared if each.segments <= segments]
     return max(fitting, key=lambda each: each.segments, default=None)

@@ -4,6 +4,7 @@ Besides the standard members they carry ``message``, equal to ``detail``, as the
 contain a traceback, SQL or a file path. gunicorn's master imports this module, so it does not import CherryPy.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -37,7 +38,12 @@ def status_of(error: errors.DispatcherError) -> HTTPStatus:
 
 def of(error: errors.DispatcherError) -> dict[str, Any]:
     """The problem document of an error."""
-    return members(status_of(error), error.code, str(error), dict(error.details()))
+    return members(status_of(error), error.code, str(error), error.details())
+
+
+def of_status(status: HTTPStatus, detail: str) -> dict[str, Any]:
+    """The problem document of an error that has no class, named after its status."""
+    return members(status, status.name.lower().replace("_", "-"), detail)
 
 
 def as_item(error: errors.DispatcherError) -> dict[str, Any]:
@@ -45,10 +51,10 @@ def as_item(error: errors.DispatcherError) -> dict[str, Any]:
     if not isinstance(error, errors.BadDispatch):
         return {"problem": of(error)}
     sentence, details = error.sentence(MAX_ITEM_FAULTS), error.details(MAX_ITEM_FAULTS)
-    return {"problem": members(status_of(error), error.code, sentence, dict(details))}
+    return {"problem": members(status_of(error), error.code, sentence, details)}
 
 
-def members(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> dict[str, Any]:
+def members(status: HTTPStatus, code: str, detail: str, extra: Mapping[str, Any] = {}) -> dict[str, Any]:
     """The members of a problem document; ``code`` is the last part of its ``type``."""
     return {
         "type": TYPE_PREFIX + code,

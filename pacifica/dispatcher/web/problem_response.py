@@ -8,6 +8,7 @@ from typing import Any
 import cherrypy
 
 from ..core import errors, strict_json
+from . import problem_document
 from .problem_document import PROBLEM_JSON, members, status_of
 
 
@@ -18,7 +19,7 @@ def respond_to_exception() -> None:
         answer(error)
     else:
         cherrypy.log("Unhandled exception while answering a request.", traceback=True)
-        _respond(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed. Its log has the details.", {})
+        _respond(members(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed. Its log has the details."))
 
 
 def answer(error: errors.DispatcherError) -> None:
@@ -28,7 +29,7 @@ def answer(error: errors.DispatcherError) -> None:
         headers["WWW-Authenticate"] = f'Bearer realm="pacifica-dispatcher"{_challenge(error)}'
     if isinstance(error, errors.Unavailable | errors.TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
-    _respond(status_of(error), error.code, str(error), dict(error.details()))
+    _respond(problem_document.of(error))
 
 
 def _challenge(error: errors.Unauthorized | errors.MissingScope) -> str:
@@ -73,7 +74,7 @@ def page(status: str, message: str, **_: Any) -> bytes:
         HTTPStatus.METHOD_NOT_ALLOWED: f"The method {request.method} is not allowed here. "
         f"Allowed: {cherrypy.response.headers.get('Allow', 'none')}.",
     }
-    return _body(code, code.name.lower().replace("_", "-"), details.get(code, message), {})
+    return _body(problem_document.of_status(code, details.get(code, message)))
 
 
 def trim() -> None:
@@ -84,13 +85,13 @@ def trim() -> None:
         response.headers.pop("Content-Length", None)
 
 
-def _respond(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> None:
+def _respond(problem: dict[str, Any]) -> None:
     response = cherrypy.response
-    response.status = f"{status.value} {status.phrase}"
-    response.body = [_body(status, code, detail, extra)]
+    response.status = f"{problem['status']} {problem['title']}"
+    response.body = [_body(problem)]
     response.headers.pop("Content-Length", None)
 
 
-def _body(status: HTTPStatus, code: str, detail: str, extra: dict[str, Any]) -> bytes:
+def _body(problem: dict[str, Any]) -> bytes:
     cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
-    return strict_json.pretty(members(status, code, detail, extra))
+    return strict_json.pretty(problem)

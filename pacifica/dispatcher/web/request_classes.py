@@ -1,4 +1,4 @@
-"""CherryPy's request, response and application, with the work that is equal for all requests done once.
+"""CherryPy's request, response and application, which do work that is the same for all requests only once.
 
 ``request_class`` and ``response_class`` of an application are documented extension points of CherryPy.
 """

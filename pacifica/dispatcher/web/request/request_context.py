@@ -29,7 +29,7 @@ def visible_jobs() -> Visibility:
 
 
 def dispatch_context() -> DispatchContext:
-    """The caller, the trace context and, of a POST, the ``Idempotency-Key``; raises ``BadRequest``."""
+    """The caller, the trace context and, for a POST, the ``Idempotency-Key``; raises ``BadRequest``."""
     request = cherrypy.serving.request
     return DispatchContext(
         caller=request.login or "",
@@ -42,7 +42,7 @@ def dispatch_context() -> DispatchContext:
 def traceparent(text: str | None) -> str | None:
     """The trace context in the header; ``None`` if it is malformed, which is not an error.
 
-    Of a later version, the four fields of version 00 are read.
+    For a later version, only the four fields of version 00 are used.
     Source: https://www.w3.org/TR/trace-context/#versioning-of-traceparent
     """
     found = None if text is None else _TRACEPARENT.fullmatch(text)

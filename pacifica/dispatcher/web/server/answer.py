@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from ...core import strict_json
 from ...logs import log_context
-from ..problem_document import PROBLEM_JSON, members
+from ..problem_document import PROBLEM_JSON, of_status
 from ..security_headers import SECURITY, SERVER
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -24,7 +24,7 @@ SENTENCES = {
 def closing(status: HTTPStatus, sentence: str | None = None, request: str | None = None) -> bytes:
     """A complete response, after which the connection is closed; ``request`` is the request's id in the log."""
     sentence = sentence or SENTENCES.get(status, f"{status.phrase}.")
-    body = strict_json.pretty(members(status, status.name.lower().replace("_", "-"), sentence, {}))
+    body = strict_json.pretty(of_status(status, sentence))
     headers = [
         ("Content-Type", PROBLEM_JSON),
         ("Content-Length", str(len(body))),

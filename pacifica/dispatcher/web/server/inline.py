@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 LONG = 0.25
 """Seconds for which a request, or a round of them, may occupy the loop; after a longer one, only threads answer."""
 WARY = 20
-"""The factor by which the duration of the long request is multiplied for that period."""
+"""After such a request, only threads answer for this multiple of its duration."""
 THREADS = 8
 """The number of threads for calls that block, on which the loop cannot wait."""
 

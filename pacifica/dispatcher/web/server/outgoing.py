@@ -34,7 +34,7 @@ class Budget:
 class Outgoing:
     """The part of a response that the client has not accepted yet, as ``rest``.
 
-    ``seconds`` is the client's time in addition to that by ``SLOWEST``.
+    The ``seconds`` of its methods are added to the time that ``SLOWEST`` allows.
     """
 
     __slots__ = ("_counted", "_sock", "rest")
