@@ -17,12 +17,13 @@ class GroupCommit(Generic[Item]):
     """Calls ``commit`` with the items of all callers that came while the previous call was running.
 
     The first caller becomes the leader and commits the items of all callers that wait, at most ``limit``; then the
-    next one that waits becomes the leader. So a single caller waits for no other, and no thread leads twice in a row.
-    A request of a loop (``pausing.Host``) lets the loop go on with other requests: a helper thread leads for it.
+    next one that waits becomes the leader. A single caller therefore waits for no other, and no thread leads twice in a
+    row. For a request of a loop (``pausing.Host``) a helper thread leads, so that the loop can handle other requests.
 
-    If ``commit`` fails for several items, each is tried alone, as one of them may be the cause; but not if the
-    database is not available, which all callers raise. If the leader's thread is interrupted, the items of the others
-    are tried again. A caller that has waited for ``timeout`` seconds raises ``DatabaseUnavailable``.
+    If ``commit`` fails for several items, each is tried alone, as one of them may be the cause. If it raises
+    ``DatabaseUnavailable``, none is tried again, and all callers raise it. If the leader's thread is interrupted, the
+    items of the others are tried again. A caller that has waited for ``timeout`` seconds raises
+    ``DatabaseUnavailable``.
     """
 
     def __init__(self, commit: Callable[[Sequence[Item]], object], limit: int, timeout: float) -> None:
@@ -88,7 +89,7 @@ class GroupCommit(Generic[Item]):
             entry.host.run_after_round(self._lead)
 
     def _await(self, entry: "_Entry[Item]") -> None:
-        """Wait until another thread has committed the entry or made it the leader."""
+        """Wait until another thread has committed the entry or has made it the leader."""
         if entry.turn.acquire(timeout=self._timeout):
             return
         with self._lock:
@@ -100,7 +101,7 @@ class GroupCommit(Generic[Item]):
         entry.turn.acquire()
 
     def _withdraw(self, entry: "_Entry[Item]") -> None:
-        """Remove the entry; one that a leader has taken is committed all the same."""
+        """Remove the entry, unless a leader has taken it: then it is committed all the same."""
         with self._lock:
             if entry not in self._waiting:
                 return
@@ -123,7 +124,7 @@ class GroupCommit(Generic[Item]):
                     entry.release()
 
     def _in_time(self, entries: "Sequence[_Entry[Item]]") -> "Sequence[_Entry[Item]]":
-        """The entries that have not timed out; this is for loop requests, as a thread ends its own wait."""
+        """The entries that have not timed out; only loop requests can have, as a thread ends its wait itself."""
         begin = time.monotonic() - self._timeout
         late = [entry for entry in entries if entry.host is not None and entry.since < begin]
         for entry in late:

@@ -85,7 +85,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request for at most ``limit`` messages, from these queues in order; without ``keep``, acknowledged at once."""
+    """A request for at most ``limit`` messages of these queues; without ``keep`` they are acknowledged at once."""
 
     queues: Sequence[str]
     limit: int
@@ -120,7 +120,7 @@ class MessageStore:
         self._database = database
         self._kind = "sqlite" if database.sqlite else "mysql" if database.mysql else "postgresql"
         self.log = Path(f"{Path(database.peewee.database).resolve()}-wal") if database.sqlite else None
-        """The write-ahead log of an SQLite database, by the file's real name and not that of a link."""
+        """The write-ahead log of an SQLite database; its path has the file's real name, not that of a link."""
 
     def put(self, letters: Sequence[Letter], *, durable: bool = False) -> None:
         """Store all of these messages or none; ``durable`` is that of ``Database.write``."""

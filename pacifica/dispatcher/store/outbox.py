@@ -119,7 +119,7 @@ class Outbox:
             self._database.write(change)
 
     def defer(self, job: OutboxEntry, *, at: int, until: int, reason: str) -> None:
-        """Do not publish a job that was refused before the time ``until``, and record the reason as an event.
+        """Keep a refused job in the outbox until the time ``until``, and record the reason as an event.
 
         However often it is refused, it does not delay other jobs. A job that has changed since stays as it is.
         """
