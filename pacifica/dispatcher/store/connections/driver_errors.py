@@ -69,7 +69,7 @@ LIBPQ_WORDS: Mapping[str, str] = {
     "timeout expired": "silent",
     "connection": "unreachable",
 }
-"""Parts of libpq's messages, in lower case; the first that fits counts."""
+"""Parts of libpq's messages, in lower case; the first match counts."""
 DEADLOCK = 1213
 """MySQL's number."""
 ROLLED_BACK = frozenset({"40P01", "40001"})
