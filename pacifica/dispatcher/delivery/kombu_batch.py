@@ -32,14 +32,12 @@ class BatchRound:
         return HeaderTemplate(message, target, names)
 
     def publish_copy(self, template: "HeaderTemplate", words: Sequence[bytes]) -> None:
-        """Add a copy of a message, with these words."""
         self._add(template.fill(words), template.target)
 
     def flush(self) -> None:
         """Do nothing: ``settle`` sends the round."""
 
     def discard(self) -> None:
-        """Drop the messages that were added and not sent."""
         batch, self._batch = self._batch, None
         if batch is not None:
             batch.discard()

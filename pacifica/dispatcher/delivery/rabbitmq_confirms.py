@@ -53,7 +53,6 @@ class ConfirmRound:
         return make_template(self._last, words)
 
     def publish_copy(self, template: MessageTemplate, words: Sequence[bytes]) -> None:
-        """Add a copy of a message, with these words."""
         self._add(template.fill(words))
 
     def write(self, data: memoryview) -> None:

@@ -55,7 +55,7 @@ class Relay:
         self,
         outbox: Outbox,
         publish: Callable[[Sequence[OutboxEntry]], None],
-        greet: Callable[[], None] = lambda: None,
+        greet: Callable[[], None],
         *,
         interval: float,
         batch: int,

@@ -16,7 +16,7 @@ from typing import Any
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -45,11 +45,7 @@ class PerProcess(SpanProcessor):
         self._exporter = exporter
         self._made: dict[int, BatchSpanProcessor] = {}
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """A span is processed at its end only."""
-
     def on_end(self, span: ReadableSpan) -> None:
-        """Add the span to the next batch of this process."""
         own = self._made.get(os.getpid())
         if own is None:
             own = self._made.setdefault(os.getpid(), BatchSpanProcessor(self._exporter()))
@@ -111,7 +107,6 @@ class OtelTracing:
         self._flush = flush
 
     def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> OpenRequest:
-        """Begin the span of a request."""
         own = {"http.request.method": method, **attributes}
         return OpenRequest(self._tracer.start_span(method, _parent(traceparent), kind=SpanKind.SERVER, attributes=own))
 
