@@ -1,4 +1,4 @@
-"""The section ``[celery]``: each setting is converted to Celery's type, or refused with the reason."""
+"""Each setting in ``[celery]`` is converted to Celery's type, or refused with the reason."""
 
 import pytest
 from celery import Celery

@@ -1,4 +1,4 @@
-"""Which configuration file is read, and the fault of one that cannot be read."""
+"""Which configuration file is read, and the faults of files that cannot be read."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The text of a configuration file: every valid line is read, and each other line is a fault."""
+"""Every valid line of a configuration file is read, and every other line is a fault."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""``parse``: texts become settings, or one error that lists every fault."""
+"""``parse`` returns the settings, or raises one error that lists every fault."""
 
 import difflib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from pacifica.dispatcher.core.permissions import Grant
 
 
 class SomeCelerySettings(BrokerSettings):
-    """Two of Celery's settings stand for all of them."""
+    """The section ``[celery]`` with only two of Celery's settings."""
 
     worker_concurrency: Annotated[int, Field(ge=1), DIGITS] = 1
     redis_password: str = ""

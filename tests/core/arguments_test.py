@@ -8,7 +8,7 @@ from pacifica.dispatcher.core.registry import TaskSpec
 
 
 def many(*values: object, **named: object) -> None:
-    """A task that takes whatever it is given."""
+    """A task that accepts any arguments."""
 
 
 def two(x: int, y: int = 0) -> None:
@@ -31,7 +31,7 @@ def test_arguments_by_position_and_by_name_count_together() -> None:
         SPEC.bind_text(["1", "2", "3", "4"])
 
 
-def test_size_is_that_of_the_json_in_the_row() -> None:
+def test_size_is_measured_on_the_json_in_the_row() -> None:
     for args, kwargs in ((["x" * 35], {}), ([], {"k": "ß" * 6}), ([[0] * 20], {})):
         with pytest.raises(BadArguments, match=r"they have \d+ bytes of JSON; arguments_bytes allows 40"):
             SPEC.bind(args, kwargs)

@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def failing(times: int) -> Callable[[], int]:
-    """An action that fails so often, and then returns the number of its calls."""
+    """An action that fails that many times, and then returns the number of its calls."""
     calls: Iterator[int] = iter(range(1, 1000))
 
     def action() -> int:

@@ -1,4 +1,4 @@
-"""The tree of errors, which is the one that its module draws."""
+"""The tree of errors is the one in the docstring of its module."""
 
 import inspect
 import re
@@ -14,7 +14,7 @@ LINE = re.compile(r"(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(\s{2,}(?P<mea
 
 
 def drawn() -> Iterator[tuple[str, str | None]]:
-    """Each class of the drawing with the class that it hangs from."""
+    """Each class of the tree in the docstring, with its base class."""
     trail: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
         found = LINE.match(line)
@@ -59,12 +59,12 @@ SAMPLES = {
 
 
 def sample(kind: type[DispatcherError]) -> DispatcherError:
-    """An instance of the class; most take one sentence."""
+    """An instance of the class; most are made from one sentence."""
     make = SAMPLES.get(kind.__name__)
     return make() if make else kind("A sentence.")
 
 
-def test_drawing_is_the_real_tree() -> None:
+def test_tree_in_the_docstring_is_the_real_tree() -> None:
     real = {kind.__name__: kind.__base__.__name__ for kind in FAMILY if kind is not DispatcherError and kind.__base__}
     assert dict(drawn()) == {"DispatcherError": None, **real}
 

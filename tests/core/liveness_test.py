@@ -1,4 +1,4 @@
-"""A heartbeat that stops is noticed by the observer's own clock, and only in two looks."""
+"""A stopped heartbeat is detected by the observer's own clock, and only in two looks."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def liveness(clock: Clock) -> Liveness:
     return Liveness(30, clock)
 
 
-def test_a_heartbeat_has_moved_once_its_counter_changes(liveness: Liveness, clock: Clock) -> None:
+def test_heartbeat_has_moved_once_its_counter_changes(liveness: Liveness, clock: Clock) -> None:
     assert liveness.look({"a": 7, "b": 7}) == {
         "a": ObservedHeartbeat(0.0, moved=False),
         "b": ObservedHeartbeat(0.0, moved=False),
@@ -45,14 +45,14 @@ def test_a_heartbeat_has_moved_once_its_counter_changes(liveness: Liveness, cloc
     assert liveness.look({"a": 9}) == {"a": ObservedHeartbeat(0.0, moved=True)}
 
 
-def test_a_heartbeat_that_appears_after_the_first_look_has_moved(liveness: Liveness) -> None:
+def test_heartbeat_that_appears_after_the_first_look_has_moved(liveness: Liveness) -> None:
     assert liveness.look({}) == {}
     assert liveness.look({"a": 1})["a"].moved
     liveness.forget()
     assert not liveness.look({"a": 1})["a"].moved
 
 
-def test_a_heartbeat_is_dead_after_the_lease_in_two_looks(liveness: Liveness, clock: Clock) -> None:
+def test_heartbeat_is_dead_after_the_lease_in_two_looks(liveness: Liveness, clock: Clock) -> None:
     liveness.look({"a": 1, "b": None})
     clock.moment += 30
     liveness.look({"a": 1, "b": None})
@@ -61,7 +61,7 @@ def test_a_heartbeat_is_dead_after_the_lease_in_two_looks(liveness: Liveness, cl
     assert (liveness.suspects, liveness.dead) == ({"b"}, {"b"})
 
 
-def test_a_failed_look_starts_the_lease_and_both_looks_again(liveness: Liveness, clock: Clock) -> None:
+def test_failed_look_restarts_the_lease_and_both_looks(liveness: Liveness, clock: Clock) -> None:
     for _ in range(2):
         liveness.look({"a": 1})
         clock.moment += 30

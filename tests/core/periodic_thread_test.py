@@ -34,7 +34,7 @@ def make() -> Iterator[Make]:
         (KeyError("wolf"), "Unhandled exception while counting sheep"),
     ],
 )
-def test_a_failing_action_is_logged_and_repeated(
+def test_failing_action_is_logged_and_repeated(
     make: Make, caplog: pytest.LogCaptureFixture, error: Exception, message: str
 ) -> None:
     calls: list[int] = []
@@ -49,7 +49,7 @@ def test_a_failing_action_is_logged_and_repeated(
     assert [record.message for record in caplog.records] == [message]
 
 
-def test_no_call_begins_after_stop_and_a_pause_in_the_action_ends(make: Make) -> None:
+def test_stop_ends_a_pause_in_the_action_and_prevents_further_calls(make: Make) -> None:
     begun, paused = threading.Event(), []
 
     def pause() -> None:
@@ -64,7 +64,7 @@ def test_no_call_begins_after_stop_and_a_pause_in_the_action_ends(make: Make) ->
     assert not [each for each in threading.enumerate() if each.name == "repeated"]
 
 
-def test_a_callable_interval_is_asked_before_each_call(make: Make) -> None:
+def test_callable_interval_is_called_before_each_pause(make: Make) -> None:
     order: list[str] = []
     make(lambda: order.append("action"), lambda: order.append("interval") or 0.0).start()
     eventually(lambda: len(order) >= 4)

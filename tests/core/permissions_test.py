@@ -1,4 +1,4 @@
-"""Scopes, callers, and which addresses are this machine."""
+"""Scopes, callers, and loopback addresses."""
 
 from ipaddress import ip_network
 
@@ -48,7 +48,7 @@ def test_own_visibility_covers_only_the_callers_jobs() -> None:
     assert not Caller("x", (Grant("read", "lab.*"),)).may_all("read")
 
 
-def test_visibility_is_the_sum_of_the_grants_that_hold_the_scope() -> None:
+def test_visibility_is_the_union_of_the_grants_of_the_scope() -> None:
     caller = Caller("x", (Grant("read", "lab.*"), Grant("read", "[am]??"), Grant("cancel"), Grant("admin", "sleep")))
     visibility = caller.visibility("read")
     assert [task for task in ("lab.greet", "add", "mul", "sleep", "fail", "LAB.x") if visibility.covers(task, "y")] == [

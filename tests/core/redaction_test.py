@@ -33,13 +33,13 @@ def test_texts_without_a_secret_stay_unchanged(text: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["password", "redis_PASSWD", "dbpwd", "client_secret", "apiToken", "Authorization"])
-def test_key_can_say_that_its_value_is_a_secret(key: str) -> None:
+def test_key_that_names_a_secret_is_recognized(key: str) -> None:
     assert names_a_secret(key)
     assert mask_value(key, "any words at all") == "***"
 
 
 @pytest.mark.parametrize("key", ["path", "task", "passage", "worker_concurrency"])
-def test_other_keys_name_no_secret(key: str) -> None:
+def test_other_keys_are_not_secret(key: str) -> None:
     assert not names_a_secret(key)
     assert mask_value(key, "any words at all") == "any words at all"
 

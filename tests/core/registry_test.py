@@ -66,7 +66,7 @@ def taking(annotation: Any) -> TaskSpec:
 
 
 def bound_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
-    """The call of the task ``it`` with these arguments, and their text as a row holds it."""
+    """The call of the task ``it`` with these arguments, and their text as stored in a row."""
     return Call("it", args, kwargs, EncodedArguments(strict_json.dumps(args), strict_json.dumps(kwargs)))
 
 
@@ -127,7 +127,7 @@ def only_position(x: int, /, **more: int) -> None: ...
         ("a\0b", "a\0b"),
     ],
 )
-def test_untyped_text_is_a_number_where_it_looks_like_one(annotation: Any, text: str, value: Any) -> None:
+def test_untyped_text_is_a_number_if_it_looks_like_one(annotation: Any, text: str, value: Any) -> None:
     (bound,) = taking(annotation).bind_text([text]).args
     assert bound == value
     assert type(bound) is type(value)
@@ -320,7 +320,7 @@ def test_deeply_nested_value_is_refused() -> None:
     assert list(faults(lambda: taking(Any).bind([value], {}))) == ["x"]
 
 
-# Which argument is which
+# Assigning arguments to parameters
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_result_is_kept_as_json_values(value: Any, plain: Any) -> None:
 
 
 def itself() -> list[Any]:
-    """A list that holds itself."""
+    """A list that contains itself."""
     value: list[Any] = []
     value.append(value)
     return value

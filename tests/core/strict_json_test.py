@@ -1,4 +1,4 @@
-"""JSON text: strict in both directions, with no other error than ValueError with a sentence."""
+"""Strict JSON in both directions; the only error is a ValueError with a sentence."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The form of a log line: it stays one line, it shows no token, and every key is documented."""
+"""A log record becomes one line without tokens, and every key is documented."""
 
 import contextvars
 import json
@@ -81,7 +81,7 @@ def test_any_text_is_one_printable_line(form: str, message: str, caller: str) ->
 
 
 class Broken:
-    """A value of a task whose text cannot be made."""
+    """A value of a task that cannot be converted to text."""
 
     def __repr__(self) -> str:
         raise RuntimeError
@@ -119,7 +119,7 @@ def deep() -> list[Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_no_value_can_lose_its_line(form: str, value: Any) -> None:
+def test_every_value_can_be_logged(form: str, value: Any) -> None:
     line = format_line(form, "it is logged", sample=value, **{FIELDS: {"job": "u", "reason": value}})
     assert line.isprintable()
     assert "it is logged" in line

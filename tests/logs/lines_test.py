@@ -157,7 +157,7 @@ def test_probes_are_not_logged_and_all_lines_have_documented_keys(service: Loggi
     assert [line for line in web if not line.startswith("{")] == []
 
 
-def test_the_embedded_server_and_a_worker_with_a_file_write_plain_lines(processes: Processes) -> None:
+def test_embedded_server_and_worker_with_a_file_write_plain_lines(processes: Processes) -> None:
     processes.env["BROKER_URL"] = "database://"
     processes.write_config("[logging]\naccess = off\n")
     processes.write_config("[global]\nlog.error_file = 'errors.txt'\n", "server.conf")

@@ -1,4 +1,4 @@
-"""Tokens on a real record: shown once, found by digest, revoked within seconds."""
+"""Tokens on a real record are shown once, found by their digest, and revoked within seconds."""
 
 from collections.abc import Iterator
 from contextlib import closing

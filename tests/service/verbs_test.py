@@ -87,7 +87,7 @@ def test_dispatched_job_is_stored_before_it_is_handed_over(service: Service) -> 
     assert (job.state, job.args, job.kwargs, job.max_attempts) == (State.PENDING, [2], {"y": 2}, 3)
 
 
-def test_new_job_is_first_left_to_the_relay_of_its_own_process(service: Service, handed_over: HandedOver) -> None:
+def test_new_job_is_at_first_published_only_by_its_own_process(service: Service, handed_over: HandedOver) -> None:
     job = dispatch(service)
     assert job.due == job.created + HAND_OVER
     assert [sent.uuid for sent in handed_over] == [job.uuid]
@@ -242,7 +242,7 @@ def test_concurrent_dispatches_each_store_their_own_job(service: Service, handed
     assert service.jobs.get(handed_over[0].uuid) is not None
 
 
-def test_row_holds_the_json_text_that_binding_made(service: Service, database: Database) -> None:
+def test_row_has_the_json_text_made_by_binding(service: Service, database: Database) -> None:
     job = dispatch(service)
     row = database.read(lambda db: db.execute_sql("SELECT args, kwargs FROM job").fetchone())
     assert row == job.encoded == ("[2]", '{"y":2}')

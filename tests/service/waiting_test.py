@@ -222,7 +222,7 @@ def test_closed_stream_gives_its_place_back(sqlite: Database) -> None:
 
 
 class ScriptedHistory(HistoryStore):
-    """A history whose ids appear in the order that the test chooses, as those of a database server may."""
+    """A history whose ids appear in the order chosen by the test, as a database server may commit them."""
 
     def __init__(self, *, ordered: bool = False) -> None:
         self.ordered = ordered
@@ -290,7 +290,7 @@ def test_feed_catches_up_with_more_events_than_one_poll_reads(monkeypatch: pytes
         assert feed.position > before
 
 
-def test_gap_delays_nothing_where_ids_are_committed_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gap_delays_nothing_if_ids_are_committed_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pacifica.dispatcher.service.event_feed.GRACE", 3600.0)
     history = ScriptedHistory(ordered=True)
     history.ids = [1]

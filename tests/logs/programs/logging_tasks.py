@@ -9,7 +9,7 @@ from pacifica.dispatcher import task
 
 @task(name="speak", bind=True)
 def speak(self, word: str) -> str:
-    """Log the word in the three ways that are open to a task."""
+    """Log the word in each of the three ways a task can log."""
     logging.getLogger("lab").info("spoken %s", word, extra={"sample": 5})
     get_task_logger("lab").warning("repeated %s", word)
     print("printed")  # A worker turns this into a log line.
