@@ -5,7 +5,7 @@ Tables that are not in the models are ignored.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import peewee
@@ -33,27 +33,6 @@ class Difference(NamedTuple):
     breaks: bool
 
 
-class Column(NamedTuple):
-    """The compared properties of a column."""
-
-    type: str
-    null: bool
-
-    def __str__(self) -> str:
-        return f"{self.type}{'' if self.null else ' NOT NULL'}"
-
-
-class Index(NamedTuple):
-    """The compared properties of an index."""
-
-    columns: tuple[str, ...]
-    unique: bool
-    partial: bool
-
-    def __str__(self) -> str:
-        return f"{'unique ' * self.unique}{'partial ' * self.partial}({', '.join(self.columns)})"
-
-
 def differences(db: peewee.Database) -> list[Difference]:
     """Every difference, in the order of the models."""
     present = set(db.get_tables())
@@ -78,7 +57,7 @@ def _of_table(db: peewee.Database, model: Model, *, present: bool) -> Iterator[D
 
 
 def _compare(
-    table: str, kind: str, wanted: Mapping[str, object], found: Mapping[str, object], *, breaks: bool
+    table: str, kind: str, wanted: Mapping[str, str], found: Mapping[str, str], *, breaks: bool
 ) -> Iterator[Difference]:
     for name, definition in wanted.items():
         if name not in found:
@@ -89,45 +68,50 @@ def _compare(
         yield Difference(table, f"{kind} {name} is not of this version", breaks=False)
 
 
-def _model_columns(db: peewee.Database, model: Model) -> Mapping[str, Column]:
+def _model_columns(db: peewee.Database, model: Model) -> Mapping[str, str]:
     context = db.get_sql_context()
     return {
-        field.column_name: Column(_type(field.ddl_datatype(context).sql), bool(field.null))
+        field.column_name: _column(field.ddl_datatype(context).sql, null=field.null)
         for field in metadata(model).sorted_fields
     }
 
 
-def _table_columns(db: peewee.Database, table: str) -> Mapping[str, Column]:
+def _table_columns(db: peewee.Database, table: str) -> Mapping[str, str]:
     if is_sqlite(db):
-        return {column.name: Column(_type(column.data_type), bool(column.null)) for column in db.get_columns(table)}
+        return {column.name: _column(column.data_type, null=column.null) for column in db.get_columns(table)}
     (schema,) = db.execute_sql("SELECT DATABASE()" if is_mysql(db) else "SELECT current_schema()").fetchone()
     found = db.execute_sql(
         "SELECT column_name, data_type, character_maximum_length, is_nullable FROM information_schema.columns "
         "WHERE table_schema = %s AND table_name = %s",
         (schema, table),
     )
-    return {name: Column(_type(kind, length), null == "YES") for name, kind, length, null in found.fetchall()}
+    return {name: _column(kind, length, null=null == "YES") for name, kind, length, null in found.fetchall()}
 
 
-def _type(declared: str, length: Any = None) -> str:
-    """PeeWee's name for a database's type, with the length of a ``varchar``."""
+def _column(declared: str, length: Any = None, *, null: bool) -> str:
+    """A column's definition: PeeWee's name for the type, the length of a ``varchar``, and NOT NULL."""
     word, _, inside = declared.lower().removesuffix(" auto_increment").partition("(")
     word = TYPE_NAMES.get(word, word)
-    return f"{word}({length or inside.rstrip(')')})" if word == "varchar" else word
+    size = f"({length or inside.rstrip(')')})" if word == "varchar" else ""
+    return f"{word}{size}{'' if null else ' NOT NULL'}"
 
 
-def _model_indexes(db: peewee.Database, model: Model) -> Mapping[str, Index]:
-    indexes = {index.name: Index(index.columns, index.unique, partial=False) for index in declared_indexes(model)}
+def _model_indexes(db: peewee.Database, model: Model) -> Mapping[str, str]:
+    indexes = {index.name: _index(index.columns, unique=index.unique) for index in declared_indexes(model)}
     if model is orm.Job:
         for name, index in orm.JOB_INDEXES.items():
             columns = index.on_mysql if is_mysql(db) else index.columns
-            indexes[name] = Index(tuple(columns.split(", ")), unique=False, partial=not is_mysql(db))
+            indexes[name] = _index(columns.split(", "), partial=not is_mysql(db))
     return indexes
 
 
-def _table_indexes(db: peewee.Database, table: str) -> Mapping[str, Index]:
+def _table_indexes(db: peewee.Database, table: str) -> Mapping[str, str]:
     return {
-        index.name: Index(tuple(index.columns), bool(index.unique), " WHERE " in (index.sql or "").upper())
+        index.name: _index(index.columns, unique=index.unique, partial=" WHERE " in (index.sql or "").upper())
         for index in db.get_indexes(table)
         if not KEY_INDEX.match(index.name)
     }
+
+
+def _index(columns: Iterable[str], *, unique: bool = False, partial: bool = False) -> str:
+    return f"{'unique ' * bool(unique)}{'partial ' * partial}({', '.join(columns)})"
