@@ -119,7 +119,7 @@ class Database:
             return this_thread.host.run_in_thread(
                 lambda: self.write(change, durable=durable, one_statement=one_statement)
             )
-        pauses = islice(backoff(0.01, 0.3, factor=3, jitter=1), DEADLOCK_RETRIES)
+        pauses: Iterator[float] | None = None
         while True:
             try:
                 value = self._transact(change, one_statement=one_statement)
@@ -128,6 +128,7 @@ class Database:
             except DatabaseUnavailable as error:
                 if self.sqlite and driver_errors.kind(error) == "read_only":
                     FORK_GATE.close_all()
+                pauses = pauses or islice(backoff(0.01, 0.3, factor=3, jitter=1), DEADLOCK_RETRIES)
                 pause = next(pauses, None) if driver_errors.is_rolled_back(error) else None
                 if pause is None:
                     self.on_failure(driver_errors.kind(error))
