@@ -27,7 +27,7 @@ from .service.verbs import Service
 from .service.waiting import Waiting
 from .store.database import Database
 from .store.event_counts import EventCountStore
-from .store.events import HistoryStore
+from .store.events import EventStore
 from .store.jobs import JobStore
 from .store.leader import ElectionStore
 from .store.outbox import Outbox
@@ -94,8 +94,8 @@ class Container:
         return Outbox(self.database, on_event=self._job_log)
 
     @cached_property
-    def _history(self) -> HistoryStore:
-        return HistoryStore(self.database)
+    def _history(self) -> EventStore:
+        return EventStore(self.database)
 
     @cached_property
     def _event_counts(self) -> EventCountStore:

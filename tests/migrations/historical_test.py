@@ -13,7 +13,7 @@ from pacifica.dispatcher.core.job import Job, State, iso
 from pacifica.dispatcher.core.job_filter import JobFilter
 from pacifica.dispatcher.migrations import historical
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.events import HistoryStore
+from pacifica.dispatcher.store.events import EventStore
 from pacifica.dispatcher.store.jobs import JobStore
 
 from ..store.conftest import all_at_once
@@ -60,7 +60,7 @@ def test_every_historical_row_becomes_a_successful_job(database_url: str) -> Non
             assert isinstance(job, Job)
             assert (job.state, job.task, job.result, job.args) == (State.SUCCESS, historical.TASK, value, [])
             assert (iso(job.created), iso(job.finished)) == DATED
-            events = HistoryStore(database).between(0, 10**6, 9, job.uuid)
+            events = EventStore(database).between(0, 10**6, 9, job.uuid)
             assert [(event.kind, event.at) for event in events] == [("SUCCESS", job.finished)]
         assert jobs.get(dashed(gone)) is None
         first = jobs.search(JobFilter(), None, 4)
@@ -102,5 +102,5 @@ def test_a_killed_sync_can_be_repeated_by_two_processes_at_once(database_url: st
         all_at_once(database, [database.sync, database.sync])
         jobs = JobStore(database).search(JobFilter(), None, 20)
         assert sorted(job.uuid for job in jobs) == sorted(map(dashed, names))
-        events = HistoryStore(database)
+        events = EventStore(database)
         assert [len(events.between(0, 10**6, 9, job.uuid)) for job in jobs] == [1] * len(names)

@@ -14,7 +14,7 @@ from pacifica.dispatcher.core.permissions import EVERY_JOB, Visibility
 from pacifica.dispatcher.service.event_feed import EventFeed
 from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.events import HistoryStore
+from pacifica.dispatcher.store.events import EventStore
 from pacifica.dispatcher.store.jobs import JobStore
 
 from ..eventually import eventually
@@ -174,7 +174,7 @@ def test_stream_of_a_job_has_all_its_events_until_it_is_final(database: Database
 
 
 def test_stream_of_all_jobs_continues_after_the_last_event(database: Database, pool: Pool) -> None:
-    history, waiting = HistoryStore(database), a_waiting(database)
+    history, waiting = EventStore(database), a_waiting(database)
     first = started(database)
     begin = history.last()
     second = started(database)
@@ -221,7 +221,7 @@ def test_closed_stream_gives_its_place_back(sqlite: Database) -> None:
 # The order of a server's events
 
 
-class ScriptedHistory(HistoryStore):
+class ScriptedHistory(EventStore):
     """A history whose ids appear in the order chosen by the test, as a database server may commit them."""
 
     def __init__(self, *, ordered: bool = False) -> None:
@@ -308,7 +308,7 @@ def test_page_of_all_events_ends_before_a_possible_late_event(
     job = started(sqlite)
     events, place = waiting.page(0, 10, EVERY_JOB)
     assert ([event.kind for event in events], place) == (["PENDING", "STARTED"], events[-1].id)
-    history = HistoryStore(sqlite)
+    history = EventStore(sqlite)
     history.ordered = False
     sqlite.write(lambda db: db.execute_sql("UPDATE event SET id = id + 1 WHERE kind = 'STARTED'"))
     finish(sqlite, job)
@@ -320,7 +320,7 @@ def test_page_of_all_events_ends_before_a_possible_late_event(
 
 def test_stream_and_page_have_only_visible_events(database: Database, pool: Pool) -> None:
     waiting, jobs = a_waiting(database), JobStore(database)
-    begin = HistoryStore(database).last()
+    begin = EventStore(database).last()
     made = [a_job(task=task, caller=caller) for task in ("add", "lab.one") for caller in ("", "token:me")]
     received: list[Event] = []
     visibility = Visibility(("lab.*",), "token:me")

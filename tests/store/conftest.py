@@ -13,7 +13,7 @@ from pacifica.dispatcher.orm import MODELS
 from pacifica.dispatcher.service.event_feed import EventFeed
 from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.events import HistoryStore
+from pacifica.dispatcher.store.events import EventStore
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.upkeep.pruner import Pruner
@@ -69,7 +69,7 @@ def a_pruner(database: Database, **own: float | None) -> Pruner:
 
 def a_waiting(database: Database, places: int = 4, **options: float) -> Waiting:
     """The waiting service of a database."""
-    history = HistoryStore(database)
+    history = EventStore(database)
     return Waiting(JobStore(database), history, EventFeed(history, places), **{"heartbeat": 15, "limit": 60, **options})
 
 

@@ -4,16 +4,16 @@ import pytest
 
 from pacifica.dispatcher.core.job import Job, now
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.events import HistoryStore
+from pacifica.dispatcher.store.events import EventStore
 from pacifica.dispatcher.store.jobs import JobStore
 
 from .conftest import a_job
 
 
 @pytest.fixture
-def history(database: Database) -> HistoryStore:
+def history(database: Database) -> EventStore:
     """The events of a fresh database."""
-    return HistoryStore(database)
+    return EventStore(database)
 
 
 def started(jobs: JobStore, **columns: object) -> Job:
@@ -24,7 +24,7 @@ def started(jobs: JobStore, **columns: object) -> Job:
     return job
 
 
-def test_events_of_all_jobs_are_read_in_order(jobs: JobStore, history: HistoryStore) -> None:
+def test_events_of_all_jobs_are_read_in_order(jobs: JobStore, history: EventStore) -> None:
     begin = history.last()
     one, two = started(jobs), started(jobs)
     assert jobs.succeed(one.uuid, token="t", result=4, at=now())
@@ -41,7 +41,7 @@ def test_events_of_all_jobs_are_read_in_order(jobs: JobStore, history: HistorySt
     assert history.last() == events[-1].id
 
 
-def test_events_are_read_within_bounds(jobs: JobStore, history: HistoryStore) -> None:
+def test_events_are_read_within_bounds(jobs: JobStore, history: EventStore) -> None:
     begin = history.last()
     one, two = started(jobs), started(jobs)
     events = history.between(begin, history.last(), 100)
@@ -51,7 +51,7 @@ def test_events_are_read_within_bounds(jobs: JobStore, history: HistoryStore) ->
     assert history.between(begin, history.last(), 100, one.uuid) == jobs.events(one.uuid)
 
 
-def test_only_the_last_progress_report_is_kept(jobs: JobStore, history: HistoryStore) -> None:
+def test_only_the_last_progress_report_is_kept(jobs: JobStore, history: EventStore) -> None:
     job = started(jobs)
     seen = []
     for current in (1, 2, 3):
@@ -78,7 +78,7 @@ def test_progress_counts_only_with_the_current_claim(jobs: JobStore) -> None:
     assert jobs.events(job.uuid) == before
 
 
-def test_run_times_are_of_the_latest_successes_of_a_task(jobs: JobStore, history: HistoryStore) -> None:
+def test_run_times_are_of_the_latest_successes_of_a_task(jobs: JobStore, history: EventStore) -> None:
     for task, seconds in (("add", 1), ("add", 3), ("mul", 7)):
         job = a_job(task=task)
         jobs.add([job])

@@ -16,7 +16,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import FINAL, Job, JobError, State, new_uuid, now
 from pacifica.dispatcher.core.job_filter import JobFilter, PageCursor
 from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.events import HistoryStore
+from pacifica.dispatcher.store.events import EventStore
 from pacifica.dispatcher.store.idempotency import IdempotencyKey, take_key
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
@@ -273,7 +273,7 @@ def test_a_search_continues_after_a_purged_job(database: Database, jobs: JobStor
 
 
 def test_event_ids_of_purged_jobs_are_not_reused(database: Database, jobs: JobStore) -> None:
-    history = HistoryStore(database)
+    history = EventStore(database)
     for _ in range(3):
         ended(jobs, 8)
     place = history.last()

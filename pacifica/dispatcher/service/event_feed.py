@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
-from ..store.events import HistoryStore
+from ..store.events import EventStore
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class EventFeed:
     ``on_change`` is called with the number of waiters and the number of streams whenever one of them changes.
     """
 
-    def __init__(self, history: HistoryStore, places: int) -> None:
+    def __init__(self, history: EventStore, places: int) -> None:
         self.places = places
         self.stopped = False
         self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
 from ..core.job import Event, Job, State, now
 from ..core.permissions import Visibility
-from ..store.events import HistoryStore
+from ..store.events import EventStore
 from ..store.jobs import JobStore
 from .event_feed import GRACE, EventFeed
 
@@ -40,9 +40,7 @@ class Waiting:
     ``heartbeat`` is the longest silence of a stream, and ``limit`` the longest wait of a request, both in seconds.
     """
 
-    def __init__(
-        self, jobs: JobStore, history: HistoryStore, feed: EventFeed, *, heartbeat: float, limit: float
-    ) -> None:
+    def __init__(self, jobs: JobStore, history: EventStore, feed: EventFeed, *, heartbeat: float, limit: float) -> None:
         self.limit = limit
         self.feed = feed
         self._history = history

@@ -37,7 +37,7 @@ class EventSequence:
         return int(row[0] or 0)
 
 
-class HistoryStore(EventSequence):
+class EventStore(EventSequence):
     """The events of one database."""
 
     def __init__(self, database: Database) -> None:
