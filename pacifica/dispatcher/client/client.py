@@ -30,9 +30,9 @@ EVENTS = 1000
 class DispatcherClient:
     """A service at ``url``, by default at ``DISPATCHER_URL``, with the token of ``DISPATCHER_TOKEN``.
 
-    The service may be silent for ``timeout`` seconds. A request that fails for the moment is sent
-    again, without doing anything twice; of ``retries``, only ``total`` and the backoff count. Threads may share a
-    client, unless its ``session`` does not allow it; a forked process must make a new one.
+    The service may be silent for ``timeout`` seconds. A request that fails for the moment is sent again, without
+    doing anything twice; of ``retries``, only ``total`` and the backoff count. Threads may share a client, unless its
+    ``session`` does not allow it; a forked process must make a new one.
     """
 
     def __init__(

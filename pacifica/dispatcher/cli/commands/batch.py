@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -34,17 +34,6 @@ class Source(NamedTuple):
     is_csv: bool
 
 
-class BatchGiven(TypedDict):
-    """The options of the command line."""
-
-    task: str | None
-    form: str | None
-    options: Pairs
-    labels: Pairs
-    key: str | None
-    wait: bool
-
-
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--task", metavar="NAME", help="The task of all lines that name none; required for CSV.")
@@ -63,7 +52,17 @@ class BatchGiven(TypedDict):
 @click.option("--key", help="The key that identifies the batch in a later run; by default the file's path and content.")
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended, and print the state of each.")
 @patient_http_command
-def batch(context: HttpContext, file: Path, **given: Unpack[BatchGiven]) -> None:
+def batch(  # noqa: PLR0913 - each is an option
+    context: HttpContext,
+    file: Path,
+    *,
+    task: str | None,
+    form: str | None,
+    options: Pairs,
+    labels: Pairs,
+    key: str | None,
+    wait: bool,
+) -> None:
     """Dispatch one job per line of FILE, however often it is run.
 
     Run it again after Ctrl-C, or when the service was away, and it continues: for a day, a line that was already
@@ -83,28 +82,28 @@ def batch(context: HttpContext, file: Path, **given: Unpack[BatchGiven]) -> None
       pacifica-dispatcher-cmd batch samples.csv --task lab.convert --wait
       seq 1000 | jq -c '{task: "add", args: [., 1]}' | pacifica-dispatcher-cmd batch -
     """
-    source = _source(file, given)
+    source = _source(file, form, batch_file.Defaults(task, options_of(options, labels)))
     facts = batch_file.facts(file, source.defaults) if file.is_file() else None
-    key = given["key"] or (facts.key if facts else None)
+    key = key or (facts.key if facts else None)
     hint = " Run the same command again to continue." if key else ""
     with _bar(facts.lines if facts else None) as advance:
         try:
-            sent = list(_send(context, source, key, advance, show=not given["wait"]))
+            sent = list(_send(context, source, key, advance, show=not wait))
         except NotReachable as error:
             raise ServerUnreachable(f"{error}{hint}") from error
         except KeyboardInterrupt:
             click.echo(hint, nl=False, err=True)
             raise
     jobs = {number: outcome for number, outcome in sent if isinstance(outcome, RemoteJob)}
-    failed = _wait(context, jobs) if given["wait"] else 0
+    failed = _wait(context, jobs) if wait else 0
     _end(len(jobs), len(sent) - len(jobs), failed)
 
 
-def _source(file: Path, given: BatchGiven) -> Source:
-    is_csv = (given["form"] or file.suffix.lower().removeprefix(".")) == "csv"
-    if is_csv and given["task"] is None:
+def _source(file: Path, form: str | None, defaults: batch_file.Defaults) -> Source:
+    is_csv = (form or file.suffix.lower().removeprefix(".")) == "csv"
+    if is_csv and defaults.task is None:
         raise click.UsageError("A CSV file names the arguments, but not the task; name it with --task.")
-    return Source(file, batch_file.Defaults(given["task"], options_of(given["options"], given["labels"])), is_csv)
+    return Source(file, defaults, is_csv)
 
 
 def _send(context: HttpContext, source: Source, key: str | None, advance: Advance, *, show: bool) -> Iterator[Sent]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import click
 
@@ -11,16 +11,6 @@ from .. import dispatch_arguments, output
 from ..dispatch_arguments import OPTION_NAMES, Pairs
 from ..http_options import HttpContext, http_command
 from ..parameter_types import Pair, Seconds
-
-
-class DispatchGiven(TypedDict):
-    """The options of the command line."""
-
-    kwargs: Pairs
-    options: Pairs
-    labels: Pairs
-    key: str | None
-    wait: float | None
 
 
 class NumbersCommand(click.Command):
@@ -60,7 +50,17 @@ class NumbersCommand(click.Command):
     "the job is printed, also after a timeout.",
 )
 @http_command
-def dispatch(context: HttpContext, task: str, args: tuple[str, ...], **given: Unpack[DispatchGiven]) -> None:
+def dispatch(  # noqa: PLR0913 - each is an option
+    context: HttpContext,
+    task: str,
+    args: tuple[str, ...],
+    *,
+    kwargs: Pairs,
+    options: Pairs,
+    labels: Pairs,
+    key: str | None,
+    wait: float | None,
+) -> None:
     """Dispatch a job of TASK, and print its UUID.
 
     ARGS are read as in a URL, by the annotations of the task; without annotations 2 is an integer, 1.5 a decimal
@@ -77,12 +77,12 @@ def dispatch(context: HttpContext, task: str, args: tuple[str, ...], **given: Un
     job = context.client.dispatch_call(
         task,
         dispatch_arguments.positional(schema, args),
-        dispatch_arguments.named(schema, dict(given["kwargs"])),
-        options=dispatch_arguments.options_of(given["options"], given["labels"]),
-        idempotency_key=given["key"],
+        dispatch_arguments.named(schema, dict(kwargs)),
+        options=dispatch_arguments.options_of(options, labels),
+        idempotency_key=key,
     )
-    if given["wait"] is not None:
-        _print_outcome(context, job, given["wait"])
+    if wait is not None:
+        _print_outcome(context, job, wait)
     else:
         context.show(job.seen and job.seen.document, job.uuid)
 

@@ -60,11 +60,6 @@ def good(stage: str, message: str, seconds: float | None = None) -> Finding:
     return Finding(stage, StageVerdict.OK, message, seconds)
 
 
-def remark(stage: str, message: str, advice: str) -> Finding:
-    """A stage that differs from the configuration without causing a failure."""
-    return Finding(stage, StageVerdict.REMARK, message, None, advice)
-
-
 def bad(stage: str, message: str, advice: str, ending: Exit = Exit.FAILED) -> Finding:
     """A stage that failed."""
     return Finding(stage, StageVerdict.FAILED, message, None, advice, ending)

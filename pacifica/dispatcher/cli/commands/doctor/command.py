@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from ....client.retries import NEVER
 from ....config.load import find_sources
 from ....core.errors import ConfigError
 from ...database_options import config_option
+from ...exit_codes import Exit
 from ...output import print_json
 from ...parameter_types import JsonArray
-from .checks import Finding, remark, show, skipped
+from .checks import Finding, StageVerdict, show, skipped
 from .local_checks import STAGES, LocalChecks
 from .probe_job import ANSWER, Probe, ProbeChecks
 
@@ -100,7 +102,7 @@ def _unused(broker: Finding) -> Finding:
         "database, unless --broker names another one. Name their broker in [celery] broker_url (BROKER_URL), or ignore "
         "this remark."
     )
-    return remark(broker.stage, broker.message, advice)
+    return replace(broker, verdict=StageVerdict.REMARK, advice=advice, ending=Exit.SUCCESS)
 
 
 def _client(url: str | None, token: str | None) -> DispatcherClient:
