@@ -7,14 +7,14 @@ from .stack import Stack
 LATER = {"countdown": 3600}
 
 
-def test_a_waiting_job_is_revoked_at_once(stack: Stack) -> None:
+def test_waiting_job_is_revoked_at_once(stack: Stack) -> None:
     uuid = stack.dispatch("add", 2, 2, options=LATER)
     answer = stack.request("DELETE", f"/status/{uuid}")
     assert (answer.status_code, answer.json()["state"]) == (200, "REVOKED")
     assert stack.status(uuid)["error"] == {"type": "TaskRevokedError", "message": "cancelled"}
 
 
-def test_a_running_job_is_stopped_by_its_worker(stack: Stack) -> None:
+def test_running_job_is_stopped_by_its_worker(stack: Stack) -> None:
     uuid = stack.dispatch("sleep", 60)
     eventually(lambda: stack.status(uuid)["state"] == "STARTED")
     answer = stack.request("DELETE", f"/status/{uuid}")
@@ -25,7 +25,7 @@ def test_a_running_job_is_stopped_by_its_worker(stack: Stack) -> None:
     assert stack.ended(stack.dispatch("add", 2, 2))["result"] == 4
 
 
-def test_a_job_that_has_ended_cannot_be_cancelled(stack: Stack) -> None:
+def test_job_that_has_ended_cannot_be_cancelled(stack: Stack) -> None:
     uuid = stack.dispatch("add", 2, 2)
     stack.ended(uuid)
     found = problem(stack.request("DELETE", f"/status/{uuid}"), 409, "already-final")
@@ -33,7 +33,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(stack: Stack) -> None:
     problem(stack.request("DELETE", f"/status/{UNKNOWN_UUID}"), 404, "unknown-job")
 
 
-def test_a_retry_is_a_new_job_with_the_same_arguments(stack: Stack) -> None:
+def test_retry_is_a_new_job_with_the_same_arguments(stack: Stack) -> None:
     old = stack.dispatch("add", 2, 3)
     stack.ended(old)
     answer = stack.request("POST", f"/status/{old}/retry")

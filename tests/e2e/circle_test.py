@@ -29,7 +29,7 @@ def configure(processes: Processes, broker: str, database: str, queue: str) -> N
 
 
 @pytest.mark.parametrize(("broker", "database", "server"), STACKS)
-def test_the_curl_pair_answers_four(
+def test_curl_dispatches_a_job_and_reads_its_result(
     processes: Processes,
     make_broker: Callable[[str], str],
     make_database: Callable[[str], str],
@@ -48,7 +48,7 @@ def test_the_curl_pair_answers_four(
     assert '"result": 4' in status
 
 
-def test_a_job_waits_for_a_worker_and_survives_the_server(processes: Processes, sqlite_url: str) -> None:
+def test_job_waits_for_a_worker_and_survives_the_server(processes: Processes, sqlite_url: str) -> None:
     configure(processes, "database://", sqlite_url, "dispatcher")
     stack = start_stack(processes, worker=False)
     uuid = curl(f"{stack.url}/dispatch/mul/a/3")

@@ -70,7 +70,7 @@ def test_up_shows_why_a_process_did_not_start(processes: Processes) -> None:
     assert "[dispatcher] tasks = no_such_module" in up.output()
 
 
-def test_the_server_names_every_fault_of_its_configuration(processes: Processes) -> None:
+def test_server_names_every_fault_of_its_configuration(processes: Processes) -> None:
     processes.write_config("[database]\npeewee_url = oracle://x/y\n[dispatcher]\nmax_attempts = many\n")
     ran = processes.run("-m", "pacifica.dispatcher")
     assert ran.returncode == 1
@@ -79,7 +79,7 @@ def test_the_server_names_every_fault_of_its_configuration(processes: Processes)
     assert "Traceback" not in ran.stderr
 
 
-def test_the_worker_names_the_faults_of_its_configuration(processes: Processes) -> None:
+def test_worker_names_the_faults_of_its_configuration(processes: Processes) -> None:
     processes.write_config("[dispatcher]\nmax_attempts = many\n")
     ran = processes.run("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker")
     assert ran.returncode != 0
@@ -109,13 +109,13 @@ def test_command_line_wins_over_the_cherrypy_file(processes: Processes) -> None:
     assert "X-Lab: seven" in shown.stdout
 
 
-def test_a_missing_cherrypy_file_is_named(processes: Processes) -> None:
+def test_missing_cherrypy_file_is_named(processes: Processes) -> None:
     ran = processes.run("-m", "pacifica.dispatcher", "--cp-config", "nowhere.conf")
     assert ran.returncode == 1
     assert "nowhere.conf cannot be read" in ran.stderr
 
 
-def test_a_missing_configuration_file_is_named(processes: Processes) -> None:
+def test_missing_configuration_file_is_named(processes: Processes) -> None:
     ran = processes.run("-m", "pacifica.dispatcher", "-c", "nowhere.ini")
     assert ran.returncode == 1
     assert "nowhere.ini" in ran.stderr

@@ -35,7 +35,7 @@ def test_tasks_of_an_installed_distribution_need_no_setting(site: Path, tmp_path
         assert stack.ended(stack.dispatch("weigh", "S-17", 2.5))["result"] == "S-17: 2.5 g"
 
 
-def test_a_distribution_whose_tasks_cannot_be_loaded_is_named(site: Path, tmp_path: Path) -> None:
+def test_distribution_whose_tasks_cannot_be_loaded_is_named(site: Path, tmp_path: Path) -> None:
     (site / "lab_kit.py").write_text("import not_there\n", encoding="utf-8")
     with processes_with(site, tmp_path) as processes:
         web = processes.run("-m", "pacifica.dispatcher")

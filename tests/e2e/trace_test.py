@@ -18,7 +18,7 @@ def stack(processes: Processes) -> Stack:
     return Stack(processes, web)
 
 
-def test_a_task_reads_the_trace_context_of_its_request(stack: Stack) -> None:
+def test_task_reads_the_trace_context_of_its_request(stack: Stack) -> None:
     kept = {
         PARENT: PARENT,
         "01" + PARENT[2:] + "-more": PARENT,
@@ -35,6 +35,6 @@ def test_a_task_reads_the_trace_context_of_its_request(stack: Stack) -> None:
         assert stack.ended(made.json()["uuid"])["result"] == read
 
 
-def test_a_dispatch_by_get_is_traced_too(stack: Stack) -> None:
+def test_dispatch_by_get_is_traced_too(stack: Stack) -> None:
     uuid = stack.get("/dispatch/traced", headers={"traceparent": PARENT}).text.strip()
     assert stack.ended(uuid)["result"] == PARENT

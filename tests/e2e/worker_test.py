@@ -8,17 +8,17 @@ import pytest
 from .stack import PROGRAMS, Stack
 
 
-def test_a_task_that_retries_shows_each_attempt(stack: Stack) -> None:
+def test_task_that_retries_shows_each_attempt(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("flaky", 2))
     assert (job["state"], job["result"], job["attempt"], job["retries"]) == ("SUCCESS", 2, 3, 2)
 
 
-def test_a_task_that_retries_too_often_fails_with_its_own_error(stack: Stack) -> None:
+def test_task_that_retries_too_often_fails_with_its_own_error(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("flaky", 9))
     assert (job["state"], job["error"]) == ("FAILURE", {"type": "OSError", "message": "not yet: 2"})
 
 
-def test_a_retry_may_change_the_arguments(stack: Stack) -> None:
+def test_retry_may_change_the_arguments(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("shifted", 1))
     assert (job["result"], job["args"], job["attempt"]) == (3, [3], 3)
 
@@ -49,7 +49,7 @@ def test_exception_that_leaves_the_body_fails_the_job_not_the_worker(stack: Stac
         ("large", "1048576 are allowed"),
     ],
 )
-def test_a_result_that_cannot_be_stored_is_a_failure(stack: Stack, kind: str, reason: str) -> None:
+def test_result_that_cannot_be_stored_is_a_failure(stack: Stack, kind: str, reason: str) -> None:
     job = stack.ended(stack.dispatch("unstorable", kind))
     assert (job["state"], job["error"]["type"]) == ("FAILURE", "BadResult")
     assert reason in job["error"]["message"]

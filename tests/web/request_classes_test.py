@@ -9,6 +9,8 @@ import pytest
 from pacifica.dispatcher.web.dispatcher import PathDispatcher
 from pacifica.dispatcher.web.request_classes import DispatcherApplication
 
+from .wsgi import respond
+
 
 @cherrypy.expose
 class Leaf:
@@ -43,21 +45,7 @@ class Application:
 
     def request(self, path: str, method: str = "GET") -> tuple[str, dict[str, str], bytes]:
         """The status, the headers and the body of the answer."""
-        head: list[Any] = []
-        environ = {
-            "REQUEST_METHOD": method,
-            "PATH_INFO": path,
-            "HTTP_HOST": "localhost",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": None,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-        }
-        answer = self.wsgi(environ, lambda *given: head.extend(given[:2]))
-        body = b"".join(answer)
-        answer.close()
-        return head[0], dict(head[1]), body
+        return respond(self.wsgi, method, path)
 
 
 @pytest.fixture

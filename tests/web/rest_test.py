@@ -24,6 +24,7 @@ from pacifica.dispatcher.web.auth.guard import Guard
 from pacifica.dispatcher.web.operation import Operation, handlers
 
 from ..store.conftest import a_job, a_waiting
+from .wsgi import respond
 
 Answer = tuple[str, Any]
 
@@ -66,22 +67,8 @@ class Client:
 
     def request(self, method: str, path: str, token: str) -> Answer:
         """The status and the JSON of the answer."""
-        head: list[Any] = []
-        environ = {
-            "REQUEST_METHOD": method,
-            "PATH_INFO": path,
-            "HTTP_HOST": "localhost",
-            "HTTP_AUTHORIZATION": f"Bearer {token}",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": None,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-        }
-        response = self._api(environ, lambda *given: head.extend(given))
-        body = b"".join(response)
-        response.close()
-        return head[0], strict_json.loads(body) if body else None
+        status, _, body = respond(self._api, method, path, HTTP_AUTHORIZATION=f"Bearer {token}")
+        return status, strict_json.loads(body) if body else None
 
 
 @pytest.fixture
