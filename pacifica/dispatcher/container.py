@@ -155,7 +155,7 @@ class Container:
 
     @cached_property
     def relay(self) -> Relay:
-        """Publishes the outbox; once started, in a thread, so it has its own connection to the broker."""
+        """Publishes the outbox over its own connection to the broker; once started, in a thread."""
         own = self.settings.dispatcher
         publisher = Publisher(self.app)
         return Relay(

@@ -120,4 +120,4 @@ _FIELDS: Mapping[str, Any] = {
     if key != "broker_url"
 }
 CelerySettings = create_model("CelerySettings", __base__=BrokerSettings, **_FIELDS)
-"""Every setting of Celery by its own name; without defaults, so that only values that were given are passed on."""
+"""Every setting of Celery by its own name; only those that are given are passed to Celery."""

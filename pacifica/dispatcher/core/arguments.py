@@ -156,7 +156,7 @@ class ArgumentLimits:
     size: int = 1_048_576
 
     def check_number(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise ``BadArguments`` if there are too many; this check is cheap, so it precedes the reading."""
+        """Raise ``BadArguments`` if there are too many; call this before the values are read, which costs more."""
         if (number := len(args) + len(kwargs)) > self.number:
             self._refuse(task, f"there are {number}; arguments_limit allows {self.number}")
 

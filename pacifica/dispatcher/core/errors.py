@@ -205,7 +205,7 @@ class EndedWithoutResult(DispatcherError, code="no-result"):
 
 
 class Unauthorized(DispatcherError, code="unauthorized"):
-    """The caller is not known; ``invalid``: the request has a token, which is unknown, revoked or expired."""
+    """The caller is not known; ``invalid``: the request's token is unknown, revoked or expired."""
 
     def __init__(self, message: str, *, invalid: bool = False) -> None:
         self.invalid = invalid

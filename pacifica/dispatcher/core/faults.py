@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 MAX_FAULTS, MAX_ITEM_FAULTS = 10, 3
-"""The faults that an answer names of one dispatch, and of each item of a batch, so that it stays short."""
+"""How many faults an answer names for one dispatch, and for each item of a batch."""
 MAX_PLACE, MAX_MESSAGE = 80, 1000
-"""The characters of a fault that an answer shows."""
+"""How many characters of a fault's place and message an answer shows."""
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,8 @@ def parse_uuid(text: str) -> str:
     """
     if not _UUID.fullmatch(text):
         raise BadId(text)
-    return _canonical(text.lower().replace("-", ""))
+    low = text.lower()
+    return low if "-" in low else _canonical(low)
 
 
 def _canonical(digits: str) -> str:

@@ -48,7 +48,7 @@ class JobFactory(NamedTuple):
     keep_keys: float
 
     def make(self, call: Call, options: DispatchOptions, context: DispatchContext, item: int | None = None) -> NewJob:
-        """A new job; ``item`` is its place in a batch, which shares one idempotency key among all its items."""
+        """A new job; ``item`` is its place in a batch, whose items share one idempotency key."""
         at = now()
         eta, expires = (None, None) if options is DEFAULT_OPTIONS else _start_and_end(options, at)
         job = Job(
@@ -91,7 +91,7 @@ _entry_values = attrgetter(*(column.name for column in fields(OutboxEntry)))
 
 
 def outbox_entry(job: Job) -> OutboxEntry:
-    """The outbox entry of a job, from which its message is made."""
+    """The outbox entry of a job."""
     return OutboxEntry(*_entry_values(job))
 
 
