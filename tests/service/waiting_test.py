@@ -335,3 +335,12 @@ def test_stream_and_page_have_only_visible_events(database: Database, pool: Pool
     done.result(30)
     assert [event.job for event in received] == [made[3].uuid, later.uuid]
     assert [event.job for event in waiting.page(begin, 100, visibility)[0]] == [made[3].uuid, later.uuid]
+
+
+def test_stream_of_a_hidden_job_has_no_events(database: Database) -> None:
+    waiting, job = a_waiting(database), started(database)
+    finish(database, job)
+    for visibility, count in ((EVERY_JOB, 3), (Visibility(("other.*",)), 0), (Visibility(caller="token:other"), 0)):
+        received: list[Event] = []
+        read(waiting, received, visibility, job=job.uuid)
+        assert len(received) == count
