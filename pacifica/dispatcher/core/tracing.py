@@ -20,39 +20,23 @@ class RequestSpan(Protocol):
         """End the span when the answer was sent or ``cut`` off; ``route`` is the path template, if one matched."""
 
 
-class Tracing(Protocol):
-    """Creates spans; none if ``on`` is false."""
-
-    on: bool
-
-    def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> RequestSpan:
-        """Begin the span of a request; call it only while ``on`` is true."""
-
-    def sending(self, uuid: str, queue: str, traceparent: str | None) -> Any:
-        """A context manager around the sending of a job's message; yields the trace context for the message."""
-
-    def processing(self, uuid: str, task: str, queue: str, attempt: int, traceparent: str | None) -> Any:
-        """A context manager around the function of an attempt."""
-
-    def flush(self) -> None:
-        """Send pending spans at the end of this process, within a second."""
-
-
-class NoTracing:
-    """Creates no spans."""
+class Tracing:
+    """Creates no spans; ``monitoring.otel`` has a subclass that does."""
 
     on = False
+    """Whether spans are created."""
 
     def request(self, method: str, traceparent: str | None, attributes: Mapping[str, Any]) -> RequestSpan:
-        """Never called, as ``on`` is false."""
+        """Begin the span of a request; called only while ``on`` is true."""
         raise NotImplementedError
 
     def sending(self, uuid: str, queue: str, traceparent: str | None) -> Any:  # noqa: ARG002
-        """Yield the trace context of the client unchanged."""
+        """A context manager around the sending of a job's message; yields the trace context for the message."""
         return nullcontext(traceparent)
 
     def processing(self, uuid: str, task: str, queue: str, attempt: int, traceparent: str | None) -> Any:  # noqa: ARG002
+        """A context manager around the function of an attempt."""
         return nullcontext()
 
     def flush(self) -> None:
-        """Do nothing."""
+        """Send pending spans at the end of this process, within a second."""

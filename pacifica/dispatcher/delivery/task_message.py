@@ -15,7 +15,7 @@ from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
 from ..core.job import OutboxEntry
-from ..core.tracing import NoTracing, Tracing
+from ..core.tracing import Tracing
 
 HIGHEST_PRIORITY = 9
 WORKFLOW_HEADERS = (
@@ -51,7 +51,7 @@ SENDER_HEADER = "origin"
 """The header that names the sending process; a worker does not need it."""
 ROUTE_OPTIONS = ("queue", "exchange", "routing_key", "priority", "delivery_mode", "compression")
 """Attributes of a Celery task that choose how its messages are published."""
-NO_TRACING = NoTracing()
+NO_TRACING = Tracing()
 
 
 def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -96,7 +96,7 @@ class OpenRequest:
         span.end()
 
 
-class OtelTracing:
+class OtelTracing(Tracing):
     """Makes spans with a tracer; ``system`` is the conventions' name of the broker."""
 
     on = True

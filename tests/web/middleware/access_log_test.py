@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cherrypy._cpwsgi import ExceptionTrapper
 
-from pacifica.dispatcher.core.tracing import NoTracing, RequestSpan
+from pacifica.dispatcher.core.tracing import RequestSpan, Tracing
 from pacifica.dispatcher.logs.formatters import FIELDS
 from pacifica.dispatcher.logs.setup import ACCESS
 from pacifica.dispatcher.web.middleware.access_log import RequestLog, WsgiApplication, loggable
@@ -61,7 +61,7 @@ class Span:
         self.ended = {"status": status, "cut": cut}
 
 
-class RecordedTracing(NoTracing):
+class RecordedTracing(Tracing):
     """Tracing with a single span."""
 
     on = True
