@@ -105,7 +105,7 @@ def _item(
     header: Sequence[str], row: Sequence[str], defaults: Defaults, schema: Mapping[str, Any]
 ) -> BatchItem | Problem:
     if len(row) != len(header):
-        return Problem.bad_item(f"The line has {len(row)} values; the first line names {len(header)}.")
+        return Problem.bad_item(f"The number of values is {len(row)}, but the first line names {len(header)}.")
     texts = {name: text for name, text in zip(header, row, strict=True) if text}
     return defaults.item({"kwargs": dispatch_arguments.named(schema, texts)})
 

@@ -22,7 +22,7 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The INI file; by default the one that the server would read in this directory.",
+    help="The INI file; by default the one that a server started here would read.",
 )
 """The option of every command that reads the configuration; the command's parameter is ``config: Path | None``."""
 

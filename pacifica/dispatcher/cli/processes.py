@@ -70,7 +70,7 @@ class Child:
 
 
 def start(name: str, module: Sequence[str], environ: Mapping[str, str], console: Console) -> Child:
-    """Run a Python module in a session of its own, so that Ctrl-C reaches only its parent."""
+    """Run a Python module in a new session, so that Ctrl-C reaches only its parent."""
     process = subprocess.Popen(  # noqa: S603 - the command is ours
         [sys.executable, "-u", "-m", *module],
         env=dict(environ),

@@ -70,6 +70,6 @@ class Follower:
 
 
 def _chunks(answer: requests.Response) -> Iterable[bytes]:
-    """The body as it arrives; a body that is not chunked is read by the byte, else requests waits for its end."""
+    """The body as it arrives; byte by byte if it is not chunked, as requests would otherwise wait for its end."""
     chunked: bool = getattr(answer.raw, "chunked", False)
     return answer.iter_content(None if chunked else 1)

@@ -34,7 +34,10 @@ def test_values_of_csv_are_read_as_in_a_url(invoke: Run, stack: Stack) -> None:
     (stack.processes.cwd / "names.csv").write_text(text, encoding="utf-8")
     assert_failed(invoke("batch", "names.csv"), 2, "name it with --task")
     ran = invoke("batch", "names.csv", "--task", "lab.greet", "--wait")
-    assert (ran.returncode, ran.stderr.splitlines()[0]) == (2, "line 4: The line has 1 values; the first line names 2.")
+    assert (ran.returncode, ran.stderr.splitlines()[0]) == (
+        2,
+        "line 4: The number of values is 1, but the first line names 2.",
+    )
     shown = [re.sub(UUID, "<uuid>", line) for line in ran.stdout.splitlines()]
     assert shown == ["2 <uuid> SUCCESS Hello, 5!", "3 <uuid> SUCCESS Hello, Bob, B!"]
 

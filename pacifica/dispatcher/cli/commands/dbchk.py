@@ -20,7 +20,7 @@ def dbchk(config: Path | None, equal: bool, as_json: bool) -> None:  # noqa: FBT
     """Compare the database with the schema of this release.
 
     It changes nothing, and prints both versions, the pending steps, and the differences between the tables. It
-    succeeds if this release can start on the database: the version is the one that it needs, and no table or column
+    succeeds if this release can start on the database: the schema has the version that it needs, and no table or column
     is missing or has another type. With --equal, it succeeds if tables, columns and indexes are exactly the same.
 
     Exit codes: 0 yes, 1 no, 2 wrong usage, 3 the database cannot be reached.

@@ -26,7 +26,7 @@ def token(ctx: click.Context, config: Path | None) -> None:
 
 
 @token.command()
-@click.option("--name", required=True, help="The name of its owner; its jobs have the caller token:NAME.")
+@click.option("--name", required=True, help="The name of its owner; the caller of its jobs is token:NAME.")
 @click.option(
     "--scope", "scopes", multiple=True, required=True, help="read, dispatch, cancel, admin, or dispatch:lab.*"
 )

@@ -100,7 +100,7 @@ class LocalChecks:
             self._file_is_missing = True
             advice = "The server creates it in its working directory when it starts: run doctor there."
             if not file.parent.is_dir():
-                advice = "Its directory is missing, too: create it, or correct [database] peewee_url (PEEWEE_URL)."
+                advice = "Its directory is missing as well: create it, or correct [database] peewee_url (PEEWEE_URL)."
             return bad("database", f"there is no file {file}", advice)
         try:
             check_installed(self._database_url)
