@@ -24,14 +24,12 @@ class ProtectedServer:
     web: Running
 
     def token(self, name: str, *scopes: str, own: bool = False) -> str:
-        """A new token, made by the command."""
         given = [word for scope in scopes for word in ("--scope", scope)] + ["--own"] * own
         ran = self.processes.run("-c", COMMANDS, "token", "create", "--name", name, *given, "--expires", "1h")
         assert ran.returncode == 0, ran.stderr
         return ran.stdout.strip()
 
     def ask(self, method: str, path: str, token: str | None = None, **headers: str) -> requests.Response:
-        """One request."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"Authorization": f"Bearer {token}"} if token else {}
         return requests.request(method, self.web.url + path, headers=sent, timeout=30)

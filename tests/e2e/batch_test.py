@@ -13,7 +13,6 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 def lines(items: list[Any]) -> str:
-    """The items as NDJSON."""
     return "".join(f"{json.dumps(item)}\n" for item in items)
 
 

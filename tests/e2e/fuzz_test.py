@@ -18,7 +18,6 @@ CASES = {"edges": 2000, "chance": 300}
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The OpenAPI document of the runs."""
     return {}
 
 

@@ -33,6 +33,5 @@ class SecuredStack:
         return made.uuid
 
     def ask(self, method: str, path: str, token: str | None, **options: Any) -> requests.Response:
-        """Send a request with that token."""
         own = {"Authorization": f"Bearer {token}"} if token else {}
         return self.stack.request(method, path, headers={**own, **options.pop("headers", {})}, **options)

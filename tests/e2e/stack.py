@@ -25,15 +25,12 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """The URL of the web server."""
         return self.web.url
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request to the service."""
         return requests.request(method, f"{self.url}{path}", timeout=30, **options)
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        """Send a GET request."""
         return self.request("GET", path, **options)
 
     def dispatch(self, task: str, *args: Any, options: Mapping[str, Any] | None = None, **kwargs: Any) -> str:
@@ -44,7 +41,6 @@ class Stack:
         return str(answer.json()["uuid"])
 
     def status(self, uuid: str) -> dict[str, Any]:
-        """Return the job as JSON."""
         answer = self.get(f"/status/{uuid}")
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()

@@ -59,7 +59,6 @@ def reading(stack: Stack, path: str, last: int | None = None) -> Iterator[Iterat
 
 
 def ids(events: list[dict[str, Any]]) -> list[int]:
-    """Their ids."""
     return [event["id"] for event in events]
 
 

@@ -181,7 +181,6 @@ WHOLE: dict[str, tuple[bytes, int]] = {
 
 
 def cases() -> Iterator[Case]:
-    """All cases."""
     for name, (line, status) in LINES.items():
         yield f"line: {name}", line + b"\r\n" + HOST + b"\r\n", status
     for name, (fields, status) in FIELDS.items():

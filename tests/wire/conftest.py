@@ -25,7 +25,6 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """The base URL."""
         return self.web.url
 
     def assert_serves_others(self, *paths: str) -> None:

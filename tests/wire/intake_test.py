@@ -44,7 +44,6 @@ class Loop:
         return far
 
     def turn(self) -> None:
-        """Handle all pending events."""
         while events := self._selector.select(0):
             for key, _ in events:
                 key.data(key.fileobj)

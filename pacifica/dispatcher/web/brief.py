@@ -36,5 +36,4 @@ class Brief:
         self._line = re.compile(_NONE if any(map(_has_user_hooks, [root, *own.values()])) else line)
 
     def __call__(self, head: bytes, body: int) -> bool:
-        """Whether the request is brief."""
         return body <= MAX_BODY and self._line.match(head) is not None and _LONGER.search(head) is None

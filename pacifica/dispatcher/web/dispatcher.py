@@ -46,7 +46,6 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
         self._cached = CachedConfig({}, {})
 
     def __call__(self, path_info: str) -> None:
-        """Set the handler of the current request."""
         request = cherrypy.serving.request
         cherrypy.serving.response.headers["Cache-Control"] = "no-store"
         raw = raw_path(getattr(request, "wsgi_environ", {}), path_info)

@@ -42,7 +42,6 @@ class Operation:
 
     @property
     def segments(self) -> int:
-        """The number of segments of the path."""
         return len([segment for segment in self.path.split("/") if segment])
 
     @property
@@ -52,7 +51,6 @@ class Operation:
 
     @property
     def names_job(self) -> bool:
-        """Whether the path names a job."""
         return "{uuid}" in self.path
 
 

@@ -37,7 +37,6 @@ def status_of(error: errors.DispatcherError) -> HTTPStatus:
 
 
 def of(error: errors.DispatcherError) -> dict[str, Any]:
-    """The problem document of an error."""
     return members(status_of(error), error.code, str(error), error.details())
 
 

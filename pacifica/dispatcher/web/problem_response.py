@@ -47,7 +47,6 @@ class HookError(cherrypy.HTTPError):  # type: ignore[misc]
         self._error = error
 
     def set_response(self) -> None:
-        """Set the response."""
         answer(self._error)
 
 

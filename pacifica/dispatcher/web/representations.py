@@ -115,7 +115,6 @@ def job_text(value: Job) -> str:
 
 
 def event(value: Event) -> dict[str, Any]:
-    """One entry of a job's history."""
     data = {key: iso(item) if key == "eta" else item for key, item in value.data.items()}
     shown = {"id": value.id, "job": value.job, "at": iso(value.at), "kind": value.kind}
     return {**shown, "data": data} if data else shown

@@ -29,7 +29,6 @@ class CachedConfig(dict[str, Any]):
         self.effects: ConfigEffects | None = None
 
     def is_made_of(self, common: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-        """Whether both sources are unchanged."""
         return self._sources[0] == common and self._sources[1] == own
 
 
@@ -37,7 +36,6 @@ class Hooks(HookMap):  # type: ignore[misc]
     """CherryPy's hooks, which skip a hook point without hooks."""
 
     def run(self, point: str) -> None:
-        """Call the hooks of the point."""
         if self[point]:
             super().run(point)
 
@@ -51,7 +49,6 @@ class ConfigEffects:
         self._attributes = changed
 
     def apply(self, request: Any) -> None:
-        """Apply the same effects to another request."""
         vars(request).update(self._attributes)
         request.toolmaps, request.hooks, request.error_page = self._toolmaps, self._hooks.copy(), self._pages.copy()
 
@@ -64,7 +61,6 @@ class Namespaces(NamespaceSet):  # type: ignore[misc]
         return self
 
     def __call__(self, config: Mapping[str, Any]) -> None:
-        """Apply a configuration to the current request."""
         request = cherrypy.serving.request
         effects = getattr(config, "effects", None)
         if effects is not None:
@@ -98,7 +94,6 @@ class Headers(httputil.HeaderMap):  # type: ignore[misc]
     """CherryPy's headers, with a fast path for plain ASCII."""
 
     def output(self) -> list[tuple[bytes, bytes]]:
-        """The headers, encoded."""
         return [(_encoded_name(name), self._encoded(value)) for name, value in self.items()]
 
     def _encoded(self, value: Any) -> bytes:
@@ -133,7 +128,6 @@ class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
     request_class, response_class = DispatcherRequest, DispatcherResponse
 
     def get_serving(self, local: Any, remote: Any, scheme: str, sproto: str) -> tuple[Any, Any]:
-        """A new request and response for this thread."""
         request, response = self.request_class(local, remote, scheme, sproto), self.response_class()
         request.app = self
         cherrypy.serving.load(request, response)

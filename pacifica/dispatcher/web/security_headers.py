@@ -21,7 +21,6 @@ class SecureHeaders:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
         # gunicorn always adds its own Server header, without a version.
         added = SECURITY if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") else WITH_SERVER
 

@@ -57,7 +57,6 @@ class Span:
     ended: dict[str, Any] | None = None
 
     def end(self, status: int, route: str | None, *, cut: bool = False) -> None:
-        """Record the outcome."""
         self.ended = {"status": status, "cut": cut}
 
 
@@ -70,7 +69,6 @@ class RecordedTracing(Tracing):
         self._span = span
 
     def request(self, method: str, traceparent: str | None, attributes: Any) -> RequestSpan:
-        """The span."""
         return self._span
 
 

@@ -38,7 +38,6 @@ def accepts(spec: TaskSpec, part: str, value: Any) -> bool:
 
 
 def binds(spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether the arguments can be bound."""
     try:
         spec.bind(args, kwargs)
     except BadArguments:

@@ -41,7 +41,6 @@ class RequestLog:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
         request = log_context.request_id(environ.get("HTTP_X_REQUEST_ID"))
         line, response = Line(environ, log_context.bind(request=request)), SentResponse()
 
@@ -129,7 +128,6 @@ class WithoutTime(logging.Filter):
     """Removes the time from CherryPy's own messages, as each line has one already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record."""
         if isinstance(record.msg, str) and record.msg.startswith("["):
             record.msg = record.msg.partition("] ")[2].strip()
         return True

@@ -25,7 +25,6 @@ class TracedRequests:
         self._tracing = tracing
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
         span = self._tracing.request(environ["REQUEST_METHOD"], environ.get("HTTP_TRACEPARENT"), attributes(environ))
         environ["HTTP_TRACEPARENT"] = span.traceparent
         outcome: dict[str, Any] = {"status": 500, "route": None}

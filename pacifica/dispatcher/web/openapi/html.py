@@ -76,7 +76,6 @@ def _representation(media: str, content: Mapping[str, Any]) -> str:
 
 
 def _description(parameter: Mapping[str, Any]) -> str:
-    """The description of a parameter or of its schema."""
     return str(parameter.get("description") or parameter["schema"].get("description", ""))
 
 

@@ -87,7 +87,6 @@ class Answers:
         self.has_gone = incoming.has_gone
 
     def begin(self) -> None:
-        """Begin a response."""
         self._head = b""
 
     def sendall(self, piece: bytes) -> None:
@@ -275,7 +274,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.intake.look()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """Stop at once."""
         self._notify_stop()
         super().handle_quit(sig, frame)
 

@@ -147,7 +147,6 @@ class Inline:
                 self._beside.carry_out(self._aside.popleft())
 
     def _call(self) -> None:
-        """Wake the loop."""
         if not self._called:
             self._called = True
             with suppress(OSError):  # The pipe is full of wake-ups, or closed.

@@ -26,7 +26,6 @@ class Budget:
         return room
 
     def give_back(self, length: int) -> None:
-        """Release reserved bytes."""
         with self._lock:
             self._taken -= length
 
@@ -88,7 +87,6 @@ class Outgoing:
         return seconds + len(self.rest) / SLOWEST
 
     def forget(self, budget: Budget) -> None:
-        """Drop the rest."""
         self.rest = bytearray()
         if self._counted:
             budget.give_back(self._counted)
