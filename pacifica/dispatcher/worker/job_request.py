@@ -16,7 +16,8 @@ class JobRequest(Request):  # type: ignore[misc]
     """
 
     def __init__(self, message: Any, **options: Any) -> None:
-        super().__init__(message, **options)
+        # Celery has decoded the body to find its protocol; the process that runs the job need not decode it again.
+        super().__init__(message, **options | {"body": message.payload, "decoded": True})
         self.request_dict[CLAIM_FIELD] = secrets.token_hex(16)
 
 
