@@ -48,6 +48,7 @@ FIXED: Mapping[str, Any] = {
 STEPS = (
     ("worker", "pacifica.dispatcher.worker.bootsteps:RecordStep"),
     ("worker", "pacifica.dispatcher.worker.bootsteps:HeartbeatStep"),
+    ("consumer", "pacifica.dispatcher.worker.amqp_reader:ReadStep"),
 )
 """The steps that a worker adds to Celery's own, by name, so that no other process imports them."""
 
