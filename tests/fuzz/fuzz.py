@@ -33,7 +33,7 @@ wait_limit = 0.01
 batch_limit = 20
 dispatch_synchronous = normal
 [celery]
-task_soft_time_limit = 1
+task_soft_time_limit = 0.9
 [auth]
 anonymous = {anonymous}
 """

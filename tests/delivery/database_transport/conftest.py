@@ -144,6 +144,7 @@ def make_tasks() -> Iterator[Callable[[Broker], Tasks]]:
 
     yield make
     for tasks in made:
+        tasks.app.pool.force_close_all()  # A connection that is left to the collector goes on renewing its leases.
         tasks.app.close()
 
 
