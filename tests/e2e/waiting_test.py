@@ -217,7 +217,9 @@ def test_stream_begins_with_the_id_to_continue_after(stack: Stack) -> None:
     missed = stack.dispatch("add", 2, 2)
     with reading(stack, "/events", int(begin[1].removeprefix("id: "))) as stream:
         assert {next(stream)["job"] for _ in range(3)} == {missed}
-    with stack.get(f"/status/{missed}/events", headers=STREAM, stream=True) as answer:
+    with eventually(
+        lambda: opened if (opened := stack.get(f"/status/{missed}/events", headers=STREAM, stream=True)).ok else None
+    ) as answer:
         assert next(line for line in answer.iter_lines(1) if line.startswith(b"id")) == b"id: 0"
 
 
