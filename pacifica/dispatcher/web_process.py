@@ -1,6 +1,7 @@
 """The web process, as ``python -m pacifica.dispatcher`` and ``pacifica.dispatcher.wsgi`` both start it."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 
 import cherrypy
 
@@ -10,6 +11,21 @@ from .container import Container
 from .logs.setup import configure
 from .web.brief import Brief
 from .web.middleware.request_spans import trace_requests
+
+logger = logging.getLogger(__name__)
+
+OPEN: Mapping[str, str] = {
+    "loopback": (
+        "Programs on this machine need no token ([auth] anonymous = loopback). A proxy or a tunnel on this machine can "
+        "look like one of them, and then admits everyone who reaches it. Before you start one, set anonymous = none "
+        "(docs/operations.md, section Behind a proxy)."
+    ),
+    "anywhere": (
+        "Everyone who reaches this server may do everything without a token ([auth] anonymous = anywhere). "
+        "Set anonymous = none to require tokens."
+    ),
+}
+"""The warning at the start of a server that admits callers without a token."""
 
 
 class WebProcess:
@@ -47,7 +63,9 @@ class WebProcess:
         return Brief(files=self._container.database.sqlite, common=cherrypy.config, own=self.tree.config)
 
     def start(self) -> None:
-        """Start publishing, and the periodic duties."""
+        """Start publishing, and the periodic duties; log a warning if callers need no token."""
+        if warning := OPEN.get(self.settings.auth.anonymous):
+            logger.warning(warning)
         self._container.relay.start()
         self._container.upkeep.start()
 

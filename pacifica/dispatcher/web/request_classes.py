@@ -89,6 +89,18 @@ class DispatcherRequest(Request):  # type: ignore[misc]
     """The caller that the guard has admitted."""
     show_tracebacks: bool = False
 
+    def process_headers(self) -> None:
+        """Take each header as it was sent, and no cookies, as no handler reads any.
+
+        CherryPy would decode RFC 2047, which HTTP does not use, so that the user ``=?utf-8?q?alice?=`` became
+        ``alice``, and the host ``=?utf-8?q?localhost?=`` this machine.
+        """
+        for name, value in self.header_list:
+            dict.__setitem__(self.headers, name.title(), value.strip())
+        if "Host" not in self.headers and self.protocol >= (1, 1):
+            raise cherrypy.HTTPError(400, "A request of HTTP/1.1 needs a header Host.")
+        self.base = f"{self.scheme}://{self.headers.get('Host') or self.local.name or self.local.ip}"
+
 
 class Headers(httputil.HeaderMap):  # type: ignore[misc]
     """CherryPy's headers, with a fast path for plain ASCII."""

@@ -18,11 +18,10 @@ from ...core.permissions import ANONYMOUS, READ, Caller, is_loopback, within
 from ...logs import log_context
 from ...service.tokens import Tokens
 from ..operation import Operation
+from .local_request import host_name, sign_of_proxy
 from .rate_limit import RateLimit
 from .same_site import check_same_site
 
-FORWARDED = frozenset({"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"})
-"""Headers that proxies add: a request with one of them is not local, whatever its address is."""
 HOW_TO_AUTHENTICATE = (
     "Send the header Authorization: Bearer <token>. pacifica-dispatcher-cmd token create makes a token."
 )
@@ -45,7 +44,7 @@ class Guard:
         self._check_host(request.headers)
         address = f"at {request.remote.ip}"
         try:
-            request.caller = caller = self._caller(request.headers, request.remote.ip)
+            request.caller = caller = self._caller(request, request.remote.ip)
         except Unauthorized:
             self._count(address)
             raise
@@ -71,12 +70,11 @@ class Guard:
             raise ForeignHost(f"This server is not {host[:191]!r}. The setting [auth] hosts lists its names.")
         if own.anonymous == "loopback" and "Authorization" not in headers and own.proxy_user_header not in headers:
             raise ForeignHost(
-                f"Requests without a token must name this machine localhost, not {host[:191]!r}. "
-                "The setting [auth] hosts allows other names."
+                f"Requests without a token must name this machine localhost, not {host[:191]!r}. {HOW_TO_AUTHENTICATE}"
             )
 
-    def _caller(self, headers: Mapping[str, str], address: str) -> Caller:
-        own = self._settings
+    def _caller(self, request: Any, address: str) -> Caller:
+        own, headers = self._settings, request.headers
         if "Authorization" in headers:
             return self._by_token(headers["Authorization"])
         from_proxy = within(address, own.proxy_addresses)
@@ -84,10 +82,23 @@ class Guard:
             return self._by_proxy(headers[own.proxy_user_header])
         if own.anonymous == "anywhere":
             return ANONYMOUS
-        local = is_loopback(address) and not from_proxy and FORWARDED.isdisjoint(headers)
-        if own.anonymous == "loopback" and local and own.proxy_user_header not in headers:
+        if own.anonymous == "none":
+            raise Unauthorized(f"This request needs a token. {HOW_TO_AUTHENTICATE}")
+        sign = self._sign_of_proxy(request, address, from_proxy=from_proxy)
+        if sign is None:
             return ANONYMOUS
-        raise Unauthorized(f"This request needs a token. {HOW_TO_AUTHENTICATE}")
+        raise Unauthorized(
+            "This request needs a token, because only programs on this machine need none, and it may come from another "
+            f"machine: {sign}. {HOW_TO_AUTHENTICATE} [auth] proxy_addresses names proxies that sign in users."
+        )
+
+    def _sign_of_proxy(self, request: Any, address: str, *, from_proxy: bool) -> str | None:
+        header = self._settings.proxy_user_header
+        if from_proxy:
+            return f"its address is one of [auth] proxy_addresses, and it has no header {header}"
+        if header in request.headers:
+            return f"it has the header {header}, which proxies add"
+        return sign_of_proxy(request, address)
 
     def _by_token(self, authorization: str) -> Caller:
         scheme, _, token = authorization.partition(" ")
@@ -132,9 +143,3 @@ def _note_job(request: Any) -> None:
     """Name the job of the path in log lines; this early, because the query or the body may still be refused."""
     with suppress(BadId):  # The handler refuses it.
         log_context.note(job=parse_uuid(request.params.get("uuid") or request.arguments[0]))
-
-
-def host_name(host: str) -> str:
-    """The name in a ``Host`` header, in lower case, without port; an IPv6 address keeps its brackets."""
-    name = host.strip().lower()
-    return f"{name.partition(']')[0]}]" if name.startswith("[") else name.partition(":")[0]
