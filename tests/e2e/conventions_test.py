@@ -249,7 +249,7 @@ def test_both_servers_read_paths_and_bodies_in_the_same_way(processes: Processes
         status, body = raw(stack, "GET", f"/status/{UNKNOWN_UUID}?{query}")
         assert (status, b"The query cannot be read" in body) == (400, True), query
     assert raw(stack, "PUT", "/tasks?wait=%ff")[0] == 400
-    for name in ("Accept", "Content-Type", "Content-Disposition"):
+    for name in ("Accept", "Content-Type"):
         for path in ("/tasks", "/nope", "/tasks//"):
             status, body = raw(stack, "GET", path, {name: ',"' * 14_000})
             assert (status, b"is longer than 2000 characters" in body) == (431, True), (name, path)

@@ -1,11 +1,14 @@
 """A request to a WSGI application without a server."""
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 
-def respond(application: Callable[..., Any], method: str, path: str, **more: str) -> tuple[str, dict[str, str], bytes]:
-    """The status, the headers and the body of the response; ``more`` is added to the environment."""
+def respond(
+    application: Callable[..., Any], method: str, path: str, body: bytes = b"", **more: Any
+) -> tuple[str, dict[str, str], bytes]:
+    """The status, the headers and the body of the response; ``more`` changes the environment, ``None`` removes."""
     head: list[Any] = []
     environ = {
         "REQUEST_METHOD": method,
@@ -13,12 +16,18 @@ def respond(application: Callable[..., Any], method: str, path: str, **more: str
         "HTTP_HOST": "localhost",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.url_scheme": "http",
-        "wsgi.input": None,
+        "wsgi.input": BytesIO(body),
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
+        **({"CONTENT_LENGTH": str(len(body))} if body else {}),
         **more,
     }
-    response = application(environ, lambda *given: head.extend(given[:2]))
-    body = b"".join(response)
-    response.close()
-    return head[0], dict(head[1]), body
+    environ = {name: value for name, value in environ.items() if value is not None}
+
+    def start(*given: Any) -> None:
+        head[:] = given[:2]
+
+    response = application(environ, start)
+    parts = b"".join(response)
+    getattr(response, "close", lambda: None)()
+    return head[0], dict(head[1]), parts

@@ -38,6 +38,13 @@ def test_pipelined_requests_are_answered_in_order(server: HttpServer) -> None:
     ] == []
 
 
+@pytest.mark.parametrize(
+    "field", [b"X-A: =?nonsense?q?abc?=", b"X-A: =?", b"Cookie: " + b"\\" * 30_000, b'Cookie: a b="c']
+)
+def test_headers_that_nothing_reads_change_nothing(server: HttpServer, field: bytes) -> None:
+    assert [answer.status for answer in talk(server.url, get(field) + get(field, LAST, target=b"/tasks"))] == [200, 200]
+
+
 def test_refused_request_does_not_lose_earlier_responses(server: HttpServer) -> None:
     assert [answer.status for answer in talk(server.url, get() + get() + get(b"X : 1") + get())] == [200, 200, 400]
 

@@ -11,6 +11,7 @@ from . import problem_response
 from .auth.guard import Guard
 from .dispatcher import PathDispatcher
 from .middleware.access_log import RequestLog, take_over
+from .middleware.last_resort import LastResort
 from .middleware.request_metrics import Counting
 from .request import body, query
 from .request_classes import DispatcherApplication
@@ -49,7 +50,12 @@ def build(root: Any, guard: Guard, body_limit: int, counts: Counts) -> cherrypy.
     }
     application = DispatcherApplication(root, "", {"/": own})
     counting = partial(Counting, counts=counts)
-    application.wsgiapp.pipeline.insert(0, ("dispatcher_log", RequestLog))
-    application.wsgiapp.pipeline += [("dispatcher_metrics", counting), ("dispatcher_headers", SecureHeaders)]
+    application.wsgiapp.pipeline = [
+        ("dispatcher_log", RequestLog),
+        ("dispatcher_metrics", counting),
+        ("dispatcher_headers", SecureHeaders),
+        ("dispatcher_last_resort", LastResort),
+        *(each for each in application.wsgiapp.pipeline if each[0] != "ExceptionTrapper"),
+    ]
     take_over(application.log)
     return application

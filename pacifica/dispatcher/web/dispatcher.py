@@ -10,7 +10,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 import cherrypy
 
@@ -21,7 +21,7 @@ from .request_classes import CachedConfig
 
 MAX_TARGET = 8000
 """The longest request target, in characters (RFC 9110, section 4.1, recommends no less)."""
-PARSED_HEADERS, MAX_PARSED_HEADER = ("Accept", "Content-Type", "Content-Disposition"), 2000
+PARSED_HEADERS, MAX_PARSED_HEADER = ("Accept", "Content-Type"), 2000
 """Headers that CherryPy parses in quadratic time, and their greatest length in characters."""
 _PUNCTUATION = str.maketrans(string.punctuation, "_" * len(string.punctuation))
 """CherryPy's mapping from a segment such as ``openapi.json`` to an attribute name."""
@@ -163,7 +163,7 @@ def raw_path(environ: Mapping[str, Any], path_info: str) -> str:
     if not raw:
         return path_info.encode("utf-8").decode("latin-1").replace("%", "%25")
     if not raw.startswith("/"):  # the absolute form (RFC 9112, section 3.2.2)
-        return urlsplit(raw).path
+        raw = "/" + raw.partition("://")[2].partition("/")[2]
     return raw.partition("?")[0].partition("#")[0]
 
 

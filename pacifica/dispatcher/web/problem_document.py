@@ -63,3 +63,8 @@ def members(status: HTTPStatus, code: str, detail: str, extra: Mapping[str, Any]
         "message": detail,
         **extra,
     }
+
+
+def internal() -> dict[str, Any]:
+    """The problem document of an unhandled exception, which reveals nothing of it."""
+    return members(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed. Its log has the details.")

@@ -1,5 +1,6 @@
 """Makes CherryPy answer every error, its own included, with a problem document."""
 
+import logging
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -9,7 +10,8 @@ import cherrypy
 
 from ..core import errors, strict_json
 from . import problem_document
-from .problem_document import PROBLEM_JSON, members, status_of
+from .middleware import last_resort
+from .problem_document import PROBLEM_JSON, status_of
 
 
 def respond_to_exception() -> None:
@@ -18,8 +20,8 @@ def respond_to_exception() -> None:
     if isinstance(error, errors.DispatcherError):
         answer(error)
     else:
-        cherrypy.log("Unhandled exception while answering a request.", traceback=True)
-        _respond(members(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed. Its log has the details."))
+        cherrypy.log("Unhandled exception while answering a request.", traceback=True, severity=logging.ERROR)
+        _respond(problem_document.internal())
 
 
 def answer(error: errors.DispatcherError) -> None:
@@ -63,8 +65,21 @@ def refusing(hook: Callable[[], None]) -> Callable[[], None]:
 
 
 def page(status: str, message: str, **_: Any) -> bytes:
-    """The body of an error that CherryPy raised; its ``error_page.default``."""
-    code = HTTPStatus(int(status.split(" ", 1)[0]))
+    """The body of an error that CherryPy raised; its ``error_page.default``.
+
+    It raises nothing, because CherryPy would show the exception in a page of HTML.
+    """
+    try:
+        return _page(status, message)
+    except Exception:  # noqa: BLE001 - it is logged
+        cherrypy.log("Unhandled exception while answering with an error.", traceback=True, severity=logging.ERROR)
+        cherrypy.response.status = last_resort.STATUS
+        cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
+        return last_resort.BODY
+
+
+def _page(status: str, message: str) -> bytes:
+    code = _known(int(status.split(" ", 1)[0]))
     request = cherrypy.request
     if code is HTTPStatus.NOT_ACCEPTABLE:
         cherrypy.response.headers["Vary"] = "Accept"
@@ -74,6 +89,14 @@ def page(status: str, message: str, **_: Any) -> bytes:
         f"Allowed: {cherrypy.response.headers.get('Allow', 'none')}.",
     }
     return _body(problem_document.of_status(code, details.get(code, message)))
+
+
+def _known(code: int) -> HTTPStatus:
+    """The status; one that is not registered is answered as the first of its class (RFC 9110, section 15)."""
+    if code not in set(HTTPStatus):
+        code = HTTPStatus.BAD_REQUEST if code < HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.INTERNAL_SERVER_ERROR
+        cherrypy.response.status = code
+    return HTTPStatus(code)
 
 
 def trim() -> None:
