@@ -9,7 +9,7 @@ import cherrypy
 
 from .config.settings import AuthSettings
 from .core.dispatch_options import parse_options
-from .core.errors import NothingValid
+from .core.errors import GetDispatchOff, NothingValid
 from .core.job import Job, State, parse_uuid
 from .core.permissions import CANCEL, DISPATCH, READ
 from .monitoring.web_monitor import WebMonitor
@@ -110,6 +110,18 @@ class Dispatch(Resource):
             raise NothingValid(jobs)
         cherrypy.response.status = 202
         return as_json({"jobs": jobs})
+
+
+class PostedDispatch(Dispatch):
+    """``/dispatch/<task>/…`` of a service with ``get_dispatch = off``."""
+
+    @Operation("/dispatch/{task}", DISPATCH, {405: "Problem"}, query=WAIT)
+    @Operation("/dispatch/{task}/{arguments}", DISPATCH, {405: "Problem"}, query=WAIT)
+    def GET(self, task: str, *_: str, wait: Query = None) -> bytes:  # noqa: ARG002 - as in the base class
+        """Refuse, as only POST dispatches."""
+        raise GetDispatchOff(task)
+
+    HEAD = GET
 
 
 class Status(Resource):
@@ -254,15 +266,17 @@ class Tasks(Resource):
 class Root(Resource):
     """``/``: the service document, and all routes below it."""
 
-    def __init__(self, service: Service, monitor: WebMonitor, *, anonymous: bool) -> None:
+    def __init__(self, service: Service, monitor: WebMonitor, auth: AuthSettings) -> None:
         super().__init__(service)
-        self.dispatch = Dispatch(service)
+        self.dispatch = Dispatch(service) if auth.get_dispatch else PostedDispatch(service)
+        self._links = LINKS if auth.get_dispatch else {**LINKS, "dispatch": "/dispatch/{task}"}
         self.status = Status(service)
         self.result = Result(service)
         self.events = AllEvents(service)
         self.tasks = Tasks(service)
         self.health = Health(monitor.health)
         self.metrics = Metrics(monitor)
+        anonymous = auth.anonymous != "none"
         describe = partial(document, self, service.registry, service.batch_limit, anonymous=anonymous)
         self.openapi_json, self.docs = Openapi(describe), Docs(describe)
 
@@ -275,7 +289,7 @@ class Root(Resource):
                 "name": "Pacifica Dispatcher",
                 "version": version("pacifica-dispatcher"),
                 "tasks": list(self._service.registry),
-                "links": LINKS,
+                "links": self._links,
             }
         )
 
@@ -284,8 +298,7 @@ def mount(
     service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int, monitor: WebMonitor
 ) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server."""
-    root = Root(service, monitor, anonymous=auth.anonymous != "none")
-    return application.build(root, Guard(auth, tokens), body_limit, monitor.counts)
+    return application.build(Root(service, monitor, auth), Guard(auth, tokens), body_limit, monitor.counts)
 
 
 def _dispatched(job: Job, media: str) -> bytes:

@@ -68,6 +68,7 @@ BAD_VALUES = {
     "proxy_scopes": ("write", "read write", "dispatch:", "dispatch:a b"),
     "rate_limit": ("", "-1", "many"),
     "rate_window": ("", "0", "86401"),
+    "get_dispatch": ("", "maybe"),
     "show_tracebacks": ("", "maybe"),
     "format": ("", "JSON", "logfmt"),
     "level": ("", "INFO", "trace"),
@@ -113,6 +114,7 @@ GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "proxy_scopes": ("read, dispatch:lab.*", (Grant("read"), Grant("dispatch", "lab.*"))),
     "rate_limit": ("100", 100),
     "rate_window": ("1", 1.0),
+    "get_dispatch": ("off", False),
     "show_tracebacks": ("yes", True),
     "format": ("json", "json"),
     "level": ("warning", "warning"),
@@ -188,6 +190,7 @@ def test_no_text_at_all_gives_the_documented_defaults() -> None:
         proxy_scopes=(Grant("read"), Grant("dispatch"), Grant("cancel")),
         rate_limit=0,
         rate_window=60.0,
+        get_dispatch=True,
         show_tracebacks=False,
     )
     assert made.retention == RetentionSettings(

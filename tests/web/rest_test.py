@@ -46,12 +46,12 @@ class CountingJobs(JobStore):
 class Client:
     """Sends requests to the API with a token."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, **settings: Any) -> None:
         self.jobs = CountingJobs(database)
         self._tokens = Tokens(TokenStore(database))
         new_jobs = JobFactory(max_attempts=3, keep_keys=0)
         self._service = Service(Registry([]), self.jobs, a_waiting(database), new_jobs)
-        self._settings = AuthSettings(anonymous="none")
+        self._settings = AuthSettings(anonymous="none", **settings)
         monitor: Any = SimpleNamespace(
             health=None, counts=SimpleNamespace(request=lambda *_: None, dispatched=lambda *_: None)
         )
@@ -67,8 +67,12 @@ class Client:
 
     def request(self, method: str, path: str, token: str) -> Answer:
         """The status and the JSON of the answer."""
-        status, _, body = respond(self._api, method, path, HTTP_AUTHORIZATION=f"Bearer {token}")
+        status, _, body = self.respond(method, path, token)
         return status, strict_json.loads(body) if body else None
+
+    def respond(self, method: str, path: str, token: str) -> tuple[str, dict[str, str], bytes]:
+        """The status, the headers and the body of the answer."""
+        return respond(self._api, method, path, HTTP_AUTHORIZATION=f"Bearer {token}")
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def declared_operations() -> list[tuple[str, Operation]]:
     """The method and the operation of each route."""
     service: Any = SimpleNamespace(registry={}, batch_limit=1)
     monitor: Any = SimpleNamespace(health=None)
-    tree = rest.Root(service, monitor, anonymous=False)
+    tree = rest.Root(service, monitor, AuthSettings())
     return [(method, each) for method, handler in handlers(tree) for each in vars(handler.__func__)["operations"]]  # type: ignore[attr-defined]
 
 
@@ -144,3 +148,25 @@ def test_hidden_job_is_indistinguishable_from_an_unknown_one(client: Client) -> 
         assert between - before == client.jobs.reads - between == 1
     stored = client.jobs.get(job.uuid)
     assert (stored.state, stored.cancel) == (job.state, job.cancel)
+
+
+@pytest.mark.parametrize("path", ["/dispatch/add", "/dispatch/add/2/2"])
+def test_get_dispatch_can_be_switched_off(sqlite_url: str, path: str) -> None:
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        client = Client(database, get_dispatch="off")
+        token = client.token("all", "admin")
+        status, headers, body = client.respond("GET", path, token)
+        assert (status, strict_json.loads(body)["type"].rpartition(":")[2]) == (
+            "405 Method Not Allowed",
+            "get-dispatch-off",
+        )
+        assert "Send POST /dispatch/add" in strict_json.loads(body)["detail"]
+        assert client.respond("HEAD", path, token)[0] == status
+        assert {"GET", "HEAD"}.isdisjoint(headers["Allow"].split(", "))
+        assert client.respond("OPTIONS", path, token)[1]["Allow"] == headers["Allow"]
+        assert client.request("GET", path, "unknown")[0] == "401 Unauthorized"
+        paths = client.request("GET", "/openapi.json", token)[1]["paths"]
+        assert paths["/dispatch/{task}"].keys() == {"post"}
+        assert "/dispatch/{task}/{arguments}" not in paths
+        assert client.request("GET", "/", token)[1]["links"]["dispatch"] == "/dispatch/{task}"

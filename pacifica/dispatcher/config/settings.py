@@ -130,6 +130,8 @@ class AuthSettings(Section):
     rate_limit: WholeNumber = Field(0, ge=0, le=1_000_000_000,
         description="The maximum number of requests of a caller per rate_window and web process; 0 means no limit.")
     rate_window: Seconds = Field(60, ge=1, le=86_400, description="The window of the rate limit, in seconds.")
+    get_dispatch: YesNo = Field(default=True,
+        description="Whether GET /dispatch dispatches a job; off answers 405, and only POST dispatches.")
     show_tracebacks: YesNo = Field(default=False,
         description="Whether callers who may read a failed job also see its traceback.")
 

@@ -23,6 +23,7 @@ DispatcherError
 │   ├── MissingScope         the caller's scopes do not cover the request
 │   ├── CrossSite            a browser sends the request on behalf of another site
 │   └── ForeignHost          the request names a host that is not this one
+├── GetDispatchOff           a setting allows only POST to dispatch
 ├── TooManyRequests          the caller's rate limit is used up
 ├── Unavailable              the service cannot do this now; try again later
 │   ├── CannotStart          the service lacks something that it needs to start, and logs what
@@ -234,6 +235,16 @@ class CrossSite(Forbidden, code="cross-site"):
 
 class ForeignHost(Forbidden, code="foreign-host"):
     """The ``Host`` of the request is not one of this server's."""
+
+
+class GetDispatchOff(DispatcherError, code="get-dispatch-off"):
+    """``GET /dispatch`` is switched off by a setting."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            f"GET dispatches no job here ([auth] get_dispatch = off). Send POST /dispatch/{task[:191]} with the "
+            'arguments as JSON: {"args": [], "kwargs": {}}.'
+        )
 
 
 class TooManyRequests(DispatcherError, code="too-many-requests"):

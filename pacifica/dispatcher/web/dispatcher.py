@@ -131,7 +131,12 @@ def match_path(resource: Any, number: int, named: tuple[str, ...]) -> Match | No
     first = next(iter(found.values()))
     if "GET" in found:
         found.setdefault("HEAD", found["GET"])
-    return Match(found, ", ".join(sorted({*found, "OPTIONS"})), first)
+    allowed = {name for name, handler in found.items() if not _is_switched_off(handler)}
+    return Match(found, ", ".join(sorted({*allowed, "OPTIONS"})), first)
+
+
+def _is_switched_off(handler: Callable[..., Any]) -> bool:
+    return any(each.switched_off for each in getattr(handler, "operations", ()))
 
 
 def _accepts(handler: Callable[..., Any], number: int, named: tuple[str, ...]) -> bool:

@@ -41,6 +41,11 @@ class Operation:
         return handler
 
     @property
+    def switched_off(self) -> bool:
+        """Whether the handler only refuses its method: neither ``Allow`` nor the OpenAPI document names it."""
+        return self.responses.keys() == {405}
+
+    @property
     def segments(self) -> int:
         return len([segment for segment in self.path.split("/") if segment])
 

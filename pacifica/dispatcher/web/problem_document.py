@@ -23,6 +23,7 @@ STATUS: dict[type[errors.DispatcherError], HTTPStatus] = {
     errors.EndedWithoutResult: HTTPStatus.CONFLICT,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.GetDispatchOff: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -21,6 +21,8 @@ def document(root: Any, registry: Registry, batch_limit: int, *, anonymous: bool
     paths: dict[str, dict[str, Any]] = {}
     for method, handler in handlers(root):
         for declared in getattr(handler, "operations", ()):
+            if declared.switched_off:
+                continue
             paths.setdefault(declared.path, {})[method.lower()] = _operation(
                 method, declared, handler, anonymous=anonymous
             )
