@@ -433,7 +433,9 @@ def test_worker_gets_python_values() -> None:
         ((1, {2}), [1, [2]]),
         ({1: Point(x=1)}, {"1": {"x": 1, "y": 0.0}}),
         (datetime(2026, 1, 1), "2026-01-01T00:00:00"),  # noqa: DTZ001 - a naive one is what the test is about
-        (b"text", "text"),
+        (b"text", "dGV4dA=="),
+        (float("nan"), "NaN"),
+        ([float("inf"), {"low": -float("inf")}], ["Infinity", {"low": "-Infinity"}]),
         (Decimal("1.10"), "1.10"),
     ],
 )
@@ -452,8 +454,8 @@ def itself() -> list[Any]:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), [float("inf")], object(), b"\xff", 10**5000, itself(), lambda: 1],
-    ids=["nan", "inf", "object", "bytes", "digits", "itself", "function"],
+    [object(), 10**5000, itself(), lambda: 1],
+    ids=["object", "digits", "itself", "function"],
 )
 def test_result_that_is_not_json_is_refused(value: Any) -> None:
     with pytest.raises(BadResult, match="The result of task it cannot be stored"):
@@ -462,7 +464,7 @@ def test_result_that_is_not_json_is_refused(value: Any) -> None:
 
 def test_result_may_be_as_long_as_the_limit_in_bytes() -> None:
     assert spec(untyped).dump("é", 8) == "é"
-    with pytest.raises(BadResult, match="has 8 bytes of JSON; 7 are allowed"):
+    with pytest.raises(BadResult, match=r"has 8 bytes of JSON; \[dispatcher\] result_limit allows 7"):
         spec(untyped).dump("é", 7)
 
 
@@ -470,9 +472,9 @@ def test_arguments_from_python_become_json_values() -> None:
     assert plain_arguments((Colour.RED, (1, 2)), {"p": Point(x=1)}) == (["red", [1, 2]], {"p": {"x": 1, "y": 0.0}})
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), itself(), b"\xff"])
+@pytest.mark.parametrize("value", [object(), float("nan"), itself()])
 def test_arguments_from_python_that_are_not_json_are_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"JSON|[Cc]ircular|utf-8"):
+    with pytest.raises(ValueError, match=r"the arguments are not JSON: args\[0\]"):
         plain_arguments([value], {})
 
 

@@ -43,16 +43,20 @@ def test_exception_that_leaves_the_body_fails_the_job_not_the_worker(stack: Stac
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("nan", "not JSON"),
-        ("object", "Unable to serialize"),
+        ("object", "result is of type builtins.object, which has no JSON form"),
         ("digits", "4300 digits"),
-        ("large", "1048576 are allowed"),
+        ("large", "result_limit allows 1048576"),
     ],
 )
 def test_result_that_cannot_be_stored_is_a_failure(stack: Stack, kind: str, reason: str) -> None:
     job = stack.ended(stack.dispatch("unstorable", kind))
     assert (job["state"], job["error"]["type"]) == ("FAILURE", "BadResult")
     assert reason in job["error"]["message"]
+
+
+def test_numbers_that_json_does_not_have_are_results(stack: Stack) -> None:
+    job = stack.ended(stack.dispatch("unstorable", "nan"))
+    assert (job["state"], job["result"]) == ("SUCCESS", "NaN")
 
 
 def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from . import strict_json
@@ -13,6 +13,7 @@ from .errors import BadArguments
 from .faults import Fault
 from .job import EncodedArguments
 from .text_values import possible_values
+from .type_adapters import adapter_with
 
 MAX_SORTED_FAULTS = 1000
 """With more faults than this in one argument, only the first fault of each list is named."""
@@ -20,6 +21,8 @@ MAX_PLACES = 10
 """How many places the description of one argument's faults names."""
 LIST_TYPES = ("list", "set", "frozenset", "tuple")
 """The types of pydantic schemas that accept ``fail_fast``."""
+
+CONFIG = ConfigDict(allow_inf_nan=False)
 
 PydanticFault = tuple[str, str]
 """Pydantic's name for the kind of a fault, and a description of it."""
@@ -36,12 +39,7 @@ class AcceptedValue(NamedTuple):
 def adapter_of(annotation: Any) -> TypeAdapter[Any]:
     """The pydantic adapter of an annotation; an integer too large for a float is refused, not read as infinity."""
     kind = Any if annotation is inspect.Signature.empty else annotation
-    try:
-        return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
-    except PydanticUserError as error:
-        if error.code != "type-adapter-config-unused":
-            raise
-        return TypeAdapter(kind)  # A model brings its own configuration.
+    return adapter_with(kind, CONFIG)
 
 
 def json_text(value: Any) -> str:

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import strict_json
 from .arguments import DEFAULT_LIMITS, AcceptedValue, ArgumentLimits, adapter_of, join_texts, json_text, load, read
 from .errors import BadArguments, BadResult, UnknownTask
 from .faults import Fault
 from .job import EncodedArguments
+from .json_values import NotJson, finite, plain, unwritable
+from .result_type import ResultType
 
 Parameter = inspect.Parameter
 UNUSABLE = (NameError, AttributeError, SyntaxError, TypeError)
 """The errors of an annotation that is a text and cannot be evaluated."""
-PLAIN_TYPES = frozenset({int, float, str, bool, type(None)})
-"""The types whose values are JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class TaskSpec:
         self._exact = -1 if any(_required(p) for p in self._keywords) else len(self._positional)
         """Exactly this number of arguments by position, and none by name, fits the parameters one to one."""
         self._adapters = {p.name: adapter_of(p.annotation) for p in parameters}
-        self._returns = adapter_of(signature.return_annotation)
+        self._returns = ResultType(signature.return_annotation)
         self.arguments_schema()
         self.result_schema()
 
@@ -133,13 +132,20 @@ class TaskSpec:
     def dump(self, value: Any, limit: int) -> Any:
         """A return value as JSON values of at most ``limit`` bytes; raises ``BadResult``."""
         try:
-            plain = value if type(value) in PLAIN_TYPES else to_jsonable_python(value)
-            text = strict_json.dumps(plain)
-        except (PydanticSerializationError, ValueError, RecursionError) as error:
-            raise BadResult(f"The result of task {self.name} cannot be stored: {error}.") from error
+            result = self._returns.jsonable(value, self.name)
+        except NotJson as error:
+            raise BadResult(f"The result of task {self.name} cannot be stored: {error.sentence('result')}.") from error
+        except RecursionError as error:
+            raise BadResult(f"The result of task {self.name} cannot be stored: it contains itself.") from error
+        try:
+            result, text = _written(result)
+        except (ValueError, RecursionError) as error:
+            place = f"result{unwritable(finite(result))}"
+            raise BadResult(f"The result of task {self.name} cannot be stored: {place}: {error}.") from error
         if len(text) > limit:
-            raise BadResult(f"The result of task {self.name} has {len(text)} bytes of JSON; {limit} are allowed.")
-        return plain
+            size = f"{len(text)} bytes of JSON; [dispatcher] result_limit allows {limit}"
+            raise BadResult(f"The result of task {self.name} has {size}.")
+        return result
 
     def arguments_schema(self) -> dict[str, Any]:
         """A JSON Schema (2020-12) of the arguments by name, in the order of the signature."""
@@ -150,7 +156,9 @@ class TaskSpec:
         owns, shared = TypeAdapter.json_schemas([(name, "validation", one) for name, one in self._adapters.items()])
         schema |= {"$defs": shared["$defs"]} if "$defs" in shared else {}
         for name, parameter in self._parameters.items():
-            own = owns[name, "validation"]
+            alone = self._adapters[name].json_schema()
+            # Only a schema of its own says that bytes are base64, but it cannot refer to shared schemas.
+            own = owns[name, "validation"] if "$defs" in alone else alone
             if parameter.kind is Parameter.VAR_KEYWORD:
                 schema["additionalProperties"] = own
             elif parameter.kind is Parameter.VAR_POSITIONAL:
@@ -181,7 +189,7 @@ class TaskSpec:
 
     def result_schema(self) -> dict[str, Any]:
         """A JSON Schema (2020-12) of the result; empty for a function without a return annotation."""
-        return self._returns.json_schema(mode="serialization")
+        return self._returns.json_schema()
 
     def _load(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], texts: Sequence[str]
@@ -254,12 +262,29 @@ class Registry(dict[str, TaskSpec]):
 
 def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The JSON values of arguments passed by Python code; raises ``ValueError`` with a sentence."""
+    positional = [_plain_argument(f"args[{index}]", value) for index, value in enumerate(args)]
+    return positional, {name: _plain_argument(name, value) for name, value in kwargs.items()}
+
+
+def _plain_argument(name: str, value: Any) -> Any:
+    own = None
     try:
-        plain = to_jsonable_python([list(args), dict(kwargs)])
-        strict_json.dumps(plain)
-    except PydanticSerializationError as error:
-        raise ValueError(f"the arguments are not JSON: {error}") from error
-    return plain[0], plain[1]
+        own = plain(value)
+        strict_json.dumps(own)
+    except NotJson as error:
+        raise ValueError(f"the arguments are not JSON: {error.sentence(name)}") from error
+    except ValueError as error:
+        raise ValueError(f"the arguments are not JSON: {name}{unwritable(own)}: {error}") from error
+    return own
+
+
+def _written(result: Any) -> tuple[Any, str]:
+    """The JSON value and its text; a number that JSON does not have becomes a text."""
+    try:
+        return result, strict_json.dumps(result)
+    except ValueError:
+        result = finite(result)
+        return result, strict_json.dumps(result)
 
 
 def _has_name(parameter: Parameter | None) -> bool:
@@ -277,8 +302,8 @@ def _names(parameters: Any) -> str:
 
 def _plain_default(value: Any) -> Any:
     try:
-        plain = to_jsonable_python(value)
-        strict_json.dumps(plain)
-    except (PydanticSerializationError, ValueError):
+        own = plain(value)
+        strict_json.dumps(own)
+    except ValueError:
         return None
-    return plain
+    return own

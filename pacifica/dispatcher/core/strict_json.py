@@ -9,6 +9,9 @@ import json
 import math
 from typing import Any, NoReturn
 
+NON_FINITE = ("NaN", "Infinity", "-Infinity")
+"""The texts that stand in results for the numbers that JSON does not have."""
+
 
 def dumps(value: Any) -> str:
     """The shortest JSON text of a value; raises ``ValueError`` with a sentence if it has no JSON text."""

@@ -26,12 +26,12 @@ from typing import Any, NamedTuple
 
 from celery import states
 from celery.exceptions import Retry, WorkerLostError
-from pydantic_core import to_jsonable_python
 
 from ..core import failpoints, strict_json
 from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, JobError, now
+from ..core.json_values import finite, plain
 from ..store.jobs import JobStore
 from .claim import CLAIM_FIELD
 
@@ -167,8 +167,8 @@ def _arguments(error: Any) -> list[Any]:
 
 def _plain(value: Any) -> Any:
     try:
-        plain = to_jsonable_python(value)
-        strict_json.dumps(plain)
+        own = finite(plain(value))
+        strict_json.dumps(own)
     except Exception:  # noqa: BLE001 - this may run the task's own code as well
         return _text(value)
-    return plain
+    return own

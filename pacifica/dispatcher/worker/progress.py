@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.errors import DatabaseUnavailable
+from ..core.json_values import native
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +18,11 @@ Number = int | float
 
 
 def progress_value(current: Number, total: Number | None = None, message: str = "") -> Mapping[str, Any]:
-    """The JSON value of a report; raises ``ValueError`` or ``TypeError``, naming the argument that is not valid."""
+    """The JSON value of a report; raises ``ValueError`` or ``TypeError``, naming the argument that is not valid.
+
+    A number of NumPy is a number, too.
+    """
+    current, total = native(current), native(total)
     for name, value in (("current", current), ("total", total)):
         if value is None and name == "total":
             continue

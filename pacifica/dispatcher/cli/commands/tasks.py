@@ -51,7 +51,8 @@ def _type(schema: Mapping[str, Any]) -> str:
         return " | ".join(map(strict_json.dumps, schema["enum"]))
     union = schema.get("anyOf") or schema.get("oneOf")
     if union:
-        return " | ".join(map(_type, union))
+        # The texts that stand for NaN and infinity are part of any float.
+        return " | ".join(_type(each) for each in union if each.get("enum") != list(strict_json.NON_FINITE))
     if schema.get("type") == "array":
         return f"array of {_type(schema.get('items', {}))}"
     return str(schema.get("type") or schema.get("$ref", "any").rpartition("/")[2])
