@@ -19,6 +19,7 @@ from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.errors import BadArguments, BadResult, UnknownTask
 from pacifica.dispatcher.core.job import EncodedArguments
 from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec, plain_arguments
+from pacifica.dispatcher.core.strict_json import ExactNumber
 
 
 class Colour(enum.Enum):
@@ -130,7 +131,7 @@ def only_position(x: int, /, **more: int) -> None: ...
 def test_untyped_text_is_a_number_if_it_looks_like_one(annotation: Any, text: str, value: Any) -> None:
     (bound,) = taking(annotation).bind_text([text]).args
     assert bound == value
-    assert type(bound) is type(value)
+    assert type(bound) in {type(value), ExactNumber}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_untyped_text_is_a_number_if_it_looks_like_one(annotation: Any, text: st
         (Point, '{"x": 1}', {"x": 1}),
         (datetime, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
         (UUID, "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f", "0192f0c1-7c1e-7b60-9f3e-2b1a6d0c4e5f"),
-        (Decimal, "1.10", 1.1),
+        (Decimal, "1.10", "1.10"),
         (Literal["a", "b"], "a", "a"),
         (Literal[1, 2], "2", 2),
         (Literal["1"], "1", "1"),
@@ -165,7 +166,7 @@ def test_untyped_text_is_a_number_if_it_looks_like_one(annotation: Any, text: st
 def test_text_is_read_as_its_annotation_requires(annotation: Any, text: str, value: Any) -> None:
     (bound,) = taking(annotation).bind_text([text]).args
     assert bound == value
-    assert type(bound) is type(value)
+    assert type(bound) in {type(value), ExactNumber}
 
 
 @pytest.mark.parametrize("text", ["٢", "1_000", " 5 ", "007", "infinity", "1.0", "1e3", "", "true", "9" * 5000, "null"])
@@ -185,7 +186,6 @@ def test_text_that_is_not_a_number_is_refused_as_float(text: str) -> None:
         (bool, "True", "should be a valid boolean"),
         (list[int], "[1", "should be a valid array"),
         (list[int], "1", "should be a valid array"),
-        (list[int], '[1, "2"]', "[1] should be a valid integer"),
         (Annotated[float, Field(ge=0)], "-5", "should be greater than or equal to 0"),
         (Annotated[str, Field(max_length=3)], "abcd", "string should have at most 3 characters"),
         (Literal["a", "b"], "c", "should be 'a' or 'b'"),
@@ -195,6 +195,10 @@ def test_text_that_is_not_a_number_is_refused_as_float(text: str) -> None:
 )
 def test_fault_of_a_text_says_what_is_allowed(annotation: Any, text: str, expected: str) -> None:
     assert faults(lambda: taking(annotation).bind_text([text])) == {"x": expected}
+
+
+def test_fault_of_a_text_names_its_place() -> None:
+    assert faults(lambda: taking(list[int]).bind_text(['[1, "2"]'])) == {"x[1]": "should be a valid integer"}
 
 
 def test_each_wrong_segment_is_named() -> None:
@@ -262,7 +266,6 @@ def test_accepted_json_value_is_kept_unchanged(annotation: Any, value: Any) -> N
         (float, "5", "should be a valid number"),
         (float, True, "should be a valid number"),
         (float, 10**400, "should be a finite number"),
-        (list[float], [1.5, 10**400], "[1] should be a finite number"),
         (str, 5, "should be a valid string"),
         (bool, 1, "should be a valid boolean"),
         (bool, "true", "should be a valid boolean"),
@@ -271,19 +274,13 @@ def test_accepted_json_value_is_kept_unchanged(annotation: Any, value: Any) -> N
         (Annotated[int, Field(ge=1, le=3)], 4, "should be less than or equal to 3"),
         (Annotated[int, Field(multiple_of=2)] | None, 3, "should be a multiple of 2"),
         (Annotated[str, Field(pattern="^a")], "b", "string should match pattern '^a'"),
-        (list[int], [1, "a", 2, "b"], "[1] should be a valid integer, [3] should be a valid integer"),
-        (dict[str, int], {"k": "v"}, "['k'] should be a valid integer"),
-        (Point, {}, "['x'] is missing"),
         (Point, 5, "should be an object"),
-        (Shape, {"points": [{"x": "a"}]}, "['name'] is missing, ['points'][0]['x'] should be a valid integer"),
-        (Shape | int, {"name": 5}, "['name'] should be a valid string or should be a valid integer"),
-        (Pair, {"left": 1, "right": "r", "up": 1}, "['up'] is not allowed"),
         (Any, float("nan"), "it is not JSON"),
         (Any, "\ud800", "unexpected end of hex escape"),
         pytest.param(Any, 10**5000, "4300 digits", id="5000 digits"),
     ],
 )
-def test_fault_of_a_json_value_names_its_place(annotation: Any, value: Any, expected: str) -> None:
+def test_fault_of_a_json_value_says_what_is_allowed(annotation: Any, value: Any, expected: str) -> None:
     found = faults(lambda: taking(annotation).bind([value], {}))
     assert list(found) == ["x"]
     for part in expected.split(" or should"):
@@ -291,26 +288,56 @@ def test_fault_of_a_json_value_names_its_place(annotation: Any, value: Any, expe
     assert "should be should" not in found["x"]
 
 
-def test_fault_of_a_long_list_is_short() -> None:
-    found = faults(lambda: taking(list[int]).bind([["x"] * 1000], {}))
-    assert found["x"].endswith("and 990 more")
-    assert len(found["x"]) < 1000
+@pytest.mark.parametrize(
+    ("annotation", "value", "expected"),
+    [
+        (list[float], [1.5, 10**400], {"x[1]": "should be a finite number"}),
+        (list[int], [1, "a", 2, "b"], {"x[1]": INTEGER, "x[3]": INTEGER}),
+        (dict[str, int], {"k": "v", "two words": "v"}, {"x.k": INTEGER, "x['two words']": INTEGER}),
+        (Point, {}, {"x.x": "is missing"}),
+        (Shape, {"points": [{"x": "a"}]}, {"x.name": "is missing", "x.points[0].x": INTEGER}),
+        (Pair, {"left": 1, "right": "r", "up": 1}, {"x.up": "is not allowed"}),
+    ],
+)
+def test_each_wrong_place_of_a_value_is_a_fault(annotation: Any, value: Any, expected: dict[str, str]) -> None:
+    assert faults(lambda: taking(annotation).bind([value], {})) == expected
 
 
 @pytest.mark.parametrize(
     ("annotation", "value", "expected"),
     [
-        (list[int], [1, *["x"] * 2000], "[1] should be a valid integer, and many more"),
-        (list[list[int] | bool], [["x"]] * 2000, "[0][0] should be a valid integer"),
-        (list[Shape], [{"points": []}] * 2000, "[0]['name'] is missing, and many more"),
-        (dict[str, int], {str(n): "x" for n in range(2000)}, "['0'] should be a valid integer"),
+        (Shape | int, {"name": 5}, {"x.name": "should be a valid string"}),
+        (list[int] | str, ["a"], {"x[0]": INTEGER}),
+        (Point | Pair, {"x": "a"}, {"x.x": INTEGER}),
+        (list[int | None], ["a"], {"x[0]": INTEGER}),
+        (list[int | bool], ["a"], {"x[0]": "should be a valid integer or a valid boolean"}),
     ],
 )
-def test_fault_of_a_very_long_list_names_its_first_wrong_item(annotation: Any, value: Any, expected: str) -> None:
-    found = faults(lambda: taking(annotation).bind([value], {}))
-    assert found["x"].startswith(expected)
-    assert found["x"].endswith(", and many more")
-    assert len(found["x"]) < 1000
+def test_fault_of_a_union_is_the_one_of_its_nearest_member(annotation: Any, value: Any, expected: Any) -> None:
+    assert faults(lambda: taking(annotation).bind([value], {})) == expected
+
+
+def test_fault_of_a_long_list_is_short() -> None:
+    with pytest.raises(BadArguments, match="; and 990 more") as caught:
+        taking(list[int]).bind([["x"] * 1000], {})
+    assert [fault.where for fault in caught.value.faults] == [f"x[{place}]" for place in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "where"),
+    [
+        (list[int], [1, *["x"] * 2000], "x[1]"),
+        (list[list[int] | bool], [["x"]] * 2000, "x[0][0]"),
+        (list[Shape], [{"points": []}] * 2000, "x[0].name"),
+        (list[datetime], ["20260131"] * 2000, "x[0]"),
+        (dict[str, int], {str(n): "x" for n in range(2000)}, "x['0']"),
+    ],
+)
+def test_fault_of_a_very_long_list_names_its_first_wrong_item(annotation: Any, value: Any, where: str) -> None:
+    with pytest.raises(BadArguments, match="; and many more") as caught:
+        taking(annotation).bind([value], {})
+    assert caught.value.faults[0].where == where
+    assert len(str(caught.value)) < 1000
 
 
 def test_deeply_nested_value_is_refused() -> None:

@@ -115,3 +115,24 @@ def test_value_of_another_type_is_refused() -> None:
 
 def test_pretty_line_is_utf_8_and_ends_with_a_newline() -> None:
     assert strict_json.pretty({"a": [1, "é"]}) == '{"a": [1, "é"]}\n'.encode()
+
+
+@pytest.mark.parametrize("text", ["1.10", "0.1234567890123456789012345", "1e3", "-0.10", "100000000000000000000000.5"])
+def test_digits_that_a_float_would_change_are_kept(text: str) -> None:
+    number = strict_json.loads(text, exact=True)
+    assert isinstance(number, strict_json.ExactNumber)
+    assert (number, number.digits) == (float(text), text)
+    assert strict_json.dumps_exact({"a": [1.5, number, (number,)]}) == f'{{"a":[1.5,{text},[{text}]]}}'
+    assert type(strict_json.loads(text)) is float
+
+
+@pytest.mark.parametrize("text", ["1.1", "0.5", "-0.0", "1e-07", "1e+16", "2.5"])
+def test_number_that_a_float_holds_as_written_is_a_float(text: str) -> None:
+    assert type(strict_json.loads(text, exact=True)) is float
+
+
+def test_exact_text_of_a_value_without_such_numbers_is_its_text() -> None:
+    for value in ({"a": [None, True, 1, "x"]}, [], "x", 1.5):
+        assert strict_json.dumps_exact(value) == strict_json.dumps(value)
+    with pytest.raises(ValueError, match="not JSON"):
+        strict_json.dumps_exact([object()])

@@ -47,7 +47,7 @@ def ndjson(source: Iterable[bytes], defaults: Defaults) -> Iterator[FileLine]:
         if not line.strip():
             continue
         try:
-            given = strict_json.loads(line)
+            given = strict_json.loads(line, exact=True)
         except ValueError as error:
             yield FileLine(number, Problem.bad_item(f"The line is not JSON: {error}."))
             continue

@@ -78,7 +78,7 @@ class JsonArray(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
         try:
-            array = strict_json.loads(value)
+            array = strict_json.loads(value, exact=True)
         except ValueError as error:
             self.fail(f"{value!r} is not a JSON array: {error}.", param, ctx)
         if not isinstance(array, list):

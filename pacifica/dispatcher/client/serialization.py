@@ -15,7 +15,7 @@ def to_json(subject: str, job: Mapping[str, Any]) -> str:
         job = {**job, "options": {name: plain(name, value) for name, value in options.items()}}
     try:
         _check_keys(job)
-        return strict_json.dumps(job)
+        return strict_json.dumps_exact(job)
     except (ValueError, RecursionError) as error:
         raise BadValue(f"{subject} cannot be sent: {error}.") from error
 

@@ -125,19 +125,19 @@ class PurgedJob(NotFound, code="purged-job"):
 class BadDispatch(DispatcherError, code="bad-dispatch"):
     """The arguments or options of a dispatch are not valid; ``faults`` holds the first faults, each shortened.
 
-    ``opening`` begins the sentence.
+    ``opening`` begins the sentence. There are ``more`` faults than those given; ``None`` means very many.
     """
 
-    def __init__(self, opening: str, faults: Sequence[Fault]) -> None:
+    def __init__(self, opening: str, faults: Sequence[Fault], more: int | None = 0) -> None:
         self.faults = tuple(Fault(one.where[:MAX_PLACE], one.message[:MAX_MESSAGE]) for one in faults[:MAX_FAULTS])
         self._opening = opening
-        self._number = len(faults)
+        self._number = None if more is None else len(faults) + more
         super().__init__(self.sentence())
 
     def sentence(self, most: int = MAX_FAULTS) -> str:
         """A sentence that names at most so many faults."""
         named = "; ".join(f"{fault.where}: {fault.message}" for fault in self.faults[:most])
-        more = self._number - min(most, len(self.faults))
+        more = "many" if self._number is None else self._number - min(most, len(self.faults))
         return f"{self._opening}: {named}{f'; and {more} more' if more else ''}."
 
     def details(self, most: int = MAX_FAULTS) -> Mapping[str, Any]:
@@ -148,8 +148,8 @@ class BadDispatch(DispatcherError, code="bad-dispatch"):
 class BadArguments(BadDispatch, code="bad-arguments"):
     """The arguments do not fit the task's signature."""
 
-    def __init__(self, task: str, faults: Sequence[Fault]) -> None:
-        super().__init__(f"The arguments do not fit task {task}", faults)
+    def __init__(self, task: str, faults: Sequence[Fault], more: int | None = 0) -> None:
+        super().__init__(f"The arguments do not fit task {task}", faults, more)
 
 
 class BadOptions(BadDispatch, code="bad-options"):

@@ -7,19 +7,24 @@ text, and each is tried as every JSON value that the text may represent.
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
 from . import strict_json
-from .arguments import DEFAULT_LIMITS, AcceptedValue, ArgumentLimits, adapter_of, join_texts, json_text, load, read
+from .argument_type import LOGGED, AcceptedValue, ArgumentType
+from .arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
 from .errors import BadArguments, BadResult, UnknownTask
 from .faults import Fault
 from .job import EncodedArguments
 from .json_values import NotJson, finite, plain, unwritable
 from .result_type import ResultType
+from .value_faults import ValueFaults
+
+logger = logging.getLogger(__name__)
 
 Parameter = inspect.Parameter
 UNUSABLE = (NameError, AttributeError, SyntaxError, TypeError)
@@ -93,7 +98,7 @@ class TaskSpec:
         self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
         self._exact = -1 if any(_required(p) for p in self._keywords) else len(self._positional)
         """Exactly this number of arguments by position, and none by name, fits the parameters one to one."""
-        self._adapters = {p.name: adapter_of(p.annotation) for p in parameters}
+        self._types = {p.name: ArgumentType(p.annotation, f"argument {p.name} of task {self.name}") for p in parameters}
         self._returns = ResultType(signature.return_annotation)
         self.arguments_schema()
         self.result_schema()
@@ -101,33 +106,28 @@ class TaskSpec:
     def bind_text(self, args: Sequence[str]) -> Call:
         """Bind the segments of a URL's path; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
-        found: list[AcceptedValue] = []
-        faults: list[Fault] = []
-        for argument in self._assign(args, {}):
-            accepted = read(self._adapters[argument.parameter.name], argument.value)
-            if isinstance(accepted, AcceptedValue):
-                found.append(accepted)
-            else:
-                faults.append(Fault(argument.where, accepted))
-        self._refuse(faults)
-        encoded = join_texts([accepted.text for accepted in found], ())
-        self._limits.check_size(self.name, encoded)
-        self._run_check([accepted.loaded for accepted in found], {})
-        return Call(self.name, [accepted.value for accepted in found], {}, encoded)
+        found = self._accepted(
+            (argument, self._types[argument.parameter.name].read(argument.value)) for argument in self._assign(args, {})
+        )
+        self._limits.check_size(self.name, join_texts([accepted.text for accepted in found], ()))
+        return self._call(found, [])
 
-    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
-        """Bind JSON values; raises ``BadArguments``."""
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, naive: bool = False) -> Call:
+        """Bind JSON values; raises ``BadArguments``.
+
+        ``naive``: a ``datetime`` without an offset is in UTC, as for ``eta``; this is for values that come from Python
+        or from a row. Otherwise it is refused.
+        """
         self._limits.check_number(self.name, args, kwargs)
         texts = [json_text(value) for value in (*args, *kwargs.values())]
-        encoded = join_texts(texts, list(kwargs))
         if all(texts):
-            self._limits.check_size(self.name, encoded)
-        self._load(args, kwargs, texts)
-        return Call(self.name, list(args), dict(kwargs), encoded)
+            self._limits.check_size(self.name, join_texts(texts, list(kwargs)))
+        return self._call(self._accept(args, kwargs, texts, naive=naive), list(kwargs))
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with, from the JSON values of a row; raises ``BadArguments``."""
-        return self._load(args, kwargs, [json_text(value) for value in (*args, *kwargs.values())])
+        texts = [json_text(value) for value in (*args, *kwargs.values())]
+        return self._loaded(self._accept(args, kwargs, texts, naive=True), list(kwargs))
 
     def dump(self, value: Any, limit: int) -> Any:
         """A return value as JSON values of at most ``limit`` bytes; raises ``BadResult``."""
@@ -153,10 +153,11 @@ class TaskSpec:
         required = []
         schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
         # Made together, because references are resolved from the root of the whole schema.
-        owns, shared = TypeAdapter.json_schemas([(name, "validation", one) for name, one in self._adapters.items()])
+        types = self._types.items()
+        owns, shared = TypeAdapter.json_schemas([(name, "validation", one.adapter) for name, one in types])
         schema |= {"$defs": shared["$defs"]} if "$defs" in shared else {}
         for name, parameter in self._parameters.items():
-            alone = self._adapters[name].json_schema()
+            alone = self._types[name].adapter.json_schema()
             # Only a schema of its own says that bytes are base64, but it cannot refer to shared schemas.
             own = owns[name, "validation"] if "$defs" in alone else alone
             if parameter.kind is Parameter.VAR_KEYWORD:
@@ -191,29 +192,52 @@ class TaskSpec:
         """A JSON Schema (2020-12) of the result; empty for a function without a return annotation."""
         return self._returns.json_schema()
 
-    def _load(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], texts: Sequence[str]
-    ) -> tuple[list[Any], dict[str, Any]]:
-        positional, named, faults = [], {}, []
-        for index, (argument, text) in enumerate(zip(self._assign(args, kwargs), texts, strict=True)):
-            value, fault = load(self._adapters[argument.parameter.name], argument.value, text)
-            if fault is not None:
-                faults.append(Fault(argument.where, fault[1]))
-            elif index < len(args):
-                positional.append(value)
-            else:
-                named[argument.where] = value
-        self._refuse(faults)
-        self._run_check(positional, named)
-        return positional, named
+    def _accept(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], texts: Sequence[str], *, naive: bool
+    ) -> list[AcceptedValue]:
+        return self._accepted(
+            (argument, self._types[argument.parameter.name].accept(argument.value, text, naive=naive))
+            for argument, text in zip(self._assign(args, kwargs), texts, strict=True)
+        )
+
+    def _accepted(self, results: Iterable[tuple[_Argument, AcceptedValue | ValueFaults]]) -> list[AcceptedValue]:
+        """The values in the order of the arguments; raises ``BadArguments``, which names every place that is wrong."""
+        found: list[AcceptedValue] = []
+        faults: list[Fault] = []
+        more: int | None = 0
+        for argument, result in results:
+            if isinstance(result, AcceptedValue):
+                found.append(result)
+                continue
+            faults += [Fault(place.where(argument.where), place.message) for place in result.places]
+            more = None if more is None or result.more is None else more + result.more
+        self._refuse(faults, more)
+        return found
+
+    def _loaded(self, found: Sequence[AcceptedValue], names: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+        """The Python values, of which the last ones have these names, after the task's own check."""
+        values = [accepted.loaded for accepted in found]
+        number = len(values) - len(names)
+        args, kwargs = values[:number], dict(zip(names, values[number:], strict=True))
+        self._run_check(args, kwargs)
+        return args, kwargs
+
+    def _call(self, found: Sequence[AcceptedValue], names: Sequence[str]) -> Call:
+        self._loaded(found, names)
+        values, number = [accepted.value for accepted in found], len(found) - len(names)
+        encoded = join_texts([accepted.text for accepted in found], names)
+        return Call(self.name, values[:number], dict(zip(names, values[number:], strict=True)), encoded)
 
     def _run_check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         if self._check is None:
             return
         try:
             self._check(*args, **kwargs)
-        except ValueError as error:
-            self._refuse([Fault("arguments", str(error))])
+        except (ValueError, AssertionError) as error:
+            self._refuse([Fault("arguments", str(error) or "are refused by the check of the task")])
+        except (Exception, SystemExit) as error:
+            logger.exception("The check of task %s raised an exception; the arguments are refused.", self.name)
+            self._refuse([Fault("arguments", f"the task's check failed with {type(error).__name__}; {LOGGED}")])
 
     def _assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[_Argument]:
         """Assign each value to its parameter, positional values first; raises ``BadArguments`` if they do not fit."""
@@ -245,9 +269,9 @@ class TaskSpec:
             return Fault(name, f"is not an argument of the task; it takes {_names(self._parameters.values())}")
         return _Argument(name, parameter, value)
 
-    def _refuse(self, faults: Sequence[Fault]) -> None:
+    def _refuse(self, faults: Sequence[Fault], more: int | None = 0) -> None:
         if faults:
-            raise BadArguments(self.name, faults)
+            raise BadArguments(self.name, faults, more)
 
 
 class Registry(dict[str, TaskSpec]):

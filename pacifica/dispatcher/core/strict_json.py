@@ -7,10 +7,20 @@ surrogates.
 
 import json
 import math
+import re
+import secrets
 from typing import Any, NoReturn
 
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
 """The texts that stand in results for the numbers that JSON does not have."""
+
+
+class ExactNumber(float):
+    """A number that a float does not hold exactly as written, with the digits that were written, such as ``1.10``."""
+
+    __slots__ = ("digits",)
+
+    digits: str
 
 
 def dumps(value: Any) -> str:
@@ -23,12 +33,35 @@ def dumps(value: Any) -> str:
         raise ValueError("it is nested too deeply") from None
 
 
-def loads(text: str | bytes) -> Any:
-    """The value of a JSON text in UTF-8; raises ``ValueError`` with a sentence, and no other error."""
+def dumps_exact(value: Any) -> str:
+    """As ``dumps``, with each ``ExactNumber`` in its own digits."""
+    digits: list[str] = []
+    mark = secrets.token_hex(8)
+
+    def marked(part: Any) -> Any:
+        if isinstance(part, ExactNumber):
+            digits.append(part.digits)
+            return f"{mark}{len(digits) - 1}"
+        if isinstance(part, dict):
+            return {key: marked(item) for key, item in part.items()}
+        return [marked(item) for item in part] if isinstance(part, (list, tuple)) else part
+
+    try:
+        text = dumps(marked(value))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return re.sub(f'"{mark}([0-9]+)"', lambda found: digits[int(found[1])], text) if digits else text
+
+
+def loads(text: str | bytes, *, exact: bool = False) -> Any:
+    """The value of a JSON text in UTF-8; raises ``ValueError`` with a sentence, and no other error.
+
+    With ``exact``, a number whose digits a float would change becomes an ``ExactNumber``.
+    """
     try:
         # Given bytes, json.loads would also accept UTF-16, UTF-32 and the bytes of lone surrogates.
         plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        return _decode(plain)
+        return _decode_exact(plain) if exact else _decode(plain)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -54,11 +87,22 @@ def _finite(digits: str) -> float:
     return number
 
 
+def as_written(digits: str) -> float:
+    """The float of a JSON number; an ``ExactNumber`` if the float's own text has other digits."""
+    number = _finite(digits)
+    if repr(number) == digits:
+        return number
+    exact = ExactNumber(number)
+    exact.digits = digits
+    return exact
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
+_decode_exact = json.JSONDecoder(parse_constant=_refuse, parse_float=as_written).decode
 _encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 

@@ -18,11 +18,11 @@ def possible_values(text: str) -> list[Any]:
         if len(text) <= MAX_DIGITS:
             found.append(int(text))
     elif DECIMAL.match(text) and abs(float(text)) != float("inf"):
-        found.append(float(text))
+        found.append(strict_json.as_written(text))
     found.append(text)
     if text in ("true", "false", "null") or text[:1] in ("[", "{"):
         try:
-            found.append(strict_json.loads(text))
+            found.append(strict_json.loads(text, exact=True))
         except ValueError:
             return found
     return found

@@ -11,7 +11,7 @@ def adapter_with(annotation: Any, config: ConfigDict) -> TypeAdapter[Any]:
     """The adapter of an annotation; ``bytes`` in JSON are base64, unless the annotation names an encoding itself."""
     adapter = _adapter(annotation, {**config, **BASE64})
     # pydantic's Base64Bytes and its kind would be encoded twice.
-    return _adapter(annotation, config) if _names_an_encoding(adapter.core_schema) else adapter
+    return _adapter(annotation, config) if names_an_encoding(adapter.core_schema) else adapter
 
 
 def _adapter(annotation: Any, config: ConfigDict) -> TypeAdapter[Any]:
@@ -23,9 +23,10 @@ def _adapter(annotation: Any, config: ConfigDict) -> TypeAdapter[Any]:
         return TypeAdapter(annotation)  # A model brings its own configuration.
 
 
-def _names_an_encoding(schema: Any) -> bool:
+def names_an_encoding(schema: Any) -> bool:
+    """Whether a core schema contains an encoding of its own for ``bytes``."""
     if isinstance(schema, dict):
-        return any(map(_names_an_encoding, schema.values()))
+        return any(map(names_an_encoding, schema.values()))
     if isinstance(schema, list | tuple):
-        return any(map(_names_an_encoding, schema))
+        return any(map(names_an_encoding, schema))
     return isinstance(getattr(schema, "__self__", None), EncodedBytes)

@@ -132,7 +132,7 @@ class Service:
     def retry(self, uuid: str, visibility: Visibility, context: DispatchContext | None = None) -> Job:
         """Dispatch a new job with the same task, arguments and options, to start at once; raises as ``status``."""
         old = self.status(uuid, visibility)
-        call = self.registry[old.task].bind(old.args, old.kwargs)
+        call = self.registry[old.task].bind(old.args, old.kwargs, naive=True)
         options = DispatchOptions(
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
         )

@@ -30,7 +30,7 @@ def dispatch(
     Raises ``BadArguments``, ``BadOptions`` and ``DatabaseUnavailable``; then no job exists.
     """
     app, container = task.app, task.app.container
-    call = container.registry[task.name].bind(*plain_arguments(args, kwargs))
+    call = container.registry[task.name].bind(*plain_arguments(args, kwargs), naive=True)
     headers = keep_headers(_with_parents(app, options))
     context = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
     try:

@@ -52,7 +52,7 @@ def _read_json(entity: Any) -> None:
         raise cherrypy.HTTPError(413, f"The body has more than {MAX_CONTAINERS} arrays and objects.")
     try:
         if raw:
-            cherrypy.request.json = strict_json.loads(raw)
+            cherrypy.request.json = strict_json.loads(raw, exact=True)
     except ValueError as error:
         raise BadRequest(f"The body is not JSON: {error}.") from error
 

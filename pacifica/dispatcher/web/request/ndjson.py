@@ -39,6 +39,6 @@ def read_lines(entity: Any) -> None:
 
 def _value(line: bytes) -> Any:
     try:
-        return strict_json.loads(line)
+        return strict_json.loads(line, exact=True)
     except ValueError as error:
         return BadRequest(f"The line is not JSON: {error}.")

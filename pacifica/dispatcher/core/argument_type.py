@@ -1,0 +1,80 @@
+"""The type of one argument: reads JSON values and the text of a URL by the annotation, with pydantic."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from . import strict_json, value_faults
+from .arguments import adapter_of, json_text
+from .text_values import possible_values
+from .value_faults import ValueFaults, of_value
+from .value_guards import NUMBER_AS_TEXT, REFUSE_NAIVE, guarded, validator_of, with_numbers_as_text
+
+logger = logging.getLogger(__name__)
+
+MAX_PASSES = 4
+"""How often a value is read again after numbers in it have become text; each pass may reach further values."""
+
+LOGGED = "the log of the service has the details"
+
+
+class AcceptedValue(NamedTuple):
+    """A JSON value that fits an annotation, its text, and the Python value that the function is given.
+
+    The JSON value is the given one, except that a number for a ``Decimal`` or ``Fraction`` is a text of its digits.
+    """
+
+    value: Any
+    text: str
+    loaded: Any
+
+
+class ArgumentType:
+    """The annotation of an argument; ``label`` names the argument in the log."""
+
+    def __init__(self, annotation: Any, label: str) -> None:
+        self.adapter: TypeAdapter[Any] = adapter_of(annotation)
+        self._label = label
+        self._schema = guarded(self.adapter.core_schema)
+        guards = self._schema is not self.adapter.core_schema
+        self._validator: Any = validator_of(self._schema) if guards else self.adapter.validator
+
+    def accept(self, value: Any, text: str, *, naive: bool = False) -> AcceptedValue | ValueFaults:
+        """Read a JSON value, or describe what is wrong with it; ``text`` is the value's ``json_text``.
+
+        ``naive``: a ``datetime`` without an offset is in UTC, as Python callers and older rows have it.
+        """
+        try:
+            text = text or strict_json.dumps(value)
+            return self._accept(value, text, None if naive else REFUSE_NAIVE)
+        except ValueError as error:
+            return of_value("json", str(error))
+        except (Exception, SystemExit) as error:
+            logger.exception("A validator of %s raised an exception; the value is refused.", self._label)
+            return of_value("validator", f"its validator failed with {type(error).__name__}; {LOGGED}")
+
+    def read(self, text: str) -> AcceptedValue | ValueFaults:
+        """Return the likeliest value of a URL's text that fits the annotation, or describe what is wrong."""
+        found: list[ValueFaults] = []
+        for value in possible_values(text):
+            accepted = self.accept(value, json_text(value))
+            if isinstance(accepted, AcceptedValue):
+                return accepted
+            found.append(accepted)
+        # A fault of the value, or of a place in it, is more helpful than a wrong type.
+        return next((faults for faults in found if not faults.places[0].wrong_type), found[0])
+
+    def _accept(self, value: Any, text: str, context: Mapping[str, Any] | None) -> AcceptedValue | ValueFaults:
+        for _ in range(MAX_PASSES):
+            try:
+                return AcceptedValue(value, text, self._validator.validate_json(text, strict=True, context=context))
+            except ValidationError as error:
+                failure = error
+            places = value_faults.paths(failure, value, NUMBER_AS_TEXT)
+            if not places:
+                break
+            value = with_numbers_as_text(value, places)
+            text = strict_json.dumps(value)
+        return value_faults.describe(self._schema, value, text, failure)
