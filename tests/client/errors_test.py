@@ -1,5 +1,6 @@
 """The tree of the client's errors, the imports of the client, and its secrets."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from pacifica.dispatcher.client import DispatcherClient, Retry, errors
 from pacifica.dispatcher.client.errors import ClientError
+from pacifica.dispatcher.client.values import JobStatus, Problem
 
 from .stub import JOB, Answer, stubbed
 
@@ -69,3 +71,18 @@ def test_next_page_stays_on_the_host_and_errors_hide_passwords() -> None:
         with pytest.raises(ClientError) as refused:
             DispatcherClient(url, retries=Retry(1, backoff_factor=0.01)).tasks()
         assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [errors.JobFailed, errors.JobRevoked, errors.NoResult])
+def test_error_of_a_job_can_be_pickled(kind: type[errors.NoResult]) -> None:
+    error = kind(JobStatus.of(JOB))
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.job.uuid) == (kind, str(error), error.job.uuid)
+
+
+def test_error_of_an_answer_can_be_pickled() -> None:
+    refused = errors.Refused(Problem.bad_item("The line is not JSON."))
+    unreachable = errors.NotReachable("The server does not answer.", "timed-out", retry_after=2.0)
+    for error in (refused, unreachable, errors.TimedOut("The time is over."), errors.BadValue("It is no JSON.")):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))

@@ -1,10 +1,12 @@
 """The tree of errors is the one in the docstring of its module."""
 
 import inspect
+import pickle
 import re
 from collections.abc import Iterator
 
 import pytest
+from celery.utils.serialization import get_pickleable_exception
 
 from pacifica.dispatcher.core import errors
 from pacifica.dispatcher.core.errors import DispatcherError
@@ -93,6 +95,14 @@ def test_details_are_json(kind: type[DispatcherError]) -> None:
 def test_every_class_has_a_docstring(kind: type[DispatcherError]) -> None:
     assert inspect.getdoc(kind)
     assert "__doc__" in vars(kind)
+
+
+@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+def test_every_error_can_be_pickled(kind: type[DispatcherError]) -> None:
+    error = sample(kind)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.details()) == (kind, str(error), error.details())
+    assert get_pickleable_exception(error) is error
 
 
 def test_every_fault_is_named() -> None:

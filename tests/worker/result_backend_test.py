@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pytest
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.exceptions import TaskRevokedError
+from celery.utils.serialization import get_pickleable_exception
 
+from pacifica.dispatcher.core.errors import BadArguments
+from pacifica.dispatcher.core.faults import Fault
 from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
@@ -27,11 +30,12 @@ def jobs(sqlite_url: str) -> Iterator[JobStore]:
         yield JobStore(database)
 
 
-def report(jobs: JobStore, uuid: str, error: Exception, state: str, token: str = "t1") -> None:
+def report(jobs: JobStore, uuid: str, error: Exception, state: str, token: str = "t1") -> PeeweeBackend:
     """Report like Celery in the main process, for the delivery with this token."""
     backend = object.__new__(PeeweeBackend)  # A whole application is not needed for a report.
     backend.app = SimpleNamespace(container=SimpleNamespace(jobs=jobs, holder=HOLDER))
     backend.store_result(uuid, error, state, request=SimpleNamespace(**{CLAIM_FIELD: token}, retries=0))
+    return backend
 
 
 def revoke(jobs: JobStore, uuid: str, reason: str) -> None:
@@ -92,3 +96,12 @@ def test_waiting_job_is_revoked_for_any_reason(jobs: JobStore) -> None:
     jobs.add([job])
     revoke(jobs, job.uuid, "expired")
     assert jobs.get(job.uuid).state is State.REVOKED  # type: ignore[union-attr]
+
+
+def test_stored_error_of_ours_is_raised_as_its_own_class(jobs: JobStore) -> None:
+    uuid = running(jobs)
+    error = BadArguments("it", [Fault("x", "is missing")])
+    backend = report(jobs, uuid, get_pickleable_exception(error), "FAILURE")
+    stored = backend._get_task_meta_for(uuid)["result"]  # noqa: SLF001 - Celery's hook for backends
+    assert (type(stored), str(stored)) == (BadArguments, "The arguments do not fit task it: x: is missing.")
+    assert stored.details() == {"errors": []}

@@ -18,12 +18,13 @@ from typing import Literal
 
 from ..core.faults import Fault
 from ..core.job import State
+from ..core.picklable_error import PicklableError
 from .values import JobStatus, Problem
 
 FailureKind = Literal["timed-out", "unknown-host", "refused", "tls", "broken", "unavailable"]
 
 
-class ClientError(Exception):
+class ClientError(PicklableError):
     """The root; ``str()`` of any instance is a sentence for a person."""
 
 

@@ -46,9 +46,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .faults import MAX_FAULTS, MAX_MESSAGE, MAX_PLACE, ConfigFault, Fault
+from .picklable_error import PicklableError
 
 
-class DispatcherError(Exception):
+class DispatcherError(PicklableError):
     """The root of the tree; ``str()`` of an instance is a sentence for a person."""
 
     code: ClassVar[str] = "error"
@@ -127,6 +128,8 @@ class BadDispatch(DispatcherError, code="bad-dispatch"):
 
     ``opening`` begins the sentence. There are ``more`` faults than those given; ``None`` means very many.
     """
+
+    faults: Sequence[Fault] = ()
 
     def __init__(self, opening: str, faults: Sequence[Fault], more: int | None = 0) -> None:
         self.faults = tuple(Fault(one.where[:MAX_PLACE], one.message[:MAX_MESSAGE]) for one in faults[:MAX_FAULTS])

@@ -19,7 +19,7 @@ Path = tuple[Any, ...]
 
 
 class PlaceFaults(NamedTuple):
-    """What is wrong with one place of a value: its path, a description, and pydantic's name of the first fault."""
+    """The faults of one place of a value: its path, their description, and pydantic's name of the first one."""
 
     path: Path
     message: str

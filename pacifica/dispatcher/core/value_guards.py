@@ -25,7 +25,7 @@ Guard = Callable[[Any, core_schema.ValidationInfo], Any]
 
 
 class _Form(NamedTuple):
-    """What a text must begin with to be read as a time, and the sentence for any other value."""
+    """The pattern of texts that may be read as a time, and the sentence for any other value."""
 
     pattern: re.Pattern[str]
     message: str

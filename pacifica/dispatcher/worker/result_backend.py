@@ -5,6 +5,7 @@ from typing import Any
 from celery import states
 from celery.backends.base import BaseBackend
 
+from ..core import errors
 from ..core.job import Job, JobError, State
 from ..store.jobs import JobStore
 from . import outcomes
@@ -24,6 +25,14 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
         if outcome is not None:
             outcomes.report(self.app.container, task_id, request, outcome)
         return result
+
+    def exception_to_python(self, exc: Any) -> Any:
+        """The stored exception; Celery would call its class with the sentence, which is not how ours are made."""
+        if isinstance(exc, dict) and exc.get("exc_module") == errors.__name__:
+            kind = getattr(errors, exc["exc_type"], None)
+            if isinstance(kind, type) and issubclass(kind, errors.DispatcherError):
+                return kind.restored(exc["exc_message"])
+        return super().exception_to_python(exc)
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         """The state and result for ``AsyncResult``; an unknown id looks PENDING, as with every Celery backend."""
