@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import click
 
+from ..core.control_characters import lines, one_line
 from ..core.errors import DispatcherError, MigrationFailed, SchemaMismatch, Unavailable
 
 
@@ -31,31 +32,38 @@ Exit codes:
 """
 
 
-class CommandFailed(click.ClickException):
+class CommandEnded(click.ClickException):
+    """The command ends with a message, which shows control characters as escapes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(lines(message))
+
+
+class CommandFailed(CommandEnded):
     """The job or the checked part of the service failed; the message is a sentence for a person."""
 
     exit_code = Exit.FAILED
 
 
-class CommandRefused(click.ClickException):
+class CommandRefused(CommandEnded):
     """The request is not valid or not allowed."""
 
     exit_code = Exit.REFUSED
 
 
-class ServerUnreachable(click.ClickException):
+class ServerUnreachable(CommandEnded):
     """The server or the database cannot be reached."""
 
     exit_code = Exit.UNREACHABLE
 
 
-class CommandTimedOut(click.ClickException):
+class CommandTimedOut(CommandEnded):
     """The given time is over."""
 
     exit_code = Exit.TIMED_OUT
 
 
-_EXCEPTIONS: tuple[tuple[type[DispatcherError], type[click.ClickException]], ...] = (
+_EXCEPTIONS: tuple[tuple[type[DispatcherError], type[CommandEnded]], ...] = (
     (SchemaMismatch, CommandFailed),
     (MigrationFailed, CommandFailed),
     (Unavailable, ServerUnreachable),
@@ -64,7 +72,7 @@ _EXCEPTIONS: tuple[tuple[type[DispatcherError], type[click.ClickException]], ...
 """The first class of which an error is an instance decides."""
 
 
-def click_exception(error: DispatcherError) -> click.ClickException:
+def click_exception(error: DispatcherError) -> CommandEnded:
     """The exception of click that ends a command after this error."""
     return next(exception for kind, exception in _EXCEPTIONS if isinstance(error, kind))(str(error))
 
@@ -80,7 +88,7 @@ class Faults:
 
     def show(self, code: Exit, message: str) -> None:
         """Print a fault as click prints an error, without ending the command."""
-        click.echo(f"Error: {message}", err=True)
+        click.echo(f"Error: {one_line(message)}", err=True)
         self._codes.add(code)
 
     def end(self) -> None:

@@ -10,8 +10,9 @@ import click
 from ..client import ClientError, DispatcherClient, JobStatus, NoResult, NotReachable, Refused, Retry, TimedOut
 from ..client.client import DEFAULT_URL
 from ..client.retries import USUAL
-from .exit_codes import CommandFailed, CommandRefused, CommandTimedOut, Exit, Faults, ServerUnreachable
-from .output import print_json
+from ..core.control_characters import one_line
+from .exit_codes import CommandEnded, CommandFailed, CommandRefused, CommandTimedOut, Exit, Faults, ServerUnreachable
+from .output import print_json, print_line, print_result
 
 Command = Callable[..., None]
 FEW = USUAL.new(total=3)
@@ -19,7 +20,7 @@ FEW = USUAL.new(total=3)
 
 uuids_argument = click.argument("uuids", metavar="UUID…", nargs=-1, required=True)
 uuid_argument = click.argument("uuid", metavar="UUID")
-_EXCEPTIONS: tuple[tuple[type[ClientError], type[click.ClickException]], ...] = (
+_EXCEPTIONS: tuple[tuple[type[ClientError], type[CommandEnded]], ...] = (
     (NotReachable, ServerUnreachable),
     (TimedOut, CommandTimedOut),
     (NoResult, CommandFailed),
@@ -40,7 +41,14 @@ class HttpContext:
         if self.as_json:
             print_json(value)
         else:
-            click.echo(text)
+            print_line(text)
+
+    def show_result(self, result: Any) -> None:
+        """Print a result alone: as JSON for a program, or bare."""
+        if self.as_json:
+            print_json(result)
+        else:
+            print_result(result)
 
     def each_job(
         self, uuids: Iterable[str], request: Callable[[str], JobStatus], faults: Faults
@@ -78,7 +86,8 @@ def http_command(command: Command, *, retries: Retry = FEW) -> Command:
             with DispatcherClient(url, token=token, retries=retries) as client:
                 command(HttpContext(client, as_json), **given)
         except ClientError as error:
-            raise next(exception for kind, exception in _EXCEPTIONS if isinstance(error, kind))(str(error)) from error
+            ending = next(exception for kind, exception in _EXCEPTIONS if isinstance(error, kind))
+            raise ending(one_line(str(error))) from error
 
     return run
 

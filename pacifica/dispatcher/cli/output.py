@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..client import JobStatus, State
 from ..core import strict_json
+from ..core.control_characters import lines, one_line
 
 STYLES: Mapping[str, str] = {
     State.PENDING: "cyan",
@@ -41,18 +42,32 @@ def print_json(value: Any) -> None:
     click.echo(strict_json.pretty(value), nl=False)
 
 
+def print_line(text: str, *, err: bool = False) -> None:
+    """Print one line for a person; its control characters are shown as escapes."""
+    click.echo(one_line(text), err=err)
+
+
+def print_result(value: Any) -> None:
+    """Print a result bare. A pipe or a file gets its exact bytes; a terminal gets control characters as escapes."""
+    text = bare(value)
+    if sys.stdout.isatty():
+        click.echo(lines(text))
+    else:  # From a str, click would remove the escape sequences of terminals.
+        click.echo(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """Print a table; a terminal folds long cells, a pipe gets each row on one line."""
     Screen(width=None if sys.stdout.isatty() else 10_000).print(table_of(columns, rows))
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """The table itself; rich's markup in texts is not interpreted."""
+    """The table itself; in its texts, rich's markup is not interpreted, and control characters are shown as escapes."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in UNFOLDED)
     for cells in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+        table.add_row(*(Text(lines(cell)) if isinstance(cell, str) else cell for cell in cells))
     return table
 
 
@@ -63,7 +78,7 @@ def row(job: JobStatus) -> list[str | Text]:
 
 def state(name: str) -> Text:
     """A state in its colour."""
-    return Text(name, STYLES.get(name, ""))
+    return Text(one_line(name), STYLES.get(name, ""))
 
 
 def outcome(job: JobStatus) -> str:
@@ -85,7 +100,7 @@ def details(job: JobStatus) -> list[tuple[str, str | Text]]:
     """The name and text of each field of a job; empty fields are left out."""
     document = job.document
     times = {name: document[name] for name in ("created", "eta", "expires", "published", "started", "finished")}
-    lines: dict[str, str | Text] = {
+    fields: dict[str, str | Text] = {
         "uuid": job.uuid,
         "task": job.task,
         "state": state(job.state),
@@ -100,7 +115,7 @@ def details(job: JobStatus) -> list[tuple[str, str | Text]]:
         "ran": run_time(job),
         "traceback": job.error.traceback.rstrip() if job.error else "",
     }
-    return [(name, text) for name, text in lines.items() if text]
+    return [(name, text) for name, text in fields.items() if text]
 
 
 def call(job: JobStatus) -> str:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from rich.console import Console
 from rich.text import Text
 
+from ..core.control_characters import lines
+
 GRACE = 30.0
 """Seconds that a process has to stop after SIGTERM."""
 
@@ -66,7 +68,7 @@ class Child:
 
     def _show(self, line: str) -> None:
         if line.strip():
-            self._console.print(Text.assemble((f"{self.name:6} │ ", "dim"), line.rstrip()), soft_wrap=True)
+            self._console.print(Text.assemble((f"{self.name:6} │ ", "dim"), lines(line.rstrip())), soft_wrap=True)
 
 
 def start(name: str, module: Sequence[str], environ: Mapping[str, str], console: Console) -> Child:

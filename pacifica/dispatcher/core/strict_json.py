@@ -11,6 +11,8 @@ import re
 import secrets
 from typing import Any, NoReturn
 
+from . import control_characters
+
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
 """The texts that stand in results for the numbers that JSON does not have."""
 
@@ -107,8 +109,5 @@ _encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 
 def pretty(value: Any) -> bytes:
-    """A line of JSON in UTF-8, with a space after each comma and colon."""
-    try:
-        return _encode_pretty(value).encode() + b"\n"
-    except UnicodeEncodeError:  # A lone surrogate has no UTF-8 form; its escape is still JSON.
-        return json.dumps(value, allow_nan=False).encode() + b"\n"
+    """A line of JSON in UTF-8, with a space after each comma and colon; nothing in it can drive a terminal."""
+    return control_characters.in_json(_encode_pretty(value)).encode() + b"\n"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+from ..core import control_characters
 from ..core.redaction import MASK, mask, may_hold_a_secret, names_a_secret
 
 FIELDS = "_pacifica_fields"
@@ -51,8 +52,6 @@ _IN_MESSAGE = frozenset({"event", "method", "path", "status", "exception", "extr
 _SHOWN = tuple(key for key in KEYS if key not in _IN_MESSAGE)
 _PREFIX = "pacifica.dispatcher."
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {FIELDS, "message", "asctime", "taskName"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_IN_TRACEBACK = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BARE = re.compile(r"[\w.:/@+%*-]+")
 _MAX_BITS, _MAX_DEPTH = 1024, 20
 """A larger whole number, and a value that is nested more deeply, becomes a text in JSON."""
@@ -116,10 +115,9 @@ class PlainFormat(LineFormat):
         if extra := _extra(record):
             shown += "".join([f" {_value(key, clean)}={_value(value, clean)}" for key, value in extra.items()])
         head = f"{record.levelname:<7} {record.name.removeprefix(_PREFIX)}: {clean(_message(record))}"
-        head = head if head.isprintable() else _CONTROL.sub(_escape, head)
-        line = f"{self.formatTime(record)} {head}{shown}"
+        line = f"{self.formatTime(record)} {control_characters.one_line(head)}{shown}"
         if traceback := self.exception_text(record, fields):
-            line += "\n    " + _IN_TRACEBACK.sub(_escape, clean(traceback)).rstrip().replace("\n", "\n    ")
+            line += "\n    " + control_characters.lines(clean(traceback)).rstrip().replace("\n", "\n    ")
         return line
 
 
@@ -205,9 +203,4 @@ def _value(value: Any, clean: Callable[[str], str]) -> str:
     if type(value) is int:
         return str(value) if value.bit_length() <= _MAX_BITS else _text(value)
     text = clean(_text(value))
-    return text if _BARE.fullmatch(text) else _CONTROL.sub(_escape, json.dumps(text, ensure_ascii=False))
-
-
-def _escape(found: "re.Match[str]") -> str:
-    code = ord(found[0])
-    return "\\n" if code == 0x0A else f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return text if _BARE.fullmatch(text) else control_characters.one_line(json.dumps(text, ensure_ascii=False))

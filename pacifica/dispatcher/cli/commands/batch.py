@@ -167,7 +167,7 @@ def _print_problem(context: HttpContext, number: int, problem: Problem) -> None:
     if context.as_json:
         output.print_json({"line": number, "problem": problem.document})
     else:
-        click.echo(f"line {number}: {problem.detail}", err=True)
+        output.print_line(f"line {number}: {problem.detail}", err=True)
 
 
 def _end(dispatched: int, refused: int, failed: int) -> None:

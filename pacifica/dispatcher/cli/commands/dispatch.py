@@ -113,4 +113,4 @@ def _print_outcome(context: HttpContext, job: RemoteJob, seconds: float) -> None
         output.print_json(status.document)
     result = RemoteJob(job.connection, job.uuid, status).result()
     if not context.as_json:
-        click.echo(output.bare(result))
+        output.print_result(result)

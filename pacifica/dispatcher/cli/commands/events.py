@@ -4,6 +4,7 @@ import click
 from rich.text import Text
 
 from ...client import JobEvent
+from ...core.control_characters import one_line
 from .. import output
 from ..http_options import HttpContext, patient_http_command
 
@@ -41,4 +42,4 @@ def _print(context: HttpContext, screen: output.Screen, event: JobEvent) -> None
     else:
         data = "".join(f"  {name}={output.bare(value)}" for name, value in event.data.items())
         begin = f"{event.id}  {output.moment(event.at)}  {event.job}  "
-        screen.print(Text.assemble(begin, output.state(event.kind), data), soft_wrap=True)
+        screen.print(Text.assemble(one_line(begin), output.state(event.kind), one_line(data)), soft_wrap=True)

@@ -4,7 +4,6 @@ import math
 
 import click
 
-from .. import output
 from ..http_options import HttpContext, http_command, uuid_argument
 from ..parameter_types import Seconds
 
@@ -22,7 +21,7 @@ from ..parameter_types import Seconds
 def result(context: HttpContext, uuid: str, wait: float | None) -> None:
     """Print the result of a job, and nothing else.
 
-    Text is printed unchanged, any other value as JSON.
+    Text is printed unchanged, any other value as JSON. In a terminal, control characters are shown as escapes.
 
     Exit code 1 if the job failed or was revoked, 4 if there is no result yet.
 
@@ -31,5 +30,4 @@ def result(context: HttpContext, uuid: str, wait: float | None) -> None:
       pacifica-dispatcher-cmd result $UUID
       pacifica-dispatcher-cmd result $UUID --wait 10m > result.json
     """
-    value = context.client.job(uuid).result(wait or 0.0)
-    context.show(value, output.bare(value))
+    context.show_result(context.client.job(uuid).result(wait or 0.0))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ....core.control_characters import one_line
 from ...exit_codes import Exit
 
 WIDTH = 13
@@ -103,5 +104,5 @@ def _can_encode(text: str) -> bool:
 
 
 def _encodable(text: str) -> str:
-    encoding = sys.stdout.encoding or "ascii"
+    encoding, text = sys.stdout.encoding or "ascii", one_line(text)
     return text.encode(encoding, "backslashreplace").decode(encoding)
