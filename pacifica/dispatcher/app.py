@@ -1,7 +1,7 @@
 """The Celery application: its settings, its tasks, its result backend and the steps of its workers."""
 
-import importlib.metadata
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -9,18 +9,20 @@ from celery import Celery, signals
 from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
-from .config.ini import PlaceFault
 from .config.settings import Settings
 from .core.arguments import ArgumentLimits
 from .core.errors import ConfigError
 from .core.faults import ConfigFault
 from .core.registry import Registry
+from .core.signature_faults import place_of
 from .delivery.broker_connection import TRANSPORT_OPTIONS, tolerate_lost_redis
 from .delivery.database_transport import DRIVER
 from .store.database import Database
 from .worker.task import DispatcherTask
+from .worker.task_modules import import_modules, remark_on_module, shown_path
 
-TASK_ENTRY_POINTS = "pacifica.dispatcher.tasks"
+logger = logging.getLogger(__name__)
+
 DEFAULTS: Mapping[str, Any] = {
     "broker_connection_max_retries": None,
     "broker_connection_retry_on_startup": True,
@@ -77,6 +79,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             backend="pacifica.dispatcher.worker.result_backend:PeeweeBackend",
         )
         self.container = container
+        self._import_faults: Sequence[ConfigFault] | None = None
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
         for blueprint, step in STEPS:
@@ -85,11 +88,36 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     @cached_property
     def registry(self) -> Registry:
         """The dispatchable tasks of all modules that the configuration names; raises ``ConfigError``."""
-        self.loader.import_default_modules()
+        if self._import_faults is None:
+            self.loader.import_default_modules()
+        faults, self._import_faults = self._import_faults, None  # The next attempt imports again.
+        if faults:
+            raise ConfigError(faults)
         self.finalize()
         own = self.container.settings.dispatcher
         limits = ArgumentLimits(own.arguments_limit, own.arguments_bytes)
-        return Registry([task.spec(limits) for task in self.tasks.values() if isinstance(task, DispatcherTask)])
+        specs, unusable = [], {}
+        for task in self._dispatchable():
+            try:
+                specs.append(task.spec(limits))
+            except ValueError as error:
+                place = shown_path(place_of(task.run))
+                unusable[task.name] = f"{place}: task {task.name} cannot be dispatched: {error}"
+        return Registry(specs, unusable)
+
+    def remarks(self) -> list[str]:
+        """A warning for each module that the configuration names and that has no task."""
+        names, tasks = self.container.settings.dispatcher.tasks, self._dispatchable()
+        return [remark for name in names if (remark := remark_on_module(name, tasks))]
+
+    def log_tasks(self) -> None:
+        """Log the names of the tasks, and a warning for each task and each module that cannot be used."""
+        logger.info("Tasks: %s", ", ".join(self.registry))
+        for warning in (*self.registry.unusable.values(), *self.remarks()):
+            logger.warning("%s", warning)
+
+    def _dispatchable(self) -> list[DispatcherTask]:
+        return [task for task in self.tasks.values() if isinstance(task, DispatcherTask)]
 
     def _celery_settings(self) -> Mapping[str, Any]:
         own = self.container.settings.celery
@@ -98,10 +126,12 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         return {**DEFAULTS, **quorum, **own, **FIXED}
 
     def _import_tasks(self, **_: Any) -> None:
+        """Keep the faults for ``registry``: Celery would log the traceback of what a signal's receiver raises."""
         import_from_cwd("pacifica.dispatcher.worker.builtin_tasks")
-        faults = [*_entry_point_faults(), *_module_faults(self.container.settings.dispatcher.tasks)]
-        if faults:
-            raise ConfigError(faults)
+        try:
+            self._import_faults = import_modules(self.container.settings.dispatcher.tasks)
+        except ConfigError as error:
+            self._import_faults = error.faults
 
     def _connection(self, url: Any, *args: Any, transport_options: Any = None, **kwargs: Any) -> Connection:
         """A broker connection with the options that its kind of broker needs; the user's options override them."""
@@ -116,30 +146,3 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         if driver == "redis":
             tolerate_lost_redis(connection)
         return connection
-
-
-def import_task_module(name: str) -> None:
-    """Import a module, which may be in the working directory; raises whatever its code raises."""
-    import_from_cwd(name)
-
-
-def _entry_point_faults() -> list[ConfigFault]:
-    """Load the tasks of installed packages, and return a fault for each that cannot be loaded."""
-    faults: list[ConfigFault] = []
-    for entry_point in importlib.metadata.entry_points(group=TASK_ENTRY_POINTS):
-        try:
-            entry_point.load()
-        except (ImportError, AttributeError) as error:
-            faults.append(PlaceFault("", "", f"entry point {entry_point.value}", f"it cannot be loaded: {error}"))
-    return faults
-
-
-def _module_faults(names: tuple[str, ...]) -> list[ConfigFault]:
-    """Import the modules that the configuration names, and return a fault for each that cannot be imported."""
-    faults: list[ConfigFault] = []
-    for name in names:
-        try:
-            import_task_module(name)
-        except ImportError as error:
-            faults.append(ConfigFault("dispatcher", "tasks", name, f"it cannot be imported: {error}"))
-    return faults

@@ -40,6 +40,7 @@ class WebProcess:
         self.settings = settings = container.settings
         configure(settings.logging)
         container.prepare(patient=patient)
+        container.app.log_tasks()
         self.tree = rest.mount(
             container.service, settings.auth, container.tokens, settings.dispatcher.body_limit, container.monitor
         )

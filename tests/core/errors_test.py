@@ -41,6 +41,7 @@ SAMPLES = {
     "ConfigError": lambda: errors.ConfigError([ConfigFault("database", "peewee_url", "x", "it cannot be used.")]),
     "BadId": lambda: errors.BadId("nope" * 100),
     "UnknownTask": lambda: errors.UnknownTask("ad" * 100, ["add"]),
+    "UnusableTask": lambda: errors.UnusableTask("lab.scan"),
     "UnknownJob": lambda: errors.UnknownJob(UUID),
     "PurgedJob": lambda: errors.PurgedJob(UUID),
     "BadDispatch": lambda: errors.BadDispatch("It cannot be used", FAULTS),

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, with_config
 from typing_extensions import TypedDict
 
 from pacifica.dispatcher.core import strict_json
-from pacifica.dispatcher.core.errors import BadArguments, BadResult, UnknownTask
+from pacifica.dispatcher.core.errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from pacifica.dispatcher.core.job import EncodedArguments
 from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec, plain_arguments
 from pacifica.dispatcher.core.strict_json import ExactNumber
@@ -426,7 +426,7 @@ def test_check_gets_the_same_values_as_the_function() -> None:
 
     def task(when: datetime, colour: Colour) -> None: ...
 
-    own = spec(task, lambda *values: seen.append(values))
+    own = spec(task, lambda when, colour: seen.append((when, colour)))
     own.bind(["2026-01-01T00:00:00Z", "red"], {})
     own.bind_text(["2026-01-01T00:00:00Z", "red"])
     own.load(["2026-01-01T00:00:00Z", "red"], {})
@@ -509,8 +509,8 @@ def test_arguments_from_python_that_are_not_json_are_refused(value: Any) -> None
 
 
 @pytest.mark.parametrize("text", ["nope", "datetime.nope", "int |", "1 + 'a'"])
-def test_error_of_an_unresolvable_annotation_names_the_task(text: str) -> None:
-    with pytest.raises(ValueError, match="the annotations of task it cannot be used"):
+def test_error_of_an_unresolvable_annotation_names_the_argument(text: str) -> None:
+    with pytest.raises(ValueError, match="the annotation of argument x cannot be used"):
         taking(text)
 
 
@@ -519,8 +519,8 @@ class Opaque:
 
 
 @pytest.mark.parametrize("annotation", [Opaque, list[Opaque], Callable[[], int], Iterator[Opaque]])
-def test_error_of_an_annotation_without_a_schema_names_the_task(annotation: Any) -> None:
-    with pytest.raises(ValueError, match="the annotations of task it cannot be used"):
+def test_error_of_an_annotation_without_a_schema_names_the_argument(annotation: Any) -> None:
+    with pytest.raises(ValueError, match="the annotation of argument x cannot be used"):
         taking(annotation)
 
 
@@ -584,6 +584,13 @@ def test_registry_has_only_its_tasks_in_order() -> None:
         registry["ad"]
     with pytest.raises(UnknownTask, match="GET /tasks"):
         registry["__init__"]
+
+
+def test_task_with_an_unusable_signature_is_refused_by_its_own_error() -> None:
+    registry = Registry([TaskSpec("add", untyped)], {"scan": "lab.py:3: task scan cannot be dispatched"})
+    assert list(registry) == ["add"]
+    with pytest.raises(UnusableTask, match="Task scan cannot be dispatched"):
+        registry["scan"]
 
 
 # Properties of all values

@@ -1,9 +1,12 @@
 """The commands run as processes: their output and exit status."""
 
+import json
 import re
 import signal
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port
@@ -84,6 +87,35 @@ def test_worker_names_the_faults_of_its_configuration(processes: Processes) -> N
     ran = processes.run("-m", "celery", "-A", "pacifica.dispatcher.tasks", "worker")
     assert ran.returncode != 0
     assert "[dispatcher] max_attempts = many" in ran.stderr + ran.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["pacifica.dispatcher", "-p", "1"], ["celery", "-A", "pacifica.dispatcher.tasks", "worker"]]
+)
+def test_process_names_the_line_of_a_broken_task_module(processes: Processes, arguments: list[str]) -> None:
+    (processes.cwd / "lab.py").write_text("\nx = nope\n", encoding="utf-8")
+    processes.write_config("[dispatcher]\ntasks = lab\n[celery]\nbroker_url = database://\n")
+    ran = processes.run("-m", *arguments)
+    assert ran.returncode == 1
+    sentence = "[dispatcher] tasks = lab: lab.py:2: NameError: name 'nope' is not defined. Correct the module and start"
+    assert sentence in ran.stderr
+    assert "Traceback" not in ran.stderr + ran.stdout
+
+
+def test_unusable_annotation_costs_only_its_own_task(processes: Processes) -> None:
+    source = (
+        "from pacifica.dispatcher import task\n\n\n@task\ndef bad(frame: 'Frame') -> int: ...\n\n\n"
+        "@task\ndef good(x: int) -> int: ...\n"
+    )
+    (processes.cwd / "lab.py").write_text(source, encoding="utf-8")
+    processes.write_config("[dispatcher]\ntasks = lab\n[celery]\nbroker_url = database://\n")
+    web = processes.start_web()
+    assert re.search(r"WARNING app: lab.py:4: task lab.bad cannot be dispatched: .* argument frame ", web.output())
+    assert len(curl(f"{web.url}/dispatch/lab.good/1")) == 36
+    problem = json.loads(curl(f"{web.url}/dispatch/lab.bad/1"))
+    assert (problem["status"], problem["type"].rpartition(":")[2]) == (404, "unusable-task")
+    assert "lab.py" not in problem["detail"]
+    assert "lab.bad" not in curl(f"{web.url}/tasks")
 
 
 def test_server_gives_up_on_an_unreachable_database(processes: Processes) -> None:

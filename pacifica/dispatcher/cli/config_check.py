@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 
-from ..app import import_task_module
 from ..config.ini import Given, Name
-from ..config.settings import SECTIONS
+from ..config.settings import SECTIONS, Settings
+from ..container import Container
+from ..core.errors import ConfigError
 from ..core.faults import ConfigFault
 from ..core.redaction import mask_value
 from ..delivery.broker_probe import load_transport
 from ..store.connections.connect import check_installed, sqlite_file
+from ..worker.task_modules import module_fault
 
 
 def missing_parts(given: Mapping[Name, Given]) -> list[ConfigFault]:
@@ -33,10 +34,17 @@ def _faults(name: Name, check: Callable[[object], Iterable[str]], given: Given |
         yield ConfigFault(*name, mask_value(name.key, text), f"{message} (from {origin})")
 
 
+def unusable_tasks(settings: Settings) -> tuple[list[str], list[str]]:
+    """Build the registry as a server does: its faults, and the warnings about modules without tasks."""
+    container = Container(lambda: settings)
+    try:
+        return [*container.registry.unusable.values()], container.app.remarks()
+    except ConfigError as error:
+        return [str(fault) for fault in error.faults], []
+
+
 def _modules(names: Iterable[str]) -> Iterable[str]:
-    for name in names:
-        if failure := _failure(partial(import_task_module, name)):
-            yield f"the module {name} cannot be imported in {Path.cwd()}: {failure}"
+    return (fault.message for name in names if (fault := module_fault(name)) is not None)
 
 
 def _broker(urls: str) -> Iterable[str]:

@@ -9,6 +9,7 @@ DispatcherError
 │   └── BatchTooLarge        the batch has more items than the configuration allows
 ├── NotFound                 the request names something that does not exist
 │   ├── UnknownTask          no task of that name is registered
+│   ├── UnusableTask         the signature of the task cannot be used
 │   ├── UnknownJob           no job has that UUID
 │   └── PurgedJob            the job has ended and was purged
 ├── BadDispatch              the arguments or options of a dispatch are not valid
@@ -107,6 +108,16 @@ class UnknownTask(NotFound, code="unknown-task"):
     def __init__(self, name: str, near: Sequence[str] = ()) -> None:
         hint = f" Did you mean {' or '.join(near)}?" if near else " GET /tasks lists the registered tasks."
         super().__init__(f"No task named {name[:191]!r} is registered.{hint}")
+
+
+class UnusableTask(NotFound, code="unusable-task"):
+    """The task is registered, but an annotation of its signature cannot be used, or its ``check`` does not fit it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Task {name} cannot be dispatched: its signature cannot be used. The log of the server says why; so does "
+            "pacifica-dispatcher-cmd config check."
+        )
 
 
 class UnknownJob(NotFound, code="unknown-job"):

@@ -12,23 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import TypeAdapter
 
 from . import strict_json
 from .argument_type import LOGGED, AcceptedValue, ArgumentType
 from .arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
-from .errors import BadArguments, BadResult, UnknownTask
+from .errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from .faults import Fault
 from .job import EncodedArguments
 from .json_values import NotJson, finite, plain, unwritable
 from .result_type import ResultType
+from .signature_faults import annotation_fault, check_fault
 from .value_faults import ValueFaults
 
 logger = logging.getLogger(__name__)
 
 Parameter = inspect.Parameter
-UNUSABLE = (NameError, AttributeError, SyntaxError, TypeError)
-"""The errors of an annotation that is a text and cannot be evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class TaskSpec:
     """A task's name and typed signature, without the Celery task that runs it.
 
     ``check`` is called with the loaded arguments, and refuses them with a ``ValueError``. ``limits`` apply to new
-    calls, not to the arguments of a row. Raises ``ValueError`` when an annotation cannot be used.
+    calls, not to the arguments of a row. Raises ``ValueError`` when an annotation or ``check`` cannot be used.
     """
 
     def __init__(
@@ -85,8 +84,10 @@ class TaskSpec:
         self._limits = limits
         try:
             self._read_signature(function)
-        except (*UNUSABLE, PydanticSchemaGenerationError, PydanticUserError) as error:
-            raise ValueError(f"the annotations of task {name} cannot be used: {error}") from error
+        except Exception as error:  # Evaluating an annotation runs code of the user.
+            raise ValueError(annotation_fault(function, error)) from error
+        if check is not None and (fault := check_fault(check, self._example_calls())):
+            raise ValueError(fault)
 
     def _read_signature(self, function: Callable[..., Any]) -> None:
         signature = inspect.signature(function, eval_str=True)
@@ -188,6 +189,12 @@ class TaskSpec:
                 taken=[p.name for p in self._positional[:number] if _has_name(p)],
             )
 
+    def _example_calls(self) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
+        """The names of the arguments in each way to pass all of them, and to pass the required ones alone."""
+        for shape in self.shapes():
+            yield [*shape.positional, *filter(None, [shape.rest])], dict.fromkeys(shape.named)
+            yield [*shape.positional], dict.fromkeys(shape.required)
+
     def result_schema(self) -> dict[str, Any]:
         """A JSON Schema (2020-12) of the result; empty for a function without a return annotation."""
         return self._returns.json_schema()
@@ -275,12 +282,18 @@ class TaskSpec:
 
 
 class Registry(dict[str, TaskSpec]):
-    """The tasks that may be dispatched, by name; no other task can be."""
+    """The tasks that may be dispatched, by name; no other task can be.
 
-    def __init__(self, specs: Sequence[TaskSpec]) -> None:
+    ``unusable``: a sentence for each task whose signature cannot be used, by name; dispatching it is refused.
+    """
+
+    def __init__(self, specs: Sequence[TaskSpec], unusable: Mapping[str, str] | None = None) -> None:
         super().__init__((spec.name, spec) for spec in sorted(specs, key=lambda spec: spec.name))
+        self.unusable: Mapping[str, str] = unusable or {}
 
     def __missing__(self, name: str) -> TaskSpec:
+        if name in self.unusable:
+            raise UnusableTask(name)
         raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2))
 
 

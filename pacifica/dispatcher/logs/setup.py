@@ -4,7 +4,6 @@ import logging
 import sys
 
 from ..config.settings import LoggingSettings
-from ..core.errors import DispatcherError
 from .formatters import FORMATS
 from .log_context import Context
 
@@ -22,7 +21,6 @@ def set_format(handlers: list[logging.Handler], settings: LoggingSettings) -> No
 
 def configure(settings: LoggingSettings) -> None:
     """Log to standard error, unless the surrounding program has set up logging itself."""
-    logging.getLogger("celery.utils.dispatch.signal").addFilter(_is_not_raised_again)
     logging.getLogger(ACCESS).setLevel(logging.NOTSET if settings.access else logging.WARNING)
     root = logging.getLogger()
     if not root.handlers:
@@ -30,8 +28,3 @@ def configure(settings: LoggingSettings) -> None:
         set_format([handler], settings)
         root.addHandler(handler)
         root.setLevel(settings.level.upper())
-
-
-def _is_not_raised_again(record: logging.LogRecord) -> bool:
-    """Drop Celery's log line for a ``DispatcherError`` of a signal receiver, which is raised again and printed."""
-    return not (record.exc_info and isinstance(record.exc_info[1], DispatcherError))

@@ -38,6 +38,7 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
         container.prepare()
         # Forked children share what exists before the fork.
         _ = container.python_service, container.holder, container.tracing
+        worker.app.log_tasks()
         container.database.close()
 
 

@@ -31,6 +31,7 @@ from ..core.registry import TaskSpec
 from . import python_dispatch
 from .claim import claim_job
 from .progress import Number, ProgressReporter, progress_value
+from .task_options import check_options
 
 Function = Callable[..., Any]
 
@@ -156,6 +157,9 @@ def task(*functions: Function, **options: Any) -> Any:
 
     Source: https://docs.celeryq.dev/en/stable/userguide/tasks.html#list-of-options
     """
+    if functions and not callable(functions[0]):
+        raise TypeError(f"@task takes options by name only, such as @task(name={functions[0]!r:.80})")
+    check_options(options)
     if "check" in options:
         options["check"] = staticmethod(options["check"])
     options.setdefault("base", DispatcherTask)

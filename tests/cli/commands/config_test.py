@@ -63,8 +63,12 @@ def test_check_lists_all_faults_at_once(processes: Processes, run: Run) -> None:
             "must be a whole number from 1 to 1000000",
             "there is no directory /no/such/folder",
             "its transport cannot be used: No such transport: carrier-pigeon",
-            f"the module broken cannot be imported in {processes.cwd}: division by zero",
-            f"the module missing cannot be imported in {processes.cwd}: No module named 'missing'",
+            "broken.py:1: ZeroDivisionError: division by zero. Correct the module and start again.",
+            (
+                f"there is no module missing in {processes.cwd} or among the installed packages. Put missing.py into "
+                "that folder, or start in the folder that has it; write the name of a module in a package with dots "
+                "(package.module)."
+            ),
         ),
         strict=True,
     ):
@@ -77,3 +81,14 @@ def test_valid_file_has_no_fault(processes: Processes, run: Run) -> None:
     path = processes.write_config("[celery]\nbroker_url = database://\n", "other.ini")
     ran = run("config", "check", "other.ini")
     assert (ran.returncode, ran.stdout) == (0, f"{path} has no fault.\n")
+
+
+def test_check_names_tasks_that_cannot_be_dispatched(processes: Processes, run: Run) -> None:
+    source = "from pacifica.dispatcher import task\n\n@task\ndef scan(frame: 'Nope') -> int: ...\n"
+    (processes.cwd / "lab.py").write_text(source, encoding="utf-8")
+    (processes.cwd / "plain.py").write_text("def mean(): ...\n", encoding="utf-8")
+    processes.write_config("[dispatcher]\ntasks = lab, plain\n")
+    ran = run("config", "check")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "  lab.py:3: task lab.scan cannot be dispatched: the annotation of argument frame " in ran.stderr
+    assert "Warning: plain.py has 1 function (mean) and no @task" in ran.stderr

@@ -12,7 +12,7 @@ from ...config.settings import SETTINGS, example_ini
 from ...core.errors import ConfigError
 from ...core.faults import ConfigFault
 from ...core.redaction import mask_value
-from ..config_check import missing_parts
+from ..config_check import missing_parts, unusable_tasks
 from ..database_options import config_option
 from ..exit_codes import CommandRefused
 from ..output import print_json, print_table
@@ -68,11 +68,17 @@ def check(config: Path | None, file: Path | None) -> None:
     """Check the configuration, and list all its faults at once.
 
     FILE is checked instead of the configuration that a server would read. Besides the values, it checks that the
-    task modules can be imported from this directory, and that the broker's transport and the database's driver are
-    installed. It connects to no server; doctor does. The exit code is 0 without faults, and 2 with faults.
+    task modules can be imported from this directory, that every task can be dispatched, and that the broker's
+    transport and the database's driver are installed. It connects to no server; doctor does. The exit code is 0
+    without faults, and 2 with faults.
     """
     sources = find_sources(file or config)
-    faults = [*_faults(sources), *missing_parts(sources.given())]
+    faults: list[object] = [*_faults(sources), *missing_parts(sources.given())]
+    if not faults:
+        found, warnings = unusable_tasks(sources.settings())
+        faults += found
+        for warning in warnings:
+            click.echo(f"Warning: {warning}", err=True)
     name = sources.path or "The configuration (which has no file)"
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)

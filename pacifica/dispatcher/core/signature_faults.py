@@ -1,0 +1,74 @@
+"""Why a function's signature cannot be used for a task, as a sentence that names the argument."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import PydanticSchemaGenerationError
+
+from .argument_type import ArgumentType
+from .result_type import ResultType
+
+RETURNED = "the annotation of the result"
+ALLOWED = "Use numbers, str, bool, list, dict, an Enum, a dataclass, a TypedDict or a pydantic model"
+
+
+def annotation_fault(function: Callable[..., Any], error: Exception) -> str:
+    """A sentence about the first annotation that cannot be used; ``error`` is what all of them together raised."""
+    for where, annotation in _annotations(function).items():
+        try:
+            kind = _evaluated(function, annotation)
+            if where == RETURNED:
+                ResultType(kind).json_schema()
+            else:
+                ArgumentType(kind, where).adapter.json_schema()
+        except Exception as own:  # noqa: BLE001 - evaluating an annotation runs code of the user
+            return f"{where} cannot be used: {_reason(own)}"
+    return f"its signature cannot be used: {_reason(error)}"
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """``file:line`` of a function; empty for one that was not written in Python."""
+    own = inspect.unwrap(getattr(function, "__func__", function))
+    code = getattr(own, "__code__", None)
+    return "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def check_fault(check: Callable[..., object], calls: Iterable[tuple[list[str], Mapping[str, Any]]]) -> str:
+    """Why ``check`` cannot be called as the task may be, of which ``calls`` has examples; empty if it can."""
+    try:
+        signature = inspect.signature(check)
+    except (TypeError, ValueError):  # A built-in function may not reveal its signature.
+        return "" if callable(check) else f"check must be a function, not {check!r:.80}"
+    for args, kwargs in calls:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            return f"its check function must take the same arguments as the task: {error}"
+    return ""
+
+
+def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return {}
+    found = {f"the annotation of argument {p.name}": p.annotation for p in signature.parameters.values()}
+    return {**found, RETURNED: signature.return_annotation}
+
+
+def _evaluated(function: Callable[..., Any], annotation: Any) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    own = inspect.unwrap(getattr(function, "__func__", function))
+    return eval(annotation, own.__globals__)  # noqa: S307 - inspect.signature(eval_str=True) does the same
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PydanticSchemaGenerationError):
+        kind = str(error).partition(" schema for ")[2].partition(". Set `")[0].partition("\n")[0]
+        return f"{kind or 'its type'} has no form in JSON. {ALLOWED}."
+    text = " ".join(str(error).split("\n\nFor further information")[0].split())
+    if isinstance(error, NameError):
+        return f"{text}. Import the name where the module runs, not only under TYPE_CHECKING."
+    return f"{type(error).__name__}: {text.rstrip('.')}."
