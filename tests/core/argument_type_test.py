@@ -22,7 +22,7 @@ def endless(value: str) -> str:
     return endless(value)
 
 
-def leave(value: str) -> str:
+def leave(x: str) -> str:
     sys.exit(3)
 
 

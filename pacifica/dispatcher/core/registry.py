@@ -8,9 +8,9 @@ text, and each is tried as every JSON value that the text may represent.
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -21,8 +21,10 @@ from .errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from .faults import Fault
 from .job import EncodedArguments
 from .json_values import NotJson, finite, plain, unwritable
+from .parameters import Argument, CallShape, Parameters
 from .result_type import ResultType
 from .signature_faults import annotation_fault, check_fault
+from .task_signature import SignatureFault, read_signature
 from .value_faults import ValueFaults
 
 logger = logging.getLogger(__name__)
@@ -40,67 +42,43 @@ class Call:
     encoded: EncodedArguments
 
 
-class CallShape(NamedTuple):
-    """One way to pass a task's arguments, some by position and the others by name, in names of parameters.
-
-    ``rest`` is the parameter for any number of further arguments by position. ``extra``: any other name is accepted,
-    too, except those in ``taken``.
-    """
-
-    positional: Sequence[str]
-    rest: str | None
-    named: Sequence[str]
-    required: Sequence[str]
-    extra: bool
-    taken: Sequence[str]
-
-
-class _Argument(NamedTuple):
-    """One argument of a request: its name in faults, its parameter, and its value."""
-
-    where: str
-    parameter: Parameter
-    value: Any
-
-
 class TaskSpec:
     """A task's name and typed signature, without the Celery task that runs it.
 
     ``check`` is called with the loaded arguments, and refuses them with a ``ValueError``. ``limits`` apply to new
-    calls, not to the arguments of a row. Raises ``ValueError`` when an annotation or ``check`` cannot be used.
+    calls, not to the arguments of a row. A decorator of the function passes the ``hidden`` arguments, which callers
+    cannot. Raises ``ValueError`` when the signature, an annotation or ``check`` cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a task
         self,
         name: str,
         function: Callable[..., Any],
         doc: str = "",
         check: Callable[..., object] | None = None,
         limits: ArgumentLimits = DEFAULT_LIMITS,
+        *,
+        hidden: Collection[str] = (),
     ) -> None:
         self.name = name
         self.doc = inspect.cleandoc(doc or "")
         self._check = check
         self._limits = limits
         try:
-            self._read_signature(function)
+            self._read_signature(function, hidden)
+        except SignatureFault:
+            raise
         except Exception as error:  # Evaluating an annotation runs code of the user.
-            raise ValueError(annotation_fault(function, error)) from error
+            raise ValueError(annotation_fault(function, error, hidden)) from error
         if check is not None and (fault := check_fault(check, self._example_calls())):
             raise ValueError(fault)
 
-    def _read_signature(self, function: Callable[..., Any]) -> None:
-        signature = inspect.signature(function, eval_str=True)
-        self._parameters = signature.parameters
-        parameters = self._parameters.values()
-        self._positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self._keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-        self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-        self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
-        self._exact = -1 if any(_required(p) for p in self._keywords) else len(self._positional)
-        """Exactly this number of arguments by position, and none by name, fits the parameters one to one."""
+    def _read_signature(self, function: Callable[..., Any], hidden: Collection[str]) -> None:
+        self._signature = signature = read_signature(function, hidden)
+        self._parameters = Parameters(signature.parameters)
+        parameters = signature.parameters.values()
         self._types = {p.name: ArgumentType(p.annotation, f"argument {p.name} of task {self.name}") for p in parameters}
-        self._returns = ResultType(signature.return_annotation)
+        self._returns = ResultType(signature.returns)
         self.arguments_schema()
         self.result_schema()
 
@@ -108,7 +86,8 @@ class TaskSpec:
         """Bind the segments of a URL's path; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
         found = self._accepted(
-            (argument, self._types[argument.parameter.name].read(argument.value)) for argument in self._assign(args, {})
+            (argument, self._types[argument.parameter.name].read(argument.value))
+            for argument in self._assigned(args, {})
         )
         self._limits.check_size(self.name, join_texts([accepted.text for accepted in found], ()))
         return self._call(found, [])
@@ -128,7 +107,8 @@ class TaskSpec:
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with, from the JSON values of a row; raises ``BadArguments``."""
         texts = [json_text(value) for value in (*args, *kwargs.values())]
-        return self._loaded(self._accept(args, kwargs, texts, naive=True), list(kwargs))
+        loaded = self._loaded(self._accept(args, kwargs, texts, naive=True), list(kwargs))
+        return self._signature.for_function(*loaded)
 
     def dump(self, value: Any, limit: int) -> Any:
         """A return value as JSON values of at most ``limit`` bytes; raises ``BadResult``."""
@@ -157,7 +137,7 @@ class TaskSpec:
         types = self._types.items()
         owns, shared = TypeAdapter.json_schemas([(name, "validation", one.adapter) for name, one in types])
         schema |= {"$defs": shared["$defs"]} if "$defs" in shared else {}
-        for name, parameter in self._parameters.items():
+        for name, parameter in self._signature.parameters.items():
             alone = self._types[name].adapter.json_schema()
             # Only a schema of its own says that bytes are base64, but it cannot refer to shared schemas.
             own = owns[name, "validation"] if "$defs" in alone else alone
@@ -175,25 +155,14 @@ class TaskSpec:
 
     def shapes(self) -> Iterator[CallShape]:
         """Each way to pass the arguments, from none by position to all by position."""
-        for number in range(len(self._positional) + 1):
-            left = self._positional[number:] + self._keywords
-            if any(_required(p) and not _has_name(p) for p in left):
-                continue
-            named = [p for p in left if _has_name(p)]
-            yield CallShape(
-                positional=[p.name for p in self._positional[:number]],
-                rest=self._rest.name if self._rest and number == len(self._positional) else None,
-                named=[p.name for p in named],
-                required=[p.name for p in named if _required(p)],
-                extra=self._extra is not None,
-                taken=[p.name for p in self._positional[:number] if _has_name(p)],
-            )
+        return self._parameters.shapes()
 
     def _example_calls(self) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
         """The names of the arguments in each way to pass all of them, and to pass the required ones alone."""
         for shape in self.shapes():
             yield [*shape.positional, *filter(None, [shape.rest])], dict.fromkeys(shape.named)
-            yield [*shape.positional], dict.fromkeys(shape.required)
+            always = [name for name in self._signature.defaults if name not in shape.positional]
+            yield [*shape.positional], dict.fromkeys([*shape.required, *always])
 
     def result_schema(self) -> dict[str, Any]:
         """A JSON Schema (2020-12) of the result; empty for a function without a return annotation."""
@@ -204,10 +173,10 @@ class TaskSpec:
     ) -> list[AcceptedValue]:
         return self._accepted(
             (argument, self._types[argument.parameter.name].accept(argument.value, text, naive=naive))
-            for argument, text in zip(self._assign(args, kwargs), texts, strict=True)
+            for argument, text in zip(self._assigned(args, kwargs), texts, strict=True)
         )
 
-    def _accepted(self, results: Iterable[tuple[_Argument, AcceptedValue | ValueFaults]]) -> list[AcceptedValue]:
+    def _accepted(self, results: Iterable[tuple[Argument, AcceptedValue | ValueFaults]]) -> list[AcceptedValue]:
         """The values in the order of the arguments; raises ``BadArguments``, which names every place that is wrong."""
         found: list[AcceptedValue] = []
         faults: list[Fault] = []
@@ -225,7 +194,8 @@ class TaskSpec:
         """The Python values, of which the last ones have these names, after the task's own check."""
         values = [accepted.loaded for accepted in found]
         number = len(values) - len(names)
-        args, kwargs = values[:number], dict(zip(names, values[number:], strict=True))
+        args = values[:number]
+        kwargs = self._signature.completed(args, dict(zip(names, values[number:], strict=True)))
         self._run_check(args, kwargs)
         return args, kwargs
 
@@ -246,35 +216,10 @@ class TaskSpec:
             logger.exception("The check of task %s raised an exception; the arguments are refused.", self.name)
             self._refuse([Fault("arguments", f"the task's check failed with {type(error).__name__}; {LOGGED}")])
 
-    def _assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[_Argument]:
-        """Assign each value to its parameter, positional values first; raises ``BadArguments`` if they do not fit."""
-        if not kwargs and len(args) == self._exact:
-            return [_Argument(p.name, p, value) for p, value in zip(self._positional, args, strict=True)]
-        taken = {p.name for p in self._positional[: len(args)]}
-        found = [self._by_position(index, value) for index, value in enumerate(args)]
-        found += [self._by_name(name, value, taken) for name, value in kwargs.items()]
-        given = taken | {name for name in kwargs if _has_name(self._parameters.get(name))}
-        missing = [p.name for p in self._parameters.values() if _required(p) and p.name not in given]
-        faults = [one for one in found if isinstance(one, Fault)]
-        self._refuse(faults + [Fault(name, "is missing") for name in missing])
-        return [one for one in found if isinstance(one, _Argument)]
-
-    def _by_position(self, index: int, value: Any) -> _Argument | Fault:
-        if index < len(self._positional):
-            parameter = self._positional[index]
-            return _Argument(parameter.name, parameter, value)
-        if self._rest is None:
-            return Fault(f"argument {index + 1}", f"is one too many; the task takes {_names(self._positional)}")
-        return _Argument(f"{self._rest.name}[{index - len(self._positional)}]", self._rest, value)
-
-    def _by_name(self, name: str, value: Any, taken: set[str]) -> _Argument | Fault:
-        own = self._parameters.get(name)
-        parameter = own if _has_name(own) else self._extra
-        if name in taken and _has_name(own):
-            return Fault(name, "is given twice, by position and by name")
-        if parameter is None:
-            return Fault(name, f"is not an argument of the task; it takes {_names(self._parameters.values())}")
-        return _Argument(name, parameter, value)
+    def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Argument]:
+        found, faults = self._parameters.assign(args, kwargs)
+        self._refuse(faults)
+        return found
 
     def _refuse(self, faults: Sequence[Fault], more: int | None = 0) -> None:
         if faults:
@@ -322,19 +267,6 @@ def _written(result: Any) -> tuple[Any, str]:
     except ValueError:
         result = finite(result)
         return result, strict_json.dumps(result)
-
-
-def _has_name(parameter: Parameter | None) -> bool:
-    return parameter is not None and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-
-
-def _required(parameter: Parameter) -> bool:
-    variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    return parameter.default is parameter.empty and not variable
-
-
-def _names(parameters: Any) -> str:
-    return ", ".join(parameter.name for parameter in parameters) or "none"
 
 
 def _plain_default(value: Any) -> Any:

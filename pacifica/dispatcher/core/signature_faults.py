@@ -1,7 +1,7 @@
 """Why a function's signature cannot be used for a task, as a sentence that names the argument."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import PydanticSchemaGenerationError
@@ -13,9 +13,9 @@ RETURNED = "the annotation of the result"
 ALLOWED = "Use numbers, str, bool, list, dict, an Enum, a dataclass, a TypedDict or a pydantic model"
 
 
-def annotation_fault(function: Callable[..., Any], error: Exception) -> str:
+def annotation_fault(function: Callable[..., Any], error: Exception, hidden: Collection[str] = ()) -> str:
     """A sentence about the first annotation that cannot be used; ``error`` is what all of them together raised."""
-    for where, annotation in _annotations(function).items():
+    for where, annotation in _annotations(function, hidden).items():
         try:
             kind = _evaluated(function, annotation)
             if where == RETURNED:
@@ -48,12 +48,16 @@ def check_fault(check: Callable[..., object], calls: Iterable[tuple[list[str], M
     return ""
 
 
-def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:
+def _annotations(function: Callable[..., Any], hidden: Collection[str]) -> Mapping[str, Any]:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         return {}
-    found = {f"the annotation of argument {p.name}": p.annotation for p in signature.parameters.values()}
+    found = {
+        f"the annotation of argument {p.name}": p.annotation
+        for p in signature.parameters.values()
+        if p.name not in hidden
+    }
     return {**found, RETURNED: signature.return_annotation}
 
 

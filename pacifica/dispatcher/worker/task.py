@@ -17,7 +17,7 @@ gone) or by ``upkeep.lost_jobs`` (the whole worker is gone).
 ``worker.python_dispatch`` creates jobs from Python; ``worker.job_request`` gives each delivery the token of its claim.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, overload
 
 from billiard.common import terminate_handler_fired
@@ -49,7 +49,8 @@ class TaskExit(Exception):
 class DispatcherTask(Task):  # type: ignore[misc]
     """A task each run of which is a job: it has a row before it has a message.
 
-    ``check`` may refuse arguments that fit the annotations: it raises ``ValueError`` before a job exists.
+    ``check`` may refuse arguments that fit the annotations: it raises ``ValueError`` before a job exists. A decorator
+    of the function passes the ``hidden`` arguments, which are in no schema.
     """
 
     abstract = True
@@ -57,10 +58,12 @@ class DispatcherTask(Task):  # type: ignore[misc]
     Request = "pacifica.dispatcher.worker.job_request:JobRequest"
     Strategy = "pacifica.dispatcher.worker.job_request:receive_without_log_line"
     check: Callable[..., object] | None = None
+    hidden: Collection[str] = ()
 
     def spec(self, limits: ArgumentLimits = DEFAULT_LIMITS) -> TaskSpec:
         """The name and typed signature; raises ``ValueError`` for an annotation that cannot be used."""
-        return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits)
+        hidden = (self.hidden,) if isinstance(self.hidden, str) else self.hidden
+        return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits, hidden=hidden)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Claim, load and run the job in a worker; anywhere else, call the function."""
@@ -152,8 +155,10 @@ def task(*functions: Function, **options: Any) -> Any:
     """Make a typed function a dispatchable Celery task: ``@task`` or ``@task(name=…, time_limit=…)``.
 
     ``options`` are those of Celery's ``app.task`` (``name``, ``bind``, ``autoretry_for``, ``time_limit``,
-    ``rate_limit`` …), and ``check``: a function of the same arguments that raises ``ValueError`` for a combination
-    that is not allowed. The task belongs to the app that is running.
+    ``rate_limit`` …), and two more. ``check`` is a function of the same arguments that raises ``ValueError`` for a
+    combination that is not allowed. ``hidden`` names the arguments that a decorator of the function passes, and that
+    callers cannot. The task belongs to the app that is running. Raises ``TypeError`` for an object without a name,
+    such as ``functools.partial``.
 
     Source: https://docs.celeryq.dev/en/stable/userguide/tasks.html#list-of-options
     """
@@ -163,4 +168,11 @@ def task(*functions: Function, **options: Any) -> Any:
     if "check" in options:
         options["check"] = staticmethod(options["check"])
     options.setdefault("base", DispatcherTask)
-    return shared_task(*functions, **options)
+    make = shared_task(**options)
+
+    def decorate(function: Function) -> Any:
+        if not hasattr(function, "__name__"):
+            raise TypeError(f"@task needs a function with a name; {function!r} has none. Call it in a def of your own.")
+        return make(function)
+
+    return decorate(*functions) if functions else decorate

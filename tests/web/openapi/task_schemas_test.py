@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pacifica.dispatcher.core.errors import BadArguments
-from pacifica.dispatcher.core.registry import CallShape, Registry, TaskSpec
+from pacifica.dispatcher.core.parameters import CallShape
+from pacifica.dispatcher.core.registry import Registry, TaskSpec
 from pacifica.dispatcher.web.openapi.schemas import SCHEMAS
 from pacifica.dispatcher.web.openapi.task_schemas import MOST_SHAPES, batch_schemas, needs_arguments, task_schemas
 

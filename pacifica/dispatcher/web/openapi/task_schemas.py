@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ...core.registry import CallShape, Registry, TaskSpec
+from ...core.parameters import CallShape
+from ...core.registry import Registry, TaskSpec
 from .schemas import CLOSED, DISPATCH, component, reference
 
 MOST_SHAPES = 8
