@@ -7,9 +7,10 @@ from typing import Any
 
 import cherrypy
 
-from .config.settings import AuthSettings
+from .config.settings import AuthSettings, DispatcherSettings
 from .core.dispatch_options import parse_options
-from .core.errors import GetDispatchOff, NothingValid
+from .core.errors import ConfigError, GetDispatchOff, NothingValid
+from .core.faults import ConfigFault
 from .core.job import Job, State, parse_uuid
 from .core.permissions import CANCEL, DISPATCH, READ
 from .monitoring.web_monitor import WebMonitor
@@ -17,7 +18,9 @@ from .service.tokens import Tokens
 from .service.verbs import Service
 from .web import application, problem_document, representations, sse
 from .web.auth.guard import Guard
+from .web.dispatcher import segments, walk
 from .web.etag import is_current, tagged
+from .web.middleware import path_prefix
 from .web.openapi.document import document
 from .web.operation import Operation, Query
 from .web.ops_routes import Docs, Health, Metrics, Openapi
@@ -215,7 +218,7 @@ class AllEvents(Resource):
         if media == sse.EVENTS:
             return sse.stream(self._service.waiting, visible_jobs(), position)
         events, position = self._service.waiting.page(position or 0, size, visible_jobs())
-        following = f"/events?after={position}&limit={size}"
+        following = f"{path_prefix.of_request()}/events?after={position}&limit={size}"
         return as_json({"events": [representations.event(event) for event in events], "next": following})
 
 
@@ -289,16 +292,22 @@ class Root(Resource):
                 "name": "Pacifica Dispatcher",
                 "version": version("pacifica-dispatcher"),
                 "tasks": list(self._service.registry),
-                "links": self._links,
+                "links": {name: path_prefix.of_request() + path for name, path in self._links.items()},
             }
         )
 
 
 def mount(
-    service: Service, auth: AuthSettings, tokens: Tokens, body_limit: int, monitor: WebMonitor
+    service: Service, auth: AuthSettings, tokens: Tokens, own: DispatcherSettings, monitor: WebMonitor
 ) -> cherrypy.Application:
-    """The API as a CherryPy application, for the embedded server or any WSGI server."""
-    return application.build(Root(service, monitor, auth), Guard(auth, tokens), body_limit, monitor.counts)
+    """The API as a CherryPy application, for the embedded server or any WSGI server; raises ``ConfigError``."""
+    root = Root(service, monitor, auth)
+    if walk(root, segments(own.root_path))[0] is not root:
+        fault = ConfigFault("dispatcher", "root_path", own.root_path, "it begins with a route of the service")
+        raise ConfigError([fault])
+    tree = application.build(root, Guard(auth, tokens), own.body_limit, monitor.counts)
+    path_prefix.install(tree, own.root_path, auth.proxy_addresses)
+    return tree
 
 
 def _dispatched(job: Job, media: str) -> bytes:
@@ -307,4 +316,4 @@ def _dispatched(job: Job, media: str) -> bytes:
 
 
 def _locate(job: Job) -> None:
-    cherrypy.serving.response.headers["Location"] = f"/status/{job.uuid}"
+    cherrypy.serving.response.headers["Location"] = f"{path_prefix.of_request()}/status/{job.uuid}"

@@ -42,7 +42,7 @@ class WebProcess:
         container.prepare(patient=patient)
         container.app.log_tasks()
         self.tree = rest.mount(
-            container.service, settings.auth, container.tokens, settings.dispatcher.body_limit, container.monitor
+            container.service, settings.auth, container.tokens, settings.dispatcher, container.monitor
         )
         trace_requests(self.tree, container.tracing)
 
@@ -61,7 +61,10 @@ class WebProcess:
 
     def brief(self) -> Brief:
         """The rule that decides whether a request is short enough for the server's loop."""
-        return Brief(files=self._container.database.sqlite, common=cherrypy.config, own=self.tree.config)
+        root_path = self.settings.dispatcher.root_path
+        return Brief(
+            files=self._container.database.sqlite, common=cherrypy.config, own=self.tree.config, root_path=root_path
+        )
 
     def start(self) -> None:
         """Start publishing, and the periodic duties; log a warning if callers need no token."""

@@ -9,7 +9,7 @@ import cherrypy
 import pytest
 
 from pacifica.dispatcher import rest
-from pacifica.dispatcher.config.settings import AuthSettings
+from pacifica.dispatcher.config.settings import AuthSettings, DispatcherSettings
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.core.registry import Registry
@@ -55,7 +55,7 @@ class Client:
         monitor: Any = SimpleNamespace(
             health=None, counts=SimpleNamespace(request=lambda *_: None, dispatched=lambda *_: None)
         )
-        self._api = rest.mount(self._service, self._settings, self._tokens, 1000, monitor)
+        self._api = rest.mount(self._service, self._settings, self._tokens, DispatcherSettings(), monitor)
 
     def serve(self, root: Any) -> None:
         """Serve another tree of resources with the same guard."""

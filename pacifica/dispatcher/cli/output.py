@@ -99,7 +99,7 @@ def progress(report: Mapping[str, Any]) -> str:
 def details(job: JobStatus) -> list[tuple[str, str | Text]]:
     """The name and text of each field of a job; empty fields are left out."""
     document = job.document
-    times = {name: document[name] for name in ("created", "eta", "expires", "published", "started", "finished")}
+    times = {name: document.get(name) for name in ("created", "eta", "expires", "published", "started", "finished")}
     fields: dict[str, str | Text] = {
         "uuid": job.uuid,
         "task": job.task,
@@ -108,8 +108,8 @@ def details(job: JobStatus) -> list[tuple[str, str | Text]]:
         "error": f"{job.error.type}: {job.error.message}" if job.error else "",
         "progress": progress(job.progress) if job.progress else "",
         "arguments": call(job),
-        "attempt": f"{job.attempt} of {document['max_attempts']}" if job.attempt else "",
-        **{name: document[name] or "" for name in ("queue", "worker", "caller", "replay_of")},
+        "attempt": f"{job.attempt} of {document.get('max_attempts', '?')}" if job.attempt else "",
+        **{name: document.get(name) or "" for name in ("queue", "worker", "caller", "replay_of")},
         "labels": ", ".join(f"{name}={text}" for name, text in job.labels.items()),
         **{name: moment(datetime.fromisoformat(text)) if text else "" for name, text in times.items()},
         "ran": run_time(job),

@@ -13,12 +13,13 @@ from urllib3 import Retry
 
 from .batch import Batch
 from .connection import ServiceConnection, parse
+from .errors import BadAnswer
 from .follow import Follower
 from .probe import Pause, ProbeStage, stages_after_commit
 from .remote import RemoteJob
 from .retries import USUAL
 from .serialization import plain, to_json
-from .values import BatchItem, Filters, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo
+from .values import BatchItem, Document, Filters, JobEvent, JobStatus, Options, Problem, Readiness, TaskInfo, checked
 
 DEFAULT_URL = "http://127.0.0.1:8050"
 PAGE = 500
@@ -112,16 +113,17 @@ class DispatcherClient:
         """The matching jobs, newest first; ``seen`` is the status of each when its page was requested."""
         if limit is not None and limit < 1:
             return
-        left = limit
+        left, seen = limit, set[str]()
         page = self.connection.json("GET", "/status", params=_query(filters, min(PAGE, limit or PAGE)))
         while True:
             found = parse(lambda document: [JobStatus.of(one) for one in document["jobs"]], page)
             for job in found[:left]:
                 yield RemoteJob(self.connection, job.uuid, job)
             left = None if left is None else left - len(found)
-            following = parse(lambda document: document["next"], page)
+            following = parse(_next_page, page)
             if following is None or (left is not None and left <= 0):
                 return
+            _note(following, seen)
             page = self.connection.json("GET", following)
 
     def events(self, after: int | None = None) -> Iterator[JobEvent]:
@@ -133,14 +135,16 @@ class DispatcherClient:
 
     def history(self, after: int = 0) -> Iterator[JobEvent]:
         """The events of all jobs after the event with that id, oldest first, up to now."""
-        following = f"/events?after={after}&limit={EVENTS}"
+        following, seen = f"/events?after={after}&limit={EVENTS}", set[str]()
         while True:
             page = self.connection.json("GET", following)
             found = parse(lambda document: [JobEvent.of(one) for one in document["events"]], page)
             yield from found
-            reached, following = following, parse(lambda document: str(document["next"]), page)
-            if reached == following:
+            reached, further = following, parse(_next_page, page)
+            if further is None or further == reached:
                 return
+            _note(further, seen)
+            following = further
 
     def tasks(self) -> list[TaskInfo]:
         """The tasks that can be dispatched."""
@@ -193,3 +197,16 @@ def _query(filters: Filters, limit: int) -> Mapping[str, Any]:
         label = [name if value is None else f"{name}:{value}" for name, value in label.items()]
     times = {name: plain(name, filters.get(name)) for name in ("since", "until")}
     return {**filters, **times, "label": label, "limit": limit}
+
+
+def _next_page(page: Document) -> str | None:
+    """The path of the next page; raises ``TypeError`` if it is not a text."""
+    path: str | None = checked(page, {"next": str | None})["next"]
+    return path
+
+
+def _note(path: str, seen: set[str]) -> None:
+    """Add the path of a page; raises ``BadAnswer`` if the service named it before, as this would not end."""
+    if path in seen:
+        raise BadAnswer(f"The service names {path!r:.80} as the next page a second time.")
+    seen.add(path)

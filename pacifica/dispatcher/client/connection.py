@@ -128,9 +128,10 @@ class ServiceConnection:
     def _request(self, method: str, path: str, seconds: float, **content: Any) -> requests.Response:
         if not path.startswith("/"):  # "@another.example/" after our host would be another host.
             raise BadAnswer(f"The service at {self._shown} names {path!r:.80} as its next page, which is not a path.")
+        prefix = urlsplit(self.url).path  # A service that knows the prefix of its URL repeats it in its links.
         return self._session.request(
             method,
-            f"{self.url}{path}",
+            f"{self.url}{path.removeprefix(prefix) if path.startswith(f'{prefix}/') else path}",
             auth=self._auth,
             timeout=(min(self._timeout, seconds), seconds),
             allow_redirects=False,  # a POST would become a GET

@@ -40,7 +40,7 @@ class _Rule(NamedTuple):
 
 
 _RULES = (
-    _Rule("sent", lambda job: job.document["published"] or job.started or job.final, "created", "published"),
+    _Rule("sent", lambda job: job.document.get("published") or job.started or job.final, "created", "published"),
     _Rule("started", lambda job: job.worker, "published", "started"),
     _Rule("done", lambda job: job.final, "started", "finished"),
 )
@@ -64,7 +64,7 @@ def stages_after_commit(job: RemoteJob, status: JobStatus, timeout: float, pause
 
 def _seconds(status: JobStatus, rule: _Rule) -> float | None:
     """The length of the stage; 0 if the broker delivered the message before its confirmation was recorded."""
-    start, end = status.document[rule.start], status.document[rule.end]
+    start, end = status.document.get(rule.start), status.document.get(rule.end)
     if start is None or end is None:
         return None
     return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())

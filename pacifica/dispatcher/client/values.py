@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import UnionType
 from typing import Any, Required, Self, TypedDict
 
 from ..core import strict_json
@@ -10,6 +11,25 @@ from ..core.faults import Fault
 from ..core.job import JobError, State
 
 Document = Mapping[str, Any]
+Kind = type | UnionType
+TEXT_OR_NULL, MAP_OR_NULL = str | None, dict | None
+JOB: Mapping[str, Kind] = {
+    **dict.fromkeys(("uuid", "task", "state", "created"), str),
+    **dict.fromkeys(("worker", "replay_of", "started", "finished"), TEXT_OR_NULL),
+    **dict.fromkeys(("error", "progress"), MAP_OR_NULL),
+    **dict.fromkeys(("kwargs", "labels"), dict),
+    "args": list,
+    "attempt": int,
+}
+"""The types of a job's members."""
+MORE_OF_JOB: Mapping[str, Kind] = {
+    **dict.fromkeys(("caller", "queue", "traceparent", "eta", "expires", "published"), TEXT_OR_NULL),
+    **dict.fromkeys(("retries", "max_attempts"), int),
+    "priority": int | None,
+}
+"""The types of members that only ``document`` has, for those that it has."""
+EVENT: Mapping[str, Kind] = {"id": int, "job": str, "at": str, "kind": str}
+TASK: Mapping[str, Kind] = {"name": str, "doc": str, "arguments": dict, "result": dict}
 TYPE_PREFIX = "urn:pacifica-dispatcher:problem:"
 
 
@@ -73,8 +93,9 @@ class Problem:
     def of(cls, document: Document, status: int = 0) -> Self:
         """The problem of a document; missing members are derived from the status."""
         faults = document.get("errors")
+        checked({"status": status, **document}, {"status": int})
         return cls(
-            status=int(document.get("status", status)),
+            status=document.get("status", status),
             type=str(document.get("type", "about:blank")),
             detail=str(document.get("detail") or document.get("title") or f"The service answered {status}."),
             errors=tuple(
@@ -92,8 +113,10 @@ class Problem:
             document = strict_json.loads(body)
         except ValueError:
             return None
-        is_problem = isinstance(document, dict) and isinstance(document.get("status"), int)
-        return cls.of(document, status) if is_problem else None
+        try:
+            return cls.of(checked(document, {"status": int}), status)
+        except TypeError:
+            return None
 
     @classmethod
     def bad_item(cls, detail: str) -> Self:
@@ -136,13 +159,17 @@ class JobStatus:
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        error = document["error"]
+        checked(document, JOB)
+        checked(document, {name: kind for name, kind in MORE_OF_JOB.items() if name in document})
+        for name in ("eta", "expires", "published"):
+            _moment(document.get(name))
+        error = document["error"] and checked(document["error"], {"type": str, "message": str})
         return cls(
             uuid=document["uuid"],
             task=document["task"],
             state=State(document["state"]),
             result=document["result"],
-            error=None if error is None else JobError(error["type"], error["message"], error.get("traceback", "")),
+            error=JobError(error["type"], error["message"], str(error.get("traceback", ""))) if error else None,
             args=document["args"],
             kwargs=document["kwargs"],
             attempt=document["attempt"],
@@ -150,7 +177,7 @@ class JobStatus:
             progress=document["progress"],
             worker=document["worker"],
             replay_of=document["replay_of"],
-            created=datetime.fromisoformat(document["created"]),
+            created=_time(document["created"]),
             started=_moment(document["started"]),
             finished=_moment(document["finished"]),
             document=document,
@@ -170,10 +197,11 @@ class JobEvent:
 
     @classmethod
     def of(cls, document: Document) -> Self:
+        checked({"data": {}, **document}, {**EVENT, "data": dict})
         return cls(
             id=document["id"],
             job=document["job"],
-            at=datetime.fromisoformat(document["at"]),
+            at=_time(document["at"]),
             kind=document["kind"],
             data=document.get("data", {}),
             document=document,
@@ -192,6 +220,7 @@ class TaskInfo:
 
     @classmethod
     def of(cls, document: Document) -> Self:
+        checked(document, TASK)
         return cls(document["name"], document["doc"], document["arguments"], document["result"], document)
 
 
@@ -204,5 +233,23 @@ class Readiness:
     document: Document = field(repr=False)
 
 
+def checked(document: Any, kinds: Mapping[str, Kind]) -> Document:
+    """The document; raises ``TypeError`` if it is not an object with members of these types."""
+    if not isinstance(document, dict):
+        raise TypeError("the answer is not an object")
+    for name, kind in kinds.items():
+        value = document.get(name, ...)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"the member {name} is missing or has another type")
+    return document
+
+
 def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else _time(text)
+
+
+def _time(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.utcoffset() is None:
+        raise ValueError("a time has no offset")
+    return found

@@ -23,6 +23,7 @@ from .value_types import (
     Line,
     Modules,
     Networks,
+    RootPath,
     Seconds,
     WholeNumber,
     YesNo,
@@ -102,6 +103,8 @@ class DispatcherSettings(Section):
         description="How long running jobs may continue after a worker receives SIGTERM, in seconds.")
     idempotency_seconds: Seconds = Field(86_400, ge=1, le=31_622_400,
         description="How long an Idempotency-Key refers to its job, in seconds.")
+    root_path: RootPath = Field("",
+        description="The path below which a proxy offers the service, such as /jobs: links begin with it.")
     batch_limit: WholeNumber = Field(10_000, ge=1, le=1_000_000,
         description="The maximum number of jobs that one request may dispatch.")
     waiters: WholeNumber = Field(4, ge=0, le=10_000,

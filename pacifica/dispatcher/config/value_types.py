@@ -17,6 +17,10 @@ SCHEMES = tuple(f"{name}{pool}" for name in ("sqlite", "sqliteext", "postgresql"
 """The schemes of a database URL; a test compares them with the classes in ``store.connections.connect``."""
 
 
+ROOT_PATH = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+"
+"""A path prefix, such as ``/jobs`` or ``/lab/jobs``: characters that no program encodes in another way."""
+
+
 def described(schema: Mapping[str, Any]) -> str:
     """The values that a setting may have, as a noun phrase made from the JSON Schema of its field."""
     match schema:
@@ -105,6 +109,12 @@ Line = Annotated[str, of_text(_line), allowed("one line of text")]
 Words = Annotated[tuple[str, ...], SPLIT, allowed("a list separated by commas")]
 JsonObject = Annotated[Json[dict[str, Any]], allowed("an object, as JSON")]
 Header = Annotated[str, matching("[A-Za-z0-9-]{1,64}"), allowed("the name of an HTTP header")]
+RootPath = Annotated[
+    str,
+    matching(rf"(?:{ROOT_PATH})?"),
+    of_text(lambda text: text.rstrip("/")),
+    allowed("empty, or a path such as /jobs, of letters, digits and . _ ~ -"),
+]
 Hosts = Annotated[
     tuple[Annotated[str, matching(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")], ...],
     of_text(lambda text: _split(text.lower())),

@@ -7,6 +7,7 @@ import click
 from rich.text import Text
 
 from ...client import TaskInfo
+from ...client.connection import parse
 from ...core import strict_json
 from .. import output
 from ..http_options import HttpContext, http_command
@@ -28,7 +29,7 @@ def tasks(context: HttpContext, name: str | None) -> None:
         for task in found:
             output.print_json(task.document)
     elif name is None:
-        rows = [(task.name, _signature(task.arguments), task.doc.partition("\n")[0]) for task in found]
+        rows = [(task.name, parse(_signature, task.arguments), task.doc.partition("\n")[0]) for task in found]
         output.print_table(("TASK", "ARGUMENTS", ""), rows)
     else:
         output.print_table((), _details(found[0]))
@@ -46,7 +47,9 @@ def _signature(arguments: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def _type(schema: Any) -> str:
+    if schema is True:
+        return "any"
     if "enum" in schema:
         return " | ".join(map(strict_json.dumps, schema["enum"]))
     union = schema.get("anyOf") or schema.get("oneOf")
@@ -59,5 +62,9 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _details(task: TaskInfo) -> list[tuple[str, str | Text]]:
-    lines = [("task", task.name), ("arguments", _signature(task.arguments)), ("result", _type(task.result))]
+    lines = [
+        ("task", task.name),
+        ("arguments", parse(_signature, task.arguments)),
+        ("result", parse(_type, task.result)),
+    ]
     return [*lines, ("", task.doc)] if task.doc else [*lines]

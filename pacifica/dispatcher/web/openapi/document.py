@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...core.registry import Registry, TaskSpec
+from ..middleware import path_prefix
 from ..operation import Operation, handlers
 from .schemas import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, SCHEMAS, component, reference
 from .task_schemas import batch_schemas, needs_arguments, task_schemas
@@ -16,7 +17,7 @@ from .task_schemas import batch_schemas, needs_arguments, task_schemas
 def document(root: Any, registry: Registry, batch_limit: int, *, anonymous: bool) -> dict[str, Any]:
     """All operations, and for each task a path with the schemas of its arguments and result.
 
-    ``anonymous`` states that callers need no token.
+    ``anonymous`` states that callers need no token. The server is the one that the current request has reached.
     """
     paths: dict[str, dict[str, Any]] = {}
     for method, handler in handlers(root):
@@ -35,7 +36,7 @@ def document(root: Any, registry: Registry, batch_limit: int, *, anonymous: bool
     return {
         "openapi": "3.1.0",
         "info": {"title": "Pacifica Dispatcher", "version": version("pacifica-dispatcher")},
-        "servers": [{"url": "/"}],
+        "servers": [{"url": path_prefix.of_request() or "/"}],
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {"bearer": BEARER}},
     }

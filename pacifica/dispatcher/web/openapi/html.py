@@ -9,6 +9,8 @@ from typing import Any
 
 import cherrypy
 
+from ..middleware import path_prefix
+
 HTML = "text/html"
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; }
@@ -37,11 +39,12 @@ def as_page(document: Mapping[str, Any]) -> bytes:
         f'<li><a href="#{escape(each["operationId"])}">{method.upper()} {escape(path)}</a></li>'
         for path, method, each in operations
     )
+    document_path = f"{path_prefix.of_request()}/openapi.json"
     body = "".join(_section(*each) for each in operations)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
-        f'<header><h1>{title}</h1><p>For programs: <a href="/openapi.json">OpenAPI 3.1</a>.</p></header>'
+        f'<header><h1>{title}</h1><p>For programs: <a href="{document_path}">OpenAPI 3.1</a>.</p></header>'
         f'<nav aria-label="Routes"><ul>{links}</ul></nav><main>{body}</main></body></html>\n'
     ).encode("utf-8", "backslashreplace")
 

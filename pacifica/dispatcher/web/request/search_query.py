@@ -15,6 +15,7 @@ from ...core.dispatch_options import MAX_LABELS
 from ...core.errors import BadCursor, BadId, BadQuery
 from ...core.job import Job, State, micros, now, parse_uuid
 from ...core.job_filter import JobFilter, LabelFilter, PageCursor
+from ..middleware import path_prefix
 from .query import whole_number
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
@@ -109,8 +110,9 @@ def next_page(query: SearchQuery, jobs: Sequence[Job], more: bool) -> str | None
     cursor = strict_json.dumps([_fingerprint(query), last.created, last.uuid]).encode()
     others = {name: value for name, value in query.items() if name != "cursor"}
     encoded = urlencode({**others, "cursor": base64.urlsafe_b64encode(cursor).decode()}, doseq=True)
-    cherrypy.response.headers["Link"] = f'</status?{encoded}>; rel="next"'
-    return f"/status?{encoded}"
+    path = f"{path_prefix.of_request()}/status?{encoded}"
+    cherrypy.response.headers["Link"] = f'<{path}>; rel="next"'
+    return path
 
 
 def _fingerprint(query: SearchQuery) -> str:

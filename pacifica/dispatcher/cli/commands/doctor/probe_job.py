@@ -152,7 +152,7 @@ class ProbeChecks:
     def _taken(self, stage: ProbeStage) -> Finding:
         if stage.reached:
             return good("taken", f"by worker {stage.job.worker}", stage.seconds)
-        message, queue = f"no worker took it within {self._probe.timeout:g} s", stage.job.document["queue"]
+        message, queue = f"no worker took it within {self._probe.timeout:g} s", stage.job.document.get("queue")
         if self._local is not None:
             return bad("taken", message, self._local.why_not_taken(stage.job.task, queue), Exit.TIMED_OUT)
         advice = (
