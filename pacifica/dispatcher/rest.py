@@ -26,6 +26,7 @@ from .web.operation import Operation, Query
 from .web.ops_routes import Docs, Health, Metrics, Openapi
 from .web.representations import JSON, TEXT, as_json, as_text, negotiate
 from .web.request import search_query
+from .web.request.body import BodyLimits
 from .web.request.dispatch_body import read_batch, read_dispatch
 from .web.request.ndjson import NDJSON
 from .web.request.request_context import caller, dispatch_context, visible_jobs
@@ -305,7 +306,8 @@ def mount(
     if walk(root, segments(own.root_path))[0] is not root:
         fault = ConfigFault("dispatcher", "root_path", own.root_path, "it begins with a route of the service")
         raise ConfigError([fault])
-    tree = application.build(root, Guard(auth, tokens), own.body_limit, monitor.counts)
+    limits = BodyLimits.of(own.body_limit, own.arguments_bytes)
+    tree = application.build(root, Guard(auth, tokens), limits, monitor.counts)
     path_prefix.install(tree, own.root_path, auth.proxy_addresses)
     return tree
 

@@ -18,7 +18,8 @@ from typing_extensions import TypedDict
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from pacifica.dispatcher.core.job import EncodedArguments
-from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec, plain_arguments
+from pacifica.dispatcher.core.json_values import plain_arguments
+from pacifica.dispatcher.core.registry import Call, Registry, TaskSpec
 from pacifica.dispatcher.core.strict_json import ExactNumber
 
 

@@ -12,7 +12,8 @@ from pydantic import Base64Bytes, Base64UrlBytes, BaseModel, ConfigDict, Field, 
 from typing_extensions import TypedDict
 
 from pacifica.dispatcher.core.errors import BadArguments, BadResult
-from pacifica.dispatcher.core.registry import TaskSpec, plain_arguments
+from pacifica.dispatcher.core.json_values import plain_arguments
+from pacifica.dispatcher.core.registry import TaskSpec
 
 
 class Point(BaseModel):

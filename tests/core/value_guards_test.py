@@ -15,7 +15,8 @@ from typing_extensions import TypeAliasType, TypedDict
 
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.errors import BadArguments
-from pacifica.dispatcher.core.registry import TaskSpec, plain_arguments
+from pacifica.dispatcher.core.json_values import plain_arguments
+from pacifica.dispatcher.core.registry import TaskSpec
 
 DIGITS = "0.1234567890123456789012345"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

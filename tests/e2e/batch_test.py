@@ -45,11 +45,11 @@ def test_batch_is_answered_in_order_and_run(stack: Stack, form: str) -> None:
 
 def test_line_that_is_not_json_is_the_problem_of_its_item(stack: Stack) -> None:
     good = json.dumps({"task": "add", "args": [1, 1]})
-    body = f'{good}\n{{"task": \n\n["x" * 9]\n{{"task": "{"x" * 1_100_000}"}}\n{good}'
+    body = f'{good}\n{{"task": \n\n["x" * 9]\n{{"task": "{"x" * 2_200_000}"}}\n{good}'
     jobs = stack.request("POST", "/dispatch", data=body, headers=NDJSON).json()["jobs"]
     assert ["uuid" in entry for entry in jobs] == [True, False, False, False, True]
     assert "not JSON" in jobs[1]["problem"]["detail"]
-    assert "longer than 1048576 bytes" in jobs[3]["problem"]["detail"]
+    assert "longer than 2162688 bytes" in jobs[3]["problem"]["detail"]
 
 
 def test_batch_without_a_valid_item_stores_nothing(stack: Stack) -> None:

@@ -17,6 +17,7 @@ from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.web import application, dispatcher, problem_response
 from pacifica.dispatcher.web.auth.guard import Guard
 from pacifica.dispatcher.web.operation import Operation
+from pacifica.dispatcher.web.request.body import BodyLimits
 from pacifica.dispatcher.web.request_classes import (
     DispatcherApplication,
     DispatcherRequest,
@@ -55,7 +56,7 @@ def web(tree: Tree) -> Iterator[cherrypy.Application]:
     before = dict(cherrypy.config)
     guard: Any = Guard(AuthSettings(anonymous="anywhere"), Mock())
     counts: Any = SimpleNamespace(request=lambda *_: None)
-    yield application.build(tree, guard, 1000, counts)
+    yield application.build(tree, guard, BodyLimits(1000, 1000), counts)
     cherrypy.config.clear()
     cherrypy.config.update(before)
 
@@ -189,6 +190,7 @@ def test_cookie_is_not_parsed(web: cherrypy.Application, monkeypatch: Patch, coo
         ({"HTTP_CONTENT_DISPOSITION": "a; filename*=x", "CONTENT_LENGTH": "0"}, 200),
         ({"HTTP_ACCEPT": "a;q=x"}, 200),
         ({"QUERY_STRING": "%ff"}, 400),
+        ({"QUERY_STRING": "&".join(["a=%ff"] * 2000)}, 414),
         ({"PATH_INFO": "/\xff\u20ac"}, 404),
     ],
 )

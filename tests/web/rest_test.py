@@ -22,6 +22,7 @@ from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.web import application
 from pacifica.dispatcher.web.auth.guard import Guard
 from pacifica.dispatcher.web.operation import Operation, handlers
+from pacifica.dispatcher.web.request.body import BodyLimits
 
 from ..store.conftest import a_job, a_waiting
 from .wsgi import respond
@@ -60,7 +61,7 @@ class Client:
     def serve(self, root: Any) -> None:
         """Serve another tree of resources with the same guard."""
         counts: Any = SimpleNamespace(request=lambda *_: None)
-        self._api = application.build(root, Guard(self._settings, self._tokens), 1000, counts)
+        self._api = application.build(root, Guard(self._settings, self._tokens), BodyLimits(1000, 1000), counts)
 
     def token(self, name: str, *scopes: str, own: bool = False) -> str:
         return self._tokens.create(name, scopes, own=own, lifetime=None)[0]

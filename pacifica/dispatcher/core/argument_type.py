@@ -38,21 +38,25 @@ class ArgumentType:
         self.adapter: TypeAdapter[Any] = adapter_of(annotation)
         self._label = label
         self._schema = guarded(self.adapter.core_schema)
-        guards = self._schema is not self.adapter.core_schema
-        self._validator: Any = validator_of(self._schema) if guards else self.adapter.validator
+        self._has_guards = self._schema is not self.adapter.core_schema
+        self._validator: Any = validator_of(self._schema) if self._has_guards else self.adapter.validator
 
-    def accept(self, value: Any, text: str, *, naive: bool = False) -> AcceptedValue | ValueFaults:
+    def accept(
+        self, value: Any, text: str, *, naive: bool = False, describe: bool = True
+    ) -> AcceptedValue | ValueFaults:
         """Read a JSON value, or describe what is wrong with it; ``text`` is the value's ``json_text``.
 
-        ``naive``: a ``datetime`` without an offset is in UTC, as Python callers and older rows have it.
+        ``naive``: a ``datetime`` without an offset is in UTC, as Python callers and older rows have it. Without
+        ``describe``, the fault is only that the value is not valid.
         """
         try:
             text = text or strict_json.dumps(value)
-            return self._accept(value, text, None if naive else REFUSE_NAIVE)
+            return self._accept(value, text, None if naive else REFUSE_NAIVE, describe=describe)
         except ValueError as error:
             return of_value("json", str(error))
         except (Exception, SystemExit) as error:
-            logger.exception("A validator of %s raised an exception; the value is refused.", self._label)
+            if describe:
+                logger.exception("A validator of %s raised an exception; the value is refused.", self._label)
             return of_value("validator", f"its validator failed with {type(error).__name__}; {LOGGED}")
 
     def read(self, text: str) -> AcceptedValue | ValueFaults:
@@ -66,15 +70,19 @@ class ArgumentType:
         # A fault of the value, or of a place in it, is more helpful than a wrong type.
         return next((faults for faults in found if not faults.places[0].wrong_type), found[0])
 
-    def _accept(self, value: Any, text: str, context: Mapping[str, Any] | None) -> AcceptedValue | ValueFaults:
+    def _accept(
+        self, value: Any, text: str, context: Mapping[str, Any] | None, *, describe: bool
+    ) -> AcceptedValue | ValueFaults:
         for _ in range(MAX_PASSES):
             try:
                 return AcceptedValue(value, text, self._validator.validate_json(text, strict=True, context=context))
             except ValidationError as error:
                 failure = error
-            places = value_faults.paths(failure, value, NUMBER_AS_TEXT)
+            places = value_faults.paths(failure, value, NUMBER_AS_TEXT) if self._has_guards else ()
             if not places:
                 break
             value = with_numbers_as_text(value, places)
             text = strict_json.dumps(value)
+        if not describe:
+            return of_value("not_described", "is not valid")
         return value_faults.describe(self._schema, value, text, failure)

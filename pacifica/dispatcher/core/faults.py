@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MAX_FAULTS, MAX_ITEM_FAULTS = 10, 3
 """How many faults an answer names for one dispatch, and for each item of a batch."""
+MAX_DESCRIBED_ITEMS, MAX_HINTS = 500, 20
+"""For how many items of a batch, of those that are not valid, the faults are described and similar names searched."""
 MAX_PLACE, MAX_MESSAGE = 80, 1000
 """How many characters of a fault's place and message an answer shows."""
 

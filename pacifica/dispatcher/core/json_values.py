@@ -264,3 +264,21 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (AbstractSet | Sequence | ValuesView | Iterator, _array),
 )
 """How values of these types become JSON values; the first type that fits counts."""
+
+
+def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The JSON values of arguments passed by Python code; raises ``ValueError`` with a sentence."""
+    positional = [_plain_argument(f"args[{index}]", value) for index, value in enumerate(args)]
+    return positional, {name: _plain_argument(name, value) for name, value in kwargs.items()}
+
+
+def _plain_argument(name: str, value: Any) -> Any:
+    own = None
+    try:
+        own = plain(value)
+        strict_json.dumps(own)
+    except NotJson as error:
+        raise ValueError(f"the arguments are not JSON: {error.sentence(name)}") from error
+    except ValueError as error:
+        raise ValueError(f"the arguments are not JSON: {name}{unwritable(own)}: {error}") from error
+    return own

@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
-from .faults import Fault
+from .faults import MAX_FAULTS, Fault
 
 Parameter = inspect.Parameter
 
@@ -46,16 +47,26 @@ class Parameters:
         """Exactly this number of arguments by position, and none by name, fits the parameters one to one."""
 
     def assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Argument], list[Fault]]:
-        """Each value with its parameter, positional values first; and the faults, if they do not fit."""
+        """Each value with its parameter, positional values first; and the faults, if they do not fit.
+
+        After more faults than an answer names, further arguments are not looked at.
+        """
         if not kwargs and len(args) == self._exact:
             return [Argument(p.name, p, value) for p, value in zip(self._positional, args, strict=True)], []
         taken = {p.name for p in self._positional[: len(args)]}
-        found = [self._by_position(index, value) for index, value in enumerate(args)]
-        found += [self._by_name(name, value, taken) for name, value in kwargs.items()]
+        found: list[Argument] = []
+        faults: list[Fault] = []
+        by_position = (self._by_position(index, value) for index, value in enumerate(args))
+        for one in chain(by_position, (self._by_name(name, value, taken) for name, value in kwargs.items())):
+            if isinstance(one, Argument):
+                found.append(one)
+                continue
+            faults.append(one)
+            if len(faults) > MAX_FAULTS:
+                break
         given = taken | {name for name in kwargs if _has_name(self._all.get(name))}
         missing = [p.name for p in self._all.values() if _required(p) and p.name not in given]
-        faults = [one for one in found if isinstance(one, Fault)] + [Fault(name, "is missing") for name in missing]
-        return [one for one in found if isinstance(one, Argument)], faults
+        return found, faults + [Fault(name, "is missing") for name in missing]
 
     def shapes(self) -> Iterator[CallShape]:
         """Each way to pass the arguments, from none by position to all by position."""

@@ -18,7 +18,7 @@ from . import strict_json
 from .argument_type import LOGGED, AcceptedValue, ArgumentType
 from .arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
 from .errors import BadArguments, BadResult, UnknownTask, UnusableTask
-from .faults import Fault
+from .faults import MAX_FAULTS, Fault
 from .job import EncodedArguments
 from .json_values import NotJson, finite, plain, unwritable
 from .parameters import Argument, CallShape, Parameters
@@ -92,8 +92,10 @@ class TaskSpec:
         self._limits.check_size(self.name, join_texts([accepted.text for accepted in found], ()))
         return self._call(found, [])
 
-    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, naive: bool = False) -> Call:
-        """Bind JSON values; raises ``BadArguments``.
+    def bind(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, naive: bool = False, describe: bool = True
+    ) -> Call:
+        """Bind JSON values; raises ``BadArguments``, without a description of the faults unless ``describe`` is set.
 
         ``naive``: a ``datetime`` without an offset is in UTC, as for ``eta``; this is for values that come from Python
         or from a row. Otherwise it is refused.
@@ -102,7 +104,7 @@ class TaskSpec:
         texts = [json_text(value) for value in (*args, *kwargs.values())]
         if all(texts):
             self._limits.check_size(self.name, join_texts(texts, list(kwargs)))
-        return self._call(self._accept(args, kwargs, texts, naive=naive), list(kwargs))
+        return self._call(self._accept(args, kwargs, texts, naive=naive, describe=describe), list(kwargs))
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with, from the JSON values of a row; raises ``BadArguments``."""
@@ -169,15 +171,18 @@ class TaskSpec:
         return self._returns.json_schema()
 
     def _accept(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], texts: Sequence[str], *, naive: bool
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], texts: Sequence[str], **options: bool
     ) -> list[AcceptedValue]:
         return self._accepted(
-            (argument, self._types[argument.parameter.name].accept(argument.value, text, naive=naive))
+            (argument, self._types[argument.parameter.name].accept(argument.value, text, **options))
             for argument, text in zip(self._assigned(args, kwargs), texts, strict=True)
         )
 
     def _accepted(self, results: Iterable[tuple[Argument, AcceptedValue | ValueFaults]]) -> list[AcceptedValue]:
-        """The values in the order of the arguments; raises ``BadArguments``, which names every place that is wrong."""
+        """The values in the order of the arguments; raises ``BadArguments``, which names the places that are wrong.
+
+        After more faults than an answer names, further arguments are not read, as a fault costs more than a value.
+        """
         found: list[AcceptedValue] = []
         faults: list[Fault] = []
         more: int | None = 0
@@ -187,6 +192,8 @@ class TaskSpec:
                 continue
             faults += [Fault(place.where(argument.where), place.message) for place in result.places]
             more = None if more is None or result.more is None else more + result.more
+            if len(faults) > MAX_FAULTS:
+                self._refuse(faults, None)
         self._refuse(faults, more)
         return found
 
@@ -218,7 +225,7 @@ class TaskSpec:
 
     def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Argument]:
         found, faults = self._parameters.assign(args, kwargs)
-        self._refuse(faults)
+        self._refuse(faults, None if len(faults) > MAX_FAULTS else 0)
         return found
 
     def _refuse(self, faults: Sequence[Fault], more: int | None = 0) -> None:
@@ -237,27 +244,16 @@ class Registry(dict[str, TaskSpec]):
         self.unusable: Mapping[str, str] = unusable or {}
 
     def __missing__(self, name: str) -> TaskSpec:
+        return self.spec(name)
+
+    def spec(self, name: str, *, hint: bool = True) -> TaskSpec:
+        """The task of that name; raises ``UnusableTask``, or ``UnknownTask``, which can suggest similar names."""
         if name in self.unusable:
             raise UnusableTask(name)
-        raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2))
-
-
-def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The JSON values of arguments passed by Python code; raises ``ValueError`` with a sentence."""
-    positional = [_plain_argument(f"args[{index}]", value) for index, value in enumerate(args)]
-    return positional, {name: _plain_argument(name, value) for name, value in kwargs.items()}
-
-
-def _plain_argument(name: str, value: Any) -> Any:
-    own = None
-    try:
-        own = plain(value)
-        strict_json.dumps(own)
-    except NotJson as error:
-        raise ValueError(f"the arguments are not JSON: {error.sentence(name)}") from error
-    except ValueError as error:
-        raise ValueError(f"the arguments are not JSON: {name}{unwritable(own)}: {error}") from error
-    return own
+        found = self.get(name)
+        if found is None:
+            raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2) if hint else ())
+        return found
 
 
 def _written(result: Any) -> tuple[Any, str]:

@@ -16,6 +16,19 @@ from . import control_characters
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
 """The texts that stand in results for the numbers that JSON does not have."""
 
+MAX_DIGITS = 1000
+"""The most digits of an integer from a client; reading and writing one takes quadratic time."""
+
+
+class DecodeFault(ValueError):
+    """Why a text is not JSON, and where: ``unterminated`` means that a string has no end."""
+
+    def __init__(self, reason: str, position: int, *, unterminated: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.position = position
+        self.unterminated = unterminated
+
 
 class ExactNumber(float):
     """A number that a float does not hold exactly as written, with the digits that were written, such as ``1.10``."""
@@ -58,7 +71,8 @@ def dumps_exact(value: Any) -> str:
 def loads(text: str | bytes, *, exact: bool = False) -> Any:
     """The value of a JSON text in UTF-8; raises ``ValueError`` with a sentence, and no other error.
 
-    With ``exact``, a number whose digits a float would change becomes an ``ExactNumber``.
+    ``exact`` is for the text of a client: a number whose digits a float would change becomes an ``ExactNumber``, and an
+    integer has at most ``MAX_DIGITS``.
     """
     try:
         # Given bytes, json.loads would also accept UTF-16, UTF-32 and the bytes of lone surrogates.
@@ -72,6 +86,19 @@ def loads(text: str | bytes, *, exact: bool = False) -> Any:
         raise ValueError(_sentence(error)) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def decode_at(text: str, at: int) -> tuple[Any, int]:
+    """The value that begins at this position of a client's text, and where it ends; raises ``DecodeFault``."""
+    try:
+        return _decode_part(text, at)
+    except json.JSONDecodeError as error:
+        reason = error.msg.removesuffix(" at")
+        raise DecodeFault(reason, error.pos, unterminated=reason.startswith("Unterminated")) from None
+    except ValueError as error:
+        raise DecodeFault(_sentence(error), at) from None
+    except RecursionError:
+        raise DecodeFault("it is nested too deeply", at) from None
 
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -99,12 +126,19 @@ def as_written(digits: str) -> float:
     return exact
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer has {len(digits)} digits; {MAX_DIGITS} are allowed")
+    return int(digits)
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
-_decode_exact = json.JSONDecoder(parse_constant=_refuse, parse_float=as_written).decode
+_exact = json.JSONDecoder(parse_constant=_refuse, parse_float=as_written, parse_int=_whole)
+_decode_exact, _decode_part = _exact.decode, _exact.raw_decode
 _encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 

@@ -7,15 +7,16 @@ from . import strict_json
 
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z", re.ASCII)
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z", re.ASCII)
-MAX_DIGITS = 4300
-"""A longer integer stays text, because Python refuses to convert it (CVE-2020-10735)."""
 
 
 def possible_values(text: str) -> list[Any]:
-    """The values that the text may represent, the likeliest first: a number, the text itself, another JSON value."""
+    """The values that the text may represent, the likeliest first: a number, the text itself, another JSON value.
+
+    An integer of too many digits stays text: Python takes quadratic time to convert it.
+    """
     found: list[Any] = []
     if WHOLE.match(text):
-        if len(text) <= MAX_DIGITS:
+        if len(text) <= strict_json.MAX_DIGITS:
             found.append(int(text))
     elif DECIMAL.match(text) and abs(float(text)) != float("inf"):
         found.append(strict_json.as_written(text))

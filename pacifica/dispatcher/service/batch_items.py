@@ -6,15 +6,19 @@ from itertools import islice
 from typing import Any
 
 from ..core import strict_json
-from ..core.dispatch_options import parse_options
-from ..core.errors import BatchTooLarge, DispatcherError
+from ..core.dispatch_options import DispatchOptions, parse_options
+from ..core.errors import BadArguments, BatchTooLarge, DispatcherError
+from ..core.faults import MAX_DESCRIBED_ITEMS, MAX_HINTS, Fault
 from ..core.job import now
-from ..core.registry import Registry
+from ..core.registry import Call, Registry
 from ..store.idempotency import IdempotencyKey
 from .new_job import DispatchContext, JobFactory, NewJob, request_text
 
 CHUNK = 500
 """How many jobs one transaction stores; other writers get their turn between two transactions."""
+UNDESCRIBED = (
+    f"are not described, as {MAX_DESCRIBED_ITEMS} earlier items of the batch are not valid; send the item again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,27 @@ def at_most(limit: int, items: Iterable[Item]) -> Sequence[Item]:
 
 
 def bind(items: Sequence[Item], registry: Registry, factory: JobFactory, context: DispatchContext) -> Sequence[Bound]:
-    """Make a new job of each item that is valid."""
-    return [_bind(item, place, registry, factory, context) for place, item in enumerate(items)]
+    """Make a new job of each item that is valid.
+
+    A description of faults costs much more than the check, so only the first items that are not valid have one.
+    """
+    bound: list[Bound] = []
+    failed = 0
+    for place, item in enumerate(items):
+        one = item if isinstance(item, DispatcherError) else _bind(item, registry, failed)
+        failed += isinstance(one, DispatcherError)
+        bound.append(one if isinstance(one, DispatcherError) else factory.make(*one, context, place))
+    return bound
 
 
-def _bind(item: Item, place: int, registry: Registry, factory: JobFactory, context: DispatchContext) -> Bound:
-    if isinstance(item, DispatcherError):
-        return item
+def _bind(item: DispatchItem, registry: Registry, failed: int) -> tuple[Call, DispatchOptions] | DispatcherError:
+    """The call and the options of an item, or what is wrong with it, after so many items that are not valid."""
+    describe = failed < MAX_DESCRIBED_ITEMS
     try:
-        call = registry[item.task].bind(item.args, item.kwargs)
-        return factory.make(call, parse_options(item.options), context, place)
+        call = registry.spec(item.task, hint=failed < MAX_HINTS).bind(item.args, item.kwargs, describe=describe)
+        return call, parse_options(item.options)
+    except BadArguments as error:
+        return error if describe else BadArguments(item.task, [Fault("arguments", UNDESCRIBED)])
     except DispatcherError as error:
         return error
 

@@ -14,6 +14,7 @@ from .middleware.access_log import RequestLog, take_over
 from .middleware.last_resort import LastResort
 from .middleware.request_metrics import Counting
 from .request import body, query
+from .request.body import BodyLimits
 from .request_classes import DispatcherApplication
 from .security_headers import SecureHeaders
 
@@ -41,11 +42,11 @@ CONFIG: Mapping[str, Any] = {
 """CherryPy's configuration of the tree: handlers by HTTP method, and one format for every error."""
 
 
-def build(root: Any, guard: Guard, body_limit: int, counts: Counts) -> cherrypy.Application:
+def build(root: Any, guard: Guard, limits: BodyLimits, counts: Counts) -> cherrypy.Application:
     """The application, for the embedded server or any WSGI server."""
     own = {
         **CONFIG,
-        "tools.dispatcher_json_body.limit": body_limit,
+        "tools.dispatcher_json_body.limits": limits,
         "hooks.on_start_resource.guard": problem_response.refusing(guard.check),
     }
     application = DispatcherApplication(root, "", {"/": own})

@@ -56,7 +56,8 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
             request.handler = HookError(error)
         else:
             self._find(request, parts)
-            if len(raw) > MAX_TARGET:
+            if len(raw) + len(request.query_string) > MAX_TARGET:
+                request.query_string = ""  # It is not parsed.
                 _refuse(request, 414, f"The request target is longer than {MAX_TARGET} characters.")
         for name in PARSED_HEADERS:
             if len(dict.get(request.headers, name, "")) > MAX_PARSED_HEADER:  # The keys are in title case.

@@ -11,7 +11,7 @@ from celery.result import AsyncResult
 from ..core.dispatch_options import DispatchOptions, checked_options
 from ..core.errors import PurgedJob
 from ..core.job import micros
-from ..core.registry import plain_arguments
+from ..core.json_values import plain_arguments
 from ..delivery.task_message import keep_headers
 from ..logs import log_context
 from ..service.new_job import DispatchContext, outbox_entry

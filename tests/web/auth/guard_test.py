@@ -12,6 +12,7 @@ from pacifica.dispatcher.core.permissions import READ
 from pacifica.dispatcher.web import application
 from pacifica.dispatcher.web.auth.guard import Guard
 from pacifica.dispatcher.web.operation import Operation
+from pacifica.dispatcher.web.request.body import BodyLimits
 from pacifica.dispatcher.web.request.request_context import caller
 
 from ..wsgi import respond
@@ -36,7 +37,7 @@ def ask(settings: AuthSettings, root: Root | None = None, **environ: str) -> tup
     """The status and the document of the answer; no caller has a token."""
     no_tokens: Any = SimpleNamespace(caller=lambda _: None)
     counts: Any = SimpleNamespace(request=lambda *_: None)
-    api = application.build(root or Root(), Guard(settings, no_tokens), 1000, counts)
+    api = application.build(root or Root(), Guard(settings, no_tokens), BodyLimits(1000, 1000), counts)
     status, _, body = respond(api, "GET", "/", **environ)
     return int(status[:3]), strict_json.loads(body)
 

@@ -6,7 +6,7 @@ from typing import Any
 from ...core.errors import BadRequest, DispatcherError, MissingScope
 from ...core.permissions import DISPATCH, Caller
 from ...service.batch_items import DispatchItem
-from .ndjson import Lines
+from .ndjson import Items, Lines
 
 MEMBERS: Mapping[str, tuple[type, str]] = {
     "args": (list, "an array"),
@@ -32,7 +32,7 @@ def read_dispatch(task: str, value: Any) -> DispatchItem:
 
 def read_batch(values: Any, caller: Caller) -> Iterator[DispatchItem | DispatcherError]:
     """The items in order: a dispatch, or the error of an item that is malformed or beyond the caller's scope."""
-    if not isinstance(values, (list, Lines)):
+    if not isinstance(values, (Items, Lines)):
         raise BadRequest("The body must be a JSON array, or NDJSON with the Content-Type application/x-ndjson.")
     for value in values:
         try:
