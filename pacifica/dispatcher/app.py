@@ -18,6 +18,7 @@ from .core.signature_faults import place_of
 from .delivery.broker_connection import TRANSPORT_OPTIONS, tolerate_lost_redis
 from .delivery.database_transport import DRIVER
 from .store.database import Database
+from .worker import declaration
 from .worker.task import DispatcherTask
 from .worker.task_modules import import_modules, remark_on_module, shown_path
 
@@ -94,6 +95,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         if faults:
             raise ConfigError(faults)
         self.finalize()
+        if faults := declaration.name_faults(self.tasks):
+            raise ConfigError(faults)
         own = self.container.settings.dispatcher
         limits = ArgumentLimits(own.arguments_limit, own.arguments_bytes)
         specs, unusable = [], {}
@@ -103,12 +106,13 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             except ValueError as error:
                 place = shown_path(place_of(task.run))
                 unusable[task.name] = f"{place}: task {task.name} cannot be dispatched: {error}"
-        return Registry(specs, unusable)
+        return Registry(specs, unusable, declaration.plain_tasks(self.tasks))
 
     def remarks(self) -> list[str]:
-        """A warning for each module that the configuration names and that has no task."""
+        """A warning for each configured module without a task, and for each plain Celery task."""
         names, tasks = self.container.settings.dispatcher.tasks, self._dispatchable()
-        return [remark for name in names if (remark := remark_on_module(name, tasks))]
+        modules = [remark for name in names if (remark := remark_on_module(name, tasks))]
+        return [*modules, *declaration.plain_tasks(self.tasks).values()]
 
     def log_tasks(self) -> None:
         """Log the names of the tasks, and a warning for each task and each module that cannot be used."""

@@ -44,7 +44,7 @@ def test_job_cancelled_while_no_worker_is_up_never_runs(make_cluster: MakeCluste
 def test_cancelled_running_job_is_stopped(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker, lease_seconds=3)
     worker = cluster.worker()
-    uuids = [cluster.add("hold", "a") for _ in range(2)]
+    uuids = [cluster.add(task, "a") for task in ("hold", "async_hold")]
     cluster.until_run("a", 2)
     assert [cluster.jobs.ask_to_cancel(uuid, at=now()) for uuid in uuids] == [True, True]
     assert [cluster.ended(uuid).state for uuid in uuids] == ["REVOKED"] * 2

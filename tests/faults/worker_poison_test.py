@@ -8,6 +8,15 @@ from .cluster import MakeCluster
 DEADLY = ["kill", "segfault", "os._exit", "os._exit 0"]
 RAISED = {"sys.exit": "SystemExit", "memory": "MemoryError", "interrupt": "KeyboardInterrupt"}
 
+LIMITED = {
+    "soft": ("FAILURE", "SoftTimeLimitExceeded", None),
+    "hard": ("FAILURE", "TimeLimitExceeded", None),
+    "tidy": ("SUCCESS", None, "tidy"),
+    "async_soft": ("FAILURE", "SoftTimeLimitExceeded", None),
+    "async_hard": ("FAILURE", "TimeLimitExceeded", None),
+}
+"""The tasks with a time limit, each with its state, type of error and result."""
+
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_poison_jobs_fail_in_the_end_and_delay_no_other_job(make_cluster: MakeCluster, broker: str) -> None:
@@ -59,16 +68,12 @@ def test_job_that_kills_a_worker_without_children_fails_in_the_end(make_cluster:
 def test_time_limits_end_a_job_softly_or_hard(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(lease_seconds=20)
     cluster.worker()
-    uuids = {task: cluster.add(task, task) for task in ("soft", "hard", "tidy")}
-    expected = {
-        "soft": ("FAILURE", "SoftTimeLimitExceeded", None),
-        "hard": ("FAILURE", "TimeLimitExceeded", None),
-        "tidy": ("SUCCESS", None, "tidy"),
-    }
+    uuids = {task: cluster.add(task, task) for task in LIMITED}
     for task, uuid in uuids.items():
         job = cluster.ended(uuid)
-        assert (job.state, job.error and job.error.type, job.result) == expected[task]
+        assert (job.state, job.error and job.error.type, job.result) == LIMITED[task]
         assert job.attempt == 1
+    assert len(cluster.runs("async_soft-left")) == 1
     assert cluster.ended(cluster.add("note", "last")).result == "last"
     cluster.check_final(uuids.values())
 

@@ -233,15 +233,24 @@ class TaskSpec:
             raise BadArguments(self.name, faults, more)
 
 
+PLAIN_HINT = (
+    "There is a plain Celery task of that name: declare it with @task of `from pacifica.dispatcher import task`."
+)
+
+
 class Registry(dict[str, TaskSpec]):
     """The tasks that may be dispatched, by name; no other task can be.
 
     ``unusable``: a sentence for each task whose signature cannot be used, by name; dispatching it is refused.
+    ``plain`` are the names of the process's other Celery tasks.
     """
 
-    def __init__(self, specs: Sequence[TaskSpec], unusable: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, specs: Sequence[TaskSpec], unusable: Mapping[str, str] | None = None, plain: Collection[str] = ()
+    ) -> None:
         super().__init__((spec.name, spec) for spec in sorted(specs, key=lambda spec: spec.name))
         self.unusable: Mapping[str, str] = unusable or {}
+        self._plain = plain
 
     def __missing__(self, name: str) -> TaskSpec:
         return self.spec(name)
@@ -251,6 +260,8 @@ class Registry(dict[str, TaskSpec]):
         if name in self.unusable:
             raise UnusableTask(name)
         found = self.get(name)
+        if found is None and name in self._plain:
+            raise UnknownTask(name, hint=PLAIN_HINT)
         if found is None:
             raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2) if hint else ())
         return found

@@ -71,6 +71,8 @@ def _called(function: Any) -> inspect.Signature:
     layer = function.__func__ if bound else function
     explicit: list[str] = []
     while True:
+        if inspect.ismethod(layer):  # Celery's own wrapper for autoretry_for has a bound method inside.
+            bound, layer = True, layer.__func__
         signature = inspect.signature(layer, follow_wrapped=False, eval_str=True)
         parameters = list(signature.parameters.values())
         kinds = {parameter.kind for parameter in parameters}

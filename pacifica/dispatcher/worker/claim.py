@@ -13,6 +13,36 @@ CLAIM_FIELD = "dispatcher_claim"
 """The field of a delivered message's request that holds the token of its claim."""
 
 
+def claim_early(task: Any, args: Any, kwargs: Any, **_: Any) -> None:
+    """Claim the job as Celery sends ``task_prerun``, so that every later receiver and hook sees its arguments.
+
+    A receiver of a signal cannot end the attempt: ``claim_once`` raises the error once more, where it can.
+    """
+    container, request = getattr(task.app, "container", None), task.request
+    if container is None or request.is_eager or not hasattr(request, CLAIM_FIELD):
+        return
+    try:
+        claim_once(container, request, args, kwargs)
+    except Exception as error:  # noqa: BLE001 - raised later
+        request.update(unclaimed=error)
+
+
+def claim_once(container: Any, request: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Claim the job, unless this attempt has done so; raises as ``claim_job``.
+
+    A message carries no arguments: those of the row are filled into the ``args`` and ``kwargs`` that Celery has
+    made of the message and gives to every hook, to ``task.request``, and to the task.
+    """
+    if (unclaimed := getattr(request, "unclaimed", None)) is not None:
+        raise unclaimed
+    if getattr(request, "claim", None) is None:
+        claim = claim_job(container, request)
+        args[:] = claim.args
+        kwargs.clear()
+        kwargs.update(claim.kwargs)
+        request.update(claim=claim)
+
+
 def claim_job(container: Any, request: Any) -> Claim:
     """Claim the job of a delivered message for one attempt.
 

@@ -14,6 +14,7 @@ from ..core.errors import DispatcherError
 from ..logs import log_context
 from ..logs.setup import set_format
 from ..monitoring.job_log import REQUEST
+from .claim import claim_early
 from .task import DispatcherTask
 
 TRACE_LOGGER = "celery.app.trace"
@@ -43,6 +44,7 @@ def connect(app: Any) -> None:
     signals.after_setup_logger.connect(set_up_root, weak=False)
     signals.after_setup_task_logger.connect(lambda logger, **_: _set_format(app, logger.handlers), weak=False)
     signals.task_prerun.connect(bind_log_context)
+    signals.task_prerun.connect(claim_early)
     signals.task_postrun.connect(unbind_log_context)
     signals.worker_before_create_process.connect(_freeze_objects)
     signals.worker_process_init.connect(_unfreeze_objects)

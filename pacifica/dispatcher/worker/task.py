@@ -28,8 +28,9 @@ from celery.result import AsyncResult
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
-from . import python_dispatch
-from .claim import claim_job
+from . import declaration, python_dispatch
+from .async_body import refuse_coroutine
+from .claim import claim_once
 from .progress import Number, ProgressReporter, progress_value
 from .task_options import check_options
 
@@ -60,26 +61,36 @@ class DispatcherTask(Task):  # type: ignore[misc]
     check: Callable[..., object] | None = None
     hidden: Collection[str] = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        declaration.make_plain(cls)
+        declaration.claim_before_start(cls)
+
     def spec(self, limits: ArgumentLimits = DEFAULT_LIMITS) -> TaskSpec:
-        """The name and typed signature; raises ``ValueError`` for an annotation that cannot be used."""
+        """The name and typed signature; raises ``ValueError`` for a function or annotation that cannot be used."""
+        declaration.refuse_generator(self.run)
         hidden = (self.hidden,) if isinstance(self.hidden, str) else self.hidden
         return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits, hidden=hidden)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Claim, load and run the job in a worker; anywhere else, call the function."""
         request = self.request  # Read once: Celery looks it up on a stack for each access.
         if request.called_directly or request.is_eager:
             return super().__call__(*args, **kwargs)
         container = self.app.container
-        claim = claim_job(container, request)
+        if getattr(request, "claim", None) is None:  # No hook was there to see the arguments.
+            claim_once(container, request, request.args, request.kwargs)
+            args, kwargs = request.args, request.kwargs
+        claim: Claim = request.claim
         reporter = _progress_reporter(container, claim)
-        request.update(claim=claim, args=claim.args, kwargs=dict(claim.kwargs), reporter=reporter)
+        request.update(reporter=reporter)
         queue = str((request.delivery_info or {}).get("routing_key") or "")
         parent = getattr(request, "traceparent", None)
         try:
             with container.tracing.processing(request.id, self.name, queue, claim.attempt, parent):
                 spec: TaskSpec = container.registry[self.name]
-                result = self._run(*spec.load(claim.args, claim.kwargs))
+                result = self._run(*spec.load(args, kwargs))
+                refuse_coroutine(result)
                 return spec.dump(result, container.settings.dispatcher.result_limit)
         finally:
             reporter.finish()
@@ -167,12 +178,13 @@ def task(*functions: Function, **options: Any) -> Any:
     check_options(options)
     if "check" in options:
         options["check"] = staticmethod(options["check"])
-    options.setdefault("base", DispatcherTask)
+    options["base"] = declaration.combined_base(options.get("base", DispatcherTask), DispatcherTask)
     make = shared_task(**options)
 
     def decorate(function: Function) -> Any:
         if not hasattr(function, "__name__"):
             raise TypeError(f"@task needs a function with a name; {function!r} has none. Call it in a def of your own.")
+        declaration.note_name(function, options.get("name"))
         return make(function)
 
     return decorate(*functions) if functions else decorate

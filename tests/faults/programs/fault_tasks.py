@@ -1,5 +1,6 @@
 """Tasks that append a line to `<name>.runs` for each run; some run until the test creates `<name>.go`."""
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -63,6 +64,30 @@ def poison(how: str) -> None:
 def soft(name: str) -> str:
     record_run(name)
     time.sleep(30)
+
+
+@task(name="async_soft", soft_time_limit=1)
+async def async_soft(name: str) -> str:
+    try:
+        await asyncio.sleep(30)
+    finally:
+        record_run(f"{name}-left")
+
+
+@task(name="async_hard", time_limit=1)
+async def async_hard(name: str) -> str:
+    await asyncio.sleep(30)
+
+
+@task(name="async_hold")
+async def async_hold(name: str) -> str:
+    """Run for long."""
+    record_run(name)
+    try:
+        await asyncio.sleep(30)
+    finally:
+        await asyncio.sleep(0)
+        record_run(f"{name}-left")
 
 
 @task(name="hard", time_limit=1)
