@@ -6,6 +6,7 @@ does not answer, its tests are skipped; with ``CI=true`` they fail, so that CI n
 
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -107,6 +108,17 @@ def require(kind: str) -> str:
         pytest.skip(reason)
     _used.add(kind)
     return server_url(kind)
+
+
+def require_program(name: str, folder: str) -> str:
+    """Return the path of a program, also in ``folder``; skips the test if it is missing, and fails it in CI."""
+    found = shutil.which(name) or shutil.which(name, path=folder)
+    if found is None:
+        reason = f"{name} is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason} (CI=true: nothing may be skipped)", pytrace=False)
+        pytest.skip(reason)
+    return found
 
 
 @contextmanager
