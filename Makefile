@@ -4,6 +4,8 @@ PYTHON ?= python3
 MINUTES ?= 30
 # More options for `make chaos`, such as --broker redis --database postgresql --seed 7
 CHAOS ?=
+# More options for `make run`, such as --reload
+UP ?=
 # More options for `make bench`, such as --scenes peers --systems pacifica,flower --rounds 3
 BENCH ?=
 # The number of processes that run tests: one and a half per core, as fault tests mostly wait.
@@ -25,6 +27,16 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
   --no-emit-index-url --custom-compile-command "make lock" --group build
 COMPILE_PEERS := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
   --no-emit-index-url --custom-compile-command "make peers"
+# uv installs a lock in a second or two, pip in fifteen. pip does it where uv has no wheel, and where pip is configured to
+# use another index, which uv would not know.
+UV_OF_LOCK := sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock
+GET_UV := ! $(BIN)/python -m pip config list | grep -q '[.]index-url=' && \
+  $(UV_OF_LOCK) > $(VENV)/uv.txt && $(PIP) --only-binary :all: -r $(VENV)/uv.txt 2> /dev/null
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# Called with the lock, and with words for the first line.
+INSTALL = echo "Installing $(2) ..." && if $(GET_UV) && $(UV) --require-hashes -r $(1); \
+  then $(UV) --no-deps --no-build-isolation -e .; \
+  else $(PIP) -r $(1) && $(PIP) --no-deps --no-build-isolation -e .; fi
 
 # Whether the pages agree with the code; `make test` also runs their examples.
 DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics paths)
@@ -35,8 +47,8 @@ DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(RUN)  ## start web server and worker, without any other server; Ctrl-C stops both
-	@exec $(BIN)/pacifica-dispatcher-cmd up
+run: $(RUN)  ## start web server and worker, without any other server, at PORT (8050); Ctrl-C stops both
+	@exec $(BIN)/pacifica-dispatcher-cmd up $(if $(PORT),--port $(PORT)) $(UP)
 
 test: $(DEV)  ## run all tests on all cores, with branch coverage
 	@rm -f .coverage .coverage.*
@@ -118,13 +130,9 @@ $(BIN)/pip:
 
 # The lock contains the build tool, too, so that installing the project itself downloads nothing else.
 $(RUN): requirements.lock $(PROJECT) | $(BIN)/pip
-	@echo "Installing the locked versions ..."
-	@$(PIP) -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(call INSTALL,requirements.lock,the locked versions)
 	@touch $@
 
 $(DEV): requirements-dev.lock $(PROJECT) | $(BIN)/pip
-	@echo "Installing the locked versions and the development extras ..."
-	@$(PIP) -r requirements-dev.lock
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(call INSTALL,requirements-dev.lock,the locked versions and the development extras)
 	@touch $@

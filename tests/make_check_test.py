@@ -1,10 +1,22 @@
 """``make check``, the pre-commit hooks and the Windows CI run the same tools with the same arguments."""
 
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_uv_is_installed_from_the_lock_by_its_hashes() -> None:
+    found = re.search(r"^UV_OF_LOCK := (.*)$", MAKEFILE, re.MULTILINE)
+    assert found is not None
+    command = found[1].replace("$$", "$")
+    shown = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
+    assert re.fullmatch(r"uv==[\d.]+ \\\n( +--hash=sha256:[0-9a-f]{64} \\\n)+ +--hash=sha256:[0-9a-f]{64}\n", shown)
 
 
 def documents() -> str:
