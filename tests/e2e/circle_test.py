@@ -15,9 +15,10 @@ GUNICORN = tuple(zip(BROKERS, DATABASES, strict=True))
 STACKS = [(*pair, "gunicorn" if pair in GUNICORN else "embedded") for pair in product(BROKERS, DATABASES)]
 
 
-def curl(url: str) -> str:
+def curl(url: str, *options: str) -> str:
     """Return the output of ``curl URL``."""
-    return subprocess.run(["curl", "-s", url], capture_output=True, encoding="utf-8", check=True, timeout=30).stdout
+    command = ["curl", "-s", *options, url]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=60).stdout
 
 
 def configure(processes: Processes, broker: str, database: str, queue: str) -> None:

@@ -13,11 +13,11 @@ from ..processes import Processes, Running, free_port
 from .circle_test import curl
 
 
-def start_up(processes: Processes, port: int) -> Running:
+def start_up(processes: Processes, port: int, *options: str) -> Running:
     """Start ``pacifica-dispatcher-cmd up``, without waiting; it must not send this ``DISPATCHER_TOKEN``."""
     code = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
     env = {"DISPATCHER_TOKEN": "pd_of_another_service"}
-    return processes.start("up", ["-c", code, "up", "-p", str(port)], env=env, url=f"http://127.0.0.1:{port}")
+    return processes.start("up", ["-c", code, "up", "-p", str(port), *options], env=env, url=f"http://127.0.0.1:{port}")
 
 
 def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes) -> None:
@@ -27,8 +27,18 @@ def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes
     output = up.output()
     assert f"ready at http://127.0.0.1:{port}" in output
     assert re.search(r"A probe job went .* in \d+ ms", output)
+    assert "configuration  no file; the defaults and the environment apply\n" in output
+    assert f"record         {processes.cwd}/db.sqlite3\n" in output
+    assert "broker         the record (database://), not pyamqp:// of the configuration\n" in output
+    assert "for .delay()   export BROKER_URL=database://\n" in output
+    assert "tasks          only the built-in ones (add, fail, mul, sleep)." in output
     uuid = curl(f"http://127.0.0.1:{port}/dispatch/add/2/2")
     eventually(lambda: '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}"))
+    eventually(lambda: f"job={uuid}" in up.output())
+    shown = up.output().removeprefix(output)
+    assert [line.partition(": ")[2].split(" ms=")[0] for line in shown.splitlines() if "INFO" in line] == [
+        "job succeeded"
+    ]
     up.send(signal.SIGINT)
     assert up.wait(40) == 0
     assert "Traceback" not in up.output()
@@ -45,6 +55,27 @@ def test_up_works_without_anonymous_access_and_leaves_no_token(processes: Proces
     assert '"status": 401' in curl(f"http://127.0.0.1:{port}/tasks")
     code = "from pacifica.dispatcher.cli import main; main()"
     assert processes.run("-c", code, "token", "list").stdout == ""
+
+
+def test_up_with_reload_uses_the_edited_module(processes: Processes) -> None:
+    source = "from pacifica.dispatcher import task\n\n\n@task\ndef one() -> int:\n    return 1\n"
+    module = processes.cwd / "lab.py"
+    module.write_text(source, encoding="utf-8")
+    processes.write_config("[dispatcher]\ntasks = lab\n[celery]\nbroker_url = database://\n")
+    port = free_port()
+    up = start_up(processes, port, "--reload", "-w", "1")
+    up.wait_until_it_says("Ctrl-C stops")
+    assert "tasks          lab.one; and the built-in ones\n" in up.output()
+    assert "for .delay()" not in up.output()
+    url = f"http://127.0.0.1:{port}"
+    running = curl(f"{url}/dispatch/sleep/4")
+    eventually(lambda: '"STARTED"' in curl(f"{url}/status/{running}"))
+    module.write_text(source.replace("return 1", "return 22"), encoding="utf-8")
+    up.wait_until_it_says("lab.py has changed; server and worker start again")
+    uuid = curl(f"{url}/dispatch/lab.one", "--retry", "30", "--retry-all-errors", "--retry-delay", "1")
+    eventually(lambda: '"result": 22' in curl(f"{url}/status/{uuid}"))
+    eventually(lambda: '"SUCCESS"' in curl(f"{url}/status/{running}"))
+    assert '"attempt": 1' in curl(f"{url}/status/{running}")
 
 
 def test_up_leaves_no_process_behind(processes: Processes) -> None:

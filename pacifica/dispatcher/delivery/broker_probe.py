@@ -44,3 +44,9 @@ def answering_workers(app: Celery, expected: int) -> Mapping[str, Sequence[str]]
     greet_broker(app)
     answers = app.control.inspect(timeout=ANSWER_TIMEOUT, limit=expected or None).active_queues() or {}
     return {worker: [str(queue["name"]) for queue in queues] for worker, queues in answers.items()}
+
+
+def answers(app: Celery, worker: str) -> bool:
+    """Whether this worker answers through the broker within ``ANSWER_TIMEOUT``; raises ``BrokerUnavailable``."""
+    greet_broker(app)
+    return bool(app.control.inspect([worker], timeout=ANSWER_TIMEOUT, limit=1).ping())

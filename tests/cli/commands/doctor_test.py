@@ -1,6 +1,7 @@
 """``doctor``: a probe job through all stages, and the advice for each kind of failure."""
 
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -199,6 +200,17 @@ def test_unused_broker_is_only_a_remark(services: Services) -> None:
     assert (seen[:6], broker[:8]) == ("✓ seen", "! broker")
     assert "The broker cannot be reached" in broker
     assert "server and worker use another broker than this configuration: up uses the database" in advice
+
+
+def test_broker_that_answers_and_is_not_used_is_a_remark(services: Services) -> None:
+    ran = services.run("healthy", "--url", services.webs["healthy"].url, BROKER_URL="database://")
+    assert ran.returncode == 0, ran.stdout
+    *_, seen, broker, advice = ran.stdout.splitlines()
+    assert seen.startswith("✓ seen")
+    assert re.fullmatch(
+        r"! broker +server and worker do not use it: worker \S+ does not answer at database://\S*", broker
+    )
+    assert "up uses the database" in advice
 
 
 def test_no_worker_is_running(services: Services) -> None:

@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 from rich.console import Console
@@ -17,13 +18,16 @@ from rich.text import Text
 
 from ...client import ClientError, DispatcherClient, State
 from ...client.retries import NEVER
-from ...config.load import load_settings
+from ...config.load import find_sources, load_settings
 from ...config.settings import Settings
 from ...container import Container
 from ...core.errors import DispatcherError
 from ..database_options import config_option
 from ..exit_codes import CommandFailed
+from ..module_watch import ModuleWatch
 from ..processes import Child, start
+from ..reloading import Reloading
+from ..welcome import Started, show_welcome
 
 READY = 60.0
 """Seconds for the server to answer, for it to accept the probe job, and for the job to reach each stage."""
@@ -49,36 +53,48 @@ class NotReadyError(CommandFailed):
     show_default=True,
     help="The broker's URL; by default the database is the broker.",
 )
-def up(config: Path | None, address: str, port: int, workers: int, broker: str) -> None:
+@click.option("--reload", is_flag=True, help="Start again when a task module or the configuration has changed.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every log line, not only warnings and the end of each job.")
+def up(  # noqa: PLR0913 - each is an option
+    *, config: Path | None, address: str, port: int, workers: int, broker: str, reload: bool, verbose: bool
+) -> None:
     """Start a web server and a worker here, and test them.
 
     It reports when a probe job has passed through all stages.
 
     No broker server and no database server are needed: the database of the configuration (by default an SQLite file
     in the working directory) keeps the jobs and is also the broker. Ctrl-C stops both processes.
+
+    With --reload, both start again when a task module changes: running jobs finish with the old code, and a module
+    that cannot be imported is named and not used.
     """
     console = Console(stderr=True, highlight=False)
     environ = {name: value for name, value in os.environ.items() if name != "CELERY_BROKER_URL"}
     environ["BROKER_URL"] = broker
-    settings = load_settings(config, environ)
+    sources = find_sources(config, environ)
+    settings = sources.settings()
     _check_port(address, port)
     if config is not None:
         environ["DISPATCHER_CONFIG"] = str(config.absolute())
     url = f"http://{address}:{port}"
-    with _stop_requests() as stopping, _children(console, environ, address, port, workers) as children:
+    plan = Plan(console, environ, address, port, workers, verbose)
+    watch = ModuleWatch(settings.dispatcher.tasks, [sources.path.absolute()] if sources.path else [])
+    with _stop_requests() as stopping, _children(plan) as children:
         try:
             with _probe_token(settings) as token:
-                seconds = _probe(url, token, children, stopping)
+                seconds, tasks = _probe(url, token, children, stopping)
         except (NotReadyError, DispatcherError):
             if stopping():
                 return
             for child in children:
                 child.release()
             raise
-        _welcome(console, url, broker, seconds)
-        for child in children:
-            child.discard()
-        _watch(children, stopping)
+        configured = _other_broker(config, broker)
+        show_welcome(console, Started(url, sources.path, settings, broker, configured, tasks, seconds))
+        _settle(children)
+        restart = partial(_restart, plan, children) if reload else None
+        reloading = Reloading(watch, console, environ, restart)
+        _watch(children, stopping, reloading)
 
 
 def _check_port(address: str, port: int) -> None:
@@ -92,29 +108,60 @@ def _check_port(address: str, port: int) -> None:
             ) from error
 
 
+class Plan(NamedTuple):
+    """How the two processes are started."""
+
+    console: Console
+    environ: dict[str, str]
+    address: str
+    port: int
+    workers: int
+    verbose: bool
+
+    def web(self) -> Child:
+        """Start the web server."""
+        arguments = ["pacifica.dispatcher", "-a", self.address, "-p", str(self.port)]
+        return start("web", arguments, self.environ, self.console, verbose=self.verbose)
+
+    def worker(self, *more: str) -> Child:
+        """Start the worker."""
+        pool = ["--pool", "solo"] if sys.platform == "win32" else ["--concurrency", str(self.workers)]
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        arguments = ["celery", "-q", "-A", "pacifica.dispatcher.tasks", "worker", "-l", "info", *quiet, *pool, *more]
+        return start("worker", arguments, self.environ, self.console, verbose=self.verbose)
+
+
 @contextmanager
-def _children(
-    console: Console, environ: dict[str, str], address: str, port: int, workers: int
-) -> Iterator[Sequence[Child]]:
+def _children(plan: Plan) -> Iterator[list[Child]]:
     """The two processes; at the end both are asked to stop, and waited for."""
-    pool = ["--pool", "solo"] if sys.platform == "win32" else ["--concurrency", str(workers)]
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    web = start("web", ["pacifica.dispatcher", "-a", address, "-p", str(port)], environ, console)
-    worker = start(
-        "worker",
-        ["celery", "-q", "-A", "pacifica.dispatcher.tasks", "worker", "-l", "info", *quiet, *pool],
-        environ,
-        console,
-    )
-    children = [web, worker]
+    children = [plan.web(), plan.worker()]
     try:
         yield children
     finally:
-        console.print(Text("Stopping: running jobs may finish; Ctrl-C again kills them.", style="dim"))
+        plan.console.print(Text("Stopping: running jobs may finish; Ctrl-C again kills them.", style="dim"))
         for child in children:
             child.ask_to_stop()
         for child in children:
             child.wait()
+
+
+def _restart(plan: Plan, children: list[Child]) -> None:
+    """Replace both processes. The old worker ends when its jobs have finished; two workers need two names."""
+    old = [child for child in children if not child.retired]
+    for child in old:
+        child.retire()
+    for child in old:
+        if child.name == "web":  # The new one needs its port.
+            child.wait()
+            children.remove(child)
+    children += [plan.web(), plan.worker("-n", f"celery-{time.time_ns() // 1_000_000}@%h")]
+    _settle(children)
+
+
+def _settle(children: Sequence[Child]) -> None:
+    known: set[str] = set()
+    for child in children:
+        child.settle(known)
 
 
 @contextmanager
@@ -144,15 +191,23 @@ def _probe_token(settings: Settings) -> Iterator[str]:
     container = Container(lambda: settings)
     with closing(container.database):
         container.prepare()
-        text, created = container.tokens.create("up", ["read:add", "dispatch:add"], lifetime=2 * READY)
+        text, created = container.tokens.create("up", ["read", "dispatch:add"], lifetime=2 * READY)
         try:
             yield text
         finally:
             container.tokens.revoke(created.id)
 
 
-def _probe(url: str, token: str, children: Sequence[Child], stopping: Callable[[], bool]) -> float:
-    """The seconds that a probe job took; raises ``NotReadyError``."""
+def _other_broker(config: Path | None, broker: str) -> str | None:
+    """The broker that the configuration names for other processes, if it is not this one."""
+    configured = str(load_settings(config).celery["broker_url"])
+    return configured if configured != broker else None
+
+
+def _probe(
+    url: str, token: str, children: Sequence[Child], stopping: Callable[[], bool]
+) -> tuple[float, Sequence[str]]:
+    """The seconds that a probe job took, and the names of all tasks; raises ``NotReadyError``."""
 
     def pause(seconds: float) -> None:
         _check(children, stopping)
@@ -163,12 +218,13 @@ def _probe(url: str, token: str, children: Sequence[Child], stopping: Callable[[
         began = time.monotonic()
         *_, last = _retried(lambda: list(client.probe_job(timeout=READY, pause=pause)), pause)
         seconds = time.monotonic() - began
+        tasks = [task.name for task in _retried(client.tasks, pause)]
     if not last.reached:
         raise NotReadyError(f"The probe job {last.job.uuid} was not {last.name} within {READY:g} seconds.")
     if (last.job.state, last.job.result) != (State.SUCCESS, 4):
         reason = f": {last.job.error.type}: {last.job.error.message}" if last.job.error else ""
         raise NotReadyError(f"The probe job {last.job.uuid} ended as {last.job.state}{reason}.")
-    return seconds
+    return seconds, tasks
 
 
 def _retried(action: Callable[[], Value], pause: Callable[[float], None]) -> Value:
@@ -191,25 +247,12 @@ def _check(children: Sequence[Child], stopping: Callable[[], bool]) -> None:
         raise NotReadyError("It was asked to stop.")
 
 
-def _welcome(console: Console, url: str, broker: str, seconds: float) -> None:
-    scheme = broker.split(":", 1)[0]
-    console.print(
-        Text.assemble(
-            ("Pacifica Dispatcher is ready", "bold green"),
-            f" at {url}; the broker is {'the database' if scheme == 'database' else scheme}.\n"
-            f"A probe job went from HTTP through the worker to its result in {seconds * 1000:.0f} ms.\n\n"
-            "Try it in another terminal:\n\n",
-            (f"  UUID=$(curl -s {url}/dispatch/add/2/2)\n  curl {url}/status/$UUID\n\n", "bold"),
-            ("Ctrl-C stops the server and the worker.", "dim"),
-        ),
-        soft_wrap=True,
-    )
-
-
-def _watch(children: Sequence[Child], stopping: Callable[[], bool]) -> None:
-    """Return at a request to stop; raises ``CommandFailed`` when a process ends on its own."""
+def _watch(children: list[Child], stopping: Callable[[], bool], reloading: Reloading) -> None:
+    """Return at a request to stop; raises ``CommandFailed`` when a process ends on its own and no change is awaited."""
     while not stopping():
-        for child in children:
-            if child.ended():
-                raise CommandFailed(f"The {child.name} process ended unexpectedly.")
+        for child in [child for child in children if child.ended()]:
+            children.remove(child)
+            if not child.retired:
+                reloading.lost(child.name)
+        reloading.look()
         time.sleep(POLL)

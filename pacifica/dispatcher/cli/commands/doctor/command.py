@@ -58,7 +58,8 @@ def doctor(  # noqa: PLR0913 - each is an option
     On the machine of the service it also reads the configuration, and checks database and broker: run it in the
     directory where the server runs. With --url and without a configuration in this directory, it checks what a
     client can see. The times of the job are by the clocks of server and worker. If the broker of the configuration
-    cannot be reached, but the job reaches a worker through another one, this is only a remark (!).
+    cannot be reached, but the job reaches a worker through another one, this is only a remark (!); so is a broker that
+    answers, and that the worker does not use.
 
     Exit codes: 0 no stage failed, 1 a stage failed, 2 the server refused the probe job, 3 the server cannot be
     reached, 4 a stage of the probe job timed out.
@@ -89,6 +90,8 @@ def _findings(local: LocalChecks | None, probe: ProbeChecks) -> Iterator[Finding
         yield finding
     if broker is not None:
         yield _unused(broker) if finding.stage == "seen" else broker
+    elif local is not None and finding.stage == "seen" and (message := local.why_unused(probe.worker)):
+        yield _unused(Finding("broker", StageVerdict.REMARK, message))
 
 
 def _no_local_checks() -> Iterator[Finding]:

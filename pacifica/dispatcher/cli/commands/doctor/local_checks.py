@@ -8,7 +8,7 @@ from ....config.load import find_sources
 from ....container import Container
 from ....core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, SchemaMismatch
 from ....core.redaction import mask_passwords
-from ....delivery.broker_probe import answering_workers, broker_name, greet_broker
+from ....delivery.broker_probe import answering_workers, answers, broker_name, greet_broker
 from ....delivery.queue_depth import QueueDepth
 from ....store.connections import driver_errors
 from ....store.connections.connect import check_installed, product, sqlite_file
@@ -80,6 +80,17 @@ class LocalChecks:
         if not listening:
             return f"{_listed(answering)} does not listen to queue {wanted}: start one with {START_WORKER} -Q {wanted}"
         return f"{_listed(listening)} listens to queue {wanted}; it may be busy: give the job more time with --timeout."
+
+    def why_unused(self, worker: str) -> str:
+        """A sentence if the worker does not answer through the broker of this configuration; empty if it does."""
+        if self._container is None or not worker:
+            return ""
+        try:
+            if answers(self._container.app, worker):
+                return ""
+        except (BrokerUnavailable, DatabaseUnavailable):
+            return ""
+        return f"server and worker do not use it: worker {worker} does not answer at {broker_name(self._container.app)}"
 
     def _configuration(self) -> Finding:
         began = time.monotonic()

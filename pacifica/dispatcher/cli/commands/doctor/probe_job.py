@@ -65,6 +65,8 @@ class ProbeChecks:
         self._url = without_login(client.url)
         self._probe = probe
         self._local = local
+        self.worker = ""
+        """The Celery name of the worker that took the probe job."""
 
     def run(self) -> Iterator[Finding]:
         """A finding for each stage until one fails that the following ones depend on."""
@@ -151,6 +153,7 @@ class ProbeChecks:
 
     def _taken(self, stage: ProbeStage) -> Finding:
         if stage.reached:
+            self.worker = stage.job.worker or ""
             return good("taken", f"by worker {stage.job.worker}", stage.seconds)
         message, queue = f"no worker took it within {self._probe.timeout:g} s", stage.job.document.get("queue")
         if self._local is not None:
