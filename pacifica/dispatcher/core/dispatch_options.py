@@ -20,6 +20,7 @@ from pydantic import (
 from . import strict_json
 from .errors import BadOptions
 from .faults import Fault
+from .name_limits import MAX_NAME
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -43,9 +44,9 @@ def _check_queue(name: str) -> str:
 RESERVED_QUEUES = ("amq.", "_kombu", "unacked")
 QueueName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=191, pattern=r"^[A-Za-z0-9._:-]+$"),
+    StringConstraints(min_length=1, max_length=MAX_NAME, pattern=r"^[A-Za-z0-9._:-]+$"),
     AfterValidator(_check_queue),
-    WithJsonSchema({"type": "string", "maxLength": 191, "pattern": r"^(?!amq\.|_kombu|unacked)[A-Za-z0-9._:-]+$"}),
+    WithJsonSchema({"type": "string", "maxLength": MAX_NAME, "pattern": r"^(?!amq\.|_kombu|unacked)[A-Za-z0-9._:-]+$"}),
 ]
 Duration = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
 
@@ -61,8 +62,8 @@ def _check_label_name(name: str) -> str:
 
 
 def _check_label_value(value: str) -> str:
-    if len(value) > 191 or not value.isprintable():
-        raise ValueError("a label's value has at most 191 characters, all of them printable")
+    if len(value) > MAX_NAME or not value.isprintable():
+        raise ValueError(f"a label's value has at most {MAX_NAME} characters, all of them printable")
     return value
 
 
@@ -72,7 +73,11 @@ LABELS_SCHEMA = {
     "type": "object",
     "maxProperties": MAX_LABELS,
     "propertyNames": {"type": "string", "pattern": f"^{LABEL_NAME.pattern}$"},
-    "additionalProperties": {"type": "string", "maxLength": 191, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"},
+    "additionalProperties": {
+        "type": "string",
+        "maxLength": MAX_NAME,
+        "pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$",
+    },
 }
 """The schema of labels; JSON Schema cannot express which characters are printable in Unicode."""
 ONE_START = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("countdown", "eta")]}

@@ -7,12 +7,14 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from .name_limits import MAX_NAME, TASK_NAME
+
 READ, DISPATCH, CANCEL, ADMIN = SCOPES = ("read", "dispatch", "cancel", "admin")
 """``admin`` includes all other scopes."""
 Network = IPv4Network | IPv6Network
 MAX_HOST = 100
 """A longer host, in characters, is not a loopback address; this limits the size of the cache."""
-_GLOB = re.compile(r"[\w.*?\[\]!-]{1,191}")
+_GLOB = re.compile(rf"({TASK_NAME}|[*?\[\]!]){{1,{MAX_NAME}}}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from .errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from .faults import MAX_FAULTS, Fault
 from .job import EncodedArguments
 from .json_values import NotJson, finite, plain, unwritable
+from .name_limits import task_name_fault
 from .parameters import Argument, CallShape, Parameters
 from .result_type import ResultType
 from .signature_faults import annotation_fault, check_fault
@@ -47,7 +48,7 @@ class TaskSpec:
 
     ``check`` is called with the loaded arguments, and refuses them with a ``ValueError``. ``limits`` apply to new
     calls, not to the arguments of a row. A decorator of the function passes the ``hidden`` arguments, which callers
-    cannot. Raises ``ValueError`` when the signature, an annotation or ``check`` cannot be used.
+    cannot. Raises ``ValueError`` when the name, the signature, an annotation or ``check`` cannot be used.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a task
@@ -64,6 +65,8 @@ class TaskSpec:
         self.doc = inspect.cleandoc(doc or "")
         self._check = check
         self._limits = limits
+        if fault := task_name_fault(name):
+            raise ValueError(fault)
         try:
             self._read_signature(function, hidden)
         except SignatureFault:

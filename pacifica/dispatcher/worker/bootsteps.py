@@ -12,6 +12,9 @@ from celery import bootsteps, signals
 from celery.concurrency.base import BasePool
 from celery.worker import state
 
+from ..config.ini import PlaceFault
+from ..core.errors import ConfigError
+from ..core.name_limits import MAX_WORKER
 from .claim import CLAIM_FIELD
 from .heartbeat import Heartbeat
 
@@ -27,11 +30,12 @@ KILL_AFTER = 5.0
 
 
 class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Wait for the database and check the signature of every task before the first message is received."""
+    """Check the worker's name and every task, and wait for the database, before the first message is received."""
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         container = worker.app.container
+        _check_name(worker.hostname)
         pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = int(
             LAST_READ / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
         )
@@ -40,6 +44,14 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
         _ = container.python_service, container.holder, container.tracing
         worker.app.log_tasks()
         container.database.close()
+
+
+def _check_name(name: str) -> None:
+    if len(name) > MAX_WORKER:
+        message = (
+            f"it has {len(name)} characters; at most {MAX_WORKER} are allowed. Start the worker with a shorter -n."
+        )
+        raise ConfigError([PlaceFault("", "", f"the worker's name {name[:40]}…", message)])
 
 
 class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]

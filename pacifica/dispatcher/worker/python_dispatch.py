@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 
 from ..core.dispatch_options import DispatchOptions, checked_options
 from ..core.errors import PurgedJob
-from ..core.job import micros
+from ..core.job import micros, parse_uuid
 from ..core.json_values import plain_arguments
 from ..delivery.task_message import keep_headers
 from ..logs import log_context
@@ -27,9 +27,11 @@ def dispatch(
     If a job with this ``task_id`` exists, the result is that job's: the next step of a chain whose previous step
     ran twice. A purged job is not run again either, and raises nothing, as an error would fail the previous step.
 
-    Raises ``BadArguments``, ``BadOptions`` and ``DatabaseUnavailable``; then no job exists.
+    Raises ``BadArguments``, ``BadOptions``, ``DatabaseUnavailable``, and ``BadId`` for a ``task_id`` that is not a
+    UUID; then no job exists.
     """
     app, container = task.app, task.app.container
+    task_id = None if task_id is None else parse_uuid(str(task_id))
     call = container.registry[task.name].bind(*plain_arguments(args, kwargs), naive=True)
     headers = keep_headers(_with_parents(app, options))
     context = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))

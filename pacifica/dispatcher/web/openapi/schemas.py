@@ -52,8 +52,8 @@ CLOSED: Mapping[str, Any] = {"additionalProperties": False}
 
 
 def component(task: str, part: str) -> str:
-    """The name of a component of a task; OpenAPI allows only these characters."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", f"{task}.{part}")
+    """The name of a component of a task; OpenAPI allows only these characters, so others become their code."""
+    return re.sub(r"[^A-Za-z0-9._-]", lambda found: f"-{ord(found[0]):x}-", f"{task}.{part}")
 
 
 SCHEMAS: Mapping[str, Any] = {
