@@ -33,6 +33,7 @@ from .store.leader import ElectionStore
 from .store.outbox import Outbox
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
+from .store.writability import Writability
 from .upkeep.event_counter import EventCounter
 from .upkeep.leader_election import Election
 from .upkeep.lost_jobs import LostJobs
@@ -168,13 +169,17 @@ class Container:
         return EventFeed(self._history, self.settings.dispatcher.waiters)
 
     @cached_property
+    def _writability(self) -> Writability:
+        return Writability(self.database)
+
+    @cached_property
     def monitor(self) -> "WebMonitor":
         """Health and metrics of a web process; other processes do not import these modules."""
         from .monitoring.metrics.multiprocess import FOLDER
         from .monitoring.web_monitor import WebMonitor
 
         lease = self.settings.dispatcher.lease_seconds
-        health = HealthCheck(self.outbox, self.workers, lambda: self.relay, lambda: _schema(self.database), lease)
+        health = HealthCheck(self.outbox, self.workers, lambda: self.relay, self._state_of_database, lease)
         folder = os.environ.get(FOLDER)
         return WebMonitor(
             health,
@@ -213,9 +218,23 @@ class Container:
         """Count the failures, waiters and publishes of this web process from now on."""
         counts = self.monitor.counts
         counts.places(self.feed.places)
-        self.database.on_failure = counts.database_failed
+
+        def failed(kind: str) -> None:
+            counts.database_failed(kind)
+            self._writability.note(kind)
+
+        self.database.on_failure = failed
         self.feed.on_change = counts.waiting
         self.relay.on_publish = counts.published
+
+    def _state_of_database(self) -> str:
+        """``ok``, or a sentence on how the tables differ; raises ``DatabaseUnavailable``."""
+        try:
+            self.database.schema().check()
+        except SchemaMismatch as error:
+            return str(error)
+        self._writability.check()
+        return "ok"
 
     def publish_now(self, job: OutboxEntry) -> None:
         """Publish in the calling thread; a job that cannot be published now stays in the outbox."""
@@ -236,12 +255,3 @@ class Container:
             hand_over=hand_over,
             count=count,
         )
-
-
-def _schema(database: Database) -> str:
-    """``ok``, or a sentence on how the tables differ; raises ``DatabaseUnavailable``."""
-    try:
-        database.schema().check()
-    except SchemaMismatch as error:
-        return str(error)
-    return "ok"

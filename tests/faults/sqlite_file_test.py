@@ -134,6 +134,7 @@ def test_read_only_sqlite_file_is_read_and_refuses_dispatches(make_cluster: Make
         assert "read-only" in str(assert_problem_quickly(answer, 503)["detail"])
         assert int(answer.headers["Retry-After"]) > 0
         assert stack.status(uuids[0])["state"] == "PENDING"
+        assert "read-only" in eventually(lambda: stack.get("/health/ready").json()["checks"]["database"].get("message"))
     uuids.append(eventually(lambda: again.json()["uuid"] if (again := try_to_dispatch(stack, "double", 2)).ok else ""))
     cluster.worker()
     assert [cluster.ended(uuid).result for uuid in uuids] == [2, 4]
@@ -183,7 +184,11 @@ def test_full_disk_refuses_dispatches_and_loses_no_accepted_job(make_cluster: Ma
     cluster.release("held")
     let_pass(1)
     assert stack.get("/health/live").status_code == 200
+    ready = stack.get("/health/ready")
+    assert (ready.status_code, ready.json()["checks"]["database"]["verdict"]) == (503, "unavailable")
+    assert "disk is full" in ready.json()["checks"]["database"]["message"]
     filler.unlink()
+    eventually(lambda: stack.get("/health/ready").status_code == 200, 15)
     eventually(lambda: unfinished(cluster.database, uuids) == 0, 40, "jobs did not end")
     uuids.append(stack.dispatch("double", 1))
     cluster.ended(uuids[-1])
