@@ -58,11 +58,13 @@ class LocalWorker:
         return message
 
     def message(self, entry: OutboxEntry) -> dict[str, Any]:
-        """The headers of the message of a job."""
+        """The headers of the message of a job, and the callbacks that its body carries."""
         found: list[dict[str, Any]] = []
         amqp = SimpleNamespace(
             as_task_v2=self.app.amqp.as_task_v2,
-            send_task_message=lambda _producer, _name, message, **_: found.append(dict(message.headers)),
+            send_task_message=lambda _producer, _name, message, **_: found.append(
+                dict(message.headers) | message.body[2]
+            ),
         )
         send(SimpleNamespace(amqp=amqp, container=self.container), None, entry, {"queue": entry.queue})  # type: ignore[arg-type]
         return found[0]

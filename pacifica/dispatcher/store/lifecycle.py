@@ -162,16 +162,22 @@ class JobLifecycle:
         kwargs: Mapping[str, Any],
         error: JobError,
         at: int,
+        columns: Mapping[str, Any] | None = None,
     ) -> State | None:
         """STARTED → RETRY: back into the outbox, to be published at ``eta``; REVOKED if the job was to be cancelled.
 
+        ``columns`` are new values of columns in ``transitions.CHANGED_BY_RETRY``.
         Returns the new state; ``None`` if the token's claim is no longer the current one.
         """
         revoked = CommittedEvent(State.REVOKED.value, uuid, at, token, reported=True, error=error)
         ending = _revoked("cancelled")
         if self._end(self._finish_cancelled, revoked, ending, {"reason": "cancelled"}, record_late=False):
             return State.REVOKED
+        changed = dict(columns or {})
         values = {
+            **dict.fromkeys(transitions.CHANGED_BY_RETRY),
+            **changed,
+            "headers": mapping.to_text(changed.get("headers")),
             "eta": eta,
             "retries": retries,
             "args": mapping.to_text(args),

@@ -16,6 +16,8 @@ _ATTEMPTS_LEFT = _J.attempt - _J.retries < _J.max_attempts
 
 CLAIMED = ("attempt", "args", "kwargs", "created", "eta")
 """The columns that a claim returns."""
+CHANGED_BY_RETRY = ("queue", "priority", "expires", "headers")
+"""The columns that a retry may change beside the arguments."""
 WAITING = orm.WAITING_STATES
 """The guard of a job that no worker has claimed."""
 BY_TOKEN = orm.STARTED & (_J.claim == slot("token"))
@@ -55,12 +57,16 @@ def finish(guard: peewee.Node) -> peewee.Update:
 
 
 def retry() -> peewee.Query:
-    """STARTED → RETRY: back into the outbox, to be published at ``eta``, with the arguments of the slots."""
+    """STARTED → RETRY: back into the outbox, to be published at ``eta``, with the arguments of the slots.
+
+    Those of ``CHANGED_BY_RETRY`` keep their value where the slot is NULL.
+    """
     return _J.update(
         {
             **_to(State.RETRY),
             **_IN_OUTBOX,
             **{getattr(_J, name): slot(name) for name in ("args", "kwargs", "error", "retries", "eta")},
+            **{getattr(_J, name): peewee.fn.COALESCE(slot(name), getattr(_J, name)) for name in CHANGED_BY_RETRY},
             _J.due: slot("eta"),
         }
     ).where(_IS, BY_TOKEN, ~_J.cancel)

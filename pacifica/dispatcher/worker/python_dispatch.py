@@ -1,4 +1,4 @@
-"""Dispatching from Python: ``apply_async``, ``delay``, the steps of a workflow, and ``Task.retry``."""
+"""Dispatching from Python: ``apply_async``, ``delay``, and the steps of a workflow."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 
 from ..core.dispatch_options import DispatchOptions, checked_options
 from ..core.errors import PurgedJob
-from ..core.job import micros, parse_uuid
+from ..core.job import parse_uuid
 from ..core.json_values import plain_arguments
 from ..delivery.task_message import keep_headers
 from ..logs import log_context
@@ -27,16 +27,17 @@ def dispatch(
     If a job with this ``task_id`` exists, the result is that job's: the next step of a chain whose previous step
     ran twice. A purged job is not run again either, and raises nothing, as an error would fail the previous step.
 
-    Raises ``BadArguments``, ``BadOptions``, ``DatabaseUnavailable``, and ``BadId`` for a ``task_id`` that is not a
-    UUID; then no job exists.
+    Raises ``BadArguments``, ``BadOptions``, ``ValueError``, ``DatabaseUnavailable``, and ``BadId`` for a ``task_id``
+    that is not a UUID; then no job exists.
     """
     app, container = task.app, task.app.container
     task_id = None if task_id is None else parse_uuid(str(task_id))
+    checked_limits(options)
     call = container.registry[task.name].bind(*plain_arguments(args, kwargs), naive=True)
     headers = keep_headers(_with_parents(app, options))
     context = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
     try:
-        job = container.python_service.dispatch(call, _dispatch_options(options), context)
+        job = container.python_service.dispatch(call, dispatch_options(options), context)
     except PurgedJob as purged:
         result = task.AsyncResult(task_id)
         logger.info("%s", purged)
@@ -49,24 +50,17 @@ def dispatch(
     return result
 
 
-def request_retry(
-    task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
-) -> AsyncResult:
-    """Note the retry that ``Task.retry`` requests, until the attempt's outcome is reported."""
-    plain_args, plain_kwargs = plain_arguments(args, kwargs)
-    start = _dispatch_options({key: options.get(key) for key in ("eta", "countdown")}).start(datetime.now(UTC))
-    task.request.update(
-        requested_retry={
-            "args": plain_args,
-            "kwargs": plain_kwargs,
-            "retries": options["retries"],
-            "eta": micros(start or datetime.now(UTC)),
-        }
-    )
-    return task.AsyncResult(task.request.id)
+def checked_limits(given: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for time limits that no worker could keep: a malformed one ends a worker."""
+    hard, soft = (given.get(name) for name in ("time_limit", "soft_time_limit"))
+    for name, value in (("time_limit", hard), ("soft_time_limit", soft)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise ValueError(f"{name} must be a number of seconds above 0, not {value!r:.80}")
+    if hard is not None and soft is not None and soft > hard:
+        raise ValueError(f"soft_time_limit ({soft}) must not be above time_limit ({hard})")
 
 
-def _dispatch_options(given: Mapping[str, Any]) -> DispatchOptions:
+def dispatch_options(given: Mapping[str, Any]) -> DispatchOptions:
     """Celery's execution options as dispatch options; the others go with the message's headers."""
     eta, expires = given.get("eta"), given.get("expires")
     return checked_options(

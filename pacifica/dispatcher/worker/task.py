@@ -17,6 +17,7 @@ gone) or by ``upkeep.lost_jobs`` (the whole worker is gone).
 ``worker.python_dispatch`` creates jobs from Python; ``worker.job_request`` gives each delivery the token of its claim.
 """
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, overload
 
@@ -28,7 +29,7 @@ from celery.result import AsyncResult
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
-from . import declaration, python_dispatch
+from . import declaration, python_dispatch, retrying
 from .async_body import refuse_coroutine
 from .claim import claim_once
 from .progress import Number, ProgressReporter, progress_value
@@ -98,17 +99,20 @@ class DispatcherTask(Task):  # type: ignore[misc]
     def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call the function; raises ``TaskExit`` in place of an exception that would end the worker."""
         try:
-            return self.run(*args, **kwargs)
-        except (Retry, WorkerShutdown, WorkerTerminate):
+            result = self.run(*args, **kwargs)
+        except (WorkerShutdown, WorkerTerminate):
             raise
         except BaseException as error:
             if terminate_handler_fired():
                 # The pool is ending this process: the task did not fail, and the main process reports the outcome.
                 raise SystemExit from error
             self.request.update(raised=error)
+            retrying.raise_requested(self.request, error)
             if isinstance(error, Exception) and not isinstance(error, NOT_FAILURES):
                 raise
             raise TaskExit(type(error).__name__) from error
+        retrying.raise_requested(self.request)
+        return result
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,
@@ -126,8 +130,35 @@ class DispatcherTask(Task):  # type: ignore[misc]
         if self.app.conf.task_always_eager:
             return super().apply_async(args, kwargs, task_id, producer, **options)
         if task_id is not None and task_id == self.request.id and options.get("retries"):
-            return python_dispatch.request_retry(self, args or (), kwargs or {}, options)
+            return retrying.note_retry(self, args or (), kwargs or {}, options)
         return python_dispatch.dispatch(self, args or (), kwargs or {}, task_id, options)
+
+    def retry(  # noqa: PLR0913, PLR0917 - Celery's signature
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: Any = None,
+        throw: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        eta: Any = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Retry:
+        """Celery's ``retry``: the attempt ends as a retry, also if ``throw`` is false or the ``Retry`` is caught.
+
+        ``options`` (``queue``, ``priority``, ``expires``, ``time_limit``, ``link`` …) change the job for all later
+        attempts; raises ``ValueError`` for one that cannot be kept.
+        """
+        ask = functools.partial(
+            super().retry, args, kwargs, exc, throw=False, eta=eta, countdown=countdown, max_retries=max_retries
+        )
+        if self.request.called_directly or self.request.is_eager:
+            wanted: Retry = ask(**options)
+        else:
+            wanted = retrying.request_retry(self, options, ask)
+        if throw:
+            raise wanted
+        return wanted
 
     def progress(self, current: Number, total: Number | None = None, message: str = "") -> None:
         """Report how far the running job is; status and event streams show it.
