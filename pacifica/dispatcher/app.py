@@ -13,10 +13,12 @@ from .config.settings import Settings
 from .core.arguments import ArgumentLimits
 from .core.errors import ConfigError
 from .core.faults import ConfigFault
+from .core.queue_names import QueueNames
 from .core.registry import Registry
 from .core.signature_faults import place_of
 from .delivery.broker_connection import TRANSPORT_OPTIONS, tolerate_lost_redis
 from .delivery.database_transport import DRIVER
+from .delivery.declared_queues import declared_queues
 from .store.database import Database
 from .worker import declaration
 from .worker.task import DispatcherTask
@@ -106,7 +108,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             except ValueError as error:
                 place = shown_path(place_of(task.run))
                 unusable[task.name] = f"{place}: task {task.name} cannot be dispatched: {error}"
-        return Registry(specs, unusable, declaration.plain_tasks(self.tasks))
+        queues = QueueNames(declared_queues(self, [spec.name for spec in specs]), own.queues)
+        return Registry(specs, unusable, declaration.plain_tasks(self.tasks), queues)
 
     def remarks(self) -> list[str]:
         """A warning for each configured module without a task, and for each plain Celery task."""

@@ -100,7 +100,9 @@ class Dispatch(Resource):
         media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
         item = read_dispatch(task, cherrypy.request.json)
         call = self._service.registry[task].bind(item.args, item.kwargs)
-        job = self._service.dispatch(call, parse_options(item.options), dispatch_context())
+        job = self._service.dispatch(
+            call, parse_options(item.options, self._service.registry.queues), dispatch_context()
+        )
         job = until_final(self._service.waiting, job, wait_for)
         cherrypy.response.status = 200 if wait_for.seconds and job.final else 202
         return _dispatched(job, media)

@@ -19,7 +19,9 @@ LARGE = "they have 105 bytes of JSON; arguments_bytes allows 104"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service that accepts two arguments with 104 bytes, without a worker."""
     with Processes(Path(tmp_path_factory.mktemp("limits")), {"BROKER_URL": "database://"}) as processes:
-        processes.write_config("[dispatcher]\ntasks = lab\narguments_limit = 2\narguments_bytes = 104\n")
+        processes.write_config(
+            "[dispatcher]\ntasks = lab\narguments_limit = 2\narguments_bytes = 104\nqueues = lab.*\n"
+        )
         yield start_stack(processes, worker=False)
 
 
@@ -56,6 +58,18 @@ def test_excessive_arguments_are_the_problem_of_their_item(stack: Stack) -> None
     good, *bad = stack.request("POST", "/dispatch", json=items).json()["jobs"]
     assert stack.status(good["uuid"])["args"] == [1]
     assert [entry["problem"]["errors"][0]["message"] for entry in bad] == [MANY, LARGE]
+
+
+def test_queue_that_is_not_declared_is_refused(stack: Stack) -> None:
+    before = count_jobs(stack)
+    options = {"queue": "invented"}
+    found = problem(stack.request("POST", "/dispatch/echo", json={"args": [1], "options": options}), 422, "bad-options")
+    assert "this service, which has dispatcher" in found["errors"][0]["message"]
+    items = [{"task": "echo", "args": [1], "options": {"queue": name}} for name in ("lab.a", "invented")]
+    good, bad = stack.request("POST", "/dispatch", json=items).json()["jobs"]
+    assert stack.status(good["uuid"])["queue"] == "lab.a"
+    assert bad["problem"]["errors"] == found["errors"]
+    assert count_jobs(stack) == before + 1
 
 
 @pytest.mark.parametrize(("arguments", "message"), [("1, 2, 3", MANY), ("'x' * 99", LARGE)])

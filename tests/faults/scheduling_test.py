@@ -60,7 +60,7 @@ def test_scheduled_and_expiring_jobs_survive_a_kill_of_every_process(make_cluste
 def test_queue_and_priority_reach_the_broker(
     make_cluster: MakeCluster, make_broker: Callable[[str], str], queue_name: str, broker: str
 ) -> None:
-    cluster = make_cluster(broker, republish_seconds=600)
+    cluster = make_cluster(broker, republish_seconds=600, queues=f"{queue_name}-a*")
     stack = Stack(cluster.processes, cluster.processes.start_web())
     apart = f"{queue_name}-apart"
     asked = {

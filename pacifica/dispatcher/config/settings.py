@@ -23,6 +23,7 @@ from .value_types import (
     Line,
     Modules,
     Networks,
+    QueuePatterns,
     RootPath,
     Seconds,
     WholeNumber,
@@ -105,6 +106,8 @@ class DispatcherSettings(Section):
         description="How long an Idempotency-Key refers to its job, in seconds.")
     root_path: RootPath = Field("",
         description="The path below which a proxy offers the service, such as /jobs: links begin with it.")
+    queues: QueuePatterns = Field((),
+        description="The queues that requests may name, besides those of Celery's settings and tasks; * is a wildcard.")
     batch_limit: WholeNumber = Field(10_000, ge=1, le=1_000_000,
         description="The maximum number of jobs that one request may dispatch.")
     waiters: WholeNumber = Field(4, ge=0, le=10_000,

@@ -109,6 +109,11 @@ Line = Annotated[str, of_text(_line), allowed("one line of text")]
 Words = Annotated[tuple[str, ...], SPLIT, allowed("a list separated by commas")]
 JsonObject = Annotated[Json[dict[str, Any]], allowed("an object, as JSON")]
 Header = Annotated[str, matching("[A-Za-z0-9-]{1,64}"), allowed("the name of an HTTP header")]
+QueuePatterns = Annotated[
+    tuple[Annotated[str, matching(r"[A-Za-z0-9._:*?-]{1,191}")], ...],
+    SPLIT,
+    allowed("names of queues, in which * and ? are wildcards, separated by commas"),
+]
 RootPath = Annotated[
     str,
     matching(rf"(?:{ROOT_PATH})?"),

@@ -21,6 +21,7 @@ from . import strict_json
 from .errors import BadOptions
 from .faults import Fault
 from .name_limits import MAX_NAME
+from .queue_names import QueueNames
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -130,14 +131,20 @@ DEFAULT_OPTIONS = DispatchOptions()
 OPTION_NAMES = ", ".join(DispatchOptions.model_fields)
 
 
-def parse_options(given: Mapping[str, Any]) -> DispatchOptions:
-    """The options in a JSON object; raises ``BadOptions``, which names every option that is not valid."""
+def parse_options(given: Mapping[str, Any], queues: QueueNames | None = None) -> DispatchOptions:
+    """The options in a JSON object; raises ``BadOptions``, which names every option that is not valid.
+
+    ``queues`` are those that the object may name; ``None`` allows any.
+    """
     if not given:
         return DEFAULT_OPTIONS
     _refuse_number(given)
     _refuse_digits(given)
     text = _text(given)
-    return _naming_faults(lambda: DispatchOptions.model_validate_json(text))
+    options = _naming_faults(lambda: DispatchOptions.model_validate_json(text))
+    if queues is not None:
+        queues.check(options.queue)
+    return options
 
 
 def checked_options(**given: Any) -> DispatchOptions:

@@ -23,6 +23,7 @@ from .job import EncodedArguments
 from .json_values import NotJson, finite, plain, unwritable
 from .name_limits import task_name_fault
 from .parameters import Argument, CallShape, Parameters
+from .queue_names import QueueNames
 from .result_type import ResultType
 from .signature_faults import annotation_fault, check_fault
 from .task_signature import SignatureFault, read_signature
@@ -245,15 +246,21 @@ class Registry(dict[str, TaskSpec]):
     """The tasks that may be dispatched, by name; no other task can be.
 
     ``unusable``: a sentence for each task whose signature cannot be used, by name; dispatching it is refused.
-    ``plain`` are the names of the process's other Celery tasks.
+    ``plain`` are the names of the process's other Celery tasks. ``queues`` are those that requests may name; ``None``
+    allows any.
     """
 
     def __init__(
-        self, specs: Sequence[TaskSpec], unusable: Mapping[str, str] | None = None, plain: Collection[str] = ()
+        self,
+        specs: Sequence[TaskSpec],
+        unusable: Mapping[str, str] | None = None,
+        plain: Collection[str] = (),
+        queues: QueueNames | None = None,
     ) -> None:
         super().__init__((spec.name, spec) for spec in sorted(specs, key=lambda spec: spec.name))
         self.unusable: Mapping[str, str] = unusable or {}
         self._plain = plain
+        self.queues = queues
 
     def __missing__(self, name: str) -> TaskSpec:
         return self.spec(name)

@@ -100,13 +100,16 @@ def route_job(app: Celery, producer: Producer, job: OutboxEntry) -> dict[str, An
 
 def route_task(app: Celery, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
     """How to publish messages of a task: a job's ``own`` options override the task's, which override the routes'."""
+    options = declared_options(app, name) | {key: value for key, value in own.items() if value is not None}
+    routed: dict[str, Any] = app.amqp.router.route(options, name, (), {}, app.tasks.get(name))
+    return routed
+
+
+def declared_options(app: Celery, name: str) -> dict[str, Any]:
+    """The options of ``ROUTE_OPTIONS`` that a task declares; one that is ``None`` would hide a configured route."""
     task = app.tasks.get(name)
     declared = {key: getattr(task, key, None) for key in ROUTE_OPTIONS}
-    # An option that is None would hide the value of a configured route.
-    options = {key: value for key, value in declared.items() if value is not None}
-    options |= {key: value for key, value in own.items() if value is not None}
-    routed: dict[str, Any] = app.amqp.router.route(options, name, (), {}, task)
-    return routed
+    return {key: value for key, value in declared.items() if value is not None}
 
 
 def tracing_of(app: Celery) -> Tracing:

@@ -64,7 +64,7 @@ def _bind(item: DispatchItem, registry: Registry, failed: int) -> tuple[Call, Di
     describe = failed < MAX_DESCRIBED_ITEMS
     try:
         call = registry.spec(item.task, hint=failed < MAX_HINTS).bind(item.args, item.kwargs, describe=describe)
-        return call, parse_options(item.options)
+        return call, parse_options(item.options, registry.queues)
     except BadArguments as error:
         return error if describe else BadArguments(item.task, [Fault("arguments", UNDESCRIBED)])
     except DispatcherError as error:

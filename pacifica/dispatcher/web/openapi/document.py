@@ -10,7 +10,7 @@ from urllib.parse import quote
 from ...core.registry import Registry, TaskSpec
 from ..middleware import path_prefix
 from ..operation import Operation, handlers
-from .schemas import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, SCHEMAS, component, reference
+from .schemas import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, SCHEMAS, component, options_schema, reference
 from .task_schemas import batch_schemas, needs_arguments, task_schemas
 
 
@@ -27,7 +27,7 @@ def document(root: Any, registry: Registry, batch_limit: int, *, anonymous: bool
             paths.setdefault(declared.path, {})[method.lower()] = _operation(
                 method, declared, handler, anonymous=anonymous
             )
-    schemas = dict(SCHEMAS) | batch_schemas(registry, batch_limit)
+    schemas = dict(SCHEMAS) | batch_schemas(registry, batch_limit) | {"Options": options_schema(registry.queues)}
     for spec in registry.values():
         schemas |= task_schemas(spec)
         paths[f"/dispatch/{quote(spec.name)}"] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.dispatch_options import DispatchOptions
 from ...core.job import State
+from ...core.queue_names import QueueNames
 from ...monitoring.health import VERDICTS
 from ..representations import TIMES
 from ..request.body import KEY
@@ -128,6 +129,16 @@ SCHEMAS: Mapping[str, Any] = {
     "History": _object({"events": _list("Event")}, **CLOSED),
     "HistoryPage": _object({"events": _list("Event"), "next": _TEXT}, **CLOSED),
 }
+
+
+def options_schema(queues: QueueNames | None) -> dict[str, Any]:
+    """The schema of the options, with the queues that a request may name."""
+    schema = DispatchOptions.model_json_schema()
+    if queues is not None:
+        schema["properties"]["queue"]["anyOf"][0] = queues.schema()
+    return schema
+
+
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "uuid": {"name": "uuid", "schema": UUID, "description": "The UUID that a dispatch returned."},
     "task": {"name": "task", "schema": reference("TaskName"), "description": "The name of a task."},
