@@ -32,6 +32,9 @@ class Array:
     def __init__(self, values: Any) -> None:
         self.values = values
 
+    def __repr__(self) -> str:
+        return "Array(…)"
+
     def tolist(self) -> Any:
         return self.values
 
