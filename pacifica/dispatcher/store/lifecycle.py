@@ -75,15 +75,20 @@ class JobLifecycle:
             )
         return claim
 
-    def succeed(self, uuid: str, *, token: str, result: Any, at: int) -> bool:
-        """STARTED → SUCCESS; false if the token's claim is no longer the current one."""
-        event = CommittedEvent(State.SUCCESS.value, uuid, at, token, reported=True)
-        return self._end(self._finish, event, {"result": mapping.to_text(result), "error": None}, {})
+    def succeed(self, uuid: str, *, token: str, result: Any, at: int, children: Sequence[Any] = ()) -> bool:
+        """STARTED → SUCCESS; false if the token's claim is no longer the current one.
 
-    def fail(self, uuid: str, *, token: str, error: JobError, at: int) -> bool:
-        """STARTED → FAILURE; false if the token's claim is no longer the current one."""
+        ``children`` are the jobs that it dispatched, which its event keeps, as Celery's results in the form of JSON.
+        """
+        event = CommittedEvent(State.SUCCESS.value, uuid, at, token, reported=True)
+        return self._end(
+            self._finish, event, {"result": mapping.to_text(result), "error": None}, _with_children(children)
+        )
+
+    def fail(self, uuid: str, *, token: str, error: JobError, at: int, children: Sequence[Any] = ()) -> bool:
+        """STARTED → FAILURE; false if the token's claim is no longer the current one; see ``succeed``."""
         event = CommittedEvent(State.FAILURE.value, uuid, at, token, reported=True, error=error)
-        return self._end(self._finish, event, _without_result(error), _summary(error))
+        return self._end(self._finish, event, _without_result(error), _summary(error) | _with_children(children))
 
     def revoke(self, uuid: str, *, reason: str, at: int) -> bool:
         """PENDING or RETRY → REVOKED; false if the job is not waiting any more."""
@@ -283,6 +288,10 @@ def _claimed(values: Mapping[str, Any], row: Sequence[Any]) -> Claim:
 def select_columns(columns: Sequence[str]) -> "peewee.ModelSelect[orm.Job]":
     """A SELECT of these columns of the job table."""
     return _J.select(*(getattr(_J, column) for column in columns))
+
+
+def _with_children(children: Sequence[Any]) -> dict[str, Any]:
+    return {"children": list(children)} if children else {}
 
 
 def _without_result(error: JobError) -> dict[str, Any]:

@@ -21,7 +21,7 @@ A child that dies unnoticed, and a worker that dies as a whole, report nothing: 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from celery import states
@@ -39,20 +39,24 @@ logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 65_536
 """The most characters that a row keeps of an exception's text, of its arguments, and of its traceback."""
+MOST_CHILDREN = 1000
+"""The most jobs that the history of a job keeps as its children."""
 TERMINATED = "terminated"
 """Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
 
 
 class Succeeded(NamedTuple):
-    """The task returned ``result``, a JSON value."""
+    """The task returned ``result``, a JSON value, and dispatched ``children``."""
 
     result: Any
+    children: Sequence[Any] = ()
 
 
 class Failed(NamedTuple):
     """The task raised, or was stopped by a hard time limit."""
 
     error: JobError
+    children: Sequence[Any] = ()
 
 
 class Retried(NamedTuple):
@@ -82,14 +86,19 @@ def classify(request: Any, state: str, result: Any, traceback: Any = None) -> Ou
     if getattr(request, "claim", None) is None:
         return _of_main_process(state, result, traceback)
     if state == states.SUCCESS:
-        return Succeeded(result)
+        return Succeeded(result, _children(request))
     if state == states.RETRY:
         cause = result.exc if isinstance(result, Retry) and result.exc is not None else result
         return Retried(job_error(cause, traceback), request.requested_retry)
     if state in states.EXCEPTION_STATES:
         # Celery replaces an exception that cannot be pickled; the record keeps the one that was raised.
-        return Failed(job_error(getattr(request, "raised", result), traceback))
+        return Failed(job_error(getattr(request, "raised", result), traceback), _children(request))
     return None
+
+
+def _children(request: Any) -> list[Any]:
+    """The jobs that the attempt has dispatched, as Celery's results in the form of JSON, from which it makes them."""
+    return [child.as_tuple() for child in getattr(request, "children", [])[:MOST_CHILDREN]]
 
 
 def _of_main_process(state: str, result: Any, traceback: Any) -> Outcome | None:
@@ -126,9 +135,9 @@ def _store(jobs: JobStore, uuid: str, token: str, outcome: Outcome) -> None:
     """Store the outcome of the attempt with this token; one that comes too late only adds to the job's history."""
     match outcome:
         case Succeeded():
-            jobs.succeed(uuid, token=token, result=outcome.result, at=now())
+            jobs.succeed(uuid, token=token, result=outcome.result, at=now(), children=outcome.children)
         case Failed():
-            jobs.fail(uuid, token=token, error=outcome.error, at=now())
+            jobs.fail(uuid, token=token, error=outcome.error, at=now(), children=outcome.children)
         case Retried():
             jobs.retry(uuid, token=token, error=outcome.error, at=now(), **outcome.request)
         case Revoked():

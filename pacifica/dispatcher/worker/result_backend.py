@@ -6,7 +6,7 @@ from celery import states
 from celery.backends.base import BaseBackend
 
 from ..core import errors
-from ..core.job import Job, JobError, State
+from ..core.job import Job, JobError, State, iso
 from ..store.jobs import JobStore
 from . import outcomes
 
@@ -42,12 +42,14 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
 
     def _meta(self, job: Job) -> dict[str, Any]:
         failed = job.state in (State.FAILURE, State.RETRY, State.REVOKED)
+        own = job.progress if job.state is State.STARTED and job.progress and "state" in job.progress else None
         meta = {
             "task_id": job.uuid,
-            "status": job.state.value,
-            "result": _exception_meta(job.error) if failed else job.result,
+            "status": own["state"] if own else job.state.value,
+            "result": own["meta"] if own else _exception_meta(job.error) if failed else job.result,
             "traceback": job.error.traceback if failed and job.error else None,
-            "children": [],
+            "children": self._children(job),
+            "date_done": None if job.finished is None else f"{(iso(job.finished) or '').removesuffix('Z')}+00:00",
             "name": job.task,
             "args": list(job.args),
             "kwargs": dict(job.kwargs),
@@ -57,6 +59,38 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
         }
         decoded: dict[str, Any] = self.meta_from_decoded(meta)
         return decoded
+
+    def _children(self, job: Job) -> list[Any]:
+        """The jobs that the last attempt of a job dispatched, if it has ended; its history keeps them."""
+        jobs: JobStore = self.app.container.jobs
+        data = [event.data for event in jobs.events(job.uuid) if event.kind == job.state] if job.final else []
+        found: list[Any] = data[-1].get("children", []) if data else []
+        return found
+
+    def add_to_chord(self, *_: Any) -> Any:
+        """Refuse; Celery supports it on Redis alone."""
+        raise NotImplementedError("add_to_chord() is not supported: put all tasks into the chord as it is dispatched.")
+
+    def _save_group(self, *_: Any) -> Any:
+        raise NotImplementedError(GROUP)
+
+    def _restore_group(self, *_: Any) -> Any:
+        raise NotImplementedError(GROUP)
+
+    def _delete_group(self, *_: Any) -> Any:
+        raise NotImplementedError(GROUP)
+
+    def _forget(self, *_: Any) -> Any:
+        raise NotImplementedError(
+            "forget() is not supported: [retention] in the configuration says how long a result is kept, and "
+            "`pacifica-dispatcher-cmd purge` deletes jobs."
+        )
+
+
+GROUP = (
+    "A GroupResult cannot be saved or restored: the record has jobs, and no groups. Keep the ids of its jobs "
+    "(`[job.id for job in group]`), and make `GroupResult(id, [AsyncResult(id) for id in ids])` of them."
+)
 
 
 def _exception_meta(error: JobError | None) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ from celery.result import AsyncResult
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
-from . import declaration, python_dispatch, retrying
+from . import declaration, own_states, python_dispatch, retrying
 from .async_body import refuse_coroutine
 from .claim import claim_once
 from .progress import Number, ProgressReporter, progress_value
@@ -108,6 +108,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
                 raise SystemExit from error
             self.request.update(raised=error)
             retrying.raise_requested(self.request, error)
+            own_states.end_as_stated(self, error)
             if isinstance(error, Exception) and not isinstance(error, NOT_FAILURES):
                 raise
             raise TaskExit(type(error).__name__) from error
@@ -159,6 +160,10 @@ class DispatcherTask(Task):  # type: ignore[misc]
         if throw:
             raise wanted
         return wanted
+
+    def update_state(self, task_id: str | None = None, state: Any = None, meta: Any = None, **_: Any) -> None:
+        """Celery's ``update_state``; see ``own_states``. Raises ``ValueError`` for what a job cannot do."""
+        own_states.update_state(self, task_id, state, meta)
 
     def progress(self, current: Number, total: Number | None = None, message: str = "") -> None:
         """Report how far the running job is; status and event streams show it.
