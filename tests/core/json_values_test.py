@@ -26,14 +26,16 @@ class Shade(enum.Enum):
     NAN = NAN
 
 
+def named(value: Any) -> str:
+    """Return the value's text without an address, as all test processes must know a test by one name."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
 class Array:
     """Like an array or a number of NumPy."""
 
     def __init__(self, values: Any) -> None:
         self.values = values
-
-    def __repr__(self) -> str:
-        return "Array(…)"
 
     def tolist(self) -> Any:
         return self.values
@@ -129,7 +131,7 @@ class Model(BaseModel):
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         ({date(2026, 1, 1): 1, (1, 2): 2, None: 3, True: 4}, {"2026-01-01": 1, "1,2": 2, "None": 3, "true": 4}),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_value_has_this_json_form(value: Any, expected: Any) -> None:
     assert finite(plain(value)) == expected
@@ -147,7 +149,7 @@ DOUBLED: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", DOUBLED, ids=repr)
+@pytest.mark.parametrize("value", DOUBLED, ids=named)
 def test_two_keys_of_one_text_are_refused_with_their_path(value: Any) -> None:
     for whole, path in (([0, {"x": value}], '[1]["x"]'), (Model(values=[value]), ".values[0]")):
         for refused in (plain, check_keys):
