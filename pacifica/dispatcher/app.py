@@ -76,6 +76,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     Tasks and worker steps find the parts of the process in ``container``, as Celery gives them only the application.
     """
 
+    log_cls = "pacifica.dispatcher.worker.printed_lines:LineLogging"
+
     def __init__(self, container: Parts) -> None:
         super().__init__(
             "pacifica.dispatcher",

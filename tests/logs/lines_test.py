@@ -67,7 +67,8 @@ def test_request_id_reaches_relay_worker_and_the_tasks_own_logger(service: Loggi
     for message, logger in {
         "spoken secret": "lab",
         "repeated secret": "lab",
-        "printed": "celery.redirected",
+        "printed 1 secret": "celery.redirected",
+        "unfinished": "celery.redirected",
     }.items():
         assert service.line(message=message, logger=logger, **ids)["attempt"] == 1
     assert service.line(message="spoken secret")["extra"] == {"sample": 5}

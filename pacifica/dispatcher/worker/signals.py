@@ -14,6 +14,7 @@ from ..core.errors import DispatcherError
 from ..logs import log_context
 from ..logs.setup import set_format
 from ..monitoring.job_log import REQUEST
+from . import printed_lines
 from .claim import claim_early
 from .task import DispatcherTask
 
@@ -95,7 +96,8 @@ def bind_log_context(task_id: str, task: Any, **_: Any) -> None:
 
 
 def unbind_log_context(task: Any, **_: Any) -> None:
-    """Restore the log context that the thread had before the task."""
+    """Restore the log context that the thread had before the task, after the line that the task has not ended."""
+    printed_lines.flush()
     bound = getattr(task.request, "log_bound", None)
     if bound is not None:
         log_context.unbind(bound)

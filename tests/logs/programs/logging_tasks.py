@@ -12,7 +12,8 @@ def speak(self, word: str) -> str:
     """Log the word in each of the three ways a task can log."""
     logging.getLogger("lab").info("spoken %s", word, extra={"sample": 5})
     get_task_logger("lab").warning("repeated %s", word)
-    print("printed")  # A worker turns this into a log line.
+    print("printed", 1, word)  # A worker turns this into a log line.
+    print("unfinished", end="")
     return self.request.id
 
 
