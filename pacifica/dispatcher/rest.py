@@ -30,12 +30,20 @@ from .web.request.body import BodyLimits
 from .web.request.dispatch_body import read_batch, read_dispatch
 from .web.request.ndjson import NDJSON
 from .web.request.request_context import caller, dispatch_context, visible_jobs
-from .web.request.wait_preference import PREFER, WAIT, read_wait, until_final
+from .web.request.wait_preference import PREFER, WAIT, Wait, read_wait, until_final
 
-DISPATCHED: Mapping[int, str] = {200: "text/plain uuid, Job, Location", 422: "Problem"}
+DISPATCHED: Mapping[int, str] = {
+    200: "text/plain, Job, Location",
+    202: "text/plain uuid, Location",
+    409: "Problem",
+    422: "Problem",
+}
 CHECKED: Mapping[int, str] = {200: "", 422: "Problem"}
-DISPATCHED_JOB = "Job, text/plain uuid, Location"
-POSTED: Mapping[int, str] = {200: DISPATCHED_JOB, 202: DISPATCHED_JOB, 410: "Problem", 422: "Problem"}
+POSTED: Mapping[int, str] = {
+    200: "Job, text/plain, Location",
+    202: "Job, text/plain uuid, Location",
+    **dict.fromkeys((409, 410, 422), "Problem"),
+}
 BATCH: Mapping[int, str] = {202: "BatchAnswer", 422: "Problem"}
 RESULT: Mapping[int, str] = {200: "any, text/plain", 202: "Job, text/plain, Location", 409: "Problem"}
 LINKS: Mapping[str, str] = {
@@ -71,10 +79,16 @@ class Dispatch(Resource):
     @Operation("/dispatch/{task}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER)
     @Operation("/dispatch/{task}/{arguments}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER)
     def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
-        """Dispatch a job with arguments as text; return its UUID, or with ``Accept: application/json`` the job."""
+        """Dispatch a job with arguments as text; return its UUID, or with ``Accept: application/json`` the job.
+
+        A request that waits gets the bare result in place of the UUID; 202 and the UUID if the job has not ended, 409
+        if it ended without a result.
+        """
         media, wait_for = negotiate(TEXT, JSON), read_wait(wait)
         job = self._service.dispatch(self._service.registry[task].bind_text(args), context=dispatch_context())
-        return _dispatched(until_final(self._service.waiting, job, wait_for), media)
+        job = until_final(self._service.waiting, job, wait_for)
+        cherrypy.response.status = 202 if wait_for.seconds and media == TEXT and not job.final else 200
+        return _dispatched(job, media, wait_for)
 
     @Operation("/dispatch/{task}", DISPATCH, CHECKED, query=WAIT)
     @Operation("/dispatch/{task}/{arguments}", DISPATCH, CHECKED, query=WAIT)
@@ -105,7 +119,7 @@ class Dispatch(Resource):
         )
         job = until_final(self._service.waiting, job, wait_for)
         cherrypy.response.status = 200 if wait_for.seconds and job.final else 202
-        return _dispatched(job, media)
+        return _dispatched(job, media, wait_for)
 
     def _batch(self) -> bytes:
         negotiate(JSON)
@@ -163,13 +177,15 @@ class Status(Resource):
         following = search_query.next_page(query, jobs, more)
         return as_json({"jobs": [representations.job(job) for job in jobs], "next": following})
 
-    @Operation("/status/{uuid}", CANCEL, {200: "Job", 202: "Job", 409: "Problem"})
+    @Operation("/status/{uuid}", CANCEL, {200: "Job", 202: "CancellingJob", 409: "Problem"})
     def DELETE(self, uuid: str) -> bytes:
         """Cancel the job: 200 if it is revoked, 202 if its worker was asked to stop it, 409 if it has ended."""
         negotiate(JSON)
         job = self._service.cancel(parse_uuid(uuid), visible_jobs())
-        cherrypy.response.status = 200 if job.final else 202
-        return as_json(representations.job(job))
+        if job.final:
+            return as_json(representations.job(job))
+        cherrypy.response.status = 202
+        return as_json(representations.cancelling_job(job))
 
     def _cp_dispatch(self, vpath: list[str]) -> Any:
         """Treat ``/status/<uuid>/<name>`` as a separate resource, which has its own methods."""
@@ -314,9 +330,16 @@ def mount(
     return tree
 
 
-def _dispatched(job: Job, media: str) -> bytes:
+def _dispatched(job: Job, media: str, wait: Wait) -> bytes:
+    """The job as JSON; as text its UUID, or after a wait for its end the bare result."""
     _locate(job)
-    return as_json(representations.job(job, dispatched=True)) if media == JSON else as_text(job.uuid)
+    if media == JSON:
+        return as_json(representations.job(job, dispatched=True))
+    if not wait.seconds or not job.final:
+        return as_text(job.uuid)
+    if job.state is not State.SUCCESS:
+        raise representations.no_result(job)
+    return as_text(representations.bare(job.result))
 
 
 def _locate(job: Job) -> None:

@@ -43,8 +43,10 @@ def test_help_imports_no_command(processes: Processes) -> None:
         "pacifica.dispatcher.cli.exit_codes",
         "pacifica.dispatcher.cli.lazy_group",
         "pacifica.dispatcher.core",
+        "pacifica.dispatcher.core.control_characters",
         "pacifica.dispatcher.core.errors",
         "pacifica.dispatcher.core.faults",
+        "pacifica.dispatcher.core.picklable_error",
     }
 
 

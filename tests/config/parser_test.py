@@ -71,7 +71,7 @@ BAD_VALUES = {
     "rate_limit": ("", "-1", "many"),
     "rate_window": ("", "0", "86401"),
     "get_dispatch": ("", "maybe"),
-    "show_tracebacks": ("", "maybe"),
+    "show_tracebacks": ("", "yes"),
     "format": ("", "JSON", "logfmt"),
     "level": ("", "INFO", "trace"),
     "access": ("", "sometimes"),
@@ -119,7 +119,7 @@ GOOD_VALUES: Mapping[str, tuple[str, object]] = {
     "rate_limit": ("100", 100),
     "rate_window": ("1", 1.0),
     "get_dispatch": ("off", False),
-    "show_tracebacks": ("yes", True),
+    "show_tracebacks": ("anywhere", "anywhere"),
     "format": ("json", "json"),
     "level": ("warning", "warning"),
     "access": ("off", False),
@@ -197,7 +197,7 @@ def test_no_text_at_all_gives_the_documented_defaults() -> None:
         rate_limit=0,
         rate_window=60.0,
         get_dispatch=True,
-        show_tracebacks=False,
+        show_tracebacks="loopback",
     )
     assert made.retention == RetentionSettings(
         success_seconds=None,

@@ -11,7 +11,7 @@ def test_waiting_job_is_revoked_at_once(stack: Stack) -> None:
     uuid = stack.dispatch("add", 2, 2, options=LATER)
     answer = stack.request("DELETE", f"/status/{uuid}")
     assert (answer.status_code, answer.json()["state"]) == (200, "REVOKED")
-    assert stack.status(uuid)["error"] == {"type": "TaskRevokedError", "message": "cancelled"}
+    assert stack.status(uuid)["error"] == {"type": "TaskRevokedError", "message": "cancelled", "at": None}
 
 
 def test_running_job_is_stopped_by_its_worker(stack: Stack) -> None:
@@ -19,6 +19,7 @@ def test_running_job_is_stopped_by_its_worker(stack: Stack) -> None:
     eventually(lambda: stack.status(uuid)["state"] == "STARTED")
     answer = stack.request("DELETE", f"/status/{uuid}")
     assert (answer.status_code, answer.json()["state"]) == (202, "STARTED")
+    assert "is being cancelled: its worker was asked to stop it" in answer.json()["message"]
     assert stack.request("DELETE", f"/status/{uuid}").status_code == 202
     job = stack.ended(uuid)
     assert (job["state"], job["error"]["type"]) == ("REVOKED", "TaskRevokedError")

@@ -156,7 +156,7 @@ def test_parameter_that_violates_its_schema_is_refused(stack: Stack, path: str, 
 
 @pytest.mark.parametrize("wait", ["0.00000000000001", "3.7e-120", "1E-3", "-0"])
 def test_wait_may_be_any_json_number(stack: Stack, wait: str) -> None:
-    assert stack.get(f"/dispatch/add/2/2?wait={wait}").status_code == 200
+    assert stack.get(f"/dispatch/add/2/2?wait={wait}").status_code in {200, 202}
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,22 @@ def test_dispatch_waits_for_its_job(stack: Stack) -> None:
     posted = stack.request("POST", "/dispatch/add?wait=20", json={"args": [2, 3]})
     assert (posted.status_code, posted.json()["result"]) == (200, 5)
     assert posted.headers["Location"] == f"/status/{posted.json()['uuid']}"
-    bare = stack.get("/dispatch/add/2/2?wait=20")
-    assert stack.status(bare.text)["state"] == "SUCCESS"
+
+
+def test_dispatch_that_waits_answers_curl_with_the_bare_result(stack: Stack) -> None:
+    done = stack.get("/dispatch/add/2/2?wait=20")
+    assert (done.status_code, done.text, done.headers["Content-Type"]) == (200, "4", "text/plain;charset=utf-8")
+    assert stack.status(done.headers["Location"].rpartition("/")[2])["result"] == 4
+    late = stack.get("/dispatch/sleep/2?wait=0.1")
+    assert (late.status_code, "Retry-After" in late.headers) == (202, True)
+    assert stack.status(late.text)["task"] == "sleep"
+    failed = problem(stack.get("/dispatch/fail/Oh%20no.?wait=20"), 409, "no-result")
+    assert (failed["state"], failed["error"]["message"]) == ("FAILURE", "Oh no.")
+    assert failed["error"]["at"].startswith("pacifica/dispatcher/worker/builtin_tasks.py:")
+    text = {"Accept": "text/plain"}
+    posted = stack.request("POST", "/dispatch/add?wait=20", json={"args": ["a", "b"]}, headers=text)
+    assert (posted.status_code, posted.text) == (200, "ab")
+    assert stack.status(stack.get("/dispatch/add/2/2").text)["task"] == "add"
 
 
 def test_status_and_result_wait_for_the_job(stack: Stack) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pacifica.dispatcher import rest
 from pacifica.dispatcher.config.settings import AuthSettings, DispatcherSettings
 from pacifica.dispatcher.core import strict_json
-from pacifica.dispatcher.core.job import State
+from pacifica.dispatcher.core.job import JobError, State
 from pacifica.dispatcher.core.registry import Registry
 from pacifica.dispatcher.service.new_job import JobFactory
 from pacifica.dispatcher.service.tokens import Tokens
@@ -71,9 +71,9 @@ class Client:
         status, _, body = self.respond(method, path, token)
         return status, strict_json.loads(body) if body else None
 
-    def respond(self, method: str, path: str, token: str) -> tuple[str, dict[str, str], bytes]:
+    def respond(self, method: str, path: str, token: str, **environ: str) -> tuple[str, dict[str, str], bytes]:
         """The status, the headers and the body of the answer."""
-        return respond(self._api, method, path, HTTP_AUTHORIZATION=f"Bearer {token}")
+        return respond(self._api, method, path, HTTP_AUTHORIZATION=f"Bearer {token}", **environ)
 
 
 @pytest.fixture
@@ -171,3 +171,44 @@ def test_get_dispatch_can_be_switched_off(sqlite_url: str, path: str) -> None:
         assert paths["/dispatch/{task}"].keys() == {"post"}
         assert "/dispatch/{task}/{arguments}" not in paths
         assert client.request("GET", "/", token)[1]["links"]["dispatch"] == "/dispatch/{task}"
+
+
+def test_status_begins_with_the_members_that_people_look_for(client: Client) -> None:
+    error = JobError("ValueError", "no", "Traceback …", at="lab.py:54")
+    job = a_job(task="lab.greet", state=State.FAILURE, error=error, created=1, finished=1, eta=None, due=None)
+    client.jobs.add([job])
+    found = client.request("GET", f"/status/{job.uuid}", client.token("all", "read"))[1]
+    first = ["uuid", "task", "state", "result", "error", "progress"]
+    times = ["created", "eta", "expires", "published", "started", "finished"]
+    assert list(found)[: len(first) + len(times)] == first + times
+    assert list(found["error"].values())[:3] == ["ValueError", "no", "lab.py:54"]
+    result = client.request("GET", f"/result/{job.uuid}", client.token("all", "read"))[1]
+    assert result["error"] == {"type": "ValueError", "message": "no", "at": "lab.py:54"}
+
+
+LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "sender", "shown"),
+    [
+        ("loopback", LOCAL, True),
+        ("loopback", {"REMOTE_ADDR": "10.0.0.9"}, False),
+        ("loopback", {**LOCAL, "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, False),
+        ("loopback", {**LOCAL, "SERVER_PROTOCOL": "HTTP/1.0"}, False),
+        ("none", LOCAL, False),
+        ("anywhere", {"REMOTE_ADDR": "10.0.0.9"}, True),
+    ],
+)
+def test_traceback_is_shown_where_the_setting_allows_it(
+    sqlite_url: str, setting: str, sender: dict[str, str], *, shown: bool
+) -> None:
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        client = Client(database, show_tracebacks=setting)
+        error = JobError("ValueError", "no", "Traceback …", at="lab.py:54")
+        job = a_job(task="lab.greet", state=State.FAILURE, error=error, created=1, finished=1, eta=None, due=None)
+        client.jobs.add([job])
+        token = client.token("all", "read")
+        body = client.respond("GET", f"/status/{job.uuid}", token, **sender)[2]
+        assert ("traceback" in strict_json.loads(body)["error"]) is shown

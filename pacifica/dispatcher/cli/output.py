@@ -106,6 +106,7 @@ def details(job: JobStatus) -> list[tuple[str, str | Text]]:
         "state": state(job.state),
         "result": bare(job.result) if job.state is State.SUCCESS else "",
         "error": f"{job.error.type}: {job.error.message}" if job.error else "",
+        "at": job.error.at if job.error else "",
         "progress": progress(job.progress) if job.progress else "",
         "arguments": call(job),
         "attempt": f"{job.attempt} of {document.get('max_attempts', '?')}" if job.attempt else "",

@@ -169,7 +169,7 @@ class JobStatus:
             task=document["task"],
             state=State(document["state"]),
             result=document["result"],
-            error=JobError(error["type"], error["message"], str(error.get("traceback", ""))) if error else None,
+            error=_job_error(error) if error else None,
             args=document["args"],
             kwargs=document["kwargs"],
             attempt=document["attempt"],
@@ -242,6 +242,10 @@ def checked(document: Any, kinds: Mapping[str, Kind]) -> Document:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(f"the member {name} is missing or has another type")
     return document
+
+
+def _job_error(error: Document) -> JobError:
+    return JobError(error["type"], error["message"], str(error.get("traceback", "")), at=str(error.get("at") or ""))
 
 
 def _moment(text: str | None) -> datetime | None:

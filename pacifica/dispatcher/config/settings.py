@@ -138,8 +138,9 @@ class AuthSettings(Section):
     rate_window: Seconds = Field(60, ge=1, le=86_400, description="The window of the rate limit, in seconds.")
     get_dispatch: YesNo = Field(default=True,
         description="Whether GET /dispatch dispatches a job; off answers 405, and only POST dispatches.")
-    show_tracebacks: YesNo = Field(default=False,
-        description="Whether callers who may read a failed job also see its traceback.")
+    show_tracebacks: Literal["loopback", "anywhere", "none"] = Field("loopback",
+        description="Where callers who may read a failed job also see its traceback: on this machine (loopback), "
+        "anywhere, or nowhere (none).")
 
 
 class LoggingSettings(Section):

@@ -49,7 +49,8 @@ WAITING = frozenset({State.PENDING, State.RETRY})
 class JobError:
     """The exception of a failed attempt: its class, its text and the formatted traceback.
 
-    ``arguments`` are the exception's arguments as JSON values, from which Celery can raise it again.
+    ``arguments`` are the exception's arguments as JSON values, from which Celery can raise it again. ``at`` is the line
+    of the task's code where it was raised, such as ``lab.py:54``; empty if no line is known.
     """
 
     type: str
@@ -57,6 +58,7 @@ class JobError:
     traceback: str = ""
     module: str = "builtins"
     arguments: Sequence[Any] = ()
+    at: str = ""
 
 
 class EncodedArguments(NamedTuple):

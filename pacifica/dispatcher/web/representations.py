@@ -9,7 +9,7 @@ from cherrypy.lib import cptools
 
 from ..core import strict_json
 from ..core.errors import EndedWithoutResult
-from ..core.job import Event, Job, State, iso
+from ..core.job import Event, Job, JobError, State, iso
 from ..core.permissions import READ
 from ..core.registry import TaskSpec
 from ..monitoring.health import Part, ReadinessReport
@@ -61,6 +61,8 @@ def job(value: Job, *, dispatched: bool = False) -> dict[str, Any]:
         "state": value.state.value,
         "result": value.result,
         "error": _error(value),
+        "progress": value.progress,
+        **{name: iso(getattr(value, name)) for name in TIMES},
         "args": value.args,
         "kwargs": value.kwargs,
         "attempt": value.attempt,
@@ -73,17 +75,26 @@ def job(value: Job, *, dispatched: bool = False) -> dict[str, Any]:
         "caller": value.caller or None,
         "traceparent": value.traceparent,
         "labels": value.labels or {},
-        "progress": value.progress,
-        **{name: iso(getattr(value, name)) for name in TIMES},
         **hidden,
     }
+
+
+def cancelling_job(value: Job) -> dict[str, Any]:
+    """A running job that its worker was asked to stop, with a sentence that says so."""
+    shown = job(value)
+    first = {name: shown.pop(name) for name in ("uuid", "task", "state")}
+    message = (
+        "The job is being cancelled: its worker was asked to stop it, and stops it within seconds. "
+        f"GET /status/{value.uuid}?wait=30 waits until the job has ended, and shows how."
+    )
+    return {**first, "message": message, **shown}
 
 
 def _error(value: Job) -> dict[str, Any] | None:
     if value.error is None:
         return None
-    shown = {"type": value.error.type, "message": value.error.message}
-    return shown | {"traceback": value.error.traceback} if _shows_traceback(value) else shown
+    shown = _reason(value.error)
+    return shown | {"traceback": value.error.traceback} if value.error.traceback and _shows_traceback(value) else shown
 
 
 def _may_read(value: Job) -> bool:
@@ -91,7 +102,7 @@ def _may_read(value: Job) -> bool:
 
 
 def _shows_traceback(value: Job) -> bool:
-    return bool(cherrypy.serving.request.show_tracebacks) and _may_read(value)
+    return value.error is not None and cherrypy.serving.request.sees_tracebacks() and _may_read(value)
 
 
 def job_version(value: Job, media: str) -> bytes:
@@ -122,8 +133,11 @@ def event(value: Event) -> dict[str, Any]:
 
 def no_result(value: Job) -> EndedWithoutResult:
     """The error for a job that has ended without a result."""
-    error = {"type": value.error.type, "message": value.error.message} if value.error else None
-    return EndedWithoutResult(value.uuid, value.state.value, error)
+    return EndedWithoutResult(value.uuid, value.state.value, _reason(value.error) if value.error else None)
+
+
+def _reason(error: JobError) -> dict[str, Any]:
+    return {"type": error.type, "message": error.message, "at": error.at or None}
 
 
 def readiness(found: ReadinessReport) -> dict[str, Any]:

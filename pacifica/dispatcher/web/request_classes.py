@@ -94,7 +94,8 @@ class DispatcherRequest(Request):  # type: ignore[misc]
     """The segments of the path after the resource."""
     caller: Caller | None = None
     """The caller that the guard has admitted."""
-    show_tracebacks: bool = False
+    sees_tracebacks: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether the sender may see tracebacks of the jobs that its caller may read."""
     _responded = False
 
     def run(self, *received: Any) -> Any:

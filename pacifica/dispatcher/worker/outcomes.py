@@ -24,7 +24,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from celery import states
+from celery import current_task, states
 from celery.exceptions import Retry, WorkerLostError
 
 from ..core import failpoints, strict_json
@@ -34,6 +34,7 @@ from ..core.job import Claim, JobError, now
 from ..core.json_values import finite, plain
 from ..store.jobs import JobStore
 from .claim import CLAIM_FIELD
+from .failure_place import failure_place
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ def job_error(error: Any, traceback: Any = None) -> JobError:
         message=_text(error),
         traceback=trace if len(trace) <= LONGEST_TEXT else f"…{trace[-LONGEST_TEXT:]}",
         arguments=_arguments(error),
+        at=failure_place(error, getattr(current_task, "run", None)),
     )
 
 

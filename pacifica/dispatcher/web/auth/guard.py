@@ -7,6 +7,7 @@ its row only once: their handlers pass ``visible_jobs`` to the service, which tr
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import cherrypy
@@ -49,7 +50,7 @@ class Guard:
             self._count(address)
             raise
         request.login = caller.name
-        request.show_tracebacks = self._settings.show_tracebacks
+        request.sees_tracebacks = partial(self._sees_tracebacks, request)
         log_context.note(caller=caller.name)
         self._count(caller.name or address)
         if not runs_handler:
@@ -99,6 +100,13 @@ class Guard:
         if header in request.headers:
             return f"it has the header {header}, which proxies add"
         return sign_of_proxy(request, address)
+
+    def _sees_tracebacks(self, request: Any) -> bool:
+        if self._settings.show_tracebacks != "loopback":
+            return self._settings.show_tracebacks == "anywhere"
+        address = request.remote.ip
+        from_proxy = within(address, self._settings.proxy_addresses)
+        return self._sign_of_proxy(request, address, from_proxy=from_proxy) is None
 
     def _by_token(self, authorization: str) -> Caller:
         scheme, _, token = authorization.partition(" ")

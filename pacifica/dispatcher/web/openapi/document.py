@@ -134,6 +134,7 @@ PROBLEM_HEADERS: Mapping[int, list[str]] = {401: ["WWW-Authenticate"], 429: ["Re
 JOB_UUIDS: Mapping[str, str] = {
     "text/plain uuid": "$response.body",
     "Job": "$response.body#/uuid",
+    "CancellingJob": "$response.body#/uuid",
     "Page": "$response.body#/jobs/0/uuid",
     "BatchAnswer": "$response.body#/jobs/0/uuid",
     "History": "$response.body#/events/0/job",
@@ -180,6 +181,6 @@ def _with_job(answer: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, An
 
 def _refused(spec: TaskSpec, own: Mapping[str, Any]) -> dict[str, Any]:
     """The operation on a path without the arguments that its task requires: it always answers with an error."""
-    responses = {status: answer for status, answer in own["responses"].items() if status != "200"}
+    responses = {status: answer for status, answer in own["responses"].items() if status not in {"200", "202", "409"}}
     summary = f"Always refused: {spec.name} requires arguments, as segments of the path."
     return {**own, "summary": summary, "responses": responses}

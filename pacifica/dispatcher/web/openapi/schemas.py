@@ -64,7 +64,7 @@ SCHEMAS: Mapping[str, Any] = {
             "task": _TEXT,
             "state": {"enum": [state.value for state in State]},
             "result": {},
-            "error": {"anyOf": [{"type": "null"}, _object({"type": _TEXT, "message": _TEXT})]},
+            "error": {"anyOf": [{"type": "null"}, _object({"type": _TEXT, "message": _TEXT, "at": _TEXT_OR_NULL})]},
             "args": {"type": ["array", "null"]},
             "kwargs": {"type": ["object", "null"]},
             "attempt": _COUNT,
@@ -81,6 +81,7 @@ SCHEMAS: Mapping[str, Any] = {
             **dict.fromkeys(TIMES, _TIME),
         }
     ),
+    "CancellingJob": {"allOf": [reference("Job"), _object({"message": _TEXT})]},
     "Dispatch": {"type": "object", **CLOSED, "properties": DISPATCH},
     "Options": DispatchOptions.model_json_schema(),
     "Problem": _object(
