@@ -62,7 +62,7 @@ def test_console_commands_print_what_the_page_shows(url: str, page: Path) -> Non
 
 
 def test_links_to_files_lead_to_files() -> None:
-    for page in (*PAGES, CONTRIBUTING):
+    for page in (*PAGES, CONTRIBUTING, ROOT / "docs" / "tasks.md"):
         links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
         assert [link for link in links if not (page.parent / link).exists()] == []
 

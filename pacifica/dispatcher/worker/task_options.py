@@ -7,7 +7,7 @@ from typing import Any
 from celery import Task
 
 _BY_DECORATOR = (
-    "name", "bind", "base", "lazy", "shared", "check", "serializer", "autoretry_for", "dont_autoretry_for",
+    "name", "bind", "base", "lazy", "shared", "check", "hidden", "serializer", "autoretry_for", "dont_autoretry_for",
     "retry_kwargs", "retry_backoff", "retry_backoff_max", "retry_jitter",
 )  # fmt: skip
 """Options that Celery's decorator reads itself; every other one becomes an attribute of the task."""
