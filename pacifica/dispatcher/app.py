@@ -77,6 +77,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     """
 
     log_cls = "pacifica.dispatcher.worker.printed_lines:LineLogging"
+    control_cls = "pacifica.dispatcher.delivery.remote_control:RemoteControl"
 
     def __init__(self, container: Parts) -> None:
         super().__init__(

@@ -1,0 +1,36 @@
+"""Celery's remote control, with a queue of its own for each worker process, also for workers of the same name."""
+
+from typing import Any
+from uuid import uuid4
+
+from celery.app.control import Control
+from kombu.entity import Queue
+from kombu.pidbox import Mailbox
+
+
+class OwnMailbox(Mailbox):
+    """A mailbox whose queues have unique names on RabbitMQ.
+
+    RabbitMQ keeps an exclusive queue for the connection that declared it, so a second worker of the same name, or one
+    that restarts while its lost connection still counts, would end with ``RESOURCE_LOCKED``. The exchange is a fanout,
+    which ignores names. On other brokers a killed worker would leave a queue behind that no one deletes.
+    """
+
+    unique = False
+
+    def get_queue(self, hostname: str) -> Queue:
+        """The queue of a worker."""
+        queue: Queue = super().get_queue(hostname)  # type: ignore[no-untyped-call]
+        if self.unique:
+            queue.name = f"{queue.name}.{uuid4().hex}"
+        return queue
+
+
+class RemoteControl(Control):  # type: ignore[misc]
+    """The class of ``app.control``."""
+
+    Mailbox: Any = OwnMailbox
+
+    def __init__(self, app: Any = None) -> None:
+        super().__init__(app)
+        self.mailbox.unique = app.connection_for_read().get_transport_cls().driver_type == "amqp"
