@@ -3,8 +3,10 @@
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,6 +22,13 @@ from ..store.conftest import a_job
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE, re.MULTILINE)
+
+
+def alerts() -> list[dict[str, Any]]:
+    """The alerts of the page."""
+    block = re.search(r"^```yaml\n(groups:.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    return [rule for group in yaml.safe_load(block[1])["groups"] for rule in group["rules"]]
 
 
 @pytest.fixture
@@ -65,9 +74,18 @@ def test_help_texts_and_names_follow_the_conventions_of_prometheus(families: dic
 
 def test_the_alerts_use_existing_metrics_and_labels(families: dict[str, Metric]) -> None:
     samples = {sample.name: set(sample.labels) for family in families.values() for sample in family.samples}
-    rules = PAGE.partition("## Alerts")[2]
+    rules = " ".join(each["expr"] for each in alerts())
     used = re.findall(rf"({PREFIX}_\w+)(?:{{(\w+)=)?", rules)
     assert len(used) > 8
     for name, label in used:
         assert name in samples, name
         assert not label or label in samples[name], (name, label)
+
+
+def test_each_alert_has_a_severity_and_a_summary_with_its_own_labels() -> None:
+    assert len(alerts()) > 8
+    for alert in alerts():
+        assert alert["labels"]["severity"] in {"critical", "warning"}, alert
+        assert alert["annotations"].keys() == {"summary", "description"}
+        for label in re.findall(r"\$labels\.(\w+)", str(alert["annotations"])):
+            assert f"by ({label})" in alert["expr"], alert

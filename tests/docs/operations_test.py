@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -147,7 +148,9 @@ def test_page_installs_backs_up_restores_and_upgrades_a_service(machine: Machine
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
 def test_a_server_is_backed_up_and_restored(machine: Machine, make_database: Callable[[str], str], kind: str) -> None:
     url = make_database(kind)
-    machine.processes.env["PEEWEE_URL"] = url
+    # The form that the page recommends, with an option of libpq.
+    pooled = f"{url.replace('://', '+pool://')}?max_connections=20&timeout=5"
+    machine.processes.env["PEEWEE_URL"] = f"{pooled}&connect_timeout=9" if kind == POSTGRESQL else pooled
     place = urlsplit(url)
     name = place.path[1:]
     (machine.processes.cwd / ".my.cnf").write_text(
@@ -176,7 +179,7 @@ def test_a_server_is_backed_up_and_restored(machine: Machine, make_database: Cal
 
 def test_the_settings_that_it_shows_are_valid() -> None:
     for block in blocks("ini"):
-        if "[Unit]" not in block.text:
+        if "[Unit]" not in block.text and "[Service]" not in block.text:
             assert parse(block.text, {}, celery=CelerySettings)
 
 
@@ -184,3 +187,13 @@ def test_each_alarm_and_each_verdict_has_an_instruction() -> None:
     alarms = re.findall(r"- alert: (\w+)", (DOCS / "metrics.md").read_text(encoding="utf-8"))
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert rows == ["database", "schema", "broker", "outbox", "workers", *alarms]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_the_units_are_confined(tmp_path: Path) -> None:
+    for number, unit in enumerate(block.text for block in blocks("ini") if "[Unit]" in block.text):
+        path = tmp_path / f"dispatcher-{number}.service"
+        path.write_text(unit, encoding="utf-8")
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(path)]
+        ran = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=30)
+        assert ran.returncode == 0, ran.stdout[-200:] + ran.stderr
