@@ -6,7 +6,13 @@ from ..services import BROKERS
 from .cluster import MakeCluster
 
 DEADLY = ["kill", "segfault", "os._exit", "os._exit 0"]
-RAISED = {"sys.exit": "SystemExit", "memory": "MemoryError", "interrupt": "KeyboardInterrupt"}
+RAISED = {
+    "sys.exit": "SystemExit",
+    "memory": "MemoryError",
+    "interrupt": "KeyboardInterrupt",
+    "memory in the result": "MemoryError",
+    "exit in the result": "SystemExit",
+}
 
 LIMITED = {
     "soft": ("FAILURE", "SoftTimeLimitExceeded", None),
@@ -24,6 +30,7 @@ def test_poison_jobs_fail_in_the_end_and_delay_no_other_job(make_cluster: MakeCl
     worker = cluster.worker(concurrency=4)  # A worker checks for dead children once a second.
     deadly = {how: cluster.add("poison", how) for how in DEADLY}
     raised = {how: cluster.add("poison", how) for how in RAISED}
+    forks = [cluster.add("fork", "fork") for _ in range(2)]
     others = [cluster.add("note", f"n{number}") for number in range(30)]
     assert [cluster.ended(uuid, 30).state for uuid in others] == ["SUCCESS"] * 30
     for how, uuid in deadly.items():
@@ -35,9 +42,22 @@ def test_poison_jobs_fail_in_the_end_and_delay_no_other_job(make_cluster: MakeCl
         job = cluster.ended(uuid)
         assert job.error is not None
         assert (how, job.state, job.error.type, job.attempt) == (how, "FAILURE", RAISED[how], 1)
+    assert [(cluster.ended(uuid).result, cluster.history(uuid)[-2:]) for uuid in forks] == [
+        (3, ["STARTED", "SUCCESS"])
+    ] * 2
     assert worker.popen.poll() is None
     assert cluster.ended(cluster.add("note", "last")).result == "last"
-    cluster.check_final([*deadly.values(), *raised.values(), *others])
+    cluster.check_final([*deadly.values(), *raised.values(), *others, *forks])
+
+
+def test_processes_in_a_task_start_as_documented_or_fail_with_a_hint(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.worker()
+    ways = ("billiard", "capture", "multiprocessing", "stdout")
+    jobs = [cluster.ended(cluster.add("start", how)) for how in ways]
+    assert [job.result for job in jobs[:2]] == [[1], "hi\n"]
+    hints = [job.error.message for job in jobs[2:] if job.error is not None]
+    assert ["use billiard" in hints[0], "use capture_output=True" in hints[1]] == [True, True]
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])

@@ -14,6 +14,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledDatabase
 
 from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
+from ..core.interruption import UNINTERRUPTED
 from ..core.pausing import this_thread
 from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
@@ -80,7 +81,8 @@ class Database:
         """
         host = this_thread.host
         if host is None:
-            return self._read(query)
+            with UNINTERRUPTED:
+                return self._read(query)
         if self.sqlite and not FORK_GATE.closed:
             try:
                 return self._read(query)
@@ -119,6 +121,10 @@ class Database:
             return this_thread.host.run_in_thread(
                 lambda: self.write(change, durable=durable, one_statement=one_statement)
             )
+        with UNINTERRUPTED:
+            return self._write(change, durable=durable, one_statement=one_statement)
+
+    def _write(self, change: Callable[[peewee.Database], Value], *, durable: bool, one_statement: bool) -> Value:
         pauses: Iterator[float] | None = None
         while True:
             try:
@@ -177,7 +183,7 @@ class Database:
 
     def close(self) -> None:
         """Close the calling thread's connection, if it has one."""
-        with self._gate:
+        with UNINTERRUPTED, self._gate:
             if not self.peewee.is_closed():
                 self.peewee.close()
 

@@ -15,6 +15,7 @@ from celery.worker import state
 from ..config.ini import PlaceFault
 from ..core.errors import ConfigError
 from ..core.name_limits import MAX_WORKER
+from . import soft_limit
 from .claim import CLAIM_FIELD
 from .heartbeat import Heartbeat
 
@@ -39,6 +40,7 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
         pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = int(
             LAST_READ / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
         )
+        soft_limit.install()
         container.prepare()
         # Forked children share what exists before the fork.
         _ = container.python_service, container.holder, container.tracing

@@ -12,6 +12,17 @@ from ..store.jobs import JobStore
 CLAIM_FIELD = "dispatcher_claim"
 """The field of a delivered message's request that holds the token of its claim."""
 
+ATTEMPT = "dispatcher_attempt"
+"""The field of a request that holds its ``Attempt``, in the process that runs the job."""
+
+
+class Attempt:
+    """What is known of one attempt in its process: the request once the job is claimed, and whether it has ended."""
+
+    def __init__(self) -> None:
+        self.claimed: Any = None
+        self.reported = False
+
 
 def claim_early(task: Any, args: Any, kwargs: Any, **_: Any) -> None:
     """Claim the job as Celery sends ``task_prerun``, so that every later receiver and hook sees its arguments.
@@ -41,6 +52,7 @@ def claim_once(container: Any, request: Any, args: list[Any], kwargs: dict[str, 
         kwargs.clear()
         kwargs.update(claim.kwargs)
         request.update(claim=claim)
+        getattr(request, ATTEMPT, Attempt()).claimed = request
 
 
 def claim_job(container: Any, request: Any) -> Claim:

@@ -24,6 +24,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from billiard.common import terminate_handler_fired
 from celery import current_task, states
 from celery.exceptions import Retry, WorkerLostError
 
@@ -33,7 +34,7 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import Claim, JobError, now
 from ..core.json_values import finite, plain
 from ..store.jobs import JobStore
-from .claim import CLAIM_FIELD
+from .claim import ATTEMPT, CLAIM_FIELD, Attempt
 from .failure_place import failure_place
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,15 @@ LONGEST_TEXT = 65_536
 """The most characters that a row keeps of an exception's text, of its arguments, and of its traceback."""
 MOST_CHILDREN = 1000
 """The most jobs that the history of a job keeps as its children."""
+HINTS: Mapping[str, str] = {
+    "daemonic processes are not allowed to have children": (
+        " (In a task, use billiard in place of multiprocessing; docs/tasks.md says more.)"
+    ),
+    "'LoggingProxy' object has no attribute 'fileno'": (
+        " (In a task, sys.stdout is Celery's log: use capture_output=True; docs/tasks.md says more.)"
+    ),
+}
+"""What to do instead, after the text of an error that is due to the limits of Celery's workers."""
 TERMINATED = "terminated"
 """Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
 
@@ -125,6 +135,7 @@ def report(container: Any, uuid: str, request: Any, outcome: Outcome) -> None:
             failpoints.reach("before-finish")
             patience = container.settings.dispatcher.report_patience
             retry_while_unavailable(lambda: _store(container.jobs, claim.job, claim.token, outcome), patience)
+            getattr(request, ATTEMPT, Attempt()).reported = True
             failpoints.reach("after-finish")
     except DatabaseUnavailable as error:
         level = logging.WARNING if claim is None else logging.ERROR
@@ -166,8 +177,11 @@ def job_error(error: Any, traceback: Any = None) -> JobError:
 def _text(error: Any) -> str:
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - the task's own code makes the text, and the failure must be stored
+    except BaseException:  # The task's own code makes the text, and the failure must be stored.
+        if terminate_handler_fired():
+            raise
         return f"<{type(error).__name__} whose text cannot be made>"
+    text += HINTS.get(text, "")
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
@@ -180,6 +194,8 @@ def _plain(value: Any) -> Any:
     try:
         own = finite(plain(value))
         strict_json.dumps(own)
-    except Exception:  # noqa: BLE001 - this may run the task's own code as well
+    except BaseException:  # This may run the task's own code as well.
+        if terminate_handler_fired():
+            raise
         return _text(value)
     return own

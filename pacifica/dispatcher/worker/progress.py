@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.errors import DatabaseUnavailable
+from ..core.interruption import UNINTERRUPTED
 from ..core.json_values import native
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class ProgressReporter:
 
     def report(self, value: Mapping[str, Any]) -> None:
         """Store the value now or, if the last report is too recent, later; a later report replaces it until then."""
-        with self._lock:
+        with UNINTERRUPTED, self._lock:
             self._pending = value
             pause = self._next - time.monotonic()
             if pause <= 0:

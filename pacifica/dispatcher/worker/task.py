@@ -23,29 +23,21 @@ from typing import Any, overload
 
 from billiard.common import terminate_handler_fired
 from celery import Task, current_task, shared_task
-from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
+from celery.exceptions import Retry, WorkerShutdown, WorkerTerminate
 from celery.result import AsyncResult
 
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
+from ..core.interruption import UNINTERRUPTED
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
 from . import declaration, own_states, python_dispatch, retrying
 from .async_body import refuse_coroutine
 from .claim import claim_once
+from .containment import TaskExit, Trace, contain, is_failure, own_code
 from .progress import Number, ProgressReporter, progress_value
 from .task_options import check_options
 
 Function = Callable[..., Any]
-
-NOT_FAILURES = (Ignore, Reject, MemoryError)
-"""Exceptions that Celery does not treat as a task's failure, beside all that do not derive from ``Exception``."""
-
-
-class TaskExit(Exception):
-    """A task raised something that would end the worker, or leave the job without an outcome.
-
-    The job fails with that exception, like with any other, and the worker goes on.
-    """
 
 
 class DispatcherTask(Task):  # type: ignore[misc]
@@ -61,11 +53,21 @@ class DispatcherTask(Task):  # type: ignore[misc]
     Strategy = "pacifica.dispatcher.worker.job_request:receive_without_log_line"
     check: Callable[..., object] | None = None
     hidden: Collection[str] = ()
+    _trace: Trace | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         declaration.make_plain(cls)
         declaration.claim_before_start(cls)
+
+    @property
+    def __trace__(self) -> Trace | None:
+        """Celery's function that carries out an attempt, contained; a worker sets it for each process."""
+        return self._trace
+
+    @__trace__.setter
+    def __trace__(self, trace: Trace) -> None:
+        self._trace = contain(self, trace)
 
     def spec(self, limits: ArgumentLimits = DEFAULT_LIMITS) -> TaskSpec:
         """The name and typed signature; raises ``ValueError`` for a function or annotation that cannot be used."""
@@ -89,31 +91,30 @@ class DispatcherTask(Task):  # type: ignore[misc]
         parent = getattr(request, "traceparent", None)
         try:
             with container.tracing.processing(request.id, self.name, queue, claim.attempt, parent):
-                spec: TaskSpec = container.registry[self.name]
-                result = self._run(*spec.load(args, kwargs))
-                refuse_coroutine(result)
-                return spec.dump(result, container.settings.dispatcher.result_limit)
-        finally:
-            reporter.finish()
-
-    def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call the function; raises ``TaskExit`` in place of an exception that would end the worker."""
-        try:
-            result = self.run(*args, **kwargs)
+                return self._run(container.registry[self.name], args, kwargs)
         except (WorkerShutdown, WorkerTerminate):
             raise
         except BaseException as error:
             if terminate_handler_fired():
                 # The pool is ending this process: the task did not fail, and the main process reports the outcome.
                 raise SystemExit from error
-            self.request.update(raised=error)
-            retrying.raise_requested(self.request, error)
+            retrying.raise_requested(request, error)
             own_states.end_as_stated(self, error)
-            if isinstance(error, Exception) and not isinstance(error, NOT_FAILURES):
+            request.update(raised=error)
+            if is_failure(error):
                 raise
             raise TaskExit(type(error).__name__) from error
-        retrying.raise_requested(self.request)
-        return result
+        finally:
+            reporter.finish()
+
+    def _run(self, spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call the function with the job's arguments, and return the result as JSON values."""
+        with own_code():
+            args, kwargs = spec.load(args, kwargs)
+            result = self.run(*args, **kwargs)
+            retrying.raise_requested(self.request)
+            refuse_coroutine(result)
+            return spec.dump(result, self.app.container.settings.dispatcher.result_limit)
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,
@@ -132,7 +133,8 @@ class DispatcherTask(Task):  # type: ignore[misc]
             return super().apply_async(args, kwargs, task_id, producer, **options)
         if task_id is not None and task_id == self.request.id and options.get("retries"):
             return retrying.note_retry(self, args or (), kwargs or {}, options)
-        return python_dispatch.dispatch(self, args or (), kwargs or {}, task_id, options)
+        with UNINTERRUPTED:
+            return python_dispatch.dispatch(self, args or (), kwargs or {}, task_id, options)
 
     def retry(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,

@@ -2,11 +2,16 @@
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import billiard
 
 from pacifica.dispatcher import task
 
@@ -42,7 +47,7 @@ def stubborn(name: str) -> str:
 
 
 @task(name="poison")
-def poison(how: str) -> None:
+def poison(how: str) -> Any:
     record_run(how)
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -58,6 +63,38 @@ def poison(how: str) -> None:
         raise MemoryError("all of it")
     elif how == "interrupt":
         raise KeyboardInterrupt
+    elif how == "memory in the result":
+        return (number + _out_of_memory() for number in range(2))
+    elif how == "exit in the result":
+        return (sys.exit(number) for number in range(2))
+    return None
+
+
+@task(name="start")
+def start(how: str) -> Any:
+    """Start processes as docs/tasks.md says, and as it says not to."""
+    if how == "billiard":
+        with billiard.Pool(1) as pool:
+            return pool.map(abs, [-1])
+    if how == "multiprocessing":
+        return multiprocessing.Pool(1)
+    if how == "stdout":
+        return subprocess.run(["echo", "hi"], check=True, stdout=sys.stdout)
+    return subprocess.run(["echo", "hi"], check=True, capture_output=True, text=True).stdout
+
+
+def _out_of_memory() -> int:
+    raise MemoryError("all of it")
+
+
+@task(name="fork")
+def fork(name: str) -> int:
+    """Return the exit status of a process that leaves by ``sys.exit``."""
+    record_run(name)
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @task(name="soft", soft_time_limit=1)

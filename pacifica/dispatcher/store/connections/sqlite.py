@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Self
 
+from ...core.interruption import UNINTERRUPTED
+
 FIRST_PAUSE = 0.000_05
 """The first pause of the busy handler, in seconds; Linux makes it about twice as long."""
 PAUSE_SHARE = 0.25
@@ -125,6 +127,7 @@ class _ForkGate:
         return int(getattr(self._local, "depth", 0))
 
     def _after_fork(self) -> None:
+        UNINTERRUPTED.leave_quietly()
         self._reset()
         for connection in list(_connections):
             connection.close()
@@ -136,6 +139,7 @@ class _ForkGate:
         self._closed = False
 
     def _close(self) -> None:
+        UNINTERRUPTED.enter_quietly()
         self._condition.acquire()
         self._condition.wait_for(lambda: not self._closed)
         self._closed = True
@@ -145,6 +149,7 @@ class _ForkGate:
         self._closed = False
         self._condition.notify_all()
         self._condition.release()
+        UNINTERRUPTED.leave_quietly()
 
 
 FORK_GATE = _ForkGate()
