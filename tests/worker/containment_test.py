@@ -54,7 +54,7 @@ def receiver(sent: Signal, error: type[BaseException]) -> Iterator[None]:
 
 
 def assert_harmless(done: Any) -> None:
-    """What Celery returns to the main process does not end that process."""
+    """The value that Celery returns to the main process does not end that process."""
     assert isinstance(done.retval.exception, Exception)
     assert not isinstance(done.retval.exception, MemoryError)
 

@@ -17,7 +17,7 @@ ATTEMPT = "dispatcher_attempt"
 
 
 class Attempt:
-    """What is known of one attempt in its process: the request once the job is claimed, and whether it has ended."""
+    """The state of one attempt in its process: the request once the job is claimed, and whether it has ended."""
 
     def __init__(self) -> None:
         self.claimed: Any = None

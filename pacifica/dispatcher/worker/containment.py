@@ -32,7 +32,7 @@ CELERYS_OWN: tuple[type[Exception], ...] = (Retry, WorkerShutdown, WorkerTermina
 NOT_FAILURES = (Ignore, Reject, MemoryError)
 """Exceptions that Celery does not treat as a task's failure, beside all that do not derive from ``Exception``."""
 KEPT_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""The signals that stop a job, end a worker and tell that a soft time limit is over."""
+"""The signals that stop a job, end a worker, and report that a soft time limit is over."""
 
 
 class TaskExit(Exception):
@@ -92,7 +92,7 @@ def contain(task: Any, trace: Trace) -> Trace:
 def _give_up(task: Any, uuid: str, request: Any, error: BaseException) -> Any:
     """Report the failure unless an outcome is stored already, and return it."""
     name, trace = type(error).__name__, "".join(traceback.format_exception(error))
-    traceback_clear(error)  # What its frames hold may be what the memory is short of.
+    traceback_clear(error)  # Its frames may hold the large values.
     logger.error("Job %s: %s outside the task's function.\n%s", uuid, name, trace)
     try:
         _report(task, uuid, request, error, trace)

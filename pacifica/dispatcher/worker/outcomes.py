@@ -51,7 +51,7 @@ HINTS: Mapping[str, str] = {
         " (In a task, sys.stdout is Celery's log: use capture_output=True; docs/tasks.md says more.)"
     ),
 }
-"""What to do instead, after the text of an error that is due to the limits of Celery's workers."""
+"""The advice that follows the text of an error that is due to the limits of Celery's workers."""
 TERMINATED = "terminated"
 """Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
 
