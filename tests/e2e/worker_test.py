@@ -74,6 +74,13 @@ def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:
     }
 
 
+def test_task_that_replaces_itself_by_a_workflow_has_its_outcome(stack: Stack) -> None:
+    expected = {"chord": 6}
+    uuids = {kind: stack.dispatch("become", kind) for kind in expected}
+    ended = {kind: stack.ended(uuid) for kind, uuid in uuids.items()}
+    assert {kind: ended[kind]["result"] for kind in expected} == expected
+
+
 def test_wrong_options_from_python_create_no_job(stack: Stack) -> None:
     code = "from pacifica.dispatcher.tasks import CELERY_APP as app; app.registry; app.tasks['add']"
     ran = stack.processes.run("-c", f"{code}.apply_async((1, 2), priority=99)")

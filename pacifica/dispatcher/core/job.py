@@ -168,6 +168,8 @@ class OutboxEntry:
     created: int = 0
 
 
+RETRIES_BEFORE = "retries_before"
+"""The header with the retries of a job before its task was replaced by another one, which counts its own from 0."""
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive, but in UTC
 

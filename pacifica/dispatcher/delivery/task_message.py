@@ -14,7 +14,7 @@ from kombu.messaging import Producer
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
-from ..core.job import OutboxEntry
+from ..core.job import RETRIES_BEFORE, OutboxEntry
 from ..core.tracing import Tracing
 
 HIGHEST_PRIORITY = 9
@@ -63,7 +63,7 @@ def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, Any]) -> None:
     """Have Celery make the message of one job, and publish it."""
     kept = job.headers or {}
-    origin = {name: kept[name] for name in ORIGIN_HEADERS if name in kept}
+    origin = {name: kept[name] for name in (*ORIGIN_HEADERS, RETRIES_BEFORE) if name in kept}
     workflow = kombu_loads(json.dumps(kept)) if len(kept) > len(origin) else {}
     for name in origin:
         workflow.pop(name, None)

@@ -13,7 +13,7 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import Job, State
 from ..logs import log_context
 from ..logs.formatters import log_fields
-from ..store.committed_event import CANCEL, DROPPED, LATE, LOST, SENT, CommittedEvent
+from ..store.committed_event import CANCEL, DROPPED, LATE, LOST, REPLACED, SENT, CommittedEvent
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
 
@@ -27,6 +27,7 @@ EVENTS: Mapping[str, str] = {
     "succeeded": "it has a result",
     "failed": "it has ended with an error",
     "retried": "its task asked to be run again, later",
+    "replaced": "its task replaced itself by another one, which takes over the job",
     "revoked": "it was cancelled, or has expired",
     "cancelling": "it runs, and its worker is to stop it",
     "lost": "its worker is gone, and it waits for another one",
@@ -42,6 +43,7 @@ _NAMES: Mapping[str, str] = {
     State.FAILURE: "failed",
     State.RETRY: "retried",
     State.REVOKED: "revoked",
+    REPLACED: "replaced",
     CANCEL: "cancelling",
     LOST: "lost",
     DROPPED: "dropped",

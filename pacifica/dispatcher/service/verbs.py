@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from ..core import failpoints
 from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions
 from ..core.errors import AlreadyFinal, DatabaseUnavailable, DispatcherError, PurgedJob, UnknownJob
-from ..core.job import Event, Job, OutboxEntry, State, now
+from ..core.job import RETRIES_BEFORE, Event, Job, OutboxEntry, State, now
 from ..core.job_filter import JobFilter, PageCursor
 from ..core.permissions import EVERY_JOB, Visibility
 from ..core.registry import Call, Registry
 from ..logs import log_context
 from ..store.jobs import JobStore
+from ..store.replaced_jobs import VACANT
 from . import batch_items
 from .new_job import DispatchContext, JobFactory, outbox_entry
 from .waiting import Waiting
@@ -46,7 +47,7 @@ class Service:
         # If the task of a workflow runs again, it names its next job by the same UUID.
         if context.uuid is not None:
             if (known := self.jobs.get(context.uuid)) is not None:
-                return known
+                return self._take_over(known, call, options, context) if known.holder == VACANT else known
             if self.jobs.was_purged(context.uuid):
                 raise PurgedJob(context.uuid)
         job, key = self.new_jobs.make(call, options, context)
@@ -137,6 +138,12 @@ class Service:
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
         )
         return self.dispatch(call, options, replace(context or DispatchContext(), replay_of=old.uuid))
+
+    def _take_over(self, known: Job, call: Call, options: DispatchOptions, context: DispatchContext) -> Job:
+        """Give a job whose task has replaced itself to the task that takes its place."""
+        headers = {**(context.headers or {}), RETRIES_BEFORE: known.retries}
+        self.jobs.take_over(self.new_jobs.make(call, options, replace(context, headers=headers)).job)
+        return self._earlier(known.uuid)
 
     def _earlier(self, uuid: str) -> Job:
         job = self.jobs.get(uuid)

@@ -17,6 +17,8 @@ LATE = "LATE"
 """A report was refused because its claim is not the current one."""
 PROGRESS = "PROGRESS"
 """A running job has reported its progress."""
+REPLACED = "REPLACED"
+"""A running job's task has replaced itself by another one, which takes over the job."""
 REFUSED = "REFUSED"
 """The broker did not accept the job's message."""
 

@@ -15,8 +15,9 @@ from .committed_event import CommittedEvent, OnEvent
 from .database import Database
 from .group_commit import GroupCommit
 from .idempotency import IdempotencyKey, forget_keys, take_key
-from .lifecycle import JobLifecycle, select_columns
+from .lifecycle import select_columns
 from .prepared import Prepared, PreparedRows, slot
+from .replaced_jobs import JobReplacement
 
 _J, _E = orm.Job, orm.Event
 GROUP_LIMIT = 64
@@ -28,7 +29,7 @@ _New = tuple[Job, Mapping[str, Any]]
 """A job to store, and its row."""
 
 
-class JobStore(JobLifecycle):
+class JobStore(JobReplacement):
     """The jobs of one database.
 
     Every method raises ``DatabaseUnavailable`` when the database cannot be read or written now. Reads return

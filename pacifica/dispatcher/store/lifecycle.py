@@ -93,13 +93,13 @@ class JobLifecycle:
     def revoke(self, uuid: str, *, reason: str, at: int) -> bool:
         """PENDING or RETRY → REVOKED; false if the job is not waiting any more."""
         event = CommittedEvent(State.REVOKED.value, uuid, at, reason=reason)
-        values = _revoked(reason)
+        values = revoked(reason)
         return self._end(self._finish_waiting, event, values, {"reason": reason}, record_late=False)
 
     def revoke_started(self, uuid: str, *, token: str, reason: str, at: int) -> bool:
         """STARTED → REVOKED, once the worker has stopped the job; false if the claim is no longer the current one."""
         event = CommittedEvent(State.REVOKED.value, uuid, at, token, reason=reason)
-        return self._end(self._finish, event, _revoked(reason), {"reason": reason})
+        return self._end(self._finish, event, revoked(reason), {"reason": reason})
 
     def ask_to_cancel(self, uuid: str, *, at: int) -> bool:
         """Ask the worker of a STARTED job to stop it; false if it is not STARTED, or is being cancelled already."""
@@ -122,12 +122,12 @@ class JobLifecycle:
         Returns the kind of the event; ``None`` if the token's claim is no longer the current one.
         """
         error = JobError("WorkerLostError", f"The job was lost in its last attempt: {reason}.", module=CELERY_ERRORS)
-        revoked = (self._finish_cancelled, State.REVOKED.value, _revoked("cancelled"))
+        cancelled = (self._finish_cancelled, State.REVOKED.value, revoked("cancelled"))
         choices: tuple[tuple[Prepared, str, Mapping[str, Any]], ...] = (
-            revoked,
+            cancelled,
             (self._put_back, LOST, {}),
             (self._finish_not_cancelled, State.FAILURE.value, _without_result(error)),
-            revoked,  # The job may have been cancelled since the first statement.
+            cancelled,  # The job may have been cancelled since the first statement.
         )
 
         def change(_: peewee.Database) -> str | None:
@@ -174,9 +174,9 @@ class JobLifecycle:
         ``columns`` are new values of columns in ``transitions.CHANGED_BY_RETRY``.
         Returns the new state; ``None`` if the token's claim is no longer the current one.
         """
-        revoked = CommittedEvent(State.REVOKED.value, uuid, at, token, reported=True, error=error)
-        ending = _revoked("cancelled")
-        if self._end(self._finish_cancelled, revoked, ending, {"reason": "cancelled"}, record_late=False):
+        event = CommittedEvent(State.REVOKED.value, uuid, at, token, reported=True, error=error)
+        ending = revoked("cancelled")
+        if self._end(self._finish_cancelled, event, ending, {"reason": "cancelled"}, record_late=False):
             return State.REVOKED
         changed = dict(columns or {})
         values = {
@@ -302,5 +302,6 @@ def _summary(error: JobError) -> dict[str, Any]:
     return {"type": error.type, "message": error.message}
 
 
-def _revoked(reason: str) -> dict[str, Any]:
+def revoked(reason: str) -> dict[str, Any]:
+    """The columns of a job that was revoked."""
     return _without_result(JobError("TaskRevokedError", reason, module=CELERY_ERRORS, arguments=[reason]))

@@ -6,7 +6,7 @@ from celery.exceptions import Ignore, Reject
 
 from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
-from ..core.job import Claim, now
+from ..core.job import RETRIES_BEFORE, Claim, now
 from ..store.jobs import JobStore
 
 CLAIM_FIELD = "dispatcher_claim"
@@ -51,7 +51,7 @@ def claim_once(container: Any, request: Any, args: list[Any], kwargs: dict[str, 
         args[:] = claim.args
         kwargs.clear()
         kwargs.update(claim.kwargs)
-        request.update(claim=claim)
+        request.update(claim=claim, retries=request.retries - getattr(request, RETRIES_BEFORE, 0))
         getattr(request, ATTEMPT, Attempt()).claimed = request
 
 

@@ -34,7 +34,9 @@ def dispatch(
     task_id = None if task_id is None else parse_uuid(str(task_id))
     checked_limits(options)
     call = container.registry[task.name].bind(*plain_arguments(args, kwargs), naive=True)
-    headers = keep_headers(_with_parents(app, options))
+    own = app.current_worker_task and app.current_worker_task.request
+    replaces = bool(own) and task_id is not None and task_id == own.id
+    headers = keep_headers(_with_parents(own, options, replaces=replaces))
     context = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
     try:
         job = container.python_service.dispatch(call, dispatch_options(options), context)
@@ -45,7 +47,7 @@ def dispatch(
         result = task.AsyncResult(job.uuid)
         if job.eta is None and job.due is not None:
             container.publish_now(outbox_entry(job))
-    if options.get("add_to_parent", True) and app.current_worker_task:
+    if options.get("add_to_parent", True) and own and not replaces:
         app.current_worker_task.add_trail(result)
     return result
 
@@ -76,10 +78,12 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _with_parents(app: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, with the ids of the task that this thread runs, if any, as parent and root."""
-    parent = app.current_worker_task
-    if parent and parent.request.id:
-        found = {"root_id": parent.request.root_id or parent.request.id, "parent_id": parent.request.id}
+def _with_parents(own: Any, options: Mapping[str, Any], *, replaces: bool) -> Mapping[str, Any]:
+    """The options, with the ids of the task that this thread runs, if any, as parent and root.
+
+    ``own`` is the request of that task; a task that replaces it has the same parent.
+    """
+    if own and own.id:
+        found = {"root_id": own.root_id or own.id, "parent_id": own.parent_id if replaces else own.id}
         return found | {key: value for key, value in options.items() if value is not None}
     return options

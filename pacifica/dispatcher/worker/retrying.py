@@ -7,7 +7,7 @@ from typing import Any
 from celery import Task
 from celery.exceptions import Reject, Retry
 
-from ..core.job import micros
+from ..core.job import RETRIES_BEFORE, micros
 from ..core.json_values import plain_arguments
 from ..delivery.task_message import keep_headers
 from .python_dispatch import checked_limits, dispatch_options
@@ -48,7 +48,7 @@ def note_retry(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], optio
         requested_retry={
             "args": args,
             "kwargs": kwargs,
-            "retries": options["retries"],
+            "retries": options["retries"] + getattr(task.request, RETRIES_BEFORE, 0),
             "eta": micros(start or at),
             "columns": getattr(task.request, "retry_columns", {}),
         }

@@ -30,7 +30,7 @@ from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.interruption import UNINTERRUPTED
 from ..core.job import Claim, now
 from ..core.registry import TaskSpec
-from . import declaration, own_states, python_dispatch, retrying
+from . import declaration, own_states, python_dispatch, replacement, retrying
 from .async_body import refuse_coroutine
 from .claim import claim_once
 from .containment import TaskExit, Trace, contain, is_failure, own_code
@@ -98,6 +98,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
             if terminate_handler_fired():
                 # The pool is ending this process: the task did not fail, and the main process reports the outcome.
                 raise SystemExit from error
+            replacement.raise_replaced(request)
             retrying.raise_requested(request, error)
             own_states.end_as_stated(self, error)
             request.update(raised=error)
@@ -112,6 +113,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
         with own_code():
             args, kwargs = spec.load(args, kwargs)
             result = self.run(*args, **kwargs)
+            replacement.raise_replaced(self.request)
             retrying.raise_requested(self.request)
             refuse_coroutine(result)
             return spec.dump(result, self.app.container.settings.dispatcher.result_limit)
@@ -162,6 +164,12 @@ class DispatcherTask(Task):  # type: ignore[misc]
         if throw:
             raise wanted
         return wanted
+
+    def on_replace(self, sig: Any) -> Any:
+        """The last step of Celery's ``replace``: the job goes on as the signature; see ``worker.replacement``."""
+        if self.request.is_eager or self.request.called_directly:
+            return super().on_replace(sig)
+        return replacement.hand_over(self, sig)
 
     def update_state(self, task_id: str | None = None, state: Any = None, meta: Any = None, **_: Any) -> None:
         """Celery's ``update_state``; see ``own_states``. Raises ``ValueError`` for what a job cannot do."""

@@ -77,3 +77,24 @@ def measure(samples: int) -> int:
         progress(sample, samples, f"sample {sample}")
     progress(samples, samples, "all measured")
     return samples
+
+
+@task(name="total")
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
+@task(name="become", bind=True)
+def become(self, kind: str):
+    """Replace itself by a workflow of built-in tasks."""
+    from celery import group
+
+    add, fail = self.app.tasks["add"], self.app.tasks["fail"]
+    pair = group(add.s(1, 1), add.s(2, 2))
+    workflows = {
+        "group": pair,
+        "chord": pair | total.s(),
+        "chain": add.s(1, 1) | group(add.s(1), add.s(2)),
+        "failing": fail.si() | add.s(1),
+    }
+    return self.replace(workflows[kind])
