@@ -30,7 +30,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = (DOCS / "operations.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 ADDRESS = "127.0.0.1:8050"
-OTHERS = ("# As root", "# PostgreSQL", "# MariaDB")
+OTHERS = ("# As root", "# With Docker", "# PostgreSQL", "# MariaDB")
 """The first words of blocks that the test skips."""
 UNITS = {
     name: re.search(r"^ExecStart=/opt/dispatcher/bin/(.*)$", text, re.MULTILINE)
