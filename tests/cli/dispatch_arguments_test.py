@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.dispatcher.cli import dispatch_arguments
+from pacifica.dispatcher.cli.exit_codes import CommandRefused
 from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.registry import TaskSpec
 
@@ -51,3 +52,12 @@ def test_named_arguments_are_read_by_their_types() -> None:
     schema = TaskSpec("t", named).arguments_schema()
     assert dispatch_arguments.named(schema, {"a": "5", "b": "5"}) == {"a": "5", "b": 5}
     assert dispatch_arguments.named({}, {"a": "5", "b": "x"}) == {"a": 5, "b": "x"}
+
+
+def test_name_that_is_given_twice_is_refused() -> None:
+    assert dispatch_arguments.by_name("--kwarg", [("x", "1"), ("y", "1")]) == {"x": "1", "y": "1"}
+    with pytest.raises(CommandRefused, match="--kwarg gives 'x' twice; give each name one value"):
+        dispatch_arguments.by_name("--kwarg", [("x", "1"), ("y", "1"), ("x", "2")])
+    for options, labels in (([("queue", "a"), ("queue", "b")], []), ([], [("run", "1"), ("run", "2")])):
+        with pytest.raises(CommandRefused, match="twice"):
+            dispatch_arguments.options_of(options, labels)

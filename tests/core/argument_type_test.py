@@ -85,8 +85,8 @@ def test_other_arguments_are_named_beside_one_whose_validator_fails() -> None:
 @pytest.mark.parametrize(
     ("check", "message"),
     [
-        (lambda x: {}[x], f"the task's check failed with KeyError; {LOGGED}"),
-        (leave, f"the task's check failed with SystemExit; {LOGGED}"),
+        (lambda x: {}[x], f"the check of the task failed with KeyError; {LOGGED}"),
+        (leave, f"the check of the task failed with SystemExit; {LOGGED}"),
     ],
 )
 def test_arguments_whose_check_fails_are_refused_and_logged(

@@ -506,6 +506,13 @@ def test_arguments_from_python_that_are_not_json_are_refused(value: Any) -> None
         plain_arguments([value], {})
 
 
+@pytest.mark.parametrize(("value", "reason"), [(object(), "args"), ("20260131", "ISO 8601")])
+def test_every_fault_of_arguments_from_python_is_bad_arguments(value: Any, reason: str) -> None:
+    with pytest.raises(BadArguments, match=f"The arguments do not fit task it: .*{reason}"):
+        taking(datetime).bind_python([value], {})
+    assert taking(datetime).bind_python([datetime(2026, 1, 1)], {}).args == ["2026-01-01T00:00:00"]  # noqa: DTZ001
+
+
 # Annotations and schemas
 
 

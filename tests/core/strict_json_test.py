@@ -136,3 +136,10 @@ def test_exact_text_of_a_value_without_such_numbers_is_its_text() -> None:
         assert strict_json.dumps_exact(value) == strict_json.dumps(value)
     with pytest.raises(ValueError, match="not JSON"):
         strict_json.dumps_exact([object()])
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "b": 2, "a": 1}}]', '{"a": 1, "\\u0061": 1}'])
+def test_object_of_a_client_with_one_member_twice_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="an object has the member 'a' twice"):
+        strict_json.loads(text, exact=True)
+    strict_json.loads(text)

@@ -273,6 +273,14 @@ def test_default_factory_is_called_for_each_call() -> None:
     assert "default" not in spec(function).arguments_schema()["properties"]["x"]
 
 
+def test_default_factory_that_fails_refuses_the_arguments(caplog: pytest.LogCaptureFixture) -> None:
+    def function(x: int = Field(default_factory=lambda: {}["x"])) -> None: ...
+
+    with pytest.raises(BadArguments, match="arguments: a default of the task failed with KeyError; the log"):
+        spec(function).bind([], {})
+    assert "Traceback" in caplog.text
+
+
 def test_default_is_not_shared_between_calls() -> None:
     def function(x: list[int] = Field(default=[])) -> list[int]:  # noqa: B008
         x.append(1)

@@ -109,6 +109,15 @@ def test_each_wrong_place_is_an_entry_of_the_problem_document(api: Api) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"), [("/dispatch/pay", '{"kwargs": {"amount": 1, "amount": 2}}'), ("/dispatch", '[{"a": 1, "a": 2}]')]
+)
+def test_body_that_names_one_argument_twice_is_refused(api: Api, path: str, body: str) -> None:
+    problem = api.send("POST", path, body)
+    assert problem["status"] == 400
+    assert "an object has the member 'a" in problem["detail"]
+
+
 def test_validator_that_fails_refuses_its_item_and_no_other(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     body = '[{"task": "find", "args": ["z"]}, {"task": "find", "args": ["a"]}]'
     first, second = api.send("POST", "/dispatch", body)["jobs"]

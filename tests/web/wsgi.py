@@ -1,6 +1,7 @@
 """A request to a WSGI application without a server."""
 
 from collections.abc import Callable
+from contextvars import copy_context
 from io import BytesIO
 from typing import Any
 
@@ -27,7 +28,12 @@ def respond(
     def start(*given: Any) -> None:
         head[:] = given[:2]
 
-    response = application(environ, start)
-    parts = b"".join(response)
-    getattr(response, "close", lambda: None)()
+    def call() -> bytes:
+        response = application(environ, start)
+        parts = b"".join(response)
+        getattr(response, "close", lambda: None)()
+        return parts
+
+    # A server answers in a context of its own; otherwise, later tests would find the request in their log lines.
+    parts = copy_context().run(call)
     return head[0], dict(head[1]), parts

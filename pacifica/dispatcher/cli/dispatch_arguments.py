@@ -4,11 +4,13 @@ An argument is read as in a URL, by its type in the JSON Schema of the task's ar
 the service validates the rest.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..client import Options
 from ..core.text_values import possible_values
+from .exit_codes import CommandRefused
 
 Schema = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
@@ -46,7 +48,16 @@ def named(arguments: Schema, texts: Mapping[str, str]) -> dict[str, Any]:
 
 def options_of(given: Sequence[tuple[str, str]], labels: Sequence[tuple[str, str]]) -> Options:
     """The options and labels of a job as JSON values; the service validates them."""
-    return merged({"labels": dict(labels)} if labels else {}, {name: _option(name, text) for name, text in given})
+    common = {"labels": by_name("--label", labels)} if labels else {}
+    return merged(common, {name: _option(name, text) for name, text in by_name("--option", given).items()})
+
+
+def by_name(option: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The values of an option that may be repeated, by name; raises ``CommandRefused`` for two values of one name."""
+    doubled = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if doubled:
+        raise CommandRefused(f"{option} gives {', '.join(map(repr, doubled))} twice; give each name one value.")
+    return dict(pairs)
 
 
 def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> Options:

@@ -9,6 +9,7 @@ import difflib
 import inspect
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from .arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
 from .errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from .faults import MAX_FAULTS, Fault
 from .job import EncodedArguments
-from .json_values import NotJson, finite, plain, unwritable
+from .json_values import NotJson, finite, plain, plain_arguments, unwritable
 from .name_limits import task_name_fault
 from .parameters import Argument, CallShape, Parameters
 from .queue_names import QueueNames
@@ -109,6 +110,14 @@ class TaskSpec:
         if all(texts):
             self._limits.check_size(self.name, join_texts(texts, list(kwargs)))
         return self._call(self._accept(args, kwargs, texts, naive=naive, describe=describe), list(kwargs))
+
+    def bind_python(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+        """Bind the Python values that ``delay`` was given; raises ``BadArguments``."""
+        try:
+            values = plain_arguments(args, kwargs)
+        except ValueError as error:
+            raise BadArguments(self.name, [Fault("arguments", str(error))]) from error
+        return self.bind(*values, naive=True)
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with, from the JSON values of a row; raises ``BadArguments``."""
@@ -205,8 +214,9 @@ class TaskSpec:
         """The Python values, of which the last ones have these names, after the task's own check."""
         values = [accepted.loaded for accepted in found]
         number = len(values) - len(names)
-        args = values[:number]
-        kwargs = self._signature.completed(args, dict(zip(names, values[number:], strict=True)))
+        args, given = values[:number], dict(zip(names, values[number:], strict=True))
+        with self._refusing("a default of the task"):
+            kwargs = self._signature.completed(args, given)
         self._run_check(args, kwargs)
         return args, kwargs
 
@@ -219,13 +229,22 @@ class TaskSpec:
     def _run_check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         if self._check is None:
             return
+        with self._refusing("the check of the task"):
+            try:
+                self._check(*args, **kwargs)
+            except (ValueError, AssertionError) as error:
+                self._refuse([Fault("arguments", str(error) or "are refused by the check of the task")])
+
+    @contextmanager
+    def _refusing(self, part: str) -> Iterator[None]:
+        """Refuse the arguments if this part of the user's code raises; the log has the traceback."""
         try:
-            self._check(*args, **kwargs)
-        except (ValueError, AssertionError) as error:
-            self._refuse([Fault("arguments", str(error) or "are refused by the check of the task")])
+            yield
+        except BadArguments:
+            raise
         except (Exception, SystemExit) as error:
-            logger.exception("The check of task %s raised an exception; the arguments are refused.", self.name)
-            self._refuse([Fault("arguments", f"the task's check failed with {type(error).__name__}; {LOGGED}")])
+            logger.exception("Task %s: %s raised an exception; the arguments are refused.", self.name, part)
+            self._refuse([Fault("arguments", f"{part} failed with {type(error).__name__}; {LOGGED}")])
 
     def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Argument]:
         found, faults = self._parameters.assign(args, kwargs)

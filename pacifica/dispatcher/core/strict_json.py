@@ -9,6 +9,7 @@ import json
 import math
 import re
 import secrets
+from collections import Counter
 from typing import Any, NoReturn
 
 from . import control_characters
@@ -71,8 +72,8 @@ def dumps_exact(value: Any) -> str:
 def loads(text: str | bytes, *, exact: bool = False) -> Any:
     """The value of a JSON text in UTF-8; raises ``ValueError`` with a sentence, and no other error.
 
-    ``exact`` is for the text of a client: a number whose digits a float would change becomes an ``ExactNumber``, and an
-    integer has at most ``MAX_DIGITS``.
+    ``exact`` is for the text of a client: a number whose digits a float would change becomes an ``ExactNumber``, an
+    integer has at most ``MAX_DIGITS``, and an object with one member twice is refused (RFC 7493, section 2.3).
     """
     try:
         # Given bytes, json.loads would also accept UTF-16, UTF-32 and the bytes of lone surrogates.
@@ -132,12 +133,20 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"an object has the member {twice[:80]!r} twice")
+    return found
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
-_exact = json.JSONDecoder(parse_constant=_refuse, parse_float=as_written, parse_int=_whole)
+_exact = json.JSONDecoder(parse_constant=_refuse, parse_float=as_written, parse_int=_whole, object_pairs_hook=_members)
 _decode_exact, _decode_part = _exact.decode, _exact.raw_decode
 _encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 

@@ -11,7 +11,6 @@ from celery.result import AsyncResult
 from ..core.dispatch_options import DispatchOptions, checked_options
 from ..core.errors import PurgedJob
 from ..core.job import parse_uuid
-from ..core.json_values import plain_arguments
 from ..delivery.task_message import keep_headers
 from ..logs import log_context
 from ..service.new_job import DispatchContext, outbox_entry
@@ -33,7 +32,7 @@ def dispatch(
     app, container = task.app, task.app.container
     task_id = None if task_id is None else parse_uuid(str(task_id))
     checked_limits(options)
-    call = container.registry[task.name].bind(*plain_arguments(args, kwargs), naive=True)
+    call = container.registry[task.name].bind_python(args, kwargs)
     own = app.current_worker_task and app.current_worker_task.request
     replaces = bool(own) and task_id is not None and task_id == own.id
     headers = keep_headers(_with_parents(own, options, replaces=replaces))

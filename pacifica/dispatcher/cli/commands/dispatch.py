@@ -77,7 +77,7 @@ def dispatch(  # noqa: PLR0913 - each is an option
     job = context.client.dispatch_call(
         task,
         dispatch_arguments.positional(schema, args),
-        dispatch_arguments.named(schema, dict(kwargs)),
+        dispatch_arguments.named(schema, dispatch_arguments.by_name("--kwarg", kwargs)),
         options=dispatch_arguments.options_of(options, labels),
         idempotency_key=key,
     )
