@@ -68,6 +68,15 @@ def test_missing_module_says_where_it_was_searched(folder: Path) -> None:
     assert str(fault).startswith(f"[dispatcher] tasks = f_pack.missing: there is no module f_pack in {folder} or among")
 
 
+def test_name_of_a_file_is_answered_with_the_name_of_its_module(folder: Path) -> None:
+    sentence = "it is the name of a file. Write the name of the module: f_lab"
+    assert (
+        message(folder, "x = 1\n", "f_lab.py")
+        == message(folder, "x = 1\n", "f_missing.py").replace("missing", "lab")
+        == sentence
+    )
+
+
 def test_output_of_an_import_goes_to_standard_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert message(folder, "print('loading')\n") == ""
     assert capsys.readouterr() == ("", "loading\n")

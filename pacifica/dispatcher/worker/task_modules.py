@@ -89,7 +89,7 @@ def _describe(error: BaseException, name: str) -> str:
         and error.name
         and (name == error.name or name.startswith(f"{error.name}."))
     ):
-        return _not_found(error.name)
+        return _not_found(name if name.endswith(".py") else error.name)
     place = _place(error)
     text = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
@@ -105,6 +105,8 @@ def _describe(error: BaseException, name: str) -> str:
 
 
 def _not_found(name: str) -> str:
+    if name.endswith(".py"):
+        return f"it is the name of a file. Write the name of the module: {name.removesuffix('.py')}"
     path = f"{name.replace('.', '/')}.py"
     return (
         f"there is no module {name} in {Path.cwd()} or among the installed packages. Put {path} into that folder, or "
