@@ -17,6 +17,7 @@ from kombu.messaging import Producer
 from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
 from ..core.job import OutboxEntry
 from .broker_connection import connect, errors_of
+from .existing_queues import accept_existing, is_conflict
 from .kombu_batch import BatchRound
 from .message_template import TemplateCache, template_key
 from .rabbitmq_confirms import ConfirmRound
@@ -38,6 +39,7 @@ class Publisher:
         self._producer: Producer | None = None
         self._round: ConfirmRound | BatchRound | None = None
         self._templates = TemplateCache()
+        self._conflict = False
         self._lock = threading.Lock()
 
     def publish(self, jobs: Sequence[OutboxEntry]) -> None:
@@ -46,10 +48,17 @@ class Publisher:
         RabbitMQ gets all of them in one write before the first confirmation is awaited, Redis in one pipeline.
 
         Raises ``BrokerUnavailable``. Raises ``MessageRefused`` if the broker refuses one of the messages; it may
-        have taken others.
+        have taken others. A queue that exists with other arguments is used as it is.
         """
-        with self._lock, self._translate_errors():
-            self._send_all(jobs)
+        with self._lock:
+            try:
+                with self._translate_errors():
+                    self._send_all(jobs)
+            except MessageRefused:
+                if not self._conflict:
+                    raise
+                with self._translate_errors():
+                    self._send_all(jobs)
 
     def greet(self) -> None:
         """Return when the broker has answered; raises ``BrokerUnavailable``.
@@ -80,6 +89,7 @@ class Publisher:
             raise
         except self._refusals() as error:
             self.close()
+            self._conflict = is_conflict(error)
             raise MessageRefused(f"The broker refuses a message ({type(error).__name__}).") from error
         except errors_of(self._connection) as error:
             self.close()
@@ -120,6 +130,9 @@ class Publisher:
             # A round waits once for all its confirmations; py-amqp's own confirm_publish waits for each message.
             self._connection = self._app.connection_for_write(transport_options={"confirm_publish": False})
             connect(self._connection)
+            if self._conflict:
+                accept_existing(self._connection, self._app.amqp.queues.values())
+                self._conflict = False
             self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
             if hasattr(channel := self._producer.channel, "confirm_select"):
                 self._round = ConfirmRound(channel)
