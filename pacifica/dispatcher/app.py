@@ -21,6 +21,7 @@ from .delivery.database_transport import DRIVER
 from .delivery.declared_queues import declared_queues
 from .store.database import Database
 from .worker import declaration
+from .worker.canvas_tasks import FUNCTIONS, CanvasTask
 from .worker.task import DispatcherTask
 from .worker.task_modules import import_modules, remark_on_module, shown_path
 
@@ -47,6 +48,7 @@ FIXED: Mapping[str, Any] = {
     "task_protocol": 2,
     "task_serializer": "json",
     "task_track_started": False,
+    "worker_consumer": "pacifica.dispatcher.worker.job_consumer:JobConsumer",
 }
 """Settings that the design depends on: nothing is unpickled, and a worker's claim records that a job started."""
 
@@ -111,8 +113,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             except ValueError as error:
                 place = shown_path(place_of(task.run))
                 unusable[task.name] = f"{place}: task {task.name} cannot be dispatched: {error}"
+        built_in = [task.spec() for task in self.tasks.values() if isinstance(task, CanvasTask)]
         queues = QueueNames(declared_queues(self, [spec.name for spec in specs]), own.queues)
-        return Registry(specs, unusable, declaration.plain_tasks(self.tasks), queues)
+        return Registry(specs, unusable, declaration.plain_tasks(self.tasks), queues, built_in)
 
     def remarks(self) -> list[str]:
         """A warning for each configured module without a task, and for each plain Celery task."""
@@ -127,7 +130,37 @@ class DispatcherApp(Celery):  # type: ignore[misc]
             logger.warning("%s", warning)
 
     def _dispatchable(self) -> list[DispatcherTask]:
-        return [task for task in self.tasks.values() if isinstance(task, DispatcherTask)]
+        own = [task for task in self.tasks.values() if isinstance(task, DispatcherTask)]
+        return [task for task in own if not isinstance(task, CanvasTask)]
+
+    def task(self, *args: Any, **opts: Any) -> Any:
+        """Register a task as Celery does; the runs of a built-in task that has a result are jobs."""
+        name = opts.get("name", "")
+        if name not in FUNCTIONS:
+            return super().task(*args, **opts)
+        register = super().task(*args, base=CanvasTask, **opts)
+        return lambda function: register(FUNCTIONS[name] or function)
+
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *positional: Any,
+        **options: Any,
+    ) -> Any:
+        """Dispatch a job by the name of its task; raises ``UnknownTask`` if this process has no such task.
+
+        A plain task of Celery is sent as Celery sends it.
+        """
+        self.registry  # noqa: B018 - the property imports the tasks
+        task = self.tasks.get(name)
+        if task is None:
+            return self.registry[name]  # Raises.
+        if not isinstance(task, DispatcherTask):
+            return super().send_task(name, args, kwargs, *positional, **options)
+        options |= dict(zip(("countdown", "eta", "task_id"), positional, strict=False))
+        return task.apply_async(args, kwargs, **options)
 
     def _celery_settings(self) -> Mapping[str, Any]:
         own = self.container.settings.celery

@@ -99,7 +99,8 @@ class Container:
         return EventStore(self.database)
 
     @cached_property
-    def _event_counts(self) -> EventCountStore:
+    def event_counts(self) -> EventCountStore:
+        """The counts of events, for the metrics."""
         return EventCountStore(self.database)
 
     @cached_property
@@ -131,7 +132,7 @@ class Container:
             election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
             lost_jobs=LostJobs(self.workers, self.jobs, lease=own.lease_seconds),
             lost_messages=LostMessages(self.outbox, QueueDepth(self.app), republish=own.republish_seconds),
-            event_counter=EventCounter(self._event_counts),
+            event_counter=EventCounter(self.event_counts),
             pruner=self.pruner,
             interval=own.lease_seconds / 6,
             keep_keys=own.idempotency_seconds,
@@ -184,7 +185,7 @@ class Container:
         return WebMonitor(
             health,
             self.database,
-            self._event_counts,
+            self.event_counts,
             self.outbox,
             tasks=self.registry,
             folder=Path(folder) if folder else None,

@@ -62,6 +62,9 @@ def test_numbers_that_json_does_not_have_are_results(stack: Stack) -> None:
 def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:
     found: dict[str, Any] = json.loads(stack.processes.run_program(PROGRAMS / "canvas.py").stdout)
     assert stack.status(found.pop("uuid"))["result"] == 4
+    steps = {name: stack.status(uuid) for name, uuid in found.pop("ids").items()}
+    assert (steps["failed_chord"]["task"], steps["failed_chord"]["error"]["type"]) == ("echo", "ChordError")
+    assert (steps["failed_chain"]["task"], steps["failed_chain"]["error"]["type"]) == ("mul", "RuntimeError")
     assert found == {
         "one": 4,
         "chain": 30,
@@ -71,6 +74,14 @@ def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:
         "seen": "seen",
         "called": 3,
         "eager": 7,
+        "map": [1, "a"],
+        "starmap": [3, 7],
+        "chunks": [[3, 7], [11]],
+        "named": 7,
+        "signature": 8,
+        "unknown": "No task named 'addd' is registered. Did you mean add?",
+        "failed_chord": "ChordError",
+        "failed_chain": "RuntimeError",
     }
 
 
@@ -79,6 +90,12 @@ def test_task_that_replaces_itself_by_a_workflow_has_its_outcome(stack: Stack) -
     uuids = {kind: stack.dispatch("become", kind) for kind in expected}
     ended = {kind: stack.ended(uuid) for kind, uuid in uuids.items()}
     assert {kind: ended[kind]["result"] for kind in expected} == expected
+
+
+@pytest.mark.parametrize("task", ["celery.map", "celery.starmap", "celery.accumulate", "celery.backend_cleanup"])
+def test_built_in_tasks_of_celery_are_not_dispatched_over_http(stack: Stack, task: str) -> None:
+    assert stack.request("POST", f"/dispatch/{task}", json={}).status_code == 404
+    assert task not in stack.get("/tasks").text
 
 
 def test_wrong_options_from_python_create_no_job(stack: Stack) -> None:

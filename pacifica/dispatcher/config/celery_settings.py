@@ -35,6 +35,7 @@ _KEYS_BY_REASON: Mapping[str, str] = {
     "messages use Celery's protocol 2": "task_protocol",
     "[dispatcher] max_attempts limits how many times a job is started": "task_retry_on_worker_lost",
     "a worker's claim of the row records that its job has started": "task_track_started",
+    "the dispatcher's own consumer refuses messages that would end a worker": "worker_consumer",
 }
 OWNED: Mapping[str, str] = {key: reason for reason, keys in _KEYS_BY_REASON.items() for key in keys.split()}
 """The settings that cannot be changed, with the reasons."""

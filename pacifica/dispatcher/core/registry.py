@@ -119,6 +119,14 @@ class TaskSpec:
             raise BadArguments(self.name, [Fault("arguments", str(error))]) from error
         return self.bind(*values, naive=True)
 
+    def fits_row(self, encoded: EncodedArguments) -> bool:
+        """Whether a row may hold arguments of this size."""
+        try:
+            self._limits.check_size(self.name, encoded)
+        except BadArguments:
+            return False
+        return True
+
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with, from the JSON values of a row; raises ``BadArguments``."""
         texts = [json_text(value) for value in (*args, *kwargs.values())]
@@ -266,7 +274,7 @@ class Registry(dict[str, TaskSpec]):
 
     ``unusable``: a sentence for each task whose signature cannot be used, by name; dispatching it is refused.
     ``plain`` are the names of the process's other Celery tasks. ``queues`` are those that requests may name; ``None``
-    allows any.
+    allows any. ``internal`` tasks have jobs as well, but only Python code dispatches them: they are in no catalogue.
     """
 
     def __init__(
@@ -275,11 +283,17 @@ class Registry(dict[str, TaskSpec]):
         unusable: Mapping[str, str] | None = None,
         plain: Collection[str] = (),
         queues: QueueNames | None = None,
+        internal: Sequence[TaskSpec] = (),
     ) -> None:
         super().__init__((spec.name, spec) for spec in sorted(specs, key=lambda spec: spec.name))
         self.unusable: Mapping[str, str] = unusable or {}
         self._plain = plain
         self.queues = queues
+        self._internal = {spec.name: spec for spec in internal}
+
+    def of_job(self, name: str) -> TaskSpec:
+        """The task of a job, which may be an internal one; raises as ``spec``."""
+        return self._internal.get(name) or self.spec(name, hint=False)
 
     def __missing__(self, name: str) -> TaskSpec:
         return self.spec(name)

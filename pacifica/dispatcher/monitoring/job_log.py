@@ -13,13 +13,13 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import Job, State
 from ..logs import log_context
 from ..logs.formatters import log_fields
-from ..store.committed_event import CANCEL, DROPPED, LATE, LOST, REPLACED, SENT, CommittedEvent
+from ..store.committed_event import CANCEL, DROPPED, LACKS_TASK, LATE, LOST, REPLACED, SENT, CommittedEvent
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
 
 REQUEST = "request_id"
 """The header of a job's message with the id of the request that dispatched the job."""
-LEVELS = {"failed": logging.ERROR, "lost": logging.WARNING, "late": logging.WARNING}
+LEVELS = {"failed": logging.ERROR, "lost": logging.WARNING, "late": logging.WARNING, "taskless": logging.ERROR}
 EVENTS: Mapping[str, str] = {
     "dispatched": "its row is committed",
     "sent": "the broker has its message",
@@ -32,6 +32,7 @@ EVENTS: Mapping[str, str] = {
     "cancelling": "it runs, and its worker is to stop it",
     "lost": "its worker is gone, and it waits for another one",
     "dropped": "a message came for a job that does not wait to be run: a duplicate, or one that was cancelled",
+    "taskless": "a worker that has no such task received it; it waits for a worker that has one",
     "late": "a worker reported after the job had been given to another, or had ended; the report does not count",
 }
 """The values of the key ``event``, each with its meaning."""
@@ -47,10 +48,11 @@ _NAMES: Mapping[str, str] = {
     CANCEL: "cancelling",
     LOST: "lost",
     DROPPED: "dropped",
+    LACKS_TASK: "taskless",
     LATE: "late",
 }
 """The event name in the log for each kind of event in the store; other kinds are not logged."""
-_COMPLETE = frozenset({State.PENDING, SENT, State.STARTED, DROPPED, LATE})
+_COMPLETE = frozenset({State.PENDING, SENT, State.STARTED, DROPPED, LACKS_TASK, LATE})
 """The kinds whose events need no row."""
 
 

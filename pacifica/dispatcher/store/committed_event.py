@@ -21,6 +21,10 @@ REPLACED = "REPLACED"
 """A running job's task has replaced itself by another one, which takes over the job."""
 REFUSED = "REFUSED"
 """The broker did not accept the job's message."""
+LACKS_TASK = "LACKS_TASK"
+"""A worker received the job's message, and has no task of this name."""
+REFUSED_MESSAGE = "REFUSED_MESSAGE"
+"""A worker refused a message of no job. It is counted only: no history has such an event."""
 
 
 class CommittedEvent(NamedTuple):

@@ -9,12 +9,14 @@ import peewee
 from .. import orm
 from ..core import strict_json
 from ..core.job import FINAL
-from .committed_event import PROGRESS
+from .committed_event import PROGRESS, REFUSED_MESSAGE
 from .events import EventSequence
 
 _C, _E, _J = orm.EventCounts, orm.Event, orm.Job
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 """Upper bounds of run times, in seconds; longer ones are counted in one more bucket."""
+TRIES = 10
+"""How often a change of the counts is tried while other processes change them."""
 
 
 class CountKey(NamedTuple):
@@ -60,13 +62,23 @@ class EventCountStore(EventSequence):
         rows = self._database.rows(_C.select(_C.upto, _C.counts))
         return EventCounts(rows[0][0], _from_text(rows[0][1])) if rows else EventCounts()
 
+    def add_refused_message(self) -> None:
+        """Count one message that a worker has refused; others may change the counts at the same moment."""
+        one = {CountKey(None, REFUSED_MESSAGE, None): Count(1, 0)}
+        for _ in range(TRIES):
+            old = self.load()
+            if self.replace(old, old.plus(one, old.upto)):
+                break
+
     def replace(self, old: EventCounts, new: EventCounts) -> bool:
         """Store the new counts; false if another process has replaced the old ones."""
+        before = _to_text(old.counts)
 
         def change(db: peewee.Database) -> bool:
             if not old.upto:
                 _C.insert(id=1, upto=0, counts="[]").on_conflict_ignore().execute(db)
-            changed = _C.update(upto=new.upto, counts=_to_text(new.counts)).where(_C.upto == old.upto)
+            same = (_C.upto == old.upto, _C.counts == before)
+            changed = _C.update(upto=new.upto, counts=_to_text(new.counts)).where(*same)
             return bool(changed.execute(db))
 
         return self._database.write(change)

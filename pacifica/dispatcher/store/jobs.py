@@ -109,6 +109,32 @@ class JobStore(JobReplacement):
             [{"job": job.uuid, "at": job.created, "kind": State.PENDING.value, "data": None} for job, _ in new]
         )
 
+    def add_ended(self, job: Job) -> bool:
+        """Store a job that no worker will run, in its final state; if it is stored already and waits, end it.
+
+        Returns false if it has been started, or has ended.
+        """
+        row = mapping.job_to_row(job)
+        event = CommittedEvent(job.state.value, job.uuid, job.created, task=job.task, error=job.error)
+        summary = {} if job.error is None else {"type": job.error.type, "message": job.error.message}
+
+        def change(_: peewee.Database) -> bool:
+            if self._lock_state.run({"uuid": job.uuid}).fetchone() is not None:
+                return False
+            self.insert([(job, row)])
+            self._record(job.uuid, job.created, job.state.value, summary)
+            return True
+
+        try:
+            stored = self._database.write(change, durable=self._reports_durable)
+        except peewee.IntegrityError:  # Another process has stored it since the first statement.
+            stored = False
+        if stored:
+            self._on_event(event)
+            return True
+        values = {"result": row["result"], "error": row["error"]}
+        return self._end(self._finish_waiting, event, values, summary, record_late=False)
+
     def get(self, uuid: str) -> Job | None:
         """The job with its current state."""
         row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())

@@ -12,7 +12,7 @@ import peewee
 from .. import orm
 from ..core.job import Claim, JobError, State
 from . import mapping, transitions
-from .committed_event import CANCEL, DROPPED, LATE, LOST, PROGRESS, CommittedEvent, OnEvent
+from .committed_event import CANCEL, DROPPED, LACKS_TASK, LATE, LOST, PROGRESS, CommittedEvent, OnEvent
 from .database import Database
 from .prepared import Prepared, PreparedRows, slot
 from .transitions import CLAIMED, UpdateWithEvent
@@ -20,6 +20,8 @@ from .transitions import CLAIMED, UpdateWithEvent
 _J, _E = orm.Job, orm.Event
 CELERY_ERRORS = "celery.exceptions"
 """The module of the exceptions that Celery raises for these errors."""
+LACKS_TASK_ERROR = "UnknownTask"
+"""The type of the error of a job that waits because no worker has its task."""
 
 
 class JobLifecycle:
@@ -50,6 +52,7 @@ class JobLifecycle:
         self._retry = Prepared(db, transitions.retry())
         self._put_back = Prepared(db, transitions.put_back())
         self._ask_to_cancel = Prepared(db, transitions.ask_to_cancel())
+        self._explain_wait = Prepared(db, transitions.explain_wait())
         self._report_progress = Prepared(db, transitions.report_progress())
 
     def claim(  # noqa: PLR0913 - each is a column of the row
@@ -141,6 +144,29 @@ class JobLifecycle:
         if became is not None:
             self._on_event(CommittedEvent(became, uuid, at, token, reason=reason))
         return became
+
+    def lacks_task(self, uuid: str, *, task: str, worker: str, retries: int, at: int) -> bool:
+        """Record, once, that a waiting job waits for a worker that has its task; false if that is recorded already.
+
+        ``retries`` is the count in the delivered message; a message from before a retry says nothing.
+        """
+        text = f"Worker {worker} has no task {task}. The job waits for a worker that has it."
+        data = {"worker": worker, "task": task}
+        error = mapping.error_to_text(JobError(LACKS_TASK_ERROR, text, arguments=[text]))
+
+        known = f'{{"type":"{LACKS_TASK_ERROR}"%'
+        values = {"uuid": uuid, "error": error, "known": known, "retries": retries, "at": at}
+
+        def change(_: peewee.Database) -> bool:
+            noted: bool = self._explain_wait.run(values).rowcount == 1
+            if noted:
+                self._record(uuid, at, LACKS_TASK, data)
+            return noted
+
+        noted = self._database.write(change, durable=self._reports_durable)
+        if noted:
+            self._on_event(CommittedEvent(LACKS_TASK, uuid, at, task=task, worker=worker, reason=text))
+        return noted
 
     def report_progress(self, uuid: str, *, token: str, progress: Mapping[str, Any], at: int) -> bool:
         """Replace the progress of a running attempt; false if the token's claim is no longer the current one."""

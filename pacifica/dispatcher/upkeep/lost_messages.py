@@ -51,7 +51,9 @@ class LostMessages:
                 queues.setdefault(name, []).append(kind)
         for name, kinds in queues.items():
             if lost := self._lost(name, kinds):
-                logger.warning("Queue %s has lost messages: %d jobs are published again.", name, len(lost))
+                logger.warning(
+                    "More jobs wait for queue %s than it holds messages: %d are published again.", name, len(lost)
+                )
                 self._outbox.send_again(lost, at=now())
 
     def _lost(self, name: str, kinds: Sequence[Kind]) -> list[str]:

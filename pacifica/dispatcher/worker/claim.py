@@ -1,5 +1,6 @@
 """The first step of an attempt: the claim on the job that a delivered message names."""
 
+import logging
 from typing import Any
 
 from celery.exceptions import Ignore, Reject
@@ -8,6 +9,9 @@ from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
 from ..core.job import RETRIES_BEFORE, Claim, now
 from ..store.jobs import JobStore
+from . import plain_message
+
+logger = logging.getLogger(__name__)
 
 CLAIM_FIELD = "dispatcher_claim"
 """The field of a delivered message's request that holds the token of its claim."""
@@ -53,20 +57,27 @@ def claim_once(container: Any, request: Any, args: list[Any], kwargs: dict[str, 
         kwargs.update(claim.kwargs)
         request.update(claim=claim, retries=request.retries - getattr(request, RETRIES_BEFORE, 0))
         getattr(request, ATTEMPT, Attempt()).claimed = request
+        if (refusal := getattr(request, "refusal", None)) is not None:
+            request.update(raised=refusal)
+            raise refusal
 
 
 def claim_job(container: Any, request: Any) -> Claim:
-    """Claim the job of a delivered message for one attempt.
+    """Claim the job of a delivered message for one attempt; the job of a plain Celery message is stored first.
 
     Raises ``Ignore`` if the job is not waiting to be run: Celery then drops the message. Raises ``Reject`` if the
-    database stays unavailable: Celery then returns the message to the broker.
+    database stays unavailable: Celery then returns the message to the broker. If the arguments of a plain message do
+    not fit, the request's ``refusal`` says why, and ``claim_once`` raises it: the claimed attempt fails.
     """
     token = getattr(request, CLAIM_FIELD)
+    adopted = plain_message.adopt(container, request)
     tried = False  # In this process only: a pool gives the same delivery to another child if the first one died early.
 
     def claim() -> Claim | None:
         nonlocal tried
         again, tried = tried, True
+        if adopted is not None:
+            plain_message.store(container, adopted)
         jobs: JobStore = container.jobs
         return jobs.claim(
             request.id,
@@ -83,5 +94,18 @@ def claim_job(container: Any, request: Any) -> Claim:
     except DatabaseUnavailable as error:
         raise Reject(error, requeue=True) from error
     if claimed is None:
+        _report_missing(container, request)
         raise Ignore(f"Job {request.id} is not waiting to be run.")
+    if adopted is not None and adopted.refusal is not None:
+        request.update(refusal=adopted.refusal)
     return claimed
+
+
+def _report_missing(container: Any, request: Any) -> None:
+    """Log and count a message whose job does not exist and was not purged: its arguments are nowhere."""
+    try:
+        if container.jobs.get(request.id) is None and not container.jobs.was_purged(request.id):
+            logger.error("A message of task %s names job %s, which does not exist.", request.task, request.id)
+            container.event_counts.add_refused_message()
+    except DatabaseUnavailable as error:
+        logger.warning("Cannot look up job %s, which is not waiting to be run: %s", request.id, error)

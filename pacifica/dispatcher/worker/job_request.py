@@ -7,6 +7,7 @@ from celery.worker import strategy
 from celery.worker.request import Request
 
 from .claim import CLAIM_FIELD
+from .plain_message import headers_of
 
 
 class JobRequest(Request):  # type: ignore[misc]
@@ -17,7 +18,8 @@ class JobRequest(Request):  # type: ignore[misc]
 
     def __init__(self, message: Any, **options: Any) -> None:
         # Celery has decoded the body to find its protocol; the process that runs the job need not decode it again.
-        super().__init__(message, **options | {"body": message.payload, "decoded": True})
+        headers = headers_of(message, options.pop("headers", None) or message.headers)
+        super().__init__(message, **options | {"body": message.payload, "decoded": True, "headers": headers})
         self.request_dict[CLAIM_FIELD] = secrets.token_hex(16)
 
 

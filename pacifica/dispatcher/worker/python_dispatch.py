@@ -11,7 +11,7 @@ from celery.result import AsyncResult
 from ..core.dispatch_options import DispatchOptions, checked_options
 from ..core.errors import PurgedJob
 from ..core.job import parse_uuid
-from ..delivery.task_message import keep_headers
+from ..delivery.task_message import keep_headers, route_task
 from ..logs import log_context
 from ..service.new_job import DispatchContext, outbox_entry
 
@@ -32,13 +32,13 @@ def dispatch(
     app, container = task.app, task.app.container
     task_id = None if task_id is None else parse_uuid(str(task_id))
     checked_limits(options)
-    call = container.registry[task.name].bind_python(args, kwargs)
+    call = container.registry.of_job(task.name).bind_python(args, kwargs)
     own = app.current_worker_task and app.current_worker_task.request
     replaces = bool(own) and task_id is not None and task_id == own.id
     headers = keep_headers(_with_parents(own, options, replaces=replaces))
     context = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
     try:
-        job = container.python_service.dispatch(call, dispatch_options(options), context)
+        job = container.python_service.dispatch(call, dispatch_options(_routed(app, options)), context)
     except PurgedJob as purged:
         result = task.AsyncResult(task_id)
         logger.info("%s", purged)
@@ -59,6 +59,15 @@ def checked_limits(given: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be a number of seconds above 0, not {value!r:.80}")
     if hard is not None and soft is not None and soft > hard:
         raise ValueError(f"soft_time_limit ({soft}) must not be above time_limit ({hard})")
+
+
+def _routed(app: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options; a ``map`` or ``starmap`` goes to the queue of the task that it calls."""
+    name = options.get("route_name")
+    if name is None or options.get("queue") is not None:
+        return options
+    queue = route_task(app, name, {}).get("queue")
+    return options if queue is None else {**options, "queue": queue.name}
 
 
 def dispatch_options(given: Mapping[str, Any]) -> DispatchOptions:

@@ -2,13 +2,18 @@
 
 from typing import Any
 
-from celery import states
+from celery import group, states
+from celery.app.task import Context
 from celery.backends.base import BaseBackend
 
 from ..core import errors
 from ..core.job import Job, JobError, State, iso
 from ..store.jobs import JobStore
 from . import outcomes
+from .claim import CLAIM_FIELD
+
+STORED = "dispatcher_stored"
+"""The field of a request whose outcome is stored, while Celery fails its chain and calls its errbacks."""
 
 
 class PeeweeBackend(BaseBackend):  # type: ignore[misc]
@@ -20,10 +25,11 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:
-        """The last two steps of an attempt; see ``worker.task``."""
-        outcome = outcomes.classify(request, state, result, traceback)
-        if outcome is not None:
-            outcomes.report(self.app.container, task_id, request, outcome)
+        """The last two steps of an attempt; see ``worker.task``. A task that was not claimed gets a row, too."""
+        if getattr(request, CLAIM_FIELD, None) is None:
+            outcomes.store_unclaimed(self.app.container, task_id, request, state, result)
+        elif not getattr(request, STORED, False):
+            self._report(task_id, result, state, traceback, request)
         return result
 
     def exception_to_python(self, exc: Any) -> Any:
@@ -33,6 +39,36 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
             if isinstance(kind, type) and issubclass(kind, errors.DispatcherError):
                 return kind.restored(exc["exc_message"])
         return super().exception_to_python(exc)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: Any,
+        traceback: Any = None,
+        request: Any = None,
+        **options: Any,
+    ) -> None:
+        """Report a failure; only one that has ended the job fails its chain too, and calls its errbacks.
+
+        A job that is put back has not failed, and a report that comes too late counts for nothing.
+        """
+        if options.get("store_result", True) and getattr(request, CLAIM_FIELD, None) is not None:
+            if not self._report(task_id, exc, states.FAILURE, traceback, request):
+                return
+            vars(request)[STORED] = True
+        super().mark_as_failure(task_id, exc, traceback, request, **options)
+
+    def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
+        """Fail the body of a chord whose header failed; its row is made first, so that its id is known."""
+        for step in callback.tasks if isinstance(callback, group) else [callback]:
+            if step.id:
+                body = Context({"task": step.task, "args": step.args, "kwargs": step.kwargs})
+                outcomes.store_unclaimed(self.app.container, step.id, body, states.FAILURE, exc)
+        return super().chord_error_from_stack(callback, exc)
+
+    def _report(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> bool:
+        outcome = outcomes.classify(request, state, result, traceback)
+        return outcome is not None and outcomes.report(self.app.container, task_id, request, outcome)
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         """The state and result for ``AsyncResult``; an unknown id looks PENDING, as with every Celery backend."""

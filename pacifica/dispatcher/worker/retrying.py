@@ -41,7 +41,7 @@ def request_retry(task: Task, options: Mapping[str, Any], ask: Any) -> Retry:
 def note_retry(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     """Note the arguments and the time of the retry, as ``Task.retry`` sends its message."""
     args, kwargs = plain_arguments(args, kwargs)
-    task.app.container.registry[task.name].bind(args, kwargs, naive=True)
+    task.app.container.registry.of_job(task.name).bind(args, kwargs, naive=True)
     at = datetime.now(UTC)
     start = dispatch_options({key: options.get(key) for key in ("eta", "countdown")}).start(at)
     task.request.update(

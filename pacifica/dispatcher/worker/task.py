@@ -81,7 +81,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
         if request.called_directly or request.is_eager:
             return super().__call__(*args, **kwargs)
         container = self.app.container
-        if getattr(request, "claim", None) is None:  # No hook was there to see the arguments.
+        if getattr(request, "claim", None) is None or hasattr(request, "unclaimed"):  # No hook has claimed it.
             claim_once(container, request, request.args, request.kwargs)
             args, kwargs = request.args, request.kwargs
         claim: Claim = request.claim
@@ -91,7 +91,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
         parent = getattr(request, "traceparent", None)
         try:
             with container.tracing.processing(request.id, self.name, queue, claim.attempt, parent):
-                return self._run(container.registry[self.name], args, kwargs)
+                return self._run(container.registry.of_job(self.name), args, kwargs)
         except (WorkerShutdown, WorkerTerminate):
             raise
         except BaseException as error:

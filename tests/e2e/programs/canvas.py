@@ -4,6 +4,7 @@ import json
 
 from celery import chain, chord, group
 
+from pacifica.dispatcher.core.errors import UnknownTask
 from pacifica.dispatcher.tasks import CELERY_APP as app
 
 app.registry
@@ -14,6 +15,16 @@ try:
     fail.delay("seen").get(timeout=30)
 except RuntimeError as error:
     seen = str(error)
+try:
+    app.send_task("addd", (1, 2))
+except UnknownTask as error:
+    unknown = str(error)
+failed = {
+    "failed_chord": chord([fail.s("header"), add.s(1, 1)], app.tasks["echo"].s())(),
+    "failed_chain": chain(fail.s("step"), add.s(1), mul.s(2))(),
+}
+for result in failed.values():
+    result.parent = None  # Only the result's own row is read.
 print(
     json.dumps(
         {
@@ -26,6 +37,14 @@ print(
             "seen": seen,
             "called": add(1, 2),
             "eager": add.apply((3, 4)).get(),
+            "map": app.tasks["echo"].map([1, "a"]).delay().get(timeout=30),
+            "starmap": add.starmap([(1, 2), (3, 4)]).delay().get(timeout=30),
+            "chunks": add.chunks([(1, 2), (3, 4), (5, 6)], 2)().get(timeout=30),
+            "named": app.send_task("add", (2, 5), countdown=0.1).get(timeout=30),
+            "unknown": unknown,
+            "signature": app.signature("add", (2, 6)).apply_async().get(timeout=30),
+            **{name: type(result.get(timeout=30, propagate=False)).__name__ for name, result in failed.items()},
+            "ids": {name: result.id for name, result in failed.items()},
         }
     )
 )

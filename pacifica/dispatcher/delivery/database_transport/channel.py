@@ -203,7 +203,7 @@ class Channel(PublishingChannel):
             raw["properties"]["delivery_tag"] = delivery.id
             raw["properties"]["delivery_info"]["redelivered"] = delivery.deliveries > 1
             message = self.Message(raw, channel=self)  # type: ignore[no-untyped-call]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             logger.exception("Deleting message %d of queue %s, which cannot be read.", delivery.id, delivery.queue)
             self._leases.acknowledge(delivery.id)
             return None

@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 from ...core.errors import DatabaseUnavailable
 from ...core.job import now
 from ...core.ttl_cache import TtlCache
+from ...store.committed_event import REFUSED_MESSAGE
 from ...store.database import Database
 from ...store.event_counts import BUCKETS, EventCounts, EventCountStore
 from ...store.outbox import Backlog, Outbox
@@ -87,7 +88,7 @@ class RecordCollector:
 
     def _of_record(self) -> Iterator[Metric]:
         last = self._events.last()
-        self._counts = max(self._counts, self._events.load(), key=lambda counts: counts.upto)
+        self._counts = max(self._events.load(), self._counts, key=lambda counts: counts.upto)
         uncounted = max(0, last - self._counts.upto)
         yield _gauge("job_events_uncounted", "Events that are still to be counted.", {(): uncounted})
         yield from _of_reading(self._cache.get(READ_TIMEOUT), self._label)
@@ -133,7 +134,11 @@ def _of_events(counts: EventCounts, label: LabelOf) -> Iterator[Metric]:
     events: Counter[tuple[str, str]] = Counter()
     runs: dict[tuple[str, str], list[int]] = {}
     ran: Counter[tuple[str, str]] = Counter()
+    refused = 0
     for (task, kind, bucket), count in counts.counts.items():
+        if kind == REFUSED_MESSAGE:
+            refused += count.events
+            continue
         key = (label(task), kind)
         events[key] += count.events
         if bucket is not None:
@@ -143,6 +148,8 @@ def _of_events(counts: EventCounts, label: LabelOf) -> Iterator[Metric]:
     for key, number in events.items():
         counters.add_metric(key, number)
     yield counters
+    help_text = "Messages that workers refused, as they are not messages of jobs."
+    yield CounterMetricFamily(f"{PREFIX}_refused_messages", help_text, refused)
     histograms = HistogramMetricFamily(
         f"{PREFIX}_run_duration_seconds", "Run time of the last attempt of jobs that ended.", labels=("task", "outcome")
     )

@@ -1,0 +1,214 @@
+"""Messages before Celery reads them: none ends the worker, from random bytes to messages that are almost right."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.worker.state import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kombu.message import Message
+
+from pacifica.dispatcher.app import DispatcherApp
+from pacifica.dispatcher.config.load import load_settings
+from pacifica.dispatcher.container import Container
+from pacifica.dispatcher.store.event_counts import CountKey, EventCountStore
+from pacifica.dispatcher.worker.job_consumer import JobConsumer
+from pacifica.dispatcher.worker.message_check import fault_of, names_a_job_only
+from pacifica.dispatcher.worker.plain_message import PLAIN_FIELD
+
+UUID = "01a20a87-952e-7637-b259-b34fb625e63a"
+GOOD: Mapping[str, Any] = {"id": UUID, "task": "add", "root_id": UUID, "parent_id": None, "lang": "py"}
+EMPTY = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+
+
+class Channel:
+    """A channel that counts the messages that were rejected."""
+
+    no_ack_consumers = None
+
+    def __init__(self) -> None:
+        self.rejected = 0
+
+    def basic_reject(self, _tag: int, requeue: bool) -> None:
+        """Count one rejected message; none may return to the queue."""
+        assert not requeue
+        self.rejected += 1
+
+
+def a_message(body: Any = EMPTY, headers: Any = GOOD, channel: Any = None, **options: Any) -> Message:
+    """A delivered message; a body that is not bytes is written as JSON."""
+    content = {"content_type": "application/json", "content_encoding": "utf-8", "properties": {}} | options
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Message(text, 1, headers=headers, accept={"application/json"}, channel=channel, **content)
+
+
+class Receiver:
+    """The consumer of a worker without broker and pool, and the requests that it hands to the pool."""
+
+    def __init__(self, container: Container) -> None:
+        self.accepted: list[Any] = []
+        self.channel = Channel()
+        app = container.app
+        consumer: Any = object.__new__(JobConsumer)
+        vars(consumer).update(
+            app=app,
+            hostname="w@test",
+            connection_errors=(ConnectionError,),
+            channel_errors=(),
+            event_dispatcher=None,
+            timer=SimpleNamespace(call_at=None),
+            pool=SimpleNamespace(apply_async=None),
+            controller=SimpleNamespace(state=SimpleNamespace(revoked=set())),
+            disable_rate_limits=True,
+            on_task_request=self.accepted.append,
+            on_task_message=set(),
+            task_buckets={},
+            _maximum_prefetch_restored=True,
+        )
+        consumer.strategies = {"add": app.tasks["add"].start_strategy(app, consumer)}
+        self.receive: Callable[[Message], None] = consumer.create_task_handler()
+
+    def outcome(self, message: Message) -> str:
+        """Receive a message, and return whether it was accepted or refused."""
+        self.accepted.clear()
+        rejected, self.channel.rejected, message.channel = 0, 0, self.channel
+        self.receive(message)
+        rejected = self.channel.rejected
+        requests.clear()
+        assert rejected + len(self.accepted) == 1, "each message is accepted or refused, once"
+        return "refused" if rejected else "accepted"
+
+
+@pytest.fixture(scope="module")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """The parts of a worker with an empty database."""
+    url = f"sqliteext:///{tmp_path_factory.mktemp('record')}/db.sqlite3"
+    made = Container(lambda: load_settings(environ={"PEEWEE_URL": url, "BROKER_URL": "database://"}), DispatcherApp)
+    _ = made.registry
+    made.prepare(patient=False)
+    with closing(made.database):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def receiver(container: Container) -> Receiver:
+    """A worker's consumer."""
+    return Receiver(container)
+
+
+BODIES = [b'"x"', b"null", b"5", b"[1]", b"[1, 2, 3]", b"", b"\xff\xfe", b"[" * 100_000, b'[[], {}, {"chain": "x"}]']
+FAULTY: list[Mapping[str, Any]] = [
+    {"id": None},
+    {"id": 5},
+    {"id": "x" * 37},
+    {"id": "a\0"},
+    {"id": "my-own-id"},
+    {"task": ["add"]},
+    {"task": None},
+    {"timelimit": "soon"},
+    {"timelimit": ["a", 1]},
+    {"timelimit": [-1, None]},
+    {"eta": "tomorrow"},
+    {"eta": "9999-12-31T23:59:59-23:59"},
+    {"expires": 5},
+    {"retries": "1"},
+    {"retries": -1},
+    {"shadow": 5},
+    {"group": {}},
+    {"stamped_headers": 5},
+    {"ignore_result": "no"},
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:20]))
+def test_body_that_celery_cannot_read_is_refused(receiver: Receiver, body: bytes) -> None:
+    assert receiver.outcome(a_message(body)) == "refused"
+
+
+@pytest.mark.parametrize("wrong", FAULTY, ids=repr)
+def test_header_of_a_wrong_type_is_refused(receiver: Receiver, wrong: Mapping[str, Any]) -> None:
+    assert receiver.outcome(a_message(headers={**GOOD, **wrong})) == "refused"
+
+
+@pytest.mark.parametrize("headers", [{}, {"id": UUID}, {"task": "add"}, [], "task", None], ids=repr)
+def test_message_without_its_headers_is_refused(receiver: Receiver, headers: Any) -> None:
+    message = a_message()
+    message.headers = headers
+    assert receiver.outcome(message) == "refused"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"content_type": "application/x-python-serialize", "content_encoding": "binary"},
+        {"content_type": "text/plain"},
+    ],
+    ids=repr,
+)
+def test_content_that_is_not_json_is_refused(receiver: Receiver, content: Mapping[str, str]) -> None:
+    assert receiver.outcome(a_message(**content)) == "refused"
+
+
+def test_refused_message_is_logged_and_counted(
+    receiver: Receiver, container: Container, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = EventCountStore(container.database)
+    key = CountKey(None, "REFUSED_MESSAGE", None)
+    before = counts.load().counts[key].events if key in counts.load().counts else 0
+    receiver.outcome(a_message(headers={"task": "add"}))
+    assert "is refused: its headers.id cannot be used: Field required" in caplog.text
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert counts.load().counts[key].events == before + 1
+
+
+def test_message_for_no_task_and_no_job_is_refused(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    assert receiver.outcome(a_message(headers={**GOOD, "task": "nowhere"})) == "refused"
+    assert f"this worker has no task nowhere, and there is no job {UUID}" in caplog.text
+
+
+def test_plain_message_neither_expires_nor_waits_in_memory(receiver: Receiver) -> None:
+    plain = {**GOOD, "argsrepr": "()", "expires": "2000-01-01T00:00:00Z", "eta": "2100-01-01T00:00:00Z", "retries": 2}
+    assert receiver.outcome(a_message()) == "accepted"
+    assert PLAIN_FIELD not in receiver.accepted[0].request_dict
+    assert receiver.outcome(a_message(headers=plain)) == "accepted", "neither expired nor kept until its eta"
+    kept = receiver.accepted[0].request_dict
+    assert (kept["eta"], kept["retries"], kept[PLAIN_FIELD]["eta"]) == (None, 0, plain["eta"])
+    assert not names_a_job_only(a_message([[1], {}, None]))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = [
+    "id",
+    "task",
+    "retries",
+    "eta",
+    "expires",
+    "timelimit",
+    "root_id",
+    "group",
+    "shadow",
+    "stamps",
+    "ignore_result",
+]
+SIGNATURES = st.fixed_dictionaries({}, optional=dict.fromkeys(("task", "args", "kwargs", "options"), JSON_VALUES))
+EMBEDS = st.fixed_dictionaries(
+    {}, optional={name: JSON_VALUES | st.lists(SIGNATURES, max_size=2) for name in ("callbacks", "chain", "chord")}
+)
+ALMOST = st.tuples(JSON_VALUES | st.just([]), JSON_VALUES | st.just({}), EMBEDS | JSON_VALUES)
+HEADERS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES, max_size=3)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=50) | JSON_VALUES | ALMOST, headers=HEADERS.map(lambda other: {**GOOD, **other}))
+def test_any_message_is_accepted_or_refused(receiver: Receiver, body: Any, headers: Mapping[str, Any]) -> None:
+    message = a_message(body, headers)
+    expected = "accepted" if fault_of(message) is None and headers["task"] == "add" else "refused"
+    assert receiver.outcome(message) == expected
