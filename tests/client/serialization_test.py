@@ -42,8 +42,8 @@ def test_python_times_are_sent_in_the_format_of_the_service(service: Stub, clien
     ("argument", "options", "message"),
     [
         (float("nan"), {}, "The job cannot be sent: it is not JSON"),
-        ({"a": [{1: "a", "1": "b"}]}, {}, "cannot be sent: two keys of one object have the text '1'"),
-        ({None: 1, "null": 2}, {}, "two keys of one object have the text 'null'"),
+        ({"a": [{1: "a", "1": "b"}]}, {}, 'cannot be sent: two keys of one object have the text "1"'),
+        ({None: 1, "null": 2}, {}, 'two keys of one object have the text "null"'),
         (NOON, {}, "The job cannot be sent: it is not JSON: Object of type datetime"),
         (1, {"eta": datetime.fromisoformat("2026-11-24")}, "eta is 2026-11-24T00:00:00, a time without an offset"),
     ],

@@ -143,3 +143,10 @@ def test_object_of_a_client_with_one_member_twice_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="an object has the member 'a' twice"):
         strict_json.loads(text, exact=True)
     strict_json.loads(text)
+
+
+@pytest.mark.parametrize("value", [{1: 0, "1": 0}, [{None: 0, "null": 0}], {"a": ({True: 0, "true": 0},)}])
+def test_keys_with_one_text_are_found(value: Any) -> None:
+    with pytest.raises(ValueError, match="two keys of one object have the text"):
+        strict_json.check_keys(value)
+    strict_json.check_keys({1: 0, 2: [{"a": 1}], None: {"1": 0}})

@@ -14,24 +14,10 @@ def to_json(subject: str, job: Mapping[str, Any]) -> str:
     if isinstance(options, Mapping):
         job = {**job, "options": {name: plain(name, value) for name, value in options.items()}}
     try:
-        _check_keys(job)
+        strict_json.check_keys(job)
         return strict_json.dumps_exact(job)
     except (ValueError, RecursionError) as error:
         raise BadValue(f"{subject} cannot be sent: {error}.") from error
-
-
-def _check_keys(value: Any) -> None:
-    """Raise ``ValueError`` if two keys of a dictionary have the same JSON text, because one value would be lost."""
-    if isinstance(value, Mapping):
-        other = [key for key in value if not isinstance(key, str)]
-        texts = [next(iter(strict_json.loads(strict_json.dumps({key: None})))) for key in other]
-        if doubled := next((text for text in texts if text in value or texts.count(text) > 1), None):
-            raise ValueError(f"two keys of one object have the text {doubled!r}")
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return
-    for each in value:
-        _check_keys(each)
 
 
 def plain(name: str, value: Any) -> Any:

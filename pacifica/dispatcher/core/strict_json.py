@@ -10,6 +10,7 @@ import math
 import re
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from . import control_characters
@@ -100,6 +101,20 @@ def decode_at(text: str, at: int) -> tuple[Any, int]:
         raise DecodeFault(_sentence(error), at) from None
     except RecursionError:
         raise DecodeFault("it is nested too deeply", at) from None
+
+
+def check_keys(value: Any) -> None:
+    """Raise ``ValueError`` if two keys of a dictionary have the same JSON text, because one value would be lost."""
+    if isinstance(value, Mapping):
+        other = [key for key in value if not isinstance(key, str)]
+        texts = [next(iter(loads(dumps({key: None})))) for key in other]
+        if doubled := next((text for text in texts if text in value or texts.count(text) > 1), None):
+            raise ValueError(f"two keys of one object have the text {dumps(doubled)}")
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for each in value:
+        check_keys(each)
 
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode

@@ -14,6 +14,7 @@ from kombu.messaging import Producer
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
+from ..core import strict_json
 from ..core.job import RETRIES_BEFORE, OutboxEntry
 from ..core.tracing import Tracing
 
@@ -55,9 +56,19 @@ NO_TRACING = Tracing()
 
 
 def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The workflow headers among Celery's options, as JSON values; ``None`` for a job outside a workflow."""
+    """The workflow headers among Celery's options, as JSON values; ``None`` for a job outside a workflow.
+
+    Raises ``ValueError`` if an argument of a later step would lose a value.
+    """
     headers = {key: options[key] for key in WORKFLOW_HEADERS if options.get(key) not in (None, 0, [], ())}
-    return json.loads(kombu_dumps(headers)) if headers else None
+    if not headers:
+        return None
+    try:
+        strict_json.check_keys(headers)
+    except ValueError as error:
+        raise ValueError(f"the arguments of a later step of the workflow are not JSON: {error}") from error
+    kept: Mapping[str, Any] = json.loads(kombu_dumps(headers))
+    return kept
 
 
 def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, Any]) -> None:
