@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -38,21 +39,27 @@ def test_printed_commands_start_the_service_and_its_tasks_work(processes: Proces
     server.wait_until_it_says("Ctrl-C stops")
     assert "tasks          lab.convert, lab.count_lines, lab.scan; and the built-in ones" in server.output()
     assert "for .delay()" not in server.output()
+    producer = (
+        "from pacifica.dispatcher.tasks import CELERY_APP; CELERY_APP.registry; "
+        "print(CELERY_APP.tasks['lab.convert'].delay('S-18').get(timeout=20))"
+    )
     more = [
         f"curl -s 'http://127.0.0.1:{port}/dispatch/lab.scan/S-17/3?wait=10' -H 'Accept: application/json'",
         f"curl -s http://127.0.0.1:{port}/dispatch/lab.scan/S-17/0",
         f"UUID=$(curl -s http://127.0.0.1:{port}/dispatch/lab.count_lines/lab.py)",
         f'curl -s "http://127.0.0.1:{port}/result/$UUID?wait=10"',
+        f'{cd}\n{shlex.quote(sys.executable)} -c "{producer}"',
     ]
     shown = subprocess.run(
         ["bash", "-c", "\necho\n".join([*lines, *more])], capture_output=True, encoding="utf-8", check=True, timeout=60
     ).stdout.split("\n")
-    result, scan, refused, number = filter(None, shown)
+    result, scan, refused, number, delayed = filter(None, shown)
     assert result == '{"S-17": 5.0}'
     assert '"result": 2.0' in scan
     assert '"total": 3' in scan
     assert "steps: should be greater than or equal to 1" in refused
     assert re.fullmatch(r"\d+", number)
+    assert delayed == "{'S-18': 2.5}"
 
 
 @pytest.mark.parametrize("present", ["config.ini", "lab.py"])
