@@ -43,7 +43,7 @@ def test_result_is_the_return_value_of_the_task(client: DispatcherClient) -> Non
 
 
 def test_failed_job_raises_its_type_and_message(client: DispatcherClient) -> None:
-    with pytest.raises(JobFailed, match=r"\(fail\) failed: RuntimeError: Oh no\.") as error:
+    with pytest.raises(JobFailed, match=r"\(fail\) failed at \S+builtin_tasks\.py:\d+: RuntimeError: Oh no\.") as error:
         client.dispatch("fail", "Oh no.").result(30)
     assert (error.value.type, error.value.message) == ("RuntimeError", "Oh no.")
     assert error.value.job.state is State.FAILURE

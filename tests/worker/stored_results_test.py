@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from celery import chain, group
 
+from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.job import State
 
 from .local_worker import LocalWorker
@@ -51,11 +52,11 @@ def test_keys_of_one_text_are_refused_before_a_job_exists(worker: LocalWorker) -
     def show(value: dict[str, Any]) -> None: ...
 
     shown = worker.task(show)
-    with pytest.raises(ValueError, match=r'args\[0\]\["x"\] has two keys with the text "1"'):
+    with pytest.raises(BadArguments, match=r'args\[0\]\["x"\] has two keys with the text "1"'):
         shown.delay({"x": DOUBLED})
     with pytest.raises(ValueError, match='two keys of one object have the text "1"'):
         chain(shown.si({}), shown.si(DOUBLED)).apply_async()
-    with pytest.raises(ValueError, match='has two keys with the text "1"'):
+    with pytest.raises(BadArguments, match='has two keys with the text "1"'):
         group(shown.si(DOUBLED)).apply_async()
     worker.run_all()
     assert worker.ran == []

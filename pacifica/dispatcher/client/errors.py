@@ -97,8 +97,9 @@ class NoResult(ClientError):
         self.job = job
         self.type = job.error.type if job.error else job.state.value
         self.message = job.error.message if job.error else ""
+        place = f" at {job.error.at}" if job.error and job.error.at else ""
         reason = f": {self.type}: {self.message}" if job.error else ""
-        super().__init__(f"Job {job.uuid} ({job.task}) {self._ended}{reason}".rstrip(".") + ".")
+        super().__init__(f"Job {job.uuid} ({job.task}) {self._ended}{place}{reason}".rstrip(".") + ".")
 
     _ended = "ended without a result"
 

@@ -38,7 +38,11 @@ def test_arguments_have_the_types_of_the_task_and_wait_prints_the_result(invoke:
 
 
 def test_failed_job_ends_commands_with_exit_code_1(run_process: Run, invoke: Run) -> None:
-    assert_failed(run_process("dispatch", "fail", "Oh no.", "--wait"), 1, "(fail) failed: RuntimeError: Oh no.")
+    assert_failed(
+        run_process("dispatch", "fail", "Oh no.", "--wait"),
+        1,
+        "(fail) failed at pacifica/dispatcher/worker/builtin_tasks.py:",
+    )
     ran = invoke("dispatch", "fail", "--wait", "--json")
     assert (ran.returncode, json.loads(ran.stdout)["state"]) == (1, "FAILURE")
     uuid = json.loads(ran.stdout)["uuid"]
