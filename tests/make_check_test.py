@@ -1,6 +1,8 @@
 """``make check``, the pre-commit hooks and the Windows CI run the same tools with the same arguments."""
 
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +19,16 @@ def test_uv_is_installed_from_the_lock_by_its_hashes() -> None:
     command = found[1].replace("$$", "$")
     shown = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
     assert re.fullmatch(r"uv==[\d.]+ \\\n( +--hash=sha256:[0-9a-f]{64} \\\n)+ +--hash=sha256:[0-9a-f]{64}\n", shown)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_port_of_make_run_is_an_option() -> None:
+    for given, expected in ((["PORT=8060", "UP=--reload"], " up --port 8060 --reload"), ([], " up")):
+        environ = {name: value for name, value in os.environ.items() if name not in {"PORT", "UP"}}
+        command = ["make", "--dry-run", "run", *given]
+        ran = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, encoding="utf-8", check=True)
+        assert ran.stdout.rstrip().endswith(f"pacifica-dispatcher-cmd{expected}")
 
 
 def documents() -> str:
