@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from celery import Celery, signals
-from celery.utils.imports import import_from_cwd
 from kombu.connection import Connection
 
 from .config.settings import Settings
@@ -23,7 +22,7 @@ from .store.database import Database
 from .worker import declaration
 from .worker.canvas_tasks import FUNCTIONS, CanvasTask
 from .worker.task import DispatcherTask
-from .worker.task_modules import import_modules, remark_on_module, shown_path
+from .worker.task_modules import import_modules, module_fault, remark_on_module, shown_path
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,8 @@ FIXED: Mapping[str, Any] = {
     "worker_consumer": "pacifica.dispatcher.worker.job_consumer:JobConsumer",
 }
 """Settings that the design depends on: nothing is unpickled, and a worker's claim records that a job started."""
-
+BUILT_IN = "pacifica.dispatcher.worker.builtin_tasks"
+"""The module of the built-in tasks."""
 STEPS = (
     ("worker", "pacifica.dispatcher.worker.bootsteps:RecordStep"),
     ("worker", "pacifica.dispatcher.worker.bootsteps:HeartbeatStep"),
@@ -170,9 +170,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
 
     def _import_tasks(self, **_: Any) -> None:
         """Keep the faults for ``registry``: Celery would log the traceback of what a signal's receiver raises."""
-        import_from_cwd("pacifica.dispatcher.worker.builtin_tasks")
         try:
-            self._import_faults = import_modules(self.container.settings.dispatcher.tasks)
+            own = module_fault(BUILT_IN)
+            self._import_faults = [own] if own else import_modules(self.container.settings.dispatcher.tasks)
         except ConfigError as error:
             self._import_faults = error.faults
 

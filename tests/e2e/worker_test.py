@@ -86,9 +86,10 @@ def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:
 
 
 def test_task_that_replaces_itself_by_a_workflow_has_its_outcome(stack: Stack) -> None:
-    expected = {"chord": 6}
-    uuids = {kind: stack.dispatch("become", kind) for kind in expected}
+    expected = {"group": [2, 4], "chord": 6, "chain": [3, 4]}
+    uuids = {kind: stack.dispatch("become", kind) for kind in (*expected, "failing")}
     ended = {kind: stack.ended(uuid) for kind, uuid in uuids.items()}
+    assert (ended["failing"]["state"], ended["failing"]["error"]["type"]) == ("FAILURE", "RuntimeError")
     assert {kind: ended[kind]["result"] for kind in expected} == expected
 
 

@@ -1,12 +1,14 @@
 """The base classes, names and kinds of functions that ``@task`` accepts, combines and refuses."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 import pytest
 from celery import Task, current_task
 
+from pacifica.dispatcher.app import BUILT_IN
 from pacifica.dispatcher.core.errors import ConfigError, UnknownTask
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.worker import declaration
@@ -75,6 +77,15 @@ def test_two_functions_with_one_task_name_are_refused_naming_both(worker: LocalW
     worker.task(first, name="test-one-name")
     with pytest.raises(ValueError, match=r"declaration_test.py:\d+ and .*declaration_test.py:\d+"):
         worker.task(second, name="test-one-name")
+
+
+def test_task_with_the_name_of_a_built_in_one_is_refused_in_any_order(
+    worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, BUILT_IN, raising=False)
+    monkeypatch.setitem(declaration.DECLARED, "add", nothing)
+    with pytest.raises(ConfigError, match=r"Two tasks are named 'add': .*declaration_test.py:\d+ and"):
+        _ = worker.app.registry
 
 
 def test_plain_celery_task_is_named_by_a_warning_and_by_its_404(worker: LocalWorker) -> None:

@@ -136,6 +136,7 @@ class Claim:
     """A worker's exclusive right to run one attempt of a job: only a report with its ``token`` counts.
 
     ``ready`` is the earliest time at which the job could have started, in microseconds: its creation or its ``eta``.
+    ``eta`` is ``None`` for a job without one.
     """
 
     job: str
@@ -144,6 +145,7 @@ class Claim:
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     ready: int = 0
+    eta: int | None = None
 
 
 class ClaimKey(NamedTuple):

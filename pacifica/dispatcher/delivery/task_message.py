@@ -60,7 +60,9 @@ def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
     Raises ``ValueError`` if an argument of a later step would lose a value.
     """
-    headers = {key: options[key] for key in WORKFLOW_HEADERS if options.get(key) not in (None, 0, [], ())}
+    given = {key: options.get(key) for key in WORKFLOW_HEADERS}
+    defaults = {"replaced_task_nesting": 0}
+    headers = {key: value for key, value in given.items() if value not in (defaults.get(key), None, [], ())}
     if not headers:
         return None
     try:

@@ -307,7 +307,13 @@ def _claimed(values: Mapping[str, Any], row: Sequence[Any]) -> Claim:
     """The claim of a row of the columns ``CLAIMED``."""
     attempt, args, kwargs, created, eta = row
     return Claim(
-        values["uuid"], values["token"], attempt, mapping.from_text(args), mapping.from_text(kwargs), eta or created
+        values["uuid"],
+        values["token"],
+        attempt,
+        mapping.from_text(args),
+        mapping.from_text(kwargs),
+        eta or created,
+        eta,
     )
 
 

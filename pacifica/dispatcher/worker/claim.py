@@ -7,7 +7,7 @@ from celery.exceptions import Ignore, Reject
 
 from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
-from ..core.job import RETRIES_BEFORE, Claim, now
+from ..core.job import RETRIES_BEFORE, Claim, iso, now
 from ..store.jobs import JobStore
 from . import plain_message
 
@@ -55,7 +55,9 @@ def claim_once(container: Any, request: Any, args: list[Any], kwargs: dict[str, 
         args[:] = claim.args
         kwargs.clear()
         kwargs.update(claim.kwargs)
-        request.update(claim=claim, retries=request.retries - getattr(request, RETRIES_BEFORE, 0))
+        retries = request.retries - getattr(request, RETRIES_BEFORE, 0)
+        limits = request.timelimit or [None, None]  # The message has no header for its default.
+        request.update(claim=claim, retries=retries, eta=iso(claim.eta), timelimit=limits)
         getattr(request, ATTEMPT, Attempt()).claimed = request
         if (refusal := getattr(request, "refusal", None)) is not None:
             request.update(raised=refusal)
