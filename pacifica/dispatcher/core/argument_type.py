@@ -1,7 +1,6 @@
 """The type of one argument: reads JSON values and the text of a URL by the annotation, with pydantic."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -38,11 +37,12 @@ class ArgumentType:
         self.adapter: TypeAdapter[Any] = adapter_of(annotation)
         self._label = label
         self._schema = guarded(self.adapter.core_schema)
-        self._has_guards = self._schema is not self.adapter.core_schema
-        self._validator: Any = validator_of(self._schema) if self._has_guards else self.adapter.validator
+        guards = self._schema is not self.adapter.core_schema
+        self._validator: Any = validator_of(self._schema) if guards else self.adapter.validator
+        self._context = REFUSE_NAIVE if guards else None
 
     def accept(
-        self, value: Any, text: str, *, naive: bool = False, describe: bool = True
+        self, value: Any, text: str, *, naive: bool = False, describe: bool = True, passes: int = MAX_PASSES
     ) -> AcceptedValue | ValueFaults:
         """Read a JSON value, or describe what is wrong with it; ``text`` is the value's ``json_text``.
 
@@ -50,14 +50,23 @@ class ArgumentType:
         ``describe``, the fault is only that the value is not valid.
         """
         try:
-            text = text or strict_json.dumps(value)
-            return self._accept(value, text, None if naive else REFUSE_NAIVE, describe=describe)
-        except ValueError as error:
-            return of_value("json", str(error))
+            loaded = self._validator.validate_json(text, strict=True, context=None if naive else self._context)
+            return AcceptedValue(value, text, loaded)
+        except ValidationError as error:
+            failure = error
         except (Exception, SystemExit) as error:
             if describe:
                 logger.exception("A validator of %s raised an exception; the value is refused.", self._label)
             return of_value("validator", f"its validator failed with {type(error).__name__}; {LOGGED}")
+        if not text:
+            return _without_text(value)
+        places = value_faults.paths(failure, value, NUMBER_AS_TEXT) if self._context and passes else ()
+        if places:
+            value = with_numbers_as_text(value, places)
+            return self.accept(value, json_text(value), naive=naive, describe=describe, passes=passes - 1)
+        if not describe:
+            return of_value("not_described", "is not valid")
+        return value_faults.describe(self._schema, value, text, failure)
 
     def read(self, text: str) -> AcceptedValue | ValueFaults:
         """Return the likeliest value of a URL's text that fits the annotation, or describe what is wrong."""
@@ -70,19 +79,10 @@ class ArgumentType:
         # A fault of the value, or of a place in it, is more helpful than a wrong type.
         return next((faults for faults in found if not faults.places[0].wrong_type), found[0])
 
-    def _accept(
-        self, value: Any, text: str, context: Mapping[str, Any] | None, *, describe: bool
-    ) -> AcceptedValue | ValueFaults:
-        for _ in range(MAX_PASSES):
-            try:
-                return AcceptedValue(value, text, self._validator.validate_json(text, strict=True, context=context))
-            except ValidationError as error:
-                failure = error
-            places = value_faults.paths(failure, value, NUMBER_AS_TEXT) if self._has_guards else ()
-            if not places:
-                break
-            value = with_numbers_as_text(value, places)
-            text = strict_json.dumps(value)
-        if not describe:
-            return of_value("not_described", "is not valid")
-        return value_faults.describe(self._schema, value, text, failure)
+
+def _without_text(value: Any) -> ValueFaults:
+    try:
+        strict_json.dumps(value)
+    except ValueError as error:
+        return of_value("json", str(error))
+    raise AssertionError("a value with a JSON text came without it")

@@ -223,10 +223,11 @@ class TaskSpec:
         values = [accepted.loaded for accepted in found]
         number = len(values) - len(names)
         args, given = values[:number], dict(zip(names, values[number:], strict=True))
-        with self._refusing("a default of the task"):
-            kwargs = self._signature.completed(args, given)
-        self._run_check(args, kwargs)
-        return args, kwargs
+        if self._signature.defaults:
+            with self._refusing("a default of the task"):
+                given = self._signature.completed(args, given)
+        self._run_check(args, given)
+        return args, given
 
     def _call(self, found: Sequence[AcceptedValue], names: Sequence[str]) -> Call:
         self._loaded(found, names)

@@ -32,8 +32,6 @@ class TaskSignature(NamedTuple):
 
     def completed(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name, with the defaults of those that are not given."""
-        if not self.defaults:
-            return dict(kwargs)
         given = {*kwargs, *list(self.parameters)[: len(args)]}
         missing = {name: field for name, field in self.defaults.items() if name not in given}
         return {**kwargs, **{name: field.get_default(call_default_factory=True) for name, field in missing.items()}}

@@ -15,7 +15,6 @@ from celery.exceptions import Ignore
 from ..core.backoff import retry_while_unavailable
 from ..core.interruption import UNINTERRUPTED
 from ..core.job import Claim, now
-from ..core.json_values import plain_arguments
 
 LEASE = 20_000_000
 """Microseconds after which a job is run again as it was, if its process died while it dispatched the replacement.
@@ -69,7 +68,7 @@ def _check(app: Any, signature: Any) -> None:
         if name not in app.tasks:
             raise ValueError(f"replace() cannot dispatch {name!r}: no task of that name is registered.")
         if at_once and name in app.container.registry:
-            app.container.registry[name].bind(*plain_arguments(step.args or (), step.kwargs or {}), naive=True)
+            app.container.registry[name].bind_python(step.args or (), step.kwargs or {})
 
 
 def _steps(signature: Any, *, at_once: bool) -> Iterator[tuple[Signature, bool]]:
