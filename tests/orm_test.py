@@ -84,8 +84,8 @@ def dispatch(task_id: str) -> object:
     return python_dispatch.dispatch(task, (), {}, task_id, {})
 
 
-def too_long_worker() -> None:
-    bootsteps._check_name("x" * (MAX_WORKER + 1))  # noqa: SLF001 - a step needs a whole worker
+def name_worker(name: str) -> None:
+    bootsteps._check_name(name)  # noqa: SLF001 - a step needs a whole worker
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,8 @@ def too_long_worker() -> None:
         (lambda: checked_options(queue="q" * (MAX_NAME + 1)), BadOptions, "queue: String should have at most 191"),
         (lambda: checked_options(labels={"n": "v" * (MAX_NAME + 1)}), BadOptions, "at most 191 characters"),
         (lambda: checked_options(labels={"n" * 64: "v"}), BadOptions, "1 to 63"),
-        (too_long_worker, ConfigError, "it has 178 characters; at most 177 are allowed. Start .* with a shorter -n"),
+        (lambda: name_worker("x" * (MAX_WORKER + 1)), ConfigError, "it has 178 characters; at most 177 are allowed"),
+        (lambda: name_worker("w\udcff@host"), ConfigError, "characters that cannot be printed. Start .* another -n"),
     ],
 )
 def test_longer_value_is_refused_where_it_comes_in(enter: Any, error: type[Exception], sentence: str) -> None:
@@ -110,4 +111,4 @@ def test_longest_value_passes_where_it_comes_in() -> None:
     assert checked_options(queue="q" * MAX_NAME, labels={"n" * 63: "v" * MAX_NAME}).queue == "q" * MAX_NAME
     assert LABEL_NAME.fullmatch("n" * 63)
     assert not task_name_fault("t" * MAX_NAME)
-    bootsteps._check_name("x" * MAX_WORKER)  # noqa: SLF001 - a step needs a whole worker
+    name_worker("x" * MAX_WORKER)

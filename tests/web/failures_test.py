@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from http.cookies import SimpleCookie
 from types import SimpleNamespace
@@ -227,7 +228,8 @@ def test_stream_that_fails_after_its_first_part_is_not_continued(web: cherrypy.A
     tree.run = run
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_HOST": "a", "SERVER_PROTOCOL": "HTTP/1.1"}
     flags = {"wsgi.url_scheme": "http", "wsgi.input": None, "wsgi.multithread": True, "wsgi.multiprocess": False}
-    received = iter(web({**environ, **flags}, start))
-    assert next(received) == b"first"
-    with pytest.raises(RuntimeError):
-        next(received)
+    with closing(web({**environ, **flags}, start)) as response:
+        received = iter(response)
+        assert next(received) == b"first"
+        with pytest.raises(RuntimeError):
+            next(received)

@@ -49,6 +49,9 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _check_name(name: str) -> None:
+    if not name.isprintable():  # Such as bytes of the command line that are not UTF-8; PostgreSQL stores no such text.
+        message = "it has characters that cannot be printed. Start the worker with another -n."
+        raise ConfigError([PlaceFault("", "", f"the worker's name {name[:40]!a}", message)])
     if len(name) > MAX_WORKER:
         message = (
             f"it has {len(name)} characters; at most {MAX_WORKER} are allowed. Start the worker with a shorter -n."
