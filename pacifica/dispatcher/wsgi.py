@@ -18,7 +18,7 @@ from .core.errors import CannotStart, ConfigError, DispatcherError
 from .web import problem_document
 from .web.middleware.access_log import RequestLog
 from .web.request_classes import keep
-from .web.server.intake import Limits
+from .web.server.bounds import Limits
 from .web_process import WebProcess
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,10 @@ from selectors import DefaultSelector
 
 import pytest
 
+from pacifica.dispatcher.web.server import outgoing
+from pacifica.dispatcher.web.server.bounds import LINGER, SPARE, Limits
 from pacifica.dispatcher.web.server.head import Head
-from pacifica.dispatcher.web.server.intake import CHUNK, LINGER, SPARE, Incoming, Intake, Limits
+from pacifica.dispatcher.web.server.intake import CHUNK, Incoming, Intake
 
 from ..eventually import eventually
 from .cases import get, post
@@ -113,6 +115,40 @@ def test_large_bodies_share_a_budget_and_small_bodies_are_exempt(stack: ExitStac
     first.close()
     loop.turn()
     assert len(loop.gone) == 2
+
+
+def respond(loop: Loop, incoming: Incoming, size: int) -> bool:
+    """Answer as a server does; return whether the response was accepted."""
+    try:
+        loop.intake.send(incoming, b"x" * size)
+    except OSError:
+        loop.intake.end(incoming)
+        return False
+    loop.intake.resume(incoming)
+    return True
+
+
+def test_unread_responses_share_a_budget_and_the_slowest_readers_make_room(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "GRACE", 0.1)
+    loop = Loop(Limits(taken=3_000_000), stack)
+    silent = [loop.client() for _ in range(5)]
+    for client in silent:
+        client.sendall(get())
+    loop.turn()
+    accepted = [respond(loop, incoming, 1_000_000) for incoming, _ in loop.ready]
+    assert accepted == [True, True, True, False, False]
+    assert loop.statuses(silent[3]) == [503]
+
+    def is_answered() -> bool:
+        client = loop.client()
+        client.sendall(get())
+        loop.turn()
+        return respond(loop, loop.ready[-1][0], 1_000_000)
+
+    eventually(is_answered)
+    assert loop.gone[1] in [incoming for incoming, _ in loop.ready[:3]]
 
 
 def test_budget_is_released_after_the_response(stack: ExitStack) -> None:

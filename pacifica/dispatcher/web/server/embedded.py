@@ -22,10 +22,11 @@ from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
 from ..request_classes import keep
 from .answer import closing
+from .bounds import BUSY, Limits
 from .exchange import COMMON, Exchange, environment
 from .head import Head
 from .inline import Call, Inline
-from .intake import BUSY, GONE, Incoming, Intake, Limits
+from .intake import GONE, Incoming, Intake
 
 ACCEPTED = 32
 """The most connections that are accepted in one round of the loop."""

@@ -19,10 +19,11 @@ from gunicorn.http.unreader import Unreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .answer import closing
+from .bounds import Limits
 from .exchange import COMMON, Exchange, environment
 from .head import MOST_FIELDS, Head
 from .inline import Call, Inline
-from .intake import GONE, Incoming, Intake, Limits
+from .intake import GONE, Incoming, Intake
 
 MAX_TARGET = 8000
 """The length of a request line, in bytes, that gunicorn must allow so that the application can check it."""

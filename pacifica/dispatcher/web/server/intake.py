@@ -10,46 +10,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from math import inf
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...logs import log_context
 from ...logs.formatters import FIELDS
 from .answer import CONTINUE, closing
+from .bounds import CLOGGED, CROWDED, CUT_OFF, FULL, LATE, LINGER, PAUSE, SPARE, Limits
 from .head import Head, Refusal, read_head
-from .outgoing import SLOWEST, Budget, Outgoing
+from .outgoing import SLOWEST, Budget, NoRoom, Outgoing, slowest
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 65_536
 """Bytes per read; up to so many buffered bytes of a connection do not count against the budget."""
-LINGER = 2.0
-"""Seconds in which a client can read the last response before its connection is closed."""
-PAUSE = 0.25
-"""Seconds between two searches for overdue connections."""
-SPARE = 100
-"""Connections beyond the limit that are answered with 503; any further one is closed without a response."""
-
 GONE = "pacifica.dispatcher.gone"
 """The key of a request's WSGI environment under which the application finds ``Incoming.has_gone``."""
-
-LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request was not complete in time.")
-CUT_OFF = Refusal(HTTPStatus.BAD_REQUEST, "The connection ended before the request was complete.")
-CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many connections. Try again later.")
-FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many large requests. Try again later.")
-BUSY = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "There are too many requests. Try again later.")
-
-
-class Limits(NamedTuple):
-    """``seconds`` limits idle time and the time for a head; ``taken`` limits the buffered bytes of all clients."""
-
-    seconds: float = 10.0
-    head: int = 32_768
-    body: int = 16_777_216
-    taken: int = 4 * 16_777_216
-    connections: int = 500
 
 
 class Incoming:
@@ -125,8 +102,16 @@ class Intake:
             self._await_request(incoming)
 
     def send(self, incoming: Incoming, piece: bytes) -> None:
-        """Send a piece of the response, or buffer what the client does not accept yet; raises ``OSError``."""
-        incoming.answer.send(piece, self._budget, self._limits.seconds)
+        """Send a piece of the response, or buffer what the client does not accept yet; raises ``OSError``.
+
+        A response without room is answered with 503, and the slowest readers of others are disconnected.
+        """
+        try:
+            incoming.answer.send(piece, self._budget, self._limits.seconds)
+        except NoRoom:
+            self._make_room(len(piece))
+            self._send_refusal(incoming, CLOGGED)
+            raise
 
     def resume(self, incoming: Incoming) -> None:
         """Wait for the next request of a connection after a response."""
@@ -137,6 +122,7 @@ class Intake:
             self._send_on(incoming, self.resume)
             return
         self._uncount(incoming)
+        incoming.answer.begun = False
         incoming.head = None
         incoming.sock.settimeout(0)
         incoming.deadline = time.monotonic() + self._limits.seconds
@@ -157,20 +143,31 @@ class Intake:
 
     def refuse(self, incoming: Incoming, refusal: Refusal) -> None:
         """Answer in place of the server, and close the connection, without waiting for the client."""
-        request = log_context.request_id(None)
+        if self._send_refusal(incoming, refusal):
+            self._linger(incoming)
+        else:
+            self._drop(incoming)
+
+    def _send_refusal(self, incoming: Incoming, refusal: Refusal) -> bool:
+        """Send the refusal, as far as the client accepts it at once; return whether it has accepted all of it."""
+        request = log_context.request_id(log_context.current().get("request"))
         fields = {"request": request, "status": int(refusal.status)}
         logger.info("A request was refused: %d %s", refusal.status, refusal.sentence, extra={FIELDS: fields})
         self._refused(refusal.status)
         answer = closing(refusal.status, refusal.sentence, request)
         try:
             incoming.sock.settimeout(0)
-            whole = incoming.sock.send(answer) == len(answer)
+            return incoming.sock.send(answer) == len(answer)
         except OSError:
-            whole = False
-        if whole:
-            self._linger(incoming)
-        else:
-            self._drop(incoming)
+            return False
+
+    def _make_room(self, length: int) -> None:
+        """Have the loop disconnect the slowest readers, so that a later response of this length finds room."""
+        with self._lock:
+            waiting = {one.answer: one for one in self._open if one.answer.rest and one.deadline < inf}
+        for answer in slowest(waiting, length):
+            waiting[answer].deadline = -inf
+        self._next_look = 0.0
 
     def look(self) -> None:
         """Close overdue connections; called in each round of the loop."""
@@ -178,8 +175,8 @@ class Intake:
         if now < self._next_look:
             return
         self._next_look = now + PAUSE
-        with self._lock:
-            late = [incoming for incoming in self._open if incoming.deadline < now]
+        with self._lock:  # A slow reader to be disconnected may have accepted the rest meanwhile.
+            late = [one for one in self._open if one.deadline < now and (one.deadline > -inf or one.answer.rest)]
         for incoming in late:
             if incoming.buffer and not (incoming.ending or incoming.answer.rest):
                 self.refuse(incoming, LATE)
@@ -221,6 +218,7 @@ class Intake:
             incoming.deadline = time.monotonic() + self._limits.seconds
         incoming.buffer += chunk
         if not self._count(incoming):
+            self._make_room(len(incoming.buffer))
             self.refuse(incoming, FULL)
         elif incoming.head or b"\n" in chunk or b"\0" in chunk or len(incoming.buffer) >= self._limits.head:
             self._examine(incoming)
