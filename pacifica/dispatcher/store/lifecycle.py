@@ -22,6 +22,8 @@ CELERY_ERRORS = "celery.exceptions"
 """The module of the exceptions that Celery raises for these errors."""
 LACKS_TASK_ERROR = "UnknownTask"
 """The type of the error of a job that waits because no worker has its task."""
+LACKS_TASK_TEXT = f'{{"type":"{LACKS_TASK_ERROR}"%'
+"""The pattern of the text of such an error."""
 
 
 class JobLifecycle:
@@ -154,8 +156,7 @@ class JobLifecycle:
         data = {"worker": worker, "task": task}
         error = mapping.error_to_text(JobError(LACKS_TASK_ERROR, text, arguments=[text]))
 
-        known = f'{{"type":"{LACKS_TASK_ERROR}"%'
-        values = {"uuid": uuid, "error": error, "known": known, "retries": retries, "at": at}
+        values = {"uuid": uuid, "error": error, "known": LACKS_TASK_TEXT, "retries": retries, "at": at}
 
         def change(_: peewee.Database) -> bool:
             noted: bool = self._explain_wait.run(values).rowcount == 1

@@ -4,13 +4,15 @@ A query reads a bounded number of rows by an index, however large the table is. 
 the calling process.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import peewee
 
 from .. import orm
-from ..core.job import FINAL, State
+from ..core.job import FINAL, WAITING, State
 from .database import Database
+from .lifecycle import LACKS_TASK_TEXT
 from .outbox import WAITS_SINCE
 
 _J = orm.Job
@@ -31,6 +33,25 @@ def unfinished_jobs(database: Database, *, at: int, limit: int) -> list[Unfinish
     def read(db: peewee.Database) -> list[UnfinishedJobs]:
         queries = [_of_state(state, at, limit) for state in State if state not in FINAL]
         return [UnfinishedJobs(*row) for query in queries for row in query.tuples().execute(db)]
+
+    return database.read(read)
+
+
+def jobs_without_worker(database: Database, *, limit: int) -> list[tuple[str, int]]:
+    """The tasks of waiting jobs that a worker could not run as it lacks the task, each with its number of such jobs.
+
+    Looks at the ``limit`` oldest jobs of each waiting state.
+    """
+
+    def read(db: peewee.Database) -> list[tuple[str, int]]:
+        found: Counter[str] = Counter()
+        for state in WAITING:
+            oldest = _J.select(_J.task, _J.error).where(_J.state == state.value)
+            few = oldest.order_by(_J.created, _J.uuid).limit(limit).alias("few")
+            columns = (few.c.task, peewee.fn.COUNT(peewee.SQL("1")))
+            lacking = few.select_from(*columns).where(few.c.error**LACKS_TASK_TEXT).group_by(few.c.task)
+            found.update(dict(lacking.tuples().execute(db)))
+        return sorted(found.items())
 
     return database.read(read)
 

@@ -12,7 +12,8 @@ from ....delivery.broker_probe import answering_workers, answers, broker_name, g
 from ....delivery.queue_depth import QueueDepth
 from ....store.connections import driver_errors
 from ....store.connections.connect import check_installed, product, sqlite_file
-from .checks import Finding, bad, good, skipped
+from ....store.stats import jobs_without_worker
+from .checks import Finding, StageVerdict, bad, good, skipped
 
 STAGES = ("configuration", "database", "schema", "broker")
 REPAIR: Mapping[str, str] = {
@@ -21,6 +22,13 @@ REPAIR: Mapping[str, str] = {
     "damaged": "Restore its backup",
 }
 """The advice for each kind of database failure; for any other kind, it is to start the database."""
+LOOKED_AT = 10_000
+"""The most waiting jobs of a state that are looked at."""
+GIVE_TASK = (
+    "Name the module of the task in [dispatcher] tasks where the worker runs, and restart it. The jobs then run within "
+    "1.25 times republish_seconds."
+)
+"""The advice for a job that no worker can run."""
 START_WORKER = "celery -A pacifica.dispatcher.tasks worker -l info"
 
 
@@ -43,6 +51,8 @@ class LocalChecks:
         yield self._database(self._container)
         yield self._schema(self._container)
         yield self._broker(self._container)
+        if (lacking := self._jobs_without_worker(self._container)) is not None:
+            yield lacking
 
     def recorded(self, uuid: str) -> Finding:
         """Whether a job that the server accepted is in the database of this configuration."""
@@ -142,6 +152,19 @@ class LocalChecks:
         except DatabaseUnavailable as error:
             return bad("schema", str(error), "Run pacifica-dispatcher-cmd dbchk for the details.")
         return good("schema", f"version {schema.found}, as this release needs it", time.monotonic() - began)
+
+    def _jobs_without_worker(self, container: Container) -> Finding | None:
+        """A remark, if jobs wait for a worker that has their task."""
+        try:
+            found = jobs_without_worker(container.database, limit=LOOKED_AT) if self._database_answers else []
+        except DatabaseUnavailable:  # The table of jobs is missing; the stage before says so.
+            found = []
+        if not found:
+            return None
+        number = sum(jobs for _, jobs in found)
+        names = ", ".join(task for task, _ in found)
+        message = f"{number} job{'s' * (number > 1)} of {names} came to a worker that lacks the task, and wait"
+        return Finding("tasks", StageVerdict.REMARK, message, None, GIVE_TASK)
 
     def _broker(self, container: Container) -> Finding:
         is_database = container.settings.celery["broker_url"].startswith("database:")

@@ -12,7 +12,7 @@ from ....core import strict_json
 from ....core.redaction import without_login
 from ...exit_codes import Exit
 from .checks import Finding, bad, good, skipped
-from .local_checks import START_WORKER, LocalChecks
+from .local_checks import GIVE_TASK, START_WORKER, LocalChecks
 
 ANSWER = 5.0
 """Seconds that the server may take for one answer."""
@@ -156,6 +156,8 @@ class ProbeChecks:
             self.worker = stage.job.worker or ""
             return good("taken", f"by worker {stage.job.worker}", stage.seconds)
         message, queue = f"no worker took it within {self._probe.timeout:g} s", stage.job.document.get("queue")
+        if stage.job.error is not None:  # A worker received it and lacks the task.
+            return bad("taken", f"{message}: {stage.job.error.message}", GIVE_TASK, Exit.TIMED_OUT)
         if self._local is not None:
             return bad("taken", message, self._local.why_not_taken(stage.job.task, queue), Exit.TIMED_OUT)
         advice = (
