@@ -188,7 +188,7 @@ class Container:
             self.event_counts,
             self.outbox,
             tasks=self.registry,
-            folder=Path(folder) if folder else None,
+            folder=Path(folder).absolute() if folder else None,
         )
 
     @cached_property

@@ -29,6 +29,7 @@ DispatcherError
 ├── Unavailable              the service cannot do this now; try again later
 │   ├── CannotStart          the service lacks something that it needs to start, and logs what
 │   ├── DatabaseUnavailable  the database cannot be reached or written
+│   │   └── DatabaseReplaced  the SQLite file was removed or replaced while the service used it
 │   ├── BrokerUnavailable    the broker cannot be reached or does not answer
 │   ├── SchemaMismatch       another version of the service made the database's tables
 │   │   ├── SchemaTooOld     an older one; dbsync migrates them
@@ -284,6 +285,20 @@ class CannotStart(Unavailable, code="cannot-start"):
 
 class DatabaseUnavailable(Unavailable, code="database-unavailable"):
     """The database cannot be reached, is locked for too long, or cannot be written; nothing was stored."""
+
+
+class DatabaseReplaced(DatabaseUnavailable, code="database-replaced"):
+    """The SQLite file was removed or replaced while the service used it."""
+
+    ADVICE: ClassVar[str] = (
+        "Put it back, or stop web servers and workers, put the right file there, and start them again; see "
+        "docs/operations.md, section Restore."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database file was removed or replaced. Put it back, or restart the service; its log names the file."
+        )
 
 
 class BrokerUnavailable(Unavailable, code="broker-unavailable"):

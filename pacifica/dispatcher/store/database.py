@@ -20,6 +20,7 @@ from ..dialect import is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors
 from .connections.connect import open_database
+from .connections.file_identity import FileIdentity
 from .connections.sqlite import FORK_GATE, LogSync
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Database:
         self._writers = threading.RLock()
         self._connecting = threading.Lock()
         self._log_sync = LogSync(self._log_path)
+        self._file = FileIdentity(self.peewee.database) if self.sqlite else None
         self._silent_at = float("-inf")
         self.on_failure: Callable[[str], object] = lambda _: None
         self.writer_timeout = max(busy_timeout, SHORTEST_WRITER_TIMEOUT)
@@ -189,8 +191,12 @@ class Database:
 
     def _transact(self, change: Callable[[peewee.Database], Value], *, one_statement: bool) -> Value:
         if self.sqlite:
-            with self._gate, self._turn(), self._connected(), self.peewee.atomic():
-                return change(self.peewee)
+            with self._gate, self._turn(), self._connected():
+                with self.peewee.atomic():
+                    value = change(self.peewee)
+                if self._file is not None:
+                    self._file.note_beside(self.peewee.connection())
+                return value
         for attempt in (1, 2):
             held = not (self._pooled or self.peewee.is_closed())
             committing = one_statement
@@ -257,13 +263,19 @@ class Database:
         if self.sqlite and not self.peewee.is_closed() and self.peewee.connection().closed:
             self.peewee.dispose()
         if not self.peewee.is_closed():
+            if self._file is not None:
+                self._file.check(self.peewee.connection())
             return
         start = time.monotonic()
         with self._connecting:
             if start < self._silent_at:
                 raise _unavailable(TimeoutError("timed out"))
             try:
+                if self._file is not None:
+                    self._file.check(None)
                 self.peewee.connect()
+                if self._file is not None:
+                    self._file.note()
                 if self.sqlite and this_thread.host is not None:
                     self.peewee.connection().busy_timeout = LOOP_BUSY_TIMEOUT
             except UNREACHABLE as error:
@@ -276,6 +288,8 @@ class Database:
             self._log_sync.wait()
         except OSError as error:
             raise _unavailable(error) from error
+        if self._file is not None and not self.peewee.is_closed():
+            self._file.check(self.peewee.connection(), at_once=True)
 
     def _log_path(self) -> str:
         """The path of SQLite's log, which has the file's real name even if the URL names a link."""

@@ -79,8 +79,8 @@ def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 
     """The database of a PeeWee URL, not connected yet.
 
     ``url`` has one of ``SCHEMES``; ``%`` escapes in user and password are decoded, and a relative SQLite path is
-    relative to the working directory. ``busy_timeout``, in seconds, is for SQLite; ``answer_timeout`` is for servers,
-    and may be infinite. Raises ``ValueError`` with a sentence if the URL cannot be used.
+    relative to the working directory at this moment. ``busy_timeout``, in seconds, is for SQLite; ``answer_timeout`` is
+    for servers, and may be infinite. Raises ``ValueError`` with a sentence if the URL cannot be used.
 
     Source: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#database-url
     """
@@ -94,7 +94,8 @@ def open_database(url: str, busy_timeout: float = 30.0, answer_timeout: float = 
     if scheme.startswith("sqlite"):
         if options["database"] == ":memory:":
             raise ValueError("an SQLite database in memory is seen by one thread only; name a file")
-        options |= _sqlite_options(busy_timeout)
+        # A task may change the working directory, and a connection may be opened after that.
+        options |= {"database": str(Path(options["database"]).absolute()), **_sqlite_options(busy_timeout)}
     elif scheme.startswith("mysql"):
         if "passwd" in options:  # PeeWee uses the old name, which PyMySQL deprecates
             options["password"] = options.pop("passwd")

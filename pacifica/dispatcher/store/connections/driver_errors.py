@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from playhouse.pool import MaxConnectionsExceeded
 
+from ...core.errors import DatabaseReplaced
+
 NOT_SQLITE = "not_sqlite"
 """A case of ``damaged`` that has another sentence."""
 SENTENCES: Mapping[str, str] = {
@@ -19,6 +21,7 @@ SENTENCES: Mapping[str, str] = {
     "read_only": "it is read-only",
     "full": "the disk is full",
     "unopened": "its file cannot be opened",
+    "replaced": "its file was removed or replaced",
     "damaged": "its file is damaged",
     NOT_SQLITE: "its file is not an SQLite database",
     "silent": "it did not answer in time",
@@ -116,6 +119,8 @@ def is_rolled_back(error: BaseException) -> bool:
 def _by_code(error: BaseException) -> str | None:
     if isinstance(error, WritersBusy):
         return "locked"
+    if isinstance(error, DatabaseReplaced):
+        return "replaced"
     if isinstance(error, sqlite3.Error):
         return SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # The module's own errors have none.
     if isinstance(error, OSError):

@@ -32,6 +32,8 @@ class FileConnection(sqlite3.Connection):
     """
 
     closed = False
+    beside: "tuple[object, ...] | None" = None
+    """The identities of the files beside this one, which the connection keeps open after its first transaction."""
 
     def __init__(self, *args: Any, busy_timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
