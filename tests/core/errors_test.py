@@ -53,7 +53,6 @@ SAMPLES = {
     "MissingScope": lambda: errors.MissingScope("dispatch", "ad" * 100),
     "TooManyRequests": lambda: errors.TooManyRequests(3),
     "CannotStart": errors.CannotStart,
-    "DatabaseReplaced": errors.DatabaseReplaced,
     "SchemaTooOld": lambda: errors.SchemaTooOld(1, 2),
     "SchemaTooNew": lambda: errors.SchemaTooNew(2, 1),
     "SchemaUnknown": lambda: errors.SchemaUnknown("0002_more"),

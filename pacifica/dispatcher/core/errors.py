@@ -179,9 +179,7 @@ class NothingValid(DispatcherError, code="nothing-valid"):
 
     def __init__(self, jobs: Sequence[Mapping[str, Any]]) -> None:
         self.jobs = jobs
-        super().__init__(
-            "No item of the batch can be dispatched. The member jobs has the reason for each item, in order."
-        )
+        super().__init__("No item of the batch can be dispatched. The member jobs has the reason for each, in order.")
 
     def details(self) -> Mapping[str, Any]:
         return {"jobs": list(self.jobs)}
@@ -191,9 +189,7 @@ class KeyReused(DispatcherError, code="key-reused"):
     """An ``Idempotency-Key`` came again with another request."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(
-            f"The Idempotency-Key {key[:80]!r} was used for another request; send a new key with this one."
-        )
+        super().__init__(f"The Idempotency-Key {key[:80]!r} was used for another request; send a new key.")
 
 
 class AlreadyFinal(DispatcherError, code="already-final"):
@@ -290,16 +286,6 @@ class DatabaseUnavailable(Unavailable, code="database-unavailable"):
 class DatabaseReplaced(DatabaseUnavailable, code="database-replaced"):
     """The SQLite file was removed or replaced while the service used it."""
 
-    ADVICE: ClassVar[str] = (
-        "Put it back, or stop web servers and workers, put the right file there, and start them again; see "
-        "docs/operations.md, section Restore."
-    )
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The database file was removed or replaced. Put it back, or restart the service; its log names the file."
-        )
-
 
 class BrokerUnavailable(Unavailable, code="broker-unavailable"):
     """The broker cannot be reached or does not answer; accepted jobs wait in the outbox."""
@@ -356,9 +342,7 @@ class TooManyWaiting(Unavailable, code="too-many-waiting"):
     """As many requests wait or stream as the configuration allows."""
 
     def __init__(self, places: int) -> None:
-        super().__init__(
-            f"{places} requests wait or stream already, the most that this server allows. Try again later."
-        )
+        super().__init__(f"{places} requests wait or stream already, the most that this server allows. Try later.")
 
 
 class BadResult(DispatcherError, code="bad-result"):

@@ -19,6 +19,11 @@ CHECK_EVERY = 0.25
 """Seconds between two checks of files that were in their place, unless a check is to be made at once."""
 BESIDE = ("-wal", "-shm")
 """The suffixes of the files that a connection in WAL mode keeps open."""
+SENTENCE = "The database file was removed or replaced. Put it back, or restart the service; its log names the file."
+ADVICE = (
+    "Put it back, or stop web servers and workers, put the right file there, and start them again; see "
+    "docs/operations.md, section Restore."
+)
 Identity = tuple[int, int] | None
 
 
@@ -54,12 +59,12 @@ class FileIdentity:
         self._checked = moment
         replaced = self._is_replaced(connection)
         if replaced and not self._replaced:
-            logger.error("The SQLite file %s was removed or replaced. %s", self._path, DatabaseReplaced.ADVICE)
+            logger.error("The SQLite file %s was removed or replaced. %s", self._path, ADVICE)
         elif self._replaced and not replaced:
             logger.warning("The SQLite file %s is in its place again.", self._path)
         self._replaced = replaced
         if replaced:
-            raise DatabaseReplaced
+            raise DatabaseReplaced(SENTENCE)
 
     def _is_replaced(self, connection: FileConnection | None) -> bool:
         if self._known is None:
