@@ -86,7 +86,7 @@ def test_celery_in_python_makes_the_same_jobs(stack: Stack) -> None:
 
 
 def test_task_that_replaces_itself_by_a_workflow_has_its_outcome(stack: Stack) -> None:
-    expected = {"group": [2, 4], "chord": 6, "chain": [3, 4]}
+    expected = {"group": [2, 4], "chord": 6, "chain": [3, 4], "member": 12}
     uuids = {kind: stack.dispatch("become", kind) for kind in (*expected, "failing")}
     ended = {kind: stack.ended(uuid) for kind, uuid in uuids.items()}
     assert (ended["failing"]["state"], ended["failing"]["error"]["type"]) == ("FAILURE", "RuntimeError")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from celery import Task, signals
+from celery.exceptions import Ignore, Reject, Retry
 
 from pacifica.dispatcher.core.job import State
 
@@ -112,3 +113,18 @@ def test_hook_is_not_called_for_a_job_that_cannot_be_claimed(worker: LocalWorker
     worker.run_message(message)
     assert [name for name, _, _ in seen] == ["prerun", "postrun"]
     assert worker.outcome(job.id) == (State.SUCCESS, 1)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [(Ignore(), "Ignore"), (Reject("no"), "Reject"), (OSError(), "OSError"), (Retry(), "RetryWithoutRequest")],
+)
+def test_before_start_that_raises_fails_the_job(worker: LocalWorker, raised: Exception, kind: str) -> None:
+    def before_start(self: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        raise raised
+
+    def body() -> None: ...
+
+    job = worker.task(body, before_start=before_start).delay()
+    worker.run_all()
+    assert worker.outcome(job.id) == (State.FAILURE, kind)

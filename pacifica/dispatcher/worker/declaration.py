@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery import Task
+from celery.exceptions import Ignore, Reject, Retry
 
 from ..config.ini import PlaceFault
 from ..core.faults import ConfigFault
 from ..core.signature_faults import place_of
-from . import async_body
+from . import async_body, replacement, retrying
 from .claim import claim_once
+from .containment import TaskExit
 from .task_modules import shown_path
 
 Function = Callable[..., Any]
@@ -106,7 +108,10 @@ def make_plain(cls: type[Task]) -> None:
 
 
 def claim_before_start(cls: type[Task]) -> None:
-    """Have a class's own ``before_start`` called after the claim: not for a job that cannot be claimed."""
+    """Have a class's own ``before_start`` called after the claim: not for a job that cannot be claimed.
+
+    ``Ignore`` and ``Reject`` that it raises fail the job, as from the function: without an outcome it would run again.
+    """
     hook = cls.before_start
     if hook is Task.before_start or hasattr(hook, AFTER_CLAIM):
         return
@@ -115,7 +120,14 @@ def claim_before_start(cls: type[Task]) -> None:
     def before_start(self: Any, task_id: str, args: Any, kwargs: Any) -> None:
         if not (self.request.called_directly or self.request.is_eager):
             claim_once(self.app.container, self.request, args, kwargs)
-        hook(self, task_id, args, kwargs)
+        try:
+            hook(self, task_id, args, kwargs)
+        except Retry as error:
+            retrying.raise_requested(self.request, error)
+        except (Ignore, Reject) as error:
+            replacement.raise_replaced(self.request)
+            self.request.update(raised=error)
+            raise TaskExit(type(error).__name__) from error
 
     setattr(before_start, AFTER_CLAIM, True)
     cls.before_start = before_start

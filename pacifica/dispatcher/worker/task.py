@@ -8,11 +8,12 @@ Celery drives an attempt. Its five steps, in this order:
 4. **classify** the outcome (``worker.outcomes``);
 5. **report** it to the record, under the token of the claim.
 
-``DispatcherTask.__call__`` does the first three. Celery then dispatches the next steps of the job's workflow, and calls
-``worker.result_backend.PeeweeBackend.store_result``, which does the last two. Celery calls it from the main process
-instead where the running process cannot report: after a hard time limit or the death of the child, and for a job that
-was cancelled or has expired. If nothing is reported at all, the job is put back by ``worker.heartbeat`` (its process is
-gone) or by ``upkeep.lost_jobs`` (the whole worker is gone).
+The signal ``task_prerun`` does the first, so that Celery's hooks see the arguments; ``before_start`` and
+``DispatcherTask.__call__`` do it if no one has, and the latter does the next two. Celery then dispatches the next steps
+of the job's workflow, and calls ``worker.result_backend.PeeweeBackend.store_result``, which does the last two. Celery
+calls it from the main process instead where the running process cannot report: after a hard time limit or the death
+of the child, and for a job that was cancelled or has expired. If nothing is reported at all, the job is put back by
+``worker.heartbeat`` (its process is gone) or by ``upkeep.lost_jobs`` (the whole worker is gone).
 
 ``worker.python_dispatch`` creates jobs from Python; ``worker.job_request`` gives each delivery the token of its claim.
 """

@@ -90,8 +90,11 @@ def become(self, kind: str):
     from celery import group
 
     add, fail = self.app.tasks["add"], self.app.tasks["fail"]
+    member = group(self.s("one"), add.s(5, 5)) | total.s()
     pair = group(add.s(1, 1), add.s(2, 2))
     workflows = {
+        "one": add.s(1, 1),
+        "member": member,
         "group": pair,
         "chord": pair | total.s(),
         "chain": add.s(1, 1) | group(add.s(1), add.s(2)),
