@@ -1,5 +1,6 @@
 """The service behind a real nginx: no caller becomes local, and every link works below a path prefix."""
 
+import os
 import re
 from contextlib import closing
 from pathlib import Path
@@ -23,7 +24,7 @@ NGINX = "nginx"
 RUN = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 MAIN = """\
 daemon off;
-master_process off;
+{process}
 pid {folder}/nginx.pid;
 error_log stderr;
 events {{}}
@@ -63,10 +64,12 @@ def _origin(web: Running) -> str:
     return web.url.removesuffix(PREFIX)
 
 
-def start_nginx(processes: Processes, *servers: str) -> None:
+def start_nginx(processes: Processes, *servers: str, process: str = "master_process off;") -> None:
     """Start nginx with these server blocks."""
     program = require_program(NGINX, "/usr/sbin")
-    path = processes.write_config(MAIN.format(folder=processes.cwd, servers="\n".join(servers)), "nginx.conf")
+    path = processes.write_config(
+        MAIN.format(process=process, folder=processes.cwd, servers="\n".join(servers)), "nginx.conf"
+    )
     nginx = processes.start(NGINX, ["-c", RUN, program, "-p", str(processes.cwd), "-c", str(path)])
     port = int(re.findall(r"listen 127\.0\.0\.1:(\d+)", "".join(servers))[-1])
 
@@ -89,13 +92,15 @@ def service(processes: Processes) -> Processes:
 def test_plain_proxy_pass_opens_nothing(service: Processes) -> None:
     web, old, new = service.start_web(), free_port(), free_port()
     assert requests.get(f"{web.url}/tasks", timeout=30).status_code == 200
-    start_nginx(service, plain(old, web, "1.0"), plain(new, web, "1.1"))
+    own_user = os.geteuid() == 0  # Else nginx runs as the user of the test.
+    start_nginx(service, plain(old, web, "1.0"), plain(new, web, "1.1"), process="user www-data;" if own_user else "")
     for path in ("/tasks", "/dispatch/add/2/2", "/status"):
         found = problem(requests.get(f"http://127.0.0.1:{old}{path}", timeout=30), 401, "unauthorized")
         assert "it uses HTTP/1.0, as proxies do" in found["detail"]
     assert requests.get(f"http://127.0.0.1:{old}/health/live", timeout=30).status_code == 200
-    # This one cannot be distinguished from a local program, so the server warns at its start.
-    assert requests.get(f"http://127.0.0.1:{new}/tasks", timeout=30).status_code == 200
+    answer = requests.get(f"http://127.0.0.1:{new}/dispatch/add/2/2", timeout=30)
+    assert answer.status_code == (401 if own_user else 200)
+    assert not own_user or "runs as the user of a proxy" in answer.json()["detail"]
     web.wait_until_it_says(r"WARNING .*A proxy or a tunnel on this machine")
 
 

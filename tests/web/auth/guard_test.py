@@ -10,6 +10,7 @@ from pacifica.dispatcher.config.settings import AuthSettings
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.permissions import READ
 from pacifica.dispatcher.web import application
+from pacifica.dispatcher.web.auth import peer_user
 from pacifica.dispatcher.web.auth.guard import Guard
 from pacifica.dispatcher.web.operation import Operation
 from pacifica.dispatcher.web.request.body import BodyLimits
@@ -103,3 +104,12 @@ def test_user_name_of_a_proxy_is_taken_as_sent(user: str) -> None:
     root = Root()
     assert ask(AuthSettings(proxy_addresses="127.0.0.1"), root, **LOCAL | {"HTTP_X_FORWARDED_USER": user})[0] == 200
     assert root.callers == [f"user:{user}"]
+
+
+def test_user_of_a_proxy_is_not_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(peer_user, "is_proxy", lambda *given: asked.append(given) is None)
+    answer = ask(AuthSettings(), **LOCAL | {"REMOTE_PORT": "4711", "SERVER_PORT": "8050"})
+    assert code(answer) == (401, "unauthorized")
+    assert "runs as the user of a proxy" in answer[1]["detail"]
+    assert asked == [("127.0.0.1", 4711, 8050)]

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...core.errors import BadRequest
 from ...core.permissions import is_loopback
+from . import peer_user
 
 FORWARDED = frozenset(
     {
@@ -32,7 +33,7 @@ def host_name(host: str) -> str:
 def sign_of_proxy(request: Any, address: str) -> str | None:
     """Why the request may come from another machine, as a clause; ``None`` if a program on this machine sent it.
 
-    A proxy that adds no header and speaks HTTP/1.1 cannot be distinguished from such a program.
+    A proxy that adds no header, speaks HTTP/1.1 and runs as a user of another name cannot be distinguished from it.
     """
     if not is_loopback(address):
         return f"it comes from {address}" if address else "the address of its sender is not known"
@@ -43,4 +44,6 @@ def sign_of_proxy(request: Any, address: str) -> str | None:
         return "it uses HTTP/1.0, as proxies do"
     if not is_loopback(host_name(request.headers.get("Host", ""))):
         return "its Host is not localhost or an address of this machine"
+    if peer_user.is_proxy(address, request.remote.port, request.local.port):
+        return "the program that sent it runs as the user of a proxy"
     return None
