@@ -33,14 +33,14 @@ from .web.request.request_context import caller, dispatch_context, visible_jobs
 from .web.request.wait_preference import PREFER, WAIT, Wait, read_wait, until_final
 
 DISPATCHED: Mapping[int, str] = {
-    200: "text/plain, Job, Location",
+    200: "text/plain outcome, Job, Location",
     202: "text/plain uuid, Location",
     409: "Problem",
     422: "Problem",
 }
 CHECKED: Mapping[int, str] = {200: "", 422: "Problem"}
 POSTED: Mapping[int, str] = {
-    200: "Job, text/plain, Location",
+    200: "Job, text/plain outcome, Location",
     202: "Job, text/plain uuid, Location",
     **dict.fromkeys((409, 410, 422), "Problem"),
 }

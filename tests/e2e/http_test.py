@@ -187,12 +187,14 @@ def test_result_is_200_when_ready_202_before_and_409_after_failure(stack: Stack)
     bad = stack.dispatch("fail", "Oh no.")
     stack.ended(bad)
     found = problem(stack.get(f"/result/{bad}"), 409, "no-result")
-    assert (found["state"], found["error"]) == ("FAILURE", {"type": "RuntimeError", "message": "Oh no."})
+    assert (found["state"], found["error"]["type"], found["error"]["message"]) == ("FAILURE", "RuntimeError", "Oh no.")
 
 
 def test_failing_task_shows_failure_with_type_and_message(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("fail", "It broke."))
-    assert (job["state"], job["error"]) == ("FAILURE", {"type": "RuntimeError", "message": "It broke."})
+    error = job["error"]
+    assert (job["state"], error["type"], error["message"]) == ("FAILURE", "RuntimeError", "It broke.")
+    assert error["at"].startswith("pacifica/dispatcher/worker/builtin_tasks.py:")
     assert job["result"] is None
 
 

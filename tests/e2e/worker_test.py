@@ -15,7 +15,8 @@ def test_task_that_retries_shows_each_attempt(stack: Stack) -> None:
 
 def test_task_that_retries_too_often_fails_with_its_own_error(stack: Stack) -> None:
     job = stack.ended(stack.dispatch("flaky", 9))
-    assert (job["state"], job["error"]) == ("FAILURE", {"type": "OSError", "message": "not yet: 2"})
+    assert (job["state"], job["error"]["type"], job["error"]["message"]) == ("FAILURE", "OSError", "not yet: 2")
+    assert job["error"]["at"].startswith("lab.py:")
 
 
 def test_retry_may_change_the_arguments(stack: Stack) -> None:

@@ -108,7 +108,11 @@ def _content(declared: str) -> dict[str, Any]:
     return content
 
 
-TEXT_SCHEMAS: Mapping[str, Mapping[str, Any]] = {"": {"type": "string"}, "uuid": {"type": "string", "format": "uuid"}}
+TEXT_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "": {"type": "string"},
+    "uuid": {"type": "string", "format": "uuid"},
+    "outcome": {"type": "string", "description": "The UUID of the job; the bare result, if the request waited for it."},
+}
 """Schemas that may follow a media type; any other name is a component of the document."""
 
 
@@ -133,6 +137,7 @@ PROBLEM_HEADERS: Mapping[int, list[str]] = {401: ["WWW-Authenticate"], 429: ["Re
 """Headers that every problem with this status carries."""
 JOB_UUIDS: Mapping[str, str] = {
     "text/plain uuid": "$response.body",
+    "text/plain outcome": "$response.body",
     "Job": "$response.body#/uuid",
     "CancellingJob": "$response.body#/uuid",
     "Page": "$response.body#/jobs/0/uuid",
