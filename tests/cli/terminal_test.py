@@ -87,6 +87,7 @@ def test_result_is_exact_in_a_pipe_and_escaped_in_a_terminal(
     assert capsysbinary.readouterr().out.decode() == (escaped if terminal else exact)
 
 
+@pytest.mark.slow
 def test_doctor_and_up_show_control_characters_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
     show(bad("probe", EVIL, EVIL))
     process = subprocess.Popen(

@@ -21,8 +21,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "events": "Print the events of one job or of all jobs, oldest first.",
     },
     "Service": {
-        "init": "Make a folder with a configuration and first tasks.",
         "up": "Start a web server and a worker here, and test them.",
+        "init": "Make a folder with a configuration and first tasks.",
         "doctor": "Send one job through all stages, and say where it gets stuck.",
         "tasks": "List the tasks of the service, or describe one of them.",
         "openapi": "Print the OpenAPI 3.1 document of the service.",

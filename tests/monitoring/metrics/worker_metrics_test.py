@@ -15,6 +15,6 @@ def test_a_worker_makes_no_files_for_metrics(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv(FOLDER, str(tmp_path / "metrics"))
     environ = {"PEEWEE_URL": f"sqliteext:///{tmp_path}/db.sqlite3", "HOME": "/nonexistent"}
     container = Container(lambda: load_settings(environ=environ))
-    RecordStep(SimpleNamespace(app=container.app))
+    RecordStep(SimpleNamespace(app=container.app, hostname="celery@lab"))
     assert "python_service" in vars(container)
     assert not (tmp_path / "metrics").exists()

@@ -69,10 +69,10 @@ FILES = {"config.ini": CONFIG, "lab.py": TASKS}
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def init(folder: Path) -> None:
-    """Make FOLDER with a configuration and first tasks, and print the next commands.
+    """Make a folder with a configuration and first tasks.
 
-    It writes config.ini and lab.py, and overwrites no file. The folder is best outside of a checkout, and holds the
-    record of the jobs, too, after the first start.
+    It writes config.ini and lab.py into FOLDER, overwrites no file, and prints the next commands. The folder is best
+    outside of a checkout; from the first start on, it also holds the record of the jobs.
     """
     present = [name for name in FILES if (folder / name).exists()]
     if present:
