@@ -14,7 +14,9 @@ from .access_log import SentResponse, WsgiApplication, loggable
 def trace_requests(application: cherrypy.Application, tracing: Tracing) -> None:
     """Add the middleware to the application if tracing is on."""
     if tracing.on:
-        application.wsgiapp.pipeline.insert(1, ("dispatcher_traces", partial(TracedRequests, tracing=tracing)))
+        pipeline = application.wsgiapp.pipeline
+        after_log = [name for name, _ in pipeline].index("dispatcher_log") + 1
+        pipeline.insert(after_log, ("dispatcher_traces", partial(TracedRequests, tracing=tracing)))
 
 
 class TracedRequests:
