@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from pacifica.dispatcher.core import parameters, registry, value_faults
+from pacifica.dispatcher.core import dispatch_options, parameters, registry, value_faults
 from pacifica.dispatcher.core.errors import BadArguments, DispatcherError
 from pacifica.dispatcher.core.faults import MAX_DESCRIBED_ITEMS, MAX_FAULTS, MAX_HINTS
 from pacifica.dispatcher.core.registry import Registry, TaskSpec
@@ -56,6 +56,15 @@ def test_arguments_beyond_the_faults_of_an_answer_are_not_read(
     (found,) = bound(DispatchItem("lab.add", args, kwargs, {}))
     assert str(found).endswith("; and many more.")
     assert described.call_count == MAX_FAULTS + 1
+
+
+def test_faults_of_options_are_described_only_for_the_first_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = counted(monkeypatch, dispatch_options, "Fault")
+    wrong = DispatchItem("lab.add", [1, 2], {}, {f"option-{number}": 1 for number in range(10)})
+    texts = [str(each) for each in bound(*[wrong] * NUMBER)]
+    assert "option-9: is not an option" in texts[MAX_DESCRIBED_ITEMS - 1]
+    assert texts[-1].endswith("not described, as 500 earlier items of the batch are not valid; send the item again.")
+    assert made.call_count == 10 * MAX_DESCRIBED_ITEMS + NUMBER - MAX_DESCRIBED_ITEMS
 
 
 def test_similar_names_are_searched_only_for_the_first_unknown_tasks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,8 +131,10 @@ DEFAULT_OPTIONS = DispatchOptions()
 OPTION_NAMES = ", ".join(DispatchOptions.model_fields)
 
 
-def parse_options(given: Mapping[str, Any], queues: QueueNames | None = None) -> DispatchOptions:
-    """The options in a JSON object; raises ``BadOptions``, which names every option that is not valid.
+def parse_options(
+    given: Mapping[str, Any], queues: QueueNames | None = None, *, describe: bool = True
+) -> DispatchOptions:
+    """The options in a JSON object; raises ``BadOptions``, which names every option that is not valid if ``describe``.
 
     ``queues`` are those that the object may name; ``None`` allows any.
     """
@@ -141,7 +143,7 @@ def parse_options(given: Mapping[str, Any], queues: QueueNames | None = None) ->
     _refuse_number(given)
     _refuse_digits(given)
     text = _text(given)
-    options = _naming_faults(lambda: DispatchOptions.model_validate_json(text))
+    options = _naming_faults(lambda: DispatchOptions.model_validate_json(text), describe=describe)
     if queues is not None:
         queues.check(options.queue)
     return options
@@ -152,10 +154,12 @@ def checked_options(**given: Any) -> DispatchOptions:
     return _naming_faults(lambda: DispatchOptions(**given))
 
 
-def _naming_faults(make: Callable[[], DispatchOptions]) -> DispatchOptions:
+def _naming_faults(make: Callable[[], DispatchOptions], *, describe: bool = True) -> DispatchOptions:
     try:
         return make()
     except ValidationError as error:
+        if not describe:
+            raise BadOptions([Fault("options", "are not valid")]) from None
         faults: dict[str, list[str]] = {}
         for fault in error.errors(include_url=False, include_context=False):
             named = fault["loc"][: 2 if fault["loc"][:1] == ("labels",) else 1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import strict_json
 from ..core.dispatch_options import DispatchOptions, parse_options
-from ..core.errors import BadArguments, BatchTooLarge, DispatcherError
+from ..core.errors import BadArguments, BadOptions, BatchTooLarge, DispatcherError
 from ..core.faults import MAX_DESCRIBED_ITEMS, MAX_HINTS, Fault
 from ..core.job import now
 from ..core.registry import Call, Registry
@@ -64,9 +64,11 @@ def _bind(item: DispatchItem, registry: Registry, failed: int) -> tuple[Call, Di
     describe = failed < MAX_DESCRIBED_ITEMS
     try:
         call = registry.spec(item.task, hint=failed < MAX_HINTS).bind(item.args, item.kwargs, describe=describe)
-        return call, parse_options(item.options, registry.queues)
+        return call, parse_options(item.options, registry.queues, describe=describe)
     except BadArguments as error:
         return error if describe else BadArguments(item.task, [Fault("arguments", UNDESCRIBED)])
+    except BadOptions as error:
+        return error if describe else BadOptions([Fault("options", UNDESCRIBED)])
     except DispatcherError as error:
         return error
 
