@@ -63,7 +63,7 @@ def test_every_historical_row_becomes_a_successful_job(database_url: str) -> Non
             events = EventStore(database).between(0, 10**6, 9, job.uuid)
             assert [(event.kind, event.at) for event in events] == [("SUCCESS", job.finished)]
         assert jobs.get(dashed(gone)) is None
-        first = jobs.search(JobFilter(), None, 4)
+        first = jobs.search(JobFilter(), None, 4)[0]
         assert [job.uuid for job in first] == sorted((dashed(name) for name in spelled), reverse=True)[:4]
         assert historical_rows(database) == before
 
@@ -100,7 +100,7 @@ def test_a_killed_sync_can_be_repeated_by_two_processes_at_once(database_url: st
         with pytest.raises(SchemaTooOld):
             database.wait_until_up(1, 0.0)
         all_at_once(database, [database.sync, database.sync])
-        jobs = JobStore(database).search(JobFilter(), None, 20)
+        jobs = JobStore(database).search(JobFilter(), None, 20)[0]
         assert sorted(job.uuid for job in jobs) == sorted(map(dashed, names))
         events = EventStore(database)
         assert [len(events.between(0, 10**6, 9, job.uuid)) for job in jobs] == [1] * len(names)

@@ -8,6 +8,7 @@ import pytest
 
 from pacifica.dispatcher.core.job import State, new_uuid
 from pacifica.dispatcher.core.job_filter import JobFilter, LabelFilter, PageCursor
+from pacifica.dispatcher.store import search
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
@@ -39,17 +40,17 @@ def jobs(database_url: str) -> Iterator[JobStore]:
 
 def test_pages_show_every_job_once_newest_first(jobs: JobStore) -> None:
     seen: list[PageCursor] = []
-    while found := jobs.search(EVERYTHING, seen[-1] if seen else None, 3):
+    while found := jobs.search(EVERYTHING, seen[-1] if seen else None, 3)[0]:
         seen += [PageCursor(job.created, job.uuid) for job in found]
     assert len(seen) == 20
     assert seen == sorted(seen, reverse=True)
 
 
 def test_a_new_job_does_not_shift_the_next_page(jobs: JobStore) -> None:
-    first = jobs.search(EVERYTHING, None, 5)
-    rest = jobs.search(EVERYTHING, PageCursor(first[-1].created, first[-1].uuid), 50)
+    first = jobs.search(EVERYTHING, None, 5)[0]
+    rest = jobs.search(EVERYTHING, PageCursor(first[-1].created, first[-1].uuid), 50)[0]
     jobs.add([a_job(created=5000)])
-    assert jobs.search(EVERYTHING, PageCursor(first[-1].created, first[-1].uuid), 50) == rest
+    assert jobs.search(EVERYTHING, PageCursor(first[-1].created, first[-1].uuid), 50)[0] == rest
     assert len(first + rest) == 20
 
 
@@ -71,12 +72,12 @@ def test_a_new_job_does_not_shift_the_next_page(jobs: JobStore) -> None:
     ],
 )
 def test_a_job_must_satisfy_all_filters(jobs: JobStore, filters: JobFilter, count: int) -> None:
-    found = jobs.search(filters, None, 100)
+    found = jobs.search(filters, None, 100)[0]
     assert len({job.uuid for job in found}) == len(found) == count
 
 
 def test_labels_are_stored_unchanged(jobs: JobStore) -> None:
-    found = jobs.search(JobFilter(labels=[LabelFilter("run", "1")]), None, 1)
+    found = jobs.search(JobFilter(labels=[LabelFilter("run", "1")]), None, 1)[0]
     assert found[0].labels == {"run": "1", "Site": "Köln"}
 
 
@@ -97,9 +98,26 @@ def test_each_filter_reads_an_index_in_its_order(sqlite_url: str, filters: JobFi
         database.wait_until_up(1, 0.0)
         run = database.peewee.execute_sql
         database.peewee.execute_sql = lambda sql, values=None: (executed.append((sql, values)), run(sql, values))[1]
-        JobStore(database).search(filters, PageCursor(5, "x"), 3)
+        JobStore(database).search(filters, PageCursor(5, "x"), 3)[0]
         database.peewee.execute_sql = run
         ((sql, values),) = [each for each in executed if "SELECT" in each[0]]
         plan = database.read(lambda db: [row[3] for row in db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", values)])
     assert index in plan[0]
     assert not [step for step in plan if "TEMP B-TREE" in step]
+
+
+def test_page_of_large_jobs_is_shorter_and_the_next_continues(jobs: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.add([a_job(created=9000 + number, args=["x" * 10_000]) for number in range(5)])
+    monkeypatch.setattr(search, "MAX_PAGE", 25_000)
+    sizes, seen, more = [], [], True
+    while more:
+        found, more = jobs.search(EVERYTHING, seen[-1] if seen else None, 50)
+        sizes.append(len(found))
+        seen += [PageCursor(job.created, job.uuid) for job in found]
+    assert (sizes[:2], len(seen), seen) == ([2, 2], 25, sorted(seen, reverse=True))
+    monkeypatch.setattr(search, "MAX_PAGE", 1)
+    assert [len(jobs.search(EVERYTHING, None, 50)[0]), jobs.search(EVERYTHING, None, 50)[1]] == [1, True]
+
+
+def test_exact_last_page_has_no_next(jobs: JobStore) -> None:
+    assert [jobs.search(EVERYTHING, None, limit)[1] for limit in (19, 20, 21)] == [True, False, False]

@@ -47,7 +47,7 @@ def pages(jobs: JobStore, filters: JobFilter, visibility: Visibility, size: int)
     """The UUIDs of all pages of a search."""
     found: list[list[str]] = []
     after = None
-    while page := jobs.search(filters, after, size, visibility):
+    while page := jobs.search(filters, after, size, visibility)[0]:
         found.append([job.uuid for job in page])
         after = PageCursor(page[-1].created, page[-1].uuid)
     return found
@@ -87,7 +87,7 @@ def test_filters_and_visibility_must_both_hold(database: Database, filters: JobF
         Visibility(("b",), "token:A"),
         Visibility(()),
     ):
-        plain, narrowed = (JobStore(database).search(filters, None, 50, *more) for more in ((), (visibility,)))
+        plain, narrowed = (JobStore(database).search(filters, None, 50, *more)[0] for more in ((), (visibility,)))
         assert narrowed == [job for job in plain if visibility.covers(job.task, job.caller)]
 
 
@@ -114,7 +114,7 @@ def test_each_visibility_reads_an_index_in_its_order(
         stored_database(database)
         run = database.peewee.execute_sql
         database.peewee.execute_sql = lambda sql, values=None: (seen.append((sql, values)), run(sql, values))[1]
-        JobStore(database).search(filters, PageCursor(5000, "x"), 3, visibility)
+        JobStore(database).search(filters, PageCursor(5000, "x"), 3, visibility)[0]
         database.peewee.execute_sql = run
         plans = [plan(database, sql, values) for sql, values in seen if "SELECT" in sql]
     assert any(index in step for steps in plans for step in steps)

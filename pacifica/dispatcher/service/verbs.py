@@ -108,8 +108,7 @@ class Service:
         self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
     ) -> tuple[Sequence[Job], bool]:
         """At most ``limit`` visible jobs after the cursor, newest first; and whether there are more."""
-        found = self.jobs.search(filters, after, limit + 1, visibility)
-        return found[:limit], len(found) > limit
+        return self.jobs.search(filters, after, limit, visibility)
 
     def events(self, uuid: str, visibility: Visibility) -> Sequence[Event]:
         """The job's history, oldest first; raises as ``status``."""

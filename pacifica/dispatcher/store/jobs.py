@@ -146,12 +146,15 @@ class JobStore(JobReplacement):
 
     def search(
         self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility = EVERY_JOB
-    ) -> list[Job]:
-        """At most ``limit`` visible jobs that come after the cursor, newest first."""
+    ) -> tuple[list[Job], bool]:
+        """At most ``limit`` visible jobs that come after the cursor, newest first, and whether there are more.
+
+        A page of large jobs is shorter than ``limit``.
+        """
         if filters.task is not None and not visibility.matches(filters.task):
-            return []
-        found = self._database.read(lambda db: search.page(db, filters, after, limit, visibility))
-        return [mapping.job_from_row(row) for row in found]
+            return [], False
+        found, more = self._database.read(lambda db: search.page(db, filters, after, limit, visibility))
+        return [mapping.job_from_row(row) for row in found], more
 
     def events(self, uuid: str) -> list[Event]:
         """The history of a job, oldest first."""

@@ -14,11 +14,16 @@ from .visibility import dispatched_by, task_names, within
 
 _J, _L = orm.Job, orm.Label
 
+MAX_PAGE = 16_777_216
+"""A page ends before the job with which its text would have more characters than this, but has at least one job."""
+
 
 def page(
     db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
-) -> Sequence[Sequence[Any]]:
-    """The rows of at most ``limit`` visible jobs after ``after``, newest first; a task in ``filters`` must be visible.
+) -> tuple[Sequence[Sequence[Any]], bool]:
+    """The rows of at most ``limit`` visible jobs after ``after``, newest first, and whether there are more.
+
+    A task in ``filters`` must be visible.
 
     For one filter, an index has this order, and a page costs as much as the jobs that it shows. For several filters
     it costs as much as the jobs that satisfy the narrowest one.
@@ -28,8 +33,24 @@ def page(
     elif filters.labels or filters.caller or filters.queue or visibility.caller:
         query = within(_query(filters, after), visibility, task_names(db, visibility))
     else:
-        query = _query(JobFilter(), None).where(_J.uuid.in_(_newest(db, filters, after, limit, visibility)))
-    return list(query.limit(limit).tuples().execute(db))
+        query = _query(JobFilter(), None).where(_J.uuid.in_(_newest(db, filters, after, limit + 1, visibility)))
+    found = query.limit(limit + 1).tuples().execute(db)
+    try:
+        return _of_one_page(found.iterator(), limit)
+    finally:
+        found.cursor.close()
+
+
+def _of_one_page(rows: Iterator[Sequence[Any]], limit: int) -> tuple[Sequence[Sequence[Any]], bool]:
+    """The first rows, at most ``limit`` and within ``MAX_PAGE``, and whether there are more."""
+    taken: list[Sequence[Any]] = []
+    size = 0
+    for row in rows:
+        size += sum(len(value) for value in row if isinstance(value, str))
+        if len(taken) == limit or (taken and size > MAX_PAGE):
+            return taken, True
+        taken.append(row)
+    return taken, False
 
 
 def _newest(
