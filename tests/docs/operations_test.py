@@ -189,6 +189,7 @@ def test_each_alarm_and_each_verdict_has_an_instruction() -> None:
     assert rows == ["database", "schema", "broker", "outbox", "workers", *alarms]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_the_units_are_confined(tmp_path: Path) -> None:
     for number, unit in enumerate(block.text for block in blocks("ini") if "[Unit]" in block.text):

@@ -141,6 +141,7 @@ ENDS: dict[str, tuple[Callable[[], Any], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS)
 def test_forked_process_ends_with_its_status_and_reports_nothing(attempts: Attempts, end: str) -> None:
     def fork() -> int:
@@ -156,6 +157,7 @@ def test_forked_process_ends_with_its_status_and_reports_nothing(attempts: Attem
     assert kinds == ["PENDING", "STARTED", "SUCCESS"]
 
 
+@pytest.mark.slow
 def test_process_forked_in_a_generator_reports_nothing(attempts: Attempts) -> None:
     def fork() -> Any:
         child = os.fork()
