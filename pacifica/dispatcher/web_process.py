@@ -1,6 +1,7 @@
 """The web process, as ``python -m pacifica.dispatcher`` and ``pacifica.dispatcher.wsgi`` both start it."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 
 import cherrypy
@@ -8,6 +9,7 @@ import cherrypy
 from . import rest
 from .config.settings import Settings
 from .container import Container
+from .core import parent_watch
 from .logs.setup import configure
 from .web.brief import Brief
 from .web.middleware.request_spans import trace_requests
@@ -36,6 +38,7 @@ class WebProcess:
     """
 
     def __init__(self, load: Callable[[], Settings], *, patient: bool = True) -> None:
+        parent_watch.start(os.environ)
         self._container = container = Container(load)
         self.settings = settings = container.settings
         configure(settings.logging)

@@ -13,6 +13,7 @@ from celery.concurrency.base import BasePool
 from celery.worker import state
 
 from ..config.ini import PlaceFault
+from ..core import parent_watch
 from ..core.errors import ConfigError
 from ..core.name_limits import MAX_WORKER
 from . import soft_limit
@@ -35,6 +36,7 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
+        parent_watch.start(os.environ)
         container = worker.app.container
         _check_name(worker.hostname)
         pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = int(
@@ -87,17 +89,26 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.blueprint.on_stopped = sign_off
         self._deadline = threading.Timer(container.settings.dispatcher.stop_seconds, self._end_now, (worker,))
         self._deadline.daemon = True
-        signals.worker_shutting_down.connect(self._limit_warm_shutdown)
+        # A cold shutdown may first wait for jobs at their soft limit, if the configuration says so.
+        patience = KILL_AFTER + float(worker.app.conf.worker_soft_shutdown_timeout or 0)
+        self._last = threading.Timer(patience, self._kill)
+        self._last.daemon = True
+        self._killing = threading.Lock()
+        signals.worker_shutting_down.connect(self._limit_shutdown)
 
     def start(self, worker: Any) -> None:
         self._heartbeat.start()
         worker.app.container.relay.start()
         worker.app.container.upkeep.start()
 
-    def _limit_warm_shutdown(self, how: str, **_: Any) -> None:
-        """After SIGTERM, running jobs have ``stop_seconds`` to finish; a second SIGTERM changes nothing."""
-        if how == "Warm" and not self._deadline.is_alive():
-            self._deadline.start()
+    def _limit_shutdown(self, how: str, **_: Any) -> None:
+        """After SIGTERM, running jobs have ``stop_seconds`` to finish; a second SIGTERM changes nothing.
+
+        After SIGQUIT they are put back at once, also those that do not end.
+        """
+        timer = self._deadline if how == "Warm" else self._last
+        if timer.ident is None:
+            timer.start()
 
     def _end_now(self, worker: Any) -> None:
         """End the worker and put its running jobs back, by Celery's cold shutdown where the pool supports it.
@@ -108,6 +119,11 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if _can_stop_jobs(worker.pool):
             os.kill(os.getpid(), signal.SIGQUIT)
             threading.Event().wait(KILL_AFTER)
+        self._kill()
+
+    def _kill(self) -> None:
+        """End this process and its children with SIGKILL, after their jobs were put back."""
+        self._killing.acquire()  # For good.
         logger.warning("Ending with jobs that cannot be stopped; another worker will run them again.")
         for child in active_children():
             os.kill(child.pid, signal.SIGKILL)

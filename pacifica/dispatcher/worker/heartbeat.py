@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from ..core.errors import DatabaseUnavailable
 from ..core.job import ClaimKey, now
 from ..core.periodic_thread import PeriodicThread
+from ..store.committed_event import LOST
 from ..store.jobs import JobStore
 from ..store.workers import WorkerStore
 
@@ -62,9 +63,13 @@ class Heartbeat:
         """End the thread, put back the jobs that the worker still holds, and sign off; no job may be running."""
         self._thread.stop(CHECK_EVERY + 5)
         try:
-            for uuid, token in self._workers.held(self._holder, limit=MOST_HELD):
+            lost = [
                 self._jobs.lose(uuid, token=token, reason="its worker was stopped", at=now())
+                for uuid, token in self._workers.held(self._holder, limit=MOST_HELD)
+            ]
             self._workers.forget([self._holder])
+            if back := lost.count(LOST):
+                logger.warning("%s put back; the next worker runs %s again.", *_jobs(back))
         except DatabaseUnavailable as error:
             logger.warning("This worker cannot sign off, and will be declared dead: %s", error)
 
@@ -87,3 +92,7 @@ class Heartbeat:
         for uuid, token in missing & self._missing:
             self._jobs.lose(uuid, token=token, reason="its process ended without a report", at=now())
         self._missing = missing
+
+
+def _jobs(number: int) -> tuple[str, str]:
+    return ("1 running job was", "it") if number == 1 else (f"{number} running jobs were", "them")

@@ -1,7 +1,6 @@
 """``up``: a web server and a worker on this machine, without any other server."""
 
 import os
-import signal
 import socket
 import sys
 import time
@@ -9,12 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple, TypeVar
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from ...client import ClientError, DispatcherClient, State
 from ...client.retries import NEVER
@@ -25,7 +22,7 @@ from ...core.errors import DispatcherError
 from ..database_options import config_option
 from ..exit_codes import CommandFailed
 from ..module_watch import ModuleWatch
-from ..processes import Child, start
+from ..processes import Child, start, stop, stop_requests
 from ..reloading import Reloading
 from ..welcome import Started, show_welcome
 
@@ -63,7 +60,8 @@ def up(  # noqa: PLR0913 - each is an option
     It reports when a probe job has passed through all stages.
 
     No broker server and no database server are needed: the database of the configuration (by default an SQLite file
-    in the working directory) keeps the jobs and is also the broker. Ctrl-C stops both processes.
+    in the working directory) keeps the jobs and is also the broker. Ctrl-C stops both processes
+    when running jobs have finished; a second Ctrl-C puts these jobs back. Without this process, the others end as well.
 
     With --reload, both start again when a task module changes: running jobs finish with the old code, and a module
     that cannot be imported is named and not used.
@@ -79,7 +77,7 @@ def up(  # noqa: PLR0913 - each is an option
     url = f"http://{address}:{port}"
     plan = Plan(console, environ, address, port, workers, verbose)
     watch = ModuleWatch(settings.dispatcher.tasks, [sources.path.absolute()] if sources.path else [])
-    with _stop_requests() as stopping, _children(plan) as children:
+    with stop_requests(console) as stopping, _children(plan) as children:
         try:
             with _probe_token(settings) as token:
                 seconds, tasks = _probe(url, token, children, stopping)
@@ -138,11 +136,7 @@ def _children(plan: Plan) -> Iterator[list[Child]]:
     try:
         yield children
     finally:
-        plan.console.print(Text("Stopping: running jobs may finish; Ctrl-C again kills them.", style="dim"))
-        for child in children:
-            child.ask_to_stop()
-        for child in children:
-            child.wait()
+        stop(children, plan.console)
 
 
 def _restart(plan: Plan, children: list[Child]) -> None:
@@ -152,7 +146,8 @@ def _restart(plan: Plan, children: list[Child]) -> None:
         child.retire()
     for child in old:
         if child.name == "web":  # The new one needs its port.
-            child.wait()
+            if not child.wait():
+                child.kill()
             children.remove(child)
     children += [plan.web(), plan.worker("-n", f"celery-{time.time_ns() // 1_000_000}@%h")]
     _settle(children)
@@ -162,24 +157,6 @@ def _settle(children: Sequence[Child]) -> None:
     known: set[str] = set()
     for child in children:
         child.settle(known)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has arrived; the second one interrupts the wait for the children."""
-    received: list[int] = []
-
-    def record(number: int, _: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
