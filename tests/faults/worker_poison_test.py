@@ -92,6 +92,7 @@ def test_time_limits_end_a_job_softly_or_hard(make_cluster: MakeCluster) -> None
     for task, uuid in uuids.items():
         job = cluster.ended(uuid)
         assert (job.state, job.error and job.error.type, job.result) == LIMITED[task]
+        assert job.error is None or job.error.at.startswith("fault_tasks.py:")
         assert job.attempt == 1
     assert len(cluster.runs("async_soft-left")) == 1
     assert cluster.ended(cluster.add("note", "last")).result == "last"

@@ -84,5 +84,11 @@ def test_place_of_a_built_in_task_is_its_own_line() -> None:
     assert "raise" in Path(fail.run.__code__.co_filename).read_text(encoding="utf-8").splitlines()[line - 1]
 
 
-def test_error_of_a_library_alone_has_its_own_place() -> None:
-    assert place_of(lambda: json.loads("{"), None).startswith("json/decoder.py:")
+def test_error_of_the_standard_library_alone_has_the_place_where_the_function_begins() -> None:
+    """As when a time limit is met in an event loop."""
+    body = module("lab", LINE, "/x/lab.py").body
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        json.loads("{")
+    error = caught.value
+    assert error.__traceback__ is not None
+    assert failure_place(error.with_traceback(error.__traceback__.tb_next), body) == "lab.py:1"

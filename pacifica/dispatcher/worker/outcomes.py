@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from billiard.common import terminate_handler_fired
-from celery import current_task, states
+from celery import states
 from celery.exceptions import Retry, WorkerLostError
 
 from ..core import failpoints, strict_json
@@ -47,7 +47,7 @@ HINTS: Mapping[str, str] = {
     "daemonic processes are not allowed to have children": (
         " (In a task, use billiard in place of multiprocessing; docs/tasks.md says more.)"
     ),
-    "'LoggingProxy' object has no attribute 'fileno'": (
+    "'PrintedLines' object has no attribute 'fileno'": (
         " (In a task, sys.stdout is Celery's log: use capture_output=True; docs/tasks.md says more.)"
     ),
 }
@@ -92,18 +92,21 @@ class Lost(NamedTuple):
 Outcome = Succeeded | Failed | Retried | Revoked | Lost
 
 
-def classify(request: Any, state: str, result: Any, traceback: Any = None) -> Outcome | None:
-    """Classify what Celery reports of the attempt of this request; ``None`` for a state that ends no attempt."""
+def classify(request: Any, state: str, result: Any, traceback: Any = None, body: Any = None) -> Outcome | None:
+    """Classify what Celery reports of the attempt of this request; ``None`` for a state that ends no attempt.
+
+    ``body`` is the task's function, for the place of a failure.
+    """
     if getattr(request, "claim", None) is None:
-        return _of_main_process(state, result, traceback)
+        return _of_main_process(state, result, traceback, body)
     if state == states.SUCCESS:
         return Succeeded(result, _children(request))
     if state == states.RETRY:
         cause = result.exc if isinstance(result, Retry) and result.exc is not None else result
-        return Retried(job_error(cause, traceback), request.requested_retry)
+        return Retried(job_error(cause, traceback, body), request.requested_retry)
     if state in states.EXCEPTION_STATES:
         # Celery replaces an exception that cannot be pickled; the record keeps the one that was raised.
-        return Failed(job_error(getattr(request, "raised", result), traceback), _children(request))
+        return Failed(job_error(getattr(request, "raised", result), traceback, body), _children(request))
     return None
 
 
@@ -112,13 +115,13 @@ def _children(request: Any) -> list[Any]:
     return [child.as_tuple() for child in getattr(request, "children", [])[:MOST_CHILDREN]]
 
 
-def _of_main_process(state: str, result: Any, traceback: Any) -> Outcome | None:
+def _of_main_process(state: str, result: Any, traceback: Any, body: Any) -> Outcome | None:
     if state == states.REVOKED:
         return Revoked(str(result))
     if state == states.RETRY or isinstance(result, WorkerLostError):
         return Lost(str(result))
     if state in states.EXCEPTION_STATES:
-        return Failed(job_error(result, traceback))
+        return Failed(job_error(result, traceback, body))
     return None
 
 
@@ -187,7 +190,7 @@ def store_unclaimed(container: Any, uuid: str, request: Any, state: str, value: 
         logger.warning("Cannot store how %s (%s) ended: %s", uuid, request.task, unavailable)
 
 
-def job_error(error: Any, traceback: Any = None) -> JobError:
+def job_error(error: Any, traceback: Any = None, body: Any = None) -> JobError:
     """The part of an exception that a row keeps; an argument that is not JSON, or is too large, becomes text."""
     kind = type(error)
     trace = str(getattr(traceback, "traceback", traceback) or "")
@@ -197,7 +200,7 @@ def job_error(error: Any, traceback: Any = None) -> JobError:
         message=_text(error),
         traceback=trace if len(trace) <= LONGEST_TEXT else f"…{trace[-LONGEST_TEXT:]}",
         arguments=_arguments(error),
-        at=failure_place(error, getattr(current_task, "run", None)),
+        at=failure_place(error, body),
     )
 
 

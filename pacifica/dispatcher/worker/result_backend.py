@@ -67,7 +67,8 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
         return super().chord_error_from_stack(callback, exc)
 
     def _report(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> bool:
-        outcome = outcomes.classify(request, state, result, traceback)
+        body = getattr(self.app.tasks.get(str(getattr(request, "task", ""))), "run", None)
+        outcome = outcomes.classify(request, state, result, traceback, body)
         return outcome is not None and outcomes.report(self.app.container, task_id, request, outcome)
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
