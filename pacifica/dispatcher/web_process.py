@@ -42,8 +42,8 @@ class WebProcess:
         self._container = container = Container(load)
         self.settings = settings = container.settings
         configure(settings.logging)
+        container.app.log_tasks()  # A fault is reported before a database is made or awaited.
         container.prepare(patient=patient)
-        container.app.log_tasks()
         self.tree = rest.mount(
             container.service, settings.auth, container.tokens, settings.dispatcher, container.monitor
         )

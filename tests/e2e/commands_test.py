@@ -130,6 +130,7 @@ def test_process_names_the_line_of_a_broken_task_module(processes: Processes, ar
     sentence = "[dispatcher] tasks = lab: lab.py:2: NameError: name 'nope' is not defined. Correct the module and start"
     assert sentence in ran.stderr
     assert "Traceback" not in ran.stderr + ran.stdout
+    assert not (processes.cwd / "db.sqlite3").exists()
 
 
 def test_unusable_annotation_costs_only_its_own_task(processes: Processes) -> None:

@@ -43,10 +43,10 @@ class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
             LAST_READ / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
         )
         soft_limit.install()
+        worker.app.log_tasks()  # A fault is reported before a database is made or awaited.
         container.prepare()
         # Forked children share what exists before the fork.
         _ = container.python_service, container.holder, container.tracing
-        worker.app.log_tasks()
         container.database.close()
 
 
