@@ -29,8 +29,9 @@ from pacifica.dispatcher.service.new_job import HAND_OVER, DispatchContext, JobF
 from pacifica.dispatcher.service.verbs import Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.stats import unfinished_jobs
 
-from ..store.conftest import a_pruner, a_waiting
+from ..store.conftest import a_job, a_pruner, a_waiting
 
 HOUR = timedelta(hours=1)
 
@@ -279,3 +280,13 @@ def test_batch_key_covers_every_item_of_the_request(service: Service) -> None:
     for changed in (items[:2], [items[0], DispatchItem("add", ["y"], {}, {}), items[2]]):
         with pytest.raises(KeyReused):
             service.dispatch_batch(changed, context)
+
+
+def test_job_of_a_task_that_a_process_lacks_is_shown_and_cancelled(service: Service, database: Database) -> None:
+    job = a_job(task="elsewhere.scan")
+    service.jobs.add([job])
+    assert service.status(job.uuid, EVERY_JOB).task == "elsewhere.scan"
+    with pytest.raises(UnknownTask, match=r"No task named 'elsewhere\.scan' is registered"):
+        service.retry(job.uuid, EVERY_JOB)
+    assert service.cancel(job.uuid, EVERY_JOB).state is State.REVOKED
+    assert unfinished_jobs(database, at=now(), limit=10) == []
