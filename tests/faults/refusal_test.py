@@ -19,7 +19,8 @@ def spoil(url: str, queue: str) -> None:
                 client.set(key, "no list", ex=600)
     else:
         with Connection(url, connect_timeout=5) as connection, connection.channel() as channel:
-            channel.queue_declare(queue, durable=True, auto_delete=False, arguments={"x-expires": 600_000})
+            full = {"x-expires": 600_000, "x-max-length": 0, "x-overflow": "reject-publish"}
+            channel.queue_declare(queue, durable=True, auto_delete=False, arguments=full)
 
 
 @pytest.mark.parametrize("kind", [RABBITMQ, REDIS])
