@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, Field, NaiveDatetime, PastDate
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, NaiveDatetime, PastDate, RootModel
 from typing_extensions import TypeAliasType, TypedDict
 
 from pacifica.dispatcher.core import strict_json
@@ -18,6 +18,7 @@ from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.json_values import plain_arguments
 from pacifica.dispatcher.core.registry import TaskSpec
 
+T = TypeVar("T")
 DIGITS = "0.1234567890123456789012345"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -32,6 +33,34 @@ class Visit(BaseModel):
     at: datetime
     metadata: list[date] = []
     inner: "Visit | None" = None
+
+
+class Deferred(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
+    at: datetime
+    amount: Decimal = Decimal(0)
+
+
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
+class Moments(RootModel[list[datetime]]):
+    pass
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    born: date
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    weight: Decimal
+
+
+Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
 @dataclass
@@ -91,6 +120,9 @@ def test_decimal_keeps_all_its_digits(digits: str) -> None:
         (Decimal | str, DIGITS, Decimal(DIGITS)),
         (int | Decimal, "5", 5),
         (Money, DIGITS, Decimal(DIGITS)),
+        (Box[Decimal], f'{{"content": {DIGITS}}}', Box[Decimal](content=Decimal(DIGITS))),
+        (Pet, f'{{"kind": "dog", "weight": {DIGITS}}}', Dog(kind="dog", weight=Decimal(DIGITS))),
+        (frozenset[Decimal], f"[{DIGITS}]", frozenset([Decimal(DIGITS)])),
         (dict[str, list[Decimal]], f'{{"decimal": [{DIGITS}]}}', {"decimal": [Decimal(DIGITS)]}),
         (Fraction, DIGITS, Fraction(DIGITS)),
         (dict[str, bytes | Decimal], f'{{"a": "aGk=", "b": {DIGITS}}}', {"a": b"hi", "b": Decimal(DIGITS)}),
@@ -175,6 +207,11 @@ def test_digits_are_never_taken_for_a_time(annotation: Any, text: str) -> None:
             datetime,
         ),
         (Slot, '{"start": "20260131"}', "x.start", datetime),
+        (Deferred, '{"at": "20260131"}', "x.at", datetime),
+        (list[Deferred], '[{"at": "20260131"}]', "x[0].at", datetime),
+        (Box[datetime], '{"content": "20260131"}', "x.content", datetime),
+        (Moments, '["20260131"]', "x[0]", datetime),
+        (Pet, '{"kind": "cat", "born": "86400"}', "x.born", date),
         (Stay, '{"days": 2}', "x.days", timedelta),
         (list[datetime], '["20260131"]', "x[0]", datetime),
         (dict[date, int], '{"86400": 1}', "x['86400']", date),

@@ -36,8 +36,9 @@ class ArgumentType:
     def __init__(self, annotation: Any, label: str) -> None:
         self.adapter: TypeAdapter[Any] = adapter_of(annotation)
         self._label = label
-        self._schema = guarded(self.adapter.core_schema)
-        guards = self._schema is not self.adapter.core_schema
+        schema = dict(self.adapter.core_schema)  # Builds the schema of a model with ``defer_build``.
+        self._schema = guarded(schema)
+        guards = self._schema is not schema
         self._validator: Any = validator_of(self._schema) if guards else self.adapter.validator
         self._context = REFUSE_NAIVE if guards else None
 
