@@ -158,6 +158,24 @@ def test_forked_process_ends_with_its_status_and_reports_nothing(attempts: Attem
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sent", [signals.task_prerun, signals.task_success, signals.task_postrun])
+def test_process_forked_by_a_receiver_ends_and_reports_nothing(attempts: Attempts, sent: Signal) -> None:
+    ends: list[int] = []
+
+    def receive(**_: Any) -> None:
+        if child := os.fork():
+            ends.append(os.waitpid(child, 0)[1])
+
+    sent.connect(receive)
+    try:
+        job, _ = attempts.run(four)
+    finally:
+        sent.disconnect(receive)
+    assert (job.state, job.result, len(ends)) == (State.SUCCESS, 4, 1)
+    assert [event.kind for event in attempts.container.jobs.events(job.uuid)] == ["PENDING", "STARTED", "SUCCESS"]
+
+
+@pytest.mark.slow
 def test_process_forked_in_a_generator_reports_nothing(attempts: Attempts) -> None:
     def fork() -> Any:
         child = os.fork()

@@ -1,6 +1,7 @@
 """The first step of an attempt: the claim on the job that a delivered message names."""
 
 import logging
+import os
 from typing import Any
 
 from celery.exceptions import Ignore, Reject
@@ -24,6 +25,7 @@ class Attempt:
     """The state of one attempt in its process: the request once the job is claimed, and whether it has ended."""
 
     def __init__(self) -> None:
+        self.pid = os.getpid()
         self.claimed: Any = None
         self.reported = False
 

@@ -59,11 +59,11 @@ def own_code() -> Iterator[None]:
         UNINTERRUPTED.allow()
         yield
     except BaseException as error:
-        _end_fork(pid, error)
+        end_fork(pid, error)
         raise
     finally:
         UNINTERRUPTED.forbid()
-        _end_fork(pid, None)
+        end_fork(pid, None)
         _restore(before)
 
 
@@ -83,6 +83,7 @@ def contain(task: Any, trace: Trace) -> Trace:
                 raise
             return _give_up(task, uuid, Context(own), error)
         finally:
+            end_fork(attempt.pid, None)
             UNINTERRUPTED.end_attempt()
         return _harmless(done)
 
@@ -164,8 +165,11 @@ def _folder() -> str | None:
         return None
 
 
-def _end_fork(pid: int, error: BaseException | None) -> None:
-    """End this process if the task's code has forked it, with the status that ``sys.exit`` would have given it."""
+def end_fork(pid: int, error: BaseException | None) -> None:
+    """End this process if it is not the one of this id, but was forked from it by the task's code or by a hook.
+
+    Its status is the one that ``sys.exit`` would have given it.
+    """
     if os.getpid() == pid:
         return
     status = 0 if error is None else 1

@@ -35,6 +35,7 @@ from ..core.job import FINAL, Claim, Job, JobError, State, now
 from ..core.json_values import finite, plain, plain_arguments
 from ..store.jobs import JobStore
 from .claim import ATTEMPT, CLAIM_FIELD, Attempt
+from .containment import end_fork
 from .failure_place import failure_place
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def report(container: Any, uuid: str, request: Any, outcome: Outcome) -> bool:
     try:
         if claim is None:
             return _store(container.jobs, uuid, getattr(request, CLAIM_FIELD, ""), outcome)
+        end_fork(getattr(request, ATTEMPT, Attempt()).pid, None)  # A hook may have forked this process.
         failpoints.reach("before-finish")
         patience = container.settings.dispatcher.report_patience
         ended = retry_while_unavailable(lambda: _store(container.jobs, claim.job, claim.token, outcome), patience)
