@@ -23,6 +23,8 @@ from .web_process import WebProcess
 
 logger = logging.getLogger(__name__)
 
+UNHANDLED = "Unhandled exception while starting the service; the next request tries again."
+
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -51,6 +53,9 @@ class LazyApplication:
         except DispatcherError as error:
             _log(error)
             return RequestLog(_unavailable)(environ, start_response)
+        except Exception:
+            logger.exception(UNHANDLED)
+            return RequestLog(_unavailable)(environ, start_response)
         return application(environ, start_response)
 
     def begin(self) -> None:
@@ -60,7 +65,7 @@ class LazyApplication:
         except DispatcherError as error:
             _log(error)
         except Exception:  # gunicorn would restart a worker that fails to start again and again.
-            logger.exception("Unhandled exception while starting the service; the next request tries again.")
+            logger.exception(UNHANDLED)
 
     def stop(self) -> None:
         """Call each function in ``on_stop``, even if one of them fails."""

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,3 +24,13 @@ def test_broken_task_module_is_answered_as_cannot_start(
         status, _, body = respond(application, "GET", "/tasks")
         assert (status[:3], json.loads(body)["type"]) == ("503", "urn:pacifica-dispatcher:problem:cannot-start")
     assert caplog.text.count("[dispatcher] tasks = f_broken: f_broken.py:1: KeyError: 'a'. Correct the module") == 2
+
+
+def test_unexpected_failure_of_the_start_is_answered_without_details(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> Any:
+        raise OSError("/srv/secret")
+
+    status, headers, body = respond(LazyApplication(fail), "GET", "/tasks")
+    assert (status[:3], headers["Content-Type"]) == ("503", "application/problem+json")
+    assert b"secret" not in body
+    assert "/srv/secret" in caplog.text

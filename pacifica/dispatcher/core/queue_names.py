@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .errors import BadOptions
@@ -16,11 +17,11 @@ class QueueNames:
 
     def __init__(self, declared: Iterable[str], patterns: Iterable[str] = ()) -> None:
         self._declared = tuple(sorted(declared))
-        self._patterns = {pattern: _expression(pattern) for pattern in patterns}
+        self._patterns = tuple(patterns)
 
     def check(self, name: str | None) -> None:
         """Raise ``BadOptions`` unless a request may name this queue."""
-        if name is None or name in self._declared or any(re.fullmatch(one, name) for one in self._patterns.values()):
+        if name is None or name in self._declared or any(fnmatchcase(name, one) for one in self._patterns):
             return
         known = ", ".join([*self._declared, *self._patterns])
         hint = f"is not a queue of this service, which has {known}; [dispatcher] queues can allow others"
@@ -28,7 +29,7 @@ class QueueNames:
 
     def schema(self) -> Mapping[str, Any]:
         """The JSON Schema of a name."""
-        patterns = [{"type": "string", "maxLength": 191, "pattern": f"^{one}$"} for one in self._patterns.values()]
+        patterns = [{"type": "string", "maxLength": 191, "pattern": f"^{_expression(one)}$"} for one in self._patterns]
         return {"anyOf": [{"type": "string", "enum": list(self._declared)}, *patterns]}
 
 
