@@ -129,6 +129,12 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         for warning in (*self.registry.unusable.values(), *self.remarks()):
             logger.warning("%s", warning)
 
+    def _task_from_fun(self, fun: Any, name: str | None = None, **options: Any) -> Any:
+        """Make a task of a function, unless its module has been imported again since, after a fault."""
+        if declaration.is_replaced(fun, name):
+            return None
+        return super()._task_from_fun(fun, name=name, **options)
+
     def _dispatchable(self) -> list[DispatcherTask]:
         own = [task for task in self.tasks.values() if isinstance(task, DispatcherTask)]
         return [task for task in own if not isinstance(task, CanvasTask)]

@@ -62,6 +62,13 @@ def note_name(function: Function, name: str | None) -> None:
     DECLARED[name] = function
 
 
+def is_replaced(function: Function, name: str | None) -> bool:
+    """Whether a later import of the same module has declared this function again: Celery would keep the first one."""
+    latest = DECLARED.get(name or f"{function.__module__}.{function.__name__}", function)
+    same_place = (latest.__module__, latest.__qualname__) == (function.__module__, function.__qualname__)
+    return latest is not function and same_place
+
+
 def plain_tasks(tasks: Mapping[str, Task]) -> Mapping[str, str]:
     """A warning for each task that was declared with Celery's own decorator, by name: nothing can dispatch it."""
     return {
