@@ -18,7 +18,6 @@ from billiard.common import terminate_handler_fired
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from celery import states
 from celery.app.task import Context
-from celery.app.trace import TraceInfo, trace_ok_t, traceback_clear
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 
 from ..core.interruption import UNINTERRUPTED
@@ -92,6 +91,8 @@ def contain(task: Any, trace: Trace) -> Trace:
 
 def _give_up(task: Any, uuid: str, request: Any, error: BaseException) -> Any:
     """Report the failure unless an outcome is stored already, and return it."""
+    from celery.app.trace import traceback_clear  # A worker has it; a web server does not import Celery's worker.
+
     name, trace = type(error).__name__, "".join(traceback.format_exception(error))
     traceback_clear(error)  # Its frames may hold the large values.
     logger.error("Job %s: %s outside the task's function.\n%s", uuid, name, trace)
@@ -129,6 +130,8 @@ def _harmless(done: Any) -> Any:
 
 def _ended(error: Exception, state: str) -> Any:
     """Celery's description of an attempt that ended with this error."""
+    from celery.app.trace import TraceInfo, trace_ok_t
+
     try:
         raise error
     except type(error):
