@@ -104,6 +104,10 @@ WAYS: dict[str, tuple[str, Callable[[str], Environ]]] = {
     "a setting, left": (PREFIX, lambda target: {"RAW_URI": PREFIX + target, "PATH_INFO": PREFIX + path(target)}),
     "a setting with a slash": (f"{PREFIX}/", lambda target: {"REQUEST_URI": target}),
     "a setting, only PATH_INFO": (PREFIX, lambda target: {"PATH_INFO": PREFIX + path(target)}),
+    "a setting, absolute form": (
+        PREFIX,
+        lambda target: {"RAW_URI": f"http://localhost{PREFIX}{target}", "PATH_INFO": PREFIX + path(target)},
+    ),
     "SCRIPT_NAME": ("", lambda target: {"SCRIPT_NAME": PREFIX, "RAW_URI": PREFIX + target}),
     "SCRIPT_NAME, only PATH_INFO": ("", lambda _: {"SCRIPT_NAME": PREFIX}),
     "SCRIPT_NAME, removed before": ("", lambda target: {"SCRIPT_NAME": PREFIX, "RAW_URI": target}),
