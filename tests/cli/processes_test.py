@@ -14,6 +14,7 @@ from pacifica.dispatcher.cli.processes import start, stop_requests
 from pacifica.dispatcher.core import parent_watch
 
 
+@pytest.mark.slow
 def test_output_that_no_one_reads_asks_to_stop_and_blocks_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,6 +40,7 @@ def test_output_that_no_one_reads_asks_to_stop_and_blocks_no_process(
 WATCHED = "import os, time; from pacifica.dispatcher.core import parent_watch; parent_watch.start(os.environ); "
 
 
+@pytest.mark.slow
 def test_process_gets_sigterm_when_its_parent_is_gone() -> None:
     read, write = os.pipe()
     with subprocess.Popen(
@@ -54,6 +56,7 @@ def test_process_gets_sigterm_when_its_parent_is_gone() -> None:
         assert child.wait(20) == -signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_programs_of_a_watched_process_are_not_watched(tmp_path: Path) -> None:
     """They inherit the variable, but another standard input."""
     program = WATCHED + "import threading; print([thread.name for thread in threading.enumerate()])"

@@ -83,6 +83,7 @@ def interrupted(attempts: Attempts, task: str, step: int) -> tuple[Job, int]:
     return job, steps[0]
 
 
+@pytest.mark.slow
 def test_soft_limit_at_any_moment_leaves_an_outcome(attempts: Attempts) -> None:
     def body() -> Any:
         attempts.container.jobs.events("x")
