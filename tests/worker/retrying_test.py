@@ -52,6 +52,18 @@ def test_retry_that_was_asked_for_happens_however_the_body_ends(
     ]
 
 
+def test_retry_without_an_exception_says_when(worker: LocalWorker) -> None:
+    def body(self: Any) -> None:
+        self.retry(countdown=60)
+
+    job = worker.task(body, bind=True).delay()
+    worker.deliver(worker.container.outbox.take(at=FAR, lease=0, limit=1)[0])
+    error = worker.job(job.id).error
+    assert error is not None
+    assert (error.type, error.message) == ("Retry", "Retry in 60s")
+    assert (worker.app.AsyncResult(job.id).state, str(worker.app.AsyncResult(job.id).info)) == (RETRY, "Retry in 60s")
+
+
 def test_options_of_a_retry_change_the_job_for_its_next_attempts(worker: LocalWorker) -> None:
     def body(self: Any) -> Any:
         if self.request.retries == 0:

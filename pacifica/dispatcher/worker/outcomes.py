@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from billiard.common import terminate_handler_fired
 from celery import states
-from celery.exceptions import Retry, WorkerLostError
+from celery.exceptions import WorkerLostError
 
 from ..core import failpoints, strict_json
 from ..core.backoff import retry_while_unavailable
@@ -103,7 +103,9 @@ def classify(request: Any, state: str, result: Any, traceback: Any = None, body:
     if state == states.SUCCESS:
         return Succeeded(result, _children(request))
     if state == states.RETRY:
-        cause = result.exc if isinstance(result, Retry) and result.exc is not None else result
+        cause = (
+            request.wanted_retry if result is None else result
+        )  # Celery reports the exception that caused it, if any.
         return Retried(job_error(cause, traceback, body), request.requested_retry)
     if state in states.EXCEPTION_STATES:
         # Celery replaces an exception that cannot be pickled; the record keeps the one that was raised.
