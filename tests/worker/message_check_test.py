@@ -1,12 +1,15 @@
 """Messages before Celery reads them: none ends the worker, from random bytes to messages that are almost right."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.app.task import Context
 from celery.worker.state import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,8 +19,9 @@ from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.store.event_counts import CountKey, EventCountStore
+from pacifica.dispatcher.worker import message_check
 from pacifica.dispatcher.worker.job_consumer import JobConsumer
-from pacifica.dispatcher.worker.message_check import fault_of, names_a_job_only
+from pacifica.dispatcher.worker.message_check import OWN_FIELDS, MessageHeaders, fault_of, names_a_job_only
 from pacifica.dispatcher.worker.plain_message import PLAIN_FIELD
 
 UUID = "01a20a87-952e-7637-b259-b34fb625e63a"
@@ -121,6 +125,9 @@ FAULTY: list[Mapping[str, Any]] = [
     {"group": {}},
     {"stamped_headers": 5},
     {"ignore_result": "no"},
+    {"retries_before": "1"},
+    {"claim": "x"},
+    {"dispatcher_stored": True},
 ]
 
 
@@ -132,6 +139,13 @@ def test_body_that_celery_cannot_read_is_refused(receiver: Receiver, body: bytes
 @pytest.mark.parametrize("wrong", FAULTY, ids=repr)
 def test_header_of_a_wrong_type_is_refused(receiver: Receiver, wrong: Mapping[str, Any]) -> None:
     assert receiver.outcome(a_message(headers={**GOOD, **wrong})) == "refused"
+
+
+def test_no_header_can_take_the_name_of_a_field_of_the_worker() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in Path(message_check.__file__).parent.glob("*.py")]
+    used = re.findall(r'request\.update\(\s*(\w+)=|getattr\((?:\w+\.)?request, "(\w+)"', "\n".join(sources))
+    named = {update or read for update, read in used} - MessageHeaders.model_fields.keys() - set(dir(Context))
+    assert named == OWN_FIELDS - {"_children"}
 
 
 @pytest.mark.parametrize("headers", [{}, {"id": UUID}, {"task": "add"}, [], "task", None], ids=repr)
@@ -151,6 +165,17 @@ def test_message_without_its_headers_is_refused(receiver: Receiver, headers: Any
 )
 def test_content_that_is_not_json_is_refused(receiver: Receiver, content: Mapping[str, str]) -> None:
     assert receiver.outcome(a_message(**content)) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"id": "my-own-id"}, "its headers.id cannot be used: it must be a UUID in lower case, as Celery makes it"),
+        ({"claim": 1}, "the worker itself uses the name of its header claim; the sender must give that another name"),
+    ],
+)
+def test_refusal_says_what_to_send_instead(wrong: Mapping[str, Any], sentence: str) -> None:
+    assert fault_of(a_message(headers={**GOOD, **wrong})) == sentence
 
 
 def test_refused_message_is_logged_and_counted(

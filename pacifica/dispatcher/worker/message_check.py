@@ -4,6 +4,7 @@ Celery trusts a message: a body that is a text, or a time limit that is a word, 
 Source: https://docs.celeryq.dev/en/stable/internals/protocol.html#version-2
 """
 
+import re
 from datetime import UTC
 from typing import Annotated, Any
 
@@ -24,8 +25,17 @@ def _is_moment(text: str) -> str:
     return text
 
 
-UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+def _is_uuid(text: str) -> str:
+    if not UUID.fullmatch(text):
+        raise ValueError("it must be a UUID in lower case, as Celery makes it")
+    return text
+
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The ids that Celery makes; ``core.job.parse_uuid`` also reads other forms."""
+OWN_FIELDS = {"_children", "claim", "raised", "refusal", "replaced", "reporter", "requested_retry", "retry_columns"}
+OWN_FIELDS |= {"log_bound", "stated", "unclaimed", "wanted_retry"}
+"""A request's fields for the state of an attempt, beside ``dispatcher_…``: Celery makes a field of each header."""
 Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
 Number = Annotated[int, Field(ge=0, le=2**31)] | None
 Moment = Annotated[str, AfterValidator(_is_moment)] | None
@@ -36,9 +46,10 @@ class MessageHeaders(BaseModel):
     """The headers that Celery reads; others are passed to the task as they are."""
 
     model_config = ConfigDict(strict=True)
-    id: Annotated[str, Field(pattern=UUID)]
+    id: Annotated[str, AfterValidator(_is_uuid)]
     task: Name
     retries: Number = None
+    retries_before: Annotated[int, Field(ge=0, le=2**31)] = 0
     eta: Moment = None
     expires: Moment = None
     timelimit: Annotated[list[Limit], Field(min_length=2, max_length=2)] | None = None
@@ -97,6 +108,8 @@ def fault_of(message: Message) -> str | None:
     headers = message.headers
     if not isinstance(headers, dict) or "task" not in headers:
         return "it has no header task, so it is not a message of Celery's protocol 2 (task_protocol = 2)"
+    if taken := [name for name in headers if name in OWN_FIELDS or name.startswith("dispatcher_")]:
+        return f"the worker itself uses the name of its header {taken[0]}; the sender must give that another name"
     try:
         payload = message.payload
     except Exception as error:  # noqa: BLE001 - a decompressor, a codec or a parser raises it, and bytes are anything
