@@ -88,6 +88,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         )
         self.container = container
         self._import_faults: Sequence[ConfigFault] | None = None
+        self._name_faults: list[ConfigFault] = []
         self.add_defaults(self._celery_settings)
         signals.import_modules.connect(self._import_tasks, sender=self)
         for blueprint, step in STEPS:
@@ -102,8 +103,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         if faults:
             raise ConfigError(faults)
         self.finalize()
-        if faults := declaration.name_faults(self.tasks):
-            raise ConfigError(faults)
+        if self._name_faults:
+            raise ConfigError(self._name_faults)
         own = self.container.settings.dispatcher
         limits = ArgumentLimits(own.arguments_limit, own.arguments_bytes)
         specs, unusable = [], {}
@@ -133,6 +134,10 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         """Make a task of a function, unless its module has been imported again since, after a fault."""
         if declaration.is_replaced(fun, name):
             return None
+        known = self._tasks.get(name or self.gen_task_name(fun.__name__, fun.__module__))
+        if known is not None and (faults := declaration.name_faults(known, fun)):
+            self._name_faults += faults
+            return known
         return super()._task_from_fun(fun, name=name, **options)
 
     def _dispatchable(self) -> list[DispatcherTask]:

@@ -96,10 +96,16 @@ def test_plain_celery_task_is_named_by_a_warning_and_by_its_404(worker: LocalWor
     assert not [remark for remark in worker.app.remarks() if "celery.chord" in remark]
 
 
-def test_task_that_a_plain_celery_task_hides_is_refused(worker: LocalWorker) -> None:
-    worker.app.task(shared=False, name="test-hidden")(nothing)
-    declaration.note_name(test_async_generator_is_refused, "test-hidden")
-    with pytest.raises(ConfigError, match=r"test-hidden.*declaration_test.py:\d+"):
+@pytest.mark.parametrize("bases", [(Task, DispatcherTask), (DispatcherTask, Task)])
+def test_plain_celery_task_and_another_task_of_one_name_are_refused(
+    worker: LocalWorker, bases: tuple[type[Task], type[Task]]
+) -> None:
+    def other() -> None: ...
+
+    for base, function in zip(bases, (nothing, other), strict=True):
+        _ = worker.app.task(shared=False, name="test-one", base=base)(function).name
+    worker.app.__dict__.pop("registry", None)
+    with pytest.raises(ConfigError, match=r"_test.py:\d+: the name 'test-one' belongs to .*_test.py:\d+ already"):
         _ = worker.app.registry
 
 

@@ -79,13 +79,15 @@ def plain_tasks(tasks: Mapping[str, Task]) -> Mapping[str, str]:
     }
 
 
-def name_faults(tasks: Mapping[str, Task]) -> list[ConfigFault]:
-    """A fault for each task of ``@task`` whose name belongs to a plain Celery task, which Celery then keeps."""
-    return [
-        PlaceFault("", "", place(DECLARED[name]), f"{name!r} is the name of a plain Celery task, {place(task.run)}")
-        for name, task in tasks.items()
-        if name in DECLARED and not hasattr(task, "spec")
-    ]
+def name_faults(task: Task, function: Function) -> list[ConfigFault]:
+    """The fault of a function whose name the task has already: Celery would keep the task, with a warning only.
+
+    One of them is declared by Celery's own decorator; ``note_name`` refuses two of ``@task``.
+    """
+    if (task.run.__module__, task.run.__qualname__) == (function.__module__, function.__qualname__):
+        return []
+    message = f"the name {task.name!r} belongs to {place(task.run)} already. Give one of the two tasks another name."
+    return [PlaceFault("", "", place(function), message)]
 
 
 def place(function: Function) -> str:
