@@ -32,7 +32,12 @@ def test_doctor_names_the_tasks_that_no_worker_has(tmp_path: Path, sqlite_url: s
         jobs = JobStore(database)
         jobs.add([a_job()])
         assert [finding.stage for finding in LocalChecks(config).run()][-1] == "broker"
-        for task in ("lab.convert", "lab.convert", "lab.scan"):
+        lacking(jobs, "lab.convert", "celery@lab")
+        assert list(LocalChecks(config).run())[-1].message.startswith(
+            "1 job of lab.convert came to a worker that lacks"
+        )
+        assert list(LocalChecks(config).run())[-1].message.endswith("the task, and waits")
+        for task in ("lab.convert", "lab.scan"):
             lacking(jobs, task, "celery@lab")
     found = list(LocalChecks(config).run())[-1]
     assert (found.stage, found.verdict) == ("tasks", StageVerdict.REMARK)

@@ -163,7 +163,8 @@ class LocalChecks:
             return None
         number = sum(jobs for _, jobs in found)
         names = ", ".join(task for task, _ in found)
-        message = f"{number} job{'s' * (number > 1)} of {names} came to a worker that lacks the task, and wait"
+        jobs, wait = ("job", "waits") if number == 1 else ("jobs", "wait")
+        message = f"{number} {jobs} of {names} came to a worker that lacks the task, and {wait}"
         return Finding("tasks", StageVerdict.REMARK, message, None, GIVE_TASK)
 
     def _broker(self, container: Container) -> Finding:
