@@ -32,7 +32,7 @@ COMPILE_PEERS := $(BIN)/uv pip compile --quiet --upgrade --universal --python-ve
 UV_OF_LOCK := sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock
 GET_UV := ! $(BIN)/python -m pip config list | grep -q '[.]index-url=' && \
   $(UV_OF_LOCK) > $(VENV)/uv.txt && $(PIP) --only-binary :all: -r $(VENV)/uv.txt 2> /dev/null
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV := $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 # Called with the lock, and with words for the first line.
 INSTALL = echo "Installing $(2) ..." && if $(GET_UV) && $(UV) --require-hashes -r $(1); \
   then $(UV) --no-deps --no-build-isolation -e .; \

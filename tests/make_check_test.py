@@ -21,6 +21,11 @@ def test_uv_is_installed_from_the_lock_by_its_hashes() -> None:
     assert re.fullmatch(r"uv==[\d.]+ \\\n( +--hash=sha256:[0-9a-f]{64} \\\n)+ +--hash=sha256:[0-9a-f]{64}\n", shown)
 
 
+def test_uv_trusts_the_certificates_of_the_system_as_pip_does() -> None:
+    """Where a proxy opens TLS connections, uv alone would fail, and pip would install everything in a minute."""
+    assert re.search(r"^UV := .* --system-certs ", MAKEFILE, re.MULTILINE)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_port_of_make_run_is_an_option() -> None:

@@ -199,6 +199,14 @@ def test_error_of_a_values_own_iterator_is_not_replaced() -> None:
         plain({"a": broken()})
 
 
+def test_endless_recursion_in_a_values_own_iterator_is_not_blamed_on_the_value() -> None:
+    def endless() -> Iterator[int]:
+        yield from endless()
+
+    with pytest.raises(RecursionError):
+        plain({"a": [endless()]})
+
+
 def test_iterators_are_found_without_reading_them() -> None:
     values = iter([1, 2])
     assert check_keys({"a": [values]})

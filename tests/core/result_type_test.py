@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from pacifica.dispatcher.core.errors import BadArguments, BadResult
 from pacifica.dispatcher.core.json_values import plain_arguments
 from pacifica.dispatcher.core.registry import TaskSpec
+from pacifica.dispatcher.core.result_type import ResultType
 
 
 class Point(BaseModel):
@@ -102,6 +103,13 @@ def test_result_is_written_by_the_return_annotation(
 ) -> None:
     assert returning(annotation).dump(value, 1000) == expected
     assert not caplog.records
+
+
+@pytest.mark.parametrize("annotation", [Iterator, Iterator[int], Generator[int, None, str]])
+def test_result_of_a_generator_function_is_a_list(annotation: Any) -> None:
+    numbers = ResultType(annotation)
+    assert numbers.json_schema()["type"] == "array"
+    assert numbers.jsonable((number for number in range(2)), "numbers") == [0, 1]
 
 
 def test_serializer_of_an_annotation_writes_a_class_that_pydantic_does_not_know() -> None:

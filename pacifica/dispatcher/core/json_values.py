@@ -13,9 +13,11 @@ Source: https://protobuf.dev/programming-guides/json/
 
 import dataclasses
 import math
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -31,6 +33,10 @@ NATIVE = ("tolist", "to_list", "item")
 """The methods by which values of other libraries become values of Python; the first that a value has counts."""
 MISSING = ("NaTType", "NAType")
 """The types of pandas for a missing time and for any missing value."""
+
+
+MANY_CALLS = 100
+"""A ``RecursionError`` after more calls in this module is due to the value, and not to code that the value runs."""
 
 
 class NotJson(ValueError):
@@ -52,10 +58,8 @@ class NotJson(ValueError):
 
 def plain(value: Any) -> Any:
     """The JSON value, whose numbers may be infinite; raises ``NotJson``, and any error of the value's own iterators."""
-    try:
+    with _depth():
         return _plain(value)
-    except RecursionError:
-        raise NotJson("is nested too deeply, or contains itself") from None
 
 
 def finite(value: Any) -> Any:
@@ -72,6 +76,23 @@ def check_keys(value: Any) -> bool:
 
     Raises ``NotJson`` if two keys of a dictionary anywhere in the value have the same text.
     """
+    with _depth():
+        return _check_keys(value)
+
+
+@contextmanager
+def _depth() -> Iterator[None]:
+    """Raise ``NotJson`` for a value that is nested too deeply; a ``RecursionError`` of its own iterators goes on."""
+    try:
+        yield
+    except RecursionError as error:
+        own = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == __file__]
+        if len(own) > MANY_CALLS:
+            raise NotJson("is nested too deeply, or contains itself") from None
+        raise
+
+
+def _check_keys(value: Any) -> bool:
     if isinstance(value, Mapping):
         texts = [_key(key) for key in value]
         if len(set(texts)) < len(texts):
@@ -87,7 +108,7 @@ def check_keys(value: Any) -> bool:
     found = False
     for step, each in children:
         try:
-            found |= check_keys(each)
+            found |= _check_keys(each)
         except NotJson as error:
             raise error.below(step) from None
     return found

@@ -8,7 +8,8 @@ finished work must not be lost.
 import inspect
 import json
 import logging
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -30,6 +31,7 @@ class ResultType:
     """The return annotation of a function; raises pydantic's errors if it cannot be used."""
 
     def __init__(self, annotation: Any) -> None:
+        annotation = _readable(annotation)
         self._exact = EXACT if annotation in ANY else frozenset({annotation} & EXACT) if _hashable(annotation) else ()
         """The types whose values need no conversion."""
         self._adapter = None if annotation in ANY else adapter_with(annotation, ConfigDict())
@@ -90,6 +92,13 @@ class _ResultSchema(GenerateJsonSchema):
         if schema.get("allow_inf_nan") is False:
             return number
         return {"anyOf": [number, {"enum": list(NON_FINITE)}]}
+
+
+def _readable(annotation: Any) -> Any:
+    """``Iterator[X]``, which pydantic does not have, as ``Iterable[X]``."""
+    if annotation is not Iterator and get_origin(annotation) is not Iterator:
+        return annotation
+    return Iterable[get_args(annotation) or Any]
 
 
 def _hashable(annotation: Any) -> bool:
