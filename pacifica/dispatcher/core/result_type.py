@@ -9,6 +9,7 @@ import inspect
 import json
 import logging
 from collections.abc import Iterable, Iterator
+from types import GenericAlias
 from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -98,7 +99,7 @@ def _readable(annotation: Any) -> Any:
     """``Iterator[X]``, which pydantic does not have, as ``Iterable[X]``."""
     if annotation is not Iterator and get_origin(annotation) is not Iterator:
         return annotation
-    return Iterable[get_args(annotation) or Any]
+    return GenericAlias(Iterable, get_args(annotation) or (Any,))
 
 
 def _hashable(annotation: Any) -> bool:

@@ -76,7 +76,8 @@ def services(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterat
             database = root / ("healthy" if name == "other_broker" else name) / "db.sqlite3"
             (root / name / "config.ini").write_text(
                 f"[database]\npeewee_url = sqliteext:///{database}\n[celery]\nbroker_url = {broker}\n"
-                f"[auth]\nanonymous = {'none' if name == 'other_broker' else 'loopback'}\n",
+                f"[auth]\nanonymous = {'none' if name == 'other_broker' else 'loopback'}\n"
+                f"[dispatcher]\nqueues = slow\n",
                 encoding="utf-8",
             )
             port = free_port()

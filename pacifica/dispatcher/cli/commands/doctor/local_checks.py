@@ -93,7 +93,7 @@ class LocalChecks:
 
     def why_unused(self, worker: str) -> str:
         """A sentence if the worker does not answer through the broker of this configuration; empty if it does."""
-        if self._container is None or not worker:
+        if self._container is None or not (worker and self._database_answers):  # The database may be the broker.
             return ""
         try:
             if answers(self._container.app, worker):
