@@ -1,4 +1,4 @@
-"""Remote control on a real RabbitMQ, for several workers of one name."""
+"""Remote control: several workers of one name on a real RabbitMQ, and revocations that outlive the workers."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,8 +9,10 @@ from kombu.pidbox import Node
 
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
+from pacifica.dispatcher.core.job import State, now
 
 from ..eventually import eventually
+from ..worker.local_worker import local_worker
 
 
 def test_two_workers_of_one_name_both_obey_remote_control(rabbitmq_url: str, tmp_path: Path) -> None:
@@ -31,3 +33,16 @@ def test_two_workers_of_one_name_both_obey_remote_control(rabbitmq_url: str, tmp
             return sorted(pinged) == [0, 1]
 
         eventually(both, 10)
+
+
+def test_revoked_job_does_not_wait_for_a_worker(sqlite_url: str) -> None:
+    with local_worker(sqlite_url) as worker:
+        jobs = [worker.app.send_task("add", (1, 2)) for _ in range(4)]
+        for job in jobs[2:]:
+            worker.container.jobs.claim(job.id, token="t", worker="w", holder="h", retries=0, at=now())
+        jobs[0].revoke()
+        worker.app.control.revoke([jobs[2].id])
+        worker.app.control.revoke([jobs[1].id, jobs[3].id], terminate=True)
+        states = [worker.job(job.id).state for job in jobs]
+        assert states == [State.REVOKED, State.REVOKED, State.STARTED, State.STARTED]
+        assert [worker.job(job.id).cancel for job in jobs[2:]] == [False, True]

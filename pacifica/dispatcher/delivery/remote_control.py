@@ -1,11 +1,14 @@
-"""Celery's remote control, with a queue of its own for each worker process, also for workers of the same name."""
+"""Celery's remote control: a queue for each worker process, also of the same name, and revocations in the record."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 from celery.app.control import Control
 from kombu.entity import Queue
 from kombu.pidbox import Mailbox
+
+from ..core.job import now
 
 
 class OwnMailbox(Mailbox):
@@ -34,3 +37,21 @@ class RemoteControl(Control):  # type: ignore[misc]
     def __init__(self, app: Any = None) -> None:
         super().__init__(app)
         self.mailbox.unique = app.connection_for_read().get_transport_cls().driver_type == "amqp"
+
+    def revoke(
+        self,
+        task_id: str | Sequence[str],
+        destination: Any = None,
+        terminate: bool = False,  # noqa: FBT001, FBT002 - Celery's signature
+        signal: Any = "SIGTERM",
+        **options: Any,
+    ) -> Any:
+        """Revoke waiting jobs in the record, also if no worker is up, and tell the workers as Celery does.
+
+        With ``terminate``, running jobs are cancelled. Raises ``DatabaseUnavailable``.
+        """
+        jobs = self.app.container.jobs
+        for uuid in [task_id] if isinstance(task_id, str) else task_id:
+            if destination is None and not jobs.revoke(uuid, reason="revoked", at=now()) and terminate:
+                jobs.ask_to_cancel(uuid, at=now())
+        return super().revoke(task_id, destination, terminate, signal, **options)
