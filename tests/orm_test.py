@@ -29,6 +29,7 @@ LIMITS: Mapping[str, int] = {
     # Ids are made by the service, or checked by parse_uuid; hashes have a fixed length.
     **dict.fromkeys(["job.uuid", "job.holder", "job.replay_of", "job.claim", "label.job", "event.job"], UUID),
     **dict.fromkeys(["worker.id", "idempotency.job", "election.holder", "token.id"], UUID),
+    **dict.fromkeys(["saved_group.id", "saved_group.job"], UUID),
     **dict.fromkeys(["idempotency.digest", "idempotency.fingerprint", "token.digest"], 64),
     **dict.fromkeys(["job.task", "job.queue", "job.caller", "job.worker", "worker.name", "token.name"], MAX_NAME),
     **dict.fromkeys(["label.name", "label.value"], MAX_NAME),

@@ -31,6 +31,7 @@ from .store.events import EventStore
 from .store.jobs import JobStore
 from .store.leader import ElectionStore
 from .store.outbox import Outbox
+from .store.saved_groups import SavedGroupStore
 from .store.tokens import TokenStore
 from .store.workers import WorkerStore
 from .store.writability import Writability
@@ -102,6 +103,11 @@ class Container:
     def event_counts(self) -> EventCountStore:
         """The counts of events, for the metrics."""
         return EventCountStore(self.database)
+
+    @cached_property
+    def saved_groups(self) -> SavedGroupStore:
+        """Celery's saved groups of jobs."""
+        return SavedGroupStore(self.database)
 
     @cached_property
     def workers(self) -> WorkerStore:

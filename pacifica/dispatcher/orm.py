@@ -127,6 +127,17 @@ class Tombstone(peewee.Model):
         schema_manager_class = WithoutRowid
 
 
+class SavedGroup(peewee.Model):
+    """A Celery ``GroupResult`` that was saved, as JSON; it is purged with ``job``, its last member."""
+
+    id = peewee.CharField(36, primary_key=True)
+    members = LongTextField()
+    job = peewee.CharField(36, index=True)
+
+    class Meta:
+        table_name = "saved_group"
+
+
 class Election(peewee.Model):
     """The leader of a duty that only one process has, while its beat moves."""
 
@@ -206,7 +217,7 @@ class Token(peewee.Model):
         table_name = "token"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election, EventCounts)
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, SavedGroup, Election, EventCounts)
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """Literal SQL: a database uses a partial index only if the text of the query contains its condition."""

@@ -21,6 +21,7 @@ from pacifica.dispatcher.store.idempotency import IdempotencyKey, take_key
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.purge import FIRST_TOMBSTONE, HOUR, PurgeStore, forget_tombstones, put_tombstones
+from pacifica.dispatcher.store.saved_groups import SavedGroupStore
 
 from ..services import MYSQL, POSTGRESQL, SQLITE
 from .conftest import a_job, a_pruner, all_at_once
@@ -52,6 +53,17 @@ def purge(database: Database, *tasks: str, **settings: float | None) -> dict[Sta
 def left(database: Database) -> set[str]:
     """The UUIDs of all jobs."""
     return {row[0] for row in database.read(lambda db: list(orm.Job.select(orm.Job.uuid).tuples().execute(db)))}
+
+
+def test_saved_group_is_purged_with_its_last_job(database: Database, jobs: JobStore) -> None:
+    old, young, groups = ended(jobs, 8), ended(jobs, 6), SavedGroupStore(database)
+    for group, job in (("g1", old), ("g2", young), ("g1", old)):
+        groups.save(group, [[group, None], [[[job.uuid, None], None]]], job.uuid)
+    purge(database, success_seconds=7 * 86_400.0)
+    assert groups.members("g1") is None
+    assert groups.members("g2") == [["g2", None], [[[young.uuid, None], None]]]
+    groups.delete("g2")
+    assert groups.members("g2") is None
 
 
 def test_each_state_is_kept_for_the_time_of_its_setting(database: Database, jobs: JobStore) -> None:

@@ -6,18 +6,21 @@ from types import SimpleNamespace
 
 import pytest
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import group
 from celery.exceptions import TaskRevokedError
+from celery.result import GroupResult
 from celery.utils.serialization import get_pickleable_exception
 
 from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.faults import Fault
-from pacifica.dispatcher.core.job import State, now
+from pacifica.dispatcher.core.job import State, new_uuid, now
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.worker.claim import CLAIM_FIELD
 from pacifica.dispatcher.worker.result_backend import PeeweeBackend
 
 from ..store.conftest import a_job
+from .local_worker import LocalWorker
 
 HOLDER = "lease-1"
 
@@ -105,3 +108,19 @@ def test_stored_error_of_ours_is_raised_as_its_own_class(jobs: JobStore) -> None
     stored = backend._get_task_meta_for(uuid)["result"]  # noqa: SLF001 - Celery's hook for backends
     assert (type(stored), str(stored)) == (BadArguments, "The arguments do not fit task it: x: is missing.")
     assert stored.details() == {"errors": []}
+
+
+def test_saved_group_is_restored_until_it_is_deleted(worker: LocalWorker) -> None:
+    app = worker.app
+    inner = group(app.signature("add", (i, i)) for i in range(3)).delay()
+    outer = GroupResult(new_uuid(), [inner, app.AsyncResult(new_uuid())], app=app)
+    for each in (inner, outer):
+        each.save()
+        each.save()
+    worker.run_all()
+    app.backend._cache.clear()  # noqa: SLF001 - Celery keeps what it has read
+    assert GroupResult.restore(inner.id, app=app).get() == [0, 2, 4]
+    assert GroupResult.restore(outer.id, app=app) == outer
+    inner.delete()
+    assert GroupResult.restore(inner.id, app=app) is None
+    assert GroupResult.restore(outer.id, app=app) == outer

@@ -146,6 +146,15 @@ class Tombstone(peewee.Model):
         schema_manager_class = WithoutRowid
 
 
+class SavedGroup(peewee.Model):
+    id = peewee.CharField(36, primary_key=True)
+    members = LongTextField()
+    job = peewee.CharField(36, index=True)
+
+    class Meta:
+        table_name = "saved_group"
+
+
 class Election(peewee.Model):
     duty = peewee.CharField(32, primary_key=True)
     holder = peewee.CharField(36)
@@ -164,7 +173,7 @@ class EventCounts(peewee.Model):
         table_name = "event_counts"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, Election, EventCounts)
+MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, SavedGroup, Election, EventCounts)
 STARTED = peewee.SQL("state = 'STARTED'")
 WAITING = "state IN ('PENDING', 'RETRY')"
 IS_SENT = peewee.SQL(f"{WAITING} AND due IS NULL AND published IS NOT NULL")

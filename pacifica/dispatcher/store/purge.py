@@ -1,4 +1,4 @@
-"""Purging: deleting finished jobs with their labels and their history, and the tombstones that remain of them.
+"""Purging: deleting finished jobs with their labels, history and saved groups, and the tombstones that remain of them.
 
 A purge reads the jobs of one state, or of one task, oldest first, along an index that searches use as well. A further
 index would make each dispatch slower, and without one each purge would scan the table.
@@ -16,7 +16,9 @@ from ..core.job import FINAL, State
 from .connections.mysql import execute_with_index_hint
 from .database import Database
 
-_J, _E, _L, _T = orm.Job, orm.Event, orm.Label, orm.Tombstone
+_J, _E, _L, _G, _T = orm.Job, orm.Event, orm.Label, orm.SavedGroup, orm.Tombstone
+DEPENDENTS = ((_L.job, "PRIMARY"), (_E.job, "event_job_id"), (_G.job, "savedgroup_job"), (_J.uuid, "PRIMARY"))
+"""The columns whose rows are deleted with a job, each with the index that finds them."""
 Bounds = Mapping[State, int]
 """Final states whose jobs are purged, each with the time before which a job must have ended."""
 HOUR = 3_600_000_000
@@ -71,7 +73,7 @@ class PurgeStore:
             uuids = [job.uuid for job in gone]
             if remember:
                 put_tombstones(db, uuids, at)
-            for column, index in ((_L.job, "PRIMARY"), (_E.job, "event_job_id"), (_J.uuid, "PRIMARY")):
+            for column, index in DEPENDENTS:
                 execute_with_index_hint(db, column.model.delete().where(column.in_(uuids)), index)
             return Counter(job.state for job in gone)
 

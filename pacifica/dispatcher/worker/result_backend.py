@@ -5,9 +5,10 @@ from typing import Any
 from celery import group, states
 from celery.app.task import Context
 from celery.backends.base import BaseBackend
+from celery.result import result_from_tuple
 
 from ..core import errors
-from ..core.job import Job, JobError, State, iso
+from ..core.job import Job, JobError, State, iso, parse_uuid
 from ..store.jobs import JobStore
 from . import outcomes
 from .claim import CLAIM_FIELD
@@ -108,26 +109,25 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
         """Refuse; Celery supports it on Redis alone."""
         raise NotImplementedError("add_to_chord() is not supported: put all tasks into the chord as it is dispatched.")
 
-    def _save_group(self, *_: Any) -> Any:
-        raise NotImplementedError(GROUP)
+    def _save_group(self, group_id: str, result: Any) -> Any:
+        last = result
+        while getattr(last, "results", None):
+            last = last.results[-1]
+        self.app.container.saved_groups.save(parse_uuid(group_id), result.as_tuple(), parse_uuid(last.id))
+        return result
 
-    def _restore_group(self, *_: Any) -> Any:
-        raise NotImplementedError(GROUP)
+    def _restore_group(self, group_id: str) -> dict[str, Any] | None:
+        found = self.app.container.saved_groups.members(parse_uuid(group_id))
+        return None if found is None else {"result": result_from_tuple(found, self.app)}
 
-    def _delete_group(self, *_: Any) -> Any:
-        raise NotImplementedError(GROUP)
+    def _delete_group(self, group_id: str) -> None:
+        self.app.container.saved_groups.delete(parse_uuid(group_id))
 
     def _forget(self, *_: Any) -> Any:
         raise NotImplementedError(
             "forget() is not supported: [retention] in the configuration says how long a result is kept, and "
             "`pacifica-dispatcher-cmd purge` deletes jobs."
         )
-
-
-GROUP = (
-    "A GroupResult cannot be saved or restored: the record has jobs, and no groups. Keep the ids of its jobs "
-    "(`[job.id for job in group]`), and make `GroupResult(id, [AsyncResult(id) for id in ids])` of them."
-)
 
 
 def _exception_meta(error: JobError | None) -> dict[str, Any] | None:
