@@ -46,7 +46,7 @@ class RemoteControl(Control):  # type: ignore[misc]
         signal: Any = "SIGTERM",
         **options: Any,
     ) -> Any:
-        """Revoke waiting jobs in the record, also if no worker is up, and send the request to the workers, as Celery does.
+        """Revoke waiting jobs in the record, also if no worker is up, and send the request to the workers.
 
         With ``terminate``, running jobs are cancelled. Raises ``DatabaseUnavailable``.
         """
