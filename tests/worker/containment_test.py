@@ -212,3 +212,17 @@ def test_signal_handlers_are_restored_for_the_next_job(attempts: Attempts, monke
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
     attempts.run(ignore)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)] == before
+
+
+def test_handler_in_a_process_that_is_being_ended_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(containment, "current_process", lambda: SimpleNamespace(daemon=True))
+    monkeypatch.setattr(containment, "terminate_handler_fired", lambda: True)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with containment.own_code():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # As billiard does before it raises SystemExit.
+        assert not caplog.records
+    finally:
+        signal.signal(signal.SIGTERM, before)

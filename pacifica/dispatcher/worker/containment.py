@@ -148,7 +148,7 @@ def _surroundings() -> tuple[str | None, Mapping[int, Any]] | None:
 
 
 def _restore(before: tuple[str | None, Mapping[int, Any]] | None) -> None:
-    if before is None:
+    if before is None or terminate_handler_fired():  # The pool is ending this process, and has changed its handlers.
         return
     folder, handlers = before
     if folder is not None and _folder() != folder:
