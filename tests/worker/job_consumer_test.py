@@ -24,7 +24,10 @@ def a_consumer(pool: Any = None) -> Any:
         consumer.refused += 1
 
     vars(consumer).update(
-        hub=None, pool=SimpleNamespace(_pool=pool), connection_errors=(BrokerGone,), channel_errors=(LookupError,)
+        hub=None,
+        pool=SimpleNamespace(_pool=pool),
+        connection_errors=(BrokerGone, KeyError),
+        channel_errors=(IndexError,),
     )
     consumer.app = SimpleNamespace(
         container=SimpleNamespace(event_counts=SimpleNamespace(add_refused_message=count)),
@@ -38,7 +41,9 @@ def a_consumer(pool: Any = None) -> Any:
         (ValueError("not JSON"), BrokerGone, 1),  # An item of a Redis list.
         (AttributeError("headers"), BrokerGone, 1),
         (MemoryError(), BrokerGone, 1),
-        (LookupError("the channel was closed"), BrokerGone, 0),
+        (KeyError("properties"), BrokerGone, 1),
+        (KeyError(7), KeyError, 0),  # A lost file descriptor.
+        (IndexError("the channel was closed"), BrokerGone, 0),
         (BrokerGone(), BrokerGone, 0),
         (WorkerLostError("Could not start worker processes"), WorkerLostError, 0),
         (SystemExit(), SystemExit, 0),

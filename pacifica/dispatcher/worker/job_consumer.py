@@ -39,9 +39,12 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         self.pool.did_start_ok = self._did_start
         try:
             run(*arguments)
-        except (*self.connection_errors, WorkerLostError):
-            raise
         except Exception as error:
+            # For kombu a KeyError is an error of Redis's connection, as a lost file descriptor raises it. If the key
+            # is a text, an item of a Redis list lacks it.
+            unreadable = isinstance(error, KeyError) and isinstance(error.args[0], str)
+            if isinstance(error, (*self.connection_errors, WorkerLostError)) and not unreadable:
+                raise
             logger.exception("Unhandled exception while reading from the broker; the worker connects again")
             if not isinstance(error, self.channel_errors):
                 self.count_refused()
