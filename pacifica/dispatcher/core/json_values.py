@@ -27,8 +27,8 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from . import strict_json
 
-EXACT = frozenset({int, str, bool, type(None)})
-"""The types whose values are JSON values."""
+EXACT = frozenset({int, str, bool, type(None), float})
+"""The types whose values need no conversion, except that ``finite`` makes texts of some floats."""
 NATIVE = ("tolist", "to_list", "item")
 """The methods by which values of other libraries become values of Python; the first that a value has counts."""
 MISSING = ("NaTType", "NAType")

@@ -43,15 +43,15 @@ class Parameters:
         self._keywords = [p for p in every if p.kind is p.KEYWORD_ONLY]
         self._rest = next((p for p in every if p.kind is p.VAR_POSITIONAL), None)
         self._extra = next((p for p in every if p.kind is p.VAR_KEYWORD), None)
-        self._exact = -1 if any(_required(p) for p in self._keywords) else len(self._positional)
-        """Exactly this number of arguments by position, and none by name, fits the parameters one to one."""
+        self.exact = None if any(_required(p) for p in self._keywords) else self._positional
+        """The parameters that arguments by position alone fit one to one; ``None`` if some are needed by name."""
 
     def assign(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Argument], list[Fault]]:
         """Each value with its parameter, positional values first; and the faults, if they do not fit.
 
         After more faults than an answer names, further arguments are not looked at.
         """
-        if not kwargs and len(args) == self._exact:
+        if not kwargs and self.exact is not None and len(args) == len(self.exact):
             return [Argument(p.name, p, value) for p, value in zip(self._positional, args, strict=True)], []
         taken = {p.name for p in self._positional[: len(args)]}
         found: list[Argument] = []

@@ -83,6 +83,9 @@ class TaskSpec:
         self._parameters = Parameters(signature.parameters)
         parameters = signature.parameters.values()
         self._types = {p.name: ArgumentType(p.annotation, f"argument {p.name} of task {self.name}") for p in parameters}
+        exact = self._parameters.exact
+        self._exact = None if exact is None else [self._types[parameter.name] for parameter in exact]
+        self._may_refuse = self._check is not None or bool(signature.defaults)
         self._returns = ResultType(signature.returns)
         self.arguments_schema()
         self.result_schema()
@@ -90,12 +93,13 @@ class TaskSpec:
     def bind_text(self, args: Sequence[str]) -> Call:
         """Bind the segments of a URL's path; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
-        found = self._accepted(
-            (argument, self._types[argument.parameter.name].read(argument.value))
-            for argument in self._assigned(args, {})
-        )
-        self._limits.check_size(self.name, join_texts([accepted.text for accepted in found], ()))
-        return self._call(found, [])
+        assigned = self._assigned(args, {})
+        found = self._accepted(assigned, (self._types[one.parameter.name].read(one.value) for one in assigned))
+        encoded = join_texts([accepted.text for accepted in found], ())
+        self._limits.check_size(self.name, encoded)
+        if self._may_refuse:
+            self._loaded(found, ())
+        return Call(self.name, [accepted.value for accepted in found], {}, encoded)
 
     def bind(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], *, naive: bool = False, describe: bool = True
@@ -107,9 +111,19 @@ class TaskSpec:
         """
         self._limits.check_number(self.name, args, kwargs)
         texts = [json_text(value) for value in (*args, *kwargs.values())]
+        names = list(kwargs)
+        encoded = join_texts(texts, names)
         if all(texts):
-            self._limits.check_size(self.name, join_texts(texts, list(kwargs)))
-        return self._call(self._accept(args, kwargs, texts, naive=naive, describe=describe), list(kwargs))
+            self._limits.check_size(self.name, encoded)
+        found = self._accept(args, kwargs, texts, naive=naive, describe=describe)
+        if self._may_refuse:
+            self._loaded(found, names)
+        if (read := [accepted.text for accepted in found]) != texts:  # Numbers have become texts.
+            encoded = join_texts(read, names)
+        values, number = [accepted.value for accepted in found], len(args)
+        return Call(
+            self.name, values[:number], dict(zip(names, values[number:], strict=True)) if names else {}, encoded
+        )
 
     def bind_python(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """Bind the Python values that ``delay`` was given; raises ``BadArguments``."""
@@ -190,14 +204,30 @@ class TaskSpec:
         return self._returns.json_schema()
 
     def _accept(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], texts: Sequence[str], **options: bool
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        texts: Sequence[str],
+        *,
+        naive: bool,
+        describe: bool = True,
     ) -> list[AcceptedValue]:
-        return self._accepted(
-            (argument, self._types[argument.parameter.name].accept(argument.value, text, **options))
-            for argument, text in zip(self._assigned(args, kwargs), texts, strict=True)
-        )
+        if kwargs or self._exact is None or len(args) != len(self._exact):
+            assigned = self._assigned(args, kwargs)
+            each = zip(assigned, texts, strict=True)
+            return self._accepted(
+                assigned,
+                (self._types[p.name].accept(v, text, naive=naive, describe=describe) for (_, p, v), text in each),
+            )
+        kinds = zip(self._exact, args, texts, strict=True)
+        read = [kind.accept(value, text, naive=naive, describe=describe) for kind, value, text in kinds]
+        found = [one for one in read if isinstance(one, AcceptedValue)]
+        # Only faults need the names of the arguments.
+        return found if len(found) == len(read) else self._accepted(self._assigned(args, kwargs), read)
 
-    def _accepted(self, results: Iterable[tuple[Argument, AcceptedValue | ValueFaults]]) -> list[AcceptedValue]:
+    def _accepted(
+        self, assigned: Sequence[Argument], results: Iterable[AcceptedValue | ValueFaults]
+    ) -> list[AcceptedValue]:
         """The values in the order of the arguments; raises ``BadArguments``, which names the places that are wrong.
 
         After more faults than an answer names, further arguments are not read, as a fault costs more than a value.
@@ -205,7 +235,7 @@ class TaskSpec:
         found: list[AcceptedValue] = []
         faults: list[Fault] = []
         more: int | None = 0
-        for argument, result in results:
+        for argument, result in zip(assigned, results, strict=True):
             if isinstance(result, AcceptedValue):
                 found.append(result)
                 continue
@@ -220,18 +250,12 @@ class TaskSpec:
         """The Python values, of which the last ones have these names, after the task's own check."""
         values = [accepted.loaded for accepted in found]
         number = len(values) - len(names)
-        args, given = values[:number], dict(zip(names, values[number:], strict=True))
+        args, given = values[:number], dict(zip(names, values[number:], strict=True)) if names else {}
         if self._signature.defaults:
             with self._refusing("a default of the task"):
                 given = self._signature.completed(args, given)
         self._run_check(args, given)
         return args, given
-
-    def _call(self, found: Sequence[AcceptedValue], names: Sequence[str]) -> Call:
-        self._loaded(found, names)
-        values, number = [accepted.value for accepted in found], len(found) - len(names)
-        encoded = join_texts([accepted.text for accepted in found], names)
-        return Call(self.name, values[:number], dict(zip(names, values[number:], strict=True)), encoded)
 
     def _run_check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         if self._check is None:

@@ -36,14 +36,14 @@ class TaskSignature(NamedTuple):
         missing = {name: field for name, field in self.defaults.items() if name not in given}
         return {**kwargs, **{name: field.get_default(call_default_factory=True) for name, field in missing.items()}}
 
-    def for_function(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def for_function(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments as the function takes them, of those for the signature."""
         if not self.after_hidden:
-            return list(args), dict(kwargs)
+            return args, kwargs
         first = list(self.parameters).index(self.after_hidden[0])
         if len(args) > first + len(self.after_hidden):
-            return list(args), dict(kwargs)  # Arguments for *args can be passed only by position.
-        return list(args[:first]), {**dict(zip(self.after_hidden, args[first:], strict=False)), **kwargs}
+            return args, kwargs  # Arguments for *args can be passed only by position.
+        return args[:first], {**dict(zip(self.after_hidden, args[first:], strict=False)), **kwargs}
 
 
 def read_signature(function: Callable[..., Any], hidden: Collection[str] = ()) -> TaskSignature:
