@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from pathlib import PurePosixPath
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -61,6 +61,19 @@ class LongDouble:
 
     def __float__(self) -> float:
         return 1.5
+
+
+class Nanoseconds:
+    """Like an array of NumPy, whose times Python's ``datetime`` cannot hold in this unit."""
+
+    def __init__(self, unit: str = "ns") -> None:
+        self.dtype = SimpleNamespace(kind="M", str=f"<M8[{unit}]")
+
+    def astype(self, kind: str) -> "Nanoseconds":
+        return Nanoseconds(kind[3:-1])
+
+    def tolist(self) -> Any:
+        return [datetime(2026, 1, 31, tzinfo=UTC)] if self.dtype.str == "<M8[us]" else [1769817600000000000]
 
 
 class Frame:
@@ -120,7 +133,8 @@ class Model(BaseModel):
         (Sample("s", Array([1])), {"name": "s", "values": [1]}),
         (Slotted({"a": Array([1])}), {"values": {"a": [1]}}),
         (Model(values=Array([INF]), raw=b"text"), {"values": ["Infinity"], "raw": "text"}),
-        (Model(raw=b"\xff"), {"values": None, "raw": "_w=="}),
+        (Sample("s", b"\xff"), {"name": "s", "values": "_w=="}),
+        (Nanoseconds(), ["2026-01-31T00:00:00Z"]),
         ([Shade.RED, Shade.NAN], ["red", "NaN"]),
         (bytearray(b"\xfb\xff"), "-_8="),
         (memoryview(b"\xfb\xff"), "-_8="),
@@ -170,6 +184,11 @@ def test_columns_of_one_name_are_refused() -> None:
         plain(Frame(("a", Array([1])), ("a", Array([2]))))
 
 
+ADVICE = (
+    "annotate them as Base64Bytes, or set ser_json_bytes and val_json_bytes to base64 in the configuration of class"
+)
+
+
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
@@ -181,6 +200,10 @@ def test_columns_of_one_name_are_refused() -> None:
             "result[0] has no JSON form: item() raised ValueError: only one element can be converted",
         ),
         ({object: 1}, "result has a key of type builtins.type, which has no text"),
+        (
+            [Model(raw=b"\xff")],
+            f"result[0] has bytes that are not UTF-8: {ADVICE} {__name__}.Model",
+        ),
         ([ValueError("x")], "result[0] is of type builtins.ValueError, which has no JSON form"),
     ],
 )

@@ -43,7 +43,10 @@ oddly.__annotations__ = {"x": odd}
         (unpacked, "the annotation of argument options cannot be used: "),
         (missing, "the annotation of argument frame cannot be used: name 'Later' is not defined. Import the name"),
         (opaque, r"the annotation of argument frame cannot be used: <class .*Frame'> has no form in JSON\. Use "),
-        (result, "the annotation of the result cannot be used: <class"),
+        (
+            result,
+            "the annotation of the result cannot be used: <class .* Without it, a result is stored by its own type",
+        ),
         (oddly, "the annotation of argument x cannot be used: KeyError: 'size'"),
     ],
 )

@@ -11,6 +11,17 @@ from pacifica.dispatcher.core.job import State
 
 from .local_worker import LocalWorker
 
+
+class Array:
+    """Like a number of NumPy."""
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def tolist(self) -> float:
+        return self._value
+
+
 DOUBLED = {1: "a", "1": "b"}
 
 
@@ -46,6 +57,22 @@ def test_numbers_that_json_lacks_are_stored_as_texts(worker: LocalWorker) -> Non
     worker.run_all()
     assert worker.outcome(job.id) == (State.SUCCESS, {"mean": "NaN", "max": "Infinity"})
     assert job.get(timeout=1) == {"mean": "NaN", "max": "Infinity"}
+
+
+def test_numbers_that_json_lacks_pass_through_a_chain(worker: LocalWorker) -> None:
+    seen: list[float] = []
+
+    def mean(x: float) -> float:
+        seen.append(x)
+        return -x
+
+    task = worker.task(mean)
+    last = chain(task.s(math.inf), task.s(), task.si(Array(math.inf)), task.si(Array(1))).apply_async()
+    worker.run_all()
+    assert seen == [math.inf, -math.inf, math.inf, 1]
+    assert worker.outcome(last.id) == (State.SUCCESS, -1)
+    with pytest.raises(ValueError, match=r"a later step of the workflow are not JSON: a value is of type .*object"):
+        chain(task.s(1), task.si(object())).apply_async()
 
 
 def test_keys_of_one_text_are_refused_before_a_job_exists(worker: LocalWorker) -> None:

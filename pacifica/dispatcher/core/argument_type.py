@@ -1,6 +1,8 @@
 """The type of one argument: reads JSON values and the text of a URL by the annotation, with pydantic."""
 
+import json
 import logging
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -9,13 +11,22 @@ from . import strict_json, value_faults
 from .arguments import adapter_of, json_text
 from .text_values import possible_values
 from .value_faults import ValueFaults, of_value
-from .value_guards import NUMBER_AS_TEXT, REFUSE_NAIVE, guarded, validator_of, with_numbers_as_text
+from .value_guards import (
+    NUMBER_AS_TEXT,
+    REFUSE_NAIVE,
+    changed,
+    guarded,
+    non_finite,
+    number_as_text,
+    validator_of,
+)
 
 logger = logging.getLogger(__name__)
 
 MAX_PASSES = 4
 """How often a value is read again after numbers in it have become text; each pass may reach further values."""
 
+NOT_DESCRIBED = of_value("not_described", "is not valid")
 LOGGED = "the log of the service has the details"
 
 
@@ -42,16 +53,30 @@ class ArgumentType:
         self._validator: Any = validator_of(self._schema) if guards else self.adapter.validator
         self._context = REFUSE_NAIVE if guards else None
 
-    def accept(
-        self, value: Any, text: str, *, naive: bool = False, describe: bool = True, passes: int = MAX_PASSES
+    @cached_property
+    def _of_python(self) -> Any:
+        """The validator of values from Python, whose numbers may be infinite."""
+        return validator_of(self._schema, non_finite=True)
+
+    def accept(  # noqa: PLR0913 - the last two are for its own next pass
+        self,
+        value: Any,
+        text: str,
+        *,
+        naive: bool = False,
+        describe: bool = True,
+        passes: int = MAX_PASSES,
+        as_floats: str = "",
     ) -> AcceptedValue | ValueFaults:
         """Read a JSON value, or describe what is wrong with it; ``text`` is the value's ``json_text``.
 
-        ``naive``: a ``datetime`` without an offset is in UTC, as Python callers and older rows have it. Without
-        ``describe``, the fault is only that the value is not valid.
+        ``naive``: the value comes from Python or from a row. A ``datetime`` without an offset is then in UTC, and the
+        texts of ``strict_json.NON_FINITE`` may stand for a ``float``. Without ``describe``, the fault is only that the
+        value is not valid.
         """
+        validator = self._of_python if as_floats else self._validator
         try:
-            loaded = self._validator.validate_json(text, strict=True, context=None if naive else self._context)
+            loaded = validator.validate_json(as_floats or text, strict=True, context=None if naive else self._context)
             return AcceptedValue(value, text, loaded)
         except ValidationError as error:
             failure = error
@@ -63,11 +88,12 @@ class ArgumentType:
             return _without_text(value)
         places = value_faults.paths(failure, value, NUMBER_AS_TEXT) if self._context and passes else ()
         if places:
-            value = with_numbers_as_text(value, places)
+            value = changed(value, places, number_as_text)
             return self.accept(value, json_text(value), naive=naive, describe=describe, passes=passes - 1)
-        if not describe:
-            return of_value("not_described", "is not valid")
-        return value_faults.describe(self._schema, value, text, failure)
+        floats = "" if as_floats or not naive else _with_floats(failure, value)
+        if floats:
+            return self.accept(value, text, naive=naive, describe=describe, as_floats=floats)
+        return value_faults.describe(self._schema, value, text, failure) if describe else NOT_DESCRIBED
 
     def read(self, text: str) -> AcceptedValue | ValueFaults:
         """Return the likeliest value of a URL's text that fits the annotation, or describe what is wrong."""
@@ -79,6 +105,13 @@ class ArgumentType:
             found.append(accepted)
         # A fault of the value, or of a place in it, is more helpful than a wrong type.
         return next((faults for faults in found if not faults.places[0].wrong_type), found[0])
+
+
+def _with_floats(failure: ValidationError, value: Any) -> str:
+    """A JSON text with NaN and infinity for those texts that failed as a ``float``; empty if there are none."""
+    places = value_faults.paths(failure, value, "float_type")
+    floats = changed(value, places, non_finite) if places else value
+    return "" if floats == value else json.dumps(floats)
 
 
 def _without_text(value: Any) -> ValueFaults:

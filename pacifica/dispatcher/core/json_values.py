@@ -6,6 +6,8 @@
 - Numbers that JSON does not have stay as they are until ``finite`` makes them texts, as in the JSON form of Protocol
   Buffers: ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. ``null`` would make three values one.
 - The missing values of pandas (``NaT``, ``NA``) become ``null``.
+- A model of pydantic has an encoding of its own, by default UTF-8, by which its annotation reads it again; other bytes
+  in it are an error.
 - Two keys of one dictionary with the same text are an error, because one of the values would be lost.
 
 Source: https://protobuf.dev/programming-guides/json/
@@ -31,6 +33,12 @@ EXACT = frozenset({int, str, bool, type(None), float})
 """The types whose values need no conversion, except that ``finite`` makes texts of some floats."""
 NATIVE = ("tolist", "to_list", "item")
 """The methods by which values of other libraries become values of Python; the first that a value has counts."""
+NANOSECONDS = ("<M8[ns]", "<m8[ns]")
+"""NumPy's types of times that ``tolist`` makes integers; Python's times have microseconds."""
+_NOT_UTF_8 = (
+    "has bytes that are not UTF-8: annotate them as Base64Bytes, or set ser_json_bytes and val_json_bytes to base64 in "
+    "the configuration"
+)
 MISSING = ("NaTType", "NAType")
 """The types of pandas for a missing time and for any missing value."""
 
@@ -69,6 +77,15 @@ def finite(value: Any) -> Any:
     if isinstance(value, list):
         return [finite(each) for each in value]
     return _number(value) if isinstance(value, float) else value
+
+
+def written(value: Any) -> tuple[Any, str]:
+    """The JSON value with finite numbers, and its text; raises ``ValueError`` if it has none."""
+    try:
+        return value, strict_json.dumps(value)
+    except ValueError:
+        value = finite(value)
+        return value, strict_json.dumps(value)
 
 
 def check_keys(value: Any) -> bool:
@@ -172,6 +189,8 @@ def _array(values: Iterable[Any]) -> list[Any]:
 
 
 def _native(value: Any, method: str) -> Any:
+    if getattr(getattr(value, "dtype", None), "str", None) in NANOSECONDS:
+        value = value.astype(f"{value.dtype.kind}8[us]")
     try:
         native = getattr(value, method)()
         # NumPy's long double has no Python form, and returns itself.
@@ -187,6 +206,8 @@ def _leaf(value: Any) -> Any:
         check_keys(value)
         return _known(value)
     except (PydanticSerializationError, ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise NotJson(f"{_NOT_UTF_8} of class {_type_name(value)}") from error
         if _has_fields(value):
             return _fields(value)
         if isinstance(error, NotJson):
@@ -297,9 +318,18 @@ def _plain_argument(name: str, value: Any) -> Any:
     own = None
     try:
         own = plain(value)
-        strict_json.dumps(own)
+        return written(own)[0]
     except NotJson as error:
         raise ValueError(f"the arguments are not JSON: {error.sentence(name)}") from error
     except ValueError as error:
-        raise ValueError(f"the arguments are not JSON: {name}{unwritable(own)}: {error}") from error
+        raise ValueError(f"the arguments are not JSON: {name}{unwritable(finite(own))}: {error}") from error
+
+
+def plain_default(value: Any) -> Any:
+    """The JSON value of a default for a JSON Schema; ``None`` if it has none."""
+    try:
+        own = plain(value)
+        strict_json.dumps(own)
+    except ValueError:
+        return None
     return own

@@ -15,13 +15,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from . import strict_json
 from .argument_type import LOGGED, AcceptedValue, ArgumentType
 from .arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
 from .errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from .faults import MAX_FAULTS, Fault
 from .job import EncodedArguments
-from .json_values import NotJson, finite, plain, plain_arguments, unwritable
+from .json_values import NotJson, finite, plain_arguments, plain_default, unwritable, written
 from .name_limits import task_name_fault
 from .parameters import Argument, CallShape, Parameters
 from .queue_names import QueueNames
@@ -154,7 +153,7 @@ class TaskSpec:
         except NotJson as error:
             raise BadResult(f"The result of task {self.name} cannot be stored: {error.sentence('result')}.") from error
         try:
-            result, text = _written(result)
+            result, text = written(result)
         except (ValueError, RecursionError) as error:
             place = f"result{unwritable(finite(result))}"
             raise BadResult(f"The result of task {self.name} cannot be stored: {place}: {error}.") from error
@@ -184,7 +183,7 @@ class TaskSpec:
                 properties[name] = own
                 if parameter.default is Parameter.empty:
                     required.append(name)
-                elif (default := _plain_default(parameter.default)) is not None:
+                elif (default := plain_default(parameter.default)) is not None:
                     properties[name] = {**own, "default": default}
         return {**schema, "required": required} if required else schema
 
@@ -331,21 +330,3 @@ class Registry(dict[str, TaskSpec]):
         if found is None:
             raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2) if hint else ())
         return found
-
-
-def _written(result: Any) -> tuple[Any, str]:
-    """The JSON value and its text; a number that JSON does not have becomes a text."""
-    try:
-        return result, strict_json.dumps(result)
-    except ValueError:
-        result = finite(result)
-        return result, strict_json.dumps(result)
-
-
-def _plain_default(value: Any) -> Any:
-    try:
-        own = plain(value)
-        strict_json.dumps(own)
-    except ValueError:
-        return None
-    return own

@@ -10,6 +10,7 @@ from .argument_type import ArgumentType
 from .result_type import ResultType
 
 RETURNED = "the annotation of the result"
+OR_NONE = " Without it, a result is stored by its own type."
 ALLOWED = "Use numbers, str, bool, list, dict, an Enum, a dataclass, a TypedDict or a pydantic model"
 
 
@@ -23,7 +24,8 @@ def annotation_fault(function: Callable[..., Any], error: Exception, hidden: Col
             else:
                 ArgumentType(kind, where).adapter.json_schema()
         except Exception as own:  # noqa: BLE001 - evaluating an annotation runs code of the user
-            return f"{where} cannot be used: {_reason(own)}"
+            advice = OR_NONE if where == RETURNED else ""
+            return f"{where} cannot be used: {_reason(own)}{advice}"
     return f"its signature cannot be used: {_reason(error)}"
 
 

@@ -1,6 +1,6 @@
 """pydantic's adapters of annotations, with ``bytes`` as base64."""
 
-from typing import Any
+from typing import Any, NewType
 
 from pydantic import ConfigDict, EncodedBytes, PydanticUserError, TypeAdapter
 
@@ -20,7 +20,10 @@ def _adapter(annotation: Any, config: ConfigDict) -> TypeAdapter[Any]:
     except PydanticUserError as error:
         if error.code != "type-adapter-config-unused":
             raise
+    if hasattr(annotation, "__pydantic_config__") or hasattr(annotation, "model_config"):
         return TypeAdapter(annotation)  # A model brings its own configuration.
+    # Within other types, pydantic applies the configuration to dataclasses and TypedDicts as well.
+    return TypeAdapter(NewType("Configured", annotation), config=config)  # type: ignore[arg-type]
 
 
 def names_an_encoding(schema: Any) -> bool:

@@ -145,6 +145,8 @@ def _failing_fast(schema: Any) -> Any:
 _SHOULD = "Input should be "
 _MESSAGES = {
     "missing": "is missing",
+    "bytes_invalid_encoding": f"{_SHOULD}base64, such as TmFDbA==",
+    "base64_decode": f"{_SHOULD}base64, such as TmFDbA==",
     "extra_forbidden": "is not allowed",
     "decimal_type": f"{_SHOULD}a valid decimal",
     "fraction_type": f"{_SHOULD}a valid fraction",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 from . import strict_json
-from .strict_json import ExactNumber
+from .strict_json import NON_FINITE, ExactNumber
 from .type_adapters import names_an_encoding
 
 NUMBER_AS_TEXT = "number_as_text"
@@ -50,9 +50,12 @@ _NOT_SCHEMAS = frozenset({"config", "ctx", "default", "expected", "members", "me
 """Keys of a core schema whose values are not schemas."""
 
 
-def validator_of(schema: Any) -> SchemaValidator:
-    """The validator of a core schema that has guards; a model's own validator, which has none, is not used."""
-    config = core_schema.CoreConfig(allow_inf_nan=False)
+def validator_of(schema: Any, *, non_finite: bool = False) -> SchemaValidator:
+    """The validator of a core schema that has guards; a model's own validator, which has none, is not used.
+
+    ``non_finite``: a ``float`` may be NaN or infinite unless its annotation says otherwise.
+    """
+    config = core_schema.CoreConfig(allow_inf_nan=non_finite)
     if not names_an_encoding(schema):
         config["val_json_bytes"] = "base64"
     return SchemaValidator(schema, config, _use_prebuilt=False)
@@ -126,16 +129,25 @@ _GUARDS: Mapping[str, Callable[[dict[str, Any], SchemaValidator], Guard]] = {
 }
 
 
-def with_numbers_as_text(value: Any, places: list[tuple[Any, ...]]) -> Any:
-    """A copy of a JSON value in which the numbers at these places are texts of their digits."""
+def number_as_text(value: Any) -> Any:
+    """The text of a number's digits; any other value as it is."""
+    return (value.digits if isinstance(value, ExactNumber) else repr(value)) if isinstance(value, float) else value
+
+
+def non_finite(value: Any) -> Any:
+    """The number for which a text of ``strict_json.NON_FINITE`` stands; any other value as it is."""
+    return float(value) if value in NON_FINITE else value
+
+
+def changed(value: Any, places: list[tuple[Any, ...]], change: Callable[[Any], Any]) -> Any:
+    """A copy of a JSON value in which the values at these places are changed."""
     root = [_copied(value)]
     for place in places:
         holder: Any = root
         steps = (0, *place)
         for step in steps[:-1]:
             holder = holder[step]
-        if isinstance(found := holder[steps[-1]], float):
-            holder[steps[-1]] = found.digits if isinstance(found, ExactNumber) else repr(found)
+        holder[steps[-1]] = change(holder[steps[-1]])
     return root[0]
 
 

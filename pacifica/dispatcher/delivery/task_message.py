@@ -11,11 +11,13 @@ from typing import Any
 
 from celery import Celery
 from kombu.messaging import Producer
+from kombu.utils.json import JSONEncoder
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 
 from ..core import strict_json
 from ..core.job import RETRIES_BEFORE, OutboxEntry
+from ..core.json_values import NotJson, finite, plain
 from ..core.tracing import Tracing
 
 HIGHEST_PRIORITY = 9
@@ -55,10 +57,20 @@ ROUTE_OPTIONS = ("queue", "exchange", "routing_key", "priority", "delivery_mode"
 NO_TRACING = Tracing()
 
 
+class _HeaderEncoder(JSONEncoder):
+    """Kombu's encoder, which restores dates and bytes, and for all other values that of a job's own arguments."""
+
+    def default(self, o: Any) -> Any:
+        try:
+            return super().default(o)  # type: ignore[no-untyped-call]
+        except TypeError:
+            return plain(o)
+
+
 def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The workflow headers among Celery's options, as JSON values; ``None`` for a job outside a workflow.
 
-    Raises ``ValueError`` if an argument of a later step would lose a value.
+    Raises ``ValueError`` if an argument of a later step has no JSON form, or would lose a value.
     """
     given = {key: options.get(key) for key in WORKFLOW_HEADERS}
     defaults = {"replaced_task_nesting": 0}
@@ -67,9 +79,10 @@ def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     try:
         strict_json.check_keys(headers)
+        kept: Mapping[str, Any] = finite(json.loads(kombu_dumps(headers, cls=_HeaderEncoder)))
     except ValueError as error:
-        raise ValueError(f"the arguments of a later step of the workflow are not JSON: {error}") from error
-    kept: Mapping[str, Any] = json.loads(kombu_dumps(headers))
+        reason = error.sentence("a value") if isinstance(error, NotJson) else error
+        raise ValueError(f"the arguments of a later step of the workflow are not JSON: {reason}") from error
     return kept
 
 
