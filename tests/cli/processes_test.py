@@ -38,13 +38,16 @@ def test_output_that_no_one_reads_asks_to_stop_and_blocks_no_process(
 
 
 WATCHED = "import os, time; from pacifica.dispatcher.core import parent_watch; parent_watch.start(os.environ); "
+SLEEP = "print('ready', flush=True); time.sleep(60)"
+BUSY = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); parent_watch.GRACE = 0.01; "
 
 
 @pytest.mark.slow
-def test_process_gets_sigterm_when_its_parent_is_gone() -> None:
+@pytest.mark.parametrize(("first", "end"), [("", "SIGTERM"), (BUSY, "SIGQUIT")])
+def test_process_is_stopped_when_its_parent_is_gone(first: str, end: str) -> None:
     read, write = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-c", WATCHED + "print('ready', flush=True); time.sleep(60)"],
+        [sys.executable, "-c", WATCHED + first + SLEEP],
         stdin=read,
         stdout=subprocess.PIPE,
         env={**os.environ, parent_watch.VARIABLE: parent_watch.name_of(read)},
@@ -53,7 +56,7 @@ def test_process_gets_sigterm_when_its_parent_is_gone() -> None:
         assert child.stdout.readline() == b"ready\n"
         os.close(read)
         os.close(write)
-        assert child.wait(20) == -signal.SIGTERM
+        assert child.wait(20) == -getattr(signal, end)
 
 
 @pytest.mark.slow

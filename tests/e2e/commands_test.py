@@ -4,9 +4,13 @@ import json
 import re
 import signal
 import subprocess
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
 
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port
@@ -18,6 +22,25 @@ def start_up(processes: Processes, port: int, *options: str) -> Running:
     code = "from pacifica.dispatcher.cli import main; main(prog_name='pacifica-dispatcher-cmd')"
     env = {"DISPATCHER_TOKEN": "pd_of_another_service"}
     return processes.start("up", ["-c", code, "up", "-p", str(port), *options], env=env, url=f"http://127.0.0.1:{port}")
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes that this one has started, and those that they have started."""
+    with suppress(OSError):
+        path = Path(f"/proc/{pid}/task/{pid}/children")
+        own = {int(child) for child in path.read_text().split()}
+        return own.union(*(descendants(child) for child in own))
+    return set()
+
+
+def living(pids: set[int]) -> set[int]:
+    """Those of the processes that have not ended."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.add(pid)
+    return found
 
 
 def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes) -> None:
@@ -45,15 +68,24 @@ def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes
     again = start_up(processes, port)
     again.wait_until_it_says("Ctrl-C stops")
     assert '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}")
+    started = descendants(again.popen.pid)
+    again.send(signal.SIGTERM)
+    assert again.wait(40) == 0
+    assert living(started) == set()
 
 
-def test_up_works_without_anonymous_access_and_leaves_no_token(processes: Processes) -> None:
+def test_up_leaves_no_token_and_after_a_kill_no_process(processes: Processes) -> None:
     processes.write_config("[auth]\nanonymous = none\n")
     port = free_port()
-    start_up(processes, port).wait_until_it_says("Ctrl-C stops")
+    up = start_up(processes, port)
+    up.wait_until_it_says("Ctrl-C stops")
     assert '"status": 401' in curl(f"http://127.0.0.1:{port}/tasks")
     code = "from pacifica.dispatcher.cli import main; main()"
     assert processes.run("-c", code, "token", "list").stdout == ""
+    started = descendants(up.popen.pid)
+    assert len(started) >= 4
+    up.send(signal.SIGKILL)
+    eventually(lambda: living(started) == set(), 20, "processes were left behind")
 
 
 def test_up_with_reload_uses_the_edited_module(processes: Processes) -> None:
@@ -77,15 +109,23 @@ def test_up_with_reload_uses_the_edited_module(processes: Processes) -> None:
     assert '"attempt": 1' in curl(f"{url}/status/{running}")
 
 
-def test_up_leaves_no_process_behind(processes: Processes) -> None:
-    port = free_port()
-    up = start_up(processes, port)
-    up.wait_until_it_says("Ctrl-C stops")
-    children = Path(f"/proc/{up.popen.pid}/task/{up.popen.pid}/children").read_text(encoding="ascii").split()
-    assert len(children) == 2
-    up.send(signal.SIGTERM)
-    up.wait(40)
-    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+def test_second_ctrl_c_puts_running_jobs_back_and_says_so(processes: Processes) -> None:
+    up = start_up(processes, free_port())
+    up.wait_until_it_says("Ctrl-C stops", 60)
+    uuid = curl(f"{up.url}/dispatch/sleep/300")
+    eventually(lambda: '"STARTED"' in curl(f"{up.url}/status/{uuid}"))
+    started = descendants(up.popen.pid)
+    up.send(signal.SIGINT)
+    up.wait_until_it_says("Ctrl-C again puts them back")
+    up.send(signal.SIGINT)
+    assert up.wait(30) == 0
+    assert "1 running job was put back" in up.output()
+    assert "Traceback" not in up.output()
+    assert living(started) == set()
+    with closing(Database(f"sqliteext:///{processes.cwd}/db.sqlite3")) as database:
+        job = JobStore(database).get(uuid)
+        assert job is not None
+        assert (job.state.value, [event.kind for event in JobStore(database).events(uuid)][-1]) == ("PENDING", "LOST")
 
 
 def test_up_names_a_port_that_is_taken(processes: Processes) -> None:

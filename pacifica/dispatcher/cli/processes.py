@@ -18,9 +18,6 @@ from ..core import parent_watch
 from ..core.control_characters import lines
 from .log_selection import LogSelection, text_of
 
-GRACE = 30.0
-"""Seconds that a process has to stop after SIGTERM."""
-
 STOP = 15.0
 """Seconds that a worker has to put its jobs back."""
 
@@ -79,7 +76,7 @@ class Child:
         with suppress(ProcessLookupError):
             self._process.terminate()
 
-    def wait(self, seconds: float = GRACE) -> bool:
+    def wait(self, seconds: float = parent_watch.GRACE) -> bool:
         """Wait until the process has ended, at most so long; return whether it has."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)

@@ -8,10 +8,13 @@ programs that it starts get its environment, and another standard input.
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping
 
 VARIABLE = "DISPATCHER_PARENT_PIPE"
 """The environment variable with the number of the pipe's inode."""
+GRACE = 30.0
+"""Seconds that a process has to stop after SIGTERM; SIGQUIT then makes a worker put its running jobs back."""
 
 
 def name_of(descriptor: int) -> str:
@@ -20,7 +23,7 @@ def name_of(descriptor: int) -> str:
 
 
 def start(environ: Mapping[str, str]) -> None:
-    """If the environment names this process's standard input, send SIGTERM to this process when the input ends."""
+    """If the environment names this process's standard input, stop this process when the input ends."""
     try:
         if environ.get(VARIABLE) != name_of(0):
             return
@@ -40,3 +43,5 @@ def _wait(pipe: int) -> None:
     for descriptor in (1, 2):
         os.dup2(nothing, descriptor)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os.kill(os.getpid(), getattr(signal, "SIGQUIT", signal.SIGTERM))
