@@ -70,6 +70,11 @@ def test_no_password_of_a_url_survives(before: str, after: str) -> None:
     assert "S3CR3T" not in mask_passwords(f"nosuch://user:{before}S3CR3T{after}@host:99999999/db")
 
 
+@pytest.mark.parametrize("part", ["a", ":", "//", "//:", "password", "password ", "@//:", ";amqp://"])
+def test_long_configuration_text_is_masked_in_linear_time(part: str) -> None:
+    assert mask_value("x", f"{part * 20_000} secret=S3CR3T").endswith(" secret=***")
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

@@ -14,15 +14,14 @@ _GAP = r"(?:[\s\x00-\x20]|%(?:[01][0-9a-f]|20)|\+|\\[tnrfv]|\\x[0-9a-f]{2})+"
 _CREDENTIAL = re.compile(rf"(?i)(pd_[\w-]{{4}})[\w-]+|((?:bearer|basic){_GAP}|(?:access_)?token=)[^\s&\"'\\]+")
 _WORD = re.compile(r"\S+")
 
-_ASSIGNMENT = rf"""\w*{_NAME}\w*["']?\s*[=:]\s*"""
-_SAME_URL = r"(?!;(?:amqps?|pyamqp|librabbitmq|rediss?|sentinel|database)[+\w]*://)"
-"""Not the beginning of the next URL in a list of brokers; a ``;`` alone may be part of a password."""
+_ASSIGNMENT = rf"""(?<!\w)(?=\w*{_NAME})\w++["']?\s*+[=:]\s*+"""
 _PASSWORDS = (
-    re.compile(rf"^({_ASSIGNMENT}).*()", re.IGNORECASE | re.DOTALL),
-    re.compile(rf"""({_ASSIGNMENT})(?:"(?:\\.|[^"\\])*"?|[^&\s]+)()""", re.IGNORECASE),
-    re.compile(rf"(//(?:{_SAME_URL}[^:])*:)(?:{_SAME_URL}.)*(@)", re.DOTALL),
-    re.compile(rf"(:)(?!//)(?:{_SAME_URL}.)*(@)", re.DOTALL),
+    re.compile(rf"^({_ASSIGNMENT}).*", re.IGNORECASE | re.DOTALL),
+    re.compile(rf"""({_ASSIGNMENT})(?:"(?:\\.|[^"\\])*+"?|[^&\s]+)""", re.IGNORECASE),
 )
+_BARE_COLON = re.compile(r":(?!//)")
+_NEXT_URL = re.compile(r"(?=;(?:amqps?|pyamqp|librabbitmq|rediss?|sentinel|database)[+\w]*+://)")
+"""Where the next URL of a list of brokers begins; a ``;`` alone may be part of a password."""
 
 
 def names_a_secret(key: str) -> bool:
@@ -47,8 +46,8 @@ def mask(text: str) -> str:
 def mask_passwords(text: str) -> str:
     """Mask every part of a configuration text that could be a password, even at the cost of masking too much."""
     for password in _PASSWORDS:
-        text = password.sub(rf"\1{MASK}\2", text)
-    return text
+        text = password.sub(rf"\1{MASK}", text)
+    return "".join(map(_without_any_password, _NEXT_URL.split(text)))
 
 
 def mask_value(key: str, text: str) -> str:
@@ -69,3 +68,11 @@ def _without_password(word: "re.Match[str]") -> str:
     login, at, host = rest.rpartition("@")
     user, colon, _ = login.partition(":")
     return f"{scheme}{slashes}{user}:{MASK}@{host}" if at and colon else word[0]
+
+
+def _without_any_password(url: str) -> str:
+    """Mask what is between the first colon that is not a scheme's, or is after ``//``, and the last ``@``."""
+    scheme, bare, at = url.find("//"), _BARE_COLON.search(url), url.rfind("@")
+    after_scheme = url.find(":", scheme + 2) if scheme >= 0 else -1
+    colons = [colon for colon in (after_scheme, bare.start() if bare else -1) if 0 <= colon < at]
+    return f"{url[: min(colons) + 1]}{MASK}{url[at:]}" if colons else url

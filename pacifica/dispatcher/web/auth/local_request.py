@@ -1,6 +1,7 @@
 """Whether a request comes from a program on this machine, or perhaps from a proxy on it that forwards for others."""
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from ...core.errors import BadRequest
@@ -19,6 +20,7 @@ FORWARDED_PREFIXES = ("Cf-", "Fastly-", "Fly-", "X-Amzn-", "X-Azure-", "X-Envoy-
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._~-]*)(?::([0-9]{0,5}))?")
 
 
+@lru_cache(maxsize=64)
 def host_name(host: str) -> str:
     """The name in a ``Host`` header, in lower case, without port; an IPv6 address keeps its brackets.
 

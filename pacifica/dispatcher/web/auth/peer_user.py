@@ -13,8 +13,8 @@ from pathlib import Path
 
 USERS = frozenset(
     {
-        *("_nginx", "apache", "caddy", "envoy", "haproxy", "hitch", "http", "httpd", "lighttpd", "nginx", "proxy"),
-        *("squid", "stunnel", "stunnel4", "traefik", "varnish", "vcache", "www-data", "wwwrun"),
+        *("_nginx", "apache", "caddy", "envoy", "haproxy", "hitch", "http", "httpd", "lighttpd", "nginx", "nobody"),
+        *("proxy", "squid", "stunnel", "stunnel4", "traefik", "varnish", "vcache", "www-data", "wwwrun"),
     }
 )
 """The names of these users in Linux distributions and containers."""

@@ -31,7 +31,8 @@ class PathPrefix:
         self._proxies = proxies
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        mounted = quote(str(environ.get("SCRIPT_NAME") or "").rstrip("/").encode("latin-1"))
+        script_name = str(environ.get("SCRIPT_NAME") or "")
+        mounted = quote(script_name.rstrip("/").encode("latin-1")) if script_name else ""
         prefix = self._root_path or mounted or self._forwarded(environ)
         if prefix:
             environ = _without(environ, mounted)
