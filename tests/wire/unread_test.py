@@ -63,6 +63,8 @@ def test_large_responses_that_clients_do_not_read_take_little_memory(server: Htt
             client.settimeout(20)
         statuses = [client.recv(12)[-3:] for client in clients]
         assert set(statuses) == {b"200", b"503"}
+        refused = f"GET {path} 503 "
+        eventually(lambda: server.web.output().count(refused) == statuses.count(b"503"))
         assert memory(server) - before < SPARE
         eventually(lambda: requests.get(server.url + path, timeout=10).status_code == 200)
         server.assert_serves_others("/health/live")

@@ -8,6 +8,7 @@ import pytest
 from cherrypy._cpwsgi import ExceptionTrapper
 
 from pacifica.dispatcher.core.tracing import RequestSpan, Tracing
+from pacifica.dispatcher.logs import log_context
 from pacifica.dispatcher.logs.formatters import FIELDS
 from pacifica.dispatcher.logs.setup import ACCESS
 from pacifica.dispatcher.web.middleware.access_log import RequestLog, WsgiApplication, loggable
@@ -120,3 +121,13 @@ def test_error_before_the_first_part_is_logged_as_500(caplog: pytest.LogCaptureF
     assert statuses[-1].startswith("500")
     assert (line["status"], "cut" in line) == (500, False)
     assert span == {"status": 500, "cut": False}
+
+
+def test_response_that_the_server_replaces_is_logged_as_sent(caplog: pytest.LogCaptureFixture) -> None:
+    def application(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"abc"
+        log_context.note(status=503)
+
+    _, line, _ = answered(application, caplog)
+    assert (line["status"], line["bytes"]) == (503, 0)

@@ -67,6 +67,8 @@ class Line:
     def write(self, response: "SentResponse") -> None:
         """Log the line, and end the log context of the request."""
         path = loggable(raw_path(self._environ, self._environ.get("PATH_INFO", "")))
+        if refused := log_context.current().get("status"):  # The server has sent this status instead.
+            self.status, response.bytes = refused, 0
         level = logging.DEBUG if path.startswith(PROBES) and self.status < 500 else logging.INFO
         if logger.isEnabledFor(level):
             fields = self._fields(path, response)

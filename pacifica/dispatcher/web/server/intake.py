@@ -153,6 +153,7 @@ class Intake:
         request = log_context.request_id(log_context.current().get("request"))
         fields = {"request": request, "status": int(refusal.status)}
         logger.info("A request was refused: %d %s", refusal.status, refusal.sentence, extra={FIELDS: fields})
+        log_context.note(status=int(refusal.status))
         self._refused(refusal.status)
         answer = closing(refusal.status, refusal.sentence, request)
         try:
