@@ -52,6 +52,14 @@ def test_proxy_is_known_by_the_name_of_its_user(connection: tuple[str, int, int]
     assert is_proxy(*connection)
 
 
+def test_user_without_a_name_is_a_proxy(
+    connection: tuple[str, int, int], users: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users.write_text("root:x:0:0:root:/root:/bin/sh\n")
+    monkeypatch.setattr(peer_user, "NAMELESS", os.getuid())
+    assert is_proxy(*connection)
+
+
 @pytest.mark.parametrize("text", ["alice:x:{}:1\n", "www-data:x:4711:33\n", "www-data:x:+:33\n", ""])
 def test_other_users_are_no_proxies(connection: tuple[str, int, int], users: Path, text: str) -> None:
     users.write_text(text.format(os.getuid()))

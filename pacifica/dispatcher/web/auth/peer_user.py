@@ -13,11 +13,13 @@ from pathlib import Path
 
 USERS = frozenset(
     {
-        *("_nginx", "apache", "caddy", "envoy", "haproxy", "hitch", "http", "httpd", "lighttpd", "nginx", "nobody"),
+        *("_nginx", "apache", "caddy", "envoy", "haproxy", "hitch", "http", "httpd", "lighttpd", "nginx"),
         *("proxy", "squid", "stunnel", "stunnel4", "traefik", "varnish", "vcache", "www-data", "wwwrun"),
     }
 )
 """The names of these users in Linux distributions and containers."""
+NAMELESS = 65_534
+"""The user that nginx built from its source runs as, and that programs of other user namespaces seem to run as."""
 PASSWD = Path("/etc/passwd")
 KEPT = 1.0
 """Seconds for which the answer about a connection is kept."""
@@ -75,4 +77,4 @@ def _uids() -> frozenset[int]:
     except OSError:
         return frozenset()
     users = (line.split(":") for line in lines)
-    return frozenset(int(uid) for name, _, uid, *_ in users if name in USERS and uid.isdecimal())
+    return frozenset({NAMELESS, *(int(uid) for name, _, uid, *_ in users if name in USERS and uid.isdecimal())})
