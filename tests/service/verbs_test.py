@@ -21,7 +21,7 @@ from pacifica.dispatcher.core.errors import (
     UnknownTask,
 )
 from pacifica.dispatcher.core.job import Job, OutboxEntry, State, new_uuid, now
-from pacifica.dispatcher.core.permissions import EVERY_JOB
+from pacifica.dispatcher.core.permissions import EVERY_JOB, Visibility
 from pacifica.dispatcher.core.registry import Registry, TaskSpec
 from pacifica.dispatcher.service import batch_items
 from pacifica.dispatcher.service.batch_items import DispatchItem
@@ -171,6 +171,29 @@ def test_retry_is_a_new_job_with_the_same_arguments_and_options(service: Service
     for name in ("task", "args", "kwargs", "queue", "priority", "max_attempts"):
         assert getattr(new, name) == getattr(old, name)
     assert new.state is State.PENDING
+
+
+def test_retry_of_a_replaced_job_is_the_call_that_was_dispatched(service: Service) -> None:
+    job = dispatch(service)
+    for token, before in (("t1", {"task": "mul", "args": [5, 6]}), ("t2", {"task": "add", "args": [7, 8]})):
+        retries = service.jobs.get(job.uuid).retries  # type: ignore[union-attr]
+        service.jobs.claim(job.uuid, token=token, worker="w", holder="h", retries=retries, at=now())
+        assert service.jobs.vacate(job.uuid, token=token, until=now(), at=now(), before={**before, "kwargs": {}})
+        service.jobs.reoccupy(job.uuid, token=token, holder="h")
+        service.jobs.lose(job.uuid, token=token, reason="its child ended", at=now())
+    service = replace(
+        service, registry=Registry([TaskSpec("add", lambda x, y: x + y), TaskSpec("mul", lambda x, y: 0)])
+    )
+    new = service.retry(job.uuid, EVERY_JOB)
+    assert (new.task, new.args) == ("mul", [5, 6])
+    with pytest.raises(UnknownJob):
+        service.retry(job.uuid, Visibility(("add",)))
+
+
+def test_job_of_an_internal_task_such_as_map_can_be_repeated(service: Service) -> None:
+    job = dispatch(service)
+    service = replace(service, registry=Registry([], internal=[TaskSpec("add", lambda x, y: x + y)]))
+    assert service.retry(job.uuid, EVERY_JOB).replay_of == job.uuid
 
 
 def test_retry_is_refused_when_the_task_no_longer_takes_the_arguments(service: Service) -> None:

@@ -1,7 +1,8 @@
 """The verbs of the service, one method each: an entry point parses, calls one of them, and renders the answer."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..core import failpoints
 from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions
@@ -11,6 +12,7 @@ from ..core.job_filter import JobFilter, PageCursor
 from ..core.permissions import EVERY_JOB, Visibility
 from ..core.registry import Call, Registry
 from ..logs import log_context
+from ..store.committed_event import REPLACED
 from ..store.jobs import JobStore
 from ..store.replaced_jobs import VACANT
 from . import batch_items
@@ -130,9 +132,18 @@ class Service:
         return job
 
     def retry(self, uuid: str, visibility: Visibility, context: DispatchContext | None = None) -> Job:
-        """Dispatch a new job with the same task, arguments and options, to start at once; raises as ``status``."""
+        """Dispatch a new job with the same task, arguments and options, to start at once; raises as ``status``.
+
+        A job that has replaced itself is repeated as it was dispatched; that task must be visible, too.
+        """
         old = self.status(uuid, visibility)
-        call = self.registry[old.task].bind(old.args, old.kwargs, naive=True)
+        replaced = [event.data for event in self.jobs.events(uuid) if event.kind == REPLACED]
+        first: Mapping[str, Any] = (
+            replaced[0] if replaced else {"task": old.task, "args": old.args, "kwargs": old.kwargs}
+        )
+        if not visibility.covers(first["task"], old.caller):
+            raise UnknownJob(uuid)
+        call = self.registry.of_job(first["task"]).bind(first["args"], first["kwargs"], naive=True)
         options = DispatchOptions(
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
         )
