@@ -502,7 +502,7 @@ def test_arguments_from_python_become_json_values() -> None:
 
 @pytest.mark.parametrize("value", [object(), itself()])
 def test_arguments_from_python_that_are_not_json_are_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"the arguments are not JSON: args\[0\]"):
+    with pytest.raises(ValueError, match="the arguments are not JSON: args"):
         plain_arguments([value], {})
 
 

@@ -310,8 +310,7 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 
 def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The JSON values of arguments passed by Python code; raises ``ValueError`` with a sentence."""
-    positional = [_plain_argument(f"args[{index}]", value) for index, value in enumerate(args)]
-    return positional, {name: _plain_argument(name, value) for name, value in kwargs.items()}
+    return _plain_argument("args", list(args)), {name: _plain_argument(name, value) for name, value in kwargs.items()}
 
 
 def _plain_argument(name: str, value: Any) -> Any:
