@@ -7,7 +7,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 
 from .conftest import a_job
 
-ERROR = JobError("ValueError", "no \0 luck 😀", "Traceback …", "builtins", ["no luck", 1, None])
+ERROR = JobError("ValueError", "no \0 luck 😀", "Traceback …", "builtins", ["no luck", 1, None], "lab.py:54")
 
 
 def add(jobs: JobStore, **columns: Any) -> Job:

@@ -165,7 +165,7 @@ def test_a_failure_keeps_its_error(jobs: JobStore) -> None:
     job = add(jobs)
     FINALS["FAILURE"](jobs, job)
     assert get(jobs, job).error == ERROR
-    assert jobs.events(job.uuid)[-1].data == {"type": "ValueError", "message": ERROR.message}
+    assert jobs.events(job.uuid)[-1].data == {"type": "ValueError", "message": ERROR.message, "at": "lab.py:54"}
 
 
 @pytest.mark.parametrize("report", REPORTS)

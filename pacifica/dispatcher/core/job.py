@@ -60,6 +60,10 @@ class JobError:
     arguments: Sequence[Any] = ()
     at: str = ""
 
+    def summary(self) -> dict[str, str]:
+        """The part that the history of the job keeps."""
+        return {"type": self.type, "message": self.message} | ({"at": self.at} if self.at else {})
+
 
 class EncodedArguments(NamedTuple):
     """The arguments of a job as stored in its row: the JSON text of a list and of an object."""

@@ -116,7 +116,7 @@ class JobStore(JobReplacement):
         """
         row = mapping.job_to_row(job)
         event = CommittedEvent(job.state.value, job.uuid, job.created, task=job.task, error=job.error)
-        summary = {} if job.error is None else {"type": job.error.type, "message": job.error.message}
+        summary = {} if job.error is None else job.error.summary()
 
         def change(_: peewee.Database) -> bool:
             if self._lock_state.run({"uuid": job.uuid}).fetchone() is not None:

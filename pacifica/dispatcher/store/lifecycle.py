@@ -93,7 +93,7 @@ class JobLifecycle:
     def fail(self, uuid: str, *, token: str, error: JobError, at: int, children: Sequence[Any] = ()) -> bool:
         """STARTED → FAILURE; false if the token's claim is no longer the current one; see ``succeed``."""
         event = CommittedEvent(State.FAILURE.value, uuid, at, token, reported=True, error=error)
-        return self._end(self._finish, event, _without_result(error), _summary(error) | _with_children(children))
+        return self._end(self._finish, event, _without_result(error), error.summary() | _with_children(children))
 
     def revoke(self, uuid: str, *, reason: str, at: int) -> bool:
         """PENDING or RETRY → REVOKED; false if the job is not waiting any more."""
@@ -217,7 +217,7 @@ class JobLifecycle:
             "error": mapping.error_to_text(error),
         }
         event = CommittedEvent(State.RETRY.value, uuid, at, token, reported=True, error=error)
-        retried = self._end(self._retry, event, values, {**_summary(error), "eta": eta, "retries": retries})
+        retried = self._end(self._retry, event, values, {**error.summary(), "eta": eta, "retries": retries})
         return State.RETRY if retried else None
 
     def _claim_at_once(self, values: Mapping[str, Any]) -> Claim | None:
@@ -329,10 +329,6 @@ def _with_children(children: Sequence[Any]) -> dict[str, Any]:
 
 def _without_result(error: JobError) -> dict[str, Any]:
     return {"result": None, "error": mapping.error_to_text(error)}
-
-
-def _summary(error: JobError) -> dict[str, Any]:
-    return {"type": error.type, "message": error.message}
 
 
 def revoked(reason: str) -> dict[str, Any]:
