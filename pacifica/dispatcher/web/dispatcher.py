@@ -6,6 +6,7 @@ path, not all methods of the resource.
 """
 
 import inspect
+import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -23,6 +24,7 @@ MAX_TARGET = 8000
 """The longest request target, in characters (RFC 9110, section 4.1, recommends no less)."""
 PARSED_HEADERS, MAX_PARSED_HEADER = ("Accept", "Content-Type"), 2000
 """Headers that CherryPy parses in quadratic time, and their greatest length in characters."""
+_AFTER_HOST = re.compile(r"[/?#].*", re.DOTALL)
 _PUNCTUATION = str.maketrans(string.punctuation, "_" * len(string.punctuation))
 """CherryPy's mapping from a segment such as ``openapi.json`` to an attribute name."""
 
@@ -168,9 +170,15 @@ def raw_path(environ: Mapping[str, Any], path_info: str) -> str:
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if not raw:
         return path_info.encode("utf-8").decode("latin-1").replace("%", "%25")
-    if not raw.startswith("/"):  # the absolute form (RFC 9112, section 3.2.2)
-        raw = "/" + raw.partition("://")[2].partition("/")[2]
-    return raw.partition("?")[0].partition("#")[0]
+    return origin_form(raw).partition("?")[0].partition("#")[0]
+
+
+def origin_form(target: str) -> str:
+    """The target without scheme and host, which only a request to a proxy must have (RFC 9112, section 3.2.2)."""
+    if target.startswith("/"):
+        return target
+    found = _AFTER_HOST.search(target.partition("://")[2])
+    return f"/{found[0].removeprefix('/')}" if found else "/"
 
 
 def _refuse(request: Any, status: int, message: str) -> None:

@@ -19,6 +19,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.web.brief import Brief
+from pacifica.dispatcher.web.dispatcher import origin_form
 
 from ...store.conftest import a_waiting
 from ..wsgi import respond
@@ -150,9 +151,27 @@ def test_other_prefixes_are_ignored(client: Client, environ: Environ) -> None:
     assert found == expected("", found["uuid"])
 
 
-def test_path_that_only_resembles_the_prefix_is_unknown(client: Client) -> None:
+@pytest.mark.parametrize(
+    ("root_path", "environ"),
+    [
+        (PREFIX, lambda target: {"RAW_URI": f"/lab/jobsite{target}"}),
+        ("", lambda target: {"SCRIPT_NAME": PREFIX, "RAW_URI": PREFIX * 2 + target, "PATH_INFO": PREFIX + target}),
+        (
+            "",
+            lambda target: {
+                "SCRIPT_NAME": PREFIX,
+                "RAW_URI": f"{PREFIX}ite{target}",
+                "PATH_INFO": f"ite{path(target)}",
+            },
+        ),
+    ],
+    ids=["longer", "twice", "longer, as gunicorn passes it"],
+)
+def test_path_that_only_resembles_the_prefix_is_unknown(
+    client: Client, root_path: str, environ: Callable[[str], Environ]
+) -> None:
     with pytest.raises(AssertionError, match="There is no resource"):
-        client.follow(PREFIX, lambda target: {"RAW_URI": f"/lab/jobsite{target}"})
+        client.follow(root_path, environ)
 
 
 @pytest.mark.parametrize("root_path", ["/status", "/dispatch/x", "/openapi.json", "/health"])
@@ -166,3 +185,18 @@ def test_loop_answers_short_requests_below_the_prefix() -> None:
     assert brief(b"GET /lab.jobs/dispatch/add/2/2 HTTP/1.1\r\n\r\n", 0)
     assert brief(b"GET /health/live HTTP/1.1\r\n\r\n", 0)
     assert not brief(b"GET /labxjobs/health/live HTTP/1.1\r\n\r\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        ("/a?b", "/a?b"),
+        ("http://host/a//b?c", "/a//b?c"),
+        ("http://host", "/"),
+        ("http://host?a=/tasks", "/?a=/tasks"),
+        ("http://[::1]:80//a", "//a"),
+        ("*", "/"),
+    ],
+)
+def test_target_in_absolute_form_loses_scheme_and_host(target: str, form: str) -> None:
+    assert origin_form(target) == form

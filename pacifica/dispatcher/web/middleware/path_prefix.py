@@ -10,6 +10,7 @@ import cherrypy
 
 from ...config.value_types import ROOT_PATH
 from ...core.permissions import Network, within
+from ..dispatcher import origin_form
 
 PREFIX = "pacifica.dispatcher.prefix"
 """The key of the prefix in the WSGI environment."""
@@ -36,7 +37,9 @@ class PathPrefix:
         prefix = self._root_path or mounted or self._forwarded(environ)
         if prefix:
             environ = _without(environ, mounted)
-            environ = {**_without(environ, prefix), PREFIX: prefix}
+            if prefix != mounted:
+                environ = _without(environ, prefix)
+            environ[PREFIX] = prefix
         return self._application(environ, start_response)
 
     def _forwarded(self, environ: dict[str, Any]) -> str:
@@ -57,18 +60,15 @@ def of_request() -> str:
 
 def _without(environ: dict[str, Any], prefix: str) -> dict[str, Any]:
     """The environment of an application at the root; ``PATH_INFO`` never contains ``SCRIPT_NAME`` (PEP 3333)."""
-    targets = {name: _origin_form(str(environ[name])) for name in TARGETS if environ.get(name)}
+    targets = {name: origin_form(str(environ[name])) for name in TARGETS if environ.get(name)}
     found = {name: target.removeprefix(prefix) for name, target in targets.items() if _is_below(target, prefix)}
-    path = str(environ.get("PATH_INFO", ""))
-    if not environ.get("SCRIPT_NAME") and (found or not targets) and _is_below(path, prefix):
+    script_name, path = str(environ.get("SCRIPT_NAME") or ""), str(environ.get("PATH_INFO", ""))
+    if path and not path.startswith("/"):  # gunicorn removes /lab from /label, too.
+        found["PATH_INFO"] = script_name + path
+    elif not script_name and (found or not targets) and _is_below(path, prefix):
         found["PATH_INFO"] = path.removeprefix(prefix)
     found = {name: value if value.startswith("/") else f"/{value}" for name, value in found.items()}
     return {**environ, **found, "SCRIPT_NAME": ""}
-
-
-def _origin_form(target: str) -> str:
-    """The target without scheme and host, which only a request to a proxy must have (RFC 9112, section 3.2.2)."""
-    return target if target.startswith("/") else f"/{target.partition('://')[2].partition('/')[2]}"
 
 
 def _is_below(path: str, prefix: str) -> bool:
