@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ..processes import Processes, free_port
+from ..processes import READY, Processes, free_port
 from .cases import get, post
 from .conftest import HttpServer
 from .raw_client import answers, connected, talk, until_closed
@@ -179,7 +179,7 @@ def test_tls_in_the_server_works(processes: Processes, server: str) -> None:
     verify, url = str(processes.cwd / "cert.pem"), f"https://localhost:{port}/tasks"
     with requests.Session() as session:
         for headers in ({}, {}, {"X_Forwarded_For": "10.0.0.1"}):
-            assert session.get(url, headers=headers, verify=verify, timeout=10).status_code == 200
+            assert session.get(url, headers=headers, verify=verify, timeout=READY).status_code == 200
         own = session.get(url, headers={"Transfer-Encoding": "x"}, verify=verify, timeout=10)
         assert (own.status_code, own.headers["Content-Type"]) == (501, "application/problem+json")
         assert own.json()["status"] == 501
