@@ -268,11 +268,12 @@ def test_a_lost_job_is_put_back_until_its_attempts_are_used_up(jobs: JobStore, o
     assert won is not None
     assert won.attempt == 2
     assert not jobs.succeed(job.uuid, token="first", result="late", at=now())
-    assert jobs.lose(job.uuid, token="second", reason="its worker died", at=now())
+    assert jobs.lose(job.uuid, token="second", reason="Worker exited prematurely: exitcode 3 Job: 8.", at=now())
     found = get(jobs, job)
     assert found.state is State.FAILURE
     assert found.error is not None
     assert found.error.type == "WorkerLostError"
+    assert found.error.message.endswith("in its last attempt: Worker exited prematurely: exitcode 3 Job: 8.")
     assert kinds(jobs, job) == ["PENDING", "STARTED", "LOST", "STARTED", "LATE", "FAILURE"]
 
 

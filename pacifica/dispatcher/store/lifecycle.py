@@ -126,7 +126,8 @@ class JobLifecycle:
         After the last attempt the job becomes FAILURE with ``WorkerLostError``, or REVOKED if it was to be cancelled.
         Returns the kind of the event; ``None`` if the token's claim is no longer the current one.
         """
-        error = JobError("WorkerLostError", f"The job was lost in its last attempt: {reason}.", module=CELERY_ERRORS)
+        message = f"The job was lost in its last attempt: {reason.rstrip('.')}."
+        error = JobError("WorkerLostError", message, module=CELERY_ERRORS)
         cancelled = (self._finish_cancelled, State.REVOKED.value, revoked("cancelled"))
         choices: tuple[tuple[Prepared, str, Mapping[str, Any]], ...] = (
             cancelled,
