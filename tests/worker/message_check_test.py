@@ -74,6 +74,7 @@ class Receiver:
             _maximum_prefetch_restored=True,
         )
         consumer.strategies = {"add": app.tasks["add"].start_strategy(app, consumer)}
+        self.strategies: dict[str, Any] = consumer.strategies
         self.receive: Callable[[Message], None] = consumer.create_task_handler()
 
     def outcome(self, message: Message) -> str:
@@ -188,6 +189,14 @@ def test_refused_message_is_logged_and_counted(
     assert "is refused: its headers.id cannot be used: Field required" in caplog.text
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert counts.load().counts[key].events == before + 1
+
+
+def test_unforeseen_error_while_receiving_refuses_the_message(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(receiver.strategies, "add", lambda *_: 1 // 0)
+    assert receiver.outcome(a_message()) == "refused"
+    assert "is refused: it cannot be received (ZeroDivisionError)" in caplog.text
 
 
 def test_message_for_no_task_and_no_job_is_refused(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
