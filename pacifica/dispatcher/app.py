@@ -10,6 +10,7 @@ from kombu.connection import Connection
 
 from .config.settings import Settings
 from .core.arguments import ArgumentLimits
+from .core.control_characters import one_line
 from .core.errors import ConfigError
 from .core.faults import ConfigFault
 from .core.queue_names import QueueNames
@@ -113,7 +114,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
                 specs.append(task.spec(limits))
             except ValueError as error:
                 place = shown_path(place_of(task.run))
-                unusable[task.name] = f"{place}: task {task.name} cannot be dispatched: {error}"
+                unusable[task.name] = f"{place}: task {one_line(task.name)} cannot be dispatched: {error}"
         built_in = [task.spec() for task in self.tasks.values() if isinstance(task, CanvasTask)]
         queues = QueueNames(declared_queues(self, [spec.name for spec in specs]), own.queues)
         return Registry(specs, unusable, declaration.plain_tasks(self.tasks), queues, built_in)

@@ -10,7 +10,17 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
-from pydantic import Base64Bytes, Base64UrlBytes, BaseModel, ConfigDict, Field, FiniteFloat, PlainSerializer, SecretStr
+from pydantic import (
+    Base64Bytes,
+    Base64UrlBytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    Json,
+    PlainSerializer,
+    SecretStr,
+)
 from typing_extensions import TypedDict
 
 from pacifica.dispatcher.core.errors import BadArguments, BadResult
@@ -235,6 +245,11 @@ def test_nan_of_python_code_reaches_the_task() -> None:
 def test_nan_of_python_code_must_fit_the_annotation(annotation: Any, fault: str) -> None:
     with pytest.raises(BadArguments, match=f"x: {fault}"):
         returning(annotation).bind_python([math.nan], {})
+
+
+def test_number_that_no_text_can_stand_for_ends_the_passes() -> None:
+    with pytest.raises(BadArguments, match="should be a number in quotes"):
+        returning(tuple[Json[Decimal], float]).bind_python([("1.10", math.nan)], {})
 
 
 def test_text_of_a_request_never_stands_for_a_number() -> None:

@@ -90,9 +90,9 @@ class ArgumentType:
         if places:
             value = changed(value, places, number_as_text)
             return self.accept(value, json_text(value), naive=naive, describe=describe, passes=passes - 1)
-        floats = "" if as_floats or not naive else _with_floats(failure, value)
+        floats = _with_floats(failure, value) if naive and passes and not as_floats else ""
         if floats:
-            return self.accept(value, text, naive=naive, describe=describe, as_floats=floats)
+            return self.accept(value, text, naive=naive, describe=describe, passes=passes - 1, as_floats=floats)
         return value_faults.describe(self._schema, value, text, failure) if describe else NOT_DESCRIBED
 
     def read(self, text: str) -> AcceptedValue | ValueFaults:

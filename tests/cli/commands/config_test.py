@@ -85,10 +85,12 @@ def test_valid_file_has_no_fault(processes: Processes, run: Run) -> None:
 
 def test_check_names_tasks_that_cannot_be_dispatched(processes: Processes, run: Run) -> None:
     source = "from pacifica.dispatcher import task\n\n@task\ndef scan(frame: 'Nope') -> int: ...\n"
+    source += "@task(name='a\\nb')\ndef two() -> int: ...\n"
     (processes.cwd / "lab.py").write_text(source, encoding="utf-8")
     (processes.cwd / "plain.py").write_text("def mean(): ...\n", encoding="utf-8")
     processes.write_config("[dispatcher]\ntasks = lab, plain\n")
     ran = run("config", "check")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "  lab.py:3: task lab.scan cannot be dispatched: the annotation of argument frame " in ran.stderr
+    assert "  lab.py:5: task a\\nb cannot be dispatched: its name 'a\\nb' may only have letters" in ran.stderr
     assert "Warning: plain.py has 1 function (mean) and no @task" in ran.stderr
