@@ -310,10 +310,13 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 
 def plain_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The JSON values of arguments passed by Python code; raises ``ValueError`` with a sentence."""
-    return _plain_argument("args", list(args)), {name: _plain_argument(name, value) for name, value in kwargs.items()}
+    positional = [_plain_argument(f"args[{index}]", value) for index, value in enumerate(args)]
+    return positional, {name: _plain_argument(name, value) for name, value in kwargs.items()}
 
 
 def _plain_argument(name: str, value: Any) -> Any:
+    if type(value) is str or (type(value) is int and value.bit_length() < 64):
+        return value  # The usual argument, which always has a text.
     own = None
     try:
         own = plain(value)
