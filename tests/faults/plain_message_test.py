@@ -98,7 +98,8 @@ def test_plain_messages_are_jobs_and_poison_ends_no_worker(
     assert (bad.state, bad.error and bad.error.type) == ("FAILURE", "BadArguments")
     later = eventually(lambda: cluster.jobs.get(uuids["later"]), 20)
     assert (later.state, later.eta, worker.popen.poll()) == ("PENDING", later.due, None), "it waits in the record"
-    eventually(lambda: refused(cluster) == unusable, 20, "not every message was refused")
+    # One that the worker had received before it connected again is delivered, and counted, twice.
+    eventually(lambda: refused(cluster) >= unusable, 20, "not every message was refused")
     assert cluster.ended(cluster.add("note", "last")).result == "last"
     assert worker.popen.poll() is None
     assert ("exists with other arguments" in worker.output()) == (broker == RABBITMQ)
