@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import traceback
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -165,6 +166,12 @@ def test_annotation_does_not_hide_two_keys_of_one_text(annotation: Any) -> None:
 def test_path_of_a_part_without_a_json_form_is_named() -> None:
     with pytest.raises(BadResult, match=r'result\["a"\]\[1\] is of type .*Opaque, which has no JSON form'):
         returning(dict[str, Any]).dump({"a": [1, Opaque()]}, 1000)
+
+
+def test_refused_result_shows_no_traceback_of_the_search_for_its_path() -> None:
+    with pytest.raises(BadResult) as caught:
+        returning(dict[str, Any]).dump({"a": [1, Opaque()]}, 1000)
+    assert "json_values" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_schema_of_a_float_result_allows_the_words() -> None:

@@ -151,7 +151,8 @@ class TaskSpec:
         try:
             result = self._returns.jsonable(value, self.name)
         except NotJson as error:
-            raise BadResult(f"The result of task {self.name} cannot be stored: {error.sentence('result')}.") from error
+            sentence = f"The result of task {self.name} cannot be stored: {error.sentence('result')}."
+            raise BadResult(sentence) from error.__cause__  # The way through the value is in the sentence.
         try:
             result, text = written(result)
         except (ValueError, RecursionError) as error:
