@@ -27,14 +27,12 @@ def connection(request: pytest.FixtureRequest) -> Iterator[tuple[str, int, int]]
 
 
 @pytest.fixture
-def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A list of users in place of the machine's."""
     path = tmp_path / "passwd"
     monkeypatch.setattr(peer_user, "PASSWD", path)
     monkeypatch.setattr(peer_user, "KEPT", 0.0)
-    peer_user._uids.cache_clear()  # noqa: SLF001 - the cache of the machine's list
-    yield path
-    peer_user._uids.cache_clear()  # noqa: SLF001
+    return path
 
 
 def test_user_of_a_connection_is_known(connection: tuple[str, int, int]) -> None:
@@ -49,6 +47,14 @@ def test_user_of_a_connection_is_known(connection: tuple[str, int, int]) -> None
 
 def test_proxy_is_known_by_the_name_of_its_user(connection: tuple[str, int, int], users: Path) -> None:
     users.write_text(f"root:x:0:0\nbroken\nwww-data:x:{os.getuid()}:33:www-data:/var/www:/sbin/nologin\n")
+    assert is_proxy(*connection)
+
+
+def test_proxy_that_is_installed_later_is_known(connection: tuple[str, int, int], users: Path) -> None:
+    users.write_text("root:x:0:0\n")
+    os.utime(users, (1, 1))
+    assert not is_proxy(*connection)
+    users.write_text(f"caddy:x:{os.getuid()}:33\n")
     assert is_proxy(*connection)
 
 

@@ -36,14 +36,11 @@ def is_proxy(address: str, port: int, own_port: int) -> bool:
 
     False if that is not known: on other systems, in other containers, and for other users.
     """
-    users = _uids()
-    if not users:
-        return False
     now, key = time.monotonic(), (address, port, own_port)
     kept = _seen.get(key)
     if kept is not None and now < kept[0] + KEPT:
         return kept[1]
-    found = uid_of_peer(address, port, own_port) in users
+    found = uid_of_peer(address, port, own_port) in _uids()
     if len(_seen) >= MOST_KEPT:
         _seen.clear()
     _seen[key] = now, found
@@ -69,12 +66,16 @@ def uid_of_peer(address: str, port: int, own_port: int) -> int | None:
     return uid
 
 
-@lru_cache(maxsize=1)
 def _uids() -> frozenset[int]:
     """The ids of these users on this machine; read from the file, as a directory service may be slow."""
     try:
-        lines = [line for line in PASSWD.read_text("utf-8", "replace").splitlines() if line.count(":") > 2]
+        return _read(PASSWD, PASSWD.stat().st_mtime_ns)
     except OSError:
         return frozenset()
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, _changed: int) -> frozenset[int]:
+    lines = [line for line in path.read_text("utf-8", "replace").splitlines() if line.count(":") > 2]
     users = (line.split(":") for line in lines)
     return frozenset({NAMELESS, *(int(uid) for name, _, uid, *_ in users if name in USERS and uid.isdecimal())})
