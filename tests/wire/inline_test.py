@@ -242,14 +242,18 @@ def test_threads_and_the_loop_share_group_commits(loop: Loop) -> None:
     assert not group.busy
 
 
-def test_response_beyond_the_budget_blocks_no_other_request(loop: Loop) -> None:
+def test_stream_beyond_the_budget_blocks_no_other_request(loop: Loop) -> None:
     near, far = socket.socketpair()
     near.settimeout(0)
     far.settimeout(20)
     answer, seen = bytes(4_000_000), list[str]()
+    budget = Budget(1000)
+    budget.take(1)  # Anything fits into an empty one.
 
     def send() -> None:
-        Outgoing(near).send(answer, Budget(1000), 20)
+        outgoing = Outgoing(near)
+        outgoing.send(answer[:1], budget, 20)
+        outgoing.send(answer[1:], budget, 20)
         seen.append("sent")
 
     loop.inline.answer(send)
