@@ -30,7 +30,8 @@ def test_uv_trusts_the_certificates_of_the_system_as_pip_does() -> None:
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_port_of_make_run_is_an_option() -> None:
     for given, expected in ((["PORT=8060", "UP=--reload"], " up --port 8060 --reload"), ([], " up")):
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PORT", "UP", "MAKE", "MFLAGS"))}
+        outer = ("PORT", "UP", "MAKE", "MFLAGS")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
         command = ["make", "--dry-run", "run", *given]
         ran = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, encoding="utf-8", check=True)
         assert ran.stdout.rstrip().endswith(f"pacifica-dispatcher-cmd{expected}")
