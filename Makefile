@@ -42,7 +42,7 @@ INSTALL = echo "Installing $(2) ..." && if $(GET_UV) && $(UV) --require-hashes -
 DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics paths)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check chaos burst bench fuzz format docs lock peers clean
+.PHONY: help run test coverage test-fast check chaos burst bench fuzz format docs lock peers clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,10 @@ help:  ## show this list
 run: $(RUN)  ## start web server and worker, without any other server, at PORT (8050); Ctrl-C stops both
 	@exec $(BIN)/pacifica-dispatcher-cmd up $(if $(PORT),--port $(PORT)) $(UP)
 
-test: $(DEV)  ## run all tests on all cores, with branch coverage
+test: $(DEV)  ## run all tests on all cores
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(TESTS)
+
+coverage: $(DEV)  ## run all tests with branch coverage, which takes a third longer
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n $(TESTERS) --dist worksteal --skips-to=.pytest_cache/skips $(TESTS)
 	@$(BIN)/coverage combine --quiet

@@ -186,5 +186,5 @@ def refuse_processes(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let ``make test`` repeat these lines after its report of the coverage."""
+    """Let ``make coverage`` repeat these lines after its report."""
     parser.addoption("--skips-to", metavar="FILE", help="write the skipped tests and the reasons to FILE, too")
