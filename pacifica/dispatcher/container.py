@@ -14,6 +14,7 @@ from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused,
 from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
+from .delivery.database_transport import DRIVER
 from .delivery.publisher import Publisher
 from .delivery.queue_depth import QueueDepth
 from .delivery.relay import Relay
@@ -63,6 +64,11 @@ class Container:
     def settings(self) -> Settings:
         """The configuration; raises ``ConfigError``."""
         return self._load_settings()
+
+    @cached_property
+    def row_queue(self) -> bool:
+        """Whether workers claim jobs from their rows: the broker is ``database://``, and no relay sends messages."""
+        return bool(self.app.connection_for_write().get_transport_cls().driver_name == DRIVER)
 
     @cached_property
     def database(self) -> Database:
@@ -244,12 +250,20 @@ class Container:
         return "ok"
 
     def publish_now(self, job: OutboxEntry) -> None:
-        """Publish in the calling thread; a job that cannot be published now stays in the outbox."""
+        """Publish in the calling thread; a job that cannot be published stays in the outbox, and is due at once.
+
+        The relay of any process then sends it, or a worker of ``database://`` claims it.
+        """
         try:
-            self.publisher.publish([job])
-            self.outbox.mark_published([job], at=now())
-        except (BrokerUnavailable, DatabaseUnavailable, MessageRefused) as error:
-            logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
+            try:
+                self.publisher.publish([job])
+            except (BrokerUnavailable, MessageRefused) as error:
+                logger.warning("Job %s waits in the outbox: %s", job.uuid, error)
+                self.outbox.release([job], at=now())
+            else:
+                self.outbox.mark_published([job], at=now())
+        except DatabaseUnavailable as error:
+            logger.warning("Job %s stays in the outbox for a moment: %s", job.uuid, error)
 
     def _service(self, hand_over: Callable[[OutboxEntry], None], count: Callable[[str, str], object]) -> Service:
         own = self.settings.dispatcher

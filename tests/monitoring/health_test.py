@@ -31,11 +31,12 @@ class Relay:
 class Process:
     """The health of one process, which is checked at each look."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, row_queue: bool = False) -> None:
         self.database, self.relay = database, Relay()
         self.schema: Callable[[], str] = lambda: "ok"
         self.jobs, self.workers = JobStore(database), WorkerStore(database)
-        self.health = HealthCheck(Outbox(database), self.workers, lambda: self.relay, self._check_schema, 30)
+        relay = None if row_queue else lambda: self.relay
+        self.health = HealthCheck(Outbox(database), self.workers, relay, self._check_schema, 30)
 
     def _check_schema(self) -> str:
         return self.schema()
@@ -98,6 +99,23 @@ def test_a_broker_that_cannot_be_reached_degrades_the_service(process: Process) 
     process.relay.broker_state = "The broker cannot be reached."
     assert process.verdicts() == {**GOOD, "all": "degraded", "broker": "degraded", "workers": "unknown"}
     assert process.message("broker") == "The broker cannot be reached."
+
+
+def test_job_that_waits_for_a_busy_worker_does_not_degrade_a_service_without_broker(process: Process) -> None:
+    rows = Process(process.database, row_queue=True)
+    rows.jobs.add([a_job(created=now() - 3_600_000_000)])
+    assert rows.verdicts() == {**GOOD, "all": "degraded", "outbox": "degraded", "workers": "unknown"}
+    assert rows.message("outbox") == "A job has waited for a worker for 3600 seconds."
+    rows.workers.beat("holder", "w", at=now())
+    assert rows.verdicts() == GOOD
+    assert 3599 < (rows.health.look().parts["outbox"].age or 0) < 3700
+
+
+def test_database_is_the_broker_of_a_service_without_one(tmp_path: Path) -> None:
+    with closing(Database(f"sqlite:///{tmp_path}/no/such/folder.db")) as database:
+        parts = Process(database, row_queue=True).health.look().parts
+    assert parts["broker"] == parts["database"]
+    assert parts["broker"].verdict == "unavailable"
 
 
 def test_with_a_wrong_schema_the_service_is_not_ready(process: Process) -> None:

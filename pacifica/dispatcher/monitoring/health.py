@@ -25,7 +25,8 @@ PARTS = ("database", "broker", "schema", "outbox", "workers")
 class Part(NamedTuple):
     """The verdict on one part, with a sentence that explains any verdict but ``ok``.
 
-    ``age`` is in seconds: since the part was last seen working, or the age of the oldest job in the outbox.
+    ``age`` is in seconds: since the part was last seen working, or the age of the oldest job in the outbox, which with
+    ``database://`` is the oldest job that a worker could claim.
     """
 
     verdict: str
@@ -81,13 +82,16 @@ class RelayState(Protocol):
 
 
 class HealthCheck:
-    """Checks all parts; ``schema`` returns ``ok`` or a sentence, and raises ``DatabaseUnavailable``."""
+    """Checks all parts; ``schema`` returns ``ok`` or a sentence, and raises ``DatabaseUnavailable``.
+
+    ``relay`` is ``None`` if workers claim jobs from their rows: then the database is the broker.
+    """
 
     def __init__(
         self,
         outbox: Outbox,
         workers: WorkerStore,
-        relay: Callable[[], RelayState],
+        relay: Callable[[], RelayState] | None,
         schema: Callable[[], str],
         lease: float,
     ) -> None:
@@ -124,7 +128,7 @@ class HealthCheck:
         age = None if backlog.since is None else max(0.0, (now() - backlog.since) / 1_000_000)
         own = dict.fromkeys(("database", "schema"), Part(OK, 0.0))
         return self._with(
-            {**own, "outbox": _outbox_part(age), "workers": _workers_part(workers)}, backlog.jobs, workers
+            {**own, "outbox": self._outbox_part(age, workers), "workers": _workers_part(workers)}, backlog.jobs, workers
         )
 
     def _without_database(self, message: str) -> ReadinessReport:
@@ -133,18 +137,24 @@ class HealthCheck:
     def _with(self, parts: Mapping[str, Part], waiting: int = 0, workers: Workers = NO_WORKERS) -> ReadinessReport:
         """The readiness with these parts and the broker; the verdict on every other part is ``unknown``."""
         unknown = dict.fromkeys(PARTS, Part(UNKNOWN))
-        return ReadinessReport({**unknown, **parts, "broker": self._broker()}, waiting, workers)
+        broker = self._broker(parts["database"])
+        return ReadinessReport({**unknown, **parts, "broker": broker}, waiting, workers)
 
-    def _broker(self) -> Part:
+    def _broker(self, database: Part) -> Part:
+        if self._relay is None:
+            return database
         relay = self._relay()
         age = _since(relay.confirmed)
         return Part(OK, age) if relay.broker_state == OK else Part(DEGRADED, age, relay.broker_state)
 
-
-def _outbox_part(age: float | None) -> Part:
-    if age is None or age <= LATE:
-        return Part(OK, age)
-    return Part(DEGRADED, age, f"A job has waited for the broker for {age:.0f} seconds.")
+    def _outbox_part(self, age: float | None, workers: Workers) -> Part:
+        """A job that waits for a busy worker is no fault, but a job that waits for the broker is one."""
+        rows = self._relay is None
+        if age is None or age <= LATE or (rows and workers.living):
+            return Part(OK, age)
+        return Part(
+            DEGRADED, age, f"A job has waited for {'a worker' if rows else 'the broker'} for {age:.0f} seconds."
+        )
 
 
 def _workers_part(workers: Workers) -> Part:
