@@ -249,3 +249,13 @@ def test_jobs_left_in_the_future_by_a_clock_set_back_become_due(jobs: JobStore, 
     outbox.recall(at=at, lease=LEASE)
     assert [due(jobs, job) for job in (left, taken, scheduled, in_hand)] == [at, at, at + HOUR, at + LEASE]
     assert outbox.sent_first(Kind("add", None), until=at + 1, limit=10) == [(at, sent.uuid)]
+
+
+def test_a_delayed_recall_leaves_a_job_to_the_relay_that_has_taken_it(jobs: JobStore, outbox: Outbox) -> None:
+    """A process that starts on a busy machine may execute the statement a second after it has read the time."""
+    began = now()
+    job = add(jobs, due=began)
+    taken_at = began + LEASE
+    assert take(outbox, taken_at) == [job.uuid]
+    outbox.recall(at=began, lease=LEASE)
+    assert take(outbox, taken_at) == []

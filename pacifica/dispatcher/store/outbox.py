@@ -133,12 +133,13 @@ class Outbox:
         self._database.write(change)
 
     def recall(self, *, at: int, lease: int) -> None:
-        """Make jobs due whose ``due`` lies further in the future than any relay's lease.
+        """Make jobs due whose ``due`` lies further in the future than two of any relay's leases.
 
         There are such jobs after a clock was set back. Jobs that wait for their ``eta`` stay as they are, and a
-        ``published`` time in the future becomes the present time.
+        ``published`` time in the future becomes the present time. The second lease is for the jobs that another relay
+        takes after the time ``at``: this statement may be delayed, and the clock of the other's machine may be ahead.
         """
-        ahead = at + lease
+        ahead = at + 2 * lease
         not_scheduled = _J.eta.is_null() | (_J.due != _J.eta)
         due = _J.update({_J.due: at}).where(_J.due > ahead, not_scheduled)
         published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.due.is_null(), _J.published > ahead)
