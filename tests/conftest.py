@@ -119,7 +119,7 @@ def processes(
 ) -> Iterator[Processes]:
     """Starts web server, worker or gunicorn in ``tmp_path`` and stops them; a failed test shows their output."""
     # Queue and databases are removed after the processes have ended: a worker would create its queue again.
-    with Processes(tmp_path, measured=not UNMEASURED.intersection(request.path.parts)) as started:
+    with Processes(tmp_path, measured=not UNMEASURED.intersection(folders(request.node))) as started:
         yield started
 
 
@@ -169,11 +169,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+def folders(item: pytest.Item) -> tuple[str, ...]:
+    """Return the folders of a test within the project, wherever its checkout is."""
+    return item.path.relative_to(item.config.rootpath).parts
+
+
 def is_slow(item: pytest.Item) -> bool:
     """Whether the folder, a fixture or a parameter of the test says that it starts a process or needs a server."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return bool(
-        SLOW_FOLDERS.intersection(item.path.parts)
+        SLOW_FOLDERS.intersection(folders(item))
         or SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         or any(value.partition("+")[0] in SERVERS for value in parameters if isinstance(value, str))
     )
