@@ -53,6 +53,9 @@ _SHOWN = tuple(key for key in KEYS if key not in _IN_MESSAGE)
 _PREFIX = "pacifica.dispatcher."
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {FIELDS, "message", "asctime", "taskName"}
 _BARE = re.compile(r"[\w.:/@+%*-]+")
+_ALL_BARE = re.compile(r"(?: [a-z]+=[\w.:/@+%*-]+)*+")
+_QUICK = frozenset({str, int, float})
+"""The types of fields whose text in an f-string is that of ``str``."""
 _MAX_BITS, _MAX_DEPTH = 1024, 20
 """A larger whole number, and a value that is nested more deeply, becomes a text in JSON."""
 
@@ -111,7 +114,7 @@ class PlainFormat(LineFormat):
 
     def _line(self, record: logging.LogRecord, clean: Callable[[str], str]) -> str:
         fields = _fields(record)
-        shown = "".join([f" {key}={_value(fields[key], clean)}" for key in _SHOWN if key in fields])
+        shown = _shown(fields, clean)
         if extra := _extra(record):
             shown += "".join([f" {_value(key, clean)}={_value(value, clean)}" for key, value in extra.items()])
         head = f"{record.levelname:<7} {record.name.removeprefix(_PREFIX)}: {clean(_message(record))}"
@@ -149,6 +152,18 @@ class JsonFormat(LineFormat):
 
 
 FORMATS: Mapping[str, type[LineFormat]] = {"plain": PlainFormat, "json": JsonFormat}
+
+
+def _shown(fields: Mapping[str, Any], clean: Callable[[str], str]) -> str:
+    """The fields of a plain line. Usually all of them are bare, which one match finds out faster than one for each."""
+    if clean is str and _QUICK.issuperset(map(type, fields.values())):
+        try:
+            shown = "".join([f" {key}={fields[key]}" for key in _SHOWN if key in fields])
+        except ValueError:  # A whole number has too many digits.
+            shown = ""
+        if shown and _ALL_BARE.fullmatch(shown):
+            return shown
+    return "".join([f" {key}={_value(fields[key], clean)}" for key in _SHOWN if key in fields])
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -42,7 +41,7 @@ def _challenge(error: errors.Unauthorized | errors.MissingScope) -> str:
 
 
 class HookError(cherrypy.HTTPError):  # type: ignore[misc]
-    """A ``DispatcherError`` as an error of CherryPy, which would log the traceback of any other error in a hook."""
+    """A ``DispatcherError`` as an error of CherryPy, which can be the handler of a request."""
 
     def __init__(self, error: errors.DispatcherError) -> None:
         super().__init__(status_of(error).value, str(error))
@@ -50,18 +49,6 @@ class HookError(cherrypy.HTTPError):  # type: ignore[misc]
 
     def set_response(self) -> None:
         answer(self._error)
-
-
-def refusing(hook: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a hook so that it raises ``HookError`` for a ``DispatcherError``."""
-
-    def run() -> None:
-        try:
-            hook()
-        except errors.DispatcherError as error:
-            raise HookError(error) from error
-
-    return run
 
 
 def page(status: str, message: str, **_: Any) -> bytes:
@@ -100,7 +87,7 @@ def _known(code: int) -> HTTPStatus:
 
 
 def trim() -> None:
-    """Remove the spaces that CherryPy appends to short error pages; a tool that runs before the response is final."""
+    """Remove the spaces that CherryPy appends to short error pages."""
     response = cherrypy.serving.response
     if response.headers.get("Content-Type") == PROBLEM_JSON:
         response.body = [response.collapse_body().rstrip() + b"\n"]

@@ -4,6 +4,7 @@
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
@@ -12,15 +13,18 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 import cherrypy
+from cherrypy._cpreqbody import RequestBody
 from cherrypy._cprequest import HookMap, Request, Response, hookpoints
 from cherrypy.lib import httputil
 from cherrypy.lib.reprconf import NamespaceSet
 
-from ..core.errors import BadRequest
+from ..core.errors import BadRequest, DispatcherError
 from ..core.permissions import Caller
 from . import problem_response
 from .middleware import last_resort
 from .operation import Operation
+from .request import body, query
+from .request.body import BodyLimits
 
 
 class CachedConfig(dict[str, Any]):
@@ -69,6 +73,7 @@ class Namespaces(NamespaceSet):  # type: ignore[misc]
         if effects is not None:
             effects.apply(request)
             return
+        request.hooks = request.hooks.copy()
         before = dict(vars(request))
         super().__call__(config)
         # Settings of the response and of the body apply to new objects in each request, so they are not cached.
@@ -97,6 +102,7 @@ class DispatcherRequest(Request):  # type: ignore[misc]
     sees_tracebacks: Callable[[], bool] = staticmethod(lambda: False)
     """Whether the sender may see tracebacks of the jobs that its caller may read."""
     _responded = False
+    _body: Any = None
 
     def run(self, *received: Any) -> Any:
         """Answer the request; if CherryPy can only answer with its own text, answer with a problem document."""
@@ -107,9 +113,66 @@ class DispatcherRequest(Request):  # type: ignore[misc]
         return response
 
     def respond(self, path_info: str) -> None:
+        """As CherryPy's, but the checks of this API are called between its stages: as tools, they would cost more.
+
+        An error of this API is answered as an ``HTTPError`` is, so that the hooks at ``before_finalize`` run.
+        """
         self.error_response = problem_response.respond_to_exception
-        super().respond(path_info)
+        try:
+            try:
+                self._answer(path_info)
+            except DispatcherError as error:
+                problem_response.answer(error)
+                self._finalize()
+            except (cherrypy.HTTPRedirect, cherrypy.HTTPError) as error:
+                error.set_response()
+                self._finalize()
+            finally:
+                self.hooks.run("on_end_resource")
+        except self.throws:
+            raise
+        except Exception:
+            if self.throw_errors:
+                raise
+            self.handle_error()
         self._responded = True
+
+    def _answer(self, path_info: str) -> None:
+        self.toolmaps: dict[str, Any] = {}
+        self.process_headers()
+        self.get_resource(path_info)
+        self.namespaces(self.config)
+        self.app.check_caller()
+        self.hooks.run("on_start_resource")
+        query.check_readable()
+        self.process_query_string()
+        if self.method not in self.methods_with_bodies:
+            self.process_request_body = False
+        self.hooks.run("before_request_body")
+        body.json_body(self.app.limits)
+        if self.process_request_body:
+            self.body.process()
+        self.hooks.run("before_handler")
+        query.check_declared()
+        if self.handler:
+            cherrypy.serving.response.body = self.handler()
+        self._finalize()
+
+    def _finalize(self) -> None:
+        problem_response.trim()
+        self.hooks.run("before_finalize")
+        cherrypy.serving.response.finalize()
+
+    @property
+    def body(self) -> Any:
+        """CherryPy's reader of the body, made when it is first used: most requests have no body."""
+        if self._body is None:
+            self._body = RequestBody(self.rfile, self.headers, request_params=self.params)
+        return self._body
+
+    @body.setter
+    def body(self, value: Any) -> None:
+        self._body = value
 
     def process_headers(self) -> None:
         """Take each header as it was sent: nothing is decoded (RFC 2047), and no cookie is parsed.
@@ -123,7 +186,7 @@ class DispatcherRequest(Request):  # type: ignore[misc]
         # CherryPy parses it for uploads of files, which no route accepts, and fails at a malformed file name.
         self.headers.pop("Content-Disposition", None)
         if "Host" not in self.headers and self.protocol >= (1, 1):
-            raise problem_response.HookError(BadRequest("A request of HTTP/1.1 needs a header Host."))
+            raise BadRequest("A request of HTTP/1.1 needs a header Host.")
         self.base = f"{self.scheme}://{self.headers.get('Host') or self.local.name or self.local.ip}"
 
 
@@ -163,12 +226,22 @@ class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
     """CherryPy's application, which publishes to the bus only channels that have listeners."""
 
     request_class, response_class = DispatcherRequest, DispatcherResponse
+    limits = BodyLimits(0, 0)
+    check_caller: Callable[[], None] = staticmethod(lambda: None)
+    """The guard."""
+
+    def find_config(self, path: str, key: str, default: Any = None) -> Any:
+        """As CherryPy's, which looks for a section of each part of the path."""
+        if self.config.keys() - {"/", "global"}:
+            return super().find_config(path, key, default)
+        return self.config.get("/", {}).get(key, default)
 
     def get_serving(self, local: Any, remote: Any, scheme: str, sproto: str) -> tuple[Any, Any]:
         request, response = self.request_class(local, remote, scheme, sproto), self.response_class()
         request.app = self
         cherrypy.serving.load(request, response)
-        _publish("acquire_thread")
+        if threading.get_ident() not in cherrypy.engine.thread_manager.threads:
+            _publish("acquire_thread")
         _publish("before_request")
         return request, response
 

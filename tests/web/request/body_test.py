@@ -129,8 +129,8 @@ def test_integer_of_too_many_digits_is_refused(api: cherrypy.Application, path: 
         return f"[{value}]" if (path, media) == ("/", "application/json") else value
 
     limits = LIMITS._replace(item=5000)
-    api.config["/"]["tools.dispatcher_json_body.limits"] = limits
+    api.limits = limits
     assert post(api, path, body(1000), media)[0] == 200
     found = json.dumps(post(api, path, body(1001), media)[1])
     assert "an integer has 1001 digits; 1000 are allowed" in found
-    api.config["/"]["tools.dispatcher_json_body.limits"] = LIMITS
+    api.limits = LIMITS

@@ -29,7 +29,7 @@ HOW_TO_AUTHENTICATE = (
 
 
 class Guard:
-    """Admits or refuses each request; ``check`` is a CherryPy hook at ``on_start_resource``."""
+    """Admits or refuses each request; ``check`` is called once its operation is known."""
 
     def __init__(self, settings: AuthSettings, tokens: Tokens) -> None:
         self._settings = settings

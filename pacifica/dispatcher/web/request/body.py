@@ -41,7 +41,7 @@ def idempotency_key() -> str | None:
 
 
 def json_body(limits: BodyLimits) -> None:
-    """Let CherryPy read the body into ``request.json``; a tool that runs before the body is read.
+    """Let CherryPy read the body into ``request.json``; called before the body is read.
 
     A request without a handler, and one that announces no body (RFC 9112, section 6.3), is answered without reading
     its body. Chunked bodies are refused with 411 and bodies that are too large with 413, before they are read.

@@ -10,7 +10,7 @@ from ..operation import Query
 
 
 def check_readable() -> None:
-    """Refuse an unreadable query with 400; a tool that runs before CherryPy would answer it with 404."""
+    """Refuse an unreadable query with 400, which CherryPy would answer with 404."""
     query = cherrypy.serving.request.query_string
     if not query:
         return
@@ -21,10 +21,7 @@ def check_readable() -> None:
 
 
 def check_declared() -> None:
-    """Refuse a query parameter that the operation does not declare; a tool that runs before the handler.
-
-    Without a handler, the answer stays 404 or 405.
-    """
+    """Refuse a query parameter that the operation does not declare; without a handler, the answer stays 404 or 405."""
     request = cherrypy.serving.request
     if not request.query_string or isinstance(request.handler, cherrypy.HTTPError):
         return
