@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,12 @@ from .delivery.database_transport import DRIVER
 from .delivery.publisher import Publisher
 from .delivery.queue_depth import QueueDepth
 from .delivery.relay import Relay
+from .delivery.task_message import target
 from .monitoring.health import HealthCheck
 from .monitoring.job_log import JobLog
 from .monitoring.tracer import tracing
 from .service.event_feed import EventFeed
-from .service.new_job import JobFactory
+from .service.new_job import HAND_OVER, JobFactory
 from .service.tokens import Tokens
 from .service.verbs import Service
 from .service.waiting import Waiting
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from .monitoring.web_monitor import WebMonitor
 
 logger = logging.getLogger(__name__)
+
+ROUTES = 4096
+"""The most targets of jobs, by task, queue and priority, that a process remembers."""
 
 
 class Container:
@@ -209,6 +213,23 @@ class Container:
         return Waiting(self.jobs, self._history, self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit)
 
     @cached_property
+    def row_queue(self) -> bool:
+        """Whether the rows of the jobs are the queue: the broker is ``database://``."""
+        driver: str = self.app.connection_for_write().get_transport_cls().driver_name
+        return driver == DRIVER
+
+    @cached_property
+    def new_jobs(self) -> JobFactory:
+        """Makes the jobs of accepted requests."""
+        own = self.settings.dispatcher
+        return JobFactory(
+            own.max_attempts,
+            own.idempotency_seconds,
+            route=lru_cache(ROUTES)(partial(target, self.app)),
+            hand_over=0 if self.row_queue else HAND_OVER,
+        )
+
+    @cached_property
     def service(self) -> Service:
         """The verbs for HTTP callers; the relay publishes the accepted jobs."""
         return self._service(self.relay.hand_over, self.monitor.counts.dispatched)
@@ -271,7 +292,7 @@ class Container:
             registry=self.registry,
             jobs=self.jobs,
             waiting=self._waiting,
-            new_jobs=JobFactory(own.max_attempts, own.idempotency_seconds),
+            new_jobs=self.new_jobs,
             batch_limit=own.batch_limit,
             hand_over=hand_over,
             count=count,

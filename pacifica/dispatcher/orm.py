@@ -47,6 +47,8 @@ class Job(peewee.Model):
     published = peewee.BigIntegerField(null=True)
     started = peewee.BigIntegerField(null=True)
     finished = peewee.BigIntegerField(null=True)
+    target_queue = peewee.CharField(KEY_LENGTH, null=True)
+    target_priority = peewee.IntegerField(default=0)
 
     class Meta:
         table_name = "job"
@@ -228,6 +230,9 @@ _MAY_EXPIRE = peewee.SQL(f"{WAITING_STATES.sql} AND expires IS NOT NULL")
 
 JOB_INDEXES: Mapping[str, PartialIndex] = {
     "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
+    "job_ready": PartialIndex(
+        "target_queue, target_priority, due", peewee.SQL("due IS NOT NULL"), "target_queue, target_priority, due"
+    ),
     "job_holder": PartialIndex("holder", STARTED, "state, holder"),
     "job_sent": PartialIndex("task, queue, published, due", _IS_SENT, "state, task, queue, published, due"),
     "job_expires": PartialIndex("expires", _MAY_EXPIRE, "state, expires"),

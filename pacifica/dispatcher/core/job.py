@@ -81,7 +81,8 @@ class Job:
     claimed it; ``cancel`` means that its cancellation was requested. ``headers`` are Celery's (callbacks, chain,
     group …), for a job that is part of a workflow. ``caller`` dispatched it ("" for an anonymous caller) and chose its
     ``labels``. ``traceparent`` is the W3C trace context of the dispatch, and ``progress`` the last progress that its
-    task reported. ``encoded`` is the text of the arguments, if it is already known; it is not a column.
+    task reported. ``target_queue`` and ``target_priority`` are the queue and the priority by Celery's routing.
+    ``encoded`` is the text of the arguments, if it is already known; it is not a column.
     """
 
     uuid: str
@@ -113,6 +114,8 @@ class Job:
     traceparent: str | None = None
     progress: Mapping[str, Any] | None = None
     version: int = 0
+    target_queue: str | None = None
+    target_priority: int = 0
     encoded: EncodedArguments | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -19,6 +19,7 @@ from ..core import strict_json
 from ..core.job import RETRIES_BEFORE, OutboxEntry
 from ..core.json_values import NotJson, finite, plain
 from ..core.tracing import Tracing
+from ..service.new_job import Target
 
 HIGHEST_PRIORITY = 9
 WORKFLOW_HEADERS = (
@@ -129,6 +130,13 @@ def route_task(app: Celery, name: str, own: Mapping[str, Any]) -> dict[str, Any]
     options = declared_options(app, name) | {key: value for key, value in own.items() if value is not None}
     routed: dict[str, Any] = app.amqp.router.route(options, name, (), {}, app.tasks.get(name))
     return routed
+
+
+def target(app: Celery, name: str, queue: str | None, priority: int | None) -> Target:
+    """The queue and the priority, from 0 to 9, of a job with these options."""
+    routed = route_task(app, name, {"queue": queue, "priority": priority})
+    chosen = getattr(routed.get("queue"), "name", None) or routed.get("routing_key") or app.conf.task_default_queue
+    return Target(str(chosen), min(HIGHEST_PRIORITY, max(0, int(routed.get("priority") or 0))))
 
 
 def declared_options(app: Celery, name: str) -> dict[str, Any]:

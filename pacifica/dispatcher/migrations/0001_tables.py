@@ -41,6 +41,8 @@ class Job(peewee.Model):
     published = peewee.BigIntegerField(null=True)
     started = peewee.BigIntegerField(null=True)
     finished = peewee.BigIntegerField(null=True)
+    target_queue = peewee.CharField(KEY_LENGTH, null=True)
+    target_priority = peewee.IntegerField(default=0)
 
     class Meta:
         table_name = "job"
@@ -180,6 +182,9 @@ IS_SENT = peewee.SQL(f"{WAITING} AND due IS NULL AND published IS NOT NULL")
 MAY_EXPIRE = peewee.SQL(f"{WAITING} AND expires IS NOT NULL")
 INDEXES = {
     "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
+    "job_ready": PartialIndex(
+        "target_queue, target_priority, due", peewee.SQL("due IS NOT NULL"), "target_queue, target_priority, due"
+    ),
     "job_holder": PartialIndex("holder", STARTED, "state, holder"),
     "job_sent": PartialIndex("task, queue, published, due", IS_SENT, "state, task, queue, published, due"),
     "job_expires": PartialIndex("expires", MAY_EXPIRE, "state, expires"),

@@ -1,6 +1,6 @@
 """New jobs: the values of the row, the idempotency key of the request, and the outbox entry."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -34,6 +34,22 @@ class DispatchContext:
     request_id: str | None = None
 
 
+class Target(NamedTuple):
+    """Where a job waits for a worker."""
+
+    queue: str | None
+    priority: int
+
+
+Route = Callable[[str, str | None, int | None], Target]
+"""The target of a job, from its task and from the queue and the priority in its options."""
+
+
+def route_as_asked(_: str, queue: str | None, priority: int | None) -> Target:
+    """The target of a job without routing by task."""
+    return Target(queue, priority or 0)
+
+
 class NewJob(NamedTuple):
     """A job to be stored, and the idempotency key of its request."""
 
@@ -42,15 +58,21 @@ class NewJob(NamedTuple):
 
 
 class JobFactory(NamedTuple):
-    """Makes new jobs; ``max_attempts`` is their default, and keys are kept for ``keep_keys`` seconds."""
+    """Makes new jobs; ``max_attempts`` is their default, and keys are kept for ``keep_keys`` seconds.
+
+    A job without ``eta`` is due ``hand_over`` microseconds after its creation.
+    """
 
     max_attempts: int
     keep_keys: float
+    route: Route = route_as_asked
+    hand_over: int = HAND_OVER
 
     def make(self, call: Call, options: DispatchOptions, context: DispatchContext, item: int | None = None) -> NewJob:
         """A new job; ``item`` is its place in a batch, whose items share one idempotency key."""
         at = now()
         eta, expires = (None, None) if options is DEFAULT_OPTIONS else _start_and_end(options, at)
+        target = self.route(call.task, options.queue, options.priority)
         job = Job(
             uuid=context.uuid or new_uuid(),
             task=call.task,
@@ -63,7 +85,9 @@ class JobFactory(NamedTuple):
             priority=options.priority,
             eta=eta,
             expires=expires,
-            due=at + HAND_OVER if eta is None else eta,
+            due=at + self.hand_over if eta is None else eta,
+            target_queue=target.queue,
+            target_priority=target.priority,
             headers=_headers(context),
             traceparent=context.traceparent,
             replay_of=context.replay_of,

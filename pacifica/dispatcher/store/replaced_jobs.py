@@ -18,7 +18,19 @@ from .lifecycle import JobLifecycle, revoked
 _J = orm.Job
 VACANT = "replacement"
 """The ``holder`` of a row that waits for its replacement."""
-TAKEN_OVER = ("task", "args", "kwargs", "queue", "priority", "eta", "expires", "due", "headers")
+TAKEN_OVER = (
+    "task",
+    "args",
+    "kwargs",
+    "queue",
+    "priority",
+    "target_queue",
+    "target_priority",
+    "eta",
+    "expires",
+    "due",
+    "headers",
+)
 """The columns that the replacement sets."""
 
 

@@ -16,7 +16,7 @@ _ATTEMPTS_LEFT = _J.attempt - _J.retries < _J.max_attempts
 
 CLAIMED = ("attempt", "args", "kwargs", "created", "eta")
 """The columns that a claim returns."""
-CHANGED_BY_RETRY = ("queue", "priority", "expires", "headers")
+CHANGED_BY_RETRY = ("queue", "priority", "target_queue", "target_priority", "expires", "headers")
 """The columns that a retry may change beside the arguments."""
 WAITING = orm.WAITING_STATES
 """The guard of a job that no worker has claimed."""
