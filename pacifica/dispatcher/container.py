@@ -35,6 +35,7 @@ from .store.leader import ElectionStore
 from .store.outbox import Outbox
 from .store.saved_groups import SavedGroupStore
 from .store.tokens import TokenStore
+from .store.work_queue import WorkQueue
 from .store.workers import WorkerStore
 from .store.writability import Writability
 from .upkeep.event_counter import EventCounter
@@ -99,6 +100,12 @@ class Container:
             reports_durable=own.report_synchronous == "full",
             on_event=self._job_log,
         )
+
+    @cached_property
+    def work_queue(self) -> WorkQueue:
+        """The jobs as workers see them."""
+        durable = self.settings.dispatcher.report_synchronous == "full"
+        return WorkQueue(self.database, reports_durable=durable, on_event=self._job_log)
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -211,12 +218,6 @@ class Container:
     def _waiting(self) -> Waiting:
         own = self.settings.dispatcher
         return Waiting(self.jobs, self._history, self.feed, heartbeat=own.heartbeat_seconds, limit=own.wait_limit)
-
-    @cached_property
-    def row_queue(self) -> bool:
-        """Whether the rows of the jobs are the queue: the broker is ``database://``."""
-        driver: str = self.app.connection_for_write().get_transport_cls().driver_name
-        return driver == DRIVER
 
     @cached_property
     def new_jobs(self) -> JobFactory:

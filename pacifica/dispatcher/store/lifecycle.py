@@ -126,13 +126,11 @@ class JobLifecycle:
         After the last attempt the job becomes FAILURE with ``WorkerLostError``, or REVOKED if it was to be cancelled.
         Returns the kind of the event; ``None`` if the token's claim is no longer the current one.
         """
-        message = f"The job was lost in its last attempt: {reason.rstrip('.')}."
-        error = JobError("WorkerLostError", message, module=CELERY_ERRORS)
         cancelled = (self._finish_cancelled, State.REVOKED.value, revoked("cancelled"))
         choices: tuple[tuple[Prepared, str, Mapping[str, Any]], ...] = (
             cancelled,
             (self._put_back, LOST, {}),
-            (self._finish_not_cancelled, State.FAILURE.value, _without_result(error)),
+            (self._finish_not_cancelled, State.FAILURE.value, worker_lost(reason)),
             cancelled,  # The job may have been cancelled since the first statement.
         )
 
@@ -335,3 +333,9 @@ def _without_result(error: JobError) -> dict[str, Any]:
 def revoked(reason: str) -> dict[str, Any]:
     """The columns of a job that was revoked."""
     return _without_result(JobError("TaskRevokedError", reason, module=CELERY_ERRORS, arguments=[reason]))
+
+
+def worker_lost(reason: str) -> dict[str, Any]:
+    """The columns of a job that was lost in its last attempt."""
+    message = f"The job was lost in its last attempt: {reason.rstrip('.')}."
+    return _without_result(JobError("WorkerLostError", message, module=CELERY_ERRORS))

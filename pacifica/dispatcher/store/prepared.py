@@ -32,6 +32,11 @@ class Prepared:
         """Execute the statement with a value for each slot; returns the cursor."""
         return self._database.execute_sql(self.sql, self.parameters(values))
 
+    def run_many(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute the statement for each of the rows."""
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # PeeWee itself has no executemany.
+            self._database.cursor().executemany(self.sql, [self.parameters(values) for values in rows])
+
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
         """The parameters of ``sql``, in order, with the values of the slots."""
         return [values[p.name] if isinstance(p, _Slot) else p for p in self._parameters]

@@ -79,6 +79,20 @@ def put_back() -> peewee.Query:
     )
 
 
+def give_back() -> peewee.Query:
+    """STARTED → PENDING for a job that its worker has not begun, unless it is to be cancelled: as if never claimed."""
+    return _J.update(
+        {
+            **_to(State.PENDING),
+            _J.attempt: _J.attempt - 1,
+            _J.started: peewee.Case(None, [(_J.attempt > 1, _J.started)]),
+            _J.published: slot("published"),
+            _J.holder: None,
+            _J.due: slot("due"),
+        }
+    ).where(_IS, BY_TOKEN, ~_J.cancel)
+
+
 def ask_to_cancel() -> peewee.Query:
     """Record in a STARTED job that it is to be cancelled; its worker reads this when it renews its lease."""
     return _J.update({_J.cancel: True, _J.version: _J.version + 1}).where(_IS, orm.STARTED, ~_J.cancel)

@@ -1,0 +1,102 @@
+"""The messages between a worker and the record in a turn: reports of attempts, and claims of the next jobs.
+
+Times are microseconds since 1970 in UTC; ``args``, ``kwargs``, ``result`` and ``headers`` are JSON texts, as stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .job import JobError
+
+
+class Wanted(NamedTuple):
+    """The jobs that a worker would run next: at most ``limit`` of these queues, but not of the tasks ``without``."""
+
+    queues: Sequence[str]
+    limit: int
+    without: Sequence[str] = ()
+
+
+class MessageClaim(NamedTuple):
+    """A delivered message of a broker: its job, and the count of retries in the message."""
+
+    uuid: str
+    retries: int
+
+
+class ClaimedJob(NamedTuple):
+    """A job that a worker has claimed; ``queue`` and ``priority`` are its target, ``ready`` that of a ``Claim``."""
+
+    uuid: str
+    task: str
+    args: str
+    kwargs: str
+    token: str
+    attempt: int
+    retries: int
+    created: int
+    eta: int | None
+    expires: int | None
+    queue: str | None
+    priority: int
+    headers: str | None
+    ready: int
+
+
+class Ended(NamedTuple):
+    """An attempt has ended in the final ``state``; the history keeps ``data``."""
+
+    uuid: str
+    token: str
+    state: str
+    result: str | None
+    error: JobError | None
+    at: int
+    data: Mapping[str, Any]
+
+
+class Retried(NamedTuple):
+    """An attempt asks to be run again at ``eta``; ``columns`` are new values of others of ``CHANGED_BY_RETRY``."""
+
+    uuid: str
+    token: str
+    at: int
+    eta: int
+    retries: int
+    args: str
+    kwargs: str
+    error: JobError
+    columns: Mapping[str, Any]
+
+
+class Lost(NamedTuple):
+    """An attempt was lost: the job is to be run again, or fails if no attempts are left."""
+
+    uuid: str
+    token: str
+    at: int
+    reason: str
+
+
+class Returned(NamedTuple):
+    """A worker gives back a job that it has not begun; ``due`` is ``None`` if the job's message comes again."""
+
+    uuid: str
+    token: str
+    at: int
+    due: int | None
+
+
+Report = Ended | Retried | Lost | Returned
+
+
+class Turn(NamedTuple):
+    """The answer to a worker's turn, in the order of its reports and messages.
+
+    ``outcomes`` has for each report the kind of its event, such as the new state; ``None`` if the report came too late.
+    ``claims`` has for each message the claimed job; ``None`` if the job is not waiting for it.
+    """
+
+    outcomes: Sequence[str | None]
+    rows: Sequence[ClaimedJob]
+    claims: Sequence[ClaimedJob | None]

@@ -1,0 +1,145 @@
+"""The decisions on a worker's reports: what each of them changes, by the state of its job's row."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import peewee
+
+from ..core.job import State
+from ..core.work import Ended, Lost, Report, Retried, Returned
+from . import mapping, transitions
+from .committed_event import LATE, LOST, RETURNED, CommittedEvent
+from .lifecycle import revoked, worker_lost
+
+STARTED, PENDING, REVOKED = State.STARTED.value, State.PENDING.value, State.REVOKED.value
+CANCELLED = "cancelled"
+
+
+class ReportedRow(NamedTuple):
+    """The columns of a job's row that decide about a report."""
+
+    uuid: str
+    state: str
+    claim: str | None
+    cancel: bool
+    attempt: int
+    retries: int
+    max_attempts: int
+    published: int | None
+
+
+STATEMENTS: Mapping[str, peewee.Query] = {
+    "finish": transitions.finish(transitions.BY_TOKEN),
+    "retry": transitions.retry(),
+    "put_back": transitions.put_back(),
+    "give_back": transitions.give_back(),
+}
+"""The statements of decisions, by name."""
+
+
+class Decision(NamedTuple):
+    """The new ``state`` of the row, or ``None``: ``statement`` with its ``values`` makes the change.
+
+    ``kind`` and ``data`` are those of the entry in the history, if there is to be one; ``event`` is for ``on_event``.
+    ``outcome`` is ``None`` for a report that came too late.
+    """
+
+    outcome: str | None
+    event: CommittedEvent | None = None
+    kind: str | None = None
+    data: Mapping[str, Any] = {}
+    state: str | None = None
+    statement: str = ""
+    values: Mapping[str, Any] = {}
+
+
+def decide(report: Report, row: ReportedRow | None, *, again: bool) -> Decision:
+    """The decision on a report; ``again`` as in ``WorkQueue.turn``."""
+    current = row if row is not None and row.claim == report.token else None
+    wanted = _wanted(report, current)
+    if current is None or current.state not in {STARTED, wanted.state}:
+        return _late(report, wanted, row)
+    if current.state == STARTED:
+        return wanted
+    if not again and isinstance(report, Lost | Returned):
+        return Decision(None)
+    return Decision(wanted.outcome, wanted.event)  # The same report again: the answer to the first one was lost.
+
+
+def _wanted(report: Report, current: ReportedRow | None) -> Decision:
+    """The decision on a report whose claim is that of the row ``current``."""
+    if isinstance(report, Ended):
+        return _end(report)
+    if current is not None and (current.cancel or current.state == REVOKED):
+        return _cancel(report)
+    if isinstance(report, Retried):
+        return _retry(report)
+    return _lose(report, current) if isinstance(report, Lost) else _give_back(report, current)
+
+
+def _decision(report: Report, kind: str, event: CommittedEvent, data: Mapping[str, Any], **change: Any) -> Decision:
+    values = {"uuid": report.uuid, "token": report.token, "at": report.at, **change.pop("values")}
+    state = change.get("state", kind)
+    return Decision(kind, event, kind, data, state, change["statement"], {"state": state, **values})
+
+
+def _end(report: Ended) -> Decision:
+    values = {"result": report.result, "error": mapping.error_to_text(report.error)}
+    event = CommittedEvent(report.state, report.uuid, report.at, report.token)
+    if report.state == REVOKED:
+        event = event._replace(reason=report.data.get("reason"))
+    else:
+        event = event._replace(reported=True, error=report.error)
+    return _decision(report, report.state, event, report.data, statement="finish", values=values)
+
+
+def _cancel(report: Report) -> Decision:
+    reason = report.reason if isinstance(report, Lost) else CANCELLED
+    event = CommittedEvent(REVOKED, report.uuid, report.at, report.token, reason=reason)
+    if isinstance(report, Retried):
+        event = event._replace(reported=True, error=report.error, reason=None)
+    return _decision(report, REVOKED, event, {"reason": reason}, statement="finish", values=revoked(CANCELLED))
+
+
+def _retry(report: Retried) -> Decision:
+    retry = State.RETRY.value
+    values = {
+        **dict.fromkeys(transitions.CHANGED_BY_RETRY),
+        **report.columns,
+        "headers": mapping.to_text(report.columns.get("headers")),
+        "eta": report.eta,
+        "retries": report.retries,
+        "args": report.args,
+        "kwargs": report.kwargs,
+        "error": mapping.error_to_text(report.error),
+    }
+    event = CommittedEvent(retry, report.uuid, report.at, report.token, reported=True, error=report.error)
+    data = {**report.error.summary(), "eta": report.eta, "retries": report.retries}
+    return _decision(report, retry, event, data, statement="retry", values=values)
+
+
+def _lose(report: Lost, row: ReportedRow | None) -> Decision:
+    data = {"reason": report.reason}
+    left = row is not None and row.attempt - row.retries < row.max_attempts
+    kind = LOST if left else State.FAILURE.value
+    event = CommittedEvent(kind, report.uuid, report.at, report.token, reason=report.reason)
+    if left:
+        return _decision(report, kind, event, data, state=PENDING, statement="put_back", values={})
+    return _decision(report, kind, event, data, statement="finish", values=worker_lost(report.reason))
+
+
+def _give_back(report: Returned, row: ReportedRow | None) -> Decision:
+    published = row.published if row is not None and report.due is None else None
+    event = CommittedEvent(RETURNED, report.uuid, report.at, report.token)
+    values = {"due": report.due, "published": published}
+    return _decision(report, RETURNED, event, {}, state=PENDING, statement="give_back", values=values)
+
+
+def _late(report: Report, wanted: Decision, row: ReportedRow | None) -> Decision:
+    if isinstance(report, Lost | Returned):
+        return Decision(None)
+    reported = wanted.event is not None and wanted.event.reported
+    event = CommittedEvent(LATE, report.uuid, report.at, report.token, reported)
+    if row is None:
+        return Decision(None, event)
+    return Decision(None, event, LATE, {**wanted.data, "report": wanted.kind, "state": row.state})

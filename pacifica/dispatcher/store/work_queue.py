@@ -1,0 +1,227 @@
+"""The turns of a worker: its reports and its next claims in one transaction.
+
+The rows are locked and read first, so that one read decides about all reports and messages of a turn.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import peewee
+
+from .. import orm
+from ..core.job import State
+from ..core.work import ClaimedJob, MessageClaim, Report, Turn, Wanted
+from . import mapping
+from .committed_event import DROPPED, CommittedEvent, OnEvent
+from .database import Database
+from .prepared import Prepared, PreparedRows
+from .ready_jobs import ready_jobs
+from .reports import STATEMENTS, Decision, ReportedRow, decide
+
+STARTED = State.STARTED.value
+_COLUMNS = (
+    "uuid, task, args, kwargs, attempt, retries, created, eta, expires, target_queue, target_priority, headers, state, "
+    "claim, holder"
+)
+_MARK = """
+UPDATE job {hint} SET state = 'STARTED', version = version + 1, attempt = attempt + 1, claim = {token},
+worker = {worker}, holder = {holder}, started = {at}, published = COALESCE(published, {at}), due = NULL
+WHERE uuid {these} AND state IN ('PENDING', 'RETRY')
+"""
+_LOCKED = "SELECT {columns} FROM job {hint} WHERE uuid {these} ORDER BY uuid {lock}"
+_HELD = "SELECT {columns} FROM job WHERE state = 'STARTED' AND holder = {holder} AND claim = {token}"
+
+
+class _Claimant:
+    """The worker of a turn, and the entries and events of its jobs."""
+
+    def __init__(self, token: str, worker: str, holder: str, at: int) -> None:
+        self.values = {"token": token, "worker": worker, "holder": holder, "at": at}
+        self.token, self.worker, self.holder, self.at = token, worker, holder, at
+        self.history: list[Mapping[str, Any]] = []
+        self.events: list[CommittedEvent] = []
+
+    def record(self, job: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
+        """Keep an entry for the history."""
+        self.history.append({"job": job, "at": at, "kind": kind, "data": mapping.to_text(data) if data else None})
+
+    def holds(self, row: Sequence[Any]) -> bool:
+        """Whether this turn has claimed the job before, and the answer was lost."""
+        return tuple(row[-3:]) == (STARTED, self.token, self.holder)
+
+    def claims(self, row: Sequence[Any], retries: int) -> bool:
+        """Whether a message with this count of retries claims the job."""
+        expires, state = row[8], row[12]
+        waits = state in {State.PENDING.value, State.RETRY.value}
+        return waits and row[5] == retries and (expires is None or expires > self.at)
+
+    def claimed(self, row: Sequence[Any], *, again: bool = False) -> ClaimedJob:
+        """The claimed job of a row as it was before the claim, or ``again`` after it."""
+        uuid, task, args, kwargs, attempt, retries, created, eta, expires, queue, priority, headers = row[:12]
+        ready = eta or created
+        if not again:
+            attempt += 1
+            self.record(uuid, self.at, STARTED, {"attempt": attempt, "worker": self.worker})
+        self.events.append(
+            CommittedEvent(STARTED, uuid, self.at, self.token, attempt=attempt, worker=self.worker, ready=ready)
+        )
+        of_row = (created, eta, expires, queue, priority, headers)
+        return ClaimedJob(uuid, task, args, kwargs, self.token, attempt, retries, *of_row, ready)
+
+    def dropped(self, message: MessageClaim, row: Sequence[Any] | None) -> None:
+        """Record that the message claims nothing."""
+        if row is not None:
+            self.record(message.uuid, self.at, DROPPED, {"worker": self.worker, "state": row[12]})
+        self.events.append(CommittedEvent(DROPPED, message.uuid, self.at, self.token, worker=self.worker))
+
+
+class WorkQueue:
+    """The jobs as workers see them; raises ``DatabaseUnavailable`` and calls ``on_event`` as ``JobStore`` does."""
+
+    def __init__(
+        self, database: Database, *, reports_durable: bool = False, on_event: OnEvent = lambda _: None
+    ) -> None:
+        self._database = database
+        self._durable = reports_durable
+        self._on_event = on_event
+        self._insert_events = PreparedRows(database.peewee, orm.Event, ("job", "at", "kind", "data"))
+        self._statements = {name: Prepared(database.peewee, query) for name, query in STATEMENTS.items()}
+        self._ready = ready_jobs(database)
+        self._queue_turns = 0
+        self._mark = self._sql(_MARK)
+        self._held = self._sql(_HELD, columns=_COLUMNS)
+        self._reported = self._sql(_LOCKED, columns=", ".join(ReportedRow._fields))
+        self._named = self._sql(_LOCKED, columns=_COLUMNS)
+
+    def ready(self, queues: Sequence[str], without: Sequence[str], at: int) -> bool:
+        """Whether a job of these queues is due, except those of the tasks ``without``; takes no lock."""
+        wanted = Wanted(queues, 1, without)
+        return bool(queues) and self._database.read(lambda db: self._ready.any(db, wanted, at))
+
+    def next_due(self, queues: Sequence[str], at: int) -> int | None:
+        """The first time after ``at`` at which a job of these queues is due; takes no lock."""
+        return self._database.read(lambda db: self._ready.next_due(db, queues, at)) if queues else None
+
+    def turn(  # noqa: PLR0913 - the turn of one worker
+        self,
+        reports: Sequence[Report],
+        wanted: Wanted | None,
+        messages: Sequence[MessageClaim],
+        *,
+        token: str,
+        worker: str,
+        holder: str,
+        at: int,
+        again: bool = False,
+    ) -> Turn:
+        """Record the reports, then claim the jobs of the messages, then due jobs of the wanted queues.
+
+        ``token`` is that of all claims of this turn, and no other's. ``again``: the same turn may have been committed
+        before, and its answer lost.
+        """
+
+        def change(db: peewee.Database) -> tuple[Turn, _Claimant]:
+            claimant = _Claimant(token, worker, holder, at)
+            outcomes = self._report(db, reports, claimant, again=again)
+            claims = self._claim_named(db, messages, claimant)
+            rows = self._held_rows(db, claims, claimant) if again else []
+            if wanted is not None and not rows:
+                rows = self._claim_ready(db, wanted, claimant)
+            self._insert_events.run(claimant.history)
+            return Turn(outcomes, rows, claims), claimant
+
+        turn, claimant = self._database.write(change, durable=self._durable)
+        for event in claimant.events:
+            self._on_event(event)
+        return turn
+
+    def _report(
+        self, db: peewee.Database, reports: Sequence[Report], claimant: _Claimant, *, again: bool
+    ) -> Sequence[str | None]:
+        rows = {row[0]: ReportedRow(*row) for row in self._lock(db, self._reported, (one.uuid for one in reports))}
+        changes: dict[str, list[Mapping[str, Any]]] = {}
+        decisions: list[Decision] = []
+        for report in reports:
+            decision = decide(report, rows.get(report.uuid), again=again)
+            decisions.append(decision)
+            if decision.state is not None:
+                rows[report.uuid] = rows[report.uuid]._replace(state=decision.state)
+                changes.setdefault(decision.statement, []).append(decision.values)
+            if decision.kind is not None:
+                claimant.record(report.uuid, report.at, decision.kind, decision.data)
+            if decision.event is not None:
+                claimant.events.append(decision.event)
+        for statement, values in changes.items():
+            self._statements[statement].run_many(values)
+        return [decision.outcome for decision in decisions]
+
+    def _claim_named(
+        self, db: peewee.Database, messages: Sequence[MessageClaim], claimant: _Claimant
+    ) -> Sequence[ClaimedJob | None]:
+        """Claim the jobs that the messages name."""
+        rows: dict[str, Sequence[Any]] = {
+            row[0]: row for row in self._lock(db, self._named, (one.uuid for one in messages))
+        }
+        claims: dict[str, ClaimedJob] = {}
+        found: list[ClaimedJob | None] = []
+        for message in messages:
+            row = rows.get(message.uuid)
+            job = None
+            if row is not None and message.uuid not in claims and claimant.claims(row, message.retries):
+                job = claims[message.uuid] = claimant.claimed(row)
+            elif row is not None and claimant.holds(row):
+                job = claimant.claimed(row, again=True)
+            else:
+                claimant.dropped(message, row)
+            found.append(job)
+        self._mark_started(db, claims, claimant)
+        return found
+
+    def _held_rows(
+        self, db: peewee.Database, claims: Sequence[ClaimedJob | None], claimant: _Claimant
+    ) -> list[ClaimedJob]:
+        """The jobs that this turn had claimed from the queues when its answer was lost."""
+        named = {claim.uuid for claim in claims if claim is not None}
+        rows = db.execute_sql(self._held, claimant.values).fetchall()
+        return [claimant.claimed(row, again=True) for row in rows if row[0] not in named]
+
+    def _claim_ready(self, db: peewee.Database, wanted: Wanted, claimant: _Claimant) -> list[ClaimedJob]:
+        """Claim due jobs; the queues take turns to be the first of each priority."""
+        if not wanted.queues or wanted.limit <= 0:
+            return []
+        self._queue_turns += 1
+        first = self._queue_turns % len(wanted.queues)
+        fair = wanted._replace(queues=[*wanted.queues[first:], *wanted.queues[:first]])
+        found = self._ready.take(db, fair, _COLUMNS, claimant.at)
+        rows = [claimant.claimed(row) for row in found]
+        self._mark_started(db, [row.uuid for row in rows], claimant)
+        return rows
+
+    def _mark_started(self, db: peewee.Database, uuids: Iterable[str], claimant: _Claimant) -> None:
+        if these := self._these(uuids):
+            db.execute_sql(self._mark, {**claimant.values, **these})
+
+    def _lock(self, db: peewee.Database, sql: str, uuids: Iterable[str]) -> Sequence[Sequence[Any]]:
+        if not (these := self._these(uuids)):
+            return []
+        rows: Sequence[Sequence[Any]] = db.execute_sql(sql, these).fetchall()
+        return rows
+
+    def _these(self, uuids: Iterable[str]) -> Mapping[str, Any] | None:
+        """The parameter of a list of UUIDs; ``None`` if the list is empty."""
+        these = list(uuids)
+        return {"uuids": json.dumps(these) if self._database.sqlite else these} if these else None
+
+    def _sql(self, template: str, **parts: str) -> str:
+        """A statement in the words of the database."""
+        sqlite, mysql = self._database.sqlite, self._database.mysql
+        names = ("token", "worker", "holder", "at")
+        marks = {name: f":{name}" if sqlite else f"%({name})s" for name in names}
+        these = "IN (SELECT value FROM json_each(:uuids))" if sqlite else "= ANY(%(uuids)s::text[])"
+        return template.format(
+            these="IN %(uuids)s" if mysql else these,
+            hint="FORCE INDEX (PRIMARY)" if mysql else "",
+            lock="" if sqlite else "FOR UPDATE",
+            **(marks | parts),
+        )

@@ -1,0 +1,398 @@
+"""The turns of a worker, on each database: reports and claims in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher import orm
+from pacifica.dispatcher.core.job import Job, JobError, State, new_uuid, now
+from pacifica.dispatcher.core.work import (
+    ClaimedJob,
+    Ended,
+    Lost,
+    MessageClaim,
+    Report,
+    Retried,
+    Returned,
+    Turn,
+    Wanted,
+)
+from pacifica.dispatcher.store.committed_event import CommittedEvent
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.work_queue import WorkQueue
+
+from .conftest import a_job, all_at_once
+from .job_steps import ERROR, get, kinds
+
+Q = "dispatcher"
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def noted() -> list[CommittedEvent]:
+    """The events that ``on_event`` was called with."""
+    return []
+
+
+@pytest.fixture
+def queue(database: Database, noted: list[CommittedEvent]) -> WorkQueue:
+    """The work queue of a fresh database."""
+    return WorkQueue(database, on_event=noted.append)
+
+
+def add(jobs: JobStore, **columns: Any) -> Job:
+    """A stored job of the queue ``Q``."""
+    job = a_job(**{"target_queue": Q, **columns})
+    jobs.add([job])
+    return job
+
+
+def turn(
+    queue: WorkQueue,
+    reports: Sequence[Report] = (),
+    wanted: Wanted | None = None,
+    messages: Sequence[MessageClaim] = (),
+    **options: Any,
+) -> Turn:
+    """A turn of the worker ``w``."""
+    given = {"token": new_uuid(), "worker": "w", "holder": "h", "at": now()}
+    return queue.turn(reports, wanted, messages, **{**given, **options})
+
+
+def claim(queue: WorkQueue, limit: int = 10, queues: Sequence[str] = (Q,), **options: Any) -> Sequence[ClaimedJob]:
+    """The jobs that a turn claims from the queues."""
+    without = options.pop("without", ())
+    return turn(queue, wanted=Wanted(queues, limit, without), **options).rows
+
+
+def success(job: ClaimedJob, **values: Any) -> Ended:
+    """The report of a success."""
+    given: dict[str, Any] = {"state": State.SUCCESS, "result": "4", "error": None, "at": now(), "data": {}}
+    return Ended(job.uuid, job.token, **{**given, **values})
+
+
+def retried(job: ClaimedJob, columns: Mapping[str, Any] | None = None, **values: Any) -> Retried:
+    """The report of a retry."""
+    at = now()
+    given = {"at": at, "eta": at + HOUR, "retries": 1, "args": "[5]", "kwargs": "{}", "error": ERROR}
+    return Retried(job.uuid, job.token, **{**given, **values}, columns=columns or {})
+
+
+def test_claimed_job_has_the_columns_of_its_row(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs, target_priority=3, headers={"request_id": "r"}, eta=5, expires=now() + HOUR)
+    (row,) = claim(queue, token="t", at=now())
+    assert row == ClaimedJob(
+        job.uuid, "add", "[2,2]", "{}", "t", 1, 0, job.created, 5, job.expires, Q, 3, '{"request_id":"r"}', 5
+    )
+    found = get(jobs, job)
+    assert (found.state, found.attempt, found.worker, found.holder, found.due) == (State.STARTED, 1, "w", "h", None)
+    assert found.started == found.published is not None
+    assert [(event.kind, event.data) for event in jobs.events(job.uuid)][1:] == [
+        ("STARTED", {"attempt": 1, "worker": "w"})
+    ]
+
+
+def test_higher_priority_goes_first_then_the_job_that_is_due_for_longer(jobs: JobStore, queue: WorkQueue) -> None:
+    at = now()
+    places = {"old": (0, at - 30), "new": (0, at - 10), "high": (9, at - 5), "middle": (4, at - 1)}
+    added = {add(jobs, target_priority=priority, due=due).uuid: name for name, (priority, due) in places.items()}
+    assert [added[row.uuid] for row in claim(queue, 3)] == ["high", "middle", "old"]
+    assert [added[row.uuid] for row in claim(queue, 3)] == ["new"]
+
+
+def test_job_of_another_queue_or_task_is_not_claimed(jobs: JobStore, queue: WorkQueue) -> None:
+    add(jobs, target_queue="other")
+    add(jobs, task="slow")
+    assert claim(queue, without=("slow", "fast")) == []
+    assert not queue.ready([Q], ("slow",), now())
+    assert {row.queue for row in claim(queue, queues=(Q, "other"))} == {Q, "other"}
+
+
+def test_queues_of_one_priority_take_turns(jobs: JobStore, queue: WorkQueue) -> None:
+    for name in ("one", "two"):
+        for _ in range(2):
+            add(jobs, target_queue=name)
+    rows = [claim(queue, 1, ("one", "two"))[0] for _ in range(4)]
+    assert {row.queue for row in rows[:2]} == {"one", "two"}
+
+
+def test_job_is_claimed_from_its_eta_until_it_expires(jobs: JobStore, queue: WorkQueue) -> None:
+    at = now()
+    later = add(jobs, eta=at + HOUR, due=at + HOUR, target_priority=9)
+    add(jobs, due=at - 2, expires=at - 1)
+    assert not queue.ready([Q], (), at)
+    assert claim(queue, at=at) == []
+    assert queue.next_due([Q], at) == at + HOUR
+    assert queue.ready([Q], (), at + HOUR)
+    assert [row.uuid for row in claim(queue, at=at + HOUR)] == [later.uuid]
+    assert queue.next_due([Q], at) is None
+
+
+def test_empty_selection_claims_nothing(jobs: JobStore, queue: WorkQueue) -> None:
+    add(jobs)
+    assert claim(queue, 0) == claim(queue, queues=()) == []
+    assert not queue.ready([], (), now())
+    assert queue.next_due([], 0) is None
+    assert turn(queue) == Turn([], [], [])
+
+
+def test_two_claimers_at_once_never_share_a_job(jobs: JobStore, database: Database) -> None:
+    uuids = [add(jobs, target_priority=place % 3).uuid for place in range(60)]
+
+    def drain() -> list[str]:
+        queue, found = WorkQueue(database), []
+        while rows := claim(queue, 4):
+            found += [row.uuid for row in rows]
+        return found
+
+    taken = all_at_once(database, [drain] * 3)
+    assert sorted(uuid for each in taken for uuid in each) == sorted(uuids)
+    assert {get(jobs, a_job(uuid=uuid)).attempt for uuid in uuids} == {1}
+
+
+def test_reports_and_claims_share_a_turn(jobs: JobStore, queue: WorkQueue) -> None:
+    add(jobs), add(jobs, target_priority=9)
+    (first,) = claim(queue, 1)
+    answer = turn(queue, [success(first)], Wanted([Q], 5))
+    assert answer.outcomes == ["SUCCESS"]
+    assert len(answer.rows) == 1
+
+
+def ended_fields(jobs: JobStore, uuid: str) -> tuple[Any, ...]:
+    """The columns that a report changes, and the history without ids and times."""
+    found = get(jobs, a_job(uuid=uuid))
+    history = [(event.kind, event.data) for event in jobs.events(uuid)]
+    return found.state, found.result, found.error, found.retries, found.args, found.queue, found.due, history
+
+
+SUMMARY = ERROR.summary()
+
+
+@pytest.mark.parametrize("outcome", ["success", "failure", "revoked", "retry", "lost", "last", "cancelled", "late"])
+def test_report_does_the_same_as_the_method_of_the_job_store(
+    jobs: JobStore, database: Database, noted: list[CommittedEvent], outcome: str
+) -> None:
+    queue, at = WorkQueue(database, on_event=noted.append), now()
+    attempts = 1 if outcome == "last" else 3
+    one, other = (add(jobs, max_attempts=attempts) for _ in range(2))
+    with_events: list[CommittedEvent] = []
+    store = JobStore(database, on_event=with_events.append)
+    rows = {row.uuid: row for row in claim(queue, token="t")}
+    noted.clear()
+    if outcome == "cancelled":
+        assert all(jobs.ask_to_cancel(job.uuid, at=at) for job in (one, other))
+    if outcome == "late":
+        assert all(jobs.revoke_started(job.uuid, token="t", reason="late", at=at) for job in (one, other))
+    row = rows[one.uuid]
+    steps: dict[str, tuple[Report, Any]] = {
+        "success": (
+            success(row, at=at, data={"children": ["c"]}),
+            lambda: store.succeed(other.uuid, token="t", result=4, at=at, children=["c"]),
+        ),
+        "failure": (
+            Ended(row.uuid, "t", State.FAILURE, None, ERROR, at, SUMMARY),
+            lambda: store.fail(other.uuid, token="t", error=ERROR, at=at),
+        ),
+        "revoked": (
+            Ended(
+                row.uuid,
+                "t",
+                State.REVOKED,
+                None,
+                JobError("TaskRevokedError", "expired", module="celery.exceptions", arguments=["expired"]),
+                at,
+                {"reason": "expired"},
+            ),
+            lambda: store.revoke_started(other.uuid, token="t", reason="expired", at=at),
+        ),
+        "retry": (
+            retried(row, {"queue": "q2", "headers": {"a": 1}}, at=at, eta=at + 5),
+            lambda: store.retry(
+                other.uuid,
+                token="t",
+                eta=at + 5,
+                retries=1,
+                args=[5],
+                kwargs={},
+                error=ERROR,
+                at=at,
+                columns={"queue": "q2", "headers": {"a": 1}},
+            ),
+        ),
+        "lost": (
+            Lost(row.uuid, "t", at, "It died."),
+            lambda: store.lose(other.uuid, token="t", reason="It died.", at=at),
+        ),
+    }
+    steps["last"], steps["cancelled"], steps["late"] = steps["lost"], steps["retry"], steps["success"]
+    report, call = steps[outcome]
+    (became,) = turn(queue, [report]).outcomes
+    answer = call()
+    assert became == (answer if outcome in {"lost", "last"} else noted[0].kind if answer else None)
+    assert ended_fields(jobs, one.uuid) == ended_fields(jobs, other.uuid)
+    assert [event._replace(job="") for event in noted] == [event._replace(job="") for event in with_events]
+
+
+def test_job_that_was_asked_to_stop_keeps_its_result(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs)
+    (row,) = claim(queue)
+    assert jobs.ask_to_cancel(job.uuid, at=now())
+    assert turn(queue, [success(row)]).outcomes == ["SUCCESS"]
+    assert get(jobs, job).result == 4
+
+
+def test_retry_with_a_new_queue_is_claimed_from_that_queue(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs, labels={"a": "b"}, caller="c")
+    (row,) = claim(queue)
+    columns = {"queue": "q2", "priority": 7, "target_queue": "q2", "target_priority": 7}
+    assert turn(queue, [retried(row, columns, eta=1)]).outcomes == ["RETRY"]
+    assert claim(queue) == []
+    (again,) = claim(queue, queues=["q2"])
+    assert (again.uuid, again.attempt, again.retries, again.args, again.priority) == (job.uuid, 2, 1, "[5]", 7)
+    found = get(jobs, job)
+    assert (found.labels, found.caller, found.queue, found.priority) == ({"a": "b"}, "c", "q2", 7)
+
+
+def test_retry_of_a_job_that_was_asked_to_stop_revokes_it(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs)
+    (row,) = claim(queue)
+    assert jobs.ask_to_cancel(job.uuid, at=now())
+    assert turn(queue, [retried(row)]).outcomes == ["REVOKED"]
+    assert kinds(jobs, job)[-1] == "REVOKED"
+
+
+def test_returned_job_is_as_if_it_was_never_claimed(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs, max_attempts=1)
+    for due in (5, 6):
+        (row,) = claim(queue)
+        assert turn(queue, [Returned(row.uuid, row.token, now(), due)]).outcomes == ["RETURNED"]
+        found = get(jobs, job)
+        expected = (State.PENDING, 0, None, None, None, due)
+        assert (found.state, found.attempt, found.started, found.holder, found.published, found.due) == expected
+    assert kinds(jobs, job) == ["PENDING", "STARTED", "RETURNED", "STARTED", "RETURNED"]
+
+
+def test_returned_job_whose_message_comes_again_is_not_due(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs)
+    (row,) = claim(queue)
+    turn(queue, [Returned(row.uuid, row.token, now(), None)])
+    found = get(jobs, job)
+    assert found.due is None
+    assert found.published is not None
+    assert turn(queue, messages=[MessageClaim(job.uuid, 0)]).claims[0] is not None
+
+
+def test_returned_job_that_was_asked_to_stop_is_revoked(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs)
+    (row,) = claim(queue)
+    assert jobs.ask_to_cancel(job.uuid, at=now())
+    assert turn(queue, [Returned(row.uuid, row.token, now(), 5)]).outcomes == ["REVOKED"]
+    assert get(jobs, job).due is None
+
+
+def test_late_lost_and_returned_jobs_are_no_events(
+    jobs: JobStore, queue: WorkQueue, noted: list[CommittedEvent]
+) -> None:
+    job = add(jobs)
+    (row,) = claim(queue)
+    turn(queue, [success(row)])
+    noted.clear()
+    late = [Lost(row.uuid, row.token, now(), "died"), Returned(row.uuid, row.token, now(), 5)]
+    assert turn(queue, late).outcomes == [None, None]
+    assert noted == []
+    assert kinds(jobs, job) == ["PENDING", "STARTED", "SUCCESS"]
+
+
+def test_one_late_report_does_not_touch_the_others(jobs: JobStore, queue: WorkQueue) -> None:
+    kept, lost = add(jobs), add(jobs)
+    rows = {row.uuid: row for row in claim(queue)}
+    assert jobs.lose(lost.uuid, token=rows[lost.uuid].token, reason="died", at=now()) == "LOST"
+    unknown = success(rows[kept.uuid])._replace(uuid=new_uuid())
+    answer = turn(queue, [success(rows[lost.uuid]), success(rows[kept.uuid]), unknown])
+    assert answer.outcomes == [None, "SUCCESS", None]
+    assert kinds(jobs, lost)[-2:] == ["LOST", "LATE"]
+    assert get(jobs, lost).state is State.PENDING
+
+
+def test_same_report_twice_is_one_event(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs)
+    (row,) = claim(queue)
+    assert turn(queue, [success(row), success(row)]).outcomes == ["SUCCESS", "SUCCESS"]
+    assert turn(queue, [success(row)], again=True).outcomes == ["SUCCESS"]
+    assert kinds(jobs, job) == ["PENDING", "STARTED", "SUCCESS"]
+
+
+def test_message_claims_its_waiting_job_once(jobs: JobStore, queue: WorkQueue) -> None:
+    waiting, ended, stale = add(jobs), add(jobs), add(jobs)
+    jobs.revoke(ended.uuid, reason="cancelled", at=now())
+    asked = [MessageClaim(one, 0) for one in (waiting.uuid, waiting.uuid, ended.uuid, new_uuid())]
+    asked.append(MessageClaim(stale.uuid, 1))
+    claims = turn(queue, messages=asked, wanted=Wanted(["other"], 5)).claims
+    assert [found and found.uuid for found in claims] == [waiting.uuid, None, None, None, None]
+    assert kinds(jobs, waiting) == ["PENDING", "STARTED", "DROPPED"]
+    assert [(event.kind, event.data) for event in jobs.events(ended.uuid)][-1] == (
+        "DROPPED",
+        {"worker": "w", "state": "REVOKED"},
+    )
+    assert get(jobs, stale).state is State.PENDING
+
+
+def test_job_of_a_message_is_not_claimed_from_its_queue_as_well(jobs: JobStore, queue: WorkQueue) -> None:
+    job = add(jobs)
+    answer = turn(queue, messages=[MessageClaim(job.uuid, 0)], wanted=Wanted([Q], 5))
+    assert [found and found.uuid for found in answer.claims] == [job.uuid]
+    assert answer.rows == []
+
+
+def test_turn_whose_answer_was_lost_is_repeated_with_the_same_answer(
+    jobs: JobStore, queue: WorkQueue, noted: list[CommittedEvent]
+) -> None:
+    ended, returned, lost, retry = (add(jobs) for _ in range(4))
+    rows = {row.uuid: row for row in claim(queue)}
+    queued, named = add(jobs), add(jobs, target_queue="other")
+    add(jobs)
+    at = now()
+    reports = [
+        success(rows[ended.uuid]),
+        Returned(returned.uuid, rows[returned.uuid].token, at, at + HOUR),
+        Lost(lost.uuid, rows[lost.uuid].token, at, "died"),
+        retried(rows[retry.uuid]),
+    ]
+    same: dict[str, Any] = {
+        "reports": reports,
+        "wanted": Wanted([Q], 1),
+        "messages": [MessageClaim(named.uuid, 0)],
+        "token": "turn",
+        "at": at,
+    }
+    noted.clear()
+    first, events = turn(queue, **same), list(noted)
+    noted.clear()
+    history = {job.uuid: kinds(jobs, job) for job in (ended, returned, lost, retry, queued, named)}
+    assert turn(queue, **same, again=True) == first
+    assert noted == events
+    assert first.outcomes == ["SUCCESS", "RETURNED", "LOST", "RETRY"]
+    assert {uuid: kinds(jobs, a_job(uuid=uuid)) for uuid in history} == history
+
+
+def test_repeated_turn_that_was_not_committed_claims(jobs: JobStore, queue: WorkQueue) -> None:
+    add(jobs)
+    assert len(claim(queue, again=True)) == 1
+
+
+def test_events_are_stored_in_the_transaction_of_the_turn(
+    jobs: JobStore, queue: WorkQueue, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = add(jobs)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("no events")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pacifica.dispatcher.store.prepared.PreparedRows.run", lambda *_: fail(_))
+        with pytest.raises(RuntimeError):
+            claim(queue)
+    assert get(jobs, job).state is State.PENDING
+    assert database.read(orm.Event.select().count) == 1
