@@ -10,13 +10,13 @@ from pacifica.dispatcher.core.job import Job, JobError, State, new_uuid, now
 from pacifica.dispatcher.core.work import (
     ClaimedJob,
     Ended,
-    Lost,
+    LostReport,
     MessageClaim,
     Report,
-    Retried,
+    RetriedReport,
     Returned,
     Turn,
-    Wanted,
+    WantedJobs,
 )
 from pacifica.dispatcher.store.committed_event import CommittedEvent
 from pacifica.dispatcher.store.database import Database
@@ -52,7 +52,7 @@ def add(jobs: JobStore, **columns: Any) -> Job:
 def turn(
     queue: WorkQueue,
     reports: Sequence[Report] = (),
-    wanted: Wanted | None = None,
+    wanted: WantedJobs | None = None,
     messages: Sequence[MessageClaim] = (),
     **options: Any,
 ) -> Turn:
@@ -64,7 +64,7 @@ def turn(
 def claim(queue: WorkQueue, limit: int = 10, queues: Sequence[str] = (Q,), **options: Any) -> Sequence[ClaimedJob]:
     """The jobs that a turn claims from the queues."""
     without = options.pop("without", ())
-    return turn(queue, wanted=Wanted(queues, limit, without), **options).rows
+    return turn(queue, wanted=WantedJobs(queues, limit, without), **options).rows
 
 
 def success(job: ClaimedJob, **values: Any) -> Ended:
@@ -73,11 +73,11 @@ def success(job: ClaimedJob, **values: Any) -> Ended:
     return Ended(job.uuid, job.token, **{**given, **values})
 
 
-def retried(job: ClaimedJob, columns: Mapping[str, Any] | None = None, **values: Any) -> Retried:
+def retried(job: ClaimedJob, columns: Mapping[str, Any] | None = None, **values: Any) -> RetriedReport:
     """The report of a retry."""
     at = now()
     given = {"at": at, "eta": at + HOUR, "retries": 1, "args": "[5]", "kwargs": "{}", "error": ERROR}
-    return Retried(job.uuid, job.token, **{**given, **values}, columns=columns or {})
+    return RetriedReport(job.uuid, job.token, **{**given, **values}, columns=columns or {})
 
 
 def test_claimed_job_has_the_columns_of_its_row(jobs: JobStore, queue: WorkQueue) -> None:
@@ -155,7 +155,7 @@ def test_two_claimers_at_once_never_share_a_job(jobs: JobStore, database: Databa
 def test_reports_and_claims_share_a_turn(jobs: JobStore, queue: WorkQueue) -> None:
     add(jobs), add(jobs, target_priority=9)
     (first,) = claim(queue, 1)
-    answer = turn(queue, [success(first)], Wanted([Q], 5))
+    answer = turn(queue, [success(first)], WantedJobs([Q], 5))
     assert answer.outcomes == ["SUCCESS"]
     assert len(answer.rows) == 1
 
@@ -222,7 +222,7 @@ def test_report_does_the_same_as_the_method_of_the_job_store(
             ),
         ),
         "lost": (
-            Lost(row.uuid, "t", at, "It died."),
+            LostReport(row.uuid, "t", at, "It died."),
             lambda: store.lose(other.uuid, token="t", reason="It died.", at=at),
         ),
     }
@@ -299,7 +299,7 @@ def test_late_lost_and_returned_jobs_are_no_events(
     (row,) = claim(queue)
     turn(queue, [success(row)])
     noted.clear()
-    late = [Lost(row.uuid, row.token, now(), "died"), Returned(row.uuid, row.token, now(), 5)]
+    late = [LostReport(row.uuid, row.token, now(), "died"), Returned(row.uuid, row.token, now(), 5)]
     assert turn(queue, late).outcomes == [None, None]
     assert noted == []
     assert kinds(jobs, job) == ["PENDING", "STARTED", "SUCCESS"]
@@ -329,7 +329,7 @@ def test_message_claims_its_waiting_job_once(jobs: JobStore, queue: WorkQueue) -
     jobs.revoke(ended.uuid, reason="cancelled", at=now())
     asked = [MessageClaim(one, 0) for one in (waiting.uuid, waiting.uuid, ended.uuid, new_uuid())]
     asked.append(MessageClaim(stale.uuid, 1))
-    claims = turn(queue, messages=asked, wanted=Wanted(["other"], 5)).claims
+    claims = turn(queue, messages=asked, wanted=WantedJobs(["other"], 5)).claims
     assert [found and found.uuid for found in claims] == [waiting.uuid, None, None, None, None]
     assert kinds(jobs, waiting) == ["PENDING", "STARTED", "DROPPED"]
     assert [(event.kind, event.data) for event in jobs.events(ended.uuid)][-1] == (
@@ -341,7 +341,7 @@ def test_message_claims_its_waiting_job_once(jobs: JobStore, queue: WorkQueue) -
 
 def test_job_of_a_message_is_not_claimed_from_its_queue_as_well(jobs: JobStore, queue: WorkQueue) -> None:
     job = add(jobs)
-    answer = turn(queue, messages=[MessageClaim(job.uuid, 0)], wanted=Wanted([Q], 5))
+    answer = turn(queue, messages=[MessageClaim(job.uuid, 0)], wanted=WantedJobs([Q], 5))
     assert [found and found.uuid for found in answer.claims] == [job.uuid]
     assert answer.rows == []
 
@@ -357,12 +357,12 @@ def test_turn_whose_answer_was_lost_is_repeated_with_the_same_answer(
     reports = [
         success(rows[ended.uuid]),
         Returned(returned.uuid, rows[returned.uuid].token, at, at + HOUR),
-        Lost(lost.uuid, rows[lost.uuid].token, at, "died"),
+        LostReport(lost.uuid, rows[lost.uuid].token, at, "died"),
         retried(rows[retry.uuid]),
     ]
     same: dict[str, Any] = {
         "reports": reports,
-        "wanted": Wanted([Q], 1),
+        "wanted": WantedJobs([Q], 1),
         "messages": [MessageClaim(named.uuid, 0)],
         "token": "turn",
         "at": at,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .job import JobError
 
 
-class Wanted(NamedTuple):
+class WantedJobs(NamedTuple):
     """The jobs that a worker would run next: at most ``limit`` of these queues, but not of the tasks ``without``."""
 
     queues: Sequence[str]
@@ -55,7 +55,7 @@ class Ended(NamedTuple):
     data: Mapping[str, Any]
 
 
-class Retried(NamedTuple):
+class RetriedReport(NamedTuple):
     """An attempt asks to be run again at ``eta``; ``columns`` are new values of others of ``CHANGED_BY_RETRY``."""
 
     uuid: str
@@ -69,7 +69,7 @@ class Retried(NamedTuple):
     columns: Mapping[str, Any]
 
 
-class Lost(NamedTuple):
+class LostReport(NamedTuple):
     """An attempt was lost: the job is to be run again, or fails if no attempts are left."""
 
     uuid: str
@@ -87,7 +87,7 @@ class Returned(NamedTuple):
     due: int | None
 
 
-Report = Ended | Retried | Lost | Returned
+Report = Ended | RetriedReport | LostReport | Returned
 
 
 class Turn(NamedTuple):

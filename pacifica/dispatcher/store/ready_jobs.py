@@ -11,7 +11,7 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..core.work import Wanted
+from ..core.work import WantedJobs
 from .database import Database
 
 PRIORITIES = range(9, -1, -1)
@@ -26,11 +26,11 @@ class ReadyJobs:
     _named = "%({})s"
     _other = ""
 
-    def take(self, db: peewee.Database, wanted: Wanted, columns: str, at: int) -> list[Sequence[Any]]:
+    def take(self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int) -> list[Sequence[Any]]:
         """Lock due jobs and return their columns; passes over those that another transaction has locked."""
         raise NotImplementedError
 
-    def any(self, db: peewee.Database, wanted: Wanted, at: int) -> bool:
+    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
         """Whether one of the queues has a due job."""
         raise NotImplementedError
 
@@ -45,7 +45,7 @@ class ReadyJobs:
         return template.format(where=where.format(other=self._other, **marks), **(marks | parts))
 
 
-class _Sqlite(ReadyJobs):
+class _SqliteJobs(ReadyJobs):
     _named = ":{}"
     _other = "NOT IN (SELECT value FROM json_each(:without))"
     # CROSS JOIN keeps the order of the loops. Source: https://www.sqlite.org/optoverview.html
@@ -58,14 +58,14 @@ class _Sqlite(ReadyJobs):
     _find = f"{_steps} CROSS JOIN {_jobs} WHERE {_step} LIMIT {{limit}}"
     _first = f"(SELECT due FROM {_jobs} WHERE {_step} ORDER BY due LIMIT 1)"  # noqa: S608 - of constants
 
-    def take(self, db: peewee.Database, wanted: Wanted, columns: str, at: int) -> list[Sequence[Any]]:
+    def take(self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int) -> list[Sequence[Any]]:
         sql = self._sql(self._find, _DUE, columns=columns)
         queues, without = json.dumps(wanted.queues), json.dumps(wanted.without)
         values = {"queues": queues, "without": without, "at": at, "limit": wanted.limit}
         found: list[Sequence[Any]] = db.execute_sql(sql, values).fetchall()
         return found
 
-    def any(self, db: peewee.Database, wanted: Wanted, at: int) -> bool:
+    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
         return bool(self.take(db, wanted._replace(limit=1), "1", at))
 
     def next_due(self, db: peewee.Database, queues: Sequence[str], at: int) -> int | None:
@@ -74,7 +74,7 @@ class _Sqlite(ReadyJobs):
         return found
 
 
-class _Postgresql(ReadyJobs):
+class _PostgresqlJobs(ReadyJobs):
     _other = "<> ALL(%(without)s::text[])"
     # A lateral subquery is executed when the outer LIMIT needs its rows, and so locks only rows that are taken.
     _find = (
@@ -85,14 +85,14 @@ class _Postgresql(ReadyJobs):
     )
 
     def take(
-        self, db: peewee.Database, wanted: Wanted, columns: str, at: int, lock: str = "FOR UPDATE SKIP LOCKED"
+        self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int, lock: str = "FOR UPDATE SKIP LOCKED"
     ) -> list[Sequence[Any]]:
         sql = self._sql(f"{self._find} LIMIT {{limit}}", _DUE, columns=columns, lock=lock)
         values = {**self._steps(wanted.queues), "without": list(wanted.without), "at": at, "limit": wanted.limit}
         found: list[Sequence[Any]] = db.execute_sql(sql, values).fetchall()
         return found
 
-    def any(self, db: peewee.Database, wanted: Wanted, at: int) -> bool:
+    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
         return bool(self.take(db, wanted._replace(limit=1), "1", at, lock=""))
 
     def next_due(self, db: peewee.Database, queues: Sequence[str], at: int) -> int | None:
@@ -108,7 +108,7 @@ class _Postgresql(ReadyJobs):
         return {"queues": [queue for queue, _ in steps], "priorities": [priority for _, priority in steps]}
 
 
-class _Mysql(ReadyJobs):
+class _MysqlJobs(ReadyJobs):
     """MySQL reads a range of an index only for constants: each step is a statement, or a part of a UNION."""
 
     _other = "NOT IN %(without)s"
@@ -117,7 +117,7 @@ class _Mysql(ReadyJobs):
         "WHERE target_queue = {queue} AND target_priority = {priority} AND {where} ORDER BY due LIMIT {limit} {lock}"
     )
 
-    def take(self, db: peewee.Database, wanted: Wanted, columns: str, at: int) -> list[Sequence[Any]]:
+    def take(self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int) -> list[Sequence[Any]]:
         sql = self._sql(self._find, _DUE, columns=columns, lock="FOR UPDATE SKIP LOCKED")
         found: list[Sequence[Any]] = []
         values = {"without": self._list(wanted.without), "at": at}
@@ -128,14 +128,14 @@ class _Mysql(ReadyJobs):
                 break
         return found
 
-    def any(self, db: peewee.Database, wanted: Wanted, at: int) -> bool:
+    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
         return bool(self._due_steps(db, wanted, at))
 
     def next_due(self, db: peewee.Database, queues: Sequence[str], at: int) -> int | None:
         rows = self._of_steps(db, "due", queues, _LATER, {"at": at})
         return min((due for (due,) in rows), default=None)
 
-    def _due_steps(self, db: peewee.Database, wanted: Wanted, at: int) -> list[tuple[str, int]]:
+    def _due_steps(self, db: peewee.Database, wanted: WantedJobs, at: int) -> list[tuple[str, int]]:
         """The steps with due jobs, in order."""
         values = {"without": self._list(wanted.without), "at": at}
         rows = self._of_steps(db, "target_queue, target_priority", wanted.queues, _DUE, values)
@@ -164,4 +164,4 @@ class _Mysql(ReadyJobs):
 
 def ready_jobs(database: Database) -> ReadyJobs:
     """The finder for a database."""
-    return _Sqlite() if database.sqlite else _Mysql() if database.mysql else _Postgresql()
+    return _SqliteJobs() if database.sqlite else _MysqlJobs() if database.mysql else _PostgresqlJobs()

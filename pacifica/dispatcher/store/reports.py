@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from ..core.job import State
-from ..core.work import Ended, Lost, Report, Retried, Returned
+from ..core.work import Ended, LostReport, Report, RetriedReport, Returned
 from . import mapping, transitions
 from .committed_event import LATE, LOST, RETURNED, CommittedEvent
 from .lifecycle import revoked, worker_lost
@@ -61,7 +61,7 @@ def decide(report: Report, row: ReportedRow | None, *, again: bool) -> Decision:
         return _late(report, wanted, row)
     if current.state == STARTED:
         return wanted
-    if not again and isinstance(report, Lost | Returned):
+    if not again and isinstance(report, LostReport | Returned):
         return Decision(None)
     return Decision(wanted.outcome, wanted.event)  # The same report again: the answer to the first one was lost.
 
@@ -72,9 +72,9 @@ def _wanted(report: Report, current: ReportedRow | None) -> Decision:
         return _end(report)
     if current is not None and (current.cancel or current.state == REVOKED):
         return _cancel(report)
-    if isinstance(report, Retried):
+    if isinstance(report, RetriedReport):
         return _retry(report)
-    return _lose(report, current) if isinstance(report, Lost) else _give_back(report, current)
+    return _lose(report, current) if isinstance(report, LostReport) else _give_back(report, current)
 
 
 def _decision(report: Report, kind: str, event: CommittedEvent, data: Mapping[str, Any], **change: Any) -> Decision:
@@ -94,14 +94,14 @@ def _end(report: Ended) -> Decision:
 
 
 def _cancel(report: Report) -> Decision:
-    reason = report.reason if isinstance(report, Lost) else CANCELLED
+    reason = report.reason if isinstance(report, LostReport) else CANCELLED
     event = CommittedEvent(REVOKED, report.uuid, report.at, report.token, reason=reason)
-    if isinstance(report, Retried):
+    if isinstance(report, RetriedReport):
         event = event._replace(reported=True, error=report.error, reason=None)
     return _decision(report, REVOKED, event, {"reason": reason}, statement="finish", values=revoked(CANCELLED))
 
 
-def _retry(report: Retried) -> Decision:
+def _retry(report: RetriedReport) -> Decision:
     retry = State.RETRY.value
     values = {
         **dict.fromkeys(transitions.CHANGED_BY_RETRY),
@@ -118,7 +118,7 @@ def _retry(report: Retried) -> Decision:
     return _decision(report, retry, event, data, statement="retry", values=values)
 
 
-def _lose(report: Lost, row: ReportedRow | None) -> Decision:
+def _lose(report: LostReport, row: ReportedRow | None) -> Decision:
     data = {"reason": report.reason}
     left = row is not None and row.attempt - row.retries < row.max_attempts
     kind = LOST if left else State.FAILURE.value
@@ -136,7 +136,7 @@ def _give_back(report: Returned, row: ReportedRow | None) -> Decision:
 
 
 def _late(report: Report, wanted: Decision, row: ReportedRow | None) -> Decision:
-    if isinstance(report, Lost | Returned):
+    if isinstance(report, LostReport | Returned):
         return Decision(None)
     reported = wanted.event is not None and wanted.event.reported
     event = CommittedEvent(LATE, report.uuid, report.at, report.token, reported)

@@ -11,7 +11,7 @@ import peewee
 
 from .. import orm
 from ..core.job import State
-from ..core.work import ClaimedJob, MessageClaim, Report, Turn, Wanted
+from ..core.work import ClaimedJob, MessageClaim, Report, Turn, WantedJobs
 from . import mapping
 from .committed_event import DROPPED, CommittedEvent, OnEvent
 from .database import Database
@@ -96,7 +96,7 @@ class WorkQueue:
 
     def ready(self, queues: Sequence[str], without: Sequence[str], at: int) -> bool:
         """Whether a job of these queues is due, except those of the tasks ``without``; takes no lock."""
-        wanted = Wanted(queues, 1, without)
+        wanted = WantedJobs(queues, 1, without)
         return bool(queues) and self._database.read(lambda db: self._ready.any(db, wanted, at))
 
     def next_due(self, queues: Sequence[str], at: int) -> int | None:
@@ -106,7 +106,7 @@ class WorkQueue:
     def turn(  # noqa: PLR0913 - the turn of one worker
         self,
         reports: Sequence[Report],
-        wanted: Wanted | None,
+        wanted: WantedJobs | None,
         messages: Sequence[MessageClaim],
         *,
         token: str,
@@ -186,7 +186,7 @@ class WorkQueue:
         rows = db.execute_sql(self._held, claimant.values).fetchall()
         return [claimant.claimed(row, again=True) for row in rows if row[0] not in named]
 
-    def _claim_ready(self, db: peewee.Database, wanted: Wanted, claimant: _Claimant) -> list[ClaimedJob]:
+    def _claim_ready(self, db: peewee.Database, wanted: WantedJobs, claimant: _Claimant) -> list[ClaimedJob]:
         """Claim due jobs; the queues take turns to be the first of each priority."""
         if not wanted.queues or wanted.limit <= 0:
             return []
