@@ -33,6 +33,7 @@ from .store.events import EventStore
 from .store.jobs import JobStore
 from .store.leader import ElectionStore
 from .store.outbox import Outbox
+from .store.queue_watch import QueueWatch
 from .store.saved_groups import SavedGroupStore
 from .store.tokens import TokenStore
 from .store.work_queue import WorkQueue
@@ -99,13 +100,19 @@ class Container:
             durable=own.dispatch_synchronous == "full",
             reports_durable=own.report_synchronous == "full",
             on_event=self._job_log,
+            row_queue=self.row_queue,
         )
 
     @cached_property
     def work_queue(self) -> WorkQueue:
         """The jobs as workers see them."""
         durable = self.settings.dispatcher.report_synchronous == "full"
-        return WorkQueue(self.database, reports_durable=durable, on_event=self._job_log)
+        return WorkQueue(self.database, reports_durable=durable, on_event=self._job_log, row_queue=self.row_queue)
+
+    @cached_property
+    def queue_watch(self) -> QueueWatch:
+        """Wakes the thread of a worker that claims jobs."""
+        return QueueWatch(self.database)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -9,6 +9,8 @@ import peewee
 
 KEY_LENGTH = 191
 """The longest indexed string, in characters: MySQL indexes 767 bytes, and utf8mb4 uses four for each."""
+CHANNEL = "pacifica_dispatcher"
+"""PostgreSQL's channel for the notifications that a job is due."""
 Model = Any
 """A model class; PeeWee's type hints lack its schema manager."""
 

@@ -16,7 +16,7 @@ from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
 from ..core.interruption import UNINTERRUPTED
 from ..core.pausing import this_thread
-from ..dialect import is_mysql, is_sqlite
+from ..dialect import CHANNEL, is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors
 from .connections.connect import open_database
@@ -182,6 +182,11 @@ class Database:
             self._use_wal()
             with exclusive(self.peewee):
                 walk(self.peewee, steps(self.peewee, target), on_step)
+
+    def notify(self) -> None:
+        """Wake the workers that wait for jobs, once the caller's transaction is committed; only PostgreSQL can."""
+        if self.postgresql:
+            self.peewee.execute_sql(f"NOTIFY {CHANNEL}")
 
     def close(self) -> None:
         """Close the calling thread's connection, if it has one."""

@@ -35,7 +35,8 @@ class JobStore(JobReplacement):
     Every method raises ``DatabaseUnavailable`` when the database cannot be read or written now. Reads return
     committed rows; a write is committed when it returns, and can be repeated when its answer was lost. ``durable``
     and ``reports_durable`` say whether a commit waits for the disk on SQLite: for accepted jobs, and for workers'
-    reports. ``on_event`` is called after the commit, in the calling thread.
+    reports. ``on_event`` is called after the commit, in the calling thread. ``row_queue``: workers claim jobs from
+    their rows, and PostgreSQL is to notify them of those that are due.
     """
 
     def __init__(
@@ -45,8 +46,11 @@ class JobStore(JobReplacement):
         durable: bool = True,
         reports_durable: bool = False,
         on_event: OnEvent = lambda _: None,
+        row_queue: bool = False,
     ) -> None:
-        super().__init__(database, durable=durable, reports_durable=reports_durable, on_event=on_event)
+        super().__init__(
+            database, durable=durable, reports_durable=reports_durable, on_event=on_event, row_queue=row_queue
+        )
         db = database.peewee
         self._insert_jobs = PreparedRows(db, _J, mapping.JOB_COLUMNS)
         self._insert_labels = PreparedRows(db, orm.Label, ("job", "name", "value", "created"))
@@ -108,6 +112,8 @@ class JobStore(JobReplacement):
         self._insert_events.run(
             [{"job": job.uuid, "at": job.created, "kind": State.PENDING.value, "data": None} for job, _ in new]
         )
+        if self._row_queue and any(job.due is not None and job.due <= job.created for job, _ in new):
+            self._database.notify()
 
     def add_ended(self, job: Job) -> bool:
         """Store a job that no worker will run, in its final state; if it is stored already and waits, end it.

@@ -29,11 +29,14 @@ LACKS_TASK_TEXT = f'{{"type":"{LACKS_TASK_ERROR}"%'
 class JobLifecycle:
     """The part of ``JobStore`` that changes the state of jobs, and calls ``on_event`` after each commit."""
 
-    def __init__(self, database: Database, *, durable: bool, reports_durable: bool, on_event: OnEvent) -> None:
+    def __init__(
+        self, database: Database, *, durable: bool, reports_durable: bool, on_event: OnEvent, row_queue: bool
+    ) -> None:
         self._database = database
         self._durable = durable
         self._reports_durable = reports_durable
         self._on_event = on_event
+        self._row_queue = row_queue
         db = database.peewee
         self._insert_events = PreparedRows(db, _E, ("job", "at", "kind", "data"))
         state = select_columns(("state", "claim")).where(_J.uuid == slot("uuid"))
@@ -138,6 +141,8 @@ class JobLifecycle:
             for statement, kind, values in choices:
                 if statement.run({**values, "state": kind, "uuid": uuid, "token": token, "at": at}).rowcount == 1:
                     self._record(uuid, at, kind, {"reason": reason})
+                    if kind == LOST and self._row_queue:
+                        self._database.notify()
                     return kind
             return None
 

@@ -77,10 +77,16 @@ class JobReplacement(JobLifecycle):
         """Have a new job take over the vacated row of its UUID; false if that row is not vacant (any more)."""
         row = mapping.job_to_row(job)
         change = {**{getattr(_J, name): row[name] for name in TAKEN_OVER}, _J.holder: None}
-        return self._changes_one(_update(change).where(*_vacated(job.uuid)))
+        return self._changes_one(_update(change).where(*_vacated(job.uuid)), makes_due=True)
 
-    def _changes_one(self, query: peewee.Update) -> bool:
-        return self._database.write(lambda db: bool(query.execute(db)), durable=self._durable)
+    def _changes_one(self, query: peewee.Update, *, makes_due: bool = False) -> bool:
+        def change(db: peewee.Database) -> bool:
+            changed = bool(query.execute(db))
+            if changed and makes_due and self._row_queue:
+                self._database.notify()
+            return changed
+
+        return self._database.write(change, durable=self._durable)
 
 
 def _update(change: dict[Any, Any]) -> peewee.Update:

@@ -52,6 +52,12 @@ class Decision(NamedTuple):
     statement: str = ""
     values: Mapping[str, Any] = {}
 
+    @property
+    def makes_due(self) -> bool:
+        """Whether the job may be run again at once."""
+        due = self.values.get({"put_back": "at", "give_back": "due", "retry": "eta"}.get(self.statement, ""))
+        return due is not None and due <= self.values["at"]
+
 
 def decide(report: Report, row: ReportedRow | None, *, again: bool) -> Decision:
     """The decision on a report; ``again`` as in ``WorkQueue.turn``."""

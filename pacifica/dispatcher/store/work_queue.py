@@ -80,9 +80,15 @@ class WorkQueue:
     """The jobs as workers see them; raises ``DatabaseUnavailable`` and calls ``on_event`` as ``JobStore`` does."""
 
     def __init__(
-        self, database: Database, *, reports_durable: bool = False, on_event: OnEvent = lambda _: None
+        self,
+        database: Database,
+        *,
+        reports_durable: bool = False,
+        on_event: OnEvent = lambda _: None,
+        row_queue: bool = False,
     ) -> None:
         self._database = database
+        self._row_queue = row_queue
         self._durable = reports_durable
         self._on_event = on_event
         self._insert_events = PreparedRows(database.peewee, orm.Event, ("job", "at", "kind", "data"))
@@ -154,6 +160,8 @@ class WorkQueue:
                 claimant.events.append(decision.event)
         for statement, values in changes.items():
             self._statements[statement].run_many(values)
+        if self._row_queue and any(decision.makes_due for decision in decisions):
+            self._database.notify()
         return [decision.outcome for decision in decisions]
 
     def _claim_named(

@@ -5,13 +5,21 @@ packets, so that TCP's time-outs never end, and a stopped server does not obey `
 """
 
 import time
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import peewee
 import psycopg
 from psycopg.abc import PQGen
 
+from ...dialect import CHANNEL
+
 Value = TypeVar("Value")
+
+RECONNECT = 2.0
+"""Seconds between two attempts to connect a listener."""
+LONGEST_PAUSE = 0.5
+"""Seconds after which a listener is asked for notifications that its descriptor did not show."""
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -46,3 +54,45 @@ class TimeoutAdapter(peewee.Psycopg3Adapter):
         connection = _Connection.connect(dbname=db.database, **params)
         connection.answer_timeout = db.answer_timeout
         return connection
+
+
+class Listener:
+    """Receives the notifications on a connection of its own, which is replaced when it is lost; for one thread."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._connection: psycopg.Connection[Any] | None = None
+        self._next = float("-inf")
+        self._fresh = False
+
+    def reader(self) -> int | None:
+        """A descriptor that is readable after a notification; ``None`` while there is no connection."""
+        if self._connection is None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + RECONNECT
+            with suppress(psycopg.Error):
+                connection = TimeoutAdapter().connect(self._database, **self._database.connect_params)
+                connection.autocommit = True
+                connection.execute(f"LISTEN {CHANNEL}")
+                self._connection, self._fresh = connection, True
+        return None if self._connection is None else self._connection.fileno()
+
+    def changed(self) -> bool:
+        """Whether there were notifications, or may have been some that no connection received."""
+        fresh, self._fresh = self._fresh, False
+        if self._connection is None:
+            return False
+        try:
+            return bool(list(self._connection.notifies(timeout=0))) or fresh
+        except psycopg.Error:
+            self.close()
+            return True
+
+    def pause(self) -> float:
+        """The most seconds until the next call of ``changed``."""
+        return LONGEST_PAUSE
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,46 @@
+"""Noticing writes to a file by Linux's inotify."""
+
+import ctypes
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+IN_MODIFY = 2
+"""From ``sys/inotify.h``."""
+
+
+class Inotify:
+    """Watches one file, which may be replaced; without inotify, or at the limit of its instances, it watches nothing.
+
+    Python's standard library has no inotify; the C library is called through ``ctypes``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = os.fsencode(path)
+        self._descriptor = _libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC) if sys.platform == "linux" else -1
+
+    def watch(self) -> int | None:
+        """Watch the file that has the name now.
+
+        Returns a descriptor that is readable after writes; ``None`` if the file does not exist, or cannot be watched.
+        """
+        if self._descriptor < 0 or _libc().inotify_add_watch(self._descriptor, self._path, IN_MODIFY) < 0:
+            return None
+        return int(self._descriptor)
+
+    def drain(self) -> bool:
+        """Forget the writes so far; returns whether there were any."""
+        with suppress(OSError):
+            return self._descriptor >= 0 and bool(os.read(self._descriptor, 65_536))
+        return False
+
+    def close(self) -> None:
+        """Close the descriptor; nothing is watched any more."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
