@@ -115,13 +115,13 @@ $(PEERS):
 	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -r $<
 	@touch $@
 
-# The locked versions, without drivers and development tools, which would add to the measured memory.
+# The locked versions, without development tools, which would add to the measured memory.
 $(PLAIN): requirements.lock $(PROJECT) | $(BIN)/pip
-	@echo "Installing the project with gunicorn alone ..."
+	@echo "Installing the project with PostgreSQL's driver ..."
 	@$(PYTHON) -m venv --clear $(@D)
 	@sed -n 's/^\([a-z0-9._-]*==[^ ;]*\).*/\1/p' requirements.lock > $(@D)/versions.txt
 	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -c $(@D)/versions.txt setuptools
-	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -c $(@D)/versions.txt --no-build-isolation -e '.[gunicorn]'
+	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -c $(@D)/versions.txt --no-build-isolation -e '.[postgresql]'
 	@touch $@
 
 $(BIN)/pip:

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def gather(servers: Servers, systems: Iterable[System], command: str) -> dict[st
 
 
 def _versions(system: System) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": system.title, "logs": system.logs}
+    found: dict[str, Any] = {"title": system.title, "logs": system.logs, "promises": asdict(system.promises)}
     code = "import platform, sys; from importlib.metadata import version; print(platform.python_version())"
     code += "; [print(version(name)) for name in sys.argv[1:]]"
     if (python := system.environment / "python").exists():

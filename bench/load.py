@@ -1,20 +1,24 @@
-"""The measurements that several scenes take of a running system."""
+"""The measurements that the scenes take of a running system."""
 
-import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 from . import wrk
+from .processes import processor_seconds
 from .requesting import Client, Request
 from .statistics import percentile
+from .systems.pacifica import PacificaEmbedded
 from .systems.system import Running
 
-JSON = {"Content-Type": "application/json"}
 DRAIN = 240.0
 """Seconds in which all jobs must have ended."""
+CLIENTS = 4
+"""Connections that fill a backlog."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,13 @@ def latencies(running: Running, jobs: int) -> tuple[float, float]:
     return percentile(times, 50), percentile(times, 95)
 
 
-def waiting_latencies(running: Running, jobs: int, pause: float = 0) -> tuple[float, float]:
-    """Return the same for dispatches that wait for the result; the service is idle for ``pause`` before each."""
-    request = Request(f"{running.system.dispatch.path}?wait=10", headers={"Accept": "application/json"})
+def waiting_latencies(running: Running, jobs: int) -> tuple[float, float]:
+    """Return the same for dispatches that wait for the result."""
+    request = running.system.waiting
+    assert request is not None, "this system has no request that waits"
     times: list[float] = []
     with Client(running.url) as client:
         for _ in range(jobs):
-            time.sleep(pause)
             answer, milliseconds = client.timed(request)
             times.append(milliseconds)
             assert running.system.done(answer), "a job was not done within 10 s"
@@ -95,32 +99,55 @@ def conditional(running: Running, request: Request) -> Request:
     return again
 
 
-def batch(jobs: int) -> Request:
-    """Return a request that dispatches so many jobs (Pacifica Dispatcher only)."""
-    return Request("/dispatch", "POST", JSON, json.dumps([{"task": "add", "args": [2, 2]}] * jobs))
+def backlog(running: Running, jobs: int) -> float:
+    """Return the jobs done per second of a backlog, which waits when the two worker processes start.
+
+    The time begins when the first job is seen done, so that the start of the worker does not count.
+    """
+    running.processes.stop(*running.workers())
+    before = running.finished()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(lambda _: _send(running, running.system.dispatch, jobs // CLIENTS), range(CLIENTS)))
+    begin = time.monotonic()
+    running.start_workers()
+    running.wait(lambda: running.finished() > before, "no job of the backlog ended")
+    first = running.finished() - before
+    begin, first = (begin, 0) if first == jobs else (time.monotonic(), first)
+    return (jobs - first) / (running.drain(before + jobs, DRAIN) - begin)
 
 
-def send(running: Running, jobs: int, size: int = 1000) -> None:
-    """Dispatch so many jobs, in batches of that size."""
-    with Client(running.url, timeout=120) as client:
-        for first in range(0, jobs, size):
-            client.ask(batch(min(size, jobs - first)))
-
-
-def batches(running: Running, size: int, number: int) -> tuple[float, float]:
+def batches(running: Running, system: PacificaEmbedded, size: int, number: int) -> tuple[float, float]:
     """Return the jobs accepted and done per second; two connections send so many batches of that size."""
     before, begin = running.finished(), time.monotonic()
-    local, request = threading.local(), batch(size)
-
-    def send(_: int) -> None:
-        if not hasattr(local, "client"):
-            local.client = Client(running.url, timeout=120)
-        local.client.ask(request)
-
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(send, range(number)))
+        list(pool.map(lambda part: _send(running, system.batch(size), part), (number - number // 2, number // 2)))
     accepted = size * number / (time.monotonic() - begin)
     end = running.drain(before + size * number, DRAIN)
     finished = running.finished() - before
     assert finished == size * number, f"{finished} jobs have ended, but {size * number} were sent"
     return accepted, finished / (end - begin)
+
+
+def idle_share(running: Running, seconds: float) -> float:
+    """Return the percentage of a core that all processes of an idle system use."""
+    before, begin = processor_seconds(running.processes.pids()), time.monotonic()
+    time.sleep(seconds)
+    return (processor_seconds(running.processes.pids()) - before) / (time.monotonic() - begin) * 100
+
+
+def write_lock_share(database: Path, seconds: float) -> float:
+    """Return at how many percent of the looks SQLite's write lock was held, which is byte 120 of the -shm file."""
+    inode = Path(f"{database}-shm").stat().st_ino
+    held = re.compile(rf"WRITE +\d+ [0-9a-f:]+:{inode} 120 ")
+    found, stopped = [], threading.Event()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found.append(bool(held.search(Path("/proc/locks").read_text("ascii"))))
+        stopped.wait(0.0005)
+    return sum(found) / len(found) * 100
+
+
+def _send(running: Running, request: Request, times: int) -> None:
+    with Client(running.url, timeout=120) as client:
+        for _ in range(times):
+            client.ask(request)

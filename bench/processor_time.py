@@ -4,18 +4,18 @@ import resource
 from collections.abc import Mapping
 
 from .processes import family, processor_seconds
-from .servers import RABBITMQ, REDIS, Servers
+from .servers import POSTGRESQL, RABBITMQ, REDIS, Servers
 from .systems.system import Running
 
 WEB, WORKER, CLIENT = "cpu_web", "cpu_worker", "cpu_client"
-SERVERS = {RABBITMQ: "cpu_rabbitmq", REDIS: "cpu_redis"}
+SERVERS = {RABBITMQ: "cpu_rabbitmq", REDIS: "cpu_redis", POSTGRESQL: "cpu_postgresql"}
 SUM = "cpu_sum"
 
 
 def used(running: Running, servers: Servers) -> dict[str, float]:
     """Return the seconds of each part so far; a server that is not on this machine has no entry."""
     web = [one.popen.pid for one in running.processes.processes if one.name == "web"]
-    workers = [one.popen.pid for one in running.processes.processes if one.name != "web"]
+    workers = [one.popen.pid for one in running.workers()]
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = {WEB: processor_seconds(family(web)), WORKER: processor_seconds(family(workers))}
     for server in running.system.needs:

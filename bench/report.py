@@ -22,7 +22,7 @@ def text(results: Results) -> str:
     """Return the whole page."""
     attempted = {one.scene for one in (*results.records, *results.not_run)}
     scenes = [_scene(results, scene) for scene in ALL.values() if scene.name in attempted]
-    return "\n\n".join(part for part in (_head(results), *scenes, _systems(results)) if part) + "\n"
+    return "\n\n".join(part for part in (_head(results), *scenes, _promises(results), _systems(results)) if part) + "\n"
 
 
 def _head(results: Results) -> str:
@@ -68,10 +68,12 @@ def _comparisons(results: Results, scene: Scene) -> str:
     for wanted in scene.comparisons:
         if found := compare(results, scene.name, wanted):
             ratio, best = found
-            better = "more" if wanted.better == "higher" else "less"
-            cell = _cell(ratio, Figure("", "", digits=2))
-            rows.append([wanted.title, cell, better, ", ".join(map(scene.row_title, best))])
-    shown = _markdown(["", "ratio", "better is", "to"], rows)
+            goal = f"{'≥' if wanted.better == 'higher' else '≤'} {wanted.goal:g}" if wanted.goal else EMPTY
+            met = ("met" if wanted.met(ratio.median) else "missed") if wanted.goal else ""
+            cell = _cell(ratio, Figure("", "", 2))
+            others = ", ".join(map(scene.row_title, best))
+            rows.append([wanted.title, scene.row_title(wanted.row), cell, goal, met, others])
+    shown = _markdown(["", "of", "ratio", "goal", "", "to the best of the others, which was"], rows)
     return shown and f"Ratios, calculated in each round, and their median:\n\n{shown}"
 
 
@@ -95,6 +97,14 @@ def _not_run(results: Results, scene: Scene) -> str:
         how = "failed" if failed else "not run"
         lines.append(f"- {scene.row_title(row)}: {how} in round {', '.join(map(str, rounds))}: {reason}")
     return (lines and "Without figures:\n\n" + "\n".join(lines)) or ""
+
+
+def _promises(results: Results) -> str:
+    found = results.facts["systems"].values()
+    rows = [[one["title"], *one["promises"].values()] for one in found if "promises" in one]
+    head = ["", "on record when the client has the id", "killed worker's job", "history", "arguments checked"]
+    shown = _markdown(head, rows)
+    return shown and f"## The promises of each system\n\n{shown}"
 
 
 def _systems(results: Results) -> str:

@@ -86,6 +86,8 @@ class Servers:
             found |= {"BENCH_RABBITMQ_URL": RABBITMQ_URL, "BENCH_QUEUE": stack.enter_context(_rabbitmq_queue())}
         if REDIS in needed:
             found["BENCH_REDIS_URL"] = self.redis()
+        if POSTGRESQL in needed:
+            found["BENCH_POSTGRESQL_URL"] = stack.enter_context(postgresql_database())
         return found
 
 

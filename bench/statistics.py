@@ -22,14 +22,22 @@ class Spread:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A ratio: ``figure`` of ``row`` to ``of_figure`` of the best of ``others``."""
+    """A ratio: ``figure`` of ``row`` to ``of_figure`` (the same, if empty) of the best of ``others``.
+
+    ``goal`` is the least ratio that is wanted, or the greatest where lower is better; 0: none.
+    """
 
     title: str
     row: str
     figure: str
     others: tuple[str, ...]
-    of_figure: str
+    of_figure: str = ""
     better: Better = "higher"
+    goal: float = 0
+
+    def met(self, ratio: float) -> bool:
+        """Return whether the ratio reaches the goal."""
+        return ratio >= self.goal if self.better == "higher" else ratio <= self.goal
 
 
 def spread(values: Iterable[float]) -> Spread | None:
@@ -46,7 +54,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def compare(results: Results, scene: str, wanted: Comparison) -> tuple[Spread, Sequence[str]] | None:
     """Return the ratios of the rounds in which both sides have a figure, and the best of the others in them."""
     ours = results.rounds(scene, wanted.row, wanted.figure)
-    theirs = {row: results.rounds(scene, row, wanted.of_figure) for row in wanted.others}
+    theirs = {row: results.rounds(scene, row, wanted.of_figure or wanted.figure) for row in wanted.others}
     best = {number: _best(theirs, number, wanted.better) for number in ours}
     pairs = [(value / found[1], found[0]) for number, value in ours.items() if (found := best[number])]
     ratio = spread(pair[0] for pair in pairs)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..results import NotRun, Record, Results
 from ..servers import Servers
-from ..statistics import Better, Comparison
+from ..statistics import Comparison
 from ..systems import ALL
 from ..systems.system import System
 
@@ -18,7 +18,6 @@ class Figure:
 
     name: str
     title: str
-    better: Better = "higher"
     digits: int = 0
 
 
@@ -42,12 +41,12 @@ class Sizes:
     """Jobs whose latency is measured, one after the other."""
     batch: int = 1000
     batches: int = 10
-    backlog: int = 10_000
+    backlog: int = 20_000
     table: int = 1_000_000
-    flow: int = 200_000
+    waiting: int = 100_000
 
 
-SHORT = Sizes(rounds=1, seconds=1, jobs=20, batch=100, batches=2, backlog=500, table=20_000, flow=2000)
+SHORT = Sizes(rounds=1, seconds=1, jobs=20, batch=100, batches=2, backlog=200, table=2000, waiting=1000)
 """Enough to see that everything works; wrk takes at least a second."""
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from .pacifica import Pacifica, PacificaEmbedded, PacificaServer, PacificaSolo
+from .durable import FastapiDbosPostgresql, FastapiDbosSqlite, FastapiPgqueuer, FastapiProcrastinate
+from .pacifica import PacificaEmbedded, PacificaPostgresql, PacificaRabbitmq
 from .peers import (
     FastapiArq,
+    FastapiCeleryPostgresql,
     FastapiCeleryRedis,
-    FastapiCelerySqlite,
     FastapiDramatiq,
     FlaskHuey,
     FlaskRq,
@@ -14,18 +15,17 @@ from .peers import (
 )
 from .system import System
 
+
+def _by_name(*systems: System) -> dict[str, System]:
+    return {system.name: system for system in systems}
+
+
+DURABLE: Mapping[str, System] = _by_name(
+    FastapiCeleryPostgresql(), FastapiProcrastinate(), FastapiPgqueuer(), FastapiDbosPostgresql(), FastapiDbosSqlite()
+)
+"""The peers that keep a job, or at least its result, in a database."""
 PEERS: Mapping[str, System] = {
-    system.name: system
-    for system in (
-        Flower(),
-        FastapiCeleryRedis(),
-        FastapiCelerySqlite(),
-        FlaskRq(),
-        FlaskHuey(),
-        FastapiArq(),
-        FastapiDramatiq(),
-    )
+    **_by_name(Flower(), FastapiCeleryRedis(), FlaskRq(), FlaskHuey(), FastapiArq(), FastapiDramatiq()),
+    **DURABLE,
 }
-ALL: Mapping[str, System] = PEERS | {
-    system.name: system for system in (Pacifica(), PacificaSolo(), PacificaServer(), PacificaEmbedded())
-}
+ALL: Mapping[str, System] = {**PEERS, **_by_name(PacificaRabbitmq(), PacificaPostgresql(), PacificaEmbedded())}

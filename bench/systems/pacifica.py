@@ -1,106 +1,106 @@
-"""Pacifica Dispatcher itself, in the ways in which it is started."""
+"""Pacifica Dispatcher itself: its own web server and a Celery worker, on three combinations of record and queue."""
 
+import json
 import time
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ..processes import Command, Group
-from ..requesting import Answer
-from ..servers import RABBITMQ
-from ..stores import Sqlite, Store
-from .system import DEVELOPMENT, PLAIN, Place, System
-
-GUNICORN = ("-c", "python:pacifica.dispatcher.gunicorn_conf")
-APPLICATION = "pacifica.dispatcher.wsgi:application"
+from ..requesting import Answer, Request
+from ..servers import POSTGRESQL, RABBITMQ
+from ..stores import postgresql_number, sqlite_number
+from .system import PLAIN, Place, Promises, System
 
 
-class Pacifica(System):
-    """Under gunicorn with the project's settings; RabbitMQ and SQLite."""
+class PacificaEmbedded(System):
+    """As ``pacifica-dispatcher-cmd up`` starts it: SQLite is record and queue, and no other server is needed."""
 
-    name = "pacifica"
-    title = "Pacifica Dispatcher (RabbitMQ, SQLite)"
-    needs = (RABBITMQ,)
+    name = "pacifica-embedded"
+    title = "Pacifica Dispatcher (SQLite for all)"
     environment = PLAIN
-    libraries = ("pacifica-dispatcher", "cherrypy", "cheroot", "gunicorn", "celery", "kombu", "peewee")
-    logs = "a line for each request (the project's default), no line for a job (Celery's default level)"
+    libraries = ("pacifica-dispatcher", "cherrypy", "cheroot", "celery", "kombu", "peewee")
+    logs = "a line for each request, and two for each job (`up` starts its worker with `-l info`)"
+    promises = Promises("yes, on disk", "runs again at once", "every transition", "number and types")
+    waiting: ClassVar[Request | None] = Request("/dispatch/add/2/2?wait=10", headers={"Accept": "application/json"})
+    file = "db.sqlite3"
+    options: Sequence[str] = ("-l", "info", "--without-gossip", "--without-mingle", "--without-heartbeat")
+    """Of the worker."""
 
-    def store(self, place: Place) -> Store:
-        """Return its database."""
-        return Sqlite(f"sqliteext:///{place.folder / 'db.sqlite3'}")
+    def database(self, place: Place) -> str:
+        """Return the URL of the record."""
+        return f"sqliteext:///{place.folder / self.file}"
 
     def broker(self, place: Place) -> str:
         """Return the lines of ``[celery]``."""
-        return f"broker_url = {place.env['BENCH_RABBITMQ_URL']}\ntask_default_queue = {place.env['BENCH_QUEUE']}\n"
+        return "broker_url = database://\n"
 
     def prepare(self, place: Place, processes: Group) -> None:
         """Write the configuration and create the tables, as docs/operations.md begins."""
-        database = f"[database]\npeewee_url = {self.store(place).url}\n"
-        (place.folder / "config.ini").write_text(f"{database}[celery]\n{self.broker(place)}", encoding="utf-8")
+        lines = f"[database]\npeewee_url = {self.database(place)}\n[celery]\n{self.broker(place)}"
+        lines += "[dispatcher]\nqueues = *\n"
+        (place.folder / "config.ini").write_text(lines, encoding="utf-8")
         processes.run(Command("dbsync", [self.environment / "pacifica-dispatcher-cmd", "dbsync"]))
+        self.count_from_now()
+
+    def count_from_now(self) -> None:
+        """Count only the jobs that are created from now on."""
         self._begin = int(time.time() * 1e6)
-
-    def web(self, place: Place) -> Command:
-        where = ["-b", f"127.0.0.1:{place.port}", "-w", "1"]
-        return Command("web", [self.environment / "gunicorn", *GUNICORN, *where, APPLICATION])
-
-    def workers(self, place: Place, processes: int) -> Sequence[Command]:
-        return [self._worker(place, "worker", "-c", str(processes))]
-
-    def _worker(self, place: Place, name: str, *options: str) -> Command:
-        node = ["-n", f"bench-{place.port}-{name}@%h"]
-        celery = [self.environment / "celery", "-q", "-A", "pacifica.dispatcher.tasks", "worker"]
-        return Command(name, [*celery, *node, *options])
-
-    def finished(self, place: Place) -> int:
-        return self.store(place).finished(self._begin)
-
-    def job(self, answer: Answer) -> str:
-        return answer.body.decode().strip()
-
-
-class PacificaSolo(Pacifica):
-    """Workers that run each job themselves, which docs/performance.md describes for many short tasks."""
-
-    name = "pacifica-solo"
-    title = "Pacifica Dispatcher, solo workers (RabbitMQ, SQLite)"
-
-    def workers(self, place: Place, processes: int) -> Sequence[Command]:
-        return [self._worker(place, f"worker-{number}", "-P", "solo") for number in range(processes)]
-
-
-class PacificaServer(Pacifica):
-    """With its own web server, ``python -m pacifica.dispatcher``."""
-
-    name = "pacifica-server"
-    title = "Pacifica Dispatcher, own server (RabbitMQ, SQLite)"
 
     def web(self, place: Place) -> Command:
         return Command("web", [self.environment / "python", "-m", "pacifica.dispatcher", "-p", str(place.port)])
 
+    def workers(self, place: Place, processes: int) -> Sequence[Command]:
+        celery = [self.environment / "celery", "-q", "-A", "pacifica.dispatcher.tasks", "worker", *self.options]
+        return [Command("worker", [*celery, "-n", f"bench-{place.port}@%h", "-c", str(processes)])]
 
-class PacificaEmbedded(PacificaServer):
-    """As ``pacifica-dispatcher-cmd up`` starts it: the database carries the messages, and no other server is needed."""
+    def finished(self, place: Place) -> int:
+        return self.number(place, f"SELECT count(*) FROM job WHERE created >= {self._begin} AND finished IS NOT NULL")
 
-    name = "pacifica-embedded"
-    title = "Pacifica Dispatcher, embedded (SQLite for all)"
-    needs = ()
-    logs = "a line for each request, and two for each job (`up` starts its worker with `-l info`)"
+    def number(self, place: Place, statement: str) -> int:
+        """Return the number that the statement selects from the record."""
+        return sqlite_number(place.folder / self.file, statement)
+
+    def size(self, place: Place) -> int:
+        """Return the bytes of the record on disk."""
+        return self.number(place, "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+
+    def job(self, answer: Answer) -> str:
+        return answer.body.decode().strip()
+
+    def batch(self, jobs: int, **options: object) -> Request:
+        """Return a request that dispatches so many jobs."""
+        body = json.dumps([{"task": "add", "args": [2, 2], "options": options}] * jobs)
+        return Request("/dispatch", "POST", {"Content-Type": "application/json"}, body)
+
+
+class PacificaPostgresql(PacificaEmbedded):
+    """PostgreSQL is record and queue."""
+
+    name = "pacifica-postgresql"
+    title = "Pacifica Dispatcher (PostgreSQL for all)"
+    needs = (POSTGRESQL,)
+    libraries = (*PacificaEmbedded.libraries, "psycopg")
+    logs = "a line for each request (the project's default), no line for a job (Celery's default level)"
+    options = ()
+
+    def database(self, place: Place) -> str:
+        return place.postgresql
+
+    def number(self, place: Place, statement: str) -> int:
+        return postgresql_number(place.postgresql, statement)
+
+    def size(self, place: Place) -> int:
+        return self.number(place, "SELECT pg_database_size(current_database())")
+
+
+class PacificaRabbitmq(PacificaEmbedded):
+    """The default of the three single commands: RabbitMQ and SQLite."""
+
+    name = "pacifica-rabbitmq"
+    title = "Pacifica Dispatcher (RabbitMQ, SQLite)"
+    needs = (RABBITMQ,)
+    logs = PacificaPostgresql.logs
+    options = ()
 
     def broker(self, place: Place) -> str:
-        return "broker_url = database://\n"
-
-    def workers(self, place: Place, processes: int) -> Sequence[Command]:
-        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        return [self._worker(place, "worker", "-l", "info", *quiet, "-c", str(processes))]
-
-
-class PacificaFilled(Pacifica):
-    """With a database that holds jobs already, which may be on PostgreSQL."""
-
-    name = "pacifica-filled"
-    environment = DEVELOPMENT
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def store(self, place: Place) -> Store:
-        return self._store
+        return f"broker_url = {place.env['BENCH_RABBITMQ_URL']}\ntask_default_queue = {place.env['BENCH_QUEUE']}\n"

@@ -1,23 +1,23 @@
 """The peers. README.md says how each is set up, and why."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from functools import cache
-from pathlib import Path
 from typing import ClassVar
 
 import redis
 
 from ..processes import Command
 from ..requesting import Answer, Request
-from ..servers import RABBITMQ, REDIS
-from .system import ARQ, PEERS, ROOT, Place, System
+from ..servers import POSTGRESQL, RABBITMQ, REDIS
+from ..stores import postgresql_number, sqlite_number
+from .system import ARQ, PEERS, Place, Promises, System
 
 FASTAPI = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools")
 FLASK = ("flask", "werkzeug", "gunicorn")
 NO_ACCESS_LOG = "no line for a request"
+WAITING = Request("/run/add/2/2")
+"""The applications of those peers whose libraries can wait for a result have this route."""
 
 
 class Fastapi(System):
@@ -39,6 +39,8 @@ class Flask(System):
 
 class CeleryWorker(System):
     """A prefork worker of ``work.py``, at Celery's default log level."""
+
+    promises = Promises("no: a message, not confirmed", "lost", "no", "number")
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
         command = [PEERS / "celery", "-A", "work", "worker", "-n", f"bench-{place.port}@%h", "-c", str(processes)]
@@ -83,30 +85,29 @@ class FastapiCeleryRedis(CeleryWorker, Fastapi):
     title = "FastAPI + Celery (RabbitMQ, Redis results)"
     needs = (RABBITMQ, REDIS)
     libraries = (*FASTAPI, "celery", "kombu", "redis")
+    source = "fastapi_celery"
+    waiting = WAITING
     logs = f"{NO_ACCESS_LOG} (`--no-access-log`) or a job (Celery's default level)"
-
-    @property
-    def app(self) -> Path:
-        return ROOT / "systems" / "fastapi_celery"
 
     def web(self, place: Place) -> Command:
         command = super().web(place)
         return Command(command.name, command.arguments, {"BENCH_RESULTS": self.results(place)})
 
 
-class FastapiCelerySqlite(FastapiCeleryRedis):
-    """With a durable record, by Celery's own database backend (SQLAlchemy)."""
+class FastapiCeleryPostgresql(FastapiCeleryRedis):
+    """With a durable record of the results, by Celery's own database backend (SQLAlchemy)."""
 
-    name = "fastapi-celery-sqlite"
-    title = "FastAPI + Celery (RabbitMQ, SQLite results)"
-    needs = (RABBITMQ,)
-    libraries = (*FASTAPI, "celery", "kombu", "sqlalchemy")
+    name = "fastapi-celery-postgresql"
+    title = "FastAPI + Celery (RabbitMQ, PostgreSQL results)"
+    needs = (RABBITMQ, POSTGRESQL)
+    promises = Promises("no: a message, not confirmed; a row when it has ended", "lost", "no", "number")
+    libraries = (*FASTAPI, "celery", "kombu", "sqlalchemy", "psycopg")
 
     def results(self, place: Place) -> str:
-        return "db+sqlite:///results.sqlite3"
+        return f"db+{place.postgresql.replace('postgresql:', 'postgresql+psycopg:')}"
 
     def finished(self, place: Place) -> int:
-        return rows(place, "results.sqlite3", "celery_taskmeta WHERE status = 'SUCCESS'")
+        return postgresql_number(place.postgresql, "SELECT count(*) FROM celery_taskmeta WHERE status = 'SUCCESS'")
 
 
 class FlaskRq(Flask):
@@ -117,6 +118,8 @@ class FlaskRq(Flask):
     needs = (REDIS,)
     libraries = (*FLASK, "rq", "redis")
     logs = f"{NO_ACCESS_LOG} (gunicorn's default) or a job (`--quiet`; RQ's default is two for each)"
+    promises = Promises("in Redis", "stays `started`", "no", "no")
+    waiting = WAITING
     ended = "finished"
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
@@ -133,6 +136,7 @@ class FlaskHuey(Flask):
     name = "flask-huey"
     title = "Flask + Huey (SQLite)"
     libraries = (*FLASK, "huey")
+    promises = Promises("yes, on disk, until it starts", "lost", "no", "no")
     logs = f"{NO_ACCESS_LOG} (gunicorn's default) or a job (`--quiet`; Huey's default is two for each)"
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
@@ -140,7 +144,7 @@ class FlaskHuey(Flask):
         return [Command("worker", [PEERS / "huey_consumer", "work.huey", *options])]
 
     def finished(self, place: Place) -> int:
-        return rows(place, "huey.sqlite3", "kv")
+        return sqlite_number(place.folder / "huey.sqlite3", "SELECT count(*) FROM kv")
 
 
 class FastapiArq(Fastapi):
@@ -152,6 +156,7 @@ class FastapiArq(Fastapi):
     environment = ARQ
     libraries = (*FASTAPI, "arq", "redis", "hiredis")
     logs = f"{NO_ACCESS_LOG} (`--no-access-log`) or a job (`--custom-log-dict`; arq's default is two for each)"
+    promises = Promises("in Redis", "runs again after 5 min", "no", "no")
     ended = "complete"
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
@@ -171,6 +176,8 @@ class FastapiDramatiq(Fastapi):
     title = "FastAPI + Dramatiq (RabbitMQ, Redis results)"
     needs = (RABBITMQ, REDIS)
     libraries = (*FASTAPI, "dramatiq", "pika", "redis")
+    promises = Promises("no: a message, not confirmed", "runs again at once", "no", "no")
+    waiting = WAITING
     logs = f"{NO_ACCESS_LOG} (`--no-access-log`) or a job (Dramatiq's default level)"
 
     def workers(self, place: Place, processes: int) -> Sequence[Command]:
@@ -183,15 +190,6 @@ class FastapiDramatiq(Fastapi):
 def redis_keys(place: Place) -> int:
     """Return the number of keys; Celery and Dramatiq keep one for each result."""
     return int(_client(place.redis).dbsize())
-
-
-def rows(place: Place, file: str, source: str) -> int:
-    """Return the number of rows in an SQLite file, 0 while there is no table; a reader in WAL holds up no writer."""
-    try:
-        with closing(sqlite3.connect(f"file:{place.folder / file}?mode=ro", uri=True, timeout=5)) as connection:
-            return int(connection.execute(f"SELECT count(*) FROM {source}").fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,10 +19,8 @@ ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv" / "bin"
 """The environment of the peers; arq has one of its own (requirements-arq.in gives the reason)."""
 ARQ = ROOT / ".venv-arq" / "bin"
-DEVELOPMENT = Path(sys.prefix) / "bin"
-"""The project's development environment, in which the benchmark itself runs."""
 PLAIN = Path(os.environ.get("BENCH_PLAIN", ROOT / ".venv-plain")) / "bin"
-"""The project as its users install it, with gunicorn and nothing else."""
+"""The project as its users install it, with the driver of PostgreSQL and nothing else."""
 
 READY = 45.0
 """Seconds until the first job has ended."""
@@ -46,6 +43,24 @@ class Place:
         """The URL of Redis, without the number of a database."""
         return self.env["BENCH_REDIS_URL"]
 
+    @property
+    def postgresql(self) -> str:
+        """The URL of the system's own database in PostgreSQL."""
+        return self.env["BENCH_POSTGRESQL_URL"]
+
+
+@dataclass(frozen=True)
+class Promises:
+    """The promises of a system for each job, in the words of the report; README.md says how each was verified."""
+
+    record: str
+    """The storage that holds the job when the client receives the id."""
+    killed: str
+    """The fate of a job whose worker is killed while it runs."""
+    history: str
+    arguments: str
+    """The checks of the system, without those of the web framework."""
+
 
 class System(ABC):
     """A system; its application is a folder with ``web.py`` and ``work.py``, as its users write them."""
@@ -57,14 +72,21 @@ class System(ABC):
     libraries: ClassVar[tuple[str, ...]]
     logs: ClassVar[str]
     """The lines that it logs for each request and each job, as it is set up here."""
+    promises: ClassVar[Promises]
     dispatch: ClassVar[Request] = Request("/dispatch/add/2/2")
+    waiting: ClassVar[Request | None] = None
+    """A request that dispatches and answers with the result, if the system can wait for it."""
     ended: ClassVar[str] = "SUCCESS"
     """The state of a job that has succeeded."""
+    result: ClassVar[int | None] = 4
+    """The result in that status; None if the system keeps no result."""
+    source: ClassVar[str] = ""
+    """The folder of its application, if that is not the name."""
 
     @property
     def app(self) -> Path:
         """The folder of its application."""
-        return ROOT / "systems" / self.name.replace("-", "_")
+        return ROOT / "systems" / (self.source or self.name.replace("-", "_"))
 
     def missing(self) -> str:
         """Return why the system cannot be measured; empty if it can."""
@@ -96,10 +118,10 @@ class System(ABC):
         return Request(f"/status/{job}")
 
     def done(self, answer: Answer) -> bool:
-        """Return whether the job has succeeded; raises ``AssertionError`` if the result is not 4."""
+        """Return whether the job has succeeded; raises ``AssertionError`` if the result of 2 + 2 is wrong."""
         found: dict[str, Any] = json.loads(answer.body)
         ended = found["state"] == self.ended
-        assert not ended or found["result"] == 4, f"the result of 2 + 2 is 4, not {found}"
+        assert not ended or found.get("result") == self.result, f"the result of 2 + 2 is 4, not {found}"
         return ended
 
 
@@ -120,6 +142,10 @@ class Running:
     def start_workers(self, processes: int = 2) -> list[Process]:
         """Start the workers, and do not wait."""
         return [self.processes.start(command) for command in self.system.workers(self.place, processes)]
+
+    def workers(self) -> list[Process]:
+        """Return the processes of the worker."""
+        return [one for one in self.processes.processes if one.name != "web"]
 
     def wait(self, fact: Callable[[], bool], otherwise: str, seconds: float = 180, look: float = LOOK) -> None:
         """Wait for the fact; raises ``TimeoutError`` with ``otherwise``, ``EndedError`` if a process ends."""
@@ -172,14 +198,3 @@ def prepared(system: System, servers: Servers) -> Iterator[Running]:
         processes = stack.enter_context(group(place.folder, {**place.env, "PYTHONPATH": str(system.app)}))
         system.prepare(place, processes)
         yield Running(system, place, processes)
-
-
-@contextmanager
-def started(system: System, servers: Servers) -> Iterator[Running]:
-    """The same with one web process and two worker processes, after the first job has ended."""
-    with prepared(system, servers) as running:
-        running.start_workers()
-        running.start_web()
-        running.wait_for_web()
-        running.wait_for_job()
-        yield running

@@ -21,7 +21,7 @@ def results(**rows: list[float | None]) -> Results:
 
 def wanted(better: Literal["higher", "lower"] = "higher", others: tuple[str, ...] = ("a", "b")) -> Comparison:
     """Return the comparison of ``ours`` with these rows."""
-    return Comparison("title", "ours", "rate", others, "rate", better)
+    return Comparison("title", "ours", "rate", others, better=better)
 
 
 def test_a_spread_is_median_least_and_greatest() -> None:
@@ -47,6 +47,19 @@ def test_the_best_is_the_least_where_less_is_better() -> None:
 def test_a_round_in_which_one_side_failed_has_no_ratio() -> None:
     found = compare(results(ours=[10, None, 30], a=[10, 10, None]), "scene", wanted(others=("a",)))
     assert found == (Spread(1, 1, 1), ["a"])
+
+
+def test_another_figure_of_the_others_is_compared_if_it_is_named() -> None:
+    run = results(ours=[10])
+    run.records.append(Record("scene", "a", "other", 1, 5))
+    found = compare(run, "scene", Comparison("title", "ours", "rate", ("a",), "other"))
+    assert found == (Spread(2, 2, 2), ["a"])
+
+
+@pytest.mark.parametrize(("better", "met"), [("higher", [False, True, True]), ("lower", [True, True, False])])
+def test_a_goal_is_met_by_a_ratio_on_its_better_side(better: Literal["higher", "lower"], met: list[bool]) -> None:
+    comparison = Comparison("title", "ours", "rate", ("a",), better=better, goal=1)
+    assert [comparison.met(ratio) for ratio in (0.9, 1, 1.1)] == met
 
 
 @pytest.mark.parametrize("run", [results(ours=[1]), results(a=[1]), results()])

@@ -16,6 +16,13 @@ def dispatch(x: int, y: int) -> dict[str, str]:
     return {"id": add.delay(x, y).id}
 
 
+@app.get("/run/add/{x}/{y}")
+def run(x: int, y: int) -> dict[str, Any]:
+    """Dispatch a job and wait for its result."""
+    job = add.delay(x, y)
+    return {"id": job.id, "state": "SUCCESS", "result": job.get(timeout=10)}
+
+
 @app.get("/status/{job}")
 def status(job: str) -> dict[str, Any]:
     """Return state and result."""

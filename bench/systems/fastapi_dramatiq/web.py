@@ -15,6 +15,13 @@ def dispatch(x: int, y: int) -> dict[str, str]:
     return {"id": add.send(x, y).message_id}
 
 
+@app.get("/run/add/{x}/{y}")
+def run(x: int, y: int) -> dict[str, Any]:
+    """Dispatch a job and wait for its result."""
+    job = add.send(x, y)
+    return {"id": job.message_id, "state": "SUCCESS", "result": job.get_result(block=True, timeout=10_000)}
+
+
 @app.get("/status/{job}")
 def status(job: str) -> dict[str, Any]:
     """Return state and result; Dramatiq does not distinguish a waiting job from an unknown one."""

@@ -21,6 +21,14 @@ def dispatch(x: int, y: int) -> dict[str, str]:
     return {"id": queue.enqueue(add, x, y).id}
 
 
+@app.get("/run/add/<int:x>/<int:y>")
+def run(x: int, y: int) -> dict[str, Any]:
+    """Dispatch a job and wait for its result."""
+    job = queue.enqueue(add, x, y)
+    result = job.latest_result(timeout=10)
+    return {"id": job.id, "state": "finished", "result": result and result.return_value}
+
+
 @app.get("/status/<job>")
 def status(job: str) -> dict[str, Any]:
     """Return state and result."""
