@@ -54,9 +54,11 @@ FIXED: Mapping[str, Any] = {
 BUILT_IN = "pacifica.dispatcher.worker.builtin_tasks"
 """The module of the built-in tasks."""
 STEPS = (
-    ("worker", "pacifica.dispatcher.worker.bootsteps:RecordStep"),
+    ("worker", "pacifica.dispatcher.worker.record_step:RecordStep"),
+    ("worker", "pacifica.dispatcher.worker.job_steps:JobStep"),
     ("worker", "pacifica.dispatcher.worker.bootsteps:HeartbeatStep"),
     ("consumer", "pacifica.dispatcher.worker.amqp_reader:ReadStep"),
+    ("consumer", "pacifica.dispatcher.worker.job_steps:ClaimStep"),
 )
 """The steps that a worker adds to Celery's own, by name, so that no other process imports them."""
 

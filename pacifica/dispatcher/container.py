@@ -48,6 +48,7 @@ from .upkeep.pruner import Pruner
 
 if TYPE_CHECKING:
     from .monitoring.web_monitor import WebMonitor
+    from .worker.job_writer import JobWriter
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Container:
         self._load_settings = load
         self._publisher: tuple[int, Publisher | None] = (0, None)
         self.app = celery(self)
+        self.writer: JobWriter | None = None  # In the main process of a worker.
 
     @cached_property
     def settings(self) -> Settings:
@@ -240,12 +242,14 @@ class Container:
     @cached_property
     def service(self) -> Service:
         """The verbs for HTTP callers; the relay publishes the accepted jobs."""
-        return self._service(self.relay.hand_over, self.monitor.counts.dispatched)
+        return self._service(
+            (lambda _: None) if self.row_queue else self.relay.hand_over, self.monitor.counts.dispatched
+        )
 
     @cached_property
     def python_service(self) -> Service:
         """The verbs for Python callers, which publish the message themselves."""
-        return self._service(lambda _: None, lambda _task, _outcome: None)
+        return self._service(_keep, lambda _task, _outcome: None)
 
     def prepare(self, *, patient: bool = True) -> None:
         """Create the tables of an empty database; with ``patient``, wait for a database that is not up yet.
@@ -305,3 +309,7 @@ class Container:
             hand_over=hand_over,
             count=count,
         )
+
+
+def _keep(_: OutboxEntry) -> None:
+    """Leave a job to the worker that claims its row, or to the one who publishes it."""

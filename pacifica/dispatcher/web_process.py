@@ -73,7 +73,8 @@ class WebProcess:
         """Start publishing, and the periodic duties; log a warning if callers need no token."""
         if warning := OPEN.get(self.settings.auth.anonymous):
             logger.warning(warning)
-        self._container.relay.start()
+        if not self._container.row_queue:
+            self._container.relay.start()
         self._container.upkeep.start()
 
     def stop_waiting(self) -> None:

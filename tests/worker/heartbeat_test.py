@@ -25,7 +25,7 @@ class HeartbeatHarness:
         self.job = a_job()
         self.jobs.add([self.job])
         self.checks = 0
-        self.in_hand: set[str] = set()
+        self.in_hand: set[tuple[str, str]] = set()
         self.during_second_check: Callable[[], None] = lambda: None
         self.heartbeat = Heartbeat(
             WorkerStore(database),
@@ -70,7 +70,7 @@ def harness(sqlite_url: str) -> Iterator[HeartbeatHarness]:
 
 def test_job_in_hand_stays_started(harness: HeartbeatHarness) -> None:
     harness.claim("t1")
-    harness.in_hand = {"t1"}
+    harness.in_hand = {(harness.job.uuid, "t1")}
     harness.heartbeat.start()
     eventually(lambda: harness.checks >= 5)
     assert (harness.found().state, harness.found().attempt) == (State.STARTED, 1)
@@ -88,7 +88,7 @@ def test_attempt_that_begins_during_a_check_is_not_taken_for_a_missing_one(harne
     def put_back_and_claim_again() -> None:
         assert harness.jobs.lose(harness.job.uuid, token="t1", reason="its child ended", at=now())
         harness.claim("t2")
-        harness.in_hand = {"t2"}
+        harness.in_hand = {(harness.job.uuid, "t2")}
 
     harness.during_second_check = put_back_and_claim_again
     harness.claim("t1")
@@ -107,7 +107,7 @@ def test_failed_cancellation_does_not_keep_lost_jobs_from_being_put_back(
     assert harness.jobs.claim(other.uuid, token="t2", worker="w", holder=HOLDER, retries=0, at=now())
     assert harness.jobs.ask_to_cancel(other.uuid, at=now())
     harness.claim("t1")
-    harness.in_hand = {"t2"}
+    harness.in_hand = {(other.uuid, "t2")}
     harness.heartbeat.start()
     eventually(lambda: harness.found().state is State.PENDING)
     assert other.uuid in caplog.text

@@ -36,7 +36,7 @@ def jobs(sqlite_url: str) -> Iterator[JobStore]:
 def report(jobs: JobStore, uuid: str, error: Exception, state: str, token: str = "t1") -> PeeweeBackend:
     """Report like Celery in the main process, for the delivery with this token."""
     backend = object.__new__(PeeweeBackend)  # A whole application is not needed for a report.
-    backend.app = SimpleNamespace(container=SimpleNamespace(jobs=jobs, holder=HOLDER), tasks={})
+    backend.app = SimpleNamespace(container=SimpleNamespace(jobs=jobs, holder=HOLDER, writer=None), tasks={})
     backend.store_result(uuid, error, state, request=SimpleNamespace(**{CLAIM_FIELD: token}, retries=0))
     return backend
 

@@ -87,8 +87,8 @@ def keep_headers(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return kept
 
 
-def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, Any]) -> None:
-    """Have Celery make the message of one job, and publish it."""
+def made_message(app: Celery, job: OutboxEntry) -> Any:
+    """Celery's message of one job: headers, properties and body."""
     kept = job.headers or {}
     origin = {name: kept[name] for name in (*ORIGIN_HEADERS, RETRIES_BEFORE) if name in kept}
     workflow = kombu_loads(json.dumps(kept)) if len(kept) > len(origin) else {}
@@ -110,8 +110,14 @@ def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, 
     )
     _drop_default_headers(message.headers)
     message.headers.update(origin)
+    return message
+
+
+def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, Any]) -> None:
+    """Have Celery make the message of one job, and publish it."""
+    message = made_message(app, job)
     queue = getattr(route.get("queue"), "name", None) or str(route.get("routing_key") or "")
-    with tracing_of(app).sending(job.uuid, queue, origin.get("traceparent")) as context:
+    with tracing_of(app).sending(job.uuid, queue, (job.headers or {}).get("traceparent")) as context:
         if context is not None:
             message.headers["traceparent"] = context
         app.amqp.send_task_message(producer, job.task, message, retry=False, mandatory=True, **route)

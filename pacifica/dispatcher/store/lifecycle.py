@@ -311,15 +311,8 @@ class JobLifecycle:
 def _claimed(values: Mapping[str, Any], row: Sequence[Any]) -> Claim:
     """The claim of a row of the columns ``CLAIMED``."""
     attempt, args, kwargs, created, eta = row
-    return Claim(
-        values["uuid"],
-        values["token"],
-        attempt,
-        mapping.from_text(args),
-        mapping.from_text(kwargs),
-        eta or created,
-        eta,
-    )
+    arguments = mapping.from_text(args), mapping.from_text(kwargs)
+    return Claim(values["uuid"], values["token"], attempt, *arguments, eta or created, eta)
 
 
 def select_columns(columns: Sequence[str]) -> "peewee.ModelSelect[orm.Job]":
@@ -337,7 +330,12 @@ def _without_result(error: JobError) -> dict[str, Any]:
 
 def revoked(reason: str) -> dict[str, Any]:
     """The columns of a job that was revoked."""
-    return _without_result(JobError("TaskRevokedError", reason, module=CELERY_ERRORS, arguments=[reason]))
+    return _without_result(revocation(reason))
+
+
+def revocation(reason: str) -> JobError:
+    """The error of a job that was revoked."""
+    return JobError("TaskRevokedError", reason, module=CELERY_ERRORS, arguments=[reason])
 
 
 def worker_lost(reason: str) -> dict[str, Any]:

@@ -6,9 +6,12 @@ from typing import Any
 
 from celery.exceptions import Ignore, Reject
 
+from ..core import strict_json
 from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
 from ..core.job import RETRIES_BEFORE, Claim, iso, now
+from ..core.work import ClaimedJob
+from ..logs import log_context
 from ..store.jobs import JobStore
 from . import plain_message
 
@@ -16,6 +19,12 @@ logger = logging.getLogger(__name__)
 
 CLAIM_FIELD = "dispatcher_claim"
 """The field of a delivered message's request that holds the token of its claim."""
+
+GRANTED = "dispatcher_granted"
+"""The field of a request with the claimed row, if the main process has claimed the job."""
+
+REPORTS = "dispatcher_reports"
+"""The field of a request with the list that collects the reports of its attempt, for the main process to store."""
 
 ATTEMPT = "dispatcher_attempt"
 """The field of a request that holds its ``Attempt``, in the process that runs the job."""
@@ -67,12 +76,17 @@ def claim_once(container: Any, request: Any, args: list[Any], kwargs: dict[str, 
 
 
 def claim_job(container: Any, request: Any) -> Claim:
-    """Claim the job of a delivered message for one attempt; the job of a plain Celery message is stored first.
+    """The claim of the main process, or one of its own for a plain Celery message, whose job is stored first.
 
     Raises ``Ignore`` if the job is not waiting to be run: Celery then drops the message. Raises ``Reject`` if the
     database stays unavailable: Celery then returns the message to the broker. If the arguments of a plain message do
     not fit, the request's ``refusal`` says why, and ``claim_once`` raises it: the claimed attempt fails.
     """
+    granted: ClaimedJob | None = getattr(request, GRANTED, None)
+    if granted is not None:
+        log_context.note(attempt=granted.attempt, worker=request.hostname)
+        args, kwargs = strict_json.loads(granted.args), strict_json.loads(granted.kwargs)
+        return Claim(granted.uuid, granted.token, granted.attempt, args, kwargs, granted.ready, granted.eta)
     token = getattr(request, CLAIM_FIELD)
     adopted = plain_message.adopt(container, request)
     tried = False  # In this process only: a pool gives the same delivery to another child if the first one died early.

@@ -26,7 +26,7 @@ MOST_HELD = 10_000
 class Heartbeat:
     """Moves the heartbeat of ``holder`` three times in its lease of ``seconds``, until it is stopped.
 
-    ``running`` returns the claim tokens of all messages that this worker holds; ``stop_job`` stops the job of a UUID.
+    ``running`` returns job and token of all claims that this worker holds; ``stop_job`` stops the job of a UUID.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that the worker gives
@@ -37,7 +37,7 @@ class Heartbeat:
         name: str,
         *,
         seconds: float,
-        running: Callable[[], Collection[str]],
+        running: Callable[[], Collection[tuple[str, str]]],
         stop_job: Callable[[str], None],
     ) -> None:
         self._workers = workers
@@ -88,7 +88,7 @@ class Heartbeat:
         is not enough: a job that is claimed between its two reads looks the same.
         """
         running = set(self._running())
-        missing = {held for held in self._workers.held(self._holder, limit=MOST_HELD) if held.token not in running}
+        missing = {held for held in self._workers.held(self._holder, limit=MOST_HELD) if held not in running}
         for uuid, token in missing & self._missing:
             self._jobs.lose(uuid, token=token, reason="its process ended without a report", at=now())
         self._missing = missing

@@ -16,6 +16,7 @@ from kombu.message import Message
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
 from ..delivery.existing_queues import accept_existing
+from .job_request import JobRequest
 from .message_check import fault_of
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,17 @@ LONGEST_SHOWN = 200
 
 class JobConsumer(Consumer):  # type: ignore[misc]
     """Celery's consumer, which checks each message before Celery reads it, and survives what it cannot foresee."""
+
+    def __init__(self, on_task_request: Callable[[Any], object], *arguments: Any, **options: Any) -> None:
+        super().__init__(self._on_request, *arguments, **options)
+        self._to_pool = on_task_request
+
+    def _on_request(self, request: Any) -> None:
+        """Claim the job of a received message; the pool process claims that of a plain message, which has no row."""
+        if isinstance(request, JobRequest) and not request.adopts:
+            self.app.container.writer.claim(request)
+        else:
+            self._to_pool(request)
 
     def connect(self) -> Any:
         """Connect to the broker; a queue that exists with other arguments is used as it is."""

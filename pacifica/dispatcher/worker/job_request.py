@@ -1,26 +1,89 @@
 """How a worker's main process receives the message of a job: Celery's request class and its strategy."""
 
 import secrets
+from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import ref
 
-from celery.worker import strategy
+from celery.worker import state, strategy
 from celery.worker.request import Request
 
-from .claim import CLAIM_FIELD
-from .plain_message import headers_of
+from ..core.work import ClaimedJob
+from .claim import CLAIM_FIELD, GRANTED
+from .plain_message import PLAIN_FIELD, headers_of
 
 
 class JobRequest(Request):  # type: ignore[misc]
-    """A delivered message with a fresh token, by which its attempt claims the job.
+    """A delivered message, whose job the main process claims; or a claimed row in the place of one.
 
-    The main process makes the token, so that it can report that attempt, and no other, for a child that cannot.
+    The pool process claims the job of a plain message itself, with the
+    token that the request has from the beginning.
     """
+
+    is_row = False
 
     def __init__(self, message: Any, **options: Any) -> None:
         # Celery has decoded the body to find its protocol; the process that runs the job need not decode it again.
         headers = headers_of(message, options.pop("headers", None) or message.headers)
         super().__init__(message, **options | {"body": message.payload, "decoded": True, "headers": headers})
         self.request_dict[CLAIM_FIELD] = secrets.token_hex(16)
+
+    def grant(self, job: ClaimedJob) -> None:
+        """Keep the claim on the job: its row, and the token for reports."""
+        self.request_dict.update({CLAIM_FIELD: job.token, GRANTED: job})
+
+    @property
+    def adopts(self) -> bool:
+        """Whether it is a plain Celery message, whose job has no row yet."""
+        return PLAIN_FIELD in self.request_dict
+
+    def is_plain(self) -> bool:
+        """Whether its job may share a message of the pool with others."""
+        embed = self.body[2] or {}
+        return not (any(self.time_limits) or any(embed.values())) and self.task.acks_on_failure is not False
+
+    def start(
+        self,
+        pool: Any,
+        run: Callable[..., Any],
+        arguments: Sequence[Any],
+        done: Callable[[Any], object],
+        lost: Callable[[Any], object],
+    ) -> None:
+        """Send the job to the pool, alone, with its time limits; then ``done`` or ``lost`` is called."""
+        hard, soft = self.time_limits
+        result = pool.apply_async(
+            run,
+            args=arguments,
+            accept_callback=self.on_accepted,
+            timeout_callback=self.on_timeout,
+            callback=done,
+            error_callback=lost,
+            soft_timeout=soft or self.task.soft_time_limit,
+            timeout=hard or self.task.time_limit,
+            correlation_id=self.id,
+        )
+        self._apply_result = None if result is None else ref(result)
+
+    def settle(self, returned: Any, _: str | None = None) -> None:
+        """Acknowledge the message of a job whose attempt is reported; ``returned`` is what Celery's tracer returns."""
+        if returned is not None:
+            self.on_success(returned)
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        """Acknowledge the message without an event: its job does not wait to be run, or has shared its message."""
+        state.task_ready(self, successful=True)
+        self.acknowledge()
+
+    def forget(self) -> None:
+        """Remove the request from the worker's lists: its job was not begun, and returns to the queue."""
+        state.task_ready(self)
+
+    def stop(self, pool: Any) -> None:
+        """Stop the job, whose pool process ends."""
+        self.terminate(pool, signal="TERM")
 
 
 def receive_without_log_line(task: Any, app: Any, consumer: Any) -> Any:

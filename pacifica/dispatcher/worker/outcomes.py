@@ -1,4 +1,4 @@
-"""The one place that classifies how an attempt ended, and reports it.
+"""The one place that classifies how an attempt ended; ``worker.reporting`` reports it.
 
 Celery reports every end of an attempt through the result backend, from the process that ran the job or from the
 worker's main process:
@@ -20,7 +20,6 @@ A child that dies unnoticed, and a worker that dies as a whole, report nothing: 
 ``upkeep.lost_jobs`` put such jobs back.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,17 +27,10 @@ from billiard.common import terminate_handler_fired
 from celery import states
 from celery.exceptions import WorkerLostError
 
-from ..core import failpoints, strict_json
-from ..core.backoff import retry_while_unavailable
-from ..core.errors import DatabaseUnavailable
-from ..core.job import FINAL, Claim, Job, JobError, State, now
-from ..core.json_values import finite, plain, plain_arguments
-from ..store.jobs import JobStore
-from .claim import ATTEMPT, CLAIM_FIELD, Attempt
-from .containment import end_fork
+from ..core import strict_json
+from ..core.job import JobError
+from ..core.json_values import finite, plain
 from .failure_place import failure_place
-
-logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 65_536
 """The most characters that a row keeps of an exception's text, of its arguments, and of its traceback."""
@@ -128,72 +120,6 @@ def _of_main_process(state: str, result: Any, traceback: Any, body: Any) -> Outc
     return None
 
 
-def report(container: Any, uuid: str, request: Any, outcome: Outcome) -> bool:
-    """Report the outcome of the attempt, and return whether it has ended the job.
-
-    The process that ran the job waits for the database. The main process of a pool must not wait. If the database
-    stays unavailable, the heartbeat puts the job back.
-    """
-    claim: Claim | None = getattr(request, "claim", None)
-    try:
-        if claim is None:
-            return _store(container.jobs, uuid, getattr(request, CLAIM_FIELD, ""), outcome)
-        end_fork(getattr(request, ATTEMPT, Attempt()).pid, None)  # A hook may have forked this process.
-        failpoints.reach("before-finish")
-        patience = container.settings.dispatcher.report_patience
-        ended = retry_while_unavailable(lambda: _store(container.jobs, claim.job, claim.token, outcome), patience)
-        getattr(request, ATTEMPT, Attempt()).reported = True
-        failpoints.reach("after-finish")
-    except DatabaseUnavailable as error:
-        level = logging.WARNING if claim is None else logging.ERROR
-        kind = type(outcome).__name__
-        logger.log(level, "Job %s: cannot store the outcome %s, so the job will be put back. %s", uuid, kind, error)
-        return False
-    return ended
-
-
-def _store(jobs: JobStore, uuid: str, token: str, outcome: Outcome) -> bool:
-    """Store the outcome of the attempt with this token; one that comes too late only adds to the job's history.
-
-    Returns whether it has ended the job.
-    """
-    match outcome:
-        case Succeeded():
-            return jobs.succeed(uuid, token=token, result=outcome.result, at=now(), children=outcome.children)
-        case Failed():
-            return jobs.fail(uuid, token=token, error=outcome.error, at=now(), children=outcome.children)
-        case Retried():
-            return State.REVOKED is jobs.retry(uuid, token=token, error=outcome.error, at=now(), **outcome.request)
-        case Revoked():
-            # Only "terminated" is about the attempt that runs; a redelivered message that has expired is not.
-            return jobs.revoke(uuid, reason=outcome.reason, at=now()) or (
-                outcome.reason == TERMINATED and jobs.revoke_started(uuid, token=token, reason=outcome.reason, at=now())
-            )
-        case Lost():
-            return jobs.lose(uuid, token=token, reason=outcome.reason, at=now()) in FINAL
-
-
-def store_unclaimed(container: Any, uuid: str, request: Any, state: str, value: Any) -> None:
-    """Store how something ended that no worker has claimed as a job, so that its id is known.
-
-    These are the rest of a chain or the body of a chord whose earlier steps failed, and plain tasks of Celery. Without
-    a request Celery does not say what it is: ``PeeweeBackend.chord_error_from_stack`` has stored it.
-    """
-    if state not in (states.SUCCESS, states.FAILURE) or request is None:
-        return
-    at, error = now(), job_error(value) if state == states.FAILURE else None
-    result = None if error else _plain(value)
-    try:
-        args, kwargs = plain_arguments(request.args or (), request.kwargs or {})
-    except (ValueError, TypeError):
-        args, kwargs = [], {}
-    job = Job(uuid, str(request.task), args, kwargs, State(state), at, finished=at, result=result, error=error)
-    try:
-        container.jobs.add_ended(job)
-    except DatabaseUnavailable as unavailable:
-        logger.warning("Cannot store how %s (%s) ended: %s", uuid, request.task, unavailable)
-
-
 def job_error(error: Any, traceback: Any = None, body: Any = None) -> JobError:
     """The part of an exception that a row keeps; an argument that is not JSON, or is too large, becomes text."""
     kind = type(error)
@@ -220,11 +146,12 @@ def _text(error: Any) -> str:
 
 
 def _arguments(error: Any) -> list[Any]:
-    arguments = [_plain(value) for value in getattr(error, "args", ())]
+    arguments = [plain_or_text(value) for value in getattr(error, "args", ())]
     return arguments if len(strict_json.dumps(arguments)) <= LONGEST_TEXT else [_text(error)]
 
 
-def _plain(value: Any) -> Any:
+def plain_or_text(value: Any) -> Any:
+    """The value as JSON values, or its text if it has none."""
     try:
         own = finite(plain(value))
         strict_json.dumps(own)

@@ -14,7 +14,7 @@ from celery.exceptions import Ignore
 from ..core import strict_json
 from ..core.job import JobError
 from ..core.json_values import NotJson, plain
-from . import outcomes
+from . import outcomes, reporting
 from .progress import LONGEST_MESSAGE, progress_value
 
 LONGEST_STATE = 64
@@ -63,7 +63,7 @@ def end_as_stated(task: Task, error: BaseException) -> None:
         outcome: outcomes.Outcome = outcomes.Succeeded(_json(meta, container.settings.dispatcher.result_limit))
     else:
         outcome = outcomes.Failed(_error(meta))
-    outcomes.report(container, task.request.id, task.request, outcome)
+    reporting.report(container, task.request.id, task.request, outcome)
     raise error
 
 

@@ -1,5 +1,7 @@
 """The Celery result backend on the job rows: it stores the outcomes that Celery reports, and serves ``AsyncResult``."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import group, states
@@ -10,11 +12,11 @@ from celery.result import result_from_tuple
 from ..core import errors
 from ..core.job import Job, JobError, State, iso, parse_uuid
 from ..store.jobs import JobStore
-from . import outcomes
+from . import outcomes, reporting
 from .claim import CLAIM_FIELD
 
 STORED = "dispatcher_stored"
-"""The field of a request whose outcome is stored, while Celery fails its chain and calls its errbacks."""
+"""The field of a request whose outcome is reported, while Celery fails its chain and calls its errbacks."""
 
 
 class PeeweeBackend(BaseBackend):  # type: ignore[misc]
@@ -28,8 +30,8 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
     ) -> Any:
         """The last two steps of an attempt; see ``worker.task``. A task that was not claimed gets a row, too."""
         if getattr(request, CLAIM_FIELD, None) is None:
-            outcomes.store_unclaimed(self.app.container, task_id, request, state, result)
-        elif not getattr(request, STORED, False):
+            reporting.store_unclaimed(self.app.container, task_id, request, state, result)
+        else:
             self._report(task_id, result, state, traceback, request)
         return result
 
@@ -54,23 +56,44 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
         A job that is put back has not failed, and a report that comes too late counts for nothing.
         """
         if options.get("store_result", True) and getattr(request, CLAIM_FIELD, None) is not None:
-            if not self._report(task_id, exc, states.FAILURE, traceback, request):
-                return
-            vars(request)[STORED] = True
-        super().mark_as_failure(task_id, exc, traceback, request, **options)
+            rest = partial(super().mark_as_failure, task_id, exc, traceback, request, **options)
+            self._report(task_id, exc, states.FAILURE, traceback, request, rest)
+        else:
+            super().mark_as_failure(task_id, exc, traceback, request, **options)
 
     def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
         """Fail the body of a chord whose header failed; its row is made first, so that its id is known."""
         for step in callback.tasks if isinstance(callback, group) else [callback]:
             if step.id:
                 body = Context({"task": step.task, "args": step.args, "kwargs": step.kwargs})
-                outcomes.store_unclaimed(self.app.container, step.id, body, states.FAILURE, exc)
+                reporting.store_unclaimed(self.app.container, step.id, body, states.FAILURE, exc)
         return super().chord_error_from_stack(callback, exc)
 
-    def _report(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> bool:
-        body = getattr(self.app.tasks.get(str(getattr(request, "task", ""))), "run", None)
+    def _report(  # noqa: PLR0913, PLR0917 - Celery's values, and what follows
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: Any,
+        request: Any,
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Report the outcome, once; then, if that has ended the job, do the rest."""
+        if getattr(request, STORED, False):
+            return
+        container, body = (
+            self.app.container,
+            getattr(self.app.tasks.get(str(getattr(request, "task", ""))), "run", None),
+        )
         outcome = outcomes.classify(request, state, result, traceback, body)
-        return outcome is not None and outcomes.report(self.app.container, task_id, request, outcome)
+        if outcome is None:
+            return
+        if getattr(request, "claim", None) is None:
+            vars(request)[STORED] = True
+            reporting.report_from_main(container, task_id, request, outcome, then)
+        elif reporting.report(container, task_id, request, outcome):
+            vars(request)[STORED] = True
+            then()
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         """The state and result for ``AsyncResult``; an unknown id looks PENDING, as with every Celery backend."""

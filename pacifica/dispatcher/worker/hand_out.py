@@ -1,0 +1,310 @@
+"""Hands claimed jobs to the pool: one in a message, or several short ones, and bounds how many are claimed ahead.
+
+A message goes to one pool process. Only jobs of tasks that have lately been short, and that have no time limit, share
+one. Whatever the pool does, a claimed job that has not begun after a moment is taken back, and returns to the queue.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from celery.exceptions import Terminated
+from kombu.asynchronous import Hub
+
+from ..core.work import ClaimedJob
+from . import row_request
+from .begin_tokens import BeginTokens
+from .job_request import JobRequest
+from .job_writer import Item, JobWriter
+from .outcomes import TERMINATED, Lost, Revoked
+from .pool_message import Done, Order, run
+from .reporting import report_of
+from .run_times import MOST_JOBS, MOST_WORK, RunTimes
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 0.1
+"""Seconds after which a claimed job that has not begun is taken back."""
+LONGEST_GIVE = 0.002
+"""Seconds after which handing out pauses for the event loop; in a solo pool, one job takes all of that time."""
+
+
+class Message:
+    """A message in the pool: its jobs, and the pipe with the tokens of those that have not begun."""
+
+    def __init__(self, items: list[Item], pipe: int | None, *, short: bool) -> None:
+        self.items = items
+        self.pipe = pipe
+        self.short = short
+        self.since = time.monotonic()
+        self.pid: int | None = None
+
+    def flows(self) -> bool:
+        """Whether it has short jobs only, and they have not taken long yet."""
+        return self.short and time.monotonic() - self.since < PATIENCE
+
+
+class HandOut:
+    """The jobs that a worker has claimed, in its pool and before it.
+
+    ``writer`` stores reports, and returns jobs to the queue. The event loop calls ``give``; in a worker without one,
+    the threads that claim and end jobs do, in turns.
+    """
+
+    writer: JobWriter
+
+    def __init__(self, worker: Any, tokens: BeginTokens | None) -> None:
+        self._worker = worker
+        self._tokens = tokens
+        self._times = RunTimes()
+        self._ready: deque[tuple[float, Item]] = deque()
+        self._messages: dict[int, Message] = {}
+        self._number = 0
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._lock = threading.Lock()
+        self._giving = threading.Lock()
+        self._give_again = self._awake = False
+        self._loop: Hub | None = None
+        self.closed = True
+
+    def room(self) -> int:
+        """How many jobs may be claimed now: one for each idle process, and some more while all jobs are short."""
+        messages = list(self._messages.values())
+        ready, idle = len(self._ready), self._processes() - len(messages)
+        ahead = self._times.ahead()
+        if not ahead:
+            return idle - ready
+        flowing = idle + sum(message.flows() for message in messages)
+        held = ready + sum(len(message.items) for message in messages if message.short)
+        return max(2 * ahead * flowing - held, idle - ready)
+
+    def add(self, claimed: Sequence[Item]) -> None:
+        """Run these jobs; one whose task has no turn now returns to the queue."""
+        at = time.monotonic()
+        for job, request in claimed:
+            due = row_request.refused(self._worker, job) if request is None else None
+            if due is None:
+                self._ready.append((at, (job, request)))
+            else:
+                self.writer.unclaim((job, request), due=due)
+        self.wake()
+
+    def call(self, function: Callable[..., object], *values: Any) -> None:
+        """Call the function in the thread of the event loop."""
+        self._calls.append((function, values))
+        self.wake()
+
+    def take_back(self, patience: float = PATIENCE) -> list[Item]:
+        """Take back the jobs that were claimed ``patience`` seconds ago, and have not begun."""
+        before, found = time.monotonic() - patience, []
+        with self._lock:
+            while self._ready and self._ready[0][0] <= before:
+                found.append(self._ready.popleft()[1])
+        for message in list(self._messages.values()):
+            if message.since <= before:
+                found += self._take_back(message)
+        return found
+
+    def open(self, loop: Hub | None) -> None:
+        """Hand out jobs from now on, in the thread of this event loop if there is one."""
+        self._loop, self.closed = loop, False
+        self.wake()
+
+    def close(self) -> None:
+        """Hand out no more jobs; threads that end jobs make the calls of the event loop."""
+        self._loop, self.closed = None, True
+        self.wake()
+
+    def wake(self) -> None:
+        """Make ``give`` be called soon."""
+        if self._loop is None:
+            self.give()
+        elif not self._awake:
+            self._awake = True
+            self._loop.call_soon(self.give)
+
+    def in_hand(self) -> set[tuple[str, str]]:
+        """Job and token of everything that is claimed and has not ended."""
+        with self._lock:
+            jobs = [job for _, (job, _) in self._ready]
+            jobs += [job for message in self._messages.values() for job, _ in message.items]
+        return {(job.uuid, job.token) for job in jobs}
+
+    def give(self) -> None:
+        """Call what other threads want to be called here, then hand jobs to idle processes."""
+        self._awake, self._give_again = False, True
+        while self._give_again and self._giving.acquire(blocking=False):
+            try:
+                self._give_again = False
+                self._give()
+            finally:
+                self._giving.release()
+
+    def stop_job(self, uuid: str) -> None:
+        """Stop a job that is to be cancelled, wherever it is."""
+        with self._lock:
+            ready = next((entry for entry in self._ready if entry[1][0].uuid == uuid), None)
+            if ready is not None:
+                self._ready.remove(ready)
+        if ready is not None:
+            self._revoke(ready[1])
+            return
+        for message in list(self._messages.values()):
+            if any(job.uuid == uuid for job, _ in message.items):
+                self._stop_in(message, uuid)
+
+    def _stop_in(self, message: Message, uuid: str) -> None:
+        """Stop a job of a message: it has not begun, or is the last one that has, or it has just ended."""
+        for item in self._take_back(message):
+            if item[0].uuid == uuid:
+                self._revoke(item)
+            else:
+                self.writer.unclaim(item)
+        if not message.items or message.items[-1][0].uuid != uuid:
+            return
+        request = message.items[-1][1]
+        if request is not None:
+            request.stop(self._worker.pool)
+        elif message.pid is not None:
+            self._worker.pool.terminate_job(message.pid, "TERM")
+
+    def _processes(self) -> int:
+        processes: int = self._worker.pool.num_processes
+        return max(processes, self._worker.max_concurrency or 0)
+
+    def _give(self) -> None:
+        while self._calls:
+            function, values = self._calls.popleft()
+            function(*values)
+        end = time.monotonic() + LONGEST_GIVE
+        while not self.closed and (idle := self._processes() - len(self._messages)) > 0:
+            if not (items := self._next(idle)):
+                return
+            try:
+                self._send(items)
+            except Exception:
+                # Such as a message that cannot be made; the worker must go on.
+                logger.exception("Cannot send job %s to the pool", items[0][0].uuid)
+                for job, request in items:
+                    self._report_lost(job, request, "it could not be sent to the pool")
+            if time.monotonic() >= end:
+                self.wake()
+                return
+
+    def _next(self, idle: int) -> list[Item]:
+        """The jobs of the next message; none if the first was claimed long ago, as it is about to be taken back."""
+        items: list[Item] = []
+        work = 0.0
+        with self._lock:
+            size = min(MOST_JOBS, -(-len(self._ready) // idle))
+            while self._ready and len(items) < size:
+                at, item = self._ready[0]
+                expected = self._times.expected(item[0].task) if row_request.may_share(self._worker, item) else None
+                late = time.monotonic() - at > PATIENCE
+                if late or (items and (expected is None or work + expected > MOST_WORK)):
+                    break
+                items.append(self._ready.popleft()[1])
+                if expected is None:
+                    break
+                work += expected
+        return items
+
+    def _send(self, items: list[Item]) -> None:
+        worker = self._worker
+        alone = len(items) == 1
+        if alone:
+            job, request = items[0]
+            request = request or row_request.received(worker, job)
+            if request is None:  # It was revoked, and this is reported.
+                return
+            items[0] = job, request
+        pipe = self._tokens.lend(len(items)) if self._tokens else None
+        message = Message(items, pipe, short=self._times.expected(items[0][0].task) is not None)
+        self._number += 1
+        number = self._number
+        self._messages[number] = message
+        orders = [Order(job, request and request.request_dict, request and request.body) for job, request in items]
+
+        def done(ended: list[Done]) -> None:
+            self._finish(number, message, ended)
+
+        def lost(failure: Any) -> None:
+            self._lose(number, message, failure)
+
+        def accepted(pid: int, _: float) -> None:
+            message.pid = pid
+
+        arguments = (orders, worker.hostname, pipe)
+        try:
+            if alone and request is not None:
+                request.start(worker.pool, run, arguments, done, lost)
+            else:
+                options = {"callback": done, "error_callback": lost, "accept_callback": accepted}
+                worker.pool.apply_async(run, arguments, **options)
+        except Exception:
+            self._release(number, message)
+            raise
+
+    def _finish(self, number: int, message: Message, ended: Sequence[Done]) -> None:
+        """Report the jobs of a message that the pool has run."""
+        self._release(number, message)
+        for (job, request), done in zip(message.items, ended, strict=False):
+            self._times.note(job.task, done.seconds)
+            settle = None if request is None else partial(request.settle, done.returned)
+            for report in done.reports:
+                self.writer.report(report, settle)
+            if settle is not None and not done.reports:  # The attempt has reported itself.
+                self.call(settle)
+        self.writer.wake()
+        self.wake()
+
+    def _lose(self, number: int, message: Message, failure: Any) -> None:
+        """Report the jobs of a message whose process is gone: the last one that has begun, and those before it."""
+        for item in self._take_back(message):
+            self.writer.unclaim(item)
+        self._release(number, message)
+        ended, last = message.items[:-1], message.items[-1] if message.items else None
+        for job, request in ended:
+            self._report_lost(job, request, str(failure.exception))
+        if last is not None:
+            job, request = last
+            if request is not None and not ended:
+                request.on_failure(failure)
+            elif isinstance(failure.exception, Terminated):
+                self._revoke(last)
+            else:
+                self._report_lost(job, request, str(failure.exception))
+        self.writer.wake()
+        self.wake()
+
+    def _report_lost(self, job: ClaimedJob, request: JobRequest | None, reason: str) -> None:
+        settle = None if request is None else partial(request.settle, None)
+        self.writer.report(report_of(Lost(reason), job.uuid, job.token), settle)
+
+    def _revoke(self, item: Item) -> None:
+        job, request = item
+        settle = None if request is None else partial(request.settle, None)
+        self.writer.report(report_of(Revoked(TERMINATED), job.uuid, job.token), settle)
+
+    def _release(self, number: int, message: Message) -> None:
+        """Forget a message that no process reads any more."""
+        with self._lock:
+            self._messages.pop(number, None)
+            pipe, message.pipe = message.pipe, None
+            if pipe is not None and self._tokens is not None:
+                self._tokens.take_back(pipe)
+                self._tokens.end(pipe)
+
+    def _take_back(self, message: Message) -> list[Item]:
+        """Take back the jobs of a message that have not begun: its last ones."""
+        with self._lock:
+            if message.pipe is None or self._tokens is None:
+                return []
+            left = len(message.items) - self._tokens.take_back(message.pipe)
+            back = message.items[left:]
+            del message.items[left:]
+        return back

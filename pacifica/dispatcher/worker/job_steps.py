@@ -1,0 +1,144 @@
+"""The boot steps by which a worker's main process claims jobs, hands them to the pool, and reports their outcomes."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from celery import bootsteps
+from celery.concurrency.prefork import TaskPool
+from celery.worker import state
+from kombu.asynchronous import Hub
+
+from .begin_tokens import BeginTokens
+from .claim import CLAIM_FIELD
+from .hand_out import HandOut
+from .job_writer import JobWriter
+from .record_step import RecordStep
+
+PIPES_BESIDE = 4
+"""Pipes for tokens beside two for each pool process: one may still be read while the process gets the next."""
+LAST_REPORTS = 5.0
+"""Seconds in which a worker that ends stores its last reports."""
+
+
+class JobStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Make the parts that claim, hand out and report, before the pool forks."""
+
+    requires = (RecordStep, "celery.worker.components:Pool")
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        container = worker.app.container
+        processes = max(worker.max_concurrency or 0, worker.concurrency)
+        forks = issubclass(worker.pool_cls, TaskPool) and worker.pool_start_method == "fork"
+        tokens = BeginTokens(2 * processes + PIPES_BESIDE) if forks else None
+        worker.hand_out = HandOut(worker, tokens)
+        worker.hand_out.writer = container.writer = JobWriter(
+            container.work_queue,
+            container.queue_watch if container.row_queue else EventWatch(),
+            worker.hand_out,
+            worker=worker.hostname,
+            holder=container.holder,
+            queues=(lambda: _consumed_queues(worker)) if container.row_queue else None,
+        )
+        on_stopped = worker.blueprint.on_stopped
+
+        def store_last() -> None:
+            container.writer.stop(LAST_REPORTS)
+            worker.hand_out.give()
+            on_stopped()
+
+        worker.blueprint.on_stopped = store_last
+
+
+class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Claim jobs while the worker is connected to its broker; while it connects again, let running jobs end."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        self._outage: OutageLoop | None = None
+
+    def start(self, consumer: Any) -> None:
+        self._end_outage()
+        worker = consumer.controller
+        worker.pool.flush = None  # Celery would drop sent messages with the connection; here their jobs are claimed.
+        worker.hand_out.open(consumer.hub)
+        worker.hand_out.writer.start()
+
+    def stop(self, consumer: Any) -> None:
+        self._end_outage()
+        worker = consumer.controller
+        worker.hand_out.close()
+        worker.hand_out.writer.pause()
+        if consumer.hub is not None and consumer.blueprint.state not in {bootsteps.CLOSE, bootsteps.TERMINATE}:
+            self._outage = OutageLoop(worker.pool, consumer.hub)
+
+    terminate = shutdown = stop
+
+    def _end_outage(self) -> None:
+        outage, self._outage = self._outage, None
+        if outage is not None:
+            outage.end()
+
+
+class OutageLoop:
+    """A thread that runs Celery's event loop for the pool while the main thread waits for a broker."""
+
+    def __init__(self, pool: Any, loop: Hub) -> None:
+        self._pool = pool
+        self._loop = loop
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="outage-loop", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """End the thread."""
+        self._ending = True
+        self._loop.call_soon(lambda: None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._pool.register_with_event_loop(self._loop)
+        turns = self._loop.create_loop()
+        while not self._ending:
+            next(turns, None)
+
+
+class EventWatch:
+    """The watch of a worker whose jobs come as messages: only ``wake`` ends its sleep."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until ``wake`` is called, or for that many seconds."""
+        self._event.wait(seconds)
+        self._event.clear()
+
+    def wake(self) -> None:
+        """End the sleep, or the next one."""
+        self._event.set()
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+
+def claims_in_hand(worker: Any) -> set[tuple[str, str]]:
+    """Job and token of all claims whose end this worker has yet to see.
+
+    The event loop owns Celery's sets, and may change them while they are read, hence the loop.
+    """
+    own: set[tuple[str, str]] = worker.hand_out.in_hand() | worker.hand_out.writer.in_hand()
+    while True:
+        try:
+            requests = (*state.reserved_requests, *state.active_requests)
+        except RuntimeError:
+            continue
+        return own | {(request.id, request.request_dict.get(CLAIM_FIELD, "")) for request in requests}
+
+
+def _consumed_queues(worker: Any) -> Sequence[str]:
+    consumer = worker.consumer and worker.consumer.task_consumer
+    return [queue.name for queue in consumer.queues] if consumer else []

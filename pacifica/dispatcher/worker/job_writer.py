@@ -1,0 +1,261 @@
+"""The thread that writes to the record for a worker: it claims jobs, and stores how their attempts ended.
+
+Each turn is one transaction: the reports that have come since the last one, and the claims for which the pool has
+room. If the database is unavailable, the turn is repeated until it is stored; meanwhile nothing is claimed, and the
+worker's event loop goes on.
+"""
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..core import failpoints
+from ..core.backoff import backoff
+from ..core.errors import DatabaseUnavailable
+from ..core.job import now
+from ..core.work import ClaimedJob, MessageClaim, Report, Returned, Turn, WantedJobs
+from ..store.work_queue import WorkQueue
+from .job_request import JobRequest
+
+logger = logging.getLogger(__name__)
+
+PACE = 0.002
+"""The least seconds between two turns while jobs run: jobs that end in quick succession share one."""
+LONGEST_WAIT = 0.5
+"""Seconds after which an idle worker looks for jobs, whatever the watch has noticed."""
+MOST_REPORTS = 500
+"""The most reports of one turn."""
+Then = Callable[[str | None], object]
+"""Called with the kind of event that a report became, once it is committed; ``None`` for a report that was late."""
+Item = tuple[ClaimedJob, JobRequest | None]
+"""A claimed job, with the request of its message if it has one."""
+
+
+class Watch(Protocol):
+    """Notices that a job may have become due."""
+
+    def wait(self, seconds: float) -> object:
+        """Sleep until then, or until ``wake`` is called, or for that many seconds."""
+
+    def wake(self) -> None:
+        """End the sleep, or the next one."""
+
+    def close(self) -> None:
+        """Release what the watch holds; called by the thread that waits."""
+
+
+class Pool(Protocol):
+    """The jobs that are claimed; ``worker.hand_out`` has them."""
+
+    def room(self) -> int:
+        """How many jobs may be claimed now."""
+
+    def add(self, claimed: Sequence[Item]) -> None:
+        """Run these jobs."""
+
+    def take_back(self, patience: float = ...) -> Sequence[Item]:
+        """The jobs that were claimed that many seconds ago, and have not begun; they will not begin."""
+
+    def call(self, function: Callable[..., object], *values: Any) -> None:
+        """Call the function in the thread that may use the broker's connection."""
+
+
+class JobWriter:
+    """Claims and reports for one worker, under the id ``holder`` and the name ``worker``.
+
+    ``queues`` returns the names of the queues whose rows are claimed; it is ``None`` if jobs come as messages.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a part of the worker
+        self,
+        queue: WorkQueue,
+        watch: Watch,
+        pool: Pool,
+        *,
+        worker: str,
+        holder: str,
+        queues: Callable[[], Sequence[str]] | None,
+    ) -> None:
+        self._queue = queue
+        self._watch = watch
+        self._pool = pool
+        self._who = {"worker": worker, "holder": holder}
+        self._queues = queues
+        self._pid = os.getpid()
+        self._reports: deque[tuple[Report, Then | None]] = deque()
+        self._requests: deque[JobRequest] = deque()
+        self._actions: deque[Callable[[], object]] = deque()
+        self._alone = 0
+        self._storing: Sequence[tuple[Report, Then | None]] = ()
+        self._claiming = False
+        self._ended_by: float | None = None
+        self._thread = threading.Thread(target=self._run, name="job-writer", daemon=True)
+
+    @property
+    def ours(self) -> bool:
+        """Whether this is the process that made the writer, not a pool process that was forked from it."""
+        return os.getpid() == self._pid
+
+    def report(self, report: Report, then: Then | None = None) -> None:
+        """Store a report with the next turn; for any thread."""
+        self._reports.append((report, then))
+        self._watch.wake()
+
+    def claim(self, request: JobRequest) -> None:
+        """Claim the job of a delivered message as soon as the pool has room."""
+        self._requests.append(request)
+        self._watch.wake()
+
+    def unclaim(self, item: Item, *, due: int | None = None) -> None:
+        """Return a job that was not begun to the queue; the message of one that came by a message is claimed again."""
+        (job, request), at = item, now()
+        if request is not None:
+            request.forget()
+        if request is not None and not request.is_row:
+            again = None if not self._claiming else lambda _: self.claim(request)
+            self.report(Returned(job.uuid, job.token, at, None), again)
+            return
+        self.report(Returned(job.uuid, job.token, at, at if due is None else due))
+
+    def do(self, action: Callable[[], object]) -> None:
+        """Have the writer's thread do something with the record, once; what it raises is logged."""
+        self._actions.append(action)
+        self._watch.wake()
+
+    def wake(self) -> None:
+        """Have the thread look again at what the pool has room for."""
+        self._watch.wake()
+
+    def start(self) -> None:
+        """Claim from now on."""
+        self._claiming = True
+        if self._thread.ident is None:
+            self._thread.start()
+        self._watch.wake()
+
+    def pause(self) -> None:
+        """Claim no more jobs, and return those that have not begun to the queue; reports are stored as before.
+
+        Messages whose jobs are not claimed return to the broker with its connection.
+        """
+        self._claiming = False
+        self._requests.clear()
+        for item in self._pool.take_back(0.0):
+            self.unclaim(item)
+
+    def stop(self, timeout: float) -> None:
+        """Store what has been reported, for at most ``timeout`` seconds, and end the thread."""
+        self._claiming = False
+        self._ended_by = time.monotonic() + timeout
+        self._watch.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout + 1)
+
+    def in_hand(self) -> set[tuple[str, str]]:
+        """Job and token of the reports that are not stored yet."""
+        waiting = (*self._storing, *self._reports.copy())
+        return {(report.uuid, report.token) for report, _ in waiting}
+
+    def _run(self) -> None:
+        while self._ended_by is None or self._reports:
+            begin = time.monotonic()
+            try:
+                again = self._work()
+            except DatabaseUnavailable as error:
+                logger.warning("The worker pauses: %s", error)
+                again = False
+            except Exception:
+                # Without this thread the worker would run no jobs any more, and no one would notice.
+                logger.exception("Unhandled exception while claiming and reporting jobs")
+                again = False
+            if self._ended_by is not None and time.monotonic() > self._ended_by:
+                break
+            if not (again or self._reports):
+                self._watch.wait(LONGEST_WAIT)
+            if (pause := begin + PACE - time.monotonic()) > 0:
+                time.sleep(pause)
+        self._watch.close()
+
+    def _work(self) -> bool:
+        """Do what is asked for, and take a turn; returns whether there may be more to claim at once."""
+        while self._actions:
+            self._actions.popleft()()
+        for item in self._pool.take_back():
+            self.unclaim(item)
+        return self._turn()
+
+    def _turn(self) -> bool:
+        most = 1 if self._alone else MOST_REPORTS
+        self._storing = [self._reports.popleft() for _ in range(min(len(self._reports), most))]
+        room = max(0, self._pool.room()) if self._claiming else 0
+        requests = [self._requests.popleft() for _ in range(min(len(self._requests), room, most))]
+        wanted = self._wanted(room - len(requests))
+        if not (self._storing or requests or (wanted is not None and self._queue.ready(wanted.queues, (), now()))):
+            return False
+        try:
+            turn = self._stored([report for report, _ in self._storing], wanted, requests)
+        except Exception:
+            self._repeat_alone(requests)
+            raise
+        if turn is None:
+            return False
+        self._alone = max(0, self._alone - 1)
+        failpoints.reach("after-finish")
+        storing, self._storing = self._storing, ()
+        claimed: list[Item] = [(job, None) for job in turn.rows]
+        for request, job in zip(requests, turn.claims, strict=True):
+            if job is None:
+                self._pool.call(request.drop)
+            else:
+                request.grant(job)
+                claimed.append((job, request))
+        if claimed:
+            self._pool.add(claimed)
+        for (_, then), became in zip(storing, turn.outcomes, strict=True):
+            if then is not None:
+                self._pool.call(then, became)
+        return wanted is not None and len(turn.rows) == wanted.limit
+
+    def _repeat_alone(self, requests: Sequence[JobRequest]) -> None:
+        """Repeat a turn that has failed in short turns, so that what cannot be stored harms nothing else.
+
+        A report that fails alone is dropped: the heartbeat puts its job back. A message that does is delivered again.
+        """
+        storing, self._storing = self._storing, ()
+        if len(storing) + len(requests) > 1:
+            self._reports.extendleft(reversed(storing))
+            self._requests.extendleft(reversed(requests))
+            self._alone = len(storing) + len(requests)
+
+    def _wanted(self, limit: int) -> WantedJobs | None:
+        queues = self._queues() if self._queues is not None and limit > 0 else ()
+        return WantedJobs(queues, limit) if queues else None
+
+    def _stored(
+        self, reports: Sequence[Report], wanted: WantedJobs | None, requests: Sequence[JobRequest]
+    ) -> Turn | None:
+        """Take the turn in the record; ``None`` if the worker is to end, and the database stays unavailable."""
+        token, at = secrets.token_hex(16), now()
+        messages = [MessageClaim(request.id, request.request_dict.get("retries") or 0) for request in requests]
+        again, pauses = False, backoff(0.05, 2.0)
+        while True:
+            try:
+                turn = self._queue.turn(reports, wanted, messages, token=token, at=at, again=again, **self._who)
+            except DatabaseUnavailable as error:
+                if not again:
+                    logger.warning("The worker waits to claim and to report: %s", error)
+                again = True
+            else:
+                if again:
+                    logger.warning("The database is available again.")
+                return turn
+            pause = next(pauses)
+            if self._ended_by is not None and time.monotonic() + pause > self._ended_by:
+                logger.error("%d outcomes cannot be stored; their jobs will run again.", len(reports))
+                return None
+            time.sleep(pause)

@@ -1,0 +1,102 @@
+"""A claimed row in place of a message: its request, the signals and events of its receipt, and its rate limit."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from celery import signals
+from celery.worker import state
+
+from ..core import strict_json
+from ..core.job import RETRIES_BEFORE, OutboxEntry, now
+from ..core.work import ClaimedJob
+from ..delivery.task_message import ORIGIN_HEADERS, made_message
+from .job_request import JobRequest
+from .job_writer import Item
+from .task import DispatcherTask
+
+UNKNOWN_AGAIN = 60_000_000
+"""Microseconds after which a job whose task this worker lacks is due again."""
+
+
+class RowMessage(NamedTuple):
+    """The parts of a broker's message that Celery's ``Request`` reads, made of a row."""
+
+    headers: dict[str, Any]
+    payload: Sequence[Any]
+    properties: dict[str, Any]
+    delivery_info: dict[str, Any]
+    body: Any = None
+    content_type: str = "application/json"
+    content_encoding: str = "utf-8"
+
+
+class RowRequest(JobRequest):
+    """The request of a claimed row."""
+
+    is_row = True
+
+
+def refused(worker: Any, job: ClaimedJob) -> int | None:
+    """When a claimed job is to be due again that this worker does not run now; ``None`` if it runs it."""
+    task = worker.app.tasks.get(job.task)
+    if not isinstance(task, DispatcherTask):
+        container = worker.app.container
+        values = {"task": job.task, "worker": worker.hostname, "retries": job.retries}
+        container.writer.do(lambda: container.jobs.lacks_task(job.uuid, at=now(), **values))
+        return now() + UNKNOWN_AGAIN
+    consumer = worker.consumer
+    bucket = None if consumer.disable_rate_limits else consumer.task_buckets[task.name]
+    if bucket is None or bucket.can_consume(1):
+        return None
+    return now() + int(bucket.expected_time(1) * 1_000_000)
+
+
+def may_share(worker: Any, item: Item) -> bool:
+    """Whether a job may share a message of the pool: nothing limits, follows or watches it."""
+    job, request = item
+    if request is not None:
+        plain = request.is_plain()
+    else:
+        kept = strict_json.loads(job.headers) if job.headers else {}
+        plain = not kept.keys() - {*ORIGIN_HEADERS, RETRIES_BEFORE} and job.uuid not in state.revoked
+    return plain and shares_messages(worker, worker.app.tasks[job.task])
+
+
+def shares_messages(worker: Any, task: Any) -> bool:
+    """Whether jobs of the task may share a message, by the settings of the worker and the task."""
+    events = worker.consumer.event_dispatcher
+    limits = (task.time_limit, task.soft_time_limit, worker.time_limit, worker.soft_time_limit)
+    restarts = (worker.max_tasks_per_child, worker.max_memory_per_child)
+    return not (any(limits) or any(restarts) or (events and events.enabled) or signals.task_received.receivers)
+
+
+def received(worker: Any, job: ClaimedJob) -> JobRequest | None:
+    """The request of a claimed row, announced as Celery announces a received message; ``None`` if it was revoked."""
+    app, consumer = worker.app, worker.consumer
+    task, events = app.tasks[job.task], consumer.event_dispatcher
+    request = RowRequest(message_of(app, job), app=app, hostname=worker.hostname, eventer=events, task=task, utc=True)
+    request.grant(job)
+    if request.id in state.revoked and request.revoked():
+        return None
+    signals.task_received.send(sender=consumer, request=request)
+    if events and events.enabled and task.send_events:
+        names = {"uuid": request.id, "name": request.name, "args": request.argsrepr, "kwargs": request.kwargsrepr}
+        ids = {"root_id": request.root_id, "parent_id": request.parent_id, "retries": job.retries}
+        events.send("task-received", **names, **ids, eta=None, expires=None)
+    state.task_reserved(request)
+    for callback in consumer.on_task_message:
+        callback(request)
+    return request
+
+
+def message_of(app: Any, job: ClaimedJob) -> RowMessage:
+    """The message that the relay would make of the job."""
+    headers = strict_json.loads(job.headers) if job.headers else None
+    entry = OutboxEntry(job.uuid, job.task, 0, job.retries, job.queue, job.priority, None, headers, job.created)
+    made = made_message(app, entry)
+    info = {
+        "exchange": "",
+        "routing_key": job.queue,
+        "redelivered": job.attempt - job.retries > 1,
+    }
+    return RowMessage(made.headers, made.body, {**made.properties, "priority": job.priority}, info)
