@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from pacifica.dispatcher.cli.log_selection import LogSelection, text_of
-from pacifica.dispatcher.logs.formatters import FORMATS, log_fields
+from pacifica.dispatcher.logs.formatters import FORMATS
+from pacifica.dispatcher.logs.line_handler import log_fields
 
 
 def lines(form: str, level: int, logger: str, text: str, **fields: object) -> list[str]:

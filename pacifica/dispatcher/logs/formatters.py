@@ -9,7 +9,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..core import control_characters
 from ..core.redaction import MASK, mask, may_hold_a_secret, names_a_secret
@@ -60,14 +61,17 @@ _MAX_BITS, _MAX_DEPTH = 1024, 20
 """A larger whole number, and a value that is nested more deeply, becomes a text in JSON."""
 
 
-def log_fields(logger: logging.Logger, level: int, text: str, args: tuple[object, ...], fields: dict[str, Any]) -> None:
-    """Log a line with these fields, for lines that each job or request has.
+class Content(NamedTuple):
+    """What a line shows."""
 
-    Unlike ``logger.log``, it does not search the stack for its caller, which would take half of the time.
-    """
-    if logger.isEnabledFor(level):
-        record = logger.makeRecord(logger.name, level, "(unknown file)", 0, text, args, None, extra={FIELDS: fields})
-        logger.handle(record)
+    created: float
+    level: str
+    logger: str
+    message: str
+    fields: Mapping[str, Any]
+    process: int | None = None
+    extra: Mapping[str, Any] = MappingProxyType({})
+    traceback: str | None = None
 
 
 class LineFormat(logging.Formatter):
@@ -77,71 +81,70 @@ class LineFormat(logging.Formatter):
         super().__init__()
         self._second = (0, "")
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
-        """The time in UTC, to the millisecond; lines of the same second share its text."""
-        second = int(record.created)
-        if self._second[0] != second:
-            self._second = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._second[1]}.{int(record.created * 1000) % 1000:03d}Z"
-
     def format(self, record: logging.LogRecord) -> str:
         """The line. This never raises, because an error would lose the line or end the job that logs it."""
         try:
-            return self.line(record)
+            return self.line(self._content(record))
         except Exception as error:  # noqa: BLE001 - the values come from a task's own code
-            about = {key: _text(getattr(record, key, "")) for key in ("name", "levelname", "process")}
+            name, level, process = (_text(getattr(record, key, "")) for key in ("name", "levelname", "process"))
             message = f"This line cannot be shown: {type(error).__name__}."
-            return self.line(logging.makeLogRecord({**about, "msg": message}))
+            return self.line(Content(time.time(), level, name, message, {"process": process}))
 
-    def line(self, record: logging.LogRecord) -> str:
+    def line(self, content: Content) -> str:
         """The line, or any exception."""
         raise NotImplementedError
 
-    def exception_text(self, record: logging.LogRecord, fields: Mapping[str, Any]) -> str:
-        """The tracebacks and the stack of the record; empty if it has neither."""
+    def _content(self, record: logging.LogRecord) -> Content:
+        fields = _fields(record)
         raised = self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else record.exc_text
-        parts = (fields.get("exception"), raised, record.stack_info)
-        return "\n".join(part for part in parts if part)
+        traceback = "\n".join(part for part in (fields.get("exception"), raised, record.stack_info) if part)
+        about = record.created, record.levelname, record.name, _message(record), fields
+        return Content(*about, record.process, _extra(record), traceback)
+
+    def _time(self, created: float) -> str:
+        """The time in UTC, to the millisecond; lines of the same second share its text."""
+        second = int(created)
+        if self._second[0] != second:
+            self._second = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._second[1]}.{int(created * 1000) % 1000:03d}Z"
 
 
 class PlainFormat(LineFormat):
     """``TIME LEVEL LOGGER MESSAGE key=value …``; a traceback follows on indented lines."""
 
-    def line(self, record: logging.LogRecord) -> str:
+    def line(self, content: Content) -> str:
         """The line. If it may contain a secret, it is formatted again with each text masked before it is escaped."""
-        line = self._line(record, str)
-        return mask(self._line(record, mask)) if may_hold_a_secret(line) else line
+        line = self._line(content, str)
+        return mask(self._line(content, mask)) if may_hold_a_secret(line) else line
 
-    def _line(self, record: logging.LogRecord, clean: Callable[[str], str]) -> str:
-        fields = _fields(record)
-        shown = _shown(fields, clean)
-        if extra := _extra(record):
-            shown += "".join([f" {_value(key, clean)}={_value(value, clean)}" for key, value in extra.items()])
-        head = f"{record.levelname:<7} {record.name.removeprefix(_PREFIX)}: {clean(_message(record))}"
-        line = f"{self.formatTime(record)} {control_characters.one_line(head)}{shown}"
-        if traceback := self.exception_text(record, fields):
-            line += "\n    " + control_characters.lines(clean(traceback)).rstrip().replace("\n", "\n    ")
+    def _line(self, content: Content, clean: Callable[[str], str]) -> str:
+        shown = _shown(content.fields, clean)
+        if content.extra:
+            shown += "".join([f" {_value(key, clean)}={_value(value, clean)}" for key, value in content.extra.items()])
+        head = f"{content.level:<7} {content.logger.removeprefix(_PREFIX)}: {clean(content.message)}"
+        line = f"{self._time(content.created)} {control_characters.one_line(head)}{shown}"
+        if content.traceback:
+            line += "\n    " + control_characters.lines(clean(content.traceback)).rstrip().replace("\n", "\n    ")
         return line
 
 
 class JsonFormat(LineFormat):
     """One JSON object per line, in ASCII."""
 
-    def line(self, record: logging.LogRecord) -> str:
+    def line(self, content: Content) -> str:
         """The line. If it may contain a secret, or a value that JSON cannot represent, each text is masked first."""
-        fields = _fields(record)
         fixed = {
-            "time": self.formatTime(record),
-            "level": record.levelname,
-            "logger": record.name,
-            "process": record.process,
-            "message": _message(record),
+            "time": self._time(content.created),
+            "level": content.level,
+            "logger": content.logger,
+            "process": content.process,
+            "message": content.message,
         }
-        line = {**fixed, **fields, **fixed}
-        if extra := _extra(record):
-            line["extra"] = extra
-        if traceback := self.exception_text(record, fields):
-            line["exception"] = traceback
+        line = {**fixed, **content.fields, **fixed}
+        if content.extra:
+            line["extra"] = content.extra
+        if content.traceback:
+            line["exception"] = content.traceback
         try:
             text = _encode(line)
         except Exception:  # noqa: BLE001 - the values come from a task's own code

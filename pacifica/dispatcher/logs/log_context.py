@@ -53,11 +53,15 @@ class Context(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep every record."""
-        about = _fields.get()
-        if about:
+        if _fields.get():
             own = getattr(record, FIELDS, None)
-            own = own if isinstance(own, dict) else {}
-            if "job" in own and own["job"] != about.get("job", own["job"]):
-                about = {key: about[key] for key in OF_REQUESTS if key in about}
-            setattr(record, FIELDS, {**about, **own})
+            setattr(record, FIELDS, self.added_to(own if isinstance(own, dict) else {}))
         return True
+
+    @staticmethod
+    def added_to(own: dict[str, Any]) -> dict[str, Any]:
+        """These fields of a line, with those of the running request or job."""
+        about = _fields.get()
+        if about and "job" in own and own["job"] != about.get("job", own["job"]):
+            about = {key: about[key] for key in OF_REQUESTS if key in about}
+        return {**about, **own} if about else own

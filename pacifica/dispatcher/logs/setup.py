@@ -5,6 +5,7 @@ import sys
 
 from ..config.settings import LoggingSettings
 from .formatters import FORMATS
+from .line_handler import LineHandler
 from .log_context import Context
 
 ACCESS = "pacifica.dispatcher.access"
@@ -24,7 +25,5 @@ def configure(settings: LoggingSettings) -> None:
     logging.getLogger(ACCESS).setLevel(logging.NOTSET if settings.access else logging.WARNING)
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        set_format([handler], settings)
-        root.addHandler(handler)
+        root.addHandler(LineHandler(sys.stderr, FORMATS[settings.format]()))
         root.setLevel(settings.level.upper())

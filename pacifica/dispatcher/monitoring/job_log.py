@@ -12,7 +12,7 @@ from typing import Any
 from ..core.errors import DatabaseUnavailable
 from ..core.job import Job, State
 from ..logs import log_context
-from ..logs.formatters import log_fields
+from ..logs.line_handler import log_fields
 from ..store.committed_event import CANCEL, DROPPED, LACKS_TASK, LATE, LOST, REPLACED, SENT, CommittedEvent
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")

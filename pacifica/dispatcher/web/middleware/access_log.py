@@ -14,7 +14,7 @@ import cherrypy
 
 from ...config.settings import LoggingSettings
 from ...logs import log_context
-from ...logs.formatters import log_fields
+from ...logs.line_handler import log_fields
 from ...logs.setup import ACCESS, set_format
 from ..dispatcher import raw_path
 
