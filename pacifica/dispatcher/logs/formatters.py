@@ -62,7 +62,7 @@ _MAX_BITS, _MAX_DEPTH = 1024, 20
 
 
 class Content(NamedTuple):
-    """What a line shows."""
+    """The parts of a line."""
 
     created: float
     level: str
