@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.dispatcher import orm
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
+from pacifica.dispatcher.core.dispatch_options import DEFAULT_OPTIONS
 from pacifica.dispatcher.core.job import now
 
 from .processes import free_port
@@ -36,3 +38,16 @@ def test_job_that_python_cannot_publish_is_due_at_once(tmp_path: Path) -> None:
     assert job is not None
     assert job.due is not None
     assert job.due <= now()
+
+
+def test_without_a_broker_no_process_publishes(tmp_path: Path) -> None:
+    container = container_of(tmp_path, "database://")
+    with closing(container.database):
+        container.prepare()
+        _ = container.registry
+        accepted = [container.service.dispatch(container.registry["add"].bind([2, 2], {}), DEFAULT_OPTIONS)]
+        accepted += [container.jobs.get(container.app.tasks["add"].delay(2, 2).id)]
+        rows = container.database.rows(orm.Job.select(orm.Job.published, orm.Job.due))
+        assert len(rows) == len(accepted) == 2
+        assert all(published is None and due <= now() for published, due in rows)
+        assert container.database.rows(orm.Message.select(orm.Message.id)) == []

@@ -23,7 +23,6 @@ SAME_MEANING = {
     "search.py": "the search: its command and its SQL",
     "tasks.py": "tasks: the entry point of their workers, and the command that lists them",
     "tokens.py": "bearer tokens: their verbs and their SQL",
-    "watch.py": "waiting for changes: of jobs in a table, of a database's file",
 }
 """Basenames that occur twice and mean one thing, as one verb has one name in all layers."""
 

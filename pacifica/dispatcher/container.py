@@ -212,7 +212,8 @@ class Container:
         from .monitoring.web_monitor import WebMonitor
 
         lease = self.settings.dispatcher.lease_seconds
-        health = HealthCheck(self.outbox, self.workers, lambda: self.relay, self._state_of_database, lease)
+        relay = None if self.row_queue else lambda: self.relay
+        health = HealthCheck(self.outbox, self.workers, relay, self._state_of_database, lease)
         folder = os.environ.get(FOLDER)
         return WebMonitor(
             health,
@@ -241,10 +242,8 @@ class Container:
 
     @cached_property
     def service(self) -> Service:
-        """The verbs for HTTP callers; the relay publishes the accepted jobs."""
-        return self._service(
-            (lambda _: None) if self.row_queue else self.relay.hand_over, self.monitor.counts.dispatched
-        )
+        """The verbs for HTTP callers; unless rows are the queue, the relay publishes the accepted jobs."""
+        return self._service(_keep if self.row_queue else self.relay.hand_over, self.monitor.counts.dispatched)
 
     @cached_property
     def python_service(self) -> Service:
@@ -283,10 +282,13 @@ class Container:
         return "ok"
 
     def publish_now(self, job: OutboxEntry) -> None:
-        """Publish in the calling thread; a job that cannot be published stays in the outbox, and is due at once.
+        """Publish in the calling thread, unless rows are the queue.
 
-        The relay of any process then sends it, or a worker of ``database://`` claims it.
+        A job that cannot be published stays in the outbox, and is due at once: the relay of any process then sends
+        it, or a worker of ``database://`` claims it.
         """
+        if self.row_queue:
+            return
         try:
             try:
                 self.publisher.publish([job])

@@ -165,9 +165,8 @@ class EventCounts(peewee.Model):
 class Message(peewee.Model):
     """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
 
-    ``visible`` is 0 while the message is free, and the end of its owner's lease while it is held. Of the free messages
-    of a queue, the one with the lowest ``precedence`` goes first, then the oldest. The index has exactly this order,
-    so that a claim reads only the rows that it takes.
+    ``visible`` is the end of its owner's lease, and 0 for a message without owner. Of the free messages of a queue, the
+    one with the lowest ``precedence`` goes first, then the oldest.
     """
 
     id = SequenceField()
@@ -181,7 +180,7 @@ class Message(peewee.Model):
 
     class Meta:
         table_name = "message"
-        indexes = ((("queue", "visible", "precedence", "id"), False),)
+        indexes = ((("queue", "precedence", "id"), False),)
 
 
 class Binding(peewee.Model):

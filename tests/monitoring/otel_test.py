@@ -4,7 +4,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from pacifica.dispatcher.worker.task import TaskExit
 from ..e2e.stack import Stack
 from ..eventually import eventually
 from ..processes import Processes
+from ..services import redis_database
 from .collector import Collected, Collector
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -32,11 +33,11 @@ def collector() -> Iterator[Collector]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
-    folder = Path(tmp_path_factory.mktemp("traced"))
+@contextmanager
+def traced_stack(folder: Path, collector: Collector, broker_url: str) -> Iterator[Stack]:
+    """A server and a worker with tracing."""
     env = {
-        "BROKER_URL": "database://",
+        "BROKER_URL": broker_url,
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "50",
     }
@@ -46,6 +47,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         web = processes.start_web()
         processes.start_worker()
         yield Stack(processes, web)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector, worker_id: str) -> Iterator[Stack]:
+    folder = Path(tmp_path_factory.mktemp("traced"))
+    with traced_stack(folder, collector, redis_database(worker_id)) as started:
+        yield started
 
 
 def spans(collector: Collector, uuid: str, number: int) -> list[Collected]:
@@ -94,7 +102,7 @@ def test_names_and_attributes_follow_the_semantic_conventions(stack: Stack, coll
         assert (
             span.attributes.items()
             >= {
-                "messaging.system": "database",
+                "messaging.system": "redis",
                 "messaging.operation.name": operation,
                 "messaging.operation.type": operation,
                 "messaging.destination.name": "dispatcher",
@@ -121,6 +129,14 @@ def test_a_retry_has_a_second_message_in_the_same_trace(stack: Stack, collector:
     assert len({message.parent for message in messages}) == 1
     assert not first.error
     assert len({span.trace for span in (first, second, *messages)}) == 1
+
+
+def test_without_a_broker_the_request_is_the_parent_of_each_attempt(tmp_path: Path, collector: Collector) -> None:
+    with traced_stack(tmp_path, collector, "database://") as stack:
+        first, second = spans(collector, stack.dispatch("again"), 2)
+        request = by_id(collector, first.parent)
+        assert (request.kind, second.parent) == ("server", request.id)
+        assert [span.attributes["pacifica.dispatcher.attempt"] for span in (first, second)] == [1, 2]
 
 
 def test_a_task_exit_is_recorded_as_the_exception_that_caused_it() -> None:

@@ -1,4 +1,4 @@
-"""Publishing in rounds by kombu's batches: one pipeline of Redis, one commit of the database."""
+"""Publishing in rounds by kombu's batches: one pipeline of Redis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

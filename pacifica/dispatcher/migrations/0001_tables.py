@@ -109,7 +109,7 @@ class Message(peewee.Model):
 
     class Meta:
         table_name = "message"
-        indexes = ((("queue", "visible", "precedence", "id"), False),)
+        indexes = ((("queue", "precedence", "id"), False),)
 
 
 class Binding(peewee.Model):

@@ -1,13 +1,12 @@
 """The queues of the ``database://`` transport: all its SQL.
 
-A message is free (``visible`` is 0), or held by an owner until ``visible``, the end of its lease. It is deleted when
-it is acknowledged, and becomes free again when its lease expires. All times are those of the database's clock.
+A message is held by an owner until ``visible``, the end of its lease; before, and after, it is free. It is deleted
+when it is acknowledged. All times are those of the database's clock.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import peewee
@@ -34,15 +33,13 @@ _PUT = (
 _WAITING = "SELECT 1 FROM message WHERE queue IN (LIST) AND visible <= NOW LIMIT 1"
 _NEXT = (
     "SELECT id, payload, deliveries, CASE WHEN expires <= NOW THEN 1 ELSE 0 END FROM message "
-    "WHERE queue = ? AND visible <= NOW ORDER BY visible, precedence, id LIMIT ? LOCK"
+    "WHERE queue = ? AND visible <= NOW ORDER BY precedence, id LIMIT ? LOCK"
 )
 _HOLD = "UPDATE message SET visible = NOW + ?, owner = ?, deliveries = deliveries + 1 WHERE id IN (LIST)"
 _RENEW = "UPDATE message SET visible = NOW + ? WHERE owner = ? AND id IN (LIST)"
 _RELEASE = "UPDATE message SET visible = 0, owner = '' WHERE owner = ? AND id IN (LIST)"
 _ACKNOWLEDGE = "DELETE FROM message WHERE owner = ? AND id IN (LIST)"
 _DELETE = "DELETE FROM message WHERE id IN (LIST)"
-_LAPSED = "SELECT 1 FROM message WHERE queue IN (LIST) AND visible > 0 AND visible <= NOW LIMIT 1"
-_FREE_LAPSED = "UPDATE message SET visible = 0, owner = '' WHERE queue IN (LIST) AND visible > 0 AND visible <= NOW"
 _SIZE = "SELECT count(*) FROM message WHERE queue = ? AND visible <= NOW AND (expires IS NULL OR expires > NOW)"
 _PURGE = "DELETE FROM message WHERE queue = ? AND visible <= NOW"
 
@@ -65,7 +62,6 @@ _OR_RENEW_MYSQL = (
     " ON DUPLICATE KEY UPDATE message_ttl = VALUES(message_ttl), lifetime = VALUES(lifetime), expires = VALUES(expires)"
 )
 _UNBIND = "DELETE FROM binding WHERE exchange = ? AND routing_key = ? AND queue = ?"
-_FORGET_EXCHANGE = "DELETE FROM binding WHERE exchange = ?"
 _STALE = "SELECT DISTINCT queue FROM binding WHERE expires <= NOW"
 _UNBIND_STALE = "DELETE FROM binding WHERE queue = ? AND expires <= NOW"
 _BOUND = "SELECT 1 FROM binding WHERE queue = ? LIMIT 1"
@@ -119,8 +115,6 @@ class MessageStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kind = "sqlite" if database.sqlite else "mysql" if database.mysql else "postgresql"
-        self.log = Path(f"{Path(database.peewee.database).resolve()}-wal") if database.sqlite else None
-        """The write-ahead log of an SQLite database; its path has the file's real name, not that of a link."""
 
     def put(self, letters: Sequence[Letter], *, durable: bool = False) -> None:
         """Store all of these messages or none; ``durable`` is that of ``Database.write``."""
@@ -132,56 +126,35 @@ class MessageStore:
 
         self._database.write(change, durable=durable)
 
-    def fingerprint(self) -> tuple[int, int] | None:
-        """The time and size of SQLite's log, which change shortly before a commit becomes visible; else ``None``.
-
-        A writer appends its change to the log before it commits. SQLite's ``data_version`` changes exactly with the
-        commit, and costs three times as much to read.
-        """
-        if self.log is None:
-            return None
-        try:
-            seen = self.log.stat()
-        except OSError:
-            return 0, 0
-        return seen.st_mtime_ns, seen.st_size
-
     def waiting(self, queues: Sequence[str]) -> bool:
         """Whether any of these queues has a free message; takes no lock."""
         return bool(queues) and self._read(_WAITING, queues, len(queues)) != []
 
     def turn_over(
-        self, owner: str, lease: float, done: Sequence[int], wanted: Sequence[Wanted]
+        self,
+        owner: str,
+        lease: float,
+        *,
+        done: Sequence[int] = (),
+        returned: Sequence[int] = (),
+        wanted: Sequence[Wanted] = (),
     ) -> list[list[Delivery]]:
-        """Acknowledge the messages ``done`` and claim those ``wanted``, in one transaction.
+        """Delete the messages ``done``, free those ``returned``, and claim those ``wanted``, in one transaction.
 
-        ``lease`` is in seconds. Returns a list for each of ``wanted``, which is shorter than its limit only if its
-        queues have no more messages.
+        Only messages that the owner still holds are deleted or freed; a freed one keeps its place in its queue.
+        ``lease`` is in seconds. Returns a list for each of ``wanted``.
         """
 
         def change(db: peewee.Database) -> list[list[Delivery]]:
             self._run_listed(db, _ACKNOWLEDGE, (owner,), done)
+            self._run_listed(db, _RELEASE, (owner,), returned)
             return [self._claim(db, owner, lease, want) for want in wanted]
 
         return self._database.write(change)
 
-    def acknowledge(self, owner: str, ids: Sequence[int]) -> None:
-        """Delete the messages that the owner still holds."""
-        self._database.write(lambda db: self._run_listed(db, _ACKNOWLEDGE, (owner,), ids))
-
-    def release(self, owner: str, ids: Sequence[int]) -> None:
-        """Make the messages free that the owner still holds; each keeps its place in the queue."""
-        self._database.write(lambda db: self._run_listed(db, _RELEASE, (owner,), ids))
-
     def renew(self, owner: str, lease: float, ids: Sequence[int]) -> int:
-        """Renew the lease, in seconds, of the messages that the owner still holds; returns how many."""
+        """Extend the lease, in seconds, of the messages that the owner still holds; returns how many."""
         return self._database.write(lambda db: self._run_listed(db, _RENEW, (int(lease * SECOND), owner), ids))
-
-    def free_lapsed(self, queues: Sequence[str]) -> bool:
-        """Make messages with an expired lease free, in their old places; returns whether there were any."""
-        if not queues or not self._read(_LAPSED, queues, len(queues)):
-            return False
-        return self._database.write(lambda db: self._run(db, _FREE_LAPSED, queues, len(queues))) > 0
 
     def size(self, queue: str) -> int:
         """The number of free messages."""
@@ -213,10 +186,6 @@ class MessageStore:
     def unbind(self, exchange: str, routing_key: str, queue: str) -> None:
         """Remove this route, if it exists."""
         self._database.write(lambda db: self._run(db, _UNBIND, (exchange, routing_key, queue)))
-
-    def forget_exchange(self, exchange: str) -> None:
-        """Remove all routes of an exchange; its queues stay."""
-        self._database.write(lambda db: self._run(db, _FORGET_EXCHANGE, (exchange,)))
 
     def forget_queue(self, queue: str) -> None:
         """Delete a queue with its routes and all its messages, including those that are held."""

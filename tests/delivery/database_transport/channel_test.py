@@ -1,10 +1,13 @@
 """Features of ``database://`` that other brokers lack, and its options; on SQLite only, as no test is about SQL."""
 
+import gc
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing, suppress
 
 import pytest
 from kombu import Connection, Exchange, Queue
+from kombu.asynchronous import Hub
 from kombu.exceptions import ChannelError
 
 from pacifica.dispatcher.core.errors import ConfigError, DatabaseUnavailable
@@ -40,33 +43,6 @@ def count(database: Database, table: str = "message") -> int:
     return int(database.read(lambda db: db.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0]))
 
 
-def test_batch_is_stored_by_one_commit_or_not_at_all(database: Database, connect: Callable[..., Connection]) -> None:
-    producer = connect().Producer()
-    assert producer.supports_batch_publish
-    with producer.batch():
-        for number in range(5):
-            producer.publish(number, routing_key="q")
-        assert count(database) == 0
-    assert count(database) == 5
-    with ExitStack() as batch:
-        batch.enter_context(pytest.raises(ChannelError))
-        batch.enter_context(producer.batch())
-        producer.publish("lost", routing_key="q")
-        producer.publish("refused", routing_key="q" * 192)
-    assert count(database) == 5
-    producer.publish("single", routing_key="q")
-    assert count(database) == 6
-
-
-def test_full_batch_is_stored_before_its_end(database: Database, connect: Callable[..., Connection]) -> None:
-    producer = connect().Producer()
-    with producer.batch(max_size=2):
-        for number in range(5):
-            producer.publish(number, routing_key="q")
-        assert count(database) == 4
-    assert count(database) == 5
-
-
 def test_all_messages_up_to_one_are_acknowledged_together(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
@@ -94,14 +70,12 @@ def test_connection_dropped_without_close_frees_its_messages(
     database: Database, connect: Callable[..., Connection]
 ) -> None:
     connect().Producer().publish("a", routing_key="q")
-    dropped = Connection("database://", transport_options={"database": database})
+    dropped = Connection("database://", transport_options={"database": database, "lease": 0.3})
     assert dropped.default_channel.basic_get("q").payload == "a"
     assert connect().default_channel.basic_get("q") is None
     del dropped
 
     def free() -> bool:
-        import gc
-
         gc.collect()
         return connect().default_channel.basic_get("q") is not None
 
@@ -122,7 +96,7 @@ def test_unreadable_message_is_deleted_and_the_next_one_delivered(
         )
     connection.Producer().publish("good", routing_key="q")
     with connection.Consumer([Queue("q")], on_message=got.append):
-        connection.drain_events(timeout=5)
+        eventually(lambda: (connection.drain_events(timeout=5), got)[1])
         eventually(lambda: count(database) == 1)
     assert [message.payload for message in got] == ["good"]
 
@@ -152,19 +126,13 @@ def test_message_ttl_of_a_queue_applies_to_publishers_of_its_exchange(
     eventually(lambda: channel.queue_declare("q", passive=True).message_count == 0)
 
 
-def test_queue_can_be_unbound_and_exchange_deleted(database: Database, connect: Callable[..., Connection]) -> None:
+def test_queue_can_be_unbound(database: Database, connect: Callable[..., Connection]) -> None:
     exchange = Exchange("x", type="direct")
-    channel = connect().default_channel
-    bound = Queue("q", exchange, routing_key="key")(channel)
+    bound = Queue("q", exchange, routing_key="key")(connect().default_channel)
     bound.declare()
     bound.unbind_from(exchange, "key")
     connect().Producer(exchange=exchange).publish("nowhere", routing_key="key")
     assert count(database) == 0
-    bound.queue_bind()
-    exchange(channel).delete()
-    assert channel.queue_declare("q", passive=True).queue == "q"
-    with pytest.raises(ChannelError, match="no exchange"):
-        channel.queue_bind("q", "x", "key")
 
 
 def test_name_that_is_too_long_for_an_index_is_refused(connect: Callable[..., Connection]) -> None:
@@ -220,19 +188,61 @@ def test_unavailable_database_is_a_connection_error_that_kombu_retries(tmp_path)
     gone.close()
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_durable_option_makes_persistent_messages_durable(
-    database: Database, connect: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch, durable: bool
+def test_persistent_messages_are_durable(
+    database: Database, connect: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     durables: list[bool] = []
     write = database.write
     monkeypatch.setattr(
         database, "write", lambda change, *, durable=False: durables.append(durable) or write(change, durable=durable)
     )
-    producer = connect(durable=durable).Producer()
+    producer = connect().Producer()
     producer.publish("persistent", routing_key="q", delivery_mode=2)
     producer.publish("transient", routing_key="q", delivery_mode=1)
-    with producer.batch():
-        producer.publish("persistent", routing_key="q", delivery_mode=2)
-        producer.publish("transient", routing_key="q", delivery_mode=1)
-    assert durables == [durable, False, durable]
+    assert durables == [True, False]
+
+
+def test_idle_consumer_takes_no_write_lock(sqlite_url: str) -> None:
+    failures: list[str] = []
+    with (
+        closing(Database(sqlite_url)) as other,
+        closing(Database(sqlite_url, busy_timeout=0.0)) as own,
+        closing(Hub()) as hub,
+    ):
+        own.wait_until_up(1, 0.0)
+        own.on_failure = failures.append
+        with (
+            Connection("database://", transport_options={"database": own}) as connection,
+            connection.Consumer([Queue("q")], callbacks=[lambda body, message: message.ack()]),
+        ):
+
+            def idle(_: object) -> None:
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=1)
+                connection.register_with_event_loop(hub)
+                end = time.monotonic() + 1
+                while time.monotonic() < end:
+                    hub.run_once()
+
+            other.write(idle)
+            assert failures == []
+            with pytest.raises(DatabaseUnavailable):
+                other.write(lambda _: connection.Producer().publish("a", routing_key="q"))
+
+
+def test_event_loop_is_woken_for_a_message_after_a_rest(database: Database, connect: Callable[..., Connection]) -> None:
+    got: list[int] = []
+    connection = connect()
+    with (
+        closing(Hub()) as hub,
+        connection.Consumer([Queue("q")], callbacks=[lambda body, message: (got.append(body), message.ack())]),
+    ):
+        connection.register_with_event_loop(hub)
+        for number in range(3):
+            end = time.monotonic() + 0.4
+            while time.monotonic() < end:
+                hub.run_once()
+            connect().Producer().publish(number, routing_key="q")
+            eventually(lambda number=number: (hub.run_once(), got[-1:] == [number])[1])
+        connection.close()
+    assert got == [0, 1, 2]

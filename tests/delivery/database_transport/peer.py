@@ -40,7 +40,7 @@ def task_queue(name: str) -> Queue:
 
 def hold(connection: Connection, queue: Queue) -> None:
     """Receive one message and print it; never acknowledge it."""
-    with connection.Consumer([queue], callbacks=[lambda body, message: say(f"holds {body}")]):
+    with connection.Consumer([queue], callbacks=[lambda body, message: say(f"holds {body}")], prefetch_count=1):
         connection.drain_events()
         signal.pause()
 

@@ -140,6 +140,20 @@ def test_fully_loaded_worker_obeys_remote_control(db_broker: Broker, run_db_task
     assert run_db_task.app.control.inspect([name], timeout=5.0, limit=1).ping() == {name: {"ok": "pong"}}
 
 
+def test_monitor_receives_the_events_of_a_worker(make_broker_of: Any, make_tasks: Any, tmp_path: Path) -> None:
+    db_broker = make_broker_of("database-sqlite")
+    run = make_tasks(db_broker)
+    seen: list[str] = []
+    db_broker.worker("-c", "1", "-E")
+    with db_broker.connect() as connection:
+        receiver = run.app.events.Receiver(connection, handlers={"*": lambda event: seen.append(event["type"])})
+        # It opens a connection of its own.
+        with receiver.consumer_context() as (own, *_):
+            run("note", str(tmp_path / "notes"), "done")
+            wanted = {"worker-heartbeat", "task-received", "task-started", "task-succeeded"}
+            eventually(lambda: (own.drain_events(timeout=15), wanted <= set(seen))[1])
+
+
 def test_messages_with_a_countdown_hold_no_others_back(db_broker: Broker, run_db_task: Any, tmp_path: Path) -> None:
     db_broker.worker("-c", "1")
     for number in range(6):

@@ -1,17 +1,13 @@
 """``database://``: Celery's messages in a table of the service's own database.
 
-A kombu virtual transport. Importing this package registers it with kombu. The URL is always plain ``database://``;
-a transport option names the database:
+It carries what has no row: remote control, events, and the messages of plain Celery tasks such as ``chord_unlock``.
+Jobs need no message, as workers claim their rows (``store/work_queue.py``). It is a kombu virtual transport, and
+importing this package registers it. The URL is always plain ``database://``; a transport option names the database:
 
     Celery(broker="database://", broker_transport_options={"database": Database(url)})
 
-Other options, with their defaults:
-
-- ``peewee_url``: a database URL in place of ``database``;
-- ``lease`` (30): seconds after which the messages of a dead consumer are free again;
-- ``polling_interval`` (0.004): seconds between two checks for messages under load;
-- ``durable`` (no): whether persistent messages are written with SQLite's ``synchronous=FULL``. It is not needed: a
-  power cut takes the latest writes of a process first, so that no row that says "published" outlives its message.
+Other options: ``peewee_url``, a database URL in place of ``database``; and ``lease`` (30), the seconds after which the
+messages of a dead consumer are free again.
 
 Source: https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.virtual.html
 """

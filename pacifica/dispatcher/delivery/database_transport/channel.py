@@ -1,212 +1,201 @@
-"""A channel of the ``database://`` transport: it publishes, and gives messages to its consumers."""
+"""A channel of the ``database://`` transport: its queues and routes, publishing, and consumers."""
 # ruff: noqa: ARG002, FBT001, FBT002 - these signatures are kombu's
 
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kombu.exceptions import ChannelError
 from kombu.transport import virtual
-from kombu.utils.json import loads
+from kombu.transport.base import to_rabbitmq_queue_arguments
+from kombu.utils.json import dumps, loads
+from kombu.utils.uuid import uuid
 
-from ...store.messages import Delivery, Wanted
-from .leases import Leases
-from .publishing import PublishingChannel
+from ...store.messages import SECOND, Delivery, Letter, MessageStore, Route
+from .receiver import QueueConsumer, Receiver
 
 logger = logging.getLogger(__name__)
 
-BATCH = 32
-"""The most messages in one claim for a channel without a prefetch limit."""
+DEFAULT_EXPIRES = 60_000
+"""Milliseconds that a temporary queue lives without its consumer, unless ``x-expires`` says otherwise."""
+NAME_LENGTH = 191
+"""The longest name of a queue, exchange or routing key, in characters."""
+PERSISTENT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Subscription:
-    queue: str
-    no_ack: bool
-    callback: Callable[[virtual.Message], Any]
+class Channel(virtual.Channel):
+    """Publishes to queues in the database; the type of an exchange is known to the connections that declared it."""
 
-
-class QoS(virtual.QoS):
-    """The unacknowledged messages of a channel; unlike in kombu's own class, any thread may use it."""
-
-    def __init__(self, channel: "Channel", prefetch_count: int = 0) -> None:
-        # kombu's constructor is not called: its exit hook would keep every channel alive until the process ends.
-        self.channel: Channel = channel
-        self.prefetch_count = prefetch_count or 0
-        self._delivered: dict[int, virtual.Message] = {}  # type: ignore[assignment]
-
-    def room(self) -> int:
-        """The number of messages that the channel may still receive."""
-        if not self.prefetch_count:
-            return BATCH
-        return max(0, self.prefetch_count - len(self._delivered) - self.channel.inbox_length())
-
-    def can_consume(self) -> bool:
-        """Return whether the channel may receive a message."""
-        return self.room() > 0
-
-    def can_consume_max_estimate(self) -> int:
-        """The same as ``room``, by kombu's name."""
-        return self.room()
-
-    def append(self, message: virtual.Message, delivery_tag: int) -> None:
-        """Add a message that was delivered and is not acknowledged yet."""
-        self._delivered[delivery_tag] = message
-
-    def ack(self, delivery_tag: int) -> None:
-        """Acknowledge a message, unless it was settled before or its channel was closed."""
-        if self._delivered.pop(delivery_tag, None) is not None:
-            self.channel.settle(delivery_tag)
-
-    def ack_up_to(self, delivery_tag: int) -> None:
-        """Acknowledge this message and all that were delivered before it."""
-        if delivery_tag in self._delivered:
-            tags = list(self._delivered)
-            for tag in tags[: tags.index(delivery_tag) + 1]:
-                self.ack(tag)
-
-    def reject(self, delivery_tag: int, requeue: bool = False) -> None:
-        """Drop the message, or with ``requeue`` return it to its old place in the queue."""
-        if not requeue:
-            self.ack(delivery_tag)
-        elif self._delivered.pop(delivery_tag, None) is not None:
-            self.channel.return_to_queue([delivery_tag])
-
-    def restore_unacked(self) -> list[Any]:
-        """Return all unacknowledged messages to their queues."""
-        tags = list(self._delivered)
-        self._delivered.clear()
-        self.channel.return_to_queue(tags)
-        return []
-
-    def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Return all unacknowledged messages, as the channel is being closed."""
-        self.restore_unacked()
-
-
-class Channel(PublishingChannel):
-    """Claims messages in small batches, which wait in an inbox until their consumer is called."""
-
-    QoS = QoS
+    supports_fanout = True
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        super().__init__(connection, **kwargs)
-        self._leases: Leases = connection.leases
-        self._subscriptions: dict[str, _Subscription] = {}
-        self._inbox: deque[tuple[_Subscription, Delivery]] = deque()
-        self._round = 0
+        super().__init__(connection, **kwargs)  # type: ignore[no-untyped-call]
+        self._receiver: Receiver = connection.receiver
+        self._store: MessageStore = connection.store
+        self._lifetimes: dict[str, int | None] = {}
+        self._message_ttls: dict[str, int | None] = {}
+        self.prefetch = 0
+
+    def close(self) -> None:
+        """Cancel the consumers, and return all unacknowledged messages."""
+        super().close()  # type: ignore[no-untyped-call]
+        self._receiver.settle(self._receiver.held_by(self), requeue=True)
+
+    def encode_body(self, body: Any, encoding: str | None = None) -> tuple[Any, str | None]:
+        """Keep text; encode bytes, like those of a compressed body, as kombu's other transports do."""
+        if isinstance(body, str):
+            return body, None
+        encoded: tuple[Any, str | None] = super().encode_body(body, encoding)  # type: ignore[no-untyped-call]
+        return encoded
+
+    def prepare_queue_arguments(self, arguments: Mapping[str, Any] | None, **kwargs: Any) -> Mapping[str, Any]:
+        """Name the arguments like RabbitMQ; ``x-expires`` and ``x-message-ttl`` are obeyed."""
+        prepared: Mapping[str, Any] = to_rabbitmq_queue_arguments(arguments or {}, **kwargs)
+        return prepared
+
+    def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
+        """Declare a queue; an exclusive one starts empty, without the messages of an earlier owner of its name."""
+        name = _name(queue or f"amq.gen-{uuid()}")
+        return super().queue_declare(name, passive=passive, exists=passive, **kwargs)  # type: ignore[no-untyped-call]
+
+    def queue_bind(
+        self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
+    ) -> None:
+        """Add a route."""
+        self._add_route(exchange or "amq.direct", routing_key or "", queue)
+
+    def queue_unbind(
+        self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
+    ) -> None:
+        """Remove a route, if it exists; the queue's other routes are kept until they expire."""
+        self._receiver.drop_routes(queue)
+        self._store.unbind(exchange or "amq.direct", routing_key or "", queue)
+
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
+        """Delete a queue, whichever connection declared it; ``if_unused`` is ignored, as consumers are not recorded."""
+        if not (if_empty and self._size(queue)):
+            self._receiver.drop_routes(queue)
+            self.connection.exclusive.discard(queue)
+            self._store.forget_queue(queue)
+
+    def get_table(self, exchange: str) -> list[tuple[str, str | None, str]]:
+        """The routes of an exchange, whichever connection declared them."""
+        routes = self._store.routes(exchange)
+        self._message_ttls.update((route.queue, route.message_ttl) for route in routes)
+        prepare = self.typeof(exchange).prepare_bind  # type: ignore[no-untyped-call]
+        return [prepare(route.queue, exchange, route.routing_key, {}) for route in routes]
 
     def basic_consume(
-        self,
-        queue: str,
-        no_ack: bool,
-        callback: Callable[[virtual.Message], Any],
-        consumer_tag: str,
-        **_: Any,
+        self, queue: str, no_ack: bool, callback: Callable[[virtual.Message], Any], consumer_tag: str, **_: Any
     ) -> None:
-        """Give messages to ``callback`` while the connection is drained."""
-        self._subscriptions[consumer_tag] = _Subscription(queue, no_ack, callback)
+        """Give the messages of a queue to ``callback``."""
+
+        def deliver(delivery: Delivery) -> None:
+            if (message := self._parse(delivery)) is not None:
+                callback(message)
+
         self._consumers.add(consumer_tag)
-        self.connection.subscriptions_changed()
+        self._receiver.subscribe(consumer_tag, QueueConsumer(self, queue, no_ack, deliver))
 
     def basic_cancel(self, consumer_tag: str) -> None:
-        """Remove a consumer, and release its messages in the inbox."""
-        cancelled = self._subscriptions.pop(consumer_tag, None)
+        """Remove a consumer, and return its messages that it has not been called with."""
         self._consumers.discard(consumer_tag)
-        if cancelled is None:
-            return
-        unread = [delivery.id for subscription, delivery in self._inbox if subscription is cancelled]
-        self._inbox = deque(entry for entry in self._inbox if entry[0] is not cancelled)
-        self._leases.release(unread)
-        self.connection.subscriptions_changed()
+        self._receiver.cancel(consumer_tag)
 
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> virtual.Message | None:
         """Claim one message, regardless of the prefetch limit; ``None`` if the queue is empty."""
-        ((*found,),) = self._leases.turn_over([Wanted([queue], 1, keep=not no_ack)])
-        return self._parse(found[0], no_ack=no_ack) if found else None
+        delivery = self._receiver.get(self, queue, no_ack=no_ack)
+        return None if delivery is None else self._parse(delivery)
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
-        """Acknowledge a message; this is stored a moment later, and after a crash before that it is delivered again."""
-        if multiple:
-            self.qos.ack_up_to(delivery_tag)
-        else:
-            self.qos.ack(delivery_tag)
+        """Acknowledge a message, with ``multiple`` also those that were received before it."""
+        held = self._receiver.held_by(self) if multiple else []
+        self._receiver.settle([*held[: held.index(delivery_tag) + 1 if held else 0], delivery_tag], requeue=False)
+
+    def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
+        """Drop the message, or with ``requeue`` return it to its old place in the queue."""
+        self._receiver.settle([delivery_tag], requeue=requeue)
+
+    def basic_recover(self, requeue: bool = False) -> None:
+        """Return all unacknowledged messages to their queues."""
+        self._receiver.settle(self._receiver.held_by(self), requeue=True)
 
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
         """Set the prefetch limit; Celery raises it by one for each message that waits for its ``eta``."""
-        self.qos.prefetch_count = prefetch_count
-        self._room_changed()
+        self.prefetch = prefetch_count or 0
+        self._receiver.wake()
 
-    def consumed_queues(self) -> list[str]:
-        """The queues that this channel consumes."""
-        return [subscription.queue for subscription in self._subscriptions.values()]
+    def _put(self, queue: str, message: Mapping[str, Any], **_: Any) -> None:
+        self._put_all([queue], message)
 
-    def open_queues(self) -> list[str]:
-        """The consumed queues whose consumers may receive a message now."""
-        room = self.qos.can_consume()
-        return [one.queue for one in self._subscriptions.values() if room or one.no_ack]
+    def _put_fanout(self, exchange: str, message: Mapping[str, Any], routing_key: str, **_: Any) -> None:
+        self._put_all([queue for _, _, queue in self.get_table(exchange)], message)
 
-    def inbox_length(self) -> int:
-        """The number of messages that are claimed and not delivered."""
-        return len(self._inbox)
+    def _put_all(self, queues: Sequence[str], message: Mapping[str, Any]) -> None:
+        payload = dumps(message)
+        priority: int = self._get_message_priority(message)  # type: ignore[no-untyped-call]
+        letters = [Letter(_name(queue), payload, priority, self._ttl(queue, message)) for queue in queues]
+        if letters:
+            self._store.put(letters, durable=message["properties"].get("delivery_mode") == PERSISTENT)
 
-    def wanted(self) -> list[Wanted]:
-        """The messages to claim next; those without acknowledgement one at a time, so that no crash loses them."""
-        self._round += 1
-        rooms = {True: 1, False: self.qos.room()}
-        found = []
-        for no_ack, room in rooms.items():
-            queues = list(dict.fromkeys(one.queue for one in self._subscriptions.values() if one.no_ack is no_ack))
-            if queues and room:
-                start = self._round % len(queues)
-                found.append(Wanted(queues[start:] + queues[:start], room, keep=not no_ack))
-        return found
+    def _ttl(self, queue: str, message: Mapping[str, Any]) -> int | None:
+        """The time to live in milliseconds: the shorter of the message's and its queue's."""
+        limits = (message["properties"].get("expiration"), self._message_ttls.get(queue))
+        return min((int(limit) for limit in limits if limit is not None), default=None)
 
-    def is_full(self) -> bool:
-        """Return whether consumers must acknowledge a message before they receive another."""
-        return not self.qos.can_consume() and any(not one.no_ack for one in self._subscriptions.values())
+    def _new_queue(
+        self,
+        queue: str,
+        *,
+        auto_delete: bool = False,
+        exclusive: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        exists: bool = False,
+        **_: Any,
+    ) -> None:
+        if exists:
+            return
+        given = arguments or {}
+        expires = given.get("x-expires", DEFAULT_EXPIRES if auto_delete or exclusive else None)
+        if exclusive and queue not in self.connection.exclusive:
+            self._store.forget_queue(queue)
+            self.connection.exclusive.add(queue)
+        self._message_ttls[queue] = given.get("x-message-ttl")
+        self._lifetimes[queue] = None if expires is None else max(expires * 1000, int(self.connection.lease * SECOND))
+        self._add_route("", queue, queue)
 
-    def receive(self, want: Wanted, deliveries: Sequence[Delivery]) -> None:
-        """Put the claimed messages into the inbox."""
-        consumers = {one.queue: one for one in self._subscriptions.values() if one.no_ack is not want.keep}
-        self._inbox.extend((consumers[delivery.queue], delivery) for delivery in deliveries)
+    def _add_route(self, exchange: str, routing_key: str, queue: str) -> None:
+        ttl, lifetime = self._message_ttls.get(queue), self._lifetimes.get(queue)
+        route = Route(_name(exchange), _name(routing_key), _name(queue), ttl, lifetime)
+        self._store.bind([route])
+        if lifetime is not None:
+            self._receiver.keep_route(route)
 
-    def deliver_one(self) -> bool:
-        """Give the next message of the inbox to its consumer, and return whether there was one."""
-        while self._inbox:
-            subscription, delivery = self._inbox.popleft()
-            message = self._parse(delivery, no_ack=subscription.no_ack)
-            if message is not None:
-                subscription.callback(message)
-                return True
-        return False
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        return self._store.is_declared(queue)
 
-    def settle(self, tag: int) -> None:
-        """Acknowledge a message in the database."""
-        self._leases.acknowledge(tag)
-        self._room_changed()
+    def _size(self, queue: str) -> int:
+        return self._store.size(queue)
 
-    def return_to_queue(self, tags: Sequence[int]) -> None:
-        """Release these messages to other consumers."""
-        self._leases.release(tags)
-        self._room_changed()
+    def _purge(self, queue: str) -> int:
+        return self._store.purge(queue)
 
-    def _room_changed(self) -> None:
-        if self.connection is not None:
-            self.connection.room_changed(much=2 * self.qos.room() >= self.qos.prefetch_count)
-
-    def _parse(self, delivery: Delivery, *, no_ack: bool) -> virtual.Message | None:
+    def _parse(self, delivery: Delivery) -> virtual.Message | None:
         """The message as kombu's class; ``None`` for one that cannot be read, which is deleted."""
         try:
             raw = loads(delivery.payload)
             raw["properties"]["delivery_tag"] = delivery.id
             raw["properties"]["delivery_info"]["redelivered"] = delivery.deliveries > 1
-            message = self.Message(raw, channel=self)  # type: ignore[no-untyped-call]
+            return self.Message(raw, channel=self)  # type: ignore[no-untyped-call]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             logger.exception("Deleting message %d of queue %s, which cannot be read.", delivery.id, delivery.queue)
-            self._leases.acknowledge(delivery.id)
+            self._receiver.settle([delivery.id], requeue=False)
             return None
-        if not no_ack:
-            self.qos.append(message, delivery.id)
-        return message
+
+
+def _name(name: str) -> str:
+    if len(name) > NAME_LENGTH:
+        raise ChannelError(
+            f"PRECONDITION_FAILED - a name has {len(name)} characters; at most {NAME_LENGTH} are allowed: {name}"
+        )
+    return name

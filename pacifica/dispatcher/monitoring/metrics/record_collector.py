@@ -121,7 +121,9 @@ def _of_reading(reading: Reading, label: LabelOf) -> Iterator[Metric]:
             oldest[task,] = max(oldest.get((task,), 0.0), _age(reading.at, moving.since))
     yield _gauge("jobs", "Jobs that have not ended.", jobs, "task", "state")
     yield _gauge("queue_age_seconds", "How long the oldest job that can start has waited.", oldest, "task")
-    yield _gauge("outbox_jobs", "Jobs whose message the broker has not confirmed.", {(): reading.backlog.jobs})
+    yield _gauge(
+        "outbox_jobs", "Jobs that wait for the broker; with database://, for a worker.", {(): reading.backlog.jobs}
+    )
     age = 0.0 if reading.backlog.since is None else _age(reading.at, reading.backlog.since)
     yield _gauge("outbox_age_seconds", "How long the oldest of them waits.", {(): age})
     truncated = {("jobs",): float(any(number >= COUNTED for number in states.values()))}
