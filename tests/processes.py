@@ -24,6 +24,7 @@ from typing import Self
 import requests
 
 from .eventually import eventually
+from .forked import MEASURING, Forked, can_fork
 
 READY = 30.0
 """Seconds in which a process must be ready; other tests may keep the cores busy."""
@@ -55,9 +56,6 @@ def free_port() -> int:
     raise AssertionError("there is no free port")
 
 
-MEASURING = "COVERAGE_PROCESS_CONFIG"
-"""A Python process with this variable measures its coverage (``[tool.coverage.run] patch``)."""
-
 # If the test run is killed, the kernel ends the processes that it has started.
 WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 
@@ -73,7 +71,7 @@ class Running:
     """A process that was started; ``log`` is its output, ``url`` is empty if it does not serve."""
 
     name: str
-    popen: "subprocess.Popen[bytes]"
+    popen: "subprocess.Popen[bytes] | Forked"
     log: Path
     url: str = ""
 
@@ -208,15 +206,20 @@ class Processes:
     ) -> Running:
         """Start ``python`` with these arguments, without waiting."""
         log = self.cwd / f"{name}-{len(self.running) + 1}.log"
+        environment = self.environment(env)
         with log.open("wb") as output:
-            popen = subprocess.Popen(
-                [*WITH_PARENT, *self.through, sys.executable, *arguments],
-                cwd=self.cwd,
-                env=self.environment(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            popen = (
+                Forked(arguments, self.cwd, environment, output)
+                if can_fork(arguments, environment) and not self.through
+                else subprocess.Popen(
+                    [*WITH_PARENT, *self.through, sys.executable, *arguments],
+                    cwd=self.cwd,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
             )
         running = Running(name, popen, log, url)
         self.running.append(running)
