@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--rounds", type=int, help="how often each system is measured (5; with --short, 1)")
-    add("--seconds", type=float, help="how long each load lasts, in whole seconds (5; with --short, 1)")
+    add("--seconds", type=float, help="how long each load lasts, in whole seconds (3; with --short, 1)")
     add("--systems", type=_names(SYSTEMS), default=[], metavar="A,B", help=", ".join(SYSTEMS))
     add("--scenes", type=_names(SCENES), default=[], metavar="A,B", help=", ".join(SCENES))
     add("--short", action="store_true", help="run one round of a few seconds, to see that everything works")

@@ -17,6 +17,8 @@ from .systems.system import Running
 
 DRAIN = 240.0
 """Seconds in which all jobs must have ended."""
+ENOUGH = 20.0
+"""Seconds of a backlog that a slow system works off."""
 CLIENTS = 4
 """Connections that fill a backlog."""
 
@@ -102,7 +104,8 @@ def conditional(running: Running, request: Request) -> Request:
 def backlog(running: Running, jobs: int) -> float:
     """Return the jobs done per second of a backlog, which waits when the two worker processes start.
 
-    The time begins when the first job is seen done, so that the start of the worker does not count.
+    The time begins when the first job is seen done, so that the start of the worker does not count, and ends with the
+    last one, or after ``ENOUGH``.
     """
     running.processes.stop(*running.workers())
     before = running.finished()
@@ -113,7 +116,10 @@ def backlog(running: Running, jobs: int) -> float:
     running.wait(lambda: running.finished() > before, "no job of the backlog ended")
     first = running.finished() - before
     begin, first = (begin, 0) if first == jobs else (time.monotonic(), first)
-    return (jobs - first) / (running.drain(before + jobs, DRAIN) - begin)
+    running.wait(
+        lambda: running.finished() >= before + jobs or time.monotonic() > begin + ENOUGH, "the backlog was not done"
+    )
+    return (running.finished() - before - first) / (time.monotonic() - begin)
 
 
 def batches(running: Running, system: PacificaEmbedded, size: int, number: int) -> tuple[float, float]:

@@ -111,7 +111,8 @@ class Peers(Scene):
 def _measure(this: Round, running: Running) -> None:
     sizes, system = this.sizes, running.system
     row = system.name
-    dispatch_for(running, sizes.warm_up, sizes.connections)
+    if sizes.warm_up:
+        dispatch_for(running, sizes.warm_up, sizes.connections)
     this.record(row, idle=idle_share(running, sizes.seconds))
     polled = latencies(running, sizes.jobs)
     waiting = min(polled, waiting_latencies(running, sizes.jobs)) if system.waiting else polled

@@ -34,7 +34,7 @@ class Sizes:
     """How much is measured."""
 
     rounds: int = 5
-    seconds: float = 5
+    seconds: float = 3
     connections: int = 16
     warm_up: float = 1
     jobs: int = 200
@@ -46,7 +46,7 @@ class Sizes:
     waiting: int = 100_000
 
 
-SHORT = Sizes(rounds=1, seconds=1, jobs=20, batch=100, batches=2, backlog=200, table=2000, waiting=1000)
+SHORT = Sizes(rounds=1, seconds=1, warm_up=0, jobs=20, batch=100, batches=2, backlog=200, table=1000, waiting=1000)
 """Enough to see that everything works; wrk takes at least a second."""
 
 

@@ -20,7 +20,7 @@ class PacificaEmbedded(System):
     environment = PLAIN
     libraries = ("pacifica-dispatcher", "cherrypy", "cheroot", "celery", "kombu", "peewee")
     logs = "a line for each request, and two for each job (`up` starts its worker with `-l info`)"
-    promises = Promises("yes, on disk", "runs again at once", "every transition", "number and types")
+    promises = Promises("yes, on disk", "runs again after half a minute", "every transition", "number and types")
     waiting: ClassVar[Request | None] = Request("/dispatch/add/2/2?wait=10", headers={"Accept": "application/json"})
     file = "db.sqlite3"
     options: Sequence[str] = ("-l", "info", "--without-gossip", "--without-mingle", "--without-heartbeat")
