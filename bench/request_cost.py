@@ -19,7 +19,7 @@ from .processes import family, processor_seconds
 from .requesting import Client, Request
 from .servers import Servers
 from .systems.pacifica import PacificaEmbedded
-from .systems.system import DEVELOPMENT, prepared
+from .systems.system import prepared
 
 CALLS, ROUNDS, SECONDS = 1000, 7, 4.0
 LIVE, DISPATCH = "/health/live", "/dispatch/add/2/2"
@@ -28,7 +28,7 @@ LIVE, DISPATCH = "/health/live", "/dispatch/add/2/2"
 class Embedded(PacificaEmbedded):
     """This checkout, from the environment in which the benchmark runs."""
 
-    environment = DEVELOPMENT
+    environment = Path(sys.prefix) / "bin"
 
 
 def main() -> int:

@@ -9,9 +9,8 @@ import difflib
 import inspect
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
 
@@ -92,8 +91,11 @@ class TaskSpec:
     def bind_text(self, args: Sequence[str]) -> Call:
         """Bind the segments of a URL's path; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
-        assigned = self._assigned(args, {})
-        found = self._accepted(assigned, (self._types[one.parameter.name].read(one.value) for one in assigned))
+        if self._exact is None or len(args) != len(self._exact):
+            assigned = self._assigned(args, {})
+            found = self._accepted(assigned, (self._types[one.parameter.name].read(one.value) for one in assigned))
+        else:
+            found = self._unless_faulty(args, [kind.read(text) for kind, text in zip(self._exact, args, strict=True)])
         encoded = join_texts([accepted.text for accepted in found], ())
         self._limits.check_size(self.name, encoded)
         if self._may_refuse:
@@ -221,9 +223,12 @@ class TaskSpec:
             )
         kinds = zip(self._exact, args, texts, strict=True)
         read = [kind.accept(value, text, naive=naive, describe=describe) for kind, value, text in kinds]
+        return self._unless_faulty(args, read)
+
+    def _unless_faulty(self, args: Sequence[Any], read: Sequence[AcceptedValue | ValueFaults]) -> list[AcceptedValue]:
+        """The values of positional arguments; only faults need the names of the arguments."""
         found = [one for one in read if isinstance(one, AcceptedValue)]
-        # Only faults need the names of the arguments.
-        return found if len(found) == len(read) else self._accepted(self._assigned(args, kwargs), read)
+        return found if len(found) == len(read) else self._accepted(self._assigned(args, {}), read)
 
     def _accepted(
         self, assigned: Sequence[Argument], results: Iterable[AcceptedValue | ValueFaults]
@@ -252,30 +257,33 @@ class TaskSpec:
         number = len(values) - len(names)
         args, given = values[:number], dict(zip(names, values[number:], strict=True)) if names else {}
         if self._signature.defaults:
-            with self._refusing("a default of the task"):
+            try:
                 given = self._signature.completed(args, given)
-        self._run_check(args, given)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
+                self._refuse_broken("a default of the task", error)
+        if self._check is not None:
+            self._run_check(self._check, args, given)
         return args, given
 
-    def _run_check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        if self._check is None:
-            return
-        with self._refusing("the check of the task"):
-            try:
-                self._check(*args, **kwargs)
-            except (ValueError, AssertionError) as error:
-                self._refuse([Fault("arguments", str(error) or "are refused by the check of the task")])
-
-    @contextmanager
-    def _refusing(self, part: str) -> Iterator[None]:
-        """Refuse the arguments if this part of the user's code raises; the log has the traceback."""
+    def _run_check(self, check: Callable[..., object], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         try:
-            yield
+            check(*args, **kwargs)
         except BadArguments:
             raise
-        except (Exception, SystemExit) as error:
-            logger.exception("Task %s: %s raised an exception; the arguments are refused.", self.name, part)
-            self._refuse([Fault("arguments", f"{part} failed with {type(error).__name__}; {LOGGED}")])
+        except (ValueError, AssertionError) as error:
+            try:
+                reason = str(error) or "are refused by the check of the task"
+            except Exception as another:  # noqa: BLE001 - the exception's class is the user's
+                self._refuse_broken("the check of the task", another)
+            self._refuse([Fault("arguments", reason)])
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
+            self._refuse_broken("the check of the task", error)
+
+    def _refuse_broken(self, part: str, error: BaseException) -> NoReturn:
+        """Refuse the arguments because this part of the user's code has failed; the log has the traceback."""
+        logger.error("Task %s: %s raised an exception; the arguments are refused.", self.name, part, exc_info=error)
+        fault = Fault("arguments", f"{part} failed with {type(error).__name__}; {LOGGED}")
+        raise BadArguments(self.name, [fault]) from error
 
     def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Argument]:
         found, faults = self._parameters.assign(args, kwargs)

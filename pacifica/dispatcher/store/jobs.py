@@ -20,6 +20,7 @@ from .prepared import Prepared, PreparedRows, slot
 from .replaced_jobs import JobReplacement
 
 _J, _E = orm.Job, orm.Event
+PENDING = State.PENDING.value
 GROUP_LIMIT = 64
 """The most dispatches that share a commit."""
 ANALYZED_ROWS = 1000
@@ -109,9 +110,7 @@ class JobStore(JobReplacement):
                 for name, value in (job.labels or {}).items()
             ]
         )
-        self._insert_events.run(
-            [{"job": job.uuid, "at": job.created, "kind": State.PENDING.value, "data": None} for job, _ in new]
-        )
+        self._insert_events.run([{"job": job.uuid, "at": job.created, "kind": PENDING, "data": None} for job, _ in new])
         if self._row_queue and any(job.due is not None and job.due <= job.created for job, _ in new):
             self._database.notify()
 
@@ -198,7 +197,6 @@ class JobStore(JobReplacement):
 
     def _notify(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            kind = State.PENDING.value
             self._on_event(
-                CommittedEvent(kind, job.uuid, job.created, task=job.task, caller=job.caller, headers=job.headers)
+                CommittedEvent(PENDING, job.uuid, job.created, task=job.task, caller=job.caller, headers=job.headers)
             )

@@ -159,6 +159,8 @@ def segments(raw_path: str) -> list[str]:
     parts = raw.split("/") if raw else []
     if "" in parts:
         raise BadRequest("The path has an empty segment. Use POST to pass an empty string as an argument.")
+    if "%" not in raw and raw.isascii():
+        return parts
     try:
         return [unquote_to_bytes(part.encode("latin-1")).decode("utf-8") for part in parts]
     except UnicodeError:

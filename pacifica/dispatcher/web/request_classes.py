@@ -181,6 +181,7 @@ class DispatcherRequest(Request):  # type: ignore[misc]
         user ``=?utf-8?q?alice?=``, and takes quadratic time for a cookie in Python 3.11 and 3.12. Code that needs a
         cookie must read the header ``Cookie`` itself, in a bounded way.
         """
+        self.headers = Headers()
         for name, value in self.header_list:
             dict.__setitem__(self.headers, name.title(), value.strip())
         # CherryPy parses it for uploads of files, which no route accepts, and fails at a malformed file name.
@@ -191,14 +192,34 @@ class DispatcherRequest(Request):  # type: ignore[misc]
 
 
 class Headers(httputil.HeaderMap):  # type: ignore[misc]
-    """CherryPy's headers, with a fast path for plain ASCII."""
+    """CherryPy's headers, with a fast path for names in title case and for plain ASCII."""
+
+    transform_key = staticmethod(lru_cache(maxsize=256)(httputil.HeaderMap.transform_key))
+
+    def __getitem__(self, name: str) -> Any:
+        return dict.__getitem__(self, self.transform_key(name))
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        dict.__setitem__(self, self.transform_key(name), value)
+
+    def __contains__(self, name: object) -> bool:
+        return dict.__contains__(self, self.transform_key(name))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return dict.get(self, self.transform_key(name), default)
 
     def output(self) -> list[tuple[bytes, bytes]]:
-        return [(_encoded_name(name), self._encoded(value)) for name, value in self.items()]
+        return [
+            (
+                _encoded_name(name),
+                value.encode()
+                if type(value) is str and value.isascii() and value.isprintable()
+                else self._encoded(value),
+            )
+            for name, value in self.items()
+        ]
 
     def _encoded(self, value: Any) -> bytes:
-        if type(value) is str and value.isascii() and value.isprintable():
-            return value.encode("ascii")
         encoded: bytes = self.encode_header_item(value if isinstance(value, bytes) else str(value))
         return encoded
 

@@ -69,6 +69,7 @@ class Counts:
             self._publishes.labels(outcome)
         self.waiting(0, 0)
         self._children: dict[tuple[str, str, str], Histogram] = {}
+        self._outcomes: dict[tuple[str, str], Counter] = {}
 
     @harmless
     def request(self, route: str, method: str, status: str, seconds: float) -> None:
@@ -87,7 +88,11 @@ class Counts:
     @harmless
     def dispatched(self, task: str, outcome: str) -> None:
         """Count a dispatch: ``accepted``, ``repeated`` (the job of an earlier key), ``refused`` or ``failed``."""
-        self._dispatches.labels(self.label(task), outcome).inc()
+        key = (self.label(task), outcome)
+        child = self._outcomes.get(key)
+        if child is None:
+            child = self._outcomes[key] = self._dispatches.labels(*key)
+        child.inc()
 
     @harmless
     def published(self, outcome: str, messages: int) -> None:

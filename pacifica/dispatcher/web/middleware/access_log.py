@@ -148,7 +148,8 @@ def take_over(log: Any) -> None:
 def use_files(settings: LoggingSettings) -> None:
     """Log also to CherryPy's ``log.access_file`` and ``log.error_file``, in our format."""
     for handler in cherrypy.log.access_log.handlers:
-        logger.addHandler(handler)
+        if isinstance(handler, logging.StreamHandler):  # With the others, each line would need a record in vain.
+            logger.addHandler(handler)
     set_format([*cherrypy.log.access_log.handlers, *cherrypy.log.error_log.handlers], settings)
 
 
