@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv" / "bin"
 """The environment of the peers; arq has one of its own (requirements-arq.in gives the reason)."""
 ARQ = ROOT / ".venv-arq" / "bin"
+DEVELOPMENT = Path(sys.prefix) / "bin"
+"""The project's development environment, in which the benchmark itself runs."""
 PLAIN = Path(os.environ.get("BENCH_PLAIN", ROOT / ".venv-plain")) / "bin"
 """The project as its users install it, with the driver of PostgreSQL and nothing else."""
 
