@@ -37,6 +37,14 @@ def test_job_records_once_that_a_worker_lacks_its_task(database: Database, outbo
     assert (get(jobs, job).error, jobs_without_worker(database, limit=10)) == (None, [])
 
 
+def test_waiting_row_stays_in_its_queue_when_a_worker_lacks_its_task(database: Database) -> None:
+    jobs, job = JobStore(database, row_queue=True), a_job()
+    jobs.add([job])
+    assert lacks(jobs, job.uuid, "one@lab")
+    found = get(jobs, job)
+    assert (found.due, found.published, found.error and found.error.type) == (job.due, None, "UnknownTask")
+
+
 def test_old_message_or_a_started_job_says_nothing_about_the_task(jobs: JobStore) -> None:
     job = a_job()
     jobs.add([job])

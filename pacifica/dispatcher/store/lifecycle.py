@@ -57,7 +57,7 @@ class JobLifecycle:
         self._retry = Prepared(db, transitions.retry())
         self._put_back = Prepared(db, transitions.put_back())
         self._ask_to_cancel = Prepared(db, transitions.ask_to_cancel())
-        self._explain_wait = Prepared(db, transitions.explain_wait())
+        self._explain_wait = Prepared(db, transitions.explain_wait(delivered=not row_queue))
         self._report_progress = Prepared(db, transitions.report_progress())
 
     def claim(  # noqa: PLR0913 - each is a column of the row

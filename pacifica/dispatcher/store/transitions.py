@@ -98,19 +98,15 @@ def ask_to_cancel() -> peewee.Query:
     return _J.update({_J.cancel: True, _J.version: _J.version + 1}).where(_IS, orm.STARTED, ~_J.cancel)
 
 
-def explain_wait() -> peewee.Query:
+def explain_wait(*, delivered: bool) -> peewee.Query:
     """Store the error that says why a job waits, unless it has one like the pattern of the slot ``known``.
 
-    Its message was delivered, so it is published, although the relay may not have recorded that yet.
+    A job whose message was ``delivered`` is published, although the relay may not have recorded that yet.
     """
     other = _J.error.is_null() | ~(_J.error ** slot("known"))
-    change = {
-        _J.error: slot("error"),
-        _J.version: _J.version + 1,
-        _J.published: peewee.fn.COALESCE(_J.published, slot("at")),
-        _J.due: None,
-    }
-    return _J.update(change).where(_IS, WAITING, _J.retries == slot("retries"), other)
+    change = {_J.error: slot("error"), _J.version: _J.version + 1}
+    sent = {_J.published: peewee.fn.COALESCE(_J.published, slot("at")), _J.due: None} if delivered else {}
+    return _J.update(change | sent).where(_IS, WAITING, _J.retries == slot("retries"), other)
 
 
 def report_progress() -> peewee.Query:
