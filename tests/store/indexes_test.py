@@ -11,12 +11,15 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.core.job_filter import JobFilter
+from pacifica.dispatcher.core.work import WantedJobs
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.outbox import Kind, Outbox
 from pacifica.dispatcher.store.purge import PurgeStore
+from pacifica.dispatcher.store.ready_jobs import ready_jobs
 from pacifica.dispatcher.store.stats import unfinished_jobs
+from pacifica.dispatcher.store.work_queue import WorkQueue
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from .conftest import a_job
@@ -33,6 +36,18 @@ OF_STARTED = "job_holder|job_state_created_uuid"
 
 BY_STATE, BY_TASK = "job_state_created_uuid", "job_task_created_uuid"
 
+
+def claim_ready(database: Database) -> None:
+    """Find due jobs as a worker does that claims them; then the transaction is rolled back."""
+
+    def change(db: peewee.Database) -> None:
+        with db.atomic() as transaction:
+            ready_jobs(database).take(db, WantedJobs(["fast"], 10), "uuid", NOW)
+            transaction.rollback()
+
+    database.write(change)
+
+
 QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "take": (lambda database: Outbox(database).take(at=NOW, lease=1, limit=10), ("job_due", "job_due")),
     "backlog": (lambda database: Outbox(database).backlog(at=NOW, limit=10), ("job_due",)),
@@ -48,6 +63,9 @@ QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "purge": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10)), (BY_STATE,)),
     "purge a task": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10, "add")), (BY_TASK,)),
     "queue": (lambda database: JobStore(database).search(JobFilter(queue="slow"), None, 10), ("job_queue",)),
+    "ready": (lambda database: WorkQueue(database).ready(["fast"], ["slow"], NOW), ("job_ready",)),
+    "next_due": (lambda database: WorkQueue(database).next_due(["fast"], NOW), ("job_ready",)),
+    "claim": (claim_ready, ("job_ready",)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
 }
 """Each query, and the index of each of its statements; statements by primary key do not count."""
@@ -62,6 +80,7 @@ def some_jobs() -> Iterator[dict[str, Any]]:
             yield {"state": State.SUCCESS.value, "due": None, "queue": "slow", **ended}
     for number in range(UNFINISHED):
         yield {"state": State.PENDING.value, "due": number}
+        yield {"state": State.PENDING.value, "due": 2 * NOW + number, "target_priority": 9, "target_queue": "fast"}
         yield {"state": State.PENDING.value, "due": None, "published": number, "expires": number}
         yield {"state": State.STARTED.value, "due": None, "published": number, "holder": f"holder-{number}"}
 

@@ -83,20 +83,34 @@ def _wanted(report: Report, current: ReportedRow | None) -> Decision:
     return _lose(report, current) if isinstance(report, LostReport) else _give_back(report, current)
 
 
-def _decision(report: Report, kind: str, event: CommittedEvent, data: Mapping[str, Any], **change: Any) -> Decision:
-    values = {"uuid": report.uuid, "token": report.token, "at": report.at, **change.pop("values")}
-    state = change.get("state", kind)
-    return Decision(kind, event, kind, data, state, change["statement"], {"state": state, **values})
+def _decision(  # noqa: PLR0913, PLR0917 - the parts of a decision
+    report: Report,
+    kind: str,
+    event: CommittedEvent,
+    data: Mapping[str, Any],
+    statement: str,
+    values: Mapping[str, Any],
+    state: str = "",
+) -> Decision:
+    """The decision that changes the row to the ``state``, which is the ``kind`` unless given."""
+    state = state or kind
+    given = {"state": state, "uuid": report.uuid, "token": report.token, "at": report.at, **values}
+    return Decision(kind, event, kind, data, state, statement, given)
 
 
 def _end(report: Ended) -> Decision:
     values = {"result": report.result, "error": mapping.error_to_text(report.error)}
-    event = CommittedEvent(report.state, report.uuid, report.at, report.token)
-    if report.state == REVOKED:
-        event = event._replace(reason=report.data.get("reason"))
-    else:
-        event = event._replace(reported=True, error=report.error)
-    return _decision(report, report.state, event, report.data, statement="finish", values=values)
+    by_task = report.state != REVOKED
+    event = CommittedEvent(
+        report.state,
+        report.uuid,
+        report.at,
+        report.token,
+        reported=by_task,
+        reason=None if by_task else report.data.get("reason"),
+        error=report.error if by_task else None,
+    )
+    return _decision(report, report.state, event, report.data, "finish", values)
 
 
 def _cancel(report: Report) -> Decision:
@@ -104,7 +118,7 @@ def _cancel(report: Report) -> Decision:
     event = CommittedEvent(REVOKED, report.uuid, report.at, report.token, reason=reason)
     if isinstance(report, RetriedReport):
         event = event._replace(reported=True, error=report.error, reason=None)
-    return _decision(report, REVOKED, event, {"reason": reason}, statement="finish", values=revoked(CANCELLED))
+    return _decision(report, REVOKED, event, {"reason": reason}, "finish", revoked(CANCELLED))
 
 
 def _retry(report: RetriedReport) -> Decision:
@@ -121,7 +135,7 @@ def _retry(report: RetriedReport) -> Decision:
     }
     event = CommittedEvent(retry, report.uuid, report.at, report.token, reported=True, error=report.error)
     data = {**report.error.summary(), "eta": report.eta, "retries": report.retries}
-    return _decision(report, retry, event, data, statement="retry", values=values)
+    return _decision(report, retry, event, data, "retry", values)
 
 
 def _lose(report: LostReport, row: ReportedRow | None) -> Decision:
@@ -130,15 +144,15 @@ def _lose(report: LostReport, row: ReportedRow | None) -> Decision:
     kind = LOST if left else State.FAILURE.value
     event = CommittedEvent(kind, report.uuid, report.at, report.token, reason=report.reason)
     if left:
-        return _decision(report, kind, event, data, state=PENDING, statement="put_back", values={})
-    return _decision(report, kind, event, data, statement="finish", values=worker_lost(report.reason))
+        return _decision(report, kind, event, data, "put_back", {}, PENDING)
+    return _decision(report, kind, event, data, "finish", worker_lost(report.reason))
 
 
 def _give_back(report: Returned, row: ReportedRow | None) -> Decision:
     published = row.published if row is not None and report.due is None else None
     event = CommittedEvent(RETURNED, report.uuid, report.at, report.token)
     values = {"due": report.due, "published": published}
-    return _decision(report, RETURNED, event, {}, state=PENDING, statement="give_back", values=values)
+    return _decision(report, RETURNED, event, {}, "give_back", values, PENDING)
 
 
 def _late(report: Report, wanted: Decision, row: ReportedRow | None) -> Decision:

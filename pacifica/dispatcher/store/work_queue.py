@@ -39,12 +39,13 @@ class _Claimant:
     def __init__(self, token: str, worker: str, holder: str, at: int) -> None:
         self.values = {"token": token, "worker": worker, "holder": holder, "at": at}
         self.token, self.worker, self.holder, self.at = token, worker, holder, at
+        self._worker_text = mapping.to_text(worker)
         self.history: list[Mapping[str, Any]] = []
         self.events: list[CommittedEvent] = []
 
-    def record(self, job: str, at: int, kind: str, data: Mapping[str, Any]) -> None:
-        """Keep an entry for the history."""
-        self.history.append({"job": job, "at": at, "kind": kind, "data": mapping.to_text(data) if data else None})
+    def record(self, job: str, at: int, kind: str, data: str | None) -> None:
+        """Keep an entry for the history, with its data as JSON."""
+        self.history.append({"job": job, "at": at, "kind": kind, "data": data})
 
     def holds(self, row: Sequence[Any]) -> bool:
         """Whether this turn has claimed the job before, and the answer was lost."""
@@ -62,7 +63,7 @@ class _Claimant:
         ready = eta or created
         if not again:
             attempt += 1
-            self.record(uuid, self.at, STARTED, {"attempt": attempt, "worker": self.worker})
+            self.record(uuid, self.at, STARTED, f'{{"attempt":{attempt},"worker":{self._worker_text}}}')
         self.events.append(
             CommittedEvent(STARTED, uuid, self.at, self.token, attempt=attempt, worker=self.worker, ready=ready)
         )
@@ -72,7 +73,8 @@ class _Claimant:
     def dropped(self, message: MessageClaim, row: Sequence[Any] | None) -> None:
         """Record that the message claims nothing."""
         if row is not None:
-            self.record(message.uuid, self.at, DROPPED, {"worker": self.worker, "state": row[12]})
+            data = {"worker": self.worker, "state": row[12]}
+            self.record(message.uuid, self.at, DROPPED, mapping.to_text(data))
         self.events.append(CommittedEvent(DROPPED, message.uuid, self.at, self.token, worker=self.worker))
 
 
@@ -152,10 +154,11 @@ class WorkQueue:
             decision = decide(report, rows.get(report.uuid), again=again)
             decisions.append(decision)
             if decision.state is not None:
-                rows[report.uuid] = rows[report.uuid]._replace(state=decision.state)
+                rows[report.uuid] = ReportedRow(report.uuid, decision.state, *rows[report.uuid][2:])
                 changes.setdefault(decision.statement, []).append(decision.values)
             if decision.kind is not None:
-                claimant.record(report.uuid, report.at, decision.kind, decision.data)
+                data = mapping.to_text(decision.data) if decision.data else None
+                claimant.record(report.uuid, report.at, decision.kind, data)
             if decision.event is not None:
                 claimant.events.append(decision.event)
         for statement, values in changes.items():
