@@ -63,7 +63,7 @@ QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "purge": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10)), (BY_STATE,)),
     "purge a task": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10, "add")), (BY_TASK,)),
     "queue": (lambda database: JobStore(database).search(JobFilter(queue="slow"), None, 10), ("job_queue",)),
-    "ready": (lambda database: WorkQueue(database).ready(["fast"], ["slow"], NOW), ("job_ready",)),
+    "ready": (lambda database: WorkQueue(database).ready(["fast"], NOW), ("job_ready",)),
     "next_due": (lambda database: WorkQueue(database).next_due(["fast"], NOW), ("job_ready",)),
     "claim": (claim_ready, ("job_ready",)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),

@@ -74,7 +74,7 @@ def waits_until_due(watch: QueueWatch, database: Database) -> None:
     """Wait as a worker does until a job is due."""
     queue = WorkQueue(database)
     end = time.monotonic() + LONG
-    while not queue.ready([Q], (), now()):
+    while not queue.ready([Q], now()):
         assert time.monotonic() < end, "the job was not noticed"
         watch.wait(LONG)
 
@@ -168,7 +168,7 @@ def test_idle_watch_of_sqlite_takes_no_lock(file: Database) -> None:
         writing = in_thread(file, lambda: file.write(change))
         assert locked.wait(LONG)
         assert 0.2 <= seconds(watch, 0.2) < LONG / 2
-        assert not WorkQueue(file).ready([Q], (), now())
+        assert not WorkQueue(file).ready([Q], now())
         done.set()
         writing.join()
 

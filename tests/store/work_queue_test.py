@@ -63,8 +63,7 @@ def turn(
 
 def claim(queue: WorkQueue, limit: int = 10, queues: Sequence[str] = (Q,), **options: Any) -> Sequence[ClaimedJob]:
     """The jobs that a turn claims from the queues."""
-    without = options.pop("without", ())
-    return turn(queue, wanted=WantedJobs(queues, limit, without), **options).rows
+    return turn(queue, wanted=WantedJobs(queues, limit), **options).rows
 
 
 def success(job: ClaimedJob, **values: Any) -> Ended:
@@ -102,11 +101,11 @@ def test_higher_priority_goes_first_then_the_job_that_is_due_for_longer(jobs: Jo
     assert [added[row.uuid] for row in claim(queue, 3)] == ["new"]
 
 
-def test_job_of_another_queue_or_task_is_not_claimed(jobs: JobStore, queue: WorkQueue) -> None:
+def test_job_of_another_queue_is_not_claimed(jobs: JobStore, queue: WorkQueue) -> None:
     add(jobs, target_queue="other")
-    add(jobs, task="slow")
-    assert claim(queue, without=("slow", "fast")) == []
-    assert not queue.ready([Q], ("slow",), now())
+    assert claim(queue) == []
+    assert not queue.ready([Q], now())
+    add(jobs)
     assert {row.queue for row in claim(queue, queues=(Q, "other"))} == {Q, "other"}
 
 
@@ -122,10 +121,10 @@ def test_job_is_claimed_from_its_eta_until_it_expires(jobs: JobStore, queue: Wor
     at = now()
     later = add(jobs, eta=at + HOUR, due=at + HOUR, target_priority=9)
     add(jobs, due=at - 2, expires=at - 1)
-    assert not queue.ready([Q], (), at)
+    assert not queue.ready([Q], at)
     assert claim(queue, at=at) == []
     assert queue.next_due([Q], at) == at + HOUR
-    assert queue.ready([Q], (), at + HOUR)
+    assert queue.ready([Q], at + HOUR)
     assert [row.uuid for row in claim(queue, at=at + HOUR)] == [later.uuid]
     assert queue.next_due([Q], at) is None
 
@@ -133,7 +132,7 @@ def test_job_is_claimed_from_its_eta_until_it_expires(jobs: JobStore, queue: Wor
 def test_empty_selection_claims_nothing(jobs: JobStore, queue: WorkQueue) -> None:
     add(jobs)
     assert claim(queue, 0) == claim(queue, queues=()) == []
-    assert not queue.ready([], (), now())
+    assert not queue.ready([], now())
     assert queue.next_due([], 0) is None
     assert turn(queue) == Turn([], [], [])
 

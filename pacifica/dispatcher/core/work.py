@@ -10,11 +10,10 @@ from .job import JobError
 
 
 class WantedJobs(NamedTuple):
-    """The jobs that a worker would run next: at most ``limit`` of these queues, but not of the tasks ``without``."""
+    """The jobs that a worker would run next: at most ``limit`` of these queues."""
 
     queues: Sequence[str]
     limit: int
-    without: Sequence[str] = ()
 
 
 class MessageClaim(NamedTuple):

@@ -16,7 +16,7 @@ from .database import Database
 
 PRIORITIES = range(9, -1, -1)
 """In the order of the steps."""
-_DUE = f"due <= {{at}} AND {orm.WAITING_STATES.sql} AND (expires IS NULL OR expires > {{at}}) AND task {{other}}"
+_DUE = f"due <= {{at}} AND {orm.WAITING_STATES.sql} AND (expires IS NULL OR expires > {{at}})"
 _LATER = "due > {at}"
 
 
@@ -24,13 +24,12 @@ class ReadyJobs:
     """Finds due jobs, inside the caller's transaction or read; each database has a subclass."""
 
     _named = "%({})s"
-    _other = ""
 
     def take(self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int) -> list[Sequence[Any]]:
         """Lock due jobs and return their columns; passes over those that another transaction has locked."""
         raise NotImplementedError
 
-    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
+    def any(self, db: peewee.Database, queues: Sequence[str], at: int) -> bool:
         """Whether one of the queues has a due job."""
         raise NotImplementedError
 
@@ -42,12 +41,11 @@ class ReadyJobs:
         """The statement: its values get the placeholders of the driver."""
         names = ("at", "queues", "priorities", "limit", "queue", "priority")
         marks = {name: self._named.format(name) for name in names}
-        return template.format(where=where.format(other=self._other, **marks), **(marks | parts))
+        return template.format(where=where.format(**marks), **(marks | parts))
 
 
 class _SqliteJobs(ReadyJobs):
     _named = ":{}"
-    _other = "NOT IN (SELECT value FROM json_each(:without))"
     # CROSS JOIN keeps the order of the loops. Source: https://www.sqlite.org/optoverview.html
     _steps = (
         "WITH level(priority) AS (VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)) "
@@ -60,13 +58,12 @@ class _SqliteJobs(ReadyJobs):
 
     def take(self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int) -> list[Sequence[Any]]:
         sql = self._sql(self._find, _DUE, columns=columns)
-        queues, without = json.dumps(wanted.queues), json.dumps(wanted.without)
-        values = {"queues": queues, "without": without, "at": at, "limit": wanted.limit}
+        values = {"queues": json.dumps(wanted.queues), "at": at, "limit": wanted.limit}
         found: list[Sequence[Any]] = db.execute_sql(sql, values).fetchall()
         return found
 
-    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
-        return bool(self.take(db, wanted._replace(limit=1), "1", at))
+    def any(self, db: peewee.Database, queues: Sequence[str], at: int) -> bool:
+        return bool(self.take(db, WantedJobs(queues, 1), "1", at))
 
     def next_due(self, db: peewee.Database, queues: Sequence[str], at: int) -> int | None:
         sql = self._sql(self._steps, "", columns=f"MIN({self._sql(self._first, _LATER)})")
@@ -75,7 +72,6 @@ class _SqliteJobs(ReadyJobs):
 
 
 class _PostgresqlJobs(ReadyJobs):
-    _other = "<> ALL(%(without)s::text[])"
     # A lateral subquery is executed when the outer LIMIT needs its rows, and so locks only rows that are taken.
     _find = (
         "SELECT found.* FROM unnest({queues}::text[], {priorities}::int[]) AS step(queue, priority), LATERAL ("
@@ -88,12 +84,12 @@ class _PostgresqlJobs(ReadyJobs):
         self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int, lock: str = "FOR UPDATE SKIP LOCKED"
     ) -> list[Sequence[Any]]:
         sql = self._sql(f"{self._find} LIMIT {{limit}}", _DUE, columns=columns, lock=lock)
-        values = {**self._steps(wanted.queues), "without": list(wanted.without), "at": at, "limit": wanted.limit}
+        values = {**self._steps(wanted.queues), "at": at, "limit": wanted.limit}
         found: list[Sequence[Any]] = db.execute_sql(sql, values).fetchall()
         return found
 
-    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
-        return bool(self.take(db, wanted._replace(limit=1), "1", at, lock=""))
+    def any(self, db: peewee.Database, queues: Sequence[str], at: int) -> bool:
+        return bool(self.take(db, WantedJobs(queues, 1), "1", at, lock=""))
 
     def next_due(self, db: peewee.Database, queues: Sequence[str], at: int) -> int | None:
         first = self._sql(self._find, _LATER, columns="due", lock="")
@@ -111,7 +107,6 @@ class _PostgresqlJobs(ReadyJobs):
 class _MysqlJobs(ReadyJobs):
     """MySQL reads a range of an index only for constants: each step is a statement, or a part of a UNION."""
 
-    _other = "NOT IN %(without)s"
     _find = (
         "SELECT {columns} FROM job FORCE INDEX (job_ready) "
         "WHERE target_queue = {queue} AND target_priority = {priority} AND {where} ORDER BY due LIMIT {limit} {lock}"
@@ -120,30 +115,28 @@ class _MysqlJobs(ReadyJobs):
     def take(self, db: peewee.Database, wanted: WantedJobs, columns: str, at: int) -> list[Sequence[Any]]:
         sql = self._sql(self._find, _DUE, columns=columns, lock="FOR UPDATE SKIP LOCKED")
         found: list[Sequence[Any]] = []
-        values = {"without": self._list(wanted.without), "at": at}
-        for queue, priority in self._due_steps(db, wanted, at):
-            left = {"queue": queue, "priority": priority, "limit": wanted.limit - len(found)}
-            found += db.execute_sql(sql, values | left).fetchall()
+        for queue, priority in self._due_steps(db, wanted.queues, at):
+            step = {"queue": queue, "priority": priority, "limit": wanted.limit - len(found), "at": at}
+            found += db.execute_sql(sql, step).fetchall()
             if len(found) >= wanted.limit:
                 break
         return found
 
-    def any(self, db: peewee.Database, wanted: WantedJobs, at: int) -> bool:
-        return bool(self._due_steps(db, wanted, at))
+    def any(self, db: peewee.Database, queues: Sequence[str], at: int) -> bool:
+        return bool(self._due_steps(db, queues, at))
 
     def next_due(self, db: peewee.Database, queues: Sequence[str], at: int) -> int | None:
-        rows = self._of_steps(db, "due", queues, _LATER, {"at": at})
+        rows = self._of_steps(db, "due", queues, _LATER, at)
         return min((due for (due,) in rows), default=None)
 
-    def _due_steps(self, db: peewee.Database, wanted: WantedJobs, at: int) -> list[tuple[str, int]]:
+    def _due_steps(self, db: peewee.Database, queues: Sequence[str], at: int) -> list[tuple[str, int]]:
         """The steps with due jobs, in order."""
-        values = {"without": self._list(wanted.without), "at": at}
-        rows = self._of_steps(db, "target_queue, target_priority", wanted.queues, _DUE, values)
-        order = {queue: place for place, queue in enumerate(wanted.queues)}
+        rows = self._of_steps(db, "target_queue, target_priority", queues, _DUE, at)
+        order = {queue: place for place, queue in enumerate(queues)}
         return sorted(((queue, priority) for queue, priority in rows), key=lambda one: (-one[1], order[one[0]]))
 
     def _of_steps(
-        self, db: peewee.Database, columns: str, queues: Sequence[str], where: str, values: dict[str, Any]
+        self, db: peewee.Database, columns: str, queues: Sequence[str], where: str, at: int
     ) -> Sequence[Sequence[Any]]:
         """The columns of the first row of each step."""
         names = {f"queue{place}": queue for place, queue in enumerate(queues)}
@@ -153,13 +146,8 @@ class _MysqlJobs(ReadyJobs):
             for name in names
         ]
         sql = " UNION ALL ".join(f"({part})" for part in parts)
-        rows: Sequence[Sequence[Any]] = db.execute_sql(sql, values | names).fetchall()
+        rows: Sequence[Sequence[Any]] = db.execute_sql(sql, {"at": at, **names}).fetchall()
         return rows
-
-    @staticmethod
-    def _list(values: Sequence[str]) -> tuple[str, ...]:
-        """A list for IN, which must not be empty."""
-        return (*values, "")
 
 
 def ready_jobs(database: Database) -> ReadyJobs:

@@ -102,10 +102,9 @@ class WorkQueue:
         self._reported = self._sql(_LOCKED, columns=", ".join(ReportedRow._fields))
         self._named = self._sql(_LOCKED, columns=_COLUMNS)
 
-    def ready(self, queues: Sequence[str], without: Sequence[str], at: int) -> bool:
-        """Whether a job of these queues is due, except those of the tasks ``without``; takes no lock."""
-        wanted = WantedJobs(queues, 1, without)
-        return bool(queues) and self._database.read(lambda db: self._ready.any(db, wanted, at))
+    def ready(self, queues: Sequence[str], at: int) -> bool:
+        """Whether a job of these queues is due; takes no lock."""
+        return bool(queues) and self._database.read(lambda db: self._ready.any(db, queues, at))
 
     def next_due(self, queues: Sequence[str], at: int) -> int | None:
         """The first time after ``at`` at which a job of these queues is due; takes no lock."""

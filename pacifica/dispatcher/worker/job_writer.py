@@ -195,7 +195,7 @@ class JobWriter:
         room = max(0, self._pool.room()) if self._claiming else 0
         requests = [self._requests.popleft() for _ in range(min(len(self._requests), room, most))]
         wanted = self._wanted(room - len(requests))
-        if not (self._storing or requests or (wanted is not None and self._queue.ready(wanted.queues, (), now()))):
+        if not (self._storing or requests or (wanted is not None and self._queue.ready(wanted.queues, now()))):
             return False
         try:
             turn = self._stored([report for report, _ in self._storing], wanted, requests)
