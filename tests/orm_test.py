@@ -13,14 +13,14 @@ from pacifica.dispatcher.core.dispatch_options import LABEL_NAME, checked_option
 from pacifica.dispatcher.core.errors import BadId, BadOptions, ConfigError
 from pacifica.dispatcher.core.job import State, new_uuid, now, parse_uuid
 from pacifica.dispatcher.core.name_limits import MAX_NAME, MAX_WORKER, task_name_fault
-from pacifica.dispatcher.delivery.database_transport.publishing import NAME_LENGTH
+from pacifica.dispatcher.delivery.database_transport.channel import NAME_LENGTH
 from pacifica.dispatcher.dialect import metadata
 from pacifica.dispatcher.service.tokens import Tokens
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.store.workers import WorkerStore
-from pacifica.dispatcher.worker import bootsteps, python_dispatch
+from pacifica.dispatcher.worker import python_dispatch, record_step
 
 from .store.conftest import a_job
 
@@ -32,7 +32,7 @@ LIMITS: Mapping[str, int] = {
     **dict.fromkeys(["saved_group.id", "saved_group.job"], UUID),
     **dict.fromkeys(["idempotency.digest", "idempotency.fingerprint", "token.digest"], 64),
     **dict.fromkeys(["job.task", "job.queue", "job.caller", "job.worker", "worker.name", "token.name"], MAX_NAME),
-    **dict.fromkeys(["label.name", "label.value"], MAX_NAME),
+    **dict.fromkeys(["job.target_queue", "label.name", "label.value"], MAX_NAME),
     **dict.fromkeys(["message.queue", "binding.exchange", "binding.routing_key", "binding.queue"], NAME_LENGTH),
     # Values that only the service writes.
     "job.state": 16,
@@ -86,7 +86,7 @@ def dispatch(task_id: str) -> object:
 
 
 def name_worker(name: str) -> None:
-    bootsteps._check_name(name)  # noqa: SLF001 - a step needs a whole worker
+    record_step._check_name(name)  # noqa: SLF001 - a step needs a whole worker
 
 
 @pytest.mark.parametrize(

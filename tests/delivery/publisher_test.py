@@ -4,7 +4,7 @@ import itertools
 import json
 import secrets
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,8 @@ from pacifica.dispatcher.core.errors import BrokerUnavailable, MessageRefused
 from pacifica.dispatcher.core.job import OutboxEntry, new_uuid
 from pacifica.dispatcher.delivery import publisher, rabbitmq_confirms, task_message
 from pacifica.dispatcher.delivery.publisher import Publisher
+
+from ..services import RABBITMQ, REDIS
 
 
 @pytest.fixture
@@ -116,10 +118,10 @@ def made_by_celery(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def received(url: str, queue: str, **options: Any) -> list[Any]:
+def received(url: str, queue: str) -> list[Any]:
     """Everything that a worker sees of the messages in a queue."""
     found = []
-    with Connection(url, connect_timeout=5, transport_options=options) as connection, connection.channel() as channel:
+    with Connection(url, connect_timeout=5) as connection, connection.channel() as channel:
         while (raw := channel.basic_get(queue, no_ack=True)) is not None:
             seen = raw if hasattr(raw, "payload") else channel.message_to_python(raw)
             way = {key: seen.delivery_info[key] for key in ("exchange", "routing_key")}
@@ -136,6 +138,7 @@ def some_jobs(number: int, names: Sequence[str] = (), **fields: Any) -> list[Out
     ]
 
 
+@pytest.mark.parametrize("kind", [RABBITMQ, REDIS])
 @pytest.mark.parametrize(
     ("names", "fields"),
     [
@@ -145,20 +148,20 @@ def some_jobs(number: int, names: Sequence[str] = (), **fields: Any) -> list[Out
     ],
 )
 def test_copied_message_equals_the_one_that_celery_makes(
-    broker_url: str,
-    sqlite_url: str,
+    make_broker: Callable[[str], str],
+    kind: str,
     queue_name: str,
     made_by_celery: list[str],
     names: Sequence[str],
     fields: Mapping[str, Any],
 ) -> None:
     first, *jobs = some_jobs(6, names, queue=queue_name, **fields)
-    options = {"peewee_url": sqlite_url} if broker_url == "database://" else {}
-    with opened_publisher(broker_url, broker_transport_options=options) as made:
+    broker_url = make_broker(kind)
+    with opened_publisher(broker_url) as made:
         made.publish([first, *jobs[:3]])
         made.publish(jobs[3:])
         assert made_by_celery == [first.uuid]
-        copied = received(broker_url, queue_name, **options)[1:]
+        copied = received(broker_url, queue_name)[1:]
         receiver = SignalReceiver()
         signals.before_task_publish.connect(receiver.receive)
         made.publish(jobs)
@@ -167,7 +170,7 @@ def test_copied_message_equals_the_one_that_celery_makes(
     assert [headers["id"] for _, _, _, headers, _, _ in copied] == [job.uuid for job in jobs]
     no_workflow = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     assert all(json.loads(body) == [[], {}, no_workflow] for body, *_ in copied)
-    assert copied == received(broker_url, queue_name, **options)
+    assert copied == received(broker_url, queue_name)
 
 
 def test_message_has_no_header_that_repeats_a_default(rabbitmq_url: str, name: str) -> None:

@@ -14,7 +14,7 @@ from celery.app.routes import MapRoute
 from kombu.connection import Connection
 from kombu.messaging import Producer
 
-from ..core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused
+from ..core.errors import BrokerUnavailable, MessageRefused
 from ..core.job import OutboxEntry
 from .broker_connection import connect, errors_of
 from .existing_queues import accept_existing, is_conflict
@@ -82,8 +82,6 @@ class Publisher:
         """Close the connection after any error of the broker, and raise the service's own error."""
         try:
             yield
-        except DatabaseUnavailable as error:
-            raise BrokerUnavailable(f"The broker, which is the database, is unavailable. {error}") from error
         except (BrokerUnavailable, MessageRefused):
             self.close()
             raise

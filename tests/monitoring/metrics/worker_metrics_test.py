@@ -8,7 +8,7 @@ import pytest
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.monitoring.metrics.multiprocess import FOLDER
-from pacifica.dispatcher.worker.bootsteps import RecordStep
+from pacifica.dispatcher.worker.record_step import RecordStep
 
 
 def test_a_worker_makes_no_files_for_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

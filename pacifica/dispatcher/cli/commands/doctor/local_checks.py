@@ -54,6 +54,11 @@ class LocalChecks:
         if (lacking := self._jobs_without_worker(self._container)) is not None:
             yield lacking
 
+    @property
+    def row_queue(self) -> bool:
+        """Whether the configuration has no broker, so that workers claim jobs from their rows."""
+        return self._container is not None and self._container.row_queue
+
     def recorded(self, uuid: str) -> Finding:
         """Whether a job that the server accepted is in the database of this configuration."""
         if self._container is None or not (self._database_answers or self._file_is_missing):

@@ -146,9 +146,14 @@ class ProbeChecks:
 
     def _sent(self, stage: ProbeStage) -> Finding:
         if stage.reached:
-            return good("sent", "the broker has its message", stage.seconds)
+            return good("sent", "the broker has its message, or a worker its row", stage.seconds)
+        if self._local is not None and self._local.row_queue:
+            return self._taken(stage)
         message = f"it waited {self._probe.timeout:g} s for the broker"
-        advice = "The server cannot reach its broker: start it, or correct BROKER_URL or [celery] broker_url there."
+        advice = (
+            "The server cannot reach its broker: start it, or correct BROKER_URL or [celery] broker_url there. If that "
+            f"is database://, start a worker: {START_WORKER}"
+        )
         return bad("sent", message, advice, Exit.TIMED_OUT)
 
     def _taken(self, stage: ProbeStage) -> Finding:
