@@ -14,7 +14,7 @@ from .middleware.access_log import RequestLog, take_over
 from .middleware.last_resort import LastResort
 from .middleware.request_metrics import Counting
 from .request.body import BodyLimits
-from .request_classes import DispatcherApplication
+from .request_classes import Answer, DispatcherApplication
 from .security_headers import SecureHeaders
 
 CONFIG: Mapping[str, Any] = {
@@ -35,6 +35,7 @@ def build(root: Any, guard: Guard, limits: BodyLimits, counts: Counts) -> cherry
     application = DispatcherApplication(root, "", {"/": dict(CONFIG)})
     application.check_caller, application.limits = guard.check, limits
     counting = partial(Counting, counts=counts)
+    application.wsgiapp.response_class = Answer
     application.wsgiapp.pipeline = [
         ("dispatcher_log", RequestLog),
         ("dispatcher_metrics", counting),

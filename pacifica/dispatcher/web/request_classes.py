@@ -15,6 +15,7 @@ from typing import Any
 import cherrypy
 from cherrypy._cpreqbody import RequestBody
 from cherrypy._cprequest import HookMap, Request, Response, hookpoints
+from cherrypy._cpwsgi import AppResponse
 from cherrypy.lib import httputil
 from cherrypy.lib.reprconf import NamespaceSet
 
@@ -241,6 +242,22 @@ class DispatcherResponse(Response):  # type: ignore[misc]
         self.headers = Headers()
         dict.update(self.headers, {"Content-Type": "text/html", "Date": _date(int(self.time))})
         self.cookie = SimpleCookie()
+
+
+class Answer(AppResponse):  # type: ignore[misc]
+    """CherryPy's answer by WSGI, without a check of the type of each header, as ``Headers`` makes only bytes."""
+
+    def __init__(self, environ: Mapping[str, Any], start_response: Callable[..., Any], application: Any) -> None:
+        self.environ, self.cpapp = environ, application
+        try:
+            self.run()
+            response = cherrypy.serving.response
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.header_list]
+            self.iter_response = iter(response.body)
+            self.write = start_response(response.output_status.decode("latin-1"), headers)
+        except BaseException:
+            self.close()
+            raise
 
 
 class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
