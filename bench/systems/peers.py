@@ -16,6 +16,8 @@ from .system import ARQ, PEERS, Place, Promises, System
 FASTAPI = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools")
 FLASK = ("flask", "werkzeug", "gunicorn")
 NO_ACCESS_LOG = "no line for a request"
+ARQ_KEYS = 64
+"""Keys at most of arq beside one for each job: the queue, and two for each of twenty running jobs."""
 WAITING = Request("/run/add/2/2")
 """The applications of those peers whose libraries can wait for a result have this route."""
 
@@ -164,9 +166,11 @@ class FastapiArq(Fastapi):
         return [Command(f"worker-{number}", command) for number in range(processes)]
 
     def finished(self, place: Place) -> int:
-        """Count the results only when the queue is empty, as that reads all keys."""
+        """Count the results when the queue is empty, as that reads all keys; else leave out what else may be there."""
         client = _client(place.redis)
-        return 0 if client.zcard("arq:queue") else sum(1 for _ in client.scan_iter("arq:result:*", count=10_000))
+        if waiting := client.zcard("arq:queue"):
+            return max(0, int(client.dbsize()) - int(waiting) - ARQ_KEYS)
+        return sum(1 for _ in client.scan_iter("arq:result:*", count=10_000))
 
 
 class FastapiDramatiq(Fastapi):
