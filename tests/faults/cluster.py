@@ -31,6 +31,7 @@ class Cluster:
 
     processes: Processes
     database_url: str
+    queue: str = "dispatcher"
 
     @classmethod
     def set_up(
@@ -59,7 +60,7 @@ class Cluster:
             + "".join(f"{key} = {value}\n" for key, value in settings.items())
         )
         processes.add_module(TASKS)
-        cluster = cls(processes, database_url)
+        cluster = cls(processes, database_url, queue)
         cluster.database.wait_until_up(1, 0)
         return cluster
 
@@ -90,7 +91,7 @@ class Cluster:
     def add(self, task: str, *args: Any, **columns: Any) -> str:
         """Insert a job, which is due unless ``columns`` say otherwise, and return its UUID."""
         at = now()
-        values: dict[str, Any] = {"due": at, "max_attempts": 3} | columns
+        values: dict[str, Any] = {"due": at, "max_attempts": 3, "target_queue": self.queue} | columns
         job = Job(new_uuid(), task, args, {}, State.PENDING, at, **values)
         self.jobs.add([job])
         return job.uuid

@@ -20,6 +20,7 @@ WAITS, RUNS = "waits", "runs"
 MOVES = {
     State.STARTED: ({WAITS}, RUNS),
     "LOST": ({RUNS}, WAITS),
+    "RETURNED": ({RUNS}, WAITS),
     "REFUSED": ({WAITS}, WAITS),
     State.RETRY: ({RUNS}, WAITS),
     State.SUCCESS: ({RUNS}, ""),

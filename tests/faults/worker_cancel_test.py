@@ -26,7 +26,7 @@ def delete(url: str, uuid: str) -> tuple[int, str]:
 
 
 def test_job_cancelled_while_no_worker_is_up_never_runs(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster()
+    cluster = make_cluster("redis")
     web = cluster.processes.start_web()
     uuid = cluster.add("note", "a")
     eventually(lambda: cluster.job(uuid).published)

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 0.1
 """Seconds after which a claimed job that has not begun is taken back."""
+START_PATIENCE = 2.0
+"""The same for the jobs of a message that no process has accepted: its process is being started."""
 LONGEST_GIVE = 0.002
 """Seconds after which handing out pauses for the event loop; in a solo pool, one job takes all of that time."""
 
@@ -105,7 +107,7 @@ class HandOut:
             while self._ready and self._ready[0][0] <= before:
                 found.append(self._ready.popleft()[1])
         for message in list(self._messages.values()):
-            if message.since <= before:
+            if message.since <= (before if message.pid or not patience else before + PATIENCE - START_PATIENCE):
                 found += self._take_back(message)
         return found
 
@@ -235,16 +237,18 @@ class HandOut:
         def lost(failure: Any) -> None:
             self._lose(number, message, failure)
 
-        def accepted(pid: int, _: float) -> None:
+        def accepted(pid: int, at: float) -> None:
             message.pid = pid
+            if alone and request is not None:
+                request.on_accepted(pid, at)
 
         arguments = (orders, worker.hostname, pipe)
+        callbacks = {"callback": done, "error_callback": lost, "accept_callback": accepted}
         try:
             if alone and request is not None:
-                request.start(worker.pool, run, arguments, done, lost)
+                request.start(worker.pool, run, arguments, **callbacks)
             else:
-                options = {"callback": done, "error_callback": lost, "accept_callback": accepted}
-                worker.pool.apply_async(run, arguments, **options)
+                worker.pool.apply_async(run, arguments, **callbacks)
         except Exception:
             self._release(number, message)
             raise

@@ -42,26 +42,17 @@ class JobRequest(Request):  # type: ignore[misc]
         embed = self.body[2] or {}
         return not (any(self.time_limits) or any(embed.values())) and self.task.acks_on_failure is not False
 
-    def start(
-        self,
-        pool: Any,
-        run: Callable[..., Any],
-        arguments: Sequence[Any],
-        done: Callable[[Any], object],
-        lost: Callable[[Any], object],
-    ) -> None:
-        """Send the job to the pool, alone, with its time limits; then ``done`` or ``lost`` is called."""
+    def start(self, pool: Any, run: Callable[..., Any], arguments: Sequence[Any], **callbacks: Any) -> None:
+        """Send the job to the pool, alone, with its time limits."""
         hard, soft = self.time_limits
         result = pool.apply_async(
             run,
             args=arguments,
-            accept_callback=self.on_accepted,
             timeout_callback=self.on_timeout,
-            callback=done,
-            error_callback=lost,
             soft_timeout=soft or self.task.soft_time_limit,
             timeout=hard or self.task.time_limit,
             correlation_id=self.id,
+            **callbacks,
         )
         self._apply_result = None if result is None else ref(result)
 
