@@ -61,30 +61,35 @@ class JobLog:
 
     def __init__(self, read_job: Callable[[str], Job | None]) -> None:
         self._read_job = read_job
-        self._started: dict[str, float] = {}
+        self._started: dict[tuple[str, str], tuple[float, Mapping[str, Any]]] = {}
 
     def __call__(self, event: CommittedEvent) -> None:
         """Write the event's line."""
-        ms = self._milliseconds(event)
+        ms, attempt = self._attempt(event)
         name = _NAMES.get(event.kind)
         if name is None or (event.kind == LATE and not event.reported):
             return
         level = LEVELS.get(name, logging.INFO)
         if logger.isEnabledFor(level):  # Before the row is read.
             fields = {"event": name, "job": event.job, "ms": ms, **self._fields(event, known=ms is not None)}
-            given = {key: value for key, value in fields.items() if value is not None}
+            given = {**attempt, **{key: value for key, value in fields.items() if value is not None}}
             log_fields(logger, level, "job %s", (name,), given)
 
-    def _milliseconds(self, event: CommittedEvent) -> float | None:
-        """The run time of the attempt that reports, if this process has claimed it."""
-        if event.kind == State.STARTED and event.token:
-            self._started[event.token] = time.monotonic()
+    def _attempt(self, event: CommittedEvent) -> tuple[float | None, Mapping[str, Any]]:
+        """The run time and the fields of the attempt that ends, if this process has claimed it."""
+        if not event.token:
+            return None, {}
+        if event.kind == State.STARTED:
+            about = _event_fields(event._replace(ready=None))
+            about = {key: value for key, value in about.items() if value is not None}
+            self._started[event.job, event.token] = time.monotonic(), about
             log_context.note(attempt=event.attempt, worker=event.worker)
-        started = self._started.pop(event.token or "", None) if event.reported else None
-        return None if started is None else round((time.monotonic() - started) * 1000, 3)
+            return None, {}
+        started, about = self._started.pop((event.job, event.token), (None, {}))
+        return None if started is None else round((time.monotonic() - started) * 1000, 3), about
 
     def _fields(self, event: CommittedEvent, *, known: bool) -> dict[str, Any]:
-        in_attempt = event.reported and (known or bool(log_context.current()))
+        in_attempt = known or (event.reported and bool(log_context.current()))
         if event.kind not in _COMPLETE and not in_attempt:
             return {**self._row_fields(event.job), **_error_fields(event)}
         return {**_event_fields(event), **_error_fields(event)}

@@ -65,7 +65,17 @@ class _Claimant:
             attempt += 1
             self.record(uuid, self.at, STARTED, f'{{"attempt":{attempt},"worker":{self._worker_text}}}')
         self.events.append(
-            CommittedEvent(STARTED, uuid, self.at, self.token, attempt=attempt, worker=self.worker, ready=ready)
+            CommittedEvent(
+                STARTED,
+                uuid,
+                self.at,
+                self.token,
+                task=task,
+                headers=mapping.from_text(headers),
+                attempt=attempt,
+                worker=self.worker,
+                ready=ready,
+            )
         )
         of_row = (created, eta, expires, queue, priority, headers)
         return ClaimedJob(uuid, task, args, kwargs, self.token, attempt, retries, *of_row, ready)
