@@ -66,7 +66,7 @@ def test_a_job_is_logged_from_dispatch_to_end(database: Database, caplog: pytest
     assert isinstance(ms, float)
     assert ms > 0
     error = {"error": "ValueError", "reason": "no", "exception": "Traceback …"}
-    assert failed == {"event": "failed", "job": job.uuid, **error}
+    assert failed == {"event": "failed", "job": job.uuid, "attempt": 1, "worker": "w", **error}
     assert dropped == {"event": "dropped", "job": job.uuid, "worker": "w"}
     assert late == {"event": "late", "job": job.uuid}
 

@@ -85,8 +85,8 @@ class JobLog:
             self._started[event.job, event.token] = time.monotonic(), about
             log_context.note(attempt=event.attempt, worker=event.worker)
             return None, {}
-        started, about = self._started.pop((event.job, event.token), (None, {}))
-        return None if started is None else round((time.monotonic() - started) * 1000, 3), about
+        known = self._started.pop((event.job, event.token), None)
+        return (None, {}) if known is None else (round((time.monotonic() - known[0]) * 1000, 3), known[1])
 
     def _fields(self, event: CommittedEvent, *, known: bool) -> dict[str, Any]:
         in_attempt = known or (event.reported and bool(log_context.current()))

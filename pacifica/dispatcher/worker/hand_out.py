@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from celery.exceptions import Terminated
+from celery.worker import state
 from kombu.asynchronous import Hub
 
 from ..core.work import ClaimedJob
@@ -241,6 +242,10 @@ class HandOut:
             message.pid = pid
             if alone and request is not None:
                 request.on_accepted(pid, at)
+            else:
+                for job, _ in message.items:
+                    state.total_count[job.task] += 1
+                state.all_total_count[0] += len(message.items)
 
         arguments = (orders, worker.hostname, pipe)
         callbacks = {"callback": done, "error_callback": lost, "accept_callback": accepted}

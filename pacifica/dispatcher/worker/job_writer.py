@@ -91,6 +91,7 @@ class JobWriter:
         self._requests: deque[JobRequest] = deque()
         self._actions: deque[Callable[[], object]] = deque()
         self._alone = 0
+        self._idle = False
         self._storing: Sequence[tuple[Report, Then | None]] = ()
         self._claiming = False
         self._ended_by: float | None = None
@@ -176,7 +177,7 @@ class JobWriter:
             if self._ended_by is not None and time.monotonic() > self._ended_by:
                 break
             if not (again or self._reports):
-                self._watch.wait(LONGEST_WAIT)
+                self._watch.wait(self._longest_wait())
             if (pause := begin + PACE - time.monotonic()) > 0:
                 time.sleep(pause)
         self._watch.close()
@@ -185,9 +186,19 @@ class JobWriter:
         """Do what is asked for, and take a turn; returns whether there may be more to claim at once."""
         while self._actions:
             self._actions.popleft()()
-        for item in self._pool.take_back():
+        for item in self._pool.take_back() if self._claiming else self._pool.take_back(0.0):
             self.unclaim(item)
         return self._turn()
+
+    def _longest_wait(self) -> float:
+        """The seconds until a job with an ``eta`` is due, if that is soon and there is nothing else to do."""
+        if not self._idle or self._queues is None or not self._claiming:
+            return LONGEST_WAIT
+        try:
+            due = self._queue.next_due(self._queues(), now())
+        except DatabaseUnavailable:
+            due = None
+        return LONGEST_WAIT if due is None else min(LONGEST_WAIT, max(PACE, (due - now()) / 1_000_000))
 
     def _turn(self) -> bool:
         most = 1 if self._alone else MOST_REPORTS
@@ -195,7 +206,9 @@ class JobWriter:
         room = max(0, self._pool.room()) if self._claiming else 0
         requests = [self._requests.popleft() for _ in range(min(len(self._requests), room, most))]
         wanted = self._wanted(room - len(requests))
-        if not (self._storing or requests or (wanted is not None and self._queue.ready(wanted.queues, now()))):
+        due = wanted is not None and self._queue.ready(wanted.queues, now())
+        self._idle = not (self._storing or requests or due)
+        if self._idle:
             return False
         try:
             turn = self._stored([report for report, _ in self._storing], wanted, requests)
