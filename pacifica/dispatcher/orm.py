@@ -230,7 +230,9 @@ _MAY_EXPIRE = peewee.SQL(f"{WAITING_STATES.sql} AND expires IS NOT NULL")
 JOB_INDEXES: Mapping[str, PartialIndex] = {
     "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
     "job_ready": PartialIndex(
-        "target_queue, target_priority, due", peewee.SQL("due IS NOT NULL"), "target_queue, target_priority, due"
+        "target_queue, target_priority, due, created",
+        peewee.SQL("due IS NOT NULL"),
+        "target_queue, target_priority, due, created",
     ),
     "job_holder": PartialIndex("holder", STARTED, "state, holder"),
     "job_sent": PartialIndex("task, queue, published, due", _IS_SENT, "state, task, queue, published, due"),

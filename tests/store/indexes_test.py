@@ -147,6 +147,18 @@ def test_periodic_queries_use_an_index_and_read_no_final_job(
         assert not is_full_scan(filled, steps), steps
 
 
+@pytest.mark.parametrize("query", ["ready", "next_due", "claim"])
+def test_waiting_jobs_of_one_queue_and_priority_are_not_read_for_the_others(
+    database: Database, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    JobStore(database).add([a_job(target_queue="fast") for _ in range(1000)])
+    database.read(lambda db: db.execute_sql("ANALYZE TABLE job" if database.mysql else "ANALYZE job"))
+    for statement in statements(database, QUERIES[query][0], monkeypatch):
+        steps = plan(database, statement)
+        assert "job_ready" in steps
+        assert "job_due" not in steps
+
+
 def test_sqlite_finds_expired_jobs_by_their_index_with_any_statistics(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

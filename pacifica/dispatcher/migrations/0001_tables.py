@@ -183,7 +183,9 @@ MAY_EXPIRE = peewee.SQL(f"{WAITING} AND expires IS NOT NULL")
 INDEXES = {
     "job_due": PartialIndex("due", peewee.SQL("due IS NOT NULL"), "due"),
     "job_ready": PartialIndex(
-        "target_queue, target_priority, due", peewee.SQL("due IS NOT NULL"), "target_queue, target_priority, due"
+        "target_queue, target_priority, due, created",
+        peewee.SQL("due IS NOT NULL"),
+        "target_queue, target_priority, due, created",
     ),
     "job_holder": PartialIndex("holder", STARTED, "state, holder"),
     "job_sent": PartialIndex("task, queue, published, due", IS_SENT, "state, task, queue, published, due"),

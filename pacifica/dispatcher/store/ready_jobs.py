@@ -72,12 +72,14 @@ class _SqliteJobs(ReadyJobs):
 
 
 class _PostgresqlJobs(ReadyJobs):
+    # PostgreSQL has no index hints. Only job_ready has the order by due and created: for the order by due alone it
+    # would sometimes read all of job_due.
     # A lateral subquery is executed when the outer LIMIT needs its rows, and so locks only rows that are taken.
     _find = (
         "SELECT found.* FROM unnest({queues}::text[], {priorities}::int[]) AS step(queue, priority), LATERAL ("
         "SELECT {columns} FROM job "
         "WHERE target_queue = step.queue AND target_priority = step.priority AND {where} "
-        "ORDER BY due LIMIT {limit} {lock}) AS found"
+        "ORDER BY due, created LIMIT {limit} {lock}) AS found"
     )
 
     def take(
