@@ -71,6 +71,23 @@ def test_a_job_is_logged_from_dispatch_to_end(database: Database, caplog: pytest
     assert late == {"event": "late", "job": job.uuid}
 
 
+def test_jobs_that_were_claimed_together_are_logged_with_their_own_tasks(caplog: pytest.LogCaptureFixture) -> None:
+    log = JobLog(lambda _: None)
+    with caplog.at_level(logging.INFO, logger.name):
+        for job, task in (("u", "add"), ("v", "mul")):
+            headers = {"request_id": f"r-{job}"}
+            log(CommittedEvent(State.STARTED, job, 1, "t", task=task, headers=headers, attempt=1, worker="w"))
+        log(CommittedEvent(PROGRESS, "u", 1, "t", reported=True))
+        for job in ("u", "v"):
+            log(CommittedEvent(State.SUCCESS, job, 1, "t", reported=True))
+    ended = logged(caplog)[2:]
+    assert [(line["job"], line["task"], line["request"], line["attempt"]) for line in ended] == [
+        ("u", "add", "r-u", 1),
+        ("v", "mul", "r-v", 1),
+    ]
+    assert all("ms" in line for line in ended)
+
+
 def test_a_change_by_another_process_is_logged_with_the_row(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import Job, State
 from ..logs import log_context
 from ..logs.line_handler import log_fields
-from ..store.committed_event import CANCEL, DROPPED, LACKS_TASK, LATE, LOST, REPLACED, SENT, CommittedEvent
+from ..store.committed_event import CANCEL, DROPPED, LACKS_TASK, LATE, LOST, PROGRESS, REPLACED, SENT, CommittedEvent
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
 
@@ -77,7 +77,7 @@ class JobLog:
 
     def _attempt(self, event: CommittedEvent) -> tuple[float | None, Mapping[str, Any]]:
         """The run time and the fields of the attempt that ends, if this process has claimed it."""
-        if not event.token:
+        if not event.token or event.kind == PROGRESS:
             return None, {}
         if event.kind == State.STARTED:
             about = _event_fields(event._replace(ready=None))
