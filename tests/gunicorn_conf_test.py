@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from pacifica.dispatcher import gunicorn_conf
-from pacifica.dispatcher.gunicorn_conf import METRICS, OURS
+from pacifica.dispatcher.monitoring.metrics.shared_folder import METRICS, OURS
 
 from .processes import Processes
 

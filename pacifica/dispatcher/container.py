@@ -14,6 +14,7 @@ from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused,
 from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
+from .core.waiter import BLOCKING, Waiter
 from .delivery.database_transport import DRIVER
 from .delivery.publisher import Publisher
 from .delivery.queue_depth import QueueDepth
@@ -59,10 +60,14 @@ ROUTES = 4096
 class Container:
     """The parts of a web, worker or command process. Creating a container does no I/O; the first use reads settings.
 
-    ``app`` is the Celery application of the process, an instance of the class ``celery``.
+    ``app`` is the Celery application of the process, an instance of the class ``celery``; ``waiter`` is how its code
+    waits for the database.
     """
 
-    def __init__(self, load: Callable[[], Settings], celery: type[DispatcherApp] = DispatcherApp) -> None:
+    def __init__(
+        self, load: Callable[[], Settings], celery: type[DispatcherApp] = DispatcherApp, waiter: Waiter = BLOCKING
+    ) -> None:
+        self._waiter = waiter
         self._load_settings = load
         self._publisher: tuple[int, Publisher | None] = (0, None)
         self.app = celery(self)
@@ -82,7 +87,7 @@ class Container:
     def database(self) -> Database:
         """The record's database, which connects when it is first used."""
         own = self.settings.database
-        return Database(own.peewee_url, own.busy_timeout, own.answer_timeout)
+        return Database(own.peewee_url, own.busy_timeout, own.answer_timeout, self._waiter)
 
     @property
     def registry(self) -> Registry:
@@ -199,7 +204,7 @@ class Container:
     @cached_property
     def feed(self) -> EventFeed:
         """Notifies waiting requests of new events."""
-        return EventFeed(self._history, self.settings.dispatcher.waiters)
+        return EventFeed(self._history, self.settings.dispatcher.waiters, self._waiter)
 
     @cached_property
     def _writability(self) -> Writability:

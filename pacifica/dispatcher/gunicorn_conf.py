@@ -1,31 +1,33 @@
 """gunicorn's settings: ``gunicorn -c python:pacifica.dispatcher.gunicorn_conf pacifica.dispatcher.wsgi:application``.
 
 Options on gunicorn's command line override these. The hooks give the workers a folder in which their metrics are added
-up, and let them share the memory of the master.
+up, let them share the memory of the master, and end their waits when they stop.
 """
 
-import fcntl
 import gc
-import os
-import shutil
-import tempfile
-from collections.abc import Collection
-from pathlib import Path
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-METRICS = "PROMETHEUS_MULTIPROC_DIR"
-OURS = "pacifica-dispatcher-metrics-"
+from gunicorn.glogging import Logger as GunicornLogger
 
-worker_class = "pacifica.dispatcher.web.server.gthread.Worker"
-logger_class = "pacifica.dispatcher.web.server.gunicorn_log.Logger"
+from .config.load import find_sources
+from .config.parser import logging_settings
+from .core.errors import ConfigError
+from .logs.setup import set_format
+from .monitoring.metrics import shared_folder
+
+worker_class = "gthread"
+logger_class = "pacifica.dispatcher.gunicorn_conf.Logger"
 bind = "127.0.0.1:8050"
 workers = 2
 threads = 8
 
-# Seconds for which a connection may be idle between two requests, and in which a request's head must arrive.
+# Seconds for which a connection may be idle between two requests.
 keepalive = 10
-# Connections of each worker; further ones are answered with 503.
-worker_connections = 500
 
 # The longest request line and the largest head, in bytes; the application accepts request lines of 8,000 characters.
 limit_request_line = 8190
@@ -39,18 +41,29 @@ sendfile = False
 control_socket_disable = True
 
 
-def on_starting(server: Any) -> None:
-    """Make the folder, unless the user names one in the environment.
+class Logger(GunicornLogger):  # type: ignore[misc]
+    """Formats gunicorn's own lines as ours; ``--log-level`` and ``--error-logfile`` keep their meaning."""
 
-    A new master after SIGUSR2 finds the folder of the old master in the environment, and makes its own.
-    """
-    named = os.environ.pop(METRICS, "")
-    if named and not Path(named).name.startswith(OURS):
-        os.environ[METRICS] = named
-        return
-    _remove_left_behind({server.cfg.uid, os.geteuid()})
+    def setup(self, cfg: Any) -> None:
+        """Set up gunicorn's logging, in the default format if the configuration is invalid.
+
+        The application reports faults of the configuration when it starts. A fault in Celery's settings does not
+        change the format.
+        """
+        super().setup(cfg)
+        try:
+            sources = find_sources()
+            settings = logging_settings(sources.text, sources.environ, sources.name)
+        except ConfigError:
+            settings = logging_settings("", {})
+        own: list[logging.Handler] = self.error_log.handlers
+        set_format(own, settings)
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder for metrics."""
     try:
-        os.environ[METRICS] = _make_folder(server.cfg.uid, server.cfg.gid)
+        shared_folder.prepare(server.cfg.uid, server.cfg.gid)
     except OSError as error:
         server.log.warning("Each worker reports its own metrics only, as no folder can be made for them: %s", error)
 
@@ -62,37 +75,22 @@ def pre_fork(_: Any, __: Any) -> None:
         gc.freeze()
 
 
+def post_worker_init(worker: Any) -> None:
+    """Start the service in the worker, and end the waits of its requests when the worker is asked to stop."""
+    from .wsgi import application
+
+    if worker.wsgi is not application:
+        return
+    application.begin(worker.cfg.threads)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, partial(_stop, application.stop, signal.getsignal(number)))
+
+
+def _stop(stop: Callable[[], None], following: Any, number: int, frame: Any) -> None:
+    threading.Thread(target=stop, name="stop").start()  # The interrupted thread may hold the lock that this needs.
+    following(number, frame)
+
+
 def on_exit(_: Any) -> None:
-    """Remove the folder."""
-    folder = os.environ.get(METRICS, "")
-    if Path(folder).name.startswith(OURS):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_folder(user: int, group: int) -> str:
-    """Make a folder of the workers' user; its lock is held until this process and its children have ended.
-
-    It gets its final name last, so a folder with that name is either locked or left behind. systemd-tmpfiles spares
-    a locked folder, too.
-    """
-    made = Path(tempfile.mkdtemp(prefix=f"new-{OURS}"))
-    os.chown(made, user, group)
-    fcntl.flock(os.open(made, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return str(made.rename(made.with_name(made.name.removeprefix("new-"))))
-
-
-def _remove_left_behind(users: Collection[int]) -> None:
-    """Remove the folders of masters that were killed, but no links and no folders of other users."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{OURS}*"):
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            if os.fstat(descriptor).st_uid in users:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # Its master is alive.
-            continue
-        finally:
-            os.close(descriptor)
+    """Remove the folder for metrics."""
+    shared_folder.remove()

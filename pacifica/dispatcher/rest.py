@@ -76,8 +76,8 @@ class Resource:
 class Dispatch(Resource):
     """``/dispatch/<task>/…``"""
 
-    @Operation("/dispatch/{task}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER)
-    @Operation("/dispatch/{task}/{arguments}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER)
+    @Operation("/dispatch/{task}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER, short=True)
+    @Operation("/dispatch/{task}/{arguments}", DISPATCH, DISPATCHED, query=WAIT, headers=PREFER, short=True)
     def GET(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Dispatch a job with arguments as text; return its UUID, or with ``Accept: application/json`` the job.
 
@@ -90,8 +90,8 @@ class Dispatch(Resource):
         cherrypy.response.status = 202 if wait_for.seconds and media == TEXT and not job.final else 200
         return _dispatched(job, media, wait_for)
 
-    @Operation("/dispatch/{task}", DISPATCH, CHECKED, query=WAIT)
-    @Operation("/dispatch/{task}/{arguments}", DISPATCH, CHECKED, query=WAIT)
+    @Operation("/dispatch/{task}", DISPATCH, CHECKED, query=WAIT, short=True)
+    @Operation("/dispatch/{task}/{arguments}", DISPATCH, CHECKED, query=WAIT, short=True)
     def HEAD(self, task: str, *args: str, wait: Query = None) -> bytes:
         """Check the request as GET does, without dispatching a job."""
         negotiate(TEXT, JSON)
@@ -100,7 +100,15 @@ class Dispatch(Resource):
         return as_text("")
 
     @Operation("/dispatch", DISPATCH, BATCH, body=f"Batch, {NDJSON} Batch", headers=("Idempotency-Key",))
-    @Operation("/dispatch/{task}", DISPATCH, POSTED, body="Dispatch", query=WAIT, headers=("Idempotency-Key", *PREFER))
+    @Operation(
+        "/dispatch/{task}",
+        DISPATCH,
+        POSTED,
+        body="Dispatch",
+        query=WAIT,
+        headers=("Idempotency-Key", *PREFER),
+        short=True,
+    )
     def POST(self, task: str | None = None, *, wait: Query = None) -> bytes:
         """Dispatch one job, or a batch if the path names no task.
 
@@ -135,8 +143,8 @@ class Dispatch(Resource):
 class PostedDispatch(Dispatch):
     """``/dispatch/<task>/…`` of a service with ``get_dispatch = off``."""
 
-    @Operation("/dispatch/{task}", DISPATCH, {405: "Problem"}, query=WAIT)
-    @Operation("/dispatch/{task}/{arguments}", DISPATCH, {405: "Problem"}, query=WAIT)
+    @Operation("/dispatch/{task}", DISPATCH, {405: "Problem"}, query=WAIT, short=True)
+    @Operation("/dispatch/{task}/{arguments}", DISPATCH, {405: "Problem"}, query=WAIT, short=True)
     def GET(self, task: str, *_: str, wait: Query = None) -> bytes:  # noqa: ARG002 - as in the base class
         """Refuse, as only POST dispatches."""
         raise GetDispatchOff(task)
@@ -158,6 +166,7 @@ class Status(Resource):
         {200: "Job, text/plain, ETag", 304: "ETag"},
         query=WAIT,
         headers=("If-None-Match", *PREFER),
+        short=True,
     )
     def GET(self, uuid: str | None = None, *, wait: Query = None, **query: str | list[str]) -> bytes:
         """Return the job, or as ``text/plain`` its result after success and else its state; without UUID, search."""
@@ -257,7 +266,7 @@ class Retry(Resource):
 class Result(Resource):
     """``/result/<uuid>``"""
 
-    @Operation("/result/{uuid}", READ, RESULT, query=WAIT, headers=PREFER)
+    @Operation("/result/{uuid}", READ, RESULT, query=WAIT, headers=PREFER, short=True)
     def GET(self, uuid: str, *, wait: Query = None) -> bytes:
         """Return only the result; 202 and the job if it has not ended, 409 if it ended without a result."""
         media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
@@ -275,8 +284,8 @@ class Result(Resource):
 class Tasks(Resource):
     """``/tasks`` and ``/tasks/<name>``"""
 
-    @Operation("/tasks", READ, {200: "Tasks, ETag", 304: "ETag"}, headers=("If-None-Match",))
-    @Operation("/tasks/{name}", READ, {200: "Task, ETag", 304: "ETag"}, headers=("If-None-Match",))
+    @Operation("/tasks", READ, {200: "Tasks, ETag", 304: "ETag"}, headers=("If-None-Match",), short=True)
+    @Operation("/tasks/{name}", READ, {200: "Task, ETag", 304: "ETag"}, headers=("If-None-Match",), short=True)
     def GET(self, name: str | None = None) -> bytes:
         """Return all tasks that can be dispatched, or one, with the schemas of their arguments and results."""
         negotiate(JSON)
@@ -302,7 +311,7 @@ class Root(Resource):
         describe = partial(document, self, service.registry, service.batch_limit, anonymous=anonymous)
         self.openapi_json, self.docs = Openapi(describe), Docs(describe)
 
-    @Operation("/", READ, {200: "object"})
+    @Operation("/", READ, {200: "object"}, short=True)
     def GET(self) -> bytes:
         """Return the name and version of the service, its tasks, and its routes."""
         negotiate(JSON)

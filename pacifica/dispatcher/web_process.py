@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import cherrypy
 
@@ -11,8 +12,12 @@ from .config.settings import Settings
 from .container import Container
 from .core import parent_watch
 from .logs.setup import configure
-from .web.brief import Brief
 from .web.middleware.request_spans import trace_requests
+from .web.request_classes import keep
+from .web.server.bounds import Limits
+from .web.server.loop import WAITER
+from .web.server.server import Options, most_connections
+from .web.user_hooks import has_user_hooks
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +44,7 @@ class WebProcess:
 
     def __init__(self, load: Callable[[], Settings], *, patient: bool = True) -> None:
         parent_watch.start(os.environ)
-        self._container = container = Container(load)
+        self._container = container = Container(load, waiter=WAITER)
         self.settings = settings = container.settings
         configure(settings.logging)
         container.app.log_tasks()  # A fault is reported before a database is made or awaited.
@@ -50,7 +55,7 @@ class WebProcess:
         trace_requests(self.tree, container.tracing)
 
     def limit_waiting(self, threads: int) -> None:
-        """Let requests that wait for a job use at most half of the server's threads."""
+        """Let requests that wait for a job use at most half of the threads; for a server whose threads they hold."""
         feed = self._container.feed
         feed.places = min(feed.places, threads // 2)
 
@@ -58,15 +63,24 @@ class WebProcess:
         """Count the events of this process from now on."""
         self._container.count_events()
 
-    def count_refusal(self, status: int) -> None:
-        """Count a request that the server refused with that status before it was read."""
-        self._container.monitor.counts.unread(status)
+    def server_options(self, adapter: Any) -> Options:
+        """The options of our own server; ``adapter`` has CherryPy's ``server`` settings.
 
-    def brief(self) -> Brief:
-        """The rule that decides whether a request is short enough for the server's loop."""
-        root_path = self.settings.dispatcher.root_path
-        return Brief(
-            files=self._container.database.sqlite, common=cherrypy.config, own=self.tree.config, root_path=root_path
+        With a tool or hook of a user, a thread runs each request.
+        """
+        inline = not has_user_hooks(cherrypy.config, self.tree.config)
+        if not inline:
+            self.limit_waiting(adapter.thread_pool)
+        body = self.settings.dispatcher.body_limit
+        head = adapter.max_request_header_size or Limits().head
+        return Options(
+            threads=adapter.thread_pool,
+            limits=Limits(float(adapter.socket_timeout), head, body, 4 * body, most_connections()),
+            grace=float(adapter.shutdown_timeout),
+            inline=inline,
+            multiprocess=self.settings.server.processes > 1,
+            keep=keep,
+            refused=self._container.monitor.counts.unread,
         )
 
     def start(self) -> None:

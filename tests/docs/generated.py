@@ -20,6 +20,7 @@ PURPOSE: Mapping[str, str] = {
     "database": "The database that keeps the jobs.",
     "celery": "The broker, and any Celery setting by its own lower-case name.",
     "dispatcher": "The service itself.",
+    "server": "The web server of `python -m pacifica.dispatcher` and `up`.",
     "auth": "The clients that may use the service: see [api/security.md](api/security.md).",
     "logging": "The log lines: see [logging.md](logging.md).",
     "retention": "How long jobs are kept: see [retention.md](retention.md).",

@@ -1,14 +1,9 @@
-"""A user's settings for gunicorn work, although its reader and writer are bypassed if no setting needs them."""
+"""A user's settings for gunicorn work beside ours."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from gunicorn.config import Config
-from gunicorn.glogging import Logger
-
-from pacifica.dispatcher.web.server.gthread import is_plain
 
 from ..eventually import eventually
 from ..processes import Processes
@@ -39,37 +34,3 @@ def test_request_hooks_of_gunicorn_are_called(configured: Processes, tmp_path: P
     assert requests.get(f"{web.url}/health/live", timeout=20).status_code == 200
     web.wait_until_it_says(r"asked GET /health/live\s")
     web.wait_until_it_says(r"answered /health/live 200 OK\s")
-
-
-class RequestLogger(Logger):  # type: ignore[misc]
-    """A user's logger that logs each request."""
-
-    def access(self, *_: Any) -> None:
-        """Log a request."""
-
-
-@pytest.mark.parametrize(
-    ("settings", "plain"),
-    [
-        ({}, True),
-        ({"limit_request_line": 0}, True),
-        ({"accesslog": "-"}, False),
-        ({"pre_request": lambda worker, req: None}, False),
-        ({"post_request": lambda worker, req: None}, False),
-        ({"limit_request_line": 4094}, False),
-        ({"limit_request_fields": 10}, False),
-    ],
-)
-def test_request_settings_need_the_reader_of_gunicorn(settings: dict[str, Any], plain: bool) -> None:
-    cfg = Config()
-    for name, value in ({"limit_request_line": 8190} | settings).items():
-        cfg.set(name, value)
-    assert is_plain(cfg, Logger(cfg)) is plain
-    assert not is_plain(cfg, RequestLogger(cfg))
-
-
-def test_path_prefix_needs_the_reader_of_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = Config()
-    cfg.set("limit_request_line", 8190)
-    monkeypatch.setenv("SCRIPT_NAME", "/below")
-    assert not is_plain(cfg, Logger(cfg))

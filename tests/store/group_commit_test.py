@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
+from pacifica.dispatcher.core.waiter import Waiter
 from pacifica.dispatcher.store.group_commit import GroupCommit
 
 from ..eventually import eventually
@@ -50,7 +52,7 @@ def outcomes_of(
     commit.go.set()
     for thread in threads:
         thread.join(20)
-    assert not group.busy
+    eventually(lambda: not group.busy)
     assert group.waiting == 0
     return outcomes
 
@@ -91,16 +93,23 @@ def test_an_unavailable_database_is_tried_once_for_all() -> None:
     assert commit.calls == [["first"], ["a", "b"]]
 
 
-def test_the_items_of_an_interrupted_leader_are_committed_by_others() -> None:
+def test_the_items_of_an_interrupted_thread_are_committed_by_another() -> None:
+    group: GroupCommit[str]
+    calls: list[list[str]] = []
+
     def interrupted(items: Sequence[str]) -> None:
-        if items == ["a", "b", "c"]:
+        calls.append(list(items))
+        if items[0] == "first":
+            for item in ("a", "b"):
+                group.submit(item, futures[item])
             raise KeyboardInterrupt
 
-    group = GroupCommit(commit := BlockedCommit(interrupted), 64, 20)
-    outcomes = outcomes_of(group, commit, ["a", "b", "c"])
-    assert isinstance(outcomes.pop("a"), KeyboardInterrupt)
-    assert outcomes == dict.fromkeys(["first", "b", "c"])
-    assert commit.calls[-1] == ["b", "c"]
+    group = GroupCommit(interrupted, 64, 20)
+    futures: dict[str, Future[None]] = {"a": Future(), "b": Future()}
+    with pytest.raises(KeyboardInterrupt):
+        group("first")
+    assert [future.result(20) for future in futures.values()] == [None, None]
+    assert calls == [["first"], ["a", "b"]]
 
 
 def test_a_caller_that_times_out_is_removed() -> None:
@@ -116,20 +125,21 @@ def test_a_caller_that_times_out_is_removed() -> None:
     assert commit.calls == [["first"], ["next"]]
 
 
-@pytest.mark.parametrize("leads", [False, True])
-def test_an_interrupted_caller_does_not_block_the_others(leads: bool) -> None:
-    class Interrupted(GroupCommit[str]):
-        def _await(self, entry: Any) -> None:
-            if entry.item != "interrupted":
-                super()._await(entry)
-                return
-            eventually(lambda: self.waiting == 2)  # Another caller waits as well.
-            if leads:
-                commit.go.set()
-                eventually(lambda: entry.leads)
-            raise KeyboardInterrupt
+class Interrupting(Waiter):
+    """Interrupts the caller named ``interrupted`` as soon as another caller waits as well."""
 
-    group = Interrupted(commit := BlockedCommit(), 1, 20)
+    def wait(self, future: Future[Any], seconds: float | None = None) -> Any:
+        if threading.current_thread().name == "interrupted":
+            eventually(lambda: self.group.waiting == 2)
+            raise KeyboardInterrupt
+        return super().wait(future, seconds)
+
+    group: GroupCommit[str]
+
+
+def test_an_interrupted_caller_does_not_block_the_others() -> None:
+    waiter = Interrupting()
+    waiter.group = group = GroupCommit(commit := BlockedCommit(), 1, 20, waiter)
     endings: list[str] = []
 
     def submit(item: str) -> None:
@@ -142,11 +152,11 @@ def test_an_interrupted_caller_does_not_block_the_others(leads: bool) -> None:
 
     threads = []
     for number, item in enumerate(("first", "interrupted", "after")):
-        threads.append(threading.Thread(target=submit, args=(item,), daemon=True))
+        threads.append(threading.Thread(target=submit, args=(item,), name=item, daemon=True))
         threads[-1].start()
         eventually(lambda n=number: bool(commit.calls) and (group.waiting >= n or "interrupted ended" in endings))
     for thread in threads:
         thread.join(20)
     assert sorted(endings) == ["after", "first", "interrupted ended"]
     assert commit.calls == [["first"], ["after"]]
-    assert not group.busy
+    eventually(lambda: not group.busy)

@@ -1,4 +1,4 @@
-"""Both servers, with few threads and short deadlines."""
+"""Our server in one process and in two, with few threads and short deadlines."""
 
 import time
 from collections.abc import Iterator
@@ -35,20 +35,18 @@ class HttpServer:
             assert time.monotonic() - begin < 1, path
 
 
-@pytest.fixture(scope="module", params=["embedded", "gunicorn"])
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
     """A server without a Celery worker, which must survive all tests of a module."""
     with Processes(Path(tmp_path_factory.mktemp("hostile")), {"BROKER_URL": "database://"}) as processes:
         processes.add_module(TASKS)
-        processes.write_config("[dispatcher]\ntasks = lab\narguments_bytes = 20000000\n")
-        if request.param == "gunicorn":
-            web = processes.start_gunicorn("--threads", str(THREADS), "--keep-alive", str(SECONDS), workers=1)
-        else:
-            conf = processes.write_config(CPCONFIG, "server.conf")
-            web = processes.start_web("--cp-config", str(conf))
+        own = f"[dispatcher]\ntasks = lab\narguments_bytes = 20000000\n[server]\nprocesses = {request.param}\n"
+        processes.write_config(own)
+        conf = processes.write_config(CPCONFIG, "server.conf")
+        web = processes.start_web("--cp-config", str(conf))
         found = HttpServer(web)
         found.assert_serves_others()
         yield found
         found.assert_serves_others()
         assert "Traceback" not in web.output()
-        assert web.output().count("Booting worker") == (request.param == "gunicorn")
+        assert "takes its place" not in web.output()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.web.server.exchange import COMMON, Exchange, environment
-from pacifica.dispatcher.web.server.gthread import ends
 from pacifica.dispatcher.web.server.head import Head, read_head
+from pacifica.dispatcher.web.server.server import addresses
 
 Start = Callable[..., Any]
 
@@ -266,9 +266,9 @@ def test_server_without_a_name_takes_it_from_the_host_header(host: str, name: st
 
 @pytest.mark.parametrize("address", ["", b"\0", b"\0name", b"\xff"])
 def test_client_of_a_unix_socket_may_have_any_name(address: str | bytes) -> None:
-    addresses = ends(address, "/run/dispatcher.sock")
-    assert list(addresses) == ["REMOTE_ADDR"]
-    assert isinstance(addresses["REMOTE_ADDR"], str)
-    addresses = ends(("127.0.0.1", 5000), ("127.0.0.1", 8050))
-    assert addresses.pop("SERVER_PORT") == "8050"
-    assert addresses == {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "5000", "SERVER_NAME": "127.0.0.1"}
+    found = addresses(address, "/run/dispatcher.sock")
+    assert list(found) == ["REMOTE_ADDR"]
+    assert isinstance(found["REMOTE_ADDR"], str)
+    found = addresses(("127.0.0.1", 5000), ("127.0.0.1", 8050))
+    assert found.pop("SERVER_PORT") == "8050"
+    assert found == {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "5000", "SERVER_NAME": "127.0.0.1"}

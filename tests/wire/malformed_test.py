@@ -1,4 +1,4 @@
-"""Both servers refuse malformed requests once, and in the same way."""
+"""The server refuses malformed requests once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Well-behaved clients are served by both servers, however they use a connection."""
+"""Well-behaved clients are served, however they use a connection."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ..processes import READY, Processes, free_port
+from ..processes import Processes
 from .cases import get, post
 from .conftest import HttpServer
 from .raw_client import answers, connected, talk, until_closed
@@ -22,10 +22,6 @@ LAST = b"Connection: close"
 CURL = shlex.split(
     "curl -svo answer -H 'Expect: 100-continue' --expect100-timeout 30 -H 'Content-Type: application/json' "
     "--data-binary @body"
-)
-CERTIFICATE = shlex.split(
-    "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 "
-    "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
 )
 
 
@@ -153,33 +149,16 @@ def test_ndjson_batch_is_accepted(server: HttpServer) -> None:
     assert len(answer.json()["jobs"]) == 1000
 
 
-def test_gunicorn_with_its_own_settings_serves(processes: Processes) -> None:
-    processes.env["BROKER_URL"] = "database://"
-    port = free_port()
-    arguments = ("-m", "gunicorn", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
-    web = processes.start("gunicorn", arguments, url=f"http://127.0.0.1:{port}")
-    web.wait_until_it_serves()
-    assert requests.get(f"{web.url}/dispatch/add/2/2", timeout=10).status_code == 200
+def test_server_without_tls_refuses_settings_for_it(processes: Processes) -> None:
+    conf = processes.write_config("[global]\nserver.ssl_certificate = 'cert.pem'\n", "server.conf")
+    ran = processes.run("-m", "pacifica.dispatcher", "--cp-config", str(conf))
+    assert ran.returncode == 1
+    assert "let a proxy on this machine terminate TLS" in ran.stderr
 
 
-@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
-def test_tls_in_the_server_works(processes: Processes, server: str) -> None:
-    processes.env["BROKER_URL"] = "database://"
-    subprocess.run(CERTIFICATE, cwd=processes.cwd, capture_output=True, check=True)
-    port = free_port()
-    if server == "embedded":
-        settings = "server.ssl_certificate = 'cert.pem'\nserver.ssl_private_key = 'key.pem'\n"
-        conf = processes.write_config(f"[global]\n{settings}", "server.conf")
-        web = processes.start("web", ("-m", "pacifica.dispatcher", "--cp-config", str(conf), "-p", str(port)))
-        web.wait_until_it_says("Bus STARTED")
-    else:
-        options = shlex.split(f"-c python:pacifica.dispatcher.gunicorn_conf -b 127.0.0.1:{port} --certfile cert.pem")
-        arguments = ("-m", "gunicorn", *options, "--keyfile", "key.pem", "pacifica.dispatcher.wsgi:application")
-        processes.start("gunicorn", arguments).wait_until_it_says("Booting worker")
-    verify, url = str(processes.cwd / "cert.pem"), f"https://localhost:{port}/tasks"
-    with requests.Session() as session:
-        for headers in ({}, {}, {"X_Forwarded_For": "10.0.0.1"}):
-            assert session.get(url, headers=headers, verify=verify, timeout=READY).status_code == 200
-        own = session.get(url, headers={"Transfer-Encoding": "x"}, verify=verify, timeout=10)
-        assert (own.status_code, own.headers["Content-Type"]) == (501, "application/problem+json")
-        assert own.json()["status"] == 501
+def test_port_in_use_is_named(processes: Processes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        ran = processes.run("-m", "pacifica.dispatcher", "-p", port, env={"BROKER_URL": "database://"})
+    assert ran.returncode == 1
+    assert f"cannot listen at 127.0.0.1:{port}: Address already in use" in ran.stderr

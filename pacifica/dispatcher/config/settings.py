@@ -110,14 +110,21 @@ class DispatcherSettings(Section):
         description="The queues that requests may name, besides those of Celery's settings and tasks; * is a wildcard.")
     batch_limit: WholeNumber = Field(10_000, ge=1, le=1_000_000,
         description="The maximum number of jobs that one request may dispatch.")
-    waiters: WholeNumber = Field(4, ge=0, le=10_000,
-        description="How many requests of a web process may wait or stream at a time; at most half of its threads do.")
+    waiters: WholeNumber = Field(1000, ge=0, le=10_000,
+        description="How many requests of a web process may wait or stream at a time (gunicorn: half of its threads).")
     wait_limit: Seconds = Field(60, ge=0, le=3600,
         description="The maximum time that a request may wait for its job, in seconds.")
     heartbeat_seconds: Seconds = Field(15, ge=0.1, le=3600,
         description="The maximum time that an event stream is silent, in seconds.")
     progress_interval: Seconds = Field(1, ge=0, le=3600,
         description="The minimum time between two progress reports of one job that are stored, in seconds.")
+
+
+class ServerSettings(Section):
+    """The web server of ``python -m pacifica.dispatcher`` and ``up``."""
+
+    processes: WholeNumber = Field(1, ge=1, le=256,
+        description="How many processes serve, on one port.")
 
 
 class AuthSettings(Section):
@@ -186,6 +193,7 @@ class Settings:
     database: DatabaseSettings
     celery: Mapping[str, Any] = field(repr=False)
     dispatcher: DispatcherSettings
+    server: ServerSettings
     auth: AuthSettings
     logging: LoggingSettings
     retention: RetentionSettings
@@ -195,6 +203,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "database": DatabaseSettings,
     "celery": BrokerSettings,
     "dispatcher": DispatcherSettings,
+    "server": ServerSettings,
     "auth": AuthSettings,
     "logging": LoggingSettings,
     "retention": RetentionSettings,

@@ -9,9 +9,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
+from ..core.waiter import BLOCKING, Waiter
 from ..store.events import EventStore
 
 logger = logging.getLogger(__name__)
@@ -24,24 +26,29 @@ GRACE = 1.0
 """Seconds for which a missing id holds back the events with higher ids."""
 LIMIT = 1000
 """How many events one poll reads."""
+RELOOK, RELOOKS = 1.0, 200
+"""The least time between two reads of the record by one waiter that is not notified, and the most reads per second."""
 
 
 class Subscription:
     """The place of one waiter, which is notified of the events of one ``job`` or of all jobs."""
 
-    def __init__(self, job: str | None, *, stream: bool = False) -> None:
+    def __init__(self, waiter: Waiter, job: str | None, *, stream: bool = False) -> None:
         self.job = job
         self.stream = stream
-        self._notified = threading.Event()
+        self._waiter = waiter
+        self._notified: Future[None] = Future()
 
     def notify(self) -> None:
-        """End the current wait, or the next one."""
-        self._notified.set()
+        """End the current wait, or the next one; the caller holds the feed's lock."""
+        if not self._notified.done():
+            self._notified.set_result(None)
 
     def wait(self, seconds: float) -> None:
         """Wait until notified, at most for ``seconds``; then look in the record whether the event matters."""
-        self._notified.wait(seconds)
-        self._notified.clear()
+        with suppress(TimeoutError):
+            self._waiter.wait(self._notified, seconds)
+        self._notified = Future()
 
 
 class EventFeed:
@@ -50,8 +57,9 @@ class EventFeed:
     ``on_change`` is called with the number of waiters and the number of streams whenever one of them changes.
     """
 
-    def __init__(self, history: EventStore, places: int) -> None:
+    def __init__(self, history: EventStore, places: int, waiter: Waiter = BLOCKING) -> None:
         self.places = places
+        self._waiter = waiter
         self.stopped = False
         self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None
         self._history = history
@@ -74,18 +82,25 @@ class EventFeed:
         """The number of places that are taken."""
         return len(self._subscriptions)
 
+    @property
+    def relook(self) -> float:
+        """Seconds after which a waiter reads the record even if it was not notified: longer if there are many."""
+        return max(RELOOK, self.taken / RELOOKS)
+
     @contextmanager
     def subscribe(self, job: str | None = None, *, stream: bool = False) -> Iterator[Subscription]:
         """Subscribe to every event from now on, of one job or of all jobs.
 
         Raises ``TooManyWaiting`` and ``DatabaseUnavailable``.
         """
-        one = Subscription(job, stream=stream)
+        one = Subscription(self._waiter, job, stream=stream)
+        # Read without the lock, which a request of an event loop must not hold while it waits.
+        last = self._highest if self._subscriptions else self._history.last()
         with self._changed:
             if self.taken >= self.places or self.stopped:
                 raise TooManyWaiting(self.places)
             if not self._subscriptions:
-                self._position = self._highest = self._settled = self._history.last()
+                self._position = self._highest = self._settled = last
                 self._marks.clear()
             self._subscriptions.add(one)
             self._report()

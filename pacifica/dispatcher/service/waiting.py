@@ -17,8 +17,6 @@ from .event_feed import GRACE, EventFeed
 
 logger = logging.getLogger(__name__)
 
-RELOOK = 1.0
-"""Seconds after which a waiter reads the record even if it was not notified."""
 PAGE = 500
 """How many events a stream reads at once."""
 KEEP = 10.0
@@ -51,8 +49,8 @@ class Waiting:
     def until_final(self, job: Job, seconds: float, gone: Callable[[], bool] = lambda: False) -> WaitResult:
         """Return the job once it is final, or after ``seconds``; at once if all places are taken.
 
-        If ``gone()`` reports that the client has disconnected, the wait ends within ``RELOOK`` seconds. If the
-        database becomes unavailable, the job is returned as last read, because it was accepted in any case.
+        If ``gone()`` reports that the client has disconnected, the wait ends within ``EventFeed.relook`` seconds. If
+        the database becomes unavailable, the job is returned as last read, because it was accepted in any case.
         """
         if job.final or seconds <= 0:
             return WaitResult(job, job.final)
@@ -64,7 +62,7 @@ class Waiting:
                     left = end - time.monotonic()
                     if job.final or left <= 0 or self.feed.stopped or gone():
                         return WaitResult(job, waited=True)
-                    subscription.wait(min(left, RELOOK))
+                    subscription.wait(min(left, self.feed.relook))
         except (TooManyWaiting, DatabaseUnavailable) as error:
             logger.debug("The wait for job %s ends: %s", job.uuid, error)
             return WaitResult(job, waited=False)
@@ -96,7 +94,7 @@ class Waiting:
                     if time.monotonic() - sent >= self._heartbeat:
                         sent = time.monotonic()
                         yield place
-                    subscription.wait(min(RELOOK, self._heartbeat))
+                    subscription.wait(min(self.feed.relook, self._heartbeat))
             except DatabaseUnavailable as error:
                 logger.warning("An event stream ends: %s", error)
 

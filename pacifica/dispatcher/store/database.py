@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledDatabase
 from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
 from ..core.interruption import UNINTERRUPTED
-from ..core.pausing import this_thread
+from ..core.waiter import BLOCKING, Waiter
 from ..dialect import CHANNEL, is_mysql, is_sqlite
 from ..migrations.schema import Schema, Step, create, exclusive, read, steps, walk
 from .connections import driver_errors
@@ -33,8 +34,10 @@ For a file that is damaged or is not a database it raises plain ``DatabaseError`
 """
 DEADLOCK_RETRIES = 4
 """How often a transaction is repeated that the server rolled back because of a deadlock."""
-LOOP_BUSY_TIMEOUT = 0.05
+LOOP_BUSY_TIMEOUT = 0.01
 """The longest time, in seconds, that a loop waits for a locked file, such as one that is recovered after a crash."""
+LOOP_ROW_LIMIT = 100_000
+"""The largest row, in bytes, that a loop reads itself; another thread reads a larger one."""
 SHORTEST_WRITER_TIMEOUT = 0.5
 """The least time, in seconds, that a writer waits for other writers of its process, even if ``busy_timeout`` is less.
 
@@ -50,7 +53,10 @@ class Database:
     raises ``DatabaseUnavailable``; ``on_failure`` is called with the kind of each such failure.
     """
 
-    def __init__(self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0) -> None:
+    def __init__(
+        self, url: str, busy_timeout: float = 30.0, answer_timeout: float = 5.0, waiter: Waiter = BLOCKING
+    ) -> None:
+        self.waiter = waiter
         self.peewee = open_database(url, busy_timeout, answer_timeout)
         self.sqlite = is_sqlite(self.peewee)
         self.mysql = is_mysql(self.peewee)
@@ -78,20 +84,24 @@ class Database:
     def read(self, query: Callable[[peewee.Database], Value]) -> Value:
         """Return the result of ``query``, executed outside a transaction.
 
-        A connection that the server has dropped is replaced once, and the query repeated. In a loop, another thread
-        executes a query that would have to wait.
+        A connection that the server has dropped is replaced once, and the query repeated. For an event loop, another
+        thread executes a query that would have to wait, or that reads a large row.
         """
-        host = this_thread.host
-        if host is None:
+        if not self.waiter.on_loop():
             with UNINTERRUPTED:
                 return self._read(query)
+        heavy = False
         if self.sqlite and not FORK_GATE.closed:
             try:
-                return self._read(query)
-            except DatabaseUnavailable as error:
-                if driver_errors.kind(error) != "locked":
+                with self._gate, self._connected():
+                    return query(self.peewee)
+            except (peewee.DataError, sqlite3.DataError) as error:
+                heavy = driver_errors.is_too_large(error)
+                if not heavy:
                     raise
-        return host.run_in_thread(lambda: self._read(query))
+            except DatabaseUnavailable:
+                logger.debug("Another thread repeats a query of the loop.", exc_info=True)
+        return self.waiter.run(lambda: self._read(query), heavy=heavy)
 
     def _read(self, query: Callable[[peewee.Database], Value]) -> Value:
         for attempt in (1, 2):
@@ -119,10 +129,8 @@ class Database:
         all the same. A dropped connection is replaced once if it fails before the commit, so that no change is
         applied twice. A transaction that the server rolled back because of a deadlock is repeated.
         """
-        if this_thread.host is not None:
-            return this_thread.host.run_in_thread(
-                lambda: self.write(change, durable=durable, one_statement=one_statement)
-            )
+        if self.waiter.on_loop():
+            return self.waiter.run(lambda: self._write(change, durable=durable, one_statement=one_statement))
         with UNINTERRUPTED:
             return self._write(change, durable=durable, one_statement=one_statement)
 
@@ -281,8 +289,8 @@ class Database:
                 self.peewee.connect()
                 if self._file is not None:
                     self._file.note()
-                if self.sqlite and this_thread.host is not None:
-                    self.peewee.connection().busy_timeout = LOOP_BUSY_TIMEOUT
+                if self.sqlite and self.waiter.on_loop():
+                    self.peewee.connection().stay_brief(LOOP_BUSY_TIMEOUT, LOOP_ROW_LIMIT)
             except UNREACHABLE as error:
                 if driver_errors.kind(error) == "silent":
                     self._silent_at = time.monotonic()

@@ -56,7 +56,7 @@ class JobStore(JobReplacement):
         self._insert_jobs = PreparedRows(db, _J, mapping.JOB_COLUMNS)
         self._insert_labels = PreparedRows(db, orm.Label, ("job", "name", "value", "created"))
         self._select_job = Prepared(db, select_columns(mapping.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
-        self.additions = GroupCommit(self._commit_groups, GROUP_LIMIT, database.writer_timeout)
+        self.additions = GroupCommit(self._commit_groups, GROUP_LIMIT, database.writer_timeout, database.waiter)
 
     def add(self, jobs: Sequence[Job], key: IdempotencyKey | None = None) -> str | None:
         """Store new jobs and their first events in one commit; all of them or none.
@@ -142,8 +142,12 @@ class JobStore(JobReplacement):
 
     def get(self, uuid: str) -> Job | None:
         """The job with its current state."""
-        row = self._database.read(lambda _: self._select_job.run({"uuid": uuid}).fetchone())
-        return None if row is None else mapping.job_from_row(row)
+
+        def query(_: peewee.Database) -> Job | None:
+            row = self._select_job.run({"uuid": uuid}).fetchone()
+            return None if row is None else mapping.job_from_row(row)
+
+        return self._database.read(query)
 
     def was_purged(self, uuid: str) -> bool:
         """Whether there is a tombstone of the job."""

@@ -19,6 +19,7 @@ from ..core.errors import BadRequest, DispatcherError
 from .operation import operation_of
 from .problem_response import HookError
 from .request_classes import CachedConfig
+from .server.loop import WAITER
 
 MAX_TARGET = 8000
 """The longest request target, in characters (RFC 9110, section 4.1, recommends no less)."""
@@ -35,6 +36,13 @@ class Match(NamedTuple):
     handlers: Mapping[str, Callable[..., Any]]
     allow: str
     label: Callable[..., Any]
+
+
+class LongHandler(cherrypy.dispatch.LateParamPageHandler):  # type: ignore[misc]
+    """Runs a handler that is not short in a thread, if a loop runs the request."""
+
+    def __call__(self) -> Any:
+        return WAITER.run(super().__call__)
 
 
 class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
@@ -84,7 +92,8 @@ class PathDispatcher(cherrypy.dispatch.Dispatcher):  # type: ignore[misc]
             request.handler = cherrypy.HTTPError(405)
         else:
             request.operation = found
-            request.handler = cherrypy.dispatch.LateParamPageHandler(handler, *rest)
+            kind = cherrypy.dispatch.LateParamPageHandler if found and found.short else LongHandler
+            request.handler = kind(handler, *rest)
 
     def _configure(self, request: Any, parts: Sequence[str]) -> None:
         """Set ``request.config``: the same object until CherryPy's or the application's configuration changes."""

@@ -24,7 +24,9 @@ class Operation:
     separated by commas: a schema of ``openapi.schemas`` (as JSON), a media type, optionally with the schema of its
     text (``text/plain uuid``), a header of ``RESPONSE_HEADERS``, or nothing. ``body`` uses the same notation. Errors
     that many routes share need not be declared. ``query`` maps the name of each parameter to its schema; any other
-    parameter is refused. ``headers`` are request headers of ``REQUEST_HEADERS``.
+    parameter is refused. ``headers`` are request headers of ``REQUEST_HEADERS``. A ``short`` handler takes far less
+    than a millisecond beside what it waits for through the container's ``Waiter``; the server's loop runs it, and
+    threads run all others.
     """
 
     path: str
@@ -34,6 +36,7 @@ class Operation:
     query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     headers: Sequence[str] = ()
     every_job: bool = False
+    short: bool = False
 
     def __call__(self, handler: Handler) -> Handler:
         """Add this operation to those of the handler."""

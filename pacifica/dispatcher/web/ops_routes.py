@@ -26,7 +26,7 @@ MEDIA = {
 class Live:
     """``/health/live``"""
 
-    @Operation("/health/live", None, {200: "object"})
+    @Operation("/health/live", None, {200: "object"}, short=True)
     def GET(self) -> bytes:
         """Report that the process answers requests."""
         return as_json({"status": "ok"})

@@ -1,6 +1,6 @@
 """Renders values: as JSON, or as bare text for shells."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..core.permissions import READ
 from ..core.registry import TaskSpec
 from ..monitoring.health import Part, ReadinessReport
 from .request.request_context import caller
+from .server.loop import WAITER
 
 JSON, TEXT = "application/json", "text/plain"
 HIDDEN = dict.fromkeys(("result", "error", "args", "kwargs", "progress")) | {"labels": {}}
@@ -35,7 +36,7 @@ def negotiate(*offered: str) -> str:
 def as_json(value: Any) -> bytes:
     """A JSON value as a response body; sets its content type."""
     cherrypy.serving.response.headers["Content-Type"] = JSON
-    return strict_json.pretty(value)
+    return WAITER.run_if_away(partial(strict_json.pretty, value))
 
 
 def as_text(text: str) -> bytes:

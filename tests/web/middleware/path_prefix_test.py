@@ -18,7 +18,6 @@ from pacifica.dispatcher.service.verbs import Service
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.tokens import TokenStore
-from pacifica.dispatcher.web.brief import Brief
 from pacifica.dispatcher.web.dispatcher import origin_form
 
 from ...store.conftest import a_waiting
@@ -178,13 +177,6 @@ def test_path_that_only_resembles_the_prefix_is_unknown(
 def test_prefix_that_is_a_route_is_refused(client: Client, root_path: str) -> None:
     with pytest.raises(ConfigError, match="begins with a route"):
         client.follow(root_path, lambda _: {})
-
-
-def test_loop_answers_short_requests_below_the_prefix() -> None:
-    brief = Brief(files=True, common={}, own={}, root_path="/lab.jobs")
-    assert brief(b"GET /lab.jobs/dispatch/add/2/2 HTTP/1.1\r\n\r\n", 0)
-    assert brief(b"GET /health/live HTTP/1.1\r\n\r\n", 0)
-    assert not brief(b"GET /labxjobs/health/live HTTP/1.1\r\n\r\n", 0)
 
 
 @pytest.mark.parametrize(

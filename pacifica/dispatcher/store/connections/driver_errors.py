@@ -104,6 +104,11 @@ def _classify(error: BaseException) -> str:
     return by_code or _by_words(" ".join(map(str, chain)).lower())
 
 
+def is_too_large(error: BaseException) -> bool:
+    """Whether SQLite refused a row that exceeds the connection's limit."""
+    return any(getattr(one, "sqlite_errorcode", 0) == sqlite3.SQLITE_TOOBIG for one in _with_causes(error))
+
+
 def may_be_dropped(error: BaseException) -> bool:
     """Whether the server may have dropped the connection, which drivers report in many ways."""
     return kind(error) in {"unreachable", "other"} and not is_rolled_back(error)

@@ -40,6 +40,11 @@ class FileConnection(sqlite3.Connection):
         self.busy_timeout = busy_timeout
         _connections.add(self)
 
+    def stay_brief(self, busy_timeout: float, row_limit: int) -> None:
+        """Wait at most so long for another process, and refuse to read a row of more than so many bytes."""
+        self.busy_timeout = busy_timeout
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, row_limit)
+
     def cursor(self, factory: Any = None) -> Any:
         """A cursor with the busy handler."""
         return super().cursor(factory or _Cursor)

@@ -117,8 +117,9 @@ class SentResponse:
     def close(self) -> None:
         """Close the body; the server calls this when all is sent or the client has disconnected."""
         on_close, self._on_close = self._on_close, None
+        parts, self._parts = self._parts, ()  # They refer to this object, and may be large.
         try:
-            close: Callable[[], None] | None = getattr(self._parts, "close", None)
+            close: Callable[[], None] | None = getattr(parts, "close", None)
             if close is not None:
                 close()
         finally:

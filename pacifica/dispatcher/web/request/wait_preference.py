@@ -11,7 +11,7 @@ from ...core.job import Job
 from ...service.waiting import Waiting
 from ..auth.same_site import check_may_wait
 from ..operation import Query
-from ..server.intake import GONE
+from ..server.server import GONE
 
 MAX_SECONDS = 999_999
 """The longest wait that a request may ask for; the setting ``wait_limit`` shortens it."""
@@ -75,5 +75,5 @@ def until_final(waiting: Waiting, job: Job, wait: Wait) -> Job:
 def _disconnection_check() -> Callable[[], bool]:
     """A function that reports whether the client has disconnected; always false under servers that cannot detect it."""
     environ = cherrypy.request.wsgi_environ
-    found: Callable[[], bool] = environ.get(GONE) or getattr(environ.get("gunicorn.socket"), "has_gone", lambda: False)
+    found: Callable[[], bool] = environ.get(GONE, lambda: False)
     return found

@@ -68,7 +68,7 @@ class Exchange:
         except ClientGone as error:
             logger.debug("A client has disconnected: %s", error.__cause__)
             return False
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("Unhandled exception while answering a request.")
             if not self._begun:
                 with suppress(ClientGone):

@@ -1,38 +1,13 @@
-"""gunicorn's worker notifies the application of its threads, its start and, once, its stop."""
+"""The WSGI application: its start in each process, and the end of its waits."""
 
-import signal
-from pathlib import Path
-from shutil import copy
+import os
 from typing import Any
 
 import pytest
-import requests
 
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.wsgi import LazyApplication, WsgiApplication
-
-from ..eventually import eventually
-from ..processes import Processes
-
-PROGRAM = Path(__file__).parent / "programs" / "notified.py"
-
-
-@pytest.mark.parametrize("reason", ["SIGTERM", "SIGINT", "max_requests"])
-def test_application_is_notified_once_when_its_worker_stops(processes: Processes, reason: str) -> None:
-    copy(PROGRAM, processes.cwd)
-    port = "--max-requests", "2" if reason == "max_requests" else "0"
-    web = processes.start_gunicorn(*port, "--threads", "3", "notified:application", workers=1)
-    eventually(lambda: "started with 3" in web.output())
-    with requests.Session() as session:
-        assert session.get(web.url, timeout=10).headers["X-Threads"] == "3"
-        if reason != "max_requests":
-            web.send(signal.Signals[reason])
-            web.wait()
-        eventually(lambda: "stopping" in web.output())
-    if reason == "max_requests":
-        eventually(lambda: web.output().count("Booting worker") == 2)
-    assert web.output().count("stopping") == 1
 
 
 def test_failed_start_is_logged_and_retried_at_the_next_request(
@@ -46,9 +21,9 @@ def test_failed_start_is_logged_and_retried_at_the_next_request(
         return lambda *_: [b"served"]
 
     application = LazyApplication(build)
-    application.begin()
+    application.begin(8)
     assert "ZeroDivisionError" in caplog.text
-    application.begin()
+    application.begin(8)
     assert caplog.messages[-1].endswith("the next request tries again: The database sleeps.")
     assert application({}, lambda *_: None) == [b"served"]
 
@@ -71,5 +46,21 @@ def test_failing_stop_callback_does_not_prevent_the_others(caplog: pytest.LogCap
     called = []
     application.on_stop += [lambda: 1 / 0, lambda: called.append(1)]
     application.stop()
-    assert (called, application.threads) == ([1], None)
+    assert called == [1]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_forked_process_builds_its_own_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+
+    def build() -> WsgiApplication:
+        built.append(os.getpid())
+        return lambda *_: [b"served"]
+
+    application = LazyApplication(build)
+    for _ in range(2):
+        application({}, lambda *_: None)
+    assert len(built) == 1
+    monkeypatch.setattr(os, "getpid", lambda: 0)  # As in a process that was forked after a request.
+    application({}, lambda *_: None)
+    assert built[1:] == [0]

@@ -1,0 +1,27 @@
+"""The socket at which a server listens."""
+
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """Listen at an address, or with an empty host at all of IPv4; raises ``OSError``."""
+    if ":" in host:
+        both = host == "::" and socket.has_dualstack_ipv6()
+        made = socket.create_server((host, port), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=both)
+    else:
+        made = socket.create_server((host, port), backlog=backlog)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Accepted sockets inherit it.
+    return made
+
+
+def listen_at_path(path: str, backlog: int) -> socket.socket:
+    """Listen at a Unix socket, in place of one that an earlier server has left behind; raises ``OSError``."""
+    made = socket.socket(socket.AF_UNIX)
+    with suppress(FileNotFoundError):
+        if Path(path).is_socket():
+            Path(path).unlink()
+    made.bind(path)
+    made.listen(backlog)
+    return made
