@@ -15,7 +15,11 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 PROGRAMS = ROOT / "tests" / "programs"
 PACKAGE = Path(pacifica.dispatcher.__file__).parent
-NOT_ON_THIS_SYSTEM = {"pacifica.dispatcher.web.server.gthread"} if os.name == "nt" else set()
+NOT_ON_THIS_SYSTEM = (
+    {"pacifica.dispatcher.gunicorn_conf", "pacifica.dispatcher.monitoring.metrics.shared_folder"}
+    if os.name == "nt"
+    else set()
+)
 """gunicorn does not run on Windows."""
 
 

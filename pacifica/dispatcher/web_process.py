@@ -16,7 +16,7 @@ from .web.middleware.request_spans import trace_requests
 from .web.request_classes import keep
 from .web.server.bounds import Limits
 from .web.server.loop import WAITER
-from .web.server.server import Options, most_connections
+from .web.server.server import ServerOptions, most_connections
 from .web.user_hooks import has_user_hooks
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class WebProcess:
         """Count the events of this process from now on."""
         self._container.count_events()
 
-    def server_options(self, adapter: Any) -> Options:
+    def server_options(self, adapter: Any) -> ServerOptions:
         """The options of our own server; ``adapter`` has CherryPy's ``server`` settings.
 
         With a tool or hook of a user, a thread runs each request.
@@ -73,7 +73,7 @@ class WebProcess:
             self.limit_waiting(adapter.thread_pool)
         body = self.settings.dispatcher.body_limit
         head = adapter.max_request_header_size or Limits().head
-        return Options(
+        return ServerOptions(
             threads=adapter.thread_pool,
             limits=Limits(float(adapter.socket_timeout), head, body, 4 * body, most_connections()),
             grace=float(adapter.shutdown_timeout),

@@ -11,7 +11,7 @@ import pytest
 
 from pacifica.dispatcher.web.server import bounds, connection, server
 from pacifica.dispatcher.web.server.bounds import Limits
-from pacifica.dispatcher.web.server.server import Options
+from pacifica.dispatcher.web.server.server import ServerOptions
 
 from ..eventually import eventually
 from .cases import HOST, get, post
@@ -45,7 +45,7 @@ def test_connections_beyond_the_limit_get_503_and_further_ones_are_closed(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "SPARE", 2)
-    url = stack.enter_context(serving(sends(b"ok"), Options(limits=Limits(connections=2))))
+    url = stack.enter_context(serving(sends(b"ok"), ServerOptions(limits=Limits(connections=2))))
     within = [stack.enter_context(connected(url)) for _ in range(2)]
     beyond = [stack.enter_context(connected(url)) for _ in range(2)]
     assert until_closed(stack.enter_context(connected(url))) == b""
@@ -63,7 +63,7 @@ def _is_served(url: str) -> bool:
 
 
 def test_large_bodies_share_a_budget_and_small_bodies_are_exempt(stack: ExitStack) -> None:
-    url = stack.enter_context(serving(sends(b"ok"), Options(limits=Limits(taken=200_000))))
+    url = stack.enter_context(serving(sends(b"ok"), ServerOptions(limits=Limits(taken=200_000))))
     large = post(b"Content-Length: 250000", body=b"x" * 249_000)
     first, second = (stack.enter_context(connected(url)) for _ in range(2))
     first.sendall(large)
@@ -87,7 +87,7 @@ def _has_answer(sock: socket.socket) -> bool:
 
 
 def test_budget_is_released_after_the_response(stack: ExitStack) -> None:
-    url = stack.enter_context(serving(sends(b"ok"), Options(limits=Limits(taken=200_000))))
+    url = stack.enter_context(serving(sends(b"ok"), ServerOptions(limits=Limits(taken=200_000))))
     body = post(b"Content-Length: 200000", body=b"x" * 200_000)
     assert [answer.status for answer in talk(url, body, body, body, get(LAST))] == [200] * 4
 
@@ -99,7 +99,7 @@ def test_body_beyond_the_limit_is_not_read_and_ends_the_connection(stack: ExitSt
         seen.append(environ["wsgi.input"].read())
         return sends(b"ok")(environ, start)
 
-    url = stack.enter_context(serving(application, Options(limits=Limits(body=100))))
+    url = stack.enter_context(serving(application, ServerOptions(limits=Limits(body=100))))
     found = talk(url, post(b"Content-Length: 101", body=b"x" * 101) + get())
     assert [(answer.status, answer.headers["connection"]) for answer in found] == [(200, "close")]
     assert seen == [b""]
@@ -109,7 +109,7 @@ def test_unread_responses_share_a_budget_and_the_slowest_readers_make_room(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "GRACE", 0.1)
-    url = stack.enter_context(serving(sends(b"x" * SIZE), Options(limits=Limits(taken=SIZE))))
+    url = stack.enter_context(serving(sends(b"x" * SIZE), ServerOptions(limits=Limits(taken=SIZE))))
     first = silent(stack, url, get())
     assert first.recv(12) == b"HTTP/1.1 200"
     eventually(lambda: 503 in [answer.status for answer in talk(url, get(LAST))])
@@ -121,7 +121,7 @@ def test_unread_responses_share_a_budget_and_the_slowest_readers_make_room(
 @pytest.mark.parametrize("inline", [True, False])
 def test_parts_of_a_response_arrive_whole_and_in_order(stack: ExitStack, inline: bool) -> None:
     parts = [bytes([number]) * 1_000_000 for number in range(10)]
-    url = stack.enter_context(serving(sends(*parts), Options(inline=inline)))
+    url = stack.enter_context(serving(sends(*parts), ServerOptions(inline=inline)))
     found = talk(url, get() + get(LAST))
     assert [answer.body for answer in found] == [b"".join(parts)] * 2
 
@@ -138,7 +138,7 @@ def test_stream_that_is_not_read_stops_producing_and_holds_no_thread(stack: Exit
             produced.append(number)
             yield b"x" * 100_000
 
-    url = stack.enter_context(serving(application, Options(threads=1)))
+    url = stack.enter_context(serving(application, ServerOptions(threads=1)))
     for _ in range(5):
         silent(stack, url, get(target=b"/stream"))
     eventually(lambda: len(set(produced)) > 2)
@@ -147,7 +147,7 @@ def test_stream_that_is_not_read_stops_producing_and_holds_no_thread(stack: Exit
 
 
 def test_client_that_never_reads_its_refusal_is_disconnected(stack: ExitStack) -> None:
-    url = stack.enter_context(serving(sends(b"ok"), Options()))
+    url = stack.enter_context(serving(sends(b"ok"), ServerOptions()))
     sock = stack.enter_context(connected(url))
     began = time.monotonic()
     sock.sendall(get(b"X : 1"))
@@ -173,7 +173,7 @@ def test_stopping_server_finishes_requests_and_closes_idle_connections(stack: Ex
         return sends(b"ok")(environ, start)
 
     with ExitStack() as server_stack:
-        url = server_stack.enter_context(serving(application, Options(inline=False)))
+        url = server_stack.enter_context(serving(application, ServerOptions(inline=False)))
         idle, asking = (stack.enter_context(connected(url)) for _ in range(2))
         asking.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
         assert begun.wait(20)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pacifica.dispatcher.web.server.listener import listen
-from pacifica.dispatcher.web.server.server import Options, Server
+from pacifica.dispatcher.web.server.server import Server, ServerOptions
 
 from ..eventually import eventually
 
@@ -14,7 +14,7 @@ Start = Callable[..., Any]
 
 
 @contextmanager
-def serving(application: Callable[..., Any], options: Options) -> Iterator[str]:
+def serving(application: Callable[..., Any], options: ServerOptions) -> Iterator[str]:
     """The URL of the server."""
     listener = listen("127.0.0.1", 0, 128)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

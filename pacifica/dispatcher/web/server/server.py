@@ -37,7 +37,7 @@ LARGE, M_MMAP_THRESHOLD = 1_048_576, -3
 """glibc maps a block of at least so many bytes by itself, and unmaps it when it is freed. Source: mallopt(3)."""
 
 
-class Options(NamedTuple):
+class ServerOptions(NamedTuple):
     """``keep`` is that of ``Loop``; ``refused`` is called with the status of each refusal.
 
     With ``inline`` the loop runs the requests in greenlets, and otherwise each has a thread for its whole time.
@@ -56,7 +56,7 @@ class Options(NamedTuple):
 class Server:
     """Serves a WSGI application on a listening socket; ``start`` returns when another thread has called ``stop``."""
 
-    def __init__(self, application: Application, listener: socket.socket, options: Options) -> None:
+    def __init__(self, application: Application, listener: socket.socket, options: ServerOptions) -> None:
         self.limits = options.limits
         self.budget = Budget(options.limits.taken)
         self.last_call = inf
