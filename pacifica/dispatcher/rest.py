@@ -44,6 +44,7 @@ POSTED: Mapping[int, str] = {
     202: "Job, text/plain uuid, Location",
     **dict.fromkeys((409, 410, 422), "Problem"),
 }
+KEYED = ("Idempotency-Key", *PREFER)
 BATCH: Mapping[int, str] = {202: "BatchAnswer", 422: "Problem"}
 RESULT: Mapping[int, str] = {200: "any, text/plain", 202: "Job, text/plain, Location", 409: "Problem"}
 LINKS: Mapping[str, str] = {
@@ -100,15 +101,7 @@ class Dispatch(Resource):
         return as_text("")
 
     @Operation("/dispatch", DISPATCH, BATCH, body=f"Batch, {NDJSON} Batch", headers=("Idempotency-Key",))
-    @Operation(
-        "/dispatch/{task}",
-        DISPATCH,
-        POSTED,
-        body="Dispatch",
-        query=WAIT,
-        headers=("Idempotency-Key", *PREFER),
-        short=True,
-    )
+    @Operation("/dispatch/{task}", DISPATCH, POSTED, body="Dispatch", query=WAIT, headers=KEYED, short=True)
     def POST(self, task: str | None = None, *, wait: Query = None) -> bytes:
         """Dispatch one job, or a batch if the path names no task.
 
