@@ -10,12 +10,11 @@ import pytest
 import redis
 from kombu.connection import Connection
 
-from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import now
 
 from ..e2e.stack import Stack
 from ..eventually import eventually
-from ..services import RABBITMQ, REDIS, TABLE
+from ..services import RABBITMQ, REDIS
 from .cluster import PROGRAMS, TASKS, Cluster, MakeCluster
 from .invariants import unfinished
 from .servers import Server
@@ -175,13 +174,11 @@ def lose_on_rabbitmq(url: str, queue: str, *, delete: bool) -> None:
         (channel.queue_delete if delete else channel.queue_purge)(queue)
 
 
-def lose(cluster: Cluster, url: str, queue: str, how: str) -> None:
+def lose(url: str, queue: str, how: str) -> None:
     """Delete the messages in the queue, or the queue itself, without a notice to anyone."""
     if url.startswith("redis"):
         with closing(redis.Redis.from_url(url, socket_timeout=5)) as client:
             client.flushall()
-    elif url.startswith("database"):
-        cluster.database.write(lambda db: db.execute_sql("DELETE FROM message"))
     else:
         lose_on_rabbitmq(url, queue, delete=how == "deleted")
 
@@ -193,7 +190,6 @@ def lose(cluster: Cluster, url: str, queue: str, how: str) -> None:
         (RABBITMQ, "deleted", True),
         (REDIS, "flushed", False),
         (REDIS, "flushed", True),
-        (TABLE, "emptied", True),
     ],
 )
 def test_messages_that_the_broker_lost_are_published_again(
@@ -205,7 +201,7 @@ def test_messages_that_the_broker_lost_are_published_again(
     busy: bool,
     record_figure: RecordFigure,
 ) -> None:
-    url = "database://" if kind == TABLE else own_broker(kind).url
+    url = own_broker(kind).url
     cluster = make_cluster(url, lease_seconds=3)
     held = []
     if busy:
@@ -216,7 +212,7 @@ def test_messages_that_the_broker_lost_are_published_again(
         cluster.processes.start_web()
     uuids = [cluster.add("double", number) for number in range(60)]
     eventually(lambda: all(cluster.job(uuid).published for uuid in uuids), 20)
-    lose(cluster, url, queue_name, how)
+    lose(url, queue_name, how)
     lost = time.monotonic()
     cluster.release("held")
     if not busy:
@@ -229,42 +225,66 @@ def test_messages_that_the_broker_lost_are_published_again(
     assert len(cluster.runs("held")) == len(held)
 
 
-def count_messages(cluster: Cluster, task: str = "") -> int:
-    """Return the number of messages, of a task or of all, if the database is the broker."""
-    query = orm.Message.select().where(orm.Message.payload.contains(f'"{task}"' if task else ""))
-    return int(cluster.database.read(query.count))
+class RedisQueue:
+    """The messages in the lists of a queue on Redis, one list for each priority."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._client = redis.Redis.from_url(url, socket_timeout=5)
+        self._name = name
+
+    def close(self) -> None:
+        self._client.close()
+
+    def count(self, task: str = "") -> int:
+        """Return the number of messages, of a task or of all."""
+        return len(self._messages(task))
+
+    def forget(self, task: str) -> None:
+        """Delete the messages of a task."""
+        for key, message in self._messages(task):
+            self._client.lrem(key, 1, message)
+
+    def _messages(self, task: str) -> list[tuple[bytes, bytes]]:
+        lists = {key: self._client.lrange(key, 0, -1) for key in self._client.scan_iter(f"{self._name}*")}
+        return [(key, one) for key, found in lists.items() for one in found if f'"{task}"' in one.decode() or not task]
 
 
-def test_lost_messages_of_a_busy_queue_are_published_again(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster()
+@pytest.fixture
+def queue(redis_url: str, queue_name: str) -> Iterator[RedisQueue]:
+    """The queue of the test on Redis."""
+    with closing(RedisQueue(redis_url, queue_name)) as opened:
+        yield opened
+
+
+def test_lost_messages_of_a_busy_queue_are_published_again(make_cluster: MakeCluster, queue: RedisQueue) -> None:
+    cluster = make_cluster("redis")
     cluster.processes.start_web()
     lost = [cluster.add("note", "a") for _ in range(5)]
     others = [cluster.add("double", number) for number in range(20)]
     eventually(lambda: all(cluster.job(uuid).published for uuid in lost + others), 20)
-    assert (count_messages(cluster, "note"), count_messages(cluster)) == (5, 25)
-    forget = orm.Message.delete().where(orm.Message.payload.contains('"note"'))
-    cluster.database.write(forget.execute)
-    eventually(lambda: count_messages(cluster, "note") == 5, 20)
-    assert count_messages(cluster) == 25
+    assert (queue.count("note"), queue.count()) == (5, 25)
+    queue.forget("note")
+    eventually(lambda: queue.count("note") == 5, 20)
+    assert queue.count() == 25
 
 
 def test_messages_that_wait_in_another_queue_are_not_published_again(
-    make_cluster: MakeCluster, queue_name: str
+    make_cluster: MakeCluster, queue: RedisQueue, queue_name: str
 ) -> None:
-    cluster = make_cluster(republish_seconds=0.5, lease_seconds=0.6, tasks=f"{TASKS.stem}, queue_tasks")
+    cluster = make_cluster("redis", republish_seconds=0.5, lease_seconds=0.6, tasks=f"{TASKS.stem}, queue_tasks")
     cluster.processes.add_module(PROGRAMS / "queue_tasks.py")
     cluster.processes.env["TEST_QUEUE"] = f"{queue_name}-apart"
     cluster.processes.start_web()
     uuids = [cluster.add("apart", number) for number in range(5)]
     uuids += [cluster.add("double", number, queue=f"{queue_name}-apart", priority=9) for number in range(5)]
-    eventually(lambda: count_messages(cluster) == 10, 20)
+    eventually(lambda: queue.count() == 10, 20)
     # The check that finds this lost message would also republish the others, if it counted them as lost.
     lost = cluster.add("note", "a")
-    eventually(lambda: count_messages(cluster, "note"), 20)
+    eventually(lambda: queue.count("note"), 20)
     for _ in range(2):
-        cluster.database.write(orm.Message.delete().where(orm.Message.payload.contains('"note"')).execute)
-        eventually(lambda: count_messages(cluster, "note"), 20)
-    assert count_messages(cluster) == 11
+        queue.forget("note")
+        eventually(lambda: queue.count("note"), 20)
+    assert queue.count() == 11
     cluster.worker("-Q", f"{queue_name},{queue_name}-apart")
     assert [cluster.ended(uuid).state for uuid in (lost, *uuids)] == ["SUCCESS"] * 11
     cluster.check_final([lost, *uuids])

@@ -1,9 +1,12 @@
 """Messages that the broker has lost are published again, and no others."""
 
+from dataclasses import replace
+
 import pytest
 
-from pacifica.dispatcher.core.job import Job
+from pacifica.dispatcher.core.job import Job, now
 
+from ..store.conftest import a_job
 from .conftest import Process
 
 
@@ -44,3 +47,14 @@ def test_a_long_queue_does_not_hide_the_messages_that_another_queue_lost(
     process.broker.ready_in = {"long": 30}
     jobs = [*(process.add_published(100, queue="long") for _ in range(30)), process.add_published(10, queue="lost")]
     assert published_again(process, jobs) == [30]
+
+
+def test_job_that_waits_because_a_clock_was_set_back_is_due_at_once(process: Process) -> None:
+    hour = 3_600_000_000
+    job, scheduled = a_job(due=now() + hour), a_job(due=now() + hour, eta=now() + hour)
+    scheduled = replace(scheduled, due=scheduled.eta)
+    process.jobs.add([job])
+    process.jobs.add([scheduled])
+    process.upkeep.round()
+    assert (process.get(job).due or 0) <= now()
+    assert process.get(scheduled).due == scheduled.eta

@@ -141,9 +141,12 @@ class Outbox:
         """
         ahead = at + 2 * lease
         not_scheduled = _J.eta.is_null() | (_J.due != _J.eta)
-        due = _J.update({_J.due: at}).where(_J.due > ahead, not_scheduled)
-        published = _J.update({_J.published: at}).where(orm.WAITING_STATES, _J.due.is_null(), _J.published > ahead)
-        self._database.write(lambda db: (due.execute(db), published.execute(db)))
+        for column, late in (
+            (_J.due, (_J.due > ahead, not_scheduled)),
+            (_J.published, (orm.WAITING_STATES, _J.due.is_null(), _J.published > ahead)),
+        ):
+            if self._database.rows(_J.select(_J.uuid).where(*late).limit(1)):  # This takes no write lock.
+                self._database.write(_J.update({column: at}).where(*late).execute)
 
     def waiting(self) -> list[Kind]:
         """The kinds of the jobs whose messages were sent and that no worker has claimed."""

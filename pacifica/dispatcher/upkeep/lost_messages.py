@@ -15,6 +15,8 @@ BATCH = 500
 COUNTED = 100_000
 """The most jobs of a kind that are counted."""
 END_OF_TIME = 2**63 - 1
+RELAY_LEASE = 30_000_000
+"""Microseconds; a job that a relay has taken is due at most so far in the future."""
 
 
 class Queues(Protocol):
@@ -32,6 +34,8 @@ class LostMessages:
 
     A queue shows only how many messages it holds, not which. It delivers them in order, so the messages that were
     sent first are the likeliest to be lost.
+
+    At the same time it makes jobs due that wait only because a clock was set back, or runs ahead.
     """
 
     def __init__(self, outbox: Outbox, queues: Queues, *, republish: float) -> None:
@@ -45,6 +49,7 @@ class LostMessages:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._republish / 4
+        self._outbox.recall(at=now(), lease=RELAY_LEASE)
         queues: dict[str, list[Kind]] = {}
         for kind in self._outbox.waiting():
             if (name := self._queues.queue_of(*kind)) is not None:
