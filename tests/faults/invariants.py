@@ -54,8 +54,8 @@ class Record:
             self.history.setdefault(uuid, []).append(kind)
 
     def times_run(self, uuid: str) -> int:
-        """Return how often a worker started the job."""
-        return self.history[uuid].count(State.STARTED)
+        """Return how often a worker started the job, without the claims that it returned before a start."""
+        return self.history[uuid].count(State.STARTED) - self.history[uuid].count("RETURNED")
 
 
 def check_record(peewee_url: str, answered: Iterable[str], web: str = "") -> Record:

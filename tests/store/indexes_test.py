@@ -55,7 +55,10 @@ QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
         lambda database: unfinished_jobs(database, at=NOW, limit=10),
         (OF_WAITING, OF_STARTED, OF_WAITING),
     ),
-    "recall": (lambda database: Outbox(database).recall(at=NOW, lease=1), ("job_due", "job_due", OF_WAITING)),
+    "recall": (
+        lambda database: Outbox(database).recall(at=NOW, lease=1),
+        ("job_due|job_ready", "job_due|job_ready", OF_WAITING),
+    ),
     "waiting": (lambda database: Outbox(database).waiting(), (OF_WAITING,)),
     "count_sent": (lambda database: Outbox(database).count_sent(KIND, since=1, until=NOW, limit=9), (OF_WAITING,)),
     "sent_first": (lambda database: Outbox(database).sent_first(KIND, until=NOW, limit=9), (OF_WAITING,)),
