@@ -91,9 +91,9 @@ class DispatcherSettings(Section):
     report_synchronous: Literal["full", "normal"] = Field("normal",
         description="The same for a worker's reports. normal: a job may run again after a power failure (SQLite only).")
     relay_interval: Seconds = Field(1, ge=0.01, le=3600,
-        description="The pause between two searches for jobs that an earlier process did not publish, in seconds.")
+        description="With a broker: the pause between two searches for jobs that no process has published, in seconds.")
     relay_batch: WholeNumber = Field(100, ge=1, le=10_000,
-        description="The maximum number of jobs that are published in one round.")
+        description="With a broker: the maximum number of jobs that are published in one round.")
     lease_seconds: Seconds = Field(30, ge=0.3, le=86_400,
         description="How long a worker's heartbeat may be missing before its jobs are put back, in seconds.")
     republish_seconds: Seconds = Field(60, ge=0.1, le=86_400,
