@@ -19,7 +19,7 @@ def publish_ten_times(cluster: Cluster, uuid: str, task: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broker", "database"), [("rabbitmq", "postgresql"), ("redis", "mysql"), ("database", "sqlite")]
+    ("broker", "database"), [("rabbitmq", "postgresql"), ("redis", "mysql"), ("redis", "sqlite")]
 )
 def test_ten_messages_to_two_workers_are_one_run(make_cluster: MakeCluster, broker: str, database: str) -> None:
     cluster = make_cluster(broker, database, lease_seconds=20, republish_seconds=600)
@@ -51,7 +51,7 @@ def test_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluster:
 
 
 def test_messages_for_a_final_job_run_nothing(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster()
+    cluster = make_cluster("redis")
     cluster.worker()
     uuid = cluster.add("note", "a")
     cluster.ended(uuid)
@@ -62,7 +62,7 @@ def test_messages_for_a_final_job_run_nothing(make_cluster: MakeCluster) -> None
 
 
 def test_message_from_before_a_retry_starts_nothing(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster()
+    cluster = make_cluster("redis")
     uuid = cluster.add("backoff", "a", 1)
     cluster.release("a")
     cluster.worker()
@@ -73,7 +73,7 @@ def test_message_from_before_a_retry_starts_nothing(make_cluster: MakeCluster) -
 
 
 def test_message_without_a_job_is_dropped_and_the_worker_lives(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster()
+    cluster = make_cluster("redis")
     cluster.worker()
     publish_ten_times(cluster, "00000000-0000-7000-8000-000000000000", "note")
     assert cluster.ended(cluster.add("note", "a")).result == "a"
