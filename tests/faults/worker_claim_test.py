@@ -18,9 +18,7 @@ def publish_ten_times(cluster: Cluster, uuid: str, task: str) -> None:
     cluster.processes.run_program(PROGRAMS / "publish_ten_times.py", uuid, task)
 
 
-@pytest.mark.parametrize(
-    ("broker", "database"), [("rabbitmq", "postgresql"), ("redis", "mysql"), ("redis", "sqlite")]
-)
+@pytest.mark.parametrize(("broker", "database"), [("rabbitmq", "postgresql"), ("redis", "mysql"), ("redis", "sqlite")])
 def test_ten_messages_to_two_workers_are_one_run(make_cluster: MakeCluster, broker: str, database: str) -> None:
     cluster = make_cluster(broker, database, lease_seconds=20, republish_seconds=600)
     uuid = cluster.add("hold", "a", due=None, published=now())

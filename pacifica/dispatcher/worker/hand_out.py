@@ -28,7 +28,7 @@ from .run_times import MOST_JOBS, MOST_WORK, RunTimes
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 0.1
+PATIENCE = 0.25
 """Seconds after which a claimed job that has not begun is taken back."""
 START_PATIENCE = 2.0
 """The same for the jobs of a message that no process has accepted: its process is being started."""
@@ -85,6 +85,10 @@ class HandOut:
         held = ready + sum(len(message.items) for message in messages if message.short)
         return max(2 * ahead * flowing - held, idle - ready)
 
+    def starved(self) -> bool:
+        """Whether a process may soon have no job to run."""
+        return len(self._ready) < self._processes() * self._times.ahead() // 2
+
     def add(self, claimed: Sequence[Item]) -> None:
         """Run these jobs; one whose task has no turn now returns to the queue."""
         at = time.monotonic()
@@ -110,6 +114,8 @@ class HandOut:
         for message in list(self._messages.values()):
             if message.since <= (before if message.pid or not patience else before + PATIENCE - START_PATIENCE):
                 found += self._take_back(message)
+        if found and patience:
+            self._times.claimed_too_many()
         return found
 
     def open(self, loop: Hub | None) -> None:

@@ -24,8 +24,8 @@ from .job_request import JobRequest
 
 logger = logging.getLogger(__name__)
 
-PACE = 0.002
-"""The least seconds between two turns while jobs run: jobs that end in quick succession share one."""
+PACE, BUSY_PACE = 0.002, 0.008
+"""The least seconds between two turns: jobs that end in quick succession share one; the second, while others wait."""
 LONGEST_WAIT = 0.5
 """Seconds after which an idle worker looks for jobs, whatever the watch has noticed."""
 MOST_REPORTS = 500
@@ -54,6 +54,9 @@ class Pool(Protocol):
 
     def room(self) -> int:
         """How many jobs may be claimed now."""
+
+    def starved(self) -> bool:
+        """Whether a process may soon have no job to run."""
 
     def add(self, claimed: Sequence[Item]) -> None:
         """Run these jobs."""
@@ -178,7 +181,8 @@ class JobWriter:
                 break
             if not (again or self._reports):
                 self._watch.wait(self._longest_wait())
-            if (pause := begin + PACE - time.monotonic()) > 0:
+            pace = BUSY_PACE if again and not self._pool.starved() else PACE
+            if (pause := begin + pace - time.monotonic()) > 0:
                 time.sleep(pause)
         self._watch.close()
 

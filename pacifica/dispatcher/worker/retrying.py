@@ -86,6 +86,11 @@ def _columns(task: Task, options: Mapping[str, Any]) -> Mapping[str, Any]:
         "expires": None if end is None else micros(end),
         "headers": _headers(task, {key: options.get(key) for key in HEADERS}),
     }
+    route = task.app.container.new_jobs.route(task.name, checked.queue, checked.priority)
+    if checked.queue is not None:
+        found["target_queue"] = route.queue
+    if checked.priority is not None:
+        found["target_priority"] = route.priority
     return {name: value for name, value in found.items() if value is not None}
 
 

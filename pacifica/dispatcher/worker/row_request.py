@@ -64,10 +64,15 @@ def may_share(worker: Any, item: Item) -> bool:
 
 def shares_messages(worker: Any, task: Any) -> bool:
     """Whether jobs of the task may share a message, by the settings of the worker and the task."""
-    events = worker.consumer.event_dispatcher
     limits = (task.time_limit, task.soft_time_limit, worker.time_limit, worker.soft_time_limit)
     restarts = (worker.max_tasks_per_child, worker.max_memory_per_child)
-    return not (any(limits) or any(restarts) or (events and events.enabled) or signals.task_received.receivers)
+    return not (any(limits) or any(restarts) or _sends_task_events(worker) or signals.task_received.receivers)
+
+
+def _sends_task_events(worker: Any) -> bool:
+    """Whether the worker sends events of tasks, not only those of workers."""
+    events = worker.consumer.event_dispatcher
+    return bool(events and events.enabled and (not events.groups or "task" in events.groups))
 
 
 def received(worker: Any, job: ClaimedJob) -> JobRequest | None:

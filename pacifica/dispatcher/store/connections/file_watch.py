@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 IN_MODIFY = 2
@@ -42,5 +43,6 @@ class Inotify:
             self._descriptor = -1
 
 
+@lru_cache(maxsize=1)
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
