@@ -69,8 +69,6 @@ class WebProcess:
         With a tool or hook of a user, a thread runs each request.
         """
         inline = not has_user_hooks(cherrypy.config, self.tree.config)
-        if not inline:
-            self.limit_waiting(adapter.thread_pool)
         body = self.settings.dispatcher.body_limit
         head = adapter.max_request_header_size or Limits().head
         return ServerOptions(

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,15 +200,6 @@ def test_living_worker_and_working_parts_are_reported(two_processes: Stack) -> N
     )
     assert (ready["status"], ready["checks"]["workers"]["verdict"]) == ("ok", "ok")
     assert 0 <= ready["checks"]["workers"]["age"] <= 3
-
-
-def test_request_refused_before_it_is_read_is_counted(two_processes: Stack) -> None:
-    before = value(scrape(two_processes), "http_unread_requests_total", status="400")
-    host, port = two_processes.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as raw:
-        raw.sendall(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
-        assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
-    assert value(scrape(two_processes), "http_unread_requests_total", status="400") == before + 1
 
 
 def test_format_is_the_one_that_the_client_prefers(two_processes: Stack) -> None:

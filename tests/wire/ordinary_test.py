@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import shlex
 import socket
 import subprocess
@@ -43,6 +44,19 @@ def test_headers_that_nothing_reads_change_nothing(server: HttpServer, field: by
 
 def test_refused_request_does_not_lose_earlier_responses(server: HttpServer) -> None:
     assert [answer.status for answer in talk(server.url, get() + get() + get(b"X : 1") + get())] == [200, 200, 400]
+
+
+def test_refused_request_has_an_id_and_is_counted(server: HttpServer) -> None:
+    def counted() -> float:
+        text = requests.get(f"{server.url}/metrics", timeout=10).text
+        found = re.search(r'http_unread_requests_total\{status="417"\} (\S+)', text)
+        return float(found[1]) if found else 0.0
+
+    before = counted()
+    (answer,) = talk(server.url, get(b"Expect: 200-ok"))
+    assert answer.status == 417
+    assert f"request={answer.headers['x-request-id']}" in server.web.output()
+    assert counted() == before + 1
 
 
 def test_requests_after_connection_close_are_not_answered(server: HttpServer) -> None:

@@ -1,6 +1,7 @@
 """``?wait=`` and ``Prefer: wait=``: how long a request may wait for its job (RFC 7240, section 4.3)."""
 
 import re
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -75,5 +76,15 @@ def until_final(waiting: Waiting, job: Job, wait: Wait) -> Job:
 def _disconnection_check() -> Callable[[], bool]:
     """A function that reports whether the client has disconnected; always false under servers that cannot detect it."""
     environ = cherrypy.request.wsgi_environ
-    found: Callable[[], bool] = environ.get(GONE, lambda: False)
-    return found
+    own: Callable[[], bool] | None = environ.get(GONE)
+    client: socket.socket | None = environ.get("gunicorn.socket")
+    return own or (lambda: client is not None and _has_closed(client))
+
+
+def _has_closed(client: socket.socket) -> bool:
+    try:
+        return not client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -66,7 +66,7 @@ class Server:
         self._options = options
         self._common = {**COMMON, "SERVER_SOFTWARE": SOFTWARE, "wsgi.multiprocess": options.multiprocess}
         self._connections: set[Connection] = set()
-        self._running = 0
+        self._running = self._threaded = 0
         self._next_look = 0.0
         self._ended = threading.Event()
         self.ready = False
@@ -96,11 +96,13 @@ class Server:
     def respond(self, connection: Connection, head: Head, body: bytes) -> None:
         """Answer a request: in a greenlet of the loop, or in a thread."""
         self._running += 1
-        answer = partial(self._answer, connection, head, body)
         if self._options.inline and len(body) <= MAX_BODY and not self.loop.is_wary:
-            self.loop.start(answer)
-        else:
-            self.loop.threads.submit(answer)
+            self.loop.start(partial(self._answer, connection, head, body, connection.common))
+            return
+        self._threaded += 1
+        # Requests that wait for jobs may hold half of the threads.
+        common = {**connection.common, "wsgi.multithread": self._threaded <= self._options.threads // 2}
+        self.loop.threads.submit(self._answer, connection, head, body, common)
 
     def make_room(self, length: int) -> None:
         """Disconnect the slowest readers, so that a later response of this length finds room."""
@@ -117,19 +119,20 @@ class Server:
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
-    def _answer(self, connection: Connection, head: Head, body: bytes) -> None:
+    def _answer(self, connection: Connection, head: Head, body: bytes, common: Mapping[str, Any]) -> None:
         keep = False
         try:
             exchange = Exchange(head, connection.send, lambda: self.ready and not connection.unread)
-            keep = exchange.answer(self._application, environment(head, body, connection.common))
+            keep = exchange.answer(self._application, environment(head, body, common))
         finally:
             if WAITER.on_loop():
                 self._answered(connection, keep=keep)
             else:
-                self.loop.call(partial(self._answered, connection, keep=keep))
+                self.loop.call(partial(self._answered, connection, keep=keep, threads=1))
 
-    def _answered(self, connection: Connection, *, keep: bool) -> None:
+    def _answered(self, connection: Connection, *, keep: bool, threads: int = 0) -> None:
         self._running -= 1
+        self._threaded -= threads
         connection.end(keep=keep)
 
     def _accept(self, _: int) -> None:
