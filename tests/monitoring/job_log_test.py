@@ -8,6 +8,7 @@ from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.core.job import Job, JobError, State, now
 from pacifica.dispatcher.logs import log_context
 from pacifica.dispatcher.logs.formatters import FIELDS
+from pacifica.dispatcher.monitoring import job_log
 from pacifica.dispatcher.monitoring.job_log import JobLog, logger
 from pacifica.dispatcher.store.committed_event import CANCEL, LATE, PROGRESS, CommittedEvent
 from pacifica.dispatcher.store.database import Database
@@ -139,3 +140,16 @@ def test_other_events_are_not_logged(caplog: pytest.LogCaptureFixture, event: Co
     with caplog.at_level(logging.INFO, logger.name):
         JobLog(lambda _: None)(event)
     assert logged(caplog) == []
+
+
+def test_attempts_that_another_process_reports_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(job_log, "MOST_STARTED", 2)
+    log = JobLog(lambda _: None)
+    with caplog.at_level(logging.INFO, logger.name):
+        for number in range(3):
+            log(CommittedEvent(State.STARTED, f"job {number}", 1, "token", task="add"))
+        for number in range(3):
+            log(CommittedEvent(State.SUCCESS, f"job {number}", 2, "token", reported=True))
+    assert ["ms" in fields for fields in logged(caplog)] == [False] * 3 + [False, True, True]

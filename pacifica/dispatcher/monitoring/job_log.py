@@ -19,6 +19,8 @@ logger = logging.getLogger("pacifica.dispatcher.jobs")
 
 REQUEST = "request_id"
 """The header of a job's message with the id of the request that dispatched the job."""
+MOST_STARTED = 10_000
+"""The most attempts whose fields a process keeps until they end."""
 LEVELS = {"failed": logging.ERROR, "lost": logging.WARNING, "late": logging.WARNING, "taskless": logging.ERROR}
 EVENTS: Mapping[str, str] = {
     "dispatched": "its row is committed",
@@ -83,6 +85,8 @@ class JobLog:
             about = _event_fields(event._replace(ready=None))
             about = {key: value for key, value in about.items() if value is not None}
             self._started[event.job, event.token] = time.monotonic(), about
+            if len(self._started) > MOST_STARTED:  # Another process has reported the oldest.
+                self._started.pop(next(iter(self._started)), None)
             log_context.note(attempt=event.attempt, worker=event.worker)
             return None, {}
         known = self._started.pop((event.job, event.token), None)

@@ -18,6 +18,10 @@ class BeginTokens:
         self._writers = dict(pipes)
         self._free = list(self._writers)
 
+    def any(self) -> bool:
+        """Whether a pipe is free."""
+        return bool(self._free)
+
     def lend(self, jobs: int) -> int | None:
         """A pipe with a token for each of the jobs, as the descriptor to read from; ``None`` if all are in use."""
         if not self._free:

@@ -7,7 +7,7 @@ one. Whatever the pool does, a claimed job that has not begun after a moment is 
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -32,6 +32,8 @@ PATIENCE = 0.25
 """Seconds after which a claimed job that has not begun is taken back."""
 START_PATIENCE = 2.0
 """The same for the jobs of a message that no process has accepted: its process is being started."""
+UNSAFE = 1.0
+"""Seconds that a job which ended its process counts as: the next jobs of its task go alone."""
 LONGEST_GIVE = 0.002
 """Seconds after which handing out pauses for the event loop; in a solo pool, one job takes all of that time."""
 
@@ -65,6 +67,8 @@ class HandOut:
         self._tokens = tokens
         self._times = RunTimes()
         self._ready: deque[tuple[float, Item]] = deque()
+        self._sending: Sequence[Item] = ()
+        self._refusals: Counter[str] = Counter()
         self._messages: dict[int, Message] = {}
         self._number = 0
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -75,7 +79,10 @@ class HandOut:
         self.closed = True
 
     def room(self) -> int:
-        """How many jobs may be claimed now: one for each idle process, and some more while all jobs are short."""
+        """How many jobs may be claimed now: one for each idle process, and some more while all jobs are short.
+
+        It is negative if more are claimed than that.
+        """
         messages = list(self._messages.values())
         ready, idle = len(self._ready), self._processes() - len(messages)
         ahead = self._times.ahead()
@@ -93,9 +100,10 @@ class HandOut:
         """Run these jobs; one whose task has no turn now returns to the queue."""
         at = time.monotonic()
         for job, request in claimed:
-            due = row_request.refused(self._worker, job) if request is None else None
+            due = row_request.refused(self._worker, job, self._refusals) if request is None else None
             if due is None:
-                self._ready.append((at, (job, request)))
+                with self._lock:
+                    self._ready.append((at, (job, request)))
             else:
                 self.writer.unclaim((job, request), due=due)
         self.wake()
@@ -120,7 +128,7 @@ class HandOut:
 
     def open(self, loop: Hub | None) -> None:
         """Hand out jobs from now on, in the thread of this event loop if there is one."""
-        self._loop, self.closed = loop, False
+        self._loop, self.closed, self._awake = loop, False, False
         self.wake()
 
     def close(self) -> None:
@@ -130,16 +138,21 @@ class HandOut:
 
     def wake(self) -> None:
         """Make ``give`` be called soon."""
-        if self._loop is None:
+        loop = self._loop  # Another thread may close it.
+        if loop is None:
             self.give()
         elif not self._awake:
             self._awake = True
-            self._loop.call_soon(self.give)
+            loop.call_soon(self.give)
+
+    def holds_ahead(self) -> bool:
+        """Whether it has jobs that have not begun, which may have to be taken back."""
+        return bool(self._ready) or any(len(message.items) > 1 for message in list(self._messages.values()))
 
     def in_hand(self) -> set[tuple[str, str]]:
         """Job and token of everything that is claimed and has not ended."""
         with self._lock:
-            jobs = [job for _, (job, _) in self._ready]
+            jobs = [job for _, (job, _) in self._ready] + [job for job, _ in self._sending]
             jobs += [job for message in self._messages.values() for job, _ in message.items]
         return {(job.uuid, job.token) for job in jobs}
 
@@ -188,7 +201,11 @@ class HandOut:
     def _give(self) -> None:
         while self._calls:
             function, values = self._calls.popleft()
-            function(*values)
+            try:
+                function(*values)
+            except Exception:
+                # Such as an acknowledgement that the broker's library refuses; the worker must go on.
+                logger.exception("Unhandled exception while ending a job")
         end = time.monotonic() + LONGEST_GIVE
         while not self.closed and (idle := self._processes() - len(self._messages)) > 0:
             if not (items := self._next(idle)):
@@ -200,6 +217,7 @@ class HandOut:
                 logger.exception("Cannot send job %s to the pool", items[0][0].uuid)
                 for job, request in items:
                     self._report_lost(job, request, "it could not be sent to the pool")
+            self._sending = ()
             if time.monotonic() >= end:
                 self.wake()
                 return
@@ -209,7 +227,8 @@ class HandOut:
         items: list[Item] = []
         work = 0.0
         with self._lock:
-            size = min(MOST_JOBS, -(-len(self._ready) // idle))
+            shared = self._tokens is not None and self._tokens.any()
+            size = min(MOST_JOBS, -(-len(self._ready) // idle)) if shared else 1
             while self._ready and len(items) < size:
                 at, item = self._ready[0]
                 expected = self._times.expected(item[0].task) if row_request.may_share(self._worker, item) else None
@@ -220,6 +239,7 @@ class HandOut:
                 if expected is None:
                     break
                 work += expected
+            self._sending = items
         return items
 
     def _send(self, items: list[Item]) -> None:
@@ -265,8 +285,9 @@ class HandOut:
             raise
 
     def _finish(self, number: int, message: Message, ended: Sequence[Done]) -> None:
-        """Report the jobs of a message that the pool has run."""
-        self._release(number, message)
+        """Report the jobs of a message that the pool has run; it may have begun none, or not all."""
+        for item in self._take_back(message, len(ended)):
+            self.writer.unclaim(item)
         for (job, request), done in zip(message.items, ended, strict=False):
             self._times.note(job.task, done.seconds)
             settle = None if request is None else partial(request.settle, done.returned)
@@ -274,6 +295,7 @@ class HandOut:
                 self.writer.report(report, settle)
             if settle is not None and not done.reports:  # The attempt has reported itself.
                 self.call(settle)
+        self._release(number, message)
         self.writer.wake()
         self.wake()
 
@@ -281,18 +303,19 @@ class HandOut:
         """Report the jobs of a message whose process is gone: the last one that has begun, and those before it."""
         for item in self._take_back(message):
             self.writer.unclaim(item)
-        self._release(number, message)
         ended, last = message.items[:-1], message.items[-1] if message.items else None
         for job, request in ended:
             self._report_lost(job, request, str(failure.exception))
         if last is not None:
             job, request = last
+            self._times.note(job.task, UNSAFE)
             if request is not None and not ended:
                 request.on_failure(failure)
             elif isinstance(failure.exception, Terminated):
                 self._revoke(last)
             else:
                 self._report_lost(job, request, str(failure.exception))
+        self._release(number, message)
         self.writer.wake()
         self.wake()
 
@@ -314,12 +337,11 @@ class HandOut:
                 self._tokens.take_back(pipe)
                 self._tokens.end(pipe)
 
-    def _take_back(self, message: Message) -> list[Item]:
-        """Take back the jobs of a message that have not begun: its last ones."""
+    def _take_back(self, message: Message, begun: int | None = None) -> list[Item]:
+        """Take back the jobs of a message that have not begun: its last ones, those after so many if that is known."""
         with self._lock:
-            if message.pipe is None or self._tokens is None:
-                return []
-            left = len(message.items) - self._tokens.take_back(message.pipe)
-            back = message.items[left:]
-            del message.items[left:]
+            left = 0 if message.pipe is None or self._tokens is None else self._tokens.take_back(message.pipe)
+            begun = len(message.items) - left if begun is None else begun
+            back = message.items[begun:]
+            del message.items[begun:]
         return back

@@ -30,8 +30,8 @@ class JobStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(worker, **kwargs)
         container = worker.app.container
         processes = max(worker.max_concurrency or 0, worker.concurrency)
-        forks = issubclass(worker.pool_cls, TaskPool) and worker.pool_start_method == "fork"
-        tokens = BeginTokens(2 * processes + PIPES_BESIDE) if forks else None
+        spawns = issubclass(worker.pool_cls, TaskPool) and worker.pool_start_method != "fork"
+        tokens = None if spawns else BeginTokens(2 * processes + PIPES_BESIDE)
         worker.hand_out = HandOut(worker, tokens)
         worker.hand_out.writer = container.writer = JobWriter(
             container.work_queue,

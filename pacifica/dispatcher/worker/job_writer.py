@@ -28,6 +28,8 @@ PACE, BUSY_PACE = 0.002, 0.008
 """The least seconds between two turns: jobs that end in quick succession share one; the second, while others wait."""
 LONGEST_WAIT = 0.5
 """Seconds after which an idle worker looks for jobs, whatever the watch has noticed."""
+SHORT_WAIT = 0.05
+"""Seconds after which a worker looks again at the claimed jobs that have not begun."""
 MOST_REPORTS = 500
 """The most reports of one turn."""
 Then = Callable[[str | None], object]
@@ -63,6 +65,9 @@ class Pool(Protocol):
 
     def take_back(self, patience: float = ...) -> Sequence[Item]:
         """The jobs that were claimed that many seconds ago, and have not begun; they will not begin."""
+
+    def holds_ahead(self) -> bool:
+        """Whether it has jobs that have not begun, which may have to be taken back."""
 
     def call(self, function: Callable[..., object], *values: Any) -> None:
         """Call the function in the thread that may use the broker's connection."""
@@ -119,7 +124,7 @@ class JobWriter:
         """Return a job that was not begun to the queue; the message of one that came by a message is claimed again."""
         (job, request), at = item, now()
         if request is not None:
-            request.forget()
+            self._pool.call(request.forget)
         if request is not None and not request.is_row:
             again = None if not self._claiming else lambda _: self.claim(request)
             self.report(Returned(job.uuid, job.token, at, None), again)
@@ -162,12 +167,11 @@ class JobWriter:
 
     def in_hand(self) -> set[tuple[str, str]]:
         """Job and token of the reports that are not stored yet."""
-        waiting = (*self._storing, *self._reports.copy())
-        return {(report.uuid, report.token) for report, _ in waiting}
+        return {(report.uuid, report.token) for report, _ in self._reports.copy()}
 
     def _run(self) -> None:
-        while self._ended_by is None or self._reports:
-            begin = time.monotonic()
+        while True:
+            begin, ends = time.monotonic(), self._ended_by is not None
             try:
                 again = self._work()
             except DatabaseUnavailable as error:
@@ -177,7 +181,7 @@ class JobWriter:
                 # Without this thread the worker would run no jobs any more, and no one would notice.
                 logger.exception("Unhandled exception while claiming and reporting jobs")
                 again = False
-            if self._ended_by is not None and time.monotonic() > self._ended_by:
+            if self._ended_by is not None and (time.monotonic() > self._ended_by or (ends and not self._reports)):
                 break
             if not (again or self._reports):
                 self._watch.wait(self._longest_wait())
@@ -196,6 +200,8 @@ class JobWriter:
 
     def _longest_wait(self) -> float:
         """The seconds until a job with an ``eta`` is due, if that is soon and there is nothing else to do."""
+        if self._pool.holds_ahead():
+            return SHORT_WAIT
         if not self._idle or self._queues is None or not self._claiming:
             return LONGEST_WAIT
         try:
@@ -205,25 +211,30 @@ class JobWriter:
         return LONGEST_WAIT if due is None else min(LONGEST_WAIT, max(PACE, (due - now()) / 1_000_000))
 
     def _turn(self) -> bool:
-        most = 1 if self._alone else MOST_REPORTS
-        self._storing = [self._reports.popleft() for _ in range(min(len(self._reports), most))]
         room = max(0, self._pool.room()) if self._claiming else 0
-        requests = [self._requests.popleft() for _ in range(min(len(self._requests), room, most))]
-        wanted = self._wanted(room - len(requests))
-        due = wanted is not None and self._queue.ready(wanted.queues, now())
-        self._idle = not (self._storing or requests or due)
-        if self._idle:
+        if not (self._reports or self._requests):
+            self._alone = 0
+        most = 1 if self._alone else MOST_REPORTS
+        wanted = None if self._alone else self._wanted(room - len(self._requests))
+        self._idle = not (self._reports or (self._requests and room))
+        if self._idle and (wanted is None or not self._queue.ready(wanted.queues, now())):
             return False
+        self._idle = False
+        self._storing = [self._reports[number] for number in range(min(len(self._reports), most))]
+        # One that cannot be stored must be alone, to be found.
+        room = 0 if self._alone and self._storing else min(room, most)
+        requests = [self._requests.popleft() for _ in range(min(len(self._requests), room))]
         try:
             turn = self._stored([report for report, _ in self._storing], wanted, requests)
         except Exception:
-            self._repeat_alone(requests)
+            self._repeat_alone(wanted, requests)
             raise
         if turn is None:
+            self._ended_by = 0.0
             return False
         self._alone = max(0, self._alone - 1)
         failpoints.reach("after-finish")
-        storing, self._storing = self._storing, ()
+        self._end(turn.outcomes)
         claimed: list[Item] = [(job, None) for job in turn.rows]
         for request, job in zip(requests, turn.claims, strict=True):
             if job is None:
@@ -233,21 +244,31 @@ class JobWriter:
                 claimed.append((job, request))
         if claimed:
             self._pool.add(claimed)
-        for (_, then), became in zip(storing, turn.outcomes, strict=True):
-            if then is not None:
-                self._pool.call(then, became)
         return wanted is not None and len(turn.rows) == wanted.limit
 
-    def _repeat_alone(self, requests: Sequence[JobRequest]) -> None:
+    def _end(self, outcomes: Sequence[str | None]) -> None:
+        """Forget the reports of the turn, and call what follows them."""
+        storing, self._storing = self._storing, ()
+        for (_, then), became in zip(storing, outcomes, strict=True):
+            self._reports.popleft()
+            if then is not None:
+                self._pool.call(then, became)
+
+    def _repeat_alone(self, wanted: WantedJobs | None, requests: Sequence[JobRequest]) -> None:
         """Repeat a turn that has failed in short turns, so that what cannot be stored harms nothing else.
 
-        A report that fails alone is dropped: the heartbeat puts its job back. A message that does is delivered again.
+        A report that fails alone is dropped: the heartbeat puts its job back. So is a message: it is published again.
         """
-        storing, self._storing = self._storing, ()
-        if len(storing) + len(requests) > 1:
-            self._reports.extendleft(reversed(storing))
+        number = len(self._storing) + len(requests)
+        if number == 1 and wanted is None:
+            self._alone = max(0, self._alone - 1)
+            for request in requests:
+                self._pool.call(request.drop)
+            self._end([None] * len(self._storing))
+        elif number:
             self._requests.extendleft(reversed(requests))
-            self._alone = len(storing) + len(requests)
+            self._alone = number
+        self._storing = ()
 
     def _wanted(self, limit: int) -> WantedJobs | None:
         queues = self._queues() if self._queues is not None and limit > 0 else ()

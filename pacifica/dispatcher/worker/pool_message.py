@@ -33,14 +33,22 @@ class Done(NamedTuple):
     returned: Any = None
 
 
+LONGEST_BATCH = 1.0
+"""Seconds after which a pool process begins no further job of a message.
+
+The main process takes the jobs back earlier, unless it is frozen: then another worker may have them by now.
+"""
+
+
 def run(orders: Sequence[Order], hostname: str, pipe: int | None) -> list[Done]:
     """Run jobs one after the other, while the pipe has a token for the next one; returns those that were begun."""
-    done = []
+    done: list[Done] = []
+    since = time.perf_counter()
     for order in orders:
-        if not may_begin(pipe):
+        begin = time.perf_counter()
+        if (done and begin - since > LONGEST_BATCH) or not may_begin(pipe):
             break
         reports: list[Report] = []
-        begin = time.perf_counter()
         result, info, seconds, text = _run(order, hostname, reports)
         returned = None if len(orders) > 1 else (1, result, seconds) if info else (0, text, seconds)
         done.append(Done(reports, time.perf_counter() - begin, returned))

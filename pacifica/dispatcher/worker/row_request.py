@@ -1,5 +1,6 @@
 """A claimed row in place of a message: its request, the signals and events of its receipt, and its rate limit."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,9 @@ from .task import DispatcherTask
 
 UNKNOWN_AGAIN = 60_000_000
 """Microseconds after which a job whose task this worker lacks is due again."""
+
+LONGEST_DEFERRED = 300.0
+"""The most seconds until a job that a rate limit has refused is due again, as the limit may be changed meanwhile."""
 
 
 class RowMessage(NamedTuple):
@@ -36,8 +40,12 @@ class RowRequest(JobRequest):
     is_row = True
 
 
-def refused(worker: Any, job: ClaimedJob) -> int | None:
-    """When a claimed job is to be due again that this worker does not run now; ``None`` if it runs it."""
+def refused(worker: Any, job: ClaimedJob, refusals: Counter[str]) -> int | None:
+    """When a claimed job is to be due again that this worker does not run now; ``None`` if it runs it.
+
+    ``refusals`` counts the jobs of each task that its rate limit has refused since the last one that it let through:
+    each has a later turn, so that a backlog is not claimed again and again.
+    """
     task = worker.app.tasks.get(job.task)
     if not isinstance(task, DispatcherTask):
         container = worker.app.container
@@ -47,13 +55,18 @@ def refused(worker: Any, job: ClaimedJob) -> int | None:
     consumer = worker.consumer
     bucket = None if consumer.disable_rate_limits else consumer.task_buckets[task.name]
     if bucket is None or bucket.can_consume(1):
+        refusals.pop(task.name, None)
         return None
-    return now() + int(bucket.expected_time(1) * 1_000_000)
+    seconds = bucket.expected_time(1) + refusals[task.name] / bucket.fill_rate
+    refusals[task.name] += 1
+    return now() + int(min(seconds, LONGEST_DEFERRED) * 1_000_000)
 
 
 def may_share(worker: Any, item: Item) -> bool:
-    """Whether a job may share a message of the pool: nothing limits, follows or watches it."""
+    """Whether a job may share a message of the pool: nothing limits, follows or watches it, and it was never lost."""
     job, request = item
+    if job.attempt - job.retries > 1:
+        return False
     if request is not None:
         plain = request.is_plain()
     else:
