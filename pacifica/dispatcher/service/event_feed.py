@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
@@ -40,8 +40,8 @@ class Subscription:
         self._notified: Future[None] = Future()
 
     def notify(self) -> None:
-        """End the current wait, or the next one; the caller holds the feed's lock."""
-        if not self._notified.done():
+        """End the current wait, or the next one; callable from any thread."""
+        with suppress(InvalidStateError):  # It is notified already.
             self._notified.set_result(None)
 
     def wait(self, seconds: float) -> None:
@@ -65,6 +65,7 @@ class EventFeed:
         self._history = history
         self._changed = threading.Condition()
         self._subscriptions: set[Subscription] = set()
+        self._streams = 0
         self._thread: threading.Thread | None = None
         self._position = 0
         self._highest = 0
@@ -103,6 +104,7 @@ class EventFeed:
                 self._position = self._highest = self._settled = last
                 self._marks.clear()
             self._subscriptions.add(one)
+            self._streams += stream
             self._report()
             self._last_event = time.monotonic()
             self._start()
@@ -111,6 +113,7 @@ class EventFeed:
         finally:
             with self._changed:
                 self._subscriptions.discard(one)
+                self._streams -= stream
                 self._report()
 
     def stop(self) -> None:
@@ -136,13 +139,13 @@ class EventFeed:
             if before != (self._position, self._highest):
                 self._last_event = time.monotonic()
             jobs = {job for _, job, _ in found}
-            for one in self._subscriptions:
-                if one.job in jobs or (one.job is None and self._position > before[0]):
-                    one.notify()
+            moved = self._position > before[0]
+            notified = [one for one in self._subscriptions if one.job in jobs or (one.job is None and moved)]
+        for one in notified:  # Without the lock, for which an event loop would have to wait.
+            one.notify()
 
     def _report(self) -> None:
-        streams = sum(one.stream for one in self._subscriptions)
-        self.on_change(self.taken - streams, streams)
+        self.on_change(self.taken - self._streams, self._streams)
 
     def _start(self) -> None:
         if self._thread is None:

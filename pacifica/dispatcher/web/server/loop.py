@@ -28,7 +28,7 @@ Call = Callable[[], object]
 
 ROUND = 0.02
 """Seconds after which a round of requests is interrupted to look at the sockets."""
-LONG, WARY = 1.0, 5
+LONG, WARY = 2.0, 5
 """After a request that occupied the loop for ``LONG`` seconds, ``is_wary`` holds for ``WARY`` times as long."""
 
 
