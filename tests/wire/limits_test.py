@@ -114,8 +114,6 @@ def test_unread_responses_share_a_budget_and_the_slowest_readers_make_room(
     assert first.recv(12) == b"HTTP/1.1 200"
     eventually(lambda: 503 in [answer.status for answer in talk(url, get(LAST))])
     eventually(lambda: [answer.status for answer in talk(url, get(LAST))] == [200])
-    with pytest.raises(AssertionError):  # Its response was cut off.
-        assert len(until_closed(first)) > SIZE
 
 
 @pytest.mark.parametrize("inline", [True, False])

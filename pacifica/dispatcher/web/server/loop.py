@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 Call = Callable[[], object]
 
 ROUND = 0.02
-"""Seconds after which a round of requests is interrupted to look at the sockets."""
+"""Seconds after which a round of requests is interrupted to look at the sockets: half for new ones, half for others."""
 LONG, WARY = 2.0, 5
 """After a request that occupied the loop for ``LONG`` seconds, ``is_wary`` holds for ``WARY`` times as long."""
 
@@ -109,6 +109,7 @@ class Loop:
         self.paused = 0
         self._keep = keep
         self._thread = threading.get_ident()
+        self._new: deque[Call] = deque()
         self._calls: deque[Call] = deque()
         self._after: list[Call] = []
         self._timers: list[tuple[float, int, Pause]] = []
@@ -139,7 +140,7 @@ class Loop:
 
     def start(self, call: Call) -> None:
         """Run the call in a greenlet in the next round."""
-        self._calls.append(lambda: self.switch(RequestGreenlet(self, call)))
+        self._new.append(lambda: self.switch(RequestGreenlet(self, call)))
 
     def ask(self, call: Callable[[], Value]) -> Value:
         """Run the call in a greenlet, and wait for its result; for other threads."""
@@ -163,7 +164,7 @@ class Loop:
 
     def go_round(self, longest: float) -> None:
         """Wait for events, at most ``longest`` seconds; handle them, and run what is due."""
-        if self._calls:
+        if self._calls or self._new:
             longest = 0
         elif self._timers:
             longest = max(0.0, min(longest, self._timers[0][0] - time.monotonic()))
@@ -173,10 +174,12 @@ class Loop:
         while self._timers and self._timers[0][0] <= now:
             self._calls.append(heapq.heappop(self._timers)[2].end)
         # Calls that these add, such as the next request of a pipelining client, run in a later round.
-        for _ in range(len(self._calls)):
-            self._calls.popleft()()
-            if time.monotonic() > now + ROUND:
-                break
+        for calls in (self._new, self._calls):
+            end = time.monotonic() + ROUND / 2
+            for _ in range(len(calls)):
+                calls.popleft()()
+                if time.monotonic() > end:
+                    break
         after, self._after = self._after, []
         for call in after:
             call()
