@@ -59,7 +59,7 @@ def test_signal_stops_all_processes(web: Running, number: signal.Signals) -> Non
 
 
 def test_processes_end_when_their_parent_is_killed(web: Running) -> None:
-    web.popen.kill()
+    os.kill(web.popen.pid, signal.SIGKILL)
     eventually(lambda: not is_listening(web), 30)
 
 
