@@ -71,7 +71,7 @@ def test_dispatches_to_a_locked_file_are_refused_after_busy_timeout(
     cluster.check_final([before, after])
 
 
-@pytest.mark.parametrize("server", ["embedded", "gunicorn"])
+@pytest.mark.parametrize("server", ["embedded"])
 def test_dispatches_that_wait_for_a_lock_block_no_other_request(make_cluster: MakeCluster, server: str) -> None:
     cluster = make_cluster(lease_seconds=3)
     processes = cluster.processes
