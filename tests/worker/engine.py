@@ -75,7 +75,7 @@ class FakePool:
     def __init__(self, processes: int = 2) -> None:
         self.num_processes = processes
         self.sent: list[Sent] = []
-        self.ended: list[tuple[int, str]] = []
+        self.ended: list[tuple[int, int]] = []
         self.error: Exception | None = None
 
     def apply_async(self, target: Any, args: Sequence[Any], **options: Any) -> None:
@@ -86,7 +86,7 @@ class FakePool:
         names = ("callback", "error_callback", "accept_callback")
         self.sent.append(Sent(orders, pipe, **{name: options[name] for name in names}))
 
-    def terminate_job(self, pid: int, signal: str) -> None:
+    def terminate_job(self, pid: int, signal: int) -> None:
         """Keep that the process was to be ended."""
         self.ended.append((pid, signal))
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from signal import SIGTERM
 from types import SimpleNamespace
 
 import pytest
@@ -237,7 +238,7 @@ def test_cancelled_job_at_hand_ends_its_process(single: Engine) -> None:
     sent, jobs = single.send(4)
     sent.begin(2)
     single.hand_out.stop_job(jobs[1].uuid)
-    assert (single.pool.ended, set(single.writer.returned)) == ([(4711, "TERM")], {jobs[2].uuid, jobs[3].uuid})
+    assert (single.pool.ended, set(single.writer.returned)) == ([(4711, SIGTERM)], {jobs[2].uuid, jobs[3].uuid})
     sent.die(Terminated(15))
     assert single.writer.states() == {jobs[0].uuid: "LOST", jobs[1].uuid: "REVOKED"}
 

@@ -5,6 +5,7 @@ one. Whatever the pool does, a claimed job that has not begun after a moment is 
 """
 
 import logging
+import signal
 import threading
 import time
 from collections import Counter, deque
@@ -192,7 +193,7 @@ class HandOut:
         if request is not None:
             request.stop(self._worker.pool)
         elif message.pid is not None:
-            self._worker.pool.terminate_job(message.pid, "TERM")
+            self._worker.pool.terminate_job(message.pid, signal.SIGTERM)
 
     def _processes(self) -> int:
         processes: int = self._worker.pool.num_processes

@@ -275,3 +275,16 @@ def measure(value: str) -> int:
 @task(name="double")
 def double(x: int) -> int:
     return 2 * x
+
+
+@task(name="mixed")
+def mixed(name: str, how: str = "") -> str:
+    """A short task, some jobs of which wait for the test, or kill their process the first time."""
+    if how:
+        record_run(name)
+    if how == "kill" and not Path(f"{name}.killed").exists():
+        Path(f"{name}.killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    while how == "wait" and not Path(f"{name}.go").exists():
+        time.sleep(0.01)
+    return name
