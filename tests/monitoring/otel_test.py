@@ -131,6 +131,7 @@ def test_a_retry_has_a_second_message_in_the_same_trace(stack: Stack, collector:
     assert len({span.trace for span in (first, second, *messages)}) == 1
 
 
+@pytest.mark.slow
 def test_without_a_broker_the_request_is_the_parent_of_each_attempt(tmp_path: Path, collector: Collector) -> None:
     with traced_stack(tmp_path, collector, "database://") as stack:
         first, second = spans(collector, stack.dispatch("again"), 2)
