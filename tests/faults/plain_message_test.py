@@ -122,8 +122,8 @@ def test_job_says_that_no_worker_has_its_task_and_runs_on_one_that_has(make_clus
     assert job.error is not None
     assert (job.state, job.error.type) == ("PENDING", "UnknownTask")
     assert "has no task extra.double. The job waits for a worker that has it." in job.error.message
-    published = job.published or 0
-    eventually(lambda: (cluster.job(uuid).published or 0) > published, 20, "its message was not published again")
+    due = job.due or 0
+    eventually(lambda: (cluster.job(uuid).due or 0) > due, 20, "no worker has looked at it again")
     lacking.stop()
     add_task_module(cluster, EXTRA_TASK)
     cluster.worker("-P", "solo")

@@ -33,7 +33,7 @@ def test_job_of_a_killed_worker_runs_on_another(make_cluster: MakeCluster, broke
 
 
 def test_all_jobs_of_a_killed_worker_run_on_the_next(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster()
+    cluster = make_cluster("rabbitmq")
     first = cluster.worker()
     held = [cluster.add("hold", "a") for _ in range(2)]
     cluster.until_run("a", 2)
@@ -145,7 +145,7 @@ def test_task_that_ignores_sigterm_does_not_delay_the_stop_of_its_worker(
     cluster.check_final([uuid])
 
 
-@pytest.mark.parametrize("broker", ["rabbitmq", "redis", "database"])
+@pytest.mark.parametrize("broker", ["rabbitmq", "redis"])
 def test_prefetched_jobs_of_a_stopped_worker_run_elsewhere(make_cluster: MakeCluster, broker: str) -> None:
     cluster = make_cluster(broker, lease_seconds=20, republish_seconds=600)
     first = cluster.worker(concurrency=1)

@@ -15,6 +15,7 @@ from pacifica.dispatcher.core.work import (
     Report,
     RetriedReport,
     Returned,
+    TasklessJob,
     Turn,
     WantedJobs,
 )
@@ -395,3 +396,14 @@ def test_events_are_stored_in_the_transaction_of_the_turn(
             claim(queue)
     assert get(jobs, job).state is State.PENDING
     assert database.read(orm.Event.select().count) == 1
+
+
+def test_jobs_of_unknown_tasks_are_deferred_without_a_claim(jobs: JobStore, queue: WorkQueue) -> None:
+    unknown, known = add(jobs, task="gone", retries=2), add(jobs, task="add")
+    answer = turn(queue, wanted=WantedJobs([Q], 5, {"add"}, HOUR))
+    assert [row.uuid for row in answer.rows] == [known.uuid]
+    assert answer.taskless == (TasklessJob(unknown.uuid, "gone", 2),)
+    found = get(jobs, unknown)
+    assert (found.state, found.attempt, kinds(jobs, unknown)) == (State.PENDING, 0, ["PENDING"])
+    assert found.due is not None
+    assert found.due > now() + HOUR - 60_000_000

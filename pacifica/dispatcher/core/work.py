@@ -3,17 +3,30 @@
 Times are microseconds since 1970 in UTC; ``args``, ``kwargs``, ``result`` and ``headers`` are JSON texts, as stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .job import JobError
 
 
 class WantedJobs(NamedTuple):
-    """The jobs that a worker would run next: at most ``limit`` of these queues."""
+    """The jobs that a worker would run next: at most ``limit`` of these queues.
+
+    A job of another task than ``tasks``, if they are given, is due again after ``defer`` microseconds.
+    """
 
     queues: Sequence[str]
     limit: int
+    tasks: Container[str] | None = None
+    defer: int = 60_000_000
+
+
+class TasklessJob(NamedTuple):
+    """A due job whose task the worker does not have; it was not claimed."""
+
+    uuid: str
+    task: str
+    retries: int
 
 
 class MessageClaim(NamedTuple):
@@ -93,9 +106,11 @@ class Turn(NamedTuple):
     """The answer to a worker's turn, in the order of its reports and messages.
 
     ``outcomes`` has for each report the kind of its event, such as the new state; ``None`` if the report came too late.
-    ``claims`` has for each message the claimed job; ``None`` if the job is not waiting for it.
+    ``claims`` has for each message the claimed job; ``None`` if the job is not waiting for it. ``taskless`` are due
+    jobs whose task this worker does not have.
     """
 
     outcomes: Sequence[str | None]
     rows: Sequence[ClaimedJob]
     claims: Sequence[ClaimedJob | None]
+    taskless: Sequence[TasklessJob] = ()

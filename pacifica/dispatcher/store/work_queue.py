@@ -11,7 +11,7 @@ import peewee
 
 from .. import orm
 from ..core.job import State
-from ..core.work import ClaimedJob, MessageClaim, Report, Turn, WantedJobs
+from ..core.work import ClaimedJob, MessageClaim, Report, TasklessJob, Turn, WantedJobs
 from . import mapping
 from .committed_event import DROPPED, CommittedEvent, OnEvent
 from .database import Database
@@ -29,6 +29,7 @@ UPDATE job {hint} SET state = 'STARTED', version = version + 1, attempt = attemp
 worker = {worker}, holder = {holder}, started = {at}, published = COALESCE(published, {at}), due = NULL
 WHERE uuid {these} AND state IN ('PENDING', 'RETRY')
 """
+_DEFER = "UPDATE job {hint} SET due = {at} WHERE uuid {these} AND state IN ('PENDING', 'RETRY')"
 _LOCKED = "SELECT {columns} FROM job {hint} WHERE uuid {these} ORDER BY uuid {lock}"
 _HELD = "SELECT {columns} FROM job WHERE state = 'STARTED' AND holder = {holder} AND claim = {token}"
 
@@ -42,6 +43,7 @@ class _Claimant:
         self._worker_text = mapping.to_text(worker)
         self.history: list[Mapping[str, Any]] = []
         self.events: list[CommittedEvent] = []
+        self.taskless: list[TasklessJob] = []
 
     def record(self, job: str, at: int, kind: str, data: str | None) -> None:
         """Keep an entry for the history, with its data as JSON."""
@@ -107,7 +109,7 @@ class WorkQueue:
         self._statements = {name: Prepared(database.peewee, query) for name, query in STATEMENTS.items()}
         self._ready = ready_jobs(database)
         self._queue_turns = 0
-        self._mark = self._sql(_MARK)
+        self._mark, self._defer = self._sql(_MARK), self._sql(_DEFER)
         self._held = self._sql(_HELD, columns=_COLUMNS)
         self._reported = self._sql(_LOCKED, columns=", ".join(ReportedRow._fields))
         self._named = self._sql(_LOCKED, columns=_COLUMNS)
@@ -146,7 +148,7 @@ class WorkQueue:
             if wanted is not None and not rows:
                 rows = self._claim_ready(db, wanted, claimant)
             self._insert_events.run(claimant.history)
-            return Turn(outcomes, rows, claims), claimant
+            return Turn(outcomes, rows, claims, tuple(claimant.taskless)), claimant
 
         turn, claimant = self._database.write(change, durable=self._durable)
         for event in claimant.events:
@@ -214,6 +216,13 @@ class WorkQueue:
         first = self._queue_turns % len(wanted.queues)
         fair = wanted._replace(queues=[*wanted.queues[first:], *wanted.queues[:first]])
         found = self._ready.take(db, fair, _COLUMNS, claimant.at)
+        if wanted.tasks is not None:
+            taskless = [row for row in found if row[1] not in wanted.tasks]
+            if taskless:
+                claimant.taskless += [TasklessJob(row[0], row[1], row[5]) for row in taskless]
+                later = {"at": claimant.at + wanted.defer, **(self._these(row[0] for row in taskless) or {})}
+                db.execute_sql(self._defer, later)
+                found = [row for row in found if row[1] in wanted.tasks]
         rows = [claimant.claimed(row) for row in found]
         self._mark_started(db, [row.uuid for row in rows], claimant)
         return rows

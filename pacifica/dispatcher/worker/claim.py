@@ -112,18 +112,18 @@ def claim_job(container: Any, request: Any) -> Claim:
     except DatabaseUnavailable as error:
         raise Reject(error, requeue=True) from error
     if claimed is None:
-        _report_missing(container, request)
+        report_missing(container, request.id, request.task)
         raise Ignore(f"Job {request.id} is not waiting to be run.")
     if adopted is not None and adopted.refusal is not None:
         request.update(refusal=adopted.refusal)
     return claimed
 
 
-def _report_missing(container: Any, request: Any) -> None:
+def report_missing(container: Any, uuid: str, task: str) -> None:
     """Log and count a message whose job does not exist and was not purged: its arguments are nowhere."""
     try:
-        if container.jobs.get(request.id) is None and not container.jobs.was_purged(request.id):
-            logger.error("A message of task %s names job %s, which does not exist.", request.task, request.id)
+        if container.jobs.get(uuid) is None and not container.jobs.was_purged(uuid):
+            logger.error("A message of task %s names job %s, which does not exist.", task, uuid)
             container.event_counts.add_refused_message()
     except DatabaseUnavailable as error:
-        logger.warning("Cannot look up job %s, which is not waiting to be run: %s", request.id, error)
+        logger.warning("Cannot look up job %s, which is not waiting to be run: %s", uuid, error)

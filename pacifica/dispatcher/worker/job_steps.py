@@ -9,6 +9,9 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 from kombu.asynchronous import Hub
 
+from ..core.job import now
+from ..core.work import TasklessJob
+from ..store.jobs import JobStore
 from .begin_tokens import BeginTokens
 from .claim import CLAIM_FIELD
 from .hand_out import HandOut
@@ -40,6 +43,9 @@ class JobStep(bootsteps.StartStopStep):  # type: ignore[misc]
             worker=worker.hostname,
             holder=container.holder,
             queues=(lambda: _consumed_queues(worker)) if container.row_queue else None,
+            tasks=worker.app.tasks,
+            defer=int(container.settings.dispatcher.republish_seconds * 1_000_000),
+            on_taskless=lambda job: _note_taskless(worker, job),
         )
         on_stopped = worker.blueprint.on_stopped
 
@@ -137,6 +143,12 @@ def claims_in_hand(worker: Any) -> set[tuple[str, str]]:
         except RuntimeError:
             continue
         return own | {(request.id, request.request_dict.get(CLAIM_FIELD, "")) for request in requests}
+
+
+def _note_taskless(worker: Any, job: TasklessJob) -> None:
+    """Record in a job, once, that this worker lacks its task."""
+    jobs: JobStore = worker.app.container.jobs
+    jobs.lacks_task(job.uuid, task=job.task, worker=worker.hostname, retries=job.retries, at=now())
 
 
 def _consumed_queues(worker: Any) -> Sequence[str]:

@@ -11,15 +11,17 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from ..core import failpoints
 from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
-from ..core.work import ClaimedJob, MessageClaim, Report, Returned, Turn, WantedJobs
+from ..core.work import ClaimedJob, MessageClaim, Report, Returned, TasklessJob, Turn, WantedJobs
 from ..store.work_queue import WorkQueue
+from .claim import report_missing
 from .job_request import JobRequest
 
 logger = logging.getLogger(__name__)
@@ -76,7 +78,8 @@ class Pool(Protocol):
 class JobWriter:
     """Claims and reports for one worker, under the id ``holder`` and the name ``worker``.
 
-    ``queues`` returns the names of the queues whose rows are claimed; it is ``None`` if jobs come as messages.
+    ``queues`` returns the names of the queues whose rows are claimed; it is ``None`` if jobs come as messages. Rows of
+    other tasks than ``tasks`` are left for ``defer`` microseconds, and ``on_taskless`` is called with each.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the worker
@@ -88,12 +91,16 @@ class JobWriter:
         worker: str,
         holder: str,
         queues: Callable[[], Sequence[str]] | None,
+        tasks: Container[str] | None = None,
+        defer: int = 0,
+        on_taskless: Callable[[TasklessJob], object] = lambda _: None,
     ) -> None:
         self._queue = queue
         self._watch = watch
         self._pool = pool
         self._who = {"worker": worker, "holder": holder}
         self._queues = queues
+        self._tasks, self._defer, self._on_taskless = tasks, defer, on_taskless
         self._pid = os.getpid()
         self._reports: deque[tuple[Report, Then | None]] = deque()
         self._requests: deque[JobRequest] = deque()
@@ -233,17 +240,21 @@ class JobWriter:
             self._ended_by = 0.0
             return False
         self._alone = max(0, self._alone - 1)
-        failpoints.reach("after-finish")
+        if self._storing:
+            failpoints.reach("after-finish")
         self._end(turn.outcomes)
         claimed: list[Item] = [(job, None) for job in turn.rows]
         for request, job in zip(requests, turn.claims, strict=True):
             if job is None:
                 self._pool.call(request.drop)
+                self.do(partial(report_missing, request.app.container, request.id, request.type))
             else:
                 request.grant(job)
                 claimed.append((job, request))
         if claimed:
             self._pool.add(claimed)
+        for taskless in turn.taskless:
+            self.do(partial(self._on_taskless, taskless))
         return wanted is not None and len(turn.rows) == wanted.limit
 
     def _end(self, outcomes: Sequence[str | None]) -> None:
@@ -272,7 +283,7 @@ class JobWriter:
 
     def _wanted(self, limit: int) -> WantedJobs | None:
         queues = self._queues() if self._queues is not None and limit > 0 else ()
-        return WantedJobs(queues, limit) if queues else None
+        return WantedJobs(queues, limit, self._tasks, self._defer) if queues else None
 
     def _stored(
         self, reports: Sequence[Report], wanted: WantedJobs | None, requests: Sequence[JobRequest]

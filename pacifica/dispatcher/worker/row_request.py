@@ -13,10 +13,6 @@ from ..core.work import ClaimedJob
 from ..delivery.task_message import ORIGIN_HEADERS, made_message
 from .job_request import JobRequest
 from .job_writer import Item
-from .task import DispatcherTask
-
-UNKNOWN_AGAIN = 60_000_000
-"""Microseconds after which a job whose task this worker lacks is due again."""
 
 LONGEST_DEFERRED = 300.0
 """The most seconds until a job that a rate limit has refused is due again, as the limit may be changed meanwhile."""
@@ -46,13 +42,7 @@ def refused(worker: Any, job: ClaimedJob, refusals: Counter[str]) -> int | None:
     ``refusals`` counts the jobs of each task that its rate limit has refused since the last one that it let through:
     each has a later turn, so that a backlog is not claimed again and again.
     """
-    task = worker.app.tasks.get(job.task)
-    if not isinstance(task, DispatcherTask):
-        container = worker.app.container
-        values = {"task": job.task, "worker": worker.hostname, "retries": job.retries}
-        container.writer.do(lambda: container.jobs.lacks_task(job.uuid, at=now(), **values))
-        return now() + UNKNOWN_AGAIN
-    consumer = worker.consumer
+    task, consumer = worker.app.tasks[job.task], worker.consumer
     bucket = None if consumer.disable_rate_limits else consumer.task_buckets[task.name]
     if bucket is None or bucket.can_consume(1):
         refusals.pop(task.name, None)
