@@ -71,6 +71,9 @@ class ListPool:
     def room(self) -> int:
         return self.space - len(self.claimed)
 
+    def starved(self) -> bool:
+        return True
+
     def add(self, claimed: Sequence[Item]) -> None:
         self.claimed.extend(claimed)
 
