@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,7 +95,8 @@ class Request:
     is_row = False
 
     def __init__(self, job: Job) -> None:
-        self.id = job.uuid
+        self.id, self.type = job.uuid, job.task
+        self.app = SimpleNamespace(container=SimpleNamespace(jobs=SimpleNamespace(get=lambda _: job)))
         self.request_dict = {"retries": 0}
         self.did: list[str] = []
         self.granted: ClaimedJob | None = None
