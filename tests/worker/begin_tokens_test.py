@@ -1,20 +1,27 @@
-"""Permission to begin a job: of each message, no job is both begun and taken back."""
+"""Permission to begin a job, and outcomes: none is both begun and taken back, and none is lost with a process."""
 
 import os
+import signal
 
 import pytest
 
-from pacifica.dispatcher.worker.begin_tokens import BeginTokens, may_begin
+from pacifica.dispatcher.worker.begin_tokens import BeginTokens, Lane, append_outcome, next_job, read_outcomes
 
 
-def in_child(pipe: int, go: int) -> tuple[int, int]:
-    """Fork a process that begins jobs while it may, once the other end of ``go`` is closed; returns pid and result."""
+def lent(tokens: BeginTokens, jobs: int) -> Lane:
+    lane = tokens.lend(jobs)
+    assert lane is not None
+    return lane
+
+
+def in_child(lane: Lane, go: int) -> tuple[int, int]:
+    """Fork a process that begins jobs while it may, once ``go`` can be read; returns its id and where it writes."""
     result, to_parent = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.read(go, 1)
         begun = 0
-        while may_begin(pipe):
+        while next_job(lane) is not None:
             begun += 1
         os.write(to_parent, begun.to_bytes(4, "big"))
         os._exit(0)
@@ -22,71 +29,85 @@ def in_child(pipe: int, go: int) -> tuple[int, int]:
     return pid, result
 
 
-def test_pipe_gives_one_permission_for_each_job() -> None:
-    tokens = BeginTokens(1)
-    pipe = tokens.lend(3)
-    assert [may_begin(pipe) for _ in range(4)] == [True, True, True, False]
+def test_lane_gives_each_job_in_turn_once() -> None:
+    lane = lent(BeginTokens(1), 3)
+    assert [next_job(lane) for _ in range(4)] == [0, 1, 2, None]
 
 
 def test_jobs_that_are_taken_back_may_not_begin() -> None:
     tokens = BeginTokens(1)
-    pipe = tokens.lend(3)
-    assert pipe is not None
-    assert may_begin(pipe)
-    assert tokens.take_back(pipe) == 2
-    assert not may_begin(pipe)
-    assert tokens.take_back(pipe) == 0
+    lane = lent(tokens, 3)
+    assert next_job(lane) == 0
+    assert tokens.take_back(lane) == 2
+    assert next_job(lane) is None
+    assert tokens.take_back(lane) == 0
 
 
-def test_pipes_are_lent_once_until_they_are_free_again() -> None:
+def test_lanes_are_lent_once_until_they_are_free_again() -> None:
     tokens = BeginTokens(2)
-    first, second = tokens.lend(1), tokens.lend(1)
-    assert first is not None
-    assert first != second
+    first, second = lent(tokens, 1), lent(tokens, 1)
+    assert {*first}.isdisjoint(second)
     assert (tokens.lend(1), tokens.any()) == (None, False)
+    append_outcome(first, "old")
     tokens.take_back(first)
     tokens.end(first)
     assert (tokens.any(), tokens.lend(2)) == (True, first)
-    assert [may_begin(first) for _ in range(3)] == [True, True, False]
+    assert [next_job(first) for _ in range(3)] == [0, 1, None]
+    assert read_outcomes(first, 0) == ([], 0)
 
 
-def test_job_begins_without_a_pipe() -> None:
-    assert may_begin(None)
+def test_outcomes_are_read_once_in_their_order() -> None:
+    lane = lent(BeginTokens(1), 3)
+    append_outcome(lane, "one")
+    append_outcome(lane, ["two"] * 100_000)
+    found, seen = read_outcomes(lane, 0)
+    assert found == ["one", ["two"] * 100_000]
+    assert read_outcomes(lane, seen) == ([], seen)
+    append_outcome(lane, "three")
+    assert read_outcomes(lane, seen)[0] == ["three"]
+
+
+def test_half_written_outcome_is_not_read() -> None:
+    lane = lent(BeginTokens(1), 3)
+    append_outcome(lane, "one")
+    place = read_outcomes(lane, 0)[1]
+    append_outcome(lane, "two")
+    end = read_outcomes(lane, 0)[1]
+    for size in (end - 1, place + 2, place):
+        os.ftruncate(lane.file, size)
+        assert read_outcomes(lane, 0) == (["one"], place)
 
 
 @pytest.mark.slow
 def test_each_of_many_jobs_is_begun_by_a_process_or_taken_back() -> None:
     """Two processes read from one pipe at once with the main process: together they see each token once."""
     tokens = BeginTokens(1)
-    taken = []
     for _ in range(20):
-        pipe = tokens.lend(4096)
-        assert pipe is not None
+        lane = lent(tokens, 256)
         go, opened = os.pipe()
-        children = [in_child(pipe, go) for _ in range(2)]
+        children = [in_child(lane, go) for _ in range(2)]
         os.write(opened, b"xx")
-        back = sum(tokens.take_back(pipe) for _ in range(3))
+        back = sum(tokens.take_back(lane) for _ in range(3))
         begun = [int.from_bytes(os.read(result, 4), "big") for _, result in children]
         for pid, result in children:
             os.waitpid(pid, 0)
             os.close(result)
         os.close(go)
         os.close(opened)
-        taken.append(back)
-        assert sum(begun) + back == 4096
-        tokens.end(pipe)
-    assert any(taken), "the main process was never in time"
+        assert sum(begun) + back == 256
+        tokens.end(lane)
 
 
 @pytest.mark.slow
-def test_tokens_of_a_killed_process_remain() -> None:
+def test_tokens_and_outcomes_of_a_killed_process_remain() -> None:
     tokens = BeginTokens(1)
-    pipe = tokens.lend(5)
-    assert pipe is not None
+    lane = lent(tokens, 5)
     pid = os.fork()
     if pid == 0:
-        may_begin(pipe)
-        may_begin(pipe)
-        os.kill(os.getpid(), 9)
+        next_job(lane)
+        append_outcome(lane, "one")
+        next_job(lane)
+        os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert tokens.take_back(pipe) == 3
+    assert tokens.take_back(lane) == 3
+    assert read_outcomes(lane, 0)[0] == ["one"]

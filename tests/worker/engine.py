@@ -8,7 +8,7 @@ from typing import Any
 from pacifica.dispatcher.core.job import State, new_uuid, now
 from pacifica.dispatcher.core.work import ClaimedJob, Ended, LostReport, Report
 from pacifica.dispatcher.worker import hand_out as hand_out_module
-from pacifica.dispatcher.worker.begin_tokens import BeginTokens, may_begin
+from pacifica.dispatcher.worker.begin_tokens import BeginTokens, Lane, append_outcome, next_job
 from pacifica.dispatcher.worker.hand_out import HandOut
 from pacifica.dispatcher.worker.job_request import JobRequest
 from pacifica.dispatcher.worker.job_writer import Item
@@ -43,13 +43,14 @@ class Sent:
     def __init__(
         self,
         orders: Sequence[Order],
-        pipe: int | None,
-        callback: Callable[[list[Done]], None],
+        lane: Lane | None,
+        callback: Callable[[Done | None], None],
         error_callback: Callable[[Any], None],
         accept_callback: Callable[[int, float], None],
     ) -> None:
         self.jobs = [order.job for order in orders]
-        self.pipe = pipe
+        self.lane = lane
+        self.written = 0
         self._callback = callback
         self._error_callback = error_callback
         self._accept_callback = accept_callback
@@ -57,12 +58,24 @@ class Sent:
     def begin(self, jobs: int = 1) -> int:
         """Begin the next jobs as a pool process does; returns how many of them may begin."""
         self._accept_callback(4711, 0.0)
-        return sum(may_begin(self.pipe) for _ in range(jobs))
+        return sum(self.lane is None or next_job(self.lane) is not None for _ in range(jobs))
+
+    def write(self, jobs: int, seconds: float = 0.001) -> None:
+        """End the next jobs of several, each with success."""
+        assert self.lane is not None
+        for job in self.jobs[self.written : self.written + jobs]:
+            append_outcome(self.lane, (self.written, Done([success(job)], seconds)))
+            self.written += 1
 
     def end(self, jobs: int | None = None, seconds: float = 0.001) -> None:
-        """End the message after these first jobs of it, each with success."""
-        returned = (0, "4", seconds) if len(self.jobs) == 1 else None
-        self._callback([Done([success(job)], seconds, returned) for job in self.jobs[:jobs]])
+        """End the message after so many jobs of it, each with success."""
+        while self.lane is not None and jobs is None and next_job(self.lane) is not None:
+            pass  # They begin, if they have not.
+        if len(self.jobs) == 1:
+            self._callback(None if jobs == 0 else Done([success(self.jobs[0])], seconds, (0, "4", seconds)))
+            return
+        self.write((len(self.jobs) if jobs is None else jobs) - self.written, seconds)
+        self._callback(None)
 
     def die(self, error: Exception) -> None:
         """End the message as Celery does when its process is gone."""
@@ -82,9 +95,9 @@ class FakePool:
         """Keep the message."""
         if self.error is not None:
             raise self.error
-        orders, _, pipe = args
+        orders, _, lane = args
         names = ("callback", "error_callback", "accept_callback")
-        self.sent.append(Sent(orders, pipe, **{name: options[name] for name in names}))
+        self.sent.append(Sent(orders, lane, **{name: options[name] for name in names}))
 
     def terminate_job(self, pid: int, signal: int) -> None:
         """Keep that the process was to be ended."""

@@ -99,7 +99,7 @@ class DispatcherSettings(Section):
     republish_seconds: Seconds = Field(60, ge=0.1, le=86_400,
         description="How long a published job waits before its queue is checked for a lost message, in seconds.")
     report_patience: Seconds = Field(300, ge=0, le=86_400,
-        description="How long a worker retries to store a job's outcome while the database is down, in seconds.")
+        description="How long a job's process retries changes of the record while the database is down, in seconds.")
     stop_seconds: Seconds = Field(3600, ge=0, le=604_800,
         description="How long running jobs may continue after a worker receives SIGTERM, in seconds.")
     idempotency_seconds: Seconds = Field(86_400, ge=1, le=31_622_400,

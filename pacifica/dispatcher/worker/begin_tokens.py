@@ -1,52 +1,104 @@
-"""Permission to begin the jobs of one pool message: a byte in a pipe for each job.
+"""What a pool process and the main process share of a message: permission to begin its jobs, and their outcomes.
 
-A pool process reads a byte before it begins a job, and the main process takes jobs back by reading bytes itself. The
-kernel gives each byte to one of them, so no job is both begun and taken back, and a process that is killed holds no
-lock. The bytes that are left after its death are the jobs that it had not begun.
+The permission is a byte in a pipe for each job, its number in the message. A pool process reads a byte before it
+begins the job, and the main process takes jobs back by reading bytes itself. The kernel gives each byte to one of them,
+so no job is both begun and taken back, and a process that is killed holds no lock. The bytes that are left after its
+death are the jobs that it had not begun; billiard may give the message to another process, which begins those.
+
+The outcomes are in a file, each as soon as its job has ended: so a job that takes long, or ends the process, neither
+delays nor loses the outcomes of the jobs before it in the message.
 """
 
 import os
+import pickle
+import struct
+import tempfile
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+SIZE = struct.Struct("!I")
+"""The size of an outcome, before it in the file."""
+
+
+class Lane(NamedTuple):
+    """The descriptors of one message: the end of the pipe to read from, and the file."""
+
+    pipe: int
+    file: int
 
 
 class BeginTokens:
-    """The pipes, made before the pool forks; ``number`` is how many messages may use one at a time."""
+    """The pipes and files, made before the pool forks; ``number`` is how many messages may use them at a time."""
 
     def __init__(self, number: int) -> None:
-        pipes = [os.pipe() for _ in range(number)]
-        for end in (end for ends in pipes for end in ends):
-            os.set_blocking(end, False)
-        self._writers = dict(pipes)
-        self._free = list(self._writers)
+        self._writers: dict[int, int] = {}
+        self._free: list[Lane] = []
+        for _ in range(number):
+            pipe, writer = os.pipe()
+            os.set_blocking(pipe, False)
+            os.set_blocking(writer, False)
+            self._writers[pipe] = writer
+            self._free.append(Lane(pipe, _new_file()))
 
     def any(self) -> bool:
-        """Whether a pipe is free."""
+        """Whether a lane is free."""
         return bool(self._free)
 
-    def lend(self, jobs: int) -> int | None:
-        """A pipe with a token for each of the jobs, as the descriptor to read from; ``None`` if all are in use."""
+    def lend(self, jobs: int) -> Lane | None:
+        """A lane with a token for each of the jobs, and no outcomes; ``None`` if all are in use."""
         if not self._free:
             return None
-        pipe = self._free.pop()
-        os.write(self._writers[pipe], bytes(jobs))
-        return pipe
+        lane = self._free.pop()
+        os.ftruncate(lane.file, 0)
+        os.write(self._writers[lane.pipe], bytes(range(jobs)))
+        return lane
 
-    def take_back(self, pipe: int) -> int:
+    def take_back(self, lane: Lane) -> int:
         """Take all tokens that are left, and return how many; so many of the message's last jobs do not begin."""
         try:
-            return len(os.read(pipe, 65_536))
+            return len(os.read(lane.pipe, 65_536))
         except BlockingIOError:
             return 0
 
-    def end(self, pipe: int) -> None:
-        """Let another message use the pipe; no process reads from it any more."""
-        self._free.append(pipe)
+    def end(self, lane: Lane) -> None:
+        """Let another message use the lane; no process reads from it any more."""
+        self._free.append(lane)
 
 
-def may_begin(pipe: int | None) -> bool:
-    """Take a token in a pool process; false if the main process has taken the other jobs of the message back."""
-    if pipe is None:
-        return True
+def next_job(lane: Lane) -> int | None:
+    """Take a token in a pool process: the number of the job to begin; ``None`` if none is left."""
     try:
-        return bool(os.read(pipe, 1))
+        return os.read(lane.pipe, 1)[0]
     except BlockingIOError:
-        return False
+        return None
+
+
+def append_outcome(lane: Lane, outcome: Any) -> None:
+    """Write an outcome at the end of the file; raises ``OSError``."""
+    text = pickle.dumps(outcome)
+    data, place = memoryview(SIZE.pack(len(text)) + text), os.fstat(lane.file).st_size
+    while data:
+        written = os.pwrite(lane.file, data, place)
+        place, data = place + written, data[written:]
+
+
+def read_outcomes(lane: Lane, place: int) -> tuple[Sequence[Any], int]:
+    """The outcomes from this place of the file, and the place after them; a process may be writing the last one."""
+    size = os.fstat(lane.file).st_size - place
+    data = os.pread(lane.file, size, place) if size > 0 else b""
+    found, at = [], 0
+    while at + SIZE.size <= len(data):
+        begin = at + SIZE.size
+        end = begin + SIZE.unpack_from(data, at)[0]
+        if end > len(data):
+            break
+        found.append(pickle.loads(data[begin:end]))  # noqa: S301 - a process of this worker has written it
+        at = end
+    return found, place + at
+
+
+def _new_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("outcomes")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -19,11 +19,11 @@ from kombu.asynchronous import Hub
 
 from ..core.work import ClaimedJob
 from . import row_request
-from .begin_tokens import BeginTokens
+from .begin_tokens import BeginTokens, read_outcomes
 from .job_request import JobRequest
 from .job_writer import Item, JobWriter
 from .outcomes import TERMINATED, Lost, Revoked
-from .pool_message import Done, Order, run
+from .pool_message import Done, Message, Order, run
 from .reporting import report_of
 from .run_times import MOST_JOBS, MOST_WORK, RunTimes
 
@@ -37,21 +37,6 @@ UNSAFE = 1.0
 """Seconds that a job which ended its process counts as: the next jobs of its task go alone."""
 LONGEST_GIVE = 0.002
 """Seconds after which handing out pauses for the event loop; in a solo pool, one job takes all of that time."""
-
-
-class Message:
-    """A message in the pool: its jobs, and the pipe with the tokens of those that have not begun."""
-
-    def __init__(self, items: list[Item], pipe: int | None, *, short: bool) -> None:
-        self.items = items
-        self.pipe = pipe
-        self.short = short
-        self.since = time.monotonic()
-        self.pid: int | None = None
-
-    def flows(self) -> bool:
-        """Whether it has short jobs only, and they have not taken long yet."""
-        return self.short and time.monotonic() - self.since < PATIENCE
 
 
 class HandOut:
@@ -89,8 +74,9 @@ class HandOut:
         ahead = self._times.ahead()
         if not ahead:
             return idle - ready
-        flowing = idle + sum(message.flows() for message in messages)
-        held = ready + sum(len(message.items) for message in messages if message.short)
+        lately = time.monotonic() - PATIENCE
+        flowing = idle + sum(message.short and message.since > lately for message in messages)
+        held = ready + sum(message.left() for message in messages if message.short)
         return max(2 * ahead * flowing - held, idle - ready)
 
     def starved(self) -> bool:
@@ -123,6 +109,7 @@ class HandOut:
         for message in list(self._messages.values()):
             if message.since <= (before if message.pid or not patience else before + PATIENCE - START_PATIENCE):
                 found += self._take_back(message)
+                self._report_ended(message)
         if found and patience:
             self._times.claimed_too_many()
         return found
@@ -148,7 +135,7 @@ class HandOut:
 
     def holds_ahead(self) -> bool:
         """Whether it has jobs that have not begun, which may have to be taken back."""
-        return bool(self._ready) or any(len(message.items) > 1 for message in list(self._messages.values()))
+        return bool(self._ready) or any(message.left() > 1 for message in list(self._messages.values()))
 
     def in_hand(self) -> set[tuple[str, str]]:
         """Job and token of everything that is claimed and has not ended."""
@@ -252,14 +239,14 @@ class HandOut:
             if request is None:  # It was revoked, and this is reported.
                 return
             items[0] = job, request
-        pipe = self._tokens.lend(len(items)) if self._tokens else None
-        message = Message(items, pipe, short=self._times.expected(items[0][0].task) is not None)
+        lane = self._tokens.lend(len(items)) if self._tokens else None
+        message = Message(items, lane, time.monotonic(), short=self._times.expected(items[0][0].task) is not None)
         self._number += 1
         number = self._number
         self._messages[number] = message
         orders = [Order(job, request and request.request_dict, request and request.body) for job, request in items]
 
-        def done(ended: list[Done]) -> None:
+        def done(ended: Done | None) -> None:
             self._finish(number, message, ended)
 
         def lost(failure: Any) -> None:
@@ -274,7 +261,7 @@ class HandOut:
                     state.total_count[job.task] += 1
                 state.all_total_count[0] += len(message.items)
 
-        arguments = (orders, worker.hostname, pipe)
+        arguments = (orders, worker.hostname, lane)
         callbacks = {"callback": done, "error_callback": lost, "accept_callback": accepted}
         try:
             if alone and request is not None:
@@ -285,37 +272,48 @@ class HandOut:
             self._release(number, message)
             raise
 
-    def _finish(self, number: int, message: Message, ended: Sequence[Done]) -> None:
+    def _finish(self, number: int, message: Message, done: Done | None) -> None:
         """Report the jobs of a message that the pool has run; it may have begun none, or not all."""
-        for item in self._take_back(message, len(ended)):
-            self.writer.unclaim(item)
-        for (job, request), done in zip(message.items, ended, strict=False):
-            self._times.note(job.task, done.seconds)
-            settle = None if request is None else partial(request.settle, done.returned)
-            for report in done.reports:
-                self.writer.report(report, settle)
-            if settle is not None and not done.reports:  # The attempt has reported itself.
-                self.call(settle)
-        self._release(number, message)
-        self.writer.wake()
-        self.wake()
-
-    def _lose(self, number: int, message: Message, failure: Any) -> None:
-        """Report the jobs of a message whose process is gone: the last one that has begun, and those before it."""
+        self._report_ended(message, done)
         for item in self._take_back(message):
             self.writer.unclaim(item)
-        ended, last = message.items[:-1], message.items[-1] if message.items else None
-        for job, request in ended:
-            self._report_lost(job, request, str(failure.exception))
-        if last is not None:
-            job, request = last
+        for job, request in message.at_hand():  # Billiard gave the message of a dead process to another one.
+            self._report_lost(job, request, "its process ended")
+        self._forget(number, message)
+
+    def _report_ended(self, message: Message, done: Done | None = None) -> None:
+        """Report the jobs of a message that have ended since the last look; ``done`` is that of the only one."""
+        ended: Sequence[tuple[int, Done]] = () if done is None else ((0, done),)
+        with self._lock:
+            if message.lane is not None and not message.alone:
+                ended, message.place = read_outcomes(message.lane, message.place)
+            message.ended.update(number for number, _ in ended)
+        for number, one in ended:
+            job, request = message.items[number]
+            self._times.note(job.task, one.seconds)
+            settle = None if request is None else partial(request.settle, one.returned)
+            for report in one.reports:
+                self.writer.report(report, settle)
+            if settle is not None and not one.reports:  # The attempt has reported itself.
+                self.call(settle)
+
+    def _lose(self, number: int, message: Message, failure: Any) -> None:
+        """Report the jobs of a message whose process is gone: those that have ended, and the one at hand, if any."""
+        self._report_ended(message)
+        for item in self._take_back(message):
+            self.writer.unclaim(item)
+        for job, request in message.at_hand():
             self._times.note(job.task, UNSAFE)
-            if request is not None and not ended:
+            if request is not None and message.alone:
                 request.on_failure(failure)
             elif isinstance(failure.exception, Terminated):
-                self._revoke(last)
+                self._revoke((job, request))
             else:
                 self._report_lost(job, request, str(failure.exception))
+        self._forget(number, message)
+
+    def _forget(self, number: int, message: Message) -> None:
+        """Give the process of a message to the next one."""
         self._release(number, message)
         self.writer.wake()
         self.wake()
@@ -333,16 +331,16 @@ class HandOut:
         """Forget a message that no process reads any more."""
         with self._lock:
             self._messages.pop(number, None)
-            pipe, message.pipe = message.pipe, None
-            if pipe is not None and self._tokens is not None:
-                self._tokens.take_back(pipe)
-                self._tokens.end(pipe)
+            lane, message.lane = message.lane, None
+            if lane is not None and self._tokens is not None:
+                self._tokens.take_back(lane)
+                self._tokens.end(lane)
 
-    def _take_back(self, message: Message, begun: int | None = None) -> list[Item]:
-        """Take back the jobs of a message that have not begun: its last ones, those after so many if that is known."""
+    def _take_back(self, message: Message) -> list[Item]:
+        """Take back the jobs of a message that have not begun: its last ones."""
         with self._lock:
-            left = 0 if message.pipe is None or self._tokens is None else self._tokens.take_back(message.pipe)
-            begun = len(message.items) - left if begun is None else begun
+            left = 0 if message.lane is None or self._tokens is None else self._tokens.take_back(message.lane)
+            begun = len(message.items) - left
             back = message.items[begun:]
             del message.items[begun:]
         return back

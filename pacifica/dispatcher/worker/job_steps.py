@@ -18,8 +18,8 @@ from .hand_out import HandOut
 from .job_writer import JobWriter
 from .record_step import RecordStep
 
-PIPES_BESIDE = 4
-"""Pipes for tokens beside two for each pool process: one may still be read while the process gets the next."""
+MOST_LANES = 64
+"""The most pool processes whose messages may have several jobs: each needs three file descriptors."""
 LAST_REPORTS = 5.0
 """Seconds in which a worker that ends stores its last reports."""
 
@@ -34,7 +34,7 @@ class JobStep(bootsteps.StartStopStep):  # type: ignore[misc]
         container = worker.app.container
         processes = max(worker.max_concurrency or 0, worker.concurrency)
         spawns = issubclass(worker.pool_cls, TaskPool) and worker.pool_start_method != "fork"
-        tokens = None if spawns else BeginTokens(2 * processes + PIPES_BESIDE)
+        tokens = None if spawns else BeginTokens(min(processes, MOST_LANES))
         worker.hand_out = HandOut(worker, tokens)
         worker.hand_out.writer = container.writer = JobWriter(
             container.work_queue,

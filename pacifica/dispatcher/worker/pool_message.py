@@ -9,8 +9,9 @@ from celery.app.trace import trace_task
 
 from ..core import strict_json
 from ..core.work import ClaimedJob, Report
-from .begin_tokens import may_begin
+from .begin_tokens import Lane, append_outcome, next_job
 from .claim import CLAIM_FIELD, GRANTED, REPORTS
+from .job_writer import Item
 
 
 class Order(NamedTuple):
@@ -33,6 +34,28 @@ class Done(NamedTuple):
     returned: Any = None
 
 
+class Message:
+    """A message in the pool, as the main process sees it; its lane is what the process that runs it shares with it."""
+
+    def __init__(self, items: list[Item], lane: Lane | None, since: float, *, short: bool) -> None:
+        self.items = items
+        self.alone = len(items) == 1
+        self.lane = lane
+        self.ended: set[int] = set()
+        self.place = 0
+        self.short = short
+        self.since = since
+        self.pid: int | None = None
+
+    def left(self) -> int:
+        """How many of its jobs have not ended, as far as is known."""
+        return len(self.items) - len(self.ended)
+
+    def at_hand(self) -> list[Item]:
+        """Those jobs, once the others are taken back: one, unless billiard gave the message of a dead process away."""
+        return [item for number, item in enumerate(self.items) if number not in self.ended]
+
+
 LONGEST_BATCH = 1.0
 """Seconds after which a pool process begins no further job of a message.
 
@@ -40,19 +63,27 @@ The main process takes the jobs back earlier, unless it is frozen: then another 
 """
 
 
-def run(orders: Sequence[Order], hostname: str, pipe: int | None) -> list[Done]:
-    """Run jobs one after the other, while the pipe has a token for the next one; returns those that were begun."""
-    done: list[Done] = []
+def run(orders: Sequence[Order], hostname: str, lane: Lane | None) -> Done | None:
+    """Run jobs one after the other, while there is a token for the next one.
+
+    Returns the end of a job that is alone in its message, if it was begun; those of others are written to the lane.
+    """
+    if lane is None:
+        return _run_one(orders[0], hostname)
     since = time.perf_counter()
-    for order in orders:
-        begin = time.perf_counter()
-        if (done and begin - since > LONGEST_BATCH) or not may_begin(pipe):
-            break
-        reports: list[Report] = []
-        result, info, seconds, text = _run(order, hostname, reports)
-        returned = None if len(orders) > 1 else (1, result, seconds) if info else (0, text, seconds)
-        done.append(Done(reports, time.perf_counter() - begin, returned))
-    return done
+    while time.perf_counter() - since < LONGEST_BATCH and (number := next_job(lane)) is not None:
+        done = _run_one(orders[number], hostname)
+        if len(orders) == 1:
+            return done
+        append_outcome(lane, (number, done._replace(returned=None)))
+    return None
+
+
+def _run_one(order: Order, hostname: str) -> Done:
+    reports: list[Report] = []
+    begin = time.perf_counter()
+    result, info, seconds, text = _run(order, hostname, reports)
+    return Done(reports, time.perf_counter() - begin, (1, result, seconds) if info else (0, text, seconds))
 
 
 def _run(order: Order, hostname: str, reports: list[Report]) -> Any:

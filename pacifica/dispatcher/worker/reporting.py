@@ -138,10 +138,10 @@ def report_of(outcome: Outcome, uuid: str, token: str) -> Report:
     match outcome:
         case Succeeded():
             data = _children(outcome.children)
-            return Ended(uuid, token, State.SUCCESS, mapping.to_text(outcome.result), None, at, data)
+            return Ended(uuid, token, State.SUCCESS.value, mapping.to_text(outcome.result), None, at, data)
         case Failed():
             data = outcome.error.summary() | _children(outcome.children)
-            return Ended(uuid, token, State.FAILURE, None, outcome.error, at, data)
+            return Ended(uuid, token, State.FAILURE.value, None, outcome.error, at, data)
         case Retried():
             request = outcome.request
             args, kwargs = strict_json.dumps(request["args"]), strict_json.dumps(request["kwargs"])
@@ -149,7 +149,7 @@ def report_of(outcome: Outcome, uuid: str, token: str) -> Report:
                 uuid, token, at, request["eta"], request["retries"], args, kwargs, outcome.error, request["columns"]
             )
         case Revoked():
-            return Ended(uuid, token, State.REVOKED, None, revocation(outcome.reason), at, {"reason": outcome.reason})
+            return Ended(uuid, token, State.REVOKED.value, None, revocation(outcome.reason), at, {"reason": outcome.reason})
         case Lost():
             return LostReport(uuid, token, at, outcome.reason)
 
