@@ -356,15 +356,6 @@ def test_no_request_remains_after_the_end_of_a_job(single: Engine) -> None:
     assert request not in state.active_requests
 
 
-def test_job_of_an_unknown_task_returns_and_the_record_notes_it(single: Engine) -> None:
-    job = a_claim("missing")
-    single.add(job)
-    due = single.writer.returned[job.uuid]
-    assert due is not None
-    assert due > now() + row_request.UNKNOWN_AGAIN - 5_000_000
-    assert (len(single.writer.actions), single.pool.sent) == (1, [])
-
-
 def test_rate_limit_spreads_a_backlog_over_its_turns(engine: Engine) -> None:
     """So no job of the backlog is claimed many times."""
     engine.consumer.task_buckets["long"] = TokenBucket(10)

@@ -149,7 +149,9 @@ def report_of(outcome: Outcome, uuid: str, token: str) -> Report:
                 uuid, token, at, request["eta"], request["retries"], args, kwargs, outcome.error, request["columns"]
             )
         case Revoked():
-            return Ended(uuid, token, State.REVOKED.value, None, revocation(outcome.reason), at, {"reason": outcome.reason})
+            return Ended(
+                uuid, token, State.REVOKED.value, None, revocation(outcome.reason), at, {"reason": outcome.reason}
+            )
         case Lost():
             return LostReport(uuid, token, at, outcome.reason)
 
