@@ -85,9 +85,6 @@ class ListPool:
     def holds_ahead(self) -> bool:
         return self.ahead
 
-    def starved(self) -> bool:
-        return False
-
     def call(self, function: Callable[..., object], *values: Any) -> None:
         function(*values)
 
