@@ -1,4 +1,4 @@
-"""What a pool process and the main process share of a message: permission to begin its jobs, and their outcomes.
+"""The lane between a pool process and the main process: permission to begin a message's jobs, and their outcomes.
 
 The permission is a byte in a pipe for each job, its number in the message. A pool process reads a byte before it
 begins the job, and the main process takes jobs back by reading bytes itself. The kernel gives each byte to one of them,
