@@ -269,6 +269,17 @@ def test_cancelled_job_at_hand_ends_its_process(single: Engine) -> None:
     assert single.writer.states() == {jobs[0].uuid: "SUCCESS", jobs[1].uuid: "REVOKED"}
 
 
+def test_jobs_of_a_shared_message_are_put_back_by_a_cold_shutdown(single: Engine) -> None:
+    sent, jobs = single.send(4)
+    sent.begin(2)
+    sent.write(1)
+    single.hand_out.close()
+    single.hand_out.stop_shared()
+    assert (single.pool.ended, set(single.writer.returned)) == ([(4711, SIGTERM)], {jobs[2].uuid, jobs[3].uuid})
+    sent.die(Terminated(15))
+    assert single.writer.states() == {jobs[0].uuid: "SUCCESS", jobs[1].uuid: "LOST"}
+
+
 def test_cancelled_job_that_has_ended_ends_no_process(single: Engine) -> None:
     sent, jobs = single.send(4)
     sent.begin(2)

@@ -10,10 +10,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from celery.exceptions import Terminated
 from celery.worker import state
 from kombu.asynchronous import Hub
 
@@ -22,7 +22,7 @@ from . import row_request
 from .begin_tokens import BeginTokens, read_outcomes
 from .job_request import JobRequest
 from .job_writer import Item, JobWriter
-from .outcomes import TERMINATED, Lost, Revoked
+from .outcomes import TERMINATED, Lost, Outcome, Revoked
 from .pool_message import Done, Message, Order, run
 from .reporting import report_of
 from .run_times import MOST_JOBS, MOST_WORK, RunTimes
@@ -58,17 +58,14 @@ class HandOut:
         self._messages: dict[int, Message] = {}
         self._number = 0
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # Celery ends the pool in a handler of a signal.
         self._giving = threading.Lock()
         self._give_again = self._awake = False
         self._loop: Hub | None = None
         self.closed = True
 
     def room(self) -> int:
-        """How many jobs may be claimed now: one for each idle process, and some more while all jobs are short.
-
-        It is negative if more are claimed than that.
-        """
+        """How many jobs may be claimed now: one for each idle process, and some more while all jobs are short."""
         messages = list(self._messages.values())
         ready, idle = len(self._ready), self._processes() - len(messages)
         ahead = self._times.ahead()
@@ -161,22 +158,33 @@ class HandOut:
             if ready is not None:
                 self._ready.remove(ready)
         if ready is not None:
-            self._revoke(ready[1])
+            self._report(*ready[1], Revoked(TERMINATED))
             return
         for message in list(self._messages.values()):
             if any(job.uuid == uuid for job, _ in message.items):
                 self._stop_in(message, uuid)
 
+    def stop_shared(self) -> None:
+        """Stop the jobs that share a message, to be put back; Celery stops the others by their requests."""
+        for message in [message for message in self._messages.values() if not message.alone]:
+            for item in self._take_back(message):
+                self.writer.unclaim(item)
+            self._report_ended(message)
+            if message.left() and message.pid is not None:
+                with suppress(NotImplementedError):
+                    self._worker.pool.terminate_job(message.pid, signal.SIGTERM)
+
     def _stop_in(self, message: Message, uuid: str) -> None:
         """Stop a job of a message: it has not begun, or is the last one that has, or it has just ended."""
         for item in self._take_back(message):
             if item[0].uuid == uuid:
-                self._revoke(item)
+                self._report(*item, Revoked(TERMINATED))
             else:
                 self.writer.unclaim(item)
         if not message.items or message.items[-1][0].uuid != uuid:
             return
         request = message.items[-1][1]
+        message.cancelled = uuid
         if request is not None:
             request.stop(self._worker.pool)
         elif message.pid is not None:
@@ -204,7 +212,7 @@ class HandOut:
                 # Such as a message that cannot be made; the worker must go on.
                 logger.exception("Cannot send job %s to the pool", items[0][0].uuid)
                 for job, request in items:
-                    self._report_lost(job, request, "it could not be sent to the pool")
+                    self._report(job, request, Lost("it could not be sent to the pool"))
             self._sending = ()
             if time.monotonic() >= end:
                 self.wake()
@@ -278,7 +286,7 @@ class HandOut:
         for item in self._take_back(message):
             self.writer.unclaim(item)
         for job, request in message.at_hand():  # Billiard gave the message of a dead process to another one.
-            self._report_lost(job, request, "its process ended")
+            self._report(job, request, Lost("its process ended"))
         self._forget(number, message)
 
     def _report_ended(self, message: Message, done: Done | None = None) -> None:
@@ -306,10 +314,10 @@ class HandOut:
             self._times.note(job.task, UNSAFE)
             if request is not None and message.alone:
                 request.on_failure(failure)
-            elif isinstance(failure.exception, Terminated):
-                self._revoke((job, request))
+            elif job.uuid == message.cancelled:
+                self._report(job, request, Revoked(TERMINATED))
             else:
-                self._report_lost(job, request, str(failure.exception))
+                self._report(job, request, Lost(str(failure.exception)))
         self._forget(number, message)
 
     def _forget(self, number: int, message: Message) -> None:
@@ -318,14 +326,9 @@ class HandOut:
         self.writer.wake()
         self.wake()
 
-    def _report_lost(self, job: ClaimedJob, request: JobRequest | None, reason: str) -> None:
+    def _report(self, job: ClaimedJob, request: JobRequest | None, outcome: Outcome) -> None:
         settle = None if request is None else partial(request.settle, None)
-        self.writer.report(report_of(Lost(reason), job.uuid, job.token), settle)
-
-    def _revoke(self, item: Item) -> None:
-        job, request = item
-        settle = None if request is None else partial(request.settle, None)
-        self.writer.report(report_of(Revoked(TERMINATED), job.uuid, job.token), settle)
+        self.writer.report(report_of(outcome, job.uuid, job.token), settle)
 
     def _release(self, number: int, message: Message) -> None:
         """Forget a message that no process reads any more."""

@@ -45,6 +45,11 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         accept_existing(connection, self.app.amqp.queues.consume_from.values())
         return connection
 
+    def cancel_active_requests(self) -> None:
+        """Stop all running jobs, as on a cold shutdown; several may share a message of the pool."""
+        super().cancel_active_requests()
+        self.controller.hand_out.stop_shared()
+
     def loop(self, *arguments: Any) -> None:
         """Run Celery's event loop; an unforeseen error, such as an unreadable item in Redis, makes it reconnect."""
         run = loops.asynloop if self.hub else loops.synloop

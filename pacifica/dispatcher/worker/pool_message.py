@@ -46,6 +46,7 @@ class Message:
         self.short = short
         self.since = since
         self.pid: int | None = None
+        self.cancelled = ""
 
     def left(self) -> int:
         """How many of its jobs have not ended, as far as is known."""
