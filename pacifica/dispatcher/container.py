@@ -204,7 +204,8 @@ class Container:
     @cached_property
     def feed(self) -> EventFeed:
         """Notifies waiting requests of new events."""
-        return EventFeed(self._history, self.settings.dispatcher.waiters, self._waiter)
+        watch = QueueWatch(self.database) if self.database.sqlite else None
+        return EventFeed(self._history, self.settings.dispatcher.waiters, self._waiter, watch)
 
     @cached_property
     def _writability(self) -> Writability:

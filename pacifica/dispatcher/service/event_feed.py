@@ -1,7 +1,7 @@
 """The event feed: one thread of this process polls the history, and notifies the requests that wait for an event.
 
-It polls only while a request waits: often at first, then less and less often, so that the delay of a notification is a
-small share of the time waited.
+It polls only while a request waits: after each write to an SQLite file; on a server often at first, then less and less
+often, so that the delay of a notification is a small share of the time waited.
 """
 
 import logging
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
 from ..core.waiter import BLOCKING, Waiter
@@ -28,6 +29,19 @@ LIMIT = 1000
 """How many events one poll reads."""
 RELOOK, RELOOKS = 1.0, 200
 """The least time between two reads of the record by one waiter that is not notified, and the most reads per second."""
+
+
+class ChangeWatch(Protocol):
+    """Notices writes to the record."""
+
+    def wait(self, seconds: float) -> object:
+        """Return after a write, after ``wake``, or after that many seconds; for one thread."""
+
+    def wake(self) -> None:
+        """End the wait, or the next one."""
+
+    def close(self) -> None:
+        """Release what the watch holds; called by the thread that waits."""
 
 
 class Subscription:
@@ -54,12 +68,16 @@ class Subscription:
 class EventFeed:
     """Follows the history for at most ``places`` waiters.
 
-    ``on_change`` is called with the number of waiters and the number of streams whenever one of them changes.
+    ``on_change`` is called with the number of waiters and the number of streams whenever one of them changes. With a
+    ``watch``, the feed polls after each write.
     """
 
-    def __init__(self, history: EventStore, places: int, waiter: Waiter = BLOCKING) -> None:
+    def __init__(
+        self, history: EventStore, places: int, waiter: Waiter = BLOCKING, watch: ChangeWatch | None = None
+    ) -> None:
         self.places = places
         self._waiter = waiter
+        self._watch = watch
         self.stopped = False
         self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None
         self._history = history
@@ -123,6 +141,8 @@ class EventFeed:
             self._changed.notify_all()
             for one in self._subscriptions:
                 one.notify()
+        if self._watch is not None:
+            self._watch.wake()
         if self._thread is not None:
             self._thread.join(5)
 
@@ -160,9 +180,16 @@ class EventFeed:
             except DatabaseUnavailable as error:
                 logger.debug("The event feed cannot poll: %s", error)
         self._history.close()
+        if self._watch is not None:
+            self._watch.close()
 
     def _pause(self) -> bool:
         """Wait until the next poll is due and there is a subscription; false once the feed is stopped."""
+        if self._watch is not None:
+            self._watch.wait(LONGEST_PAUSE)
+            with self._changed:
+                self._changed.wait_for(lambda: self._subscriptions or self.stopped)
+            return not self.stopped
         with self._changed:
             quiet = time.monotonic() - self._last_event
             self._changed.wait(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, quiet / QUIET_SHARE)))

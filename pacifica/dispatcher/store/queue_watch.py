@@ -125,7 +125,7 @@ class _LogFile:
         if not self._watched and self._version is not None:
             return FILE_PAUSE
         since = time.monotonic() - self._written
-        return max(FIRST_PAUSE, since) if since < COMMIT_WITHIN else LONGEST_PAUSE
+        return max(FIRST_PAUSE, 3 * since) if since < COMMIT_WITHIN else LONGEST_PAUSE
 
     def close(self) -> None:
         if self._inotify is not None:
