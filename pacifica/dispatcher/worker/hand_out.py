@@ -61,6 +61,7 @@ class HandOut:
         self._lock = threading.RLock()  # Celery ends the pool in a handler of a signal.
         self._giving = threading.Lock()
         self._give_again = self._awake = False
+        self._giver = 0
         self._loop: Hub | None = None
         self.closed = True
 
@@ -128,7 +129,10 @@ class HandOut:
             self.give()
         elif not self._awake:
             self._awake = True
-            loop.call_soon(self.give)
+            if threading.get_ident() == self._giver:  # kombu would wait for an event before it makes this call.
+                self.writer.do(partial(loop.call_soon, self.give))
+            else:
+                loop.call_soon(self.give)
 
     def holds_ahead(self) -> bool:
         """Whether it has jobs that have not begun, which may have to be taken back."""
@@ -146,9 +150,10 @@ class HandOut:
         self._awake, self._give_again = False, True
         while self._give_again and self._giving.acquire(blocking=False):
             try:
-                self._give_again = False
+                self._give_again, self._giver = False, threading.get_ident()
                 self._give()
             finally:
+                self._giver = 0
                 self._giving.release()
 
     def stop_job(self, uuid: str) -> None:
@@ -287,7 +292,7 @@ class HandOut:
             self.writer.unclaim(item)
         for job, request in message.at_hand():  # Billiard gave the message of a dead process to another one.
             self._report(job, request, Lost("its process ended"))
-        self._forget(number, message)
+        self._release(number, message)
 
     def _report_ended(self, message: Message, done: Done | None = None) -> None:
         """Report the jobs of a message that have ended since the last look; ``done`` is that of the only one."""
@@ -318,13 +323,7 @@ class HandOut:
                 self._report(job, request, Revoked(TERMINATED))
             else:
                 self._report(job, request, Lost(str(failure.exception)))
-        self._forget(number, message)
-
-    def _forget(self, number: int, message: Message) -> None:
-        """Give the process of a message to the next one."""
         self._release(number, message)
-        self.writer.wake()
-        self.wake()
 
     def _report(self, job: ClaimedJob, request: JobRequest | None, outcome: Outcome) -> None:
         settle = None if request is None else partial(request.settle, None)
@@ -338,6 +337,8 @@ class HandOut:
             if lane is not None and self._tokens is not None:
                 self._tokens.take_back(lane)
                 self._tokens.end(lane)
+        self.writer.wake()
+        self.wake()
 
     def _take_back(self, message: Message) -> list[Item]:
         """Take back the jobs of a message that have not begun: its last ones."""

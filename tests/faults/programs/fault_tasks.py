@@ -288,3 +288,16 @@ def mixed(name: str, how: str = "") -> str:
     while how == "wait" and not Path(f"{name}.go").exists():
         time.sleep(0.01)
     return name
+
+
+@task(name="limited", rate_limit="10/s")
+def limited() -> None:
+    """Return at once."""
+
+
+@task(name="moves", bind=True)
+def moves(self, queue: str) -> str:
+    """Retry once, to another queue."""
+    if not self.request.retries:
+        raise self.retry(queue=queue, countdown=0)
+    return self.request.delivery_info["routing_key"]
