@@ -12,7 +12,7 @@ from pacifica.dispatcher.worker.begin_tokens import BeginTokens, Lane, append_ou
 from pacifica.dispatcher.worker.hand_out import HandOut
 from pacifica.dispatcher.worker.job_request import JobRequest
 from pacifica.dispatcher.worker.job_writer import Item
-from pacifica.dispatcher.worker.pool_message import Done, Order
+from pacifica.dispatcher.worker.pool_message import Done, Order, packed
 
 from .local_worker import LocalWorker
 
@@ -64,7 +64,7 @@ class Sent:
         """End the next jobs of several, each with success."""
         assert self.lane is not None
         for job in self.jobs[self.written : self.written + jobs]:
-            append_outcome(self.lane, (self.written, Done([success(job)], seconds)))
+            append_outcome(self.lane, packed(self.written, Done([success(job)], seconds)))
             self.written += 1
 
     def end(self, jobs: int | None = None, seconds: float = 0.001) -> None:

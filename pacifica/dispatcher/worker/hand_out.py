@@ -23,7 +23,7 @@ from .begin_tokens import BeginTokens, read_outcomes
 from .job_request import JobRequest
 from .job_writer import Item, JobWriter
 from .outcomes import TERMINATED, Lost, Outcome, Revoked
-from .pool_message import Done, Message, Order, run
+from .pool_message import Done, Message, Order, run, unpacked
 from .reporting import report_of
 from .run_times import MOST_JOBS, MOST_WORK, RunTimes
 
@@ -296,10 +296,11 @@ class HandOut:
 
     def _report_ended(self, message: Message, done: Done | None = None) -> None:
         """Report the jobs of a message that have ended since the last look; ``done`` is that of the only one."""
-        ended: Sequence[tuple[int, Done]] = () if done is None else ((0, done),)
+        ended: Sequence[tuple[int, Done]] = ((0, done),) if done else ()
         with self._lock:
             if message.lane is not None and not message.alone:
-                ended, message.place = read_outcomes(message.lane, message.place)
+                found, message.place = read_outcomes(message.lane, message.place)
+                ended = list(map(unpacked, found))
             message.ended.update(number for number, _ in ended)
         for number, one in ended:
             job, request = message.items[number]
@@ -326,8 +327,7 @@ class HandOut:
         self._release(number, message)
 
     def _report(self, job: ClaimedJob, request: JobRequest | None, outcome: Outcome) -> None:
-        settle = None if request is None else partial(request.settle, None)
-        self.writer.report(report_of(outcome, job.uuid, job.token), settle)
+        self.writer.report(report_of(outcome, job.uuid, job.token), request and partial(request.settle, None))
 
     def _release(self, number: int, message: Message) -> None:
         """Forget a message that no process reads any more."""
