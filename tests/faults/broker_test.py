@@ -169,6 +169,22 @@ def test_published_jobs_survive_a_killed_broker(
     assert len(cluster.runs("held")) == 2
 
 
+def test_running_job_ends_while_the_broker_is_away(make_cluster: MakeCluster, own_broker: Own) -> None:
+    """The main process reads its outcome from the pool, and stores it, while it waits for the broker."""
+    server = own_broker(RABBITMQ)
+    cluster = make_cluster(server.url)
+    worker = cluster.worker(concurrency=1)
+    uuid = cluster.add("hold", "held")
+    cluster.until_run("held")
+    server.kill()
+    worker.wait_until_it_says("Cannot connect to amqp")
+    cluster.release("held")
+    assert cluster.ended(uuid, 20).state == "SUCCESS"
+    server.start()
+    assert cluster.ended(cluster.add("note", "after"), 60).result == "after"
+    cluster.check_final([uuid])
+
+
 def lose_on_rabbitmq(url: str, queue: str, *, delete: bool) -> None:
     with Connection(url, connect_timeout=5) as connection, connection.channel() as channel:
         (channel.queue_delete if delete else channel.queue_purge)(queue)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from inspect import isgenerator
 from typing import Any
 
 from celery import bootsteps
@@ -79,7 +80,7 @@ class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.hand_out.close()
         worker.hand_out.writer.pause()
         if consumer.hub is not None and consumer.blueprint.state not in {bootsteps.CLOSE, bootsteps.TERMINATE}:
-            self._outage = OutageLoop(worker.pool, consumer.hub)
+            self._outage = OutageLoop(worker.pool)
 
     terminate = shutdown = stop
 
@@ -90,17 +91,20 @@ class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class OutageLoop:
-    """A thread that runs Celery's event loop for the pool while the main thread waits for a broker."""
+    """A thread that runs an event loop for the pool alone, while the main thread waits for a broker.
 
-    def __init__(self, pool: Any, loop: Hub) -> None:
+    It is another loop than Celery's, which would read from the connection that the main thread opens.
+    """
+
+    def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._loop = loop
+        self._loop = Hub()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="outage-loop", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """End the thread."""
+        """End the thread, once it has read the rest of a message of which it has read a part."""
         self._ending = True
         self._loop.call_soon(lambda: None)
         self._thread.join()
@@ -108,8 +112,9 @@ class OutageLoop:
     def _run(self) -> None:
         self._pool.register_with_event_loop(self._loop)
         turns = self._loop.create_loop()
-        while not self._ending:
+        while not self._ending or any(isgenerator(callback) for callback, _ in self._loop.readers.values()):
             next(turns, None)
+        self._loop.close()
 
 
 class EventWatch:
