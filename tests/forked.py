@@ -56,13 +56,18 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
-            if not select.select([self._end], [], [], timeout)[0]:
+            if not self._ended(timeout):
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
             with _asking:
                 if self.returncode is None:
                     self.returncode = _ask({"reap": self.pid})
                     os.close(self._end)
         return self.returncode
+
+    def _ended(self, timeout: float | None) -> bool:
+        poll = select.poll()  # It takes descriptors from 1024 on, unlike select().
+        poll.register(self._end, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else 1000 * timeout))
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.poll() is None:

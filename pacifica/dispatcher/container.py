@@ -204,7 +204,7 @@ class Container:
     @cached_property
     def feed(self) -> EventFeed:
         """Notifies waiting requests of new events."""
-        watch = QueueWatch(self.database) if self.database.sqlite else None
+        watch = (lambda: QueueWatch(self.database)) if self.database.sqlite else None
         return EventFeed(self._history, self.settings.dispatcher.waiters, self._waiter, watch)
 
     @cached_property

@@ -4,8 +4,26 @@ from collections.abc import Iterator
 
 import pytest
 
+from pacifica.dispatcher.worker.begin_tokens import BeginTokens
+
 from .attempts import Attempts
 from .local_worker import LocalWorker, local_worker
+
+
+@pytest.fixture(autouse=True)
+def _lanes_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the lanes that a test makes."""
+    made: list[BeginTokens] = []
+    make = BeginTokens.__init__
+
+    def noted(tokens: BeginTokens, number: int) -> None:
+        make(tokens, number)
+        made.append(tokens)
+
+    monkeypatch.setattr(BeginTokens, "__init__", noted)
+    yield
+    for tokens in made:
+        tokens.close()
 
 
 @pytest.fixture

@@ -68,16 +68,21 @@ class Subscription:
 class EventFeed:
     """Follows the history for at most ``places`` waiters.
 
-    ``on_change`` is called with the number of waiters and the number of streams whenever one of them changes. With a
-    ``watch``, the feed polls after each write.
+    ``on_change`` is called with the number of waiters and the number of streams whenever one of them changes. With the
+    watch that ``watch`` opens for the first waiter, the feed polls after each write.
     """
 
     def __init__(
-        self, history: EventStore, places: int, waiter: Waiter = BLOCKING, watch: ChangeWatch | None = None
+        self,
+        history: EventStore,
+        places: int,
+        waiter: Waiter = BLOCKING,
+        watch: Callable[[], ChangeWatch] | None = None,
     ) -> None:
         self.places = places
         self._waiter = waiter
-        self._watch = watch
+        self._open_watch = watch
+        self._watch: ChangeWatch | None = None
         self.stopped = False
         self.on_change: Callable[[int, int], object] = lambda _waits, _streams: None
         self._history = history
@@ -169,6 +174,8 @@ class EventFeed:
 
     def _start(self) -> None:
         if self._thread is None:
+            if self._open_watch is not None:
+                self._watch = self._open_watch()
             self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
             self._thread.start()
         self._changed.notify_all()

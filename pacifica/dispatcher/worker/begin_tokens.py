@@ -39,6 +39,7 @@ class BeginTokens:
             os.set_blocking(writer, False)
             self._writers[pipe] = writer
             self._free.append(Lane(pipe, _new_file()))
+        self._lanes = tuple(self._free)
 
     def any(self) -> bool:
         """Whether a lane is free."""
@@ -63,6 +64,12 @@ class BeginTokens:
     def end(self, lane: Lane) -> None:
         """Let another message use the lane; no process reads from it any more."""
         self._free.append(lane)
+
+    def close(self) -> None:
+        """Close all descriptors; no message uses a lane any more."""
+        for lane in self._lanes:
+            for descriptor in (*lane, self._writers[lane.pipe]):
+                os.close(descriptor)
 
 
 def next_job(lane: Lane) -> int | None:
