@@ -144,6 +144,8 @@ def test_periodic_queries_use_an_index_and_read_no_final_job(
 ) -> None:
     action, indexes = QUERIES[query]
     plans = [plan(filled, statement) for statement in statements(filled, action, monkeypatch)]
+    if query == "claim":  # On MySQL, another statement for each priority with due jobs, which "recall" makes.
+        indexes *= len(plans)
     assert len(plans) == len(indexes)
     for steps, index in zip(plans, indexes, strict=True):
         assert any(name in steps for name in index.split("|")), steps
