@@ -10,6 +10,8 @@ from .errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
+_RANDOM = random.Random()  # noqa: S311 - no secret
+"""Own numbers: those of the module are the program's, which may have seeded them."""
 
 
 def backoff(first: float, longest: float, *, factor: float = 2.0, jitter: float = 0.5) -> Iterator[float]:
@@ -19,7 +21,7 @@ def backoff(first: float, longest: float, *, factor: float = 2.0, jitter: float 
     """
     pause = first
     while True:
-        yield pause * random.uniform(1 - jitter, 1) if jitter else pause  # noqa: S311 - no secret
+        yield pause * _RANDOM.uniform(1 - jitter, 1) if jitter else pause
         pause = min(pause * factor, longest)
 
 
