@@ -107,6 +107,8 @@ class FakePool:
 class KeptReports:
     """A writer that keeps what it is to store."""
 
+    ours = True
+
     def __init__(self) -> None:
         self.reports: list[Report] = []
         self.returned: dict[str, int | None] = {}

@@ -28,7 +28,7 @@ class ChangeSource(Protocol):
     """A way to notice changes of the record; all methods are for one thread."""
 
     def reader(self) -> int | None:
-        """A descriptor that is readable after a change; ``None`` if there is none now."""
+        """The descriptor that becomes readable after a change; ``None`` while nothing can be watched."""
 
     def changed(self) -> bool:
         """Whether a job may have become due since the last call."""

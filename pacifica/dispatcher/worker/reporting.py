@@ -54,6 +54,8 @@ def report(container: Any, uuid: str, request: Any, outcome: Outcome) -> bool:
 def report_from_main(container: Any, uuid: str, request: Any, outcome: Outcome, then: Callable[[], object]) -> None:
     """Report the outcome of an attempt for a process that cannot; ``then`` is called if that has ended the job."""
     writer, granted = container.writer, getattr(request, GRANTED, None)
+    if writer is not None and not writer.ours:  # A pool process has a copy, whose thread does not run.
+        writer = None
     if granted is not None and writer is not None:
         writer.report(
             report_of(outcome, granted.uuid, granted.token), lambda became: then() if became in FINAL else None
@@ -65,7 +67,7 @@ def report_from_main(container: Any, uuid: str, request: Any, outcome: Outcome, 
         if _store(container.jobs, uuid, token, outcome):
             then()
 
-    if writer is not None and writer.ours:
+    if writer is not None:
         writer.do(store)
     else:
         store()
