@@ -195,7 +195,8 @@ def mariadb(*, running: bool = True) -> Iterator[Server]:
     with _directory() as home:
         port, data = free_port(), home / "data"
         user = ["--user=root"] if os.geteuid() == 0 else []
-        own = ["--no-defaults", f"--datadir={data}", *user]
+        # A MariaDB that starts deletes each `#sql-…` in its tmpdir: in a shared one, the tables of the other servers.
+        own = ["--no-defaults", f"--datadir={data}", f"--tmpdir={home}", *user]
         _prepare([install, *own, "--auth-root-authentication-method=normal", "--skip-test-db"], home)
         (data / "dispatcher").mkdir()  # A database is a directory.
         places = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={home}/socket", f"--pid-file={home}/pid"]
