@@ -28,7 +28,9 @@ PLAIN = Path(os.environ.get("BENCH_PLAIN", ROOT / ".venv-plain")) / "bin"
 READY = 45.0
 """Seconds until the first job has ended."""
 LOOK = 0.02
-"""Seconds between two counts of what has ended."""
+"""Seconds between two counts of what has ended, at the least."""
+SHARE = 20
+"""A pause lasts at least so many times as long as the look before it, which must not slow down what it counts."""
 QUIET = 0.3
 """A system is drained when so many seconds pass without another ended job: requests may have been on their way."""
 
@@ -152,12 +154,14 @@ class Running:
 
     def wait(self, fact: Callable[[], bool], otherwise: str, seconds: float = 180, look: float = LOOK) -> None:
         """Wait for the fact; raises ``TimeoutError`` with ``otherwise``, ``EndedError`` if a process ends."""
-        end = time.monotonic() + seconds
+        begin = looked = time.monotonic()
         while not fact():
+            now = time.monotonic()
             self.processes.check()
-            if time.monotonic() > end:
+            if now > begin + seconds:
                 raise TimeoutError(f"{self.system.title}: {otherwise} within {seconds:g} s")
-            time.sleep(look)
+            time.sleep(max(look, SHARE * (now - looked)))
+            looked = time.monotonic()
 
     def wait_for_web(self) -> None:
         """Wait until the web part accepts connections."""
@@ -178,15 +182,15 @@ class Running:
 
         Raises ``TimeoutError`` if they do not: then a job was lost, or the system is too slow.
         """
-        end = time.monotonic() + seconds
+        begin = looked = time.monotonic()
         count, at = self.finished(), time.monotonic()
         while count < expected or time.monotonic() < at + QUIET:
-            if time.monotonic() > end:
+            if time.monotonic() > begin + seconds:
                 raise TimeoutError(f"{count} of {expected} jobs had ended after {seconds:g} s")
             self.processes.check()
-            time.sleep(LOOK)
-            now = self.finished()
-            if now != count:
+            time.sleep(max(LOOK, SHARE * (time.monotonic() - looked)))
+            looked = time.monotonic()
+            if (now := self.finished()) != count:
                 count, at = now, time.monotonic()
         return at
 
