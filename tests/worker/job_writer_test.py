@@ -12,6 +12,7 @@ from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.core.work import ClaimedJob, MessageClaim, Report, Turn, WantedJobs
 from pacifica.dispatcher.store.work_queue import WorkQueue
+from pacifica.dispatcher.worker import job_writer
 from pacifica.dispatcher.worker.job_steps import EventWatch
 from pacifica.dispatcher.worker.job_writer import Item, JobWriter
 
@@ -68,12 +69,16 @@ class ListPool:
         self.claimed: list[Item] = []
         self.back: list[Item] = []
         self.ahead = False
+        self.running = False
 
     def room(self) -> int:
         return self.space - len(self.claimed)
 
     def starved(self) -> bool:
         return True
+
+    def empty(self) -> bool:
+        return not self.running
 
     def add(self, claimed: Sequence[Item]) -> None:
         self.claimed.extend(claimed)
@@ -179,6 +184,20 @@ def messages(worker: LocalWorker) -> Iterator[WriterHarness]:
 
 def assert_set(event: threading.Event) -> None:
     assert event.wait(10)
+
+
+def test_turns_are_apart_only_while_jobs_run(rows: WriterHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_writer, "PACE", 20.0)
+    for number in (1, 2, 3):
+        rows.add()
+        rows.writer.wake()
+        rows.claimed(number)
+    monkeypatch.setattr(job_writer, "PACE", 0.3)
+    rows.pool.running = True
+    for job in rows.claimed(3):
+        rows.report(success(job))
+    eventually(lambda: len(rows.notes) == 3)
+    assert sum(1 for reports, _, _ in rows.turns.turns if reports) <= 2
 
 
 def test_due_jobs_are_claimed_up_to_the_room(rows: WriterHarness) -> None:

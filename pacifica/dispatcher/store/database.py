@@ -209,6 +209,7 @@ class Database:
                     value = change(self.peewee)
                 if self._file is not None:
                     self._file.note_beside(self.peewee.connection())
+                    self._file.touch_log()
                 return value
         for attempt in (1, 2):
             held = not (self._pooled or self.peewee.is_closed())

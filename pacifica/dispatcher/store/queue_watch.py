@@ -13,8 +13,6 @@ from .database import Database
 
 LONGEST_PAUSE = 0.5
 """Seconds after which a source is asked again although nothing has happened."""
-FIRST_PAUSE, COMMIT_WITHIN = 0.0005, 0.25
-"""Seconds between a write to SQLite's log and the first look for the commit, which follows it, and the last one."""
 FILE_PAUSE = 0.015
 """Seconds between two looks at an SQLite file that cannot be watched."""
 SERVER_PAUSE = 0.04
@@ -90,7 +88,7 @@ class QueueWatch:
 
 
 class _LogFile:
-    """SQLite's log is written to shortly before a commit becomes visible; ``data_version`` says when that happens.
+    """Each process touches SQLite's log after a commit; ``data_version`` says whether it was one of another thread.
 
     The version is that of the calling thread's connection, and its own commits do not change it.
     """
@@ -100,7 +98,6 @@ class _LogFile:
         self._inotify: Inotify | None = None
         self._watched = False
         self._version: int | None = None
-        self._written = float("-inf")
 
     def reader(self) -> int | None:
         if self._inotify is None:
@@ -108,8 +105,7 @@ class _LogFile:
             self._inotify = Inotify(Path(f"{Path(str(self._database.peewee.database)).resolve()}-wal"))
         descriptor = self._inotify.watch()
         self._watched = descriptor is not None
-        if self._inotify.drain():
-            self._written = time.monotonic()
+        self._inotify.drain()
         return descriptor
 
     def changed(self) -> bool:
@@ -117,15 +113,10 @@ class _LogFile:
         with suppress(DatabaseUnavailable):
             version = self._database.read(lambda db: db.execute_sql("PRAGMA data_version").fetchone()[0])
         changed, self._version = version not in {None, self._version}, version
-        if changed:
-            self._written = float("-inf")
         return changed
 
     def pause(self) -> float:
-        if not self._watched and self._version is not None:
-            return FILE_PAUSE
-        since = time.monotonic() - self._written
-        return max(FIRST_PAUSE, 3 * since) if since < COMMIT_WITHIN else LONGEST_PAUSE
+        return FILE_PAUSE if not self._watched and self._version is not None else LONGEST_PAUSE
 
     def close(self) -> None:
         if self._inotify is not None:

@@ -81,6 +81,10 @@ class HandOut:
         """Whether a process may soon have no job to run."""
         return len(self._ready) < self._processes() * self._times.ahead() // 2
 
+    def empty(self) -> bool:
+        """Whether all claimed jobs have ended; then the next turn has nothing to wait for."""
+        return not self._ready and not any(message.left() for message in list(self._messages.values()))
+
     def add(self, claimed: Sequence[Item]) -> None:
         """Run these jobs; one whose task has no turn now returns to the queue."""
         at = time.monotonic()
@@ -162,9 +166,8 @@ class HandOut:
             ready = next((entry for entry in self._ready if entry[1][0].uuid == uuid), None)
             if ready is not None:
                 self._ready.remove(ready)
-        if ready is not None:
-            self._report(*ready[1], Revoked(TERMINATED))
-            return
+                self._report(*ready[1], Revoked(TERMINATED))
+                return
         for message in list(self._messages.values()):
             if any(job.uuid == uuid for job, _ in message.items):
                 self._stop_in(message, uuid)
@@ -254,8 +257,7 @@ class HandOut:
             items[0] = job, request
         lane = self._tokens.lend(len(items)) if self._tokens else None
         message = Message(items, lane, time.monotonic(), short=self._times.expected(items[0][0].task) is not None)
-        self._number += 1
-        number = self._number
+        number = self._number = self._number + 1
         self._messages[number] = message
         orders = [Order(job, request and request.request_dict, request and request.body) for job, request in items]
 
@@ -270,17 +272,15 @@ class HandOut:
             if alone and request is not None:
                 request.on_accepted(pid, at)
             else:
-                for job, _ in message.items:
-                    state.total_count[job.task] += 1
+                state.total_count.update(job.task for job, _ in message.items)
                 state.all_total_count[0] += len(message.items)
 
-        arguments = (orders, worker.hostname, lane)
         callbacks = {"callback": done, "error_callback": lost, "accept_callback": accepted}
         try:
             if alone and request is not None:
-                request.start(worker.pool, run, arguments, **callbacks)
+                request.start(worker.pool, run, (orders, worker.hostname, lane), **callbacks)
             else:
-                worker.pool.apply_async(run, arguments, **callbacks)
+                worker.pool.apply_async(run, (orders, worker.hostname, lane), **callbacks)
         except Exception:
             self._release(number, message)
             raise

@@ -27,7 +27,10 @@ from .job_request import JobRequest
 logger = logging.getLogger(__name__)
 
 PACE, BUSY_PACE = 0.002, 0.008
-"""The least seconds between two turns: jobs that end in quick succession share one; the second, while others wait."""
+"""The least seconds between two turns while jobs run, so that those which end in quick succession share one.
+
+The second is for a worker that has enough to do.
+"""
 LONGEST_WAIT = 0.5
 """Seconds after which an idle worker looks for jobs, whatever the watch has noticed."""
 SHORT_WAIT = 0.05
@@ -61,6 +64,9 @@ class Pool(Protocol):
 
     def starved(self) -> bool:
         """Whether a process may soon have no job to run."""
+
+    def empty(self) -> bool:
+        """Whether all claimed jobs have ended."""
 
     def add(self, claimed: Sequence[Item]) -> None:
         """Run these jobs."""
@@ -193,7 +199,7 @@ class JobWriter:
             if not (again or self._reports):
                 self._watch.wait(self._longest_wait())
             pace = BUSY_PACE if again and not self._pool.starved() else PACE
-            if (pause := begin + pace - time.monotonic()) > 0:
+            if (pause := begin + pace - time.monotonic()) > 0 and not self._pool.empty():
                 time.sleep(pause)
         self._watch.close()
 

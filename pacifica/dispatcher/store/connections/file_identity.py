@@ -9,6 +9,7 @@ Source: https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_databa
 import logging
 import os
 import time
+from contextlib import suppress
 
 from ...core.errors import DatabaseReplaced
 from .sqlite import FileConnection
@@ -17,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 CHECK_EVERY = 0.25
 """Seconds between two checks of files that were in their place, unless a check is to be made at once."""
-BESIDE = ("-wal", "-shm")
+LOG = "-wal"
+BESIDE = (LOG, "-shm")
 """The suffixes of the files that a connection in WAL mode keeps open."""
 SENTENCE = "The database file was removed or replaced. Put it back, or restart the service; its log names the file."
 ADVICE = (
@@ -47,6 +49,11 @@ class FileIdentity:
         """Note the files that the connection keeps open, after it has committed a transaction."""
         if connection.beside is None and None not in (beside := self._beside()):
             connection.beside = beside
+
+    def touch_log(self) -> None:
+        """Tell those who watch the log of a commit: SQLite writes to it page by page, and before the commit counts."""
+        with suppress(OSError):  # Its last connection was closed, or another user owns it.
+            os.utime(self._real + LOG)
 
     def check(self, connection: FileConnection | None, *, at_once: bool = False) -> None:
         """Raise ``DatabaseReplaced`` if the file, or one that the connection keeps open, is not in its place.

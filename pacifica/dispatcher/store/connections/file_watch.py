@@ -1,4 +1,4 @@
-"""Noticing writes to a file by Linux's inotify."""
+"""Noticing by Linux's inotify that a file was touched."""
 
 import ctypes
 import os
@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-IN_MODIFY = 2
-"""From ``sys/inotify.h``."""
+IN_ATTRIB = 4
+"""From ``sys/inotify.h``: the times of the file were set, or its mode or owner."""
 
 
 class Inotify:
@@ -24,17 +24,16 @@ class Inotify:
     def watch(self) -> int | None:
         """Watch the file that has the name now.
 
-        Returns a descriptor that is readable after writes; ``None`` if the file does not exist, or cannot be watched.
+        Returns a descriptor that a touch makes readable; ``None`` if the file does not exist, or cannot be watched.
         """
-        if self._descriptor < 0 or _libc().inotify_add_watch(self._descriptor, self._path, IN_MODIFY) < 0:
+        if self._descriptor < 0 or _libc().inotify_add_watch(self._descriptor, self._path, IN_ATTRIB) < 0:
             return None
         return int(self._descriptor)
 
-    def drain(self) -> bool:
-        """Forget the writes so far; returns whether there were any."""
+    def drain(self) -> None:
+        """Forget the touches so far."""
         with suppress(OSError):
-            return self._descriptor >= 0 and bool(os.read(self._descriptor, 65_536))
-        return False
+            os.read(self._descriptor, 65_536)
 
     def close(self) -> None:
         """Close the descriptor; nothing is watched any more."""
