@@ -135,8 +135,9 @@ def test_worker_that_stops_during_a_batch_returns_what_has_not_begun(make_cluste
     cluster.check_final(uuids)
 
 
-def test_cancelled_job_of_a_batch_is_stopped_and_the_others_end(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(lease_seconds=3)
+@pytest.mark.parametrize("broker", BROKERS)
+def test_cancelled_job_of_a_batch_is_stopped_and_the_others_end(make_cluster: MakeCluster, broker: str) -> None:
+    cluster = make_cluster(broker, lease_seconds=3)
     worker = cluster.worker(concurrency=1)
     warm_up(cluster)
     uuids = add_at_once(cluster, worker, [SHORT, ("mixed", "long", "wait"), *[SHORT] * 5])

@@ -5,7 +5,14 @@ import signal
 
 import pytest
 
-from pacifica.dispatcher.worker.begin_tokens import BeginTokens, Lane, append_outcome, next_job, read_outcomes
+from pacifica.dispatcher.worker.begin_tokens import (
+    BeginTokens,
+    Lane,
+    append_outcome,
+    next_job,
+    read_outcomes,
+    take_tokens,
+)
 
 
 def lent(tokens: BeginTokens, jobs: int) -> Lane:
@@ -38,9 +45,9 @@ def test_jobs_that_are_taken_back_may_not_begin() -> None:
     tokens = BeginTokens(1)
     lane = lent(tokens, 3)
     assert next_job(lane) == 0
-    assert tokens.take_back(lane) == 2
+    assert take_tokens(lane) == 2
     assert next_job(lane) is None
-    assert tokens.take_back(lane) == 0
+    assert take_tokens(lane) == 0
 
 
 def test_lanes_are_lent_once_until_they_are_free_again() -> None:
@@ -49,7 +56,7 @@ def test_lanes_are_lent_once_until_they_are_free_again() -> None:
     assert {*first}.isdisjoint(second)
     assert (tokens.lend(1), tokens.any()) == (None, False)
     append_outcome(first, "old")
-    tokens.take_back(first)
+    take_tokens(first)
     tokens.end(first)
     assert (tokens.any(), tokens.lend(2)) == (True, first)
     assert [next_job(first) for _ in range(3)] == [0, 1, None]
@@ -87,7 +94,7 @@ def test_each_of_many_jobs_is_begun_by_a_process_or_taken_back() -> None:
         go, opened = os.pipe()
         children = [in_child(lane, go) for _ in range(2)]
         os.write(opened, b"xx")
-        back = sum(tokens.take_back(lane) for _ in range(3))
+        back = sum(take_tokens(lane) for _ in range(3))
         begun = [int.from_bytes(os.read(result, 4), "big") for _, result in children]
         for pid, result in children:
             os.waitpid(pid, 0)
@@ -109,5 +116,5 @@ def test_tokens_and_outcomes_of_a_killed_process_remain() -> None:
         next_job(lane)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert tokens.take_back(lane) == 3
+    assert take_tokens(lane) == 3
     assert read_outcomes(lane, 0)[0] == ["one"]

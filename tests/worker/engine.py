@@ -79,7 +79,7 @@ class Sent:
 
     def die(self, error: Exception) -> None:
         """End the message as Celery does when its process is gone."""
-        self._error_callback(SimpleNamespace(exception=error, traceback="", internal=False))
+        self._error_callback(SimpleNamespace(exception=error, traceback="", internal=False, exc_info=None))
 
 
 class FakePool:
@@ -151,7 +151,7 @@ class Engine:
             task_buckets=defaultdict(lambda: None),
             on_task_message=set(),
         )
-        limits = ("time_limit", "soft_time_limit", "max_tasks_per_child", "max_memory_per_child", "max_concurrency")
+        limits = ("time_limit", "soft_time_limit", "max_tasks_per_child", "max_memory_per_child", "autoscaler")
         self.worker = SimpleNamespace(
             app=local.app, pool=self.pool, hostname="w@test", consumer=self.consumer, **dict.fromkeys(limits)
         )

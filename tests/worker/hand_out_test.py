@@ -114,10 +114,12 @@ def test_job_that_was_lost_before_goes_alone(single: Engine) -> None:
     assert [len(sent.jobs) for sent in single.pool.sent] == [2, 1, 1]
 
 
-@pytest.mark.parametrize("limit", ["time_limit", "soft_time_limit", "max_tasks_per_child", "max_memory_per_child"])
+@pytest.mark.parametrize(
+    "limit", ["time_limit", "soft_time_limit", "max_tasks_per_child", "max_memory_per_child", "autoscaler"]
+)
 def test_jobs_of_a_worker_with_limits_go_alone(single: Engine, limit: str) -> None:
     single.learn()
-    setattr(single.worker, limit, 10)
+    setattr(single.worker, limit, SimpleNamespace(max_concurrency=1) if limit == "autoscaler" else 10)
     single.add(a_claim(), a_claim())
     assert len(single.pool.sent[0].jobs) == 1
 
@@ -267,6 +269,59 @@ def test_cancelled_job_at_hand_ends_its_process(single: Engine) -> None:
     assert (single.pool.ended, set(single.writer.returned)) == ([(4711, SIGTERM)], {jobs[2].uuid, jobs[3].uuid})
     sent.die(Terminated(15))
     assert single.writer.states() == {jobs[0].uuid: "SUCCESS", jobs[1].uuid: "REVOKED"}
+
+
+def test_remote_control_sees_and_stops_a_job_that_turned_long_in_a_shared_message(single: Engine) -> None:
+    sent, jobs = single.send(4)
+    sent.begin(2)
+    sent.write(1)
+    single.hand_out.take_back()
+    assert not state.active_requests
+    single.seconds += 2 * PATIENCE
+    single.hand_out.take_back()
+    (request,) = state.active_requests
+    assert (request.id, request.worker_pid, state.requests[request.id]) == (jobs[1].uuid, 4711, request)
+    request.terminate(single.pool)
+    assert single.pool.ended == [(4711, SIGTERM)]
+    sent.die(Terminated(15))
+    assert single.writer.states() == {jobs[0].uuid: "SUCCESS", jobs[1].uuid: "REVOKED"}
+    assert not state.active_requests
+
+
+def test_shown_job_that_ends_or_is_lost_is_not_active_any_more(single: Engine) -> None:
+    for lost in (False, True):
+        sent, jobs = single.send(4)
+        sent.begin(2)
+        single.seconds += 2 * PATIENCE
+        sent.write(1)
+        single.hand_out.take_back()
+        assert [request.id for request in state.active_requests] == [jobs[1].uuid]
+        if lost:
+            sent.die(WorkerLostError("signal 9"))
+        else:
+            sent.end(2)
+        assert single.writer.states()[jobs[1].uuid] == ("LOST" if lost else "SUCCESS")
+        assert not state.active_requests
+        assert not single.hand_out.in_hand()
+        single.pool.sent.clear()
+
+
+def test_cold_shutdown_stops_a_shown_job_by_its_request_alone(single: Engine) -> None:
+    sent, _ = single.send(4)
+    sent.begin(2)
+    single.seconds += 2 * PATIENCE
+    sent.write(1)
+    single.hand_out.take_back()
+    single.hand_out.close()
+    single.hand_out.stop_shared()
+    assert single.pool.ended == []
+
+
+def test_pool_that_scales_itself_has_room_up_to_its_present_maximum(single: Engine) -> None:
+    single.worker.autoscaler = SimpleNamespace(max_concurrency=3)
+    assert single.hand_out.room() == 3
+    single.worker.autoscaler.max_concurrency = 5  # By ``control autoscale``.
+    assert single.hand_out.room() == 5
 
 
 def test_jobs_of_a_shared_message_are_put_back_by_a_cold_shutdown(single: Engine) -> None:

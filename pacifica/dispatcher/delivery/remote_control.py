@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from billiard.common import TERM_SIGNAME
 from celery.app.control import Control
 from kombu.entity import Queue
 from kombu.pidbox import Mailbox
@@ -43,7 +44,7 @@ class RemoteControl(Control):  # type: ignore[misc]
         task_id: str | Sequence[str],
         destination: Any = None,
         terminate: bool = False,  # noqa: FBT001, FBT002 - Celery's signature
-        signal: Any = "SIGTERM",
+        signal: Any = TERM_SIGNAME,
         **options: Any,
     ) -> Any:
         """Revoke waiting jobs in the record, also if no worker is up, and send the request to the workers.

@@ -54,15 +54,9 @@ class BeginTokens:
         os.write(self._writers[lane.pipe], bytes(range(jobs)))
         return lane
 
-    def take_back(self, lane: Lane) -> int:
-        """Take all tokens that are left, and return how many; so many of the message's last jobs do not begin."""
-        try:
-            return len(os.read(lane.pipe, 65_536))
-        except BlockingIOError:
-            return 0
-
     def end(self, lane: Lane) -> None:
         """Let another message use the lane; no process reads from it any more."""
+        take_tokens(lane)
         self._free.append(lane)
 
     def close(self) -> None:
@@ -70,6 +64,14 @@ class BeginTokens:
         for lane in self._lanes:
             for descriptor in (*lane, self._writers[lane.pipe]):
                 os.close(descriptor)
+
+
+def take_tokens(lane: Lane) -> int:
+    """Take all tokens that are left, and return how many; so many of the message's last jobs do not begin."""
+    try:
+        return len(os.read(lane.pipe, 65_536))
+    except BlockingIOError:
+        return 0
 
 
 def next_job(lane: Lane) -> int | None:

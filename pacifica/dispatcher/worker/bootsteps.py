@@ -108,6 +108,6 @@ def _stop(worker: Any, uuid: str) -> None:
         worker.hand_out.stop_job(uuid)
         for request in [request for request in state.active_requests if request.id == uuid]:
             if request.adopts:
-                request.stop(worker.pool)
+                request.terminate(worker.pool)
     except NotImplementedError:
         logger.warning("Job %s cannot be stopped in this kind of pool; it will run to its end.", uuid)

@@ -5,7 +5,6 @@ one. Whatever the pool does, a claimed job that has not begun after a moment is 
 """
 
 import logging
-import signal
 import threading
 import time
 from collections import Counter, deque
@@ -14,16 +13,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from billiard.common import TERM_SIGNAL
 from celery.worker import state
 from kombu.asynchronous import Hub
 
 from ..core.work import ClaimedJob
 from . import row_request
-from .begin_tokens import BeginTokens, read_outcomes
+from .begin_tokens import BeginTokens
 from .job_request import JobRequest
 from .job_writer import Item, JobWriter
 from .outcomes import TERMINATED, Lost, Outcome, Revoked
-from .pool_message import Done, Message, Order, run, unpacked
+from .pool_message import Done, Message, Order, run
 from .reporting import report_of
 from .run_times import MOST_JOBS, MOST_WORK, RunTimes
 
@@ -55,8 +55,7 @@ class HandOut:
         self._ready: deque[tuple[float, Item]] = deque()
         self._sending: Sequence[Item] = ()
         self._refusals: Counter[str] = Counter()
-        self._messages: dict[int, Message] = {}
-        self._number = 0
+        self._messages: set[Message] = set()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._lock = threading.RLock()  # Celery ends the pool in a handler of a signal.
         self._giving = threading.Lock()
@@ -67,7 +66,7 @@ class HandOut:
 
     def room(self) -> int:
         """How many jobs may be claimed now: one for each idle process, and some more while all jobs are short."""
-        messages = list(self._messages.values())
+        messages = list(self._messages)
         ready, idle = len(self._ready), self._processes() - len(messages)
         ahead = self._times.ahead()
         if not ahead:
@@ -83,7 +82,7 @@ class HandOut:
 
     def empty(self) -> bool:
         """Whether all claimed jobs have ended; then the next turn has nothing to wait for."""
-        return not self._ready and not any(message.left() for message in list(self._messages.values()))
+        return not self._ready and not any(message.left() for message in list(self._messages))
 
     def add(self, claimed: Sequence[Item]) -> None:
         """Run these jobs; one whose task has no turn now returns to the queue."""
@@ -108,10 +107,12 @@ class HandOut:
         with self._lock:
             while self._ready and self._ready[0][0] <= before:
                 found.append(self._ready.popleft()[1])
-        for message in list(self._messages.values()):
+        for message in list(self._messages):
             if message.since <= (before if message.pid or not patience else before + PATIENCE - START_PATIENCE):
                 found += self._take_back(message)
                 self._report_ended(message)
+                if message.turned_long():
+                    self.call(self._show, message)
         if found and patience:
             self._times.claimed_too_many()
         return found
@@ -140,13 +141,13 @@ class HandOut:
 
     def holds_ahead(self) -> bool:
         """Whether it has jobs that have not begun, which may have to be taken back."""
-        return bool(self._ready) or any(message.left() > 1 for message in list(self._messages.values()))
+        return bool(self._ready) or any(message.left() > 1 for message in list(self._messages))
 
     def in_hand(self) -> set[tuple[str, str]]:
         """Job and token of everything that is claimed and has not ended."""
         with self._lock:
             jobs = [job for _, (job, _) in self._ready] + [job for job, _ in self._sending]
-            jobs += [job for message in self._messages.values() for job, _ in message.items]
+            jobs += [job for message in self._messages for job, _ in message.items]
         return {(job.uuid, job.token) for job in jobs}
 
     def give(self) -> None:
@@ -168,19 +169,19 @@ class HandOut:
                 self._ready.remove(ready)
                 self._report(*ready[1], Revoked(TERMINATED))
                 return
-        for message in list(self._messages.values()):
+        for message in list(self._messages):
             if any(job.uuid == uuid for job, _ in message.items):
                 self._stop_in(message, uuid)
 
     def stop_shared(self) -> None:
-        """Stop the jobs that share a message, to be put back; Celery stops the others by their requests."""
-        for message in [message for message in self._messages.values() if not message.alone]:
+        """Stop the jobs that share a message, to be put back; Celery stops those whose requests it knows."""
+        for message in [message for message in self._messages if not message.alone]:
             for item in self._take_back(message):
                 self.writer.unclaim(item)
             self._report_ended(message)
-            if message.left() and message.pid is not None:
+            if message.left() and message.pid is not None and not message.shown:
                 with suppress(NotImplementedError):
-                    self._worker.pool.terminate_job(message.pid, signal.SIGTERM)
+                    self._worker.pool.terminate_job(message.pid, TERM_SIGNAL)
 
     def _stop_in(self, message: Message, uuid: str) -> None:
         """Stop a job of a message: it has not begun, or is the last one that has, or it has just ended."""
@@ -193,14 +194,22 @@ class HandOut:
             return
         request = message.items[-1][1]
         message.cancelled = uuid
-        if request is not None:
-            request.stop(self._worker.pool)
+        if message.alone and request is not None:
+            request.terminate(self._worker.pool)
         elif message.pid is not None:
-            self._worker.pool.terminate_job(message.pid, signal.SIGTERM)
+            self._worker.pool.terminate_job(message.pid, TERM_SIGNAL)
+
+    def _show(self, message: Message) -> None:
+        """Show Celery's remote control the job at hand of a message that several jobs have shared."""
+        with self._lock:
+            request = message.show(partial(row_request.request_of, self._worker))
+        if request is not None:
+            request.show(message.pid, message.since)
 
     def _processes(self) -> int:
-        processes: int = self._worker.pool.num_processes
-        return max(processes, self._worker.max_concurrency or 0)
+        """How many processes the pool has, or may have if it scales itself."""
+        scaler = self._worker.autoscaler
+        return int(self._worker.pool.num_processes if scaler is None else scaler.max_concurrency)
 
     def _give(self) -> None:
         while self._calls:
@@ -257,15 +266,8 @@ class HandOut:
             items[0] = job, request
         lane = self._tokens.lend(len(items)) if self._tokens else None
         message = Message(items, lane, time.monotonic(), short=self._times.expected(items[0][0].task) is not None)
-        number = self._number = self._number + 1
-        self._messages[number] = message
+        self._messages.add(message)
         orders = [Order(job, request and request.request_dict, request and request.body) for job, request in items]
-
-        def done(ended: Done | None) -> None:
-            self._finish(number, message, ended)
-
-        def lost(failure: Any) -> None:
-            self._lose(number, message, failure)
 
         def accepted(pid: int, at: float) -> None:
             message.pid = pid
@@ -275,32 +277,34 @@ class HandOut:
                 state.total_count.update(job.task for job, _ in message.items)
                 state.all_total_count[0] += len(message.items)
 
-        callbacks = {"callback": done, "error_callback": lost, "accept_callback": accepted}
+        callbacks = {
+            "callback": partial(self._finish, message),
+            "error_callback": partial(self._lose, message),
+            "accept_callback": accepted,
+        }
         try:
             if alone and request is not None:
                 request.start(worker.pool, run, (orders, worker.hostname, lane), **callbacks)
             else:
                 worker.pool.apply_async(run, (orders, worker.hostname, lane), **callbacks)
         except Exception:
-            self._release(number, message)
+            self._release(message)
             raise
 
-    def _finish(self, number: int, message: Message, done: Done | None) -> None:
+    def _finish(self, message: Message, done: Done | None) -> None:
         """Report the jobs of a message that the pool has run; it may have begun none, or not all."""
         self._report_ended(message, done)
         for item in self._take_back(message):
             self.writer.unclaim(item)
         for job, request in message.at_hand():  # Billiard gave the message of a dead process to another one.
             self._report(job, request, Lost("its process ended"))
-        self._release(number, message)
+        self._release(message)
 
     def _report_ended(self, message: Message, done: Done | None = None) -> None:
         """Report the jobs of a message that have ended since the last look; ``done`` is that of the only one."""
         ended: Sequence[tuple[int, Done]] = ((0, done),) if done else ()
         with self._lock:
-            if message.lane is not None and not message.alone:
-                found, message.place = read_outcomes(message.lane, message.place)
-                ended = list(map(unpacked, found))
+            ended = message.read_outcomes() or ended
             message.ended.update(number for number, _ in ended)
         for number, one in ended:
             job, request = message.items[number]
@@ -311,31 +315,30 @@ class HandOut:
             if settle is not None and not one.reports:  # The attempt has reported itself.
                 self.call(settle)
 
-    def _lose(self, number: int, message: Message, failure: Any) -> None:
+    def _lose(self, message: Message, failure: Any) -> None:
         """Report the jobs of a message whose process is gone: those that have ended, and the one at hand, if any."""
         self._report_ended(message)
         for item in self._take_back(message):
             self.writer.unclaim(item)
         for job, request in message.at_hand():
             self._times.note(job.task, UNSAFE)
-            if request is not None and message.alone:
-                request.on_failure(failure)
-            elif job.uuid == message.cancelled:
+            if job.uuid == message.cancelled and not message.alone:
                 self._report(job, request, Revoked(TERMINATED))
+            elif request is not None and (message.alone or message.shown):
+                request.on_failure(failure)
             else:
                 self._report(job, request, Lost(str(failure.exception)))
-        self._release(number, message)
+        self._release(message)
 
     def _report(self, job: ClaimedJob, request: JobRequest | None, outcome: Outcome) -> None:
         self.writer.report(report_of(outcome, job.uuid, job.token), request and partial(request.settle, None))
 
-    def _release(self, number: int, message: Message) -> None:
+    def _release(self, message: Message) -> None:
         """Forget a message that no process reads any more."""
         with self._lock:
-            self._messages.pop(number, None)
+            self._messages.discard(message)
             lane, message.lane = message.lane, None
             if lane is not None and self._tokens is not None:
-                self._tokens.take_back(lane)
                 self._tokens.end(lane)
         self.writer.wake()
         self.wake()
@@ -343,8 +346,4 @@ class HandOut:
     def _take_back(self, message: Message) -> list[Item]:
         """Take back the jobs of a message that have not begun: its last ones."""
         with self._lock:
-            left = 0 if message.lane is None or self._tokens is None else self._tokens.take_back(message.lane)
-            begun = len(message.items) - left
-            back = message.items[begun:]
-            del message.items[begun:]
-        return back
+            return message.take_back()

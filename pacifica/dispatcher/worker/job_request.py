@@ -1,6 +1,7 @@
 """How a worker's main process receives the message of a job: Celery's request class and its strategy."""
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref
@@ -56,6 +57,17 @@ class JobRequest(Request):  # type: ignore[misc]
         )
         self._apply_result = None if result is None else ref(result)
 
+    def show(self, pid: int | None, since: float) -> None:
+        """Let remote control find the job, which has shared a message, and runs in this process since then.
+
+        A request to terminate it that has come before is carried out.
+        """
+        self.worker_pid, self.time_start = pid, time.time() - (time.monotonic() - since)
+        state.task_reserved(self)
+        state.active_requests.add(self)
+        if self._terminate_on_ack is not None:
+            self.terminate(*self._terminate_on_ack)
+
     def settle(self, returned: Any, _: str | None = None) -> None:
         """Acknowledge the message of a job whose attempt is reported; ``returned`` is what Celery's tracer returns."""
         if returned is not None:
@@ -71,10 +83,6 @@ class JobRequest(Request):  # type: ignore[misc]
     def forget(self) -> None:
         """Remove the request from the worker's lists: its job was not begun, and returns to the queue."""
         state.task_ready(self)
-
-    def stop(self, pool: Any) -> None:
-        """Stop the job, whose pool process ends."""
-        self.terminate(pool, signal="TERM")
 
 
 def receive_without_log_line(task: Any, app: Any, consumer: Any) -> Any:

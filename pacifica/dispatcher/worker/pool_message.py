@@ -1,7 +1,7 @@
 """The messages of the pool: a process runs the jobs of one, and returns the reports of their attempts."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args
 
 from celery import current_app
@@ -9,8 +9,9 @@ from celery.app.trace import trace_task
 
 from ..core import strict_json
 from ..core.work import ClaimedJob, Report
-from .begin_tokens import Lane, append_outcome, next_job
+from .begin_tokens import Lane, append_outcome, next_job, read_outcomes, take_tokens
 from .claim import CLAIM_FIELD, GRANTED, REPORTS
+from .job_request import JobRequest
 from .job_writer import Item
 
 
@@ -47,10 +48,40 @@ class Message:
         self.since = since
         self.pid: int | None = None
         self.cancelled = ""
+        self.shown = False
 
     def left(self) -> int:
         """How many of its jobs have not ended, as far as is known."""
         return len(self.items) - len(self.ended)
+
+    def take_back(self) -> list[Item]:
+        """Take back the jobs that have not begun: the last ones."""
+        begun = len(self.items) - (0 if self.lane is None else take_tokens(self.lane))
+        back = self.items[begun:]
+        del self.items[begun:]
+        return back
+
+    def read_outcomes(self) -> Sequence[tuple[int, Done]]:
+        """The ends of the jobs that have shared the message, since the last call."""
+        if self.lane is None or self.alone:
+            return ()
+        found, self.place = read_outcomes(self.lane, self.place)
+        return list(map(unpacked, found))
+
+    def turned_long(self) -> bool:
+        """Whether one of several jobs is left and runs, and Celery's remote control has not been shown it."""
+        return self.left() == 1 and not self.alone and not self.shown and self.pid is not None
+
+    def show(self, request_of: Callable[[ClaimedJob], JobRequest]) -> JobRequest | None:
+        """The request of the job that has turned long, which is made if it came without a message."""
+        if not self.turned_long():
+            return None
+        number = next(number for number in range(len(self.items)) if number not in self.ended)
+        job, request = self.items[number]
+        request = request or request_of(job)
+        self.items[number] = job, request
+        self.shown = True
+        return request
 
     def at_hand(self) -> list[Item]:
         """Those jobs, once the others are taken back: one, unless billiard gave the message of a dead process away."""

@@ -68,8 +68,9 @@ def may_share(worker: Any, item: Item) -> bool:
 def shares_messages(worker: Any, task: Any) -> bool:
     """Whether jobs of the task may share a message, by the settings of the worker and the task."""
     limits = (task.time_limit, task.soft_time_limit, worker.time_limit, worker.soft_time_limit)
-    restarts = (worker.max_tasks_per_child, worker.max_memory_per_child)
-    return not (any(limits) or any(restarts) or _sends_task_events(worker) or signals.task_received.receivers)
+    # Celery counts the requests of jobs to scale a pool; those that share a message have none.
+    pool = (worker.max_tasks_per_child, worker.max_memory_per_child, worker.autoscaler)
+    return not (any(limits) or any(pool) or _sends_task_events(worker) or signals.task_received.receivers)
 
 
 def _sends_task_events(worker: Any) -> bool:
@@ -80,10 +81,8 @@ def _sends_task_events(worker: Any) -> bool:
 
 def received(worker: Any, job: ClaimedJob) -> JobRequest | None:
     """The request of a claimed row, announced as Celery announces a received message; ``None`` if it was revoked."""
-    app, consumer = worker.app, worker.consumer
-    task, events = app.tasks[job.task], consumer.event_dispatcher
-    request = RowRequest(message_of(app, job), app=app, hostname=worker.hostname, eventer=events, task=task, utc=True)
-    request.grant(job)
+    consumer, request = worker.consumer, request_of(worker, job)
+    task, events = request.task, consumer.event_dispatcher
     if request.id in state.revoked and request.revoked():
         return None
     signals.task_received.send(sender=consumer, request=request)
@@ -94,6 +93,15 @@ def received(worker: Any, job: ClaimedJob) -> JobRequest | None:
     state.task_reserved(request)
     for callback in consumer.on_task_message:
         callback(request)
+    return request
+
+
+def request_of(worker: Any, job: ClaimedJob) -> JobRequest:
+    """The request of a claimed row, which no one knows yet."""
+    app, events = worker.app, worker.consumer.event_dispatcher
+    task = app.tasks[job.task]
+    request = RowRequest(message_of(app, job), app=app, hostname=worker.hostname, eventer=events, task=task, utc=True)
+    request.grant(job)
     return request
 
 
