@@ -1,6 +1,10 @@
 """The boot steps by which a worker's main process claims jobs, hands them to the pool, and reports their outcomes."""
 
+import logging
+import os
+import signal
 import threading
+import time
 from collections.abc import Sequence
 from inspect import isgenerator
 from typing import Any
@@ -19,10 +23,14 @@ from .hand_out import HandOut
 from .job_writer import JobWriter
 from .record_step import RecordStep
 
+logger = logging.getLogger(__name__)
+
 MOST_LANES = 64
 """The most pool processes whose messages may have several jobs: each needs three file descriptors."""
 LAST_REPORTS = 5.0
 """Seconds in which a worker that ends stores its last reports."""
+REST = 5.0
+"""Seconds that a pool process has for the rest of a message, when the worker is connected to its broker again."""
 
 
 class JobStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -99,22 +107,42 @@ class OutageLoop:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._loop = Hub()
-        self._ending = False
+        self._end_by: float | None = None
         self._thread = threading.Thread(target=self._run, name="outage-loop", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """End the thread, once it has read the rest of a message of which it has read a part."""
-        self._ending = True
+        """End the thread, once it has read the rest of each message of which it has read a part.
+
+        A pool process that has not written the rest in time, such as one that was stopped, is killed: the next reader
+        would take the rest for a message.
+        """
+        self._end_by = time.monotonic() + REST
         self._loop.call_soon(lambda: None)
         self._thread.join()
 
     def _run(self) -> None:
         self._pool.register_with_event_loop(self._loop)
         turns = self._loop.create_loop()
-        while not self._ending or any(isgenerator(callback) for callback, _ in self._loop.readers.values()):
+        while self._end_by is None or self._half_read():
             next(turns, None)
+            if self._end_by is not None and time.monotonic() > self._end_by:
+                self._kill_writers()
         self._loop.close()
+
+    def _half_read(self) -> Sequence[int]:
+        """The descriptors of the pool from which a part of a message was read."""
+        return [fd for fd, (callback, _) in self._loop.readers.items() if isgenerator(callback)]
+
+    def _kill_writers(self) -> None:
+        """Kill the pool processes with half-written messages; the loop then sees their ends."""
+        processes = self._pool._pool._fileno_to_outq  # noqa: SLF001 - nothing public tells whose descriptor it is
+        for fd in self._half_read():
+            if fd in processes:
+                logger.error("Pool process %d is killed: it has written a part of a message.", processes[fd].pid)
+                os.kill(processes[fd].pid, signal.SIGKILL)
+            else:
+                self._loop.remove_reader(fd)
 
 
 class EventWatch:
