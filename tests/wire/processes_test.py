@@ -42,12 +42,14 @@ def test_metrics_of_all_processes_add_up(web: Running) -> None:
     assert {counted(web) for _ in range(10)} == {20.0}
 
 
-def test_killed_process_is_replaced_and_the_others_serve(web: Running) -> None:
-
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
+def test_process_that_an_operator_ends_is_replaced_and_the_others_serve(
+    web: Running, number: signal.Signals, status: int
+) -> None:
     before = pids(web)
-    os.kill(min(before), signal.SIGKILL)
+    os.kill(min(before), number)
     eventually(lambda: len(pids(web) - before) == 1 and len(pids(web)) == 2, 30)
-    web.wait_until_it_says("ended with status -9; another one takes its place")
+    web.wait_until_it_says(f"ended with status {status}; another one takes its place")
     assert requests.get(f"{web.url}/health/live", timeout=20).status_code == 200
 
 
@@ -74,3 +76,38 @@ def test_fault_of_the_configuration_stops_all(processes: Processes) -> None:
     ran = processes.run("-m", "pacifica.dispatcher", "-p", "0", env={"BROKER_URL": "database://"})
     assert ran.returncode == 1
     assert "no_such_module" in ran.stderr
+
+
+SUPERVISOR = """
+import os, socket, sys
+from pacifica.dispatcher.web.server import supervisor
+supervisor.TRIAL = float(sys.argv[1])
+supervisor.PAUSE = 0.01
+command = [sys.executable, "-c", sys.argv[2]]
+sys.exit(supervisor.Supervisor(command, 2, socket.socket(), os.environ).run())
+"""
+FIRST_FAIL = """
+import sys, time
+from pathlib import Path
+with Path("starts").open("a") as starts:
+    starts.write("x")
+if Path("starts").stat().st_size <= 4:
+    sys.exit(1)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("child", "status"), [("import os; os.abort()", 134), ("raise SystemExit(3)", 3)])
+def test_process_that_fails_or_crashes_at_the_start_of_the_service_stops_it(
+    processes: Processes, child: str, status: int
+) -> None:
+    assert processes.run("-c", SUPERVISOR, "30", child).returncode == status
+
+
+def test_process_that_cannot_start_later_stops_no_other(processes: Processes) -> None:
+    """The database may be away while one process is replaced, and the others serve."""
+    supervisor = processes.start("supervisor", ["-c", SUPERVISOR, "0", FIRST_FAIL])
+    starts = processes.cwd / "starts"
+    eventually(lambda: starts.exists() and starts.stat().st_size == 6, 20)
+    assert supervisor.popen.poll() is None
+    assert supervisor.stop(10) == 0

@@ -15,8 +15,13 @@ logger = logging.getLogger(__name__)
 
 LISTENER = "DISPATCHER_LISTENING_SOCKET"
 """The environment variable with the descriptor of the listening socket."""
-SHORT = 30.0
-"""A child that ends with an error within so many seconds cannot start: all are stopped."""
+TRIAL = 30.0
+"""Seconds from the start in which a child that ends with an error, or crashes, stops all: none can start.
+
+Later each is replaced, however it ends: the others serve, and the cause may pass, such as a database that is away.
+"""
+CRASHES = {-getattr(signal, name) for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS")}
+"""The statuses of processes that no one has killed: they end by these signals on their own."""
 PAUSE = 1.0
 """The least number of seconds between two starts of a child in the same place."""
 
@@ -43,6 +48,7 @@ class Supervisor:
         self._children: list[tuple[float, subprocess.Popen[bytes]]] = []
         self._number = number
         self._signals: list[int] = []
+        self._trial_ends = 0.0
         self._status = 0
 
     def run(self) -> int:
@@ -53,12 +59,13 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, self._note)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._trial_ends = time.monotonic() + TRIAL
         self._children = [self._start() for _ in range(self._number)]
         while self._children:
             ear.recv(1)
-            while self._signals:
-                self._stop(self._signals.pop())
             self._children = [child for one in self._children if (child := self._look(*one)) is not None]
+            while self._signals:  # Now, as the look may have started a child.
+                self._stop(self._signals.pop())
         return self._status
 
     def _note(self, number: int, _: FrameType | None) -> None:
@@ -75,14 +82,14 @@ class Supervisor:
         status = child.poll()
         if status is None:
             return since, child
-        lived = time.monotonic() - since
-        if self._number and status > 0 and lived < SHORT:
-            self._status, self._number = status, 0
-            self._stop(signal.SIGTERM)
+        if self._number and (status > 0 or status in CRASHES) and time.monotonic() < self._trial_ends:
+            logger.error("Web process %d ended with status %d; the service cannot start.", child.pid, status)
+            self._status = status if status > 0 else 128 - status
+            self._note(signal.SIGTERM, None)
         if not self._number:
             return None
         logger.error("Web process %d ended with status %d; another one takes its place.", child.pid, status)
-        time.sleep(max(0.0, PAUSE - lived))
+        time.sleep(max(0.0, since + PAUSE - time.monotonic()))
         return self._start()
 
     def _stop(self, number: int) -> None:
