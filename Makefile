@@ -22,7 +22,9 @@ PLAIN := bench/.venv-plain/.installed
 # The results of a short run.
 SHORT_RESULTS := bench/.venv/short
 PROJECT := pyproject.toml setup.py
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+# An environment without pip is filled by the pip of PYTHON, as ensurepip would take five seconds; then it has one by the lock.
+PIP := $$(test -x $(BIN)/pip && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(BIN)/python) \
+  --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --custom-compile-command "make lock" --group build
 COMPILE_PEERS := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
@@ -30,13 +32,13 @@ COMPILE_PEERS := $(BIN)/uv pip compile --quiet --upgrade --universal --python-ve
 # uv installs a lock in a second or two, pip in fifteen. pip does it where uv has no wheel, and where pip is configured to
 # use another index, which uv would not know.
 UV_OF_LOCK := sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock
-GET_UV := ! $(BIN)/python -m pip config list | grep -q '[.]index-url=' && \
-  $(UV_OF_LOCK) > $(VENV)/uv.txt && $(PIP) --only-binary :all: -r $(VENV)/uv.txt 2> /dev/null
+GET_UV := ! $(PIP) config list | grep -q '[.]index-url=' && \
+  $(UV_OF_LOCK) > $(VENV)/uv.txt && $(PIP) install -qq --no-compile --only-binary :all: -r $(VENV)/uv.txt 2> /dev/null
 UV := $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 # Called with the lock, and with words for the first line.
 INSTALL = echo "Installing $(2) ..." && if $(GET_UV) && $(UV) --require-hashes -r $(1); \
   then $(UV) --no-deps --no-build-isolation -e .; \
-  else $(PIP) -r $(1) && $(PIP) --no-deps --no-build-isolation -e .; fi
+  else $(PIP) install -qq -r $(1) && $(PIP) install -qq --no-deps --no-build-isolation -e .; fi
 
 # Whether the pages agree with the code; `make test` also runs their examples.
 DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics paths)
@@ -91,8 +93,8 @@ docs: $(DEV)  ## generate docs/commands.md, docs/settings.md and config.ini from
 	$(BIN)/python -m tests.docs.generated
 
 # This needs no existing lock. A package in both locks has the same version in both.
-lock: $(BIN)/pip  ## lock the newest versions that pyproject.toml allows
-	@test -x $(BIN)/uv || $(PIP) uv
+lock: $(BIN)/python  ## lock the newest versions that pyproject.toml allows
+	@test -x $(BIN)/uv || $(PIP) install -qq uv
 	$(COMPILE) --upgrade pyproject.toml --extra dev -o requirements-dev.lock
 	$(COMPILE) --upgrade pyproject.toml --extra gunicorn --extra mysql --extra postgresql --extra redis \
 	  -c requirements-dev.lock -o requirements.lock
@@ -107,8 +109,8 @@ clean:  ## remove everything that make and the tools created, but no database
 	find pacifica tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment for each lock of the peers.
-bench/.venv/.installed: bench/requirements.txt | $(BIN)/pip
-bench/.venv-arq/.installed: bench/requirements-arq.txt | $(BIN)/pip
+bench/.venv/.installed: bench/requirements.txt | $(BIN)/python
+bench/.venv-arq/.installed: bench/requirements-arq.txt | $(BIN)/python
 $(PEERS):
 	@echo "Installing $< ..."
 	@$(PYTHON) -m venv $(@D)
@@ -116,7 +118,7 @@ $(PEERS):
 	@touch $@
 
 # The locked versions, without development tools, which would add to the measured memory.
-$(PLAIN): requirements.lock $(PROJECT) | $(BIN)/pip
+$(PLAIN): requirements.lock $(PROJECT) | $(BIN)/python
 	@echo "Installing the project with PostgreSQL's driver ..."
 	@$(PYTHON) -m venv --clear $(@D)
 	@sed -n 's/^\([a-z0-9._-]*==[^ ;]*\).*/\1/p' requirements.lock > $(@D)/versions.txt
@@ -124,18 +126,18 @@ $(PLAIN): requirements.lock $(PROJECT) | $(BIN)/pip
 	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -c $(@D)/versions.txt --no-build-isolation -e '.[postgresql]'
 	@touch $@
 
-$(BIN)/pip:
+$(BIN)/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) does not exist. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old: Python 3.11 or newer is needed. Name it: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { echo "$(PYTHON) cannot create virtual environments. Install its venv module (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Creating $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $$(! $(PYTHON) -m pip --version > /dev/null 2>&1 || echo --without-pip) $(VENV)
 
 # The lock contains the build tool, too, so that installing the project itself downloads nothing else.
-$(RUN): requirements.lock $(PROJECT) | $(BIN)/pip
+$(RUN): requirements.lock $(PROJECT) | $(BIN)/python
 	@$(call INSTALL,requirements.lock,the locked versions)
 	@touch $@
 
-$(DEV): requirements-dev.lock $(PROJECT) | $(BIN)/pip
+$(DEV): requirements-dev.lock $(PROJECT) | $(BIN)/python
 	@$(call INSTALL,requirements-dev.lock,the locked versions and the development extras)
 	@touch $@
