@@ -98,6 +98,28 @@ def test_each_waiter_is_notified_when_its_job_ends(database: Database, pool: Poo
     waiting.feed.stop()
 
 
+def test_waiter_reads_the_record_only_at_the_end_of_its_job(
+    sqlite: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, jobs, job, seen = a_waiting(sqlite), JobStore(sqlite), a_job(), []
+    get = JobStore.get
+
+    def counted(self: JobStore, uuid: str) -> Job | None:
+        seen.append(found := get(self, uuid))
+        return found
+
+    jobs.add([job])
+    monkeypatch.setattr(JobStore, "get", counted)
+    answer = pool.submit(sqlite, waiting.until_final, job, LONG)
+    eventually(lambda: len(seen) == 1)
+    assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    eventually(lambda: waiting.feed.position == EventStore(sqlite).last())
+    finish(sqlite, job)
+    assert answer.result(30).job.final
+    assert [found and found.state for found in seen] == ["PENDING", "SUCCESS"]
+    waiting.feed.stop()
+
+
 def test_final_job_is_returned_at_once(sqlite: Database) -> None:
     waiting, job = a_waiting(sqlite, places=0), started(sqlite)
     finish(sqlite, job)
@@ -234,8 +256,8 @@ class ScriptedHistory(EventStore):
     def last(self) -> int:
         return max(self.ids, default=0)
 
-    def peek(self, after: int, limit: int) -> list[tuple[int, str, int]]:
-        return [(one, "job", now()) for one in sorted(self.ids) if one > after][:limit]
+    def peek(self, after: int, limit: int) -> list[tuple[int, str, int, str]]:
+        return [(one, "job", now(), "STARTED") for one in sorted(self.ids) if one > after][:limit]
 
 
 def test_event_that_is_committed_late_is_not_skipped() -> None:

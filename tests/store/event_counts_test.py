@@ -58,7 +58,7 @@ def test_events_of_all_kinds_are_counted_in_their_range(
     jobs.revoke(revoked.uuid, reason="cancelled", at=SECOND)
     kinds = {key.kind: count.events for key, count in store.count(0, store.last()).items()}
     assert kinds == {"PENDING": 2, "STARTED": 1, "SUCCESS": 1, "REVOKED": 1}
-    places = [event for event, _, _ in EventStore(database).peek(0, 10)]
+    places = [event for event, *_ in EventStore(database).peek(0, 10)]
     assert [key.kind for key in store.count(places[1], places[2])] == ["SUCCESS"]
 
 

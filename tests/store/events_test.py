@@ -37,7 +37,9 @@ def test_events_of_all_jobs_are_read_in_order(jobs: JobStore, history: EventStor
         (one.uuid, "SUCCESS"),
     ]
     assert [event.id for event in events] == sorted(event.id for event in events)
-    assert [(event, job) for event, job, _ in history.peek(begin, 3)] == [(event.id, event.job) for event in events[:3]]
+    assert [(event, job) for event, job, *_ in history.peek(begin, 3)] == [
+        (event.id, event.job) for event in events[:3]
+    ]
     assert history.last() == events[-1].id
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from ..core.errors import DatabaseUnavailable, TooManyWaiting
+from ..core.job import FINAL
 from ..core.waiter import BLOCKING, Waiter
 from ..store.events import EventStore
 
@@ -45,7 +46,10 @@ class ChangeWatch(Protocol):
 
 
 class Subscription:
-    """The place of one waiter, which is notified of the events of one ``job`` or of all jobs."""
+    """The place of one waiter, which is notified of the end of one ``job``.
+
+    A ``stream`` is notified of each event of its job, or of all jobs.
+    """
 
     def __init__(self, waiter: Waiter, job: str | None, *, stream: bool = False) -> None:
         self.job = job
@@ -113,7 +117,7 @@ class EventFeed:
 
     @contextmanager
     def subscribe(self, job: str | None = None, *, stream: bool = False) -> Iterator[Subscription]:
-        """Subscribe to every event from now on, of one job or of all jobs.
+        """Subscribe to the end of a job; or for a ``stream`` to every event from now on, of one job or of all jobs.
 
         Raises ``TooManyWaiting`` and ``DatabaseUnavailable``.
         """
@@ -156,16 +160,16 @@ class EventFeed:
         found = self._history.peek(self._position, LIMIT)
         if not found:
             return
-        events = [event for event, _, _ in found]
+        events = [event for event, *_ in found]
         with self._changed:
             before = self._position, self._highest
             self._advance(events)
             self._highest = events[-1]
             if before != (self._position, self._highest):
                 self._last_event = time.monotonic()
-            jobs = {job for _, job, _ in found}
-            moved = self._position > before[0]
-            notified = [one for one in self._subscriptions if one.job in jobs or (one.job is None and moved)]
+            ended = {job for _, job, _, kind in found if kind in FINAL}
+            changed = {job for _, job, *_ in found} | ({None} if self._position > before[0] else set())
+            notified = [one for one in self._subscriptions if one.job in (changed if one.stream else ended)]
         for one in notified:  # Without the lock, for which an event loop would have to wait.
             one.notify()
 

@@ -101,7 +101,7 @@ class Waiting:
     def page(self, after: int, limit: int, visibility: Visibility) -> tuple[list[Event], int]:
         """The visible events among the next ``limit`` ones of all jobs, and the id after which to continue."""
         place = after
-        for event, _, at in self._history.peek(after, limit):
+        for event, _, at, _ in self._history.peek(after, limit):
             # An event that is missing before a recent one may not be committed yet.
             if event > place + 1 and not self._history.ordered and now() - at < GRACE * 1_000_000:
                 break

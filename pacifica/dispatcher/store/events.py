@@ -42,15 +42,15 @@ class EventStore(EventSequence):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        peeked = _E.select(_E.id, _E.job, _E.at).where(_E.id > slot("after")).order_by(_E.id).limit(slot("limit"))
-        self._peek = Prepared(database.peewee, peeked)
+        after = _E.select(_E.id, _E.job, _E.at, _E.kind).where(_E.id > slot("after"))
+        self._peek = Prepared(database.peewee, after.order_by(_E.id).limit(slot("limit")))
 
     def close(self) -> None:
         """Close the calling thread's connection."""
         self._database.close()
 
-    def peek(self, after: int, limit: int) -> list[tuple[int, str, int]]:
-        """Id, job and time of at most ``limit`` events after the id ``after``, in the order of their ids."""
+    def peek(self, after: int, limit: int) -> list[tuple[int, str, int, str]]:
+        """Id, job, time and kind of at most ``limit`` events after the id ``after``, in the order of their ids."""
         values = {"after": after, "limit": limit}
         return [tuple(row) for row in self._database.read(lambda _: self._peek.run(values).fetchall())]
 
