@@ -363,7 +363,7 @@ def test_turn_whose_answer_was_lost_is_repeated_with_the_same_answer(
     same: dict[str, Any] = {
         "reports": reports,
         "wanted": WantedJobs([Q], 1),
-        "messages": [MessageClaim(named.uuid, 0)],
+        "messages": [MessageClaim(named.uuid, 0)] * 2,
         "token": "turn",
         "at": at,
     }
@@ -374,6 +374,8 @@ def test_turn_whose_answer_was_lost_is_repeated_with_the_same_answer(
     assert turn(queue, **same, again=True) == first
     assert noted == events
     assert first.outcomes == ["SUCCESS", "RETURNED", "LOST", "RETRY"]
+    assert first.claims[1] is None, "a message that comes twice is one claim, also when it is repeated"
+    del history[named.uuid]
     assert {uuid: kinds(jobs, a_job(uuid=uuid)) for uuid in history} == history
 
 

@@ -143,8 +143,8 @@ class WorkQueue:
         def change(db: peewee.Database) -> tuple[Turn, _Claimant]:
             claimant = _Claimant(token, worker, holder, at)
             outcomes = self._report(db, reports, claimant, again=again)
-            claims = self._claim_named(db, messages, claimant)
-            rows = self._held_rows(db, claims, claimant) if again else []
+            claims = self._claim_named(db, messages, claimant, again=again)
+            rows = self._held_rows(db, claims, claimant) if again and wanted is not None else []
             if wanted is not None and not rows:
                 rows = self._claim_ready(db, wanted, claimant)
             self._insert_events.run(claimant.history)
@@ -179,9 +179,9 @@ class WorkQueue:
         return [decision.outcome for decision in decisions]
 
     def _claim_named(
-        self, db: peewee.Database, messages: Sequence[MessageClaim], claimant: _Claimant
+        self, db: peewee.Database, messages: Sequence[MessageClaim], claimant: _Claimant, *, again: bool
     ) -> Sequence[ClaimedJob | None]:
-        """Claim the jobs that the messages name."""
+        """Claim the jobs that the messages name; of two messages about one job, the first one claims it."""
         rows: dict[str, Sequence[Any]] = {
             row[0]: row for row in self._lock(db, self._named, (one.uuid for one in messages))
         }
@@ -189,14 +189,13 @@ class WorkQueue:
         found: list[ClaimedJob | None] = []
         for message in messages:
             row = rows.get(message.uuid)
-            job = None
-            if row is not None and message.uuid not in claims and claimant.claims(row, message.retries):
-                job = claims[message.uuid] = claimant.claimed(row)
-            elif row is not None and claimant.holds(row):
-                job = claimant.claimed(row, again=True)
+            held = again and row is not None and claimant.holds(row)
+            if row is not None and message.uuid not in claims and (held or claimant.claims(row, message.retries)):
+                claims[message.uuid] = claimant.claimed(row, again=held)
+                found.append(claims[message.uuid])
             else:
                 claimant.dropped(message, row)
-            found.append(job)
+                found.append(None)
         self._mark_started(db, claims, claimant)
         return found
 
