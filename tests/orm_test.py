@@ -23,6 +23,7 @@ from pacifica.dispatcher.store.workers import WorkerStore
 from pacifica.dispatcher.worker import python_dispatch, record_step
 
 from .store.conftest import a_job
+from .store.job_steps import claim
 
 UUID = len(new_uuid())
 LIMITS: Mapping[str, int] = {
@@ -69,7 +70,7 @@ def test_longest_values_are_stored_whole(database: Database) -> None:
     jobs = JobStore(database)
     jobs.add([job])
     worker = "ß" * MAX_WORKER
-    assert jobs.claim(job.uuid, token="c" * 32, worker=worker, holder=new_uuid(), retries=0, at=at)
+    assert claim(jobs, job, "c" * 32, worker=worker, holder=new_uuid(), at=at)
     WorkerStore(database).beat(new_uuid(), worker, at=at)
     Tokens(TokenStore(database)).create("n" * 100, ["read"])
     stored = jobs.get(job.uuid)

@@ -167,7 +167,7 @@ class Container:
         return Upkeep(
             self.jobs,
             election=Election(ElectionStore(self.database, "upkeep"), lease=own.lease_seconds),
-            lost_jobs=LostJobs(self.workers, self.jobs, lease=own.lease_seconds),
+            lost_jobs=LostJobs(self.workers, self.work_queue, lease=own.lease_seconds),
             lost_messages=LostMessages(self.outbox, QueueDepth(self.app), republish=own.republish_seconds),
             event_counter=EventCounter(self.event_counts),
             pruner=self.pruner,

@@ -9,9 +9,10 @@ from kombu.pidbox import Node
 
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
-from pacifica.dispatcher.core.job import State, now
+from pacifica.dispatcher.core.job import State
 
 from ..eventually import eventually
+from ..store.job_steps import claim
 from ..worker.local_worker import local_worker
 
 
@@ -39,7 +40,7 @@ def test_revoked_job_does_not_wait_for_a_worker(sqlite_url: str) -> None:
     with local_worker(sqlite_url) as worker:
         jobs = [worker.app.send_task("add", (1, 2)) for _ in range(4)]
         for job in jobs[2:]:
-            worker.container.jobs.claim(job.id, token="t", worker="w", holder="h", retries=0, at=now())
+            claim(worker.container.jobs, job.id, "t")
         jobs[0].revoke()
         worker.app.control.revoke([jobs[2].id])
         worker.app.control.revoke([jobs[1].id, jobs[3].id], terminate=True)

@@ -10,7 +10,6 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.monitoring.metrics.instruments import PREFIX
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.event_counts import EventCountStore
@@ -19,6 +18,7 @@ from pacifica.dispatcher.upkeep.event_counter import EventCounter
 
 from ..monitoring.web_monitors import a_web_monitor
 from ..store.conftest import a_job
+from ..store.job_steps import claim, succeed
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE, re.MULTILINE)
@@ -39,8 +39,8 @@ def families(sqlite_url: str) -> dict[str, Metric]:
         jobs, monitor = JobStore(database), a_web_monitor(database)
         waiting, ended = a_job(), a_job()
         jobs.add([waiting, ended])
-        jobs.claim(ended.uuid, token="t", worker="w", holder="h", retries=0, at=now())
-        jobs.succeed(ended.uuid, token="t", result=4, at=now())
+        claim(jobs, ended, "t")
+        succeed(jobs, ended, "t")
         EventCounter(EventCountStore(database)).work(float("inf"))
         monitor.counts.request("/tasks", "GET", "200", 0.1)
         monitor.counts.unread(400)

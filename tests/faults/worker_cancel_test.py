@@ -16,6 +16,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 
 from ..eventually import eventually
 from ..store.conftest import a_waiting
+from ..store.job_steps import claim, succeed, terminate
 from .cluster import MakeCluster
 
 
@@ -102,9 +103,9 @@ class EndsAfterCancel(JobStore):
     def ask_to_cancel(self, uuid: str, *, at: int) -> bool:
         asked = super().ask_to_cancel(uuid, at=at)
         if self.ends_as == "SUCCESS":
-            self.succeed(uuid, token="t", result=1, at=at)
+            succeed(self, uuid, "t", result=1, at=at)
         else:
-            self.revoke_started(uuid, token="t", reason="terminated", at=at)
+            terminate(self, uuid, "t")
         return asked
 
 
@@ -114,7 +115,7 @@ def test_cancel_of_a_job_that_ends_meanwhile_reports_its_outcome(make_cluster: M
     service = Service(Registry([]), jobs, a_waiting(cluster.database), JobFactory(max_attempts=3, keep_keys=0))
     uuids = [cluster.add("note", "a") for _ in range(2)]
     for uuid in uuids:
-        jobs.claim(uuid, token="t", worker="w", holder="h", retries=0, at=now())
+        claim(jobs, uuid, "t")
     with pytest.raises(AlreadyFinal) as refused:
         service.cancel(uuids[0], EVERY_JOB)
     assert refused.value.state == "SUCCESS"

@@ -11,6 +11,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
 from ..eventually import eventually
+from ..store.job_steps import claim
 from .cluster import PROGRAMS, Cluster, MakeCluster
 
 
@@ -84,18 +85,17 @@ def test_one_of_many_simultaneous_claims_is_granted(make_cluster: MakeCluster, k
     store = JobStore(database)
     together = Barrier(8)
 
-    def claim(number: int, uuid: str) -> bool:
+    def is_granted(number: int, uuid: str) -> bool:
         together.wait()
         try:
-            granted = store.claim(uuid, token=f"{number}", worker="w", holder=f"h{number}", retries=0, at=now())
-            return granted is not None
+            return claim(store, uuid, f"{number}", holder=f"h{number}") is not None
         finally:
             database.close()
 
     with ThreadPoolExecutor(8) as threads:
         for _ in range(10):
             uuid = cluster.add("note", "a")
-            assert sorted(threads.map(claim, range(8), [uuid] * 8)) == [False] * 7 + [True]
+            assert sorted(threads.map(is_granted, range(8), [uuid] * 8)) == [False] * 7 + [True]
             assert sorted(cluster.history(uuid)) == ["DROPPED"] * 7 + ["PENDING", "STARTED"]
 
 

@@ -16,6 +16,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
 from ..store.conftest import a_job
+from ..store.job_steps import claim, fail, lose, succeed
 
 ERROR = JobError("ValueError", "no", "Traceback …")
 
@@ -51,10 +52,10 @@ def test_a_job_is_logged_from_dispatch_to_end(database: Database, caplog: pytest
     with caplog.at_level(logging.INFO, logger.name):
         jobs.add([job])
         outbox.mark_published(outbox.take(at=now(), lease=1000, limit=1), at=now())
-        jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
-        jobs.fail(job.uuid, token="t", error=ERROR, at=now())
-        jobs.claim(job.uuid, token="u", worker="w", holder="h", retries=0, at=now())
-        jobs.succeed(job.uuid, token="u", result=1, at=now())
+        claim(jobs, job, "t")
+        fail(jobs, job, "t", error=ERROR)
+        claim(jobs, job, "u")
+        succeed(jobs, job, "u", result=1)
     dispatched, sent, started, failed, dropped, late = logged(caplog)
     about = {"job": job.uuid, "task": "add", "request": "r-1"}
     assert dispatched == {"event": "dispatched", "caller": "ada", **about}
@@ -62,12 +63,12 @@ def test_a_job_is_logged_from_dispatch_to_end(database: Database, caplog: pytest
     waited = started.pop("waited")
     assert isinstance(waited, float)
     assert waited >= 0
-    assert started == {"event": "started", "job": job.uuid, "attempt": 1, "worker": "w"}
+    assert started == {"event": "started", "attempt": 1, "worker": "w", **about}
     ms = failed.pop("ms")
     assert isinstance(ms, float)
     assert ms > 0
     error = {"error": "ValueError", "reason": "no", "exception": "Traceback …"}
-    assert failed == {"event": "failed", "job": job.uuid, "attempt": 1, "worker": "w", **error}
+    assert failed == {"event": "failed", "attempt": 1, "worker": "w", **about, **error}
     assert dropped == {"event": "dropped", "job": job.uuid, "worker": "w"}
     assert late == {"event": "late", "job": job.uuid}
 
@@ -97,10 +98,10 @@ def test_a_change_by_another_process_is_logged_with_the_row(
     lost, reported, waiting = (a_job() for _ in range(3))
     worker.add([lost, reported, waiting])
     for job in (lost, reported):
-        worker.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+        claim(worker, job, "t")
     with caplog.at_level(logging.INFO, logger.name):
-        assert jobs.lose(lost.uuid, token="t", reason="its worker died", at=now())
-        assert jobs.fail(reported.uuid, token="t", error=ERROR, at=now())
+        assert lose(jobs, lost, "t", reason="its worker died")
+        assert fail(jobs, reported, "t", error=ERROR)
         assert jobs.revoke(waiting.uuid, reason="cancelled", at=now())
     row = {"task": "add", "attempt": 1, "worker": "w"}
     error = {"error": "ValueError", "reason": "no", "exception": "Traceback …"}

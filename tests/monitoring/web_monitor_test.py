@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.monitoring import health
 from pacifica.dispatcher.monitoring.metrics import record_collector
 from pacifica.dispatcher.store.database import Database
@@ -16,6 +15,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.upkeep.event_counter import EventCounter
 
 from ..store.conftest import a_job
+from ..store.job_steps import claim
 from .web_monitors import a_web_monitor
 
 
@@ -49,7 +49,7 @@ def test_counted_events_are_reported_while_the_database_is_unavailable(
 ) -> None:
     monitor, jobs, job = a_web_monitor(database), JobStore(database), a_job()
     jobs.add([job])
-    jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    claim(jobs, job, "t")
     assert "pacifica_dispatcher_job_events_uncounted 2.0" in monitor.as_text().decode().splitlines()
     EventCounter(EventCountStore(database)).work(float("inf"))
     counted = 'pacifica_dispatcher_job_events_total{kind="STARTED",task="add"} 1.0'

@@ -32,6 +32,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.stats import unfinished_jobs
 
 from ..store.conftest import a_job, a_pruner, a_waiting
+from ..store.job_steps import claim, lose, succeed
 
 HOUR = timedelta(hours=1)
 
@@ -78,7 +79,7 @@ def dispatch(service: Service, options: Mapping[str, Any] | None = None, **conte
 
 def start(service: Service, job: Job) -> None:
     """Have a worker claim the job, with the token "t"."""
-    assert service.jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    assert claim(service.jobs, job, "t")
 
 
 def test_dispatched_job_is_stored_before_it_is_handed_over(service: Service) -> None:
@@ -141,7 +142,7 @@ def test_cancellation_of_a_started_job_may_be_repeated(service: Service) -> None
 def test_final_job_is_not_cancelled(service: Service) -> None:
     job = dispatch(service)
     start(service, job)
-    service.jobs.succeed(job.uuid, token="t", result=4, at=now())
+    succeed(service.jobs, job, "t")
     with pytest.raises(AlreadyFinal, match="SUCCESS"):
         service.cancel(job.uuid, EVERY_JOB)
 
@@ -155,7 +156,7 @@ def test_job_that_is_put_back_during_its_cancellation_is_revoked(
 
     def too_late(jobs: JobStore, uuid: str, *, at: int) -> bool:
         monkeypatch.setattr(JobStore, "ask_to_cancel", ask)
-        assert jobs.lose(uuid, token="t", reason="its worker was stopped", at=at)
+        assert lose(jobs, uuid, "t", reason="its worker was stopped", at=at)
         return ask(jobs, uuid, at=at)
 
     monkeypatch.setattr(JobStore, "ask_to_cancel", too_late)
@@ -177,10 +178,10 @@ def test_retry_of_a_replaced_job_is_the_call_that_was_dispatched(service: Servic
     job = dispatch(service)
     for token, before in (("t1", {"task": "mul", "args": [5, 6]}), ("t2", {"task": "add", "args": [7, 8]})):
         retries = service.jobs.get(job.uuid).retries  # type: ignore[union-attr]
-        service.jobs.claim(job.uuid, token=token, worker="w", holder="h", retries=retries, at=now())
+        claim(service.jobs, job, token, retries=retries)
         assert service.jobs.vacate(job.uuid, token=token, until=now(), at=now(), before={**before, "kwargs": {}})
         service.jobs.reoccupy(job.uuid, token=token, holder="h")
-        service.jobs.lose(job.uuid, token=token, reason="its child ended", at=now())
+        lose(service.jobs, job, token, reason="its child ended")
     service = replace(
         service, registry=Registry([TaskSpec("add", lambda x, y: x + y), TaskSpec("mul", lambda x, y: 0)])
     )

@@ -19,6 +19,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 
 from ..eventually import eventually
 from ..store.conftest import a_job, a_waiting
+from ..store.job_steps import claim, succeed
 
 Value = TypeVar("Value")
 
@@ -70,13 +71,13 @@ def started(database: Database) -> Job:
     """A job that a worker has claimed with the token "t"."""
     jobs, job = JobStore(database), a_job()
     jobs.add([job])
-    assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    assert claim(jobs, job, "t")
     return job
 
 
 def finish(database: Database, job: Job) -> None:
     """The worker's report."""
-    assert JobStore(database).succeed(job.uuid, token="t", result=4, at=now())
+    assert succeed(JobStore(database), job, "t")
 
 
 def places_taken(waiting: Waiting, number: int) -> None:

@@ -13,6 +13,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 
 from .conftest import a_job
 from .indexes_test import plan, statements
+from .job_steps import claim, fail, succeed
 
 SECOND = 1_000_000
 
@@ -27,12 +28,12 @@ def ran(jobs: JobStore, seconds: float, task: str = "add", *, fails: bool = Fals
     """A job that ran for so long."""
     job = a_job(task=task, created=SECOND)
     jobs.add([job])
-    jobs.claim(job.uuid, token=job.uuid, worker="w", holder="h", retries=0, at=SECOND)
+    claim(jobs, job, job.uuid, at=SECOND)
     end = SECOND + int(seconds * SECOND)
     if fails:
-        jobs.fail(job.uuid, token=job.uuid, error=JobError("ValueError", "no"), at=end)
+        fail(jobs, job, job.uuid, error=JobError("ValueError", "no"), at=end)
     else:
-        jobs.succeed(job.uuid, token=job.uuid, result=4, at=end)
+        succeed(jobs, job, job.uuid, at=end)
     return job
 
 

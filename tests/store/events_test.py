@@ -8,6 +8,7 @@ from pacifica.dispatcher.store.events import EventStore
 from pacifica.dispatcher.store.jobs import JobStore
 
 from .conftest import a_job
+from .job_steps import claim, succeed, terminate
 
 
 @pytest.fixture
@@ -20,14 +21,14 @@ def started(jobs: JobStore, **columns: object) -> Job:
     """A job that a worker runs, with the token "t"."""
     job = a_job(**columns)
     jobs.add([job])
-    assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    assert claim(jobs, job, "t")
     return job
 
 
 def test_events_of_all_jobs_are_read_in_order(jobs: JobStore, history: EventStore) -> None:
     begin = history.last()
     one, two = started(jobs), started(jobs)
-    assert jobs.succeed(one.uuid, token="t", result=4, at=now())
+    assert succeed(jobs, one, "t")
     events = history.between(begin, history.last(), 100)
     assert [(event.job, event.kind) for event in events] == [
         (one.uuid, "PENDING"),
@@ -74,7 +75,7 @@ def test_only_the_last_progress_report_is_kept(jobs: JobStore, history: EventSto
 def test_progress_counts_only_with_the_current_claim(jobs: JobStore) -> None:
     job = started(jobs)
     assert not jobs.report_progress(job.uuid, token="other", progress={"current": 1}, at=now())
-    assert jobs.succeed(job.uuid, token="t", result=4, at=now())
+    assert succeed(jobs, job, "t")
     before = jobs.events(job.uuid)
     assert not jobs.report_progress(job.uuid, token="t", progress={"current": 1}, at=now())
     assert jobs.events(job.uuid) == before
@@ -84,9 +85,9 @@ def test_run_times_are_of_the_latest_successes_of_a_task(jobs: JobStore, history
     for task, seconds in (("add", 1), ("add", 3), ("mul", 7)):
         job = a_job(task=task)
         jobs.add([job])
-        assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=1_000_000)
-        assert jobs.succeed(job.uuid, token="t", result=4, at=1_000_000 * (1 + seconds))
+        assert claim(jobs, job, "t", at=1_000_000)
+        assert succeed(jobs, job, "t", at=1_000_000 * (1 + seconds))
     failed = started(jobs)
-    assert jobs.revoke_started(failed.uuid, token="t", reason="no", at=now())
+    assert terminate(jobs, failed, "t", reason="no")
     assert sorted(history.run_times("add")) == [1_000_000, 3_000_000]
     assert history.run_times("nothing") == []

@@ -10,13 +10,13 @@ import pytest
 
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
-from pacifica.dispatcher.core.job import Job, State, new_uuid, now
+from pacifica.dispatcher.core.job import Job, State, new_uuid
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 
 from ..eventually import eventually
 from .conftest import a_job, all_at_once
-from .job_steps import ERROR, add, claim, get, kinds
+from .job_steps import ERROR, add, claim, get, kinds, succeed
 
 NASTY = ["\0", "\ud800", "😀 é", "'; DROP TABLE job; --", "\\", "%s ? {}", "x" * 200_000, ""]
 VALUES: list[Any] = [None, 0, 1.5, "", "text", True, [], {}, {"a": [None, {"b": 10**4000}]}, *NASTY]
@@ -72,7 +72,7 @@ def test_an_unknown_job_is_none(jobs: JobStore) -> None:
 def test_every_result_is_stored(jobs: JobStore, result: Any) -> None:
     job = add(jobs)
     claim(jobs, job)
-    assert jobs.succeed(job.uuid, token="token", result=result, at=now())
+    assert succeed(jobs, job, result=result)
     found = get(jobs, job)
     assert (found.state, found.result, found.error) == (State.SUCCESS, result, None)
     assert type(found.result) is type(result)

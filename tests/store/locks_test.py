@@ -20,6 +20,7 @@ from pacifica.dispatcher.store.workers import WorkerStore
 
 from ..services import MYSQL, POSTGRESQL
 from .conftest import a_job, all_at_once
+from .job_steps import succeed
 
 DAY = 86_400_000_000
 
@@ -117,6 +118,6 @@ def test_a_relay_that_takes_jobs_locks_no_other_job(url: str, server: Database) 
         def change(_: peewee.Database) -> None:
             assert [taken.uuid for taken in outbox.take(at=now(), lease=DAY, limit=10)] == [due.uuid]
             JobStore(other).add([a_job()])
-            assert JobStore(other).succeed(running.uuid, token="token", result=1, at=now())
+            assert succeed(JobStore(other), running, result=1)
 
         server.write(change)

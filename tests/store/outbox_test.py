@@ -4,33 +4,22 @@ from functools import partial
 
 import pytest
 
-from pacifica.dispatcher.core.job import Job, JobError, OutboxEntry, now
+from pacifica.dispatcher.core.job import Job, OutboxEntry, now
 from pacifica.dispatcher.service.new_job import outbox_entry
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Kind, Outbox
 
 from .conftest import a_job, all_at_once
+from .job_steps import add, claim, lose, retry
 
 LEASE = 1_000_000
 HOUR = 3_600_000_000
 
 
-def add(jobs: JobStore, **columns: object) -> Job:
-    """A stored job."""
-    job = a_job(**columns)
-    jobs.add([job])
-    return job
-
-
 def take(outbox: Outbox, at: int | None = None, limit: int = 1000) -> list[str]:
     """The jobs that a relay gets."""
     return [job.uuid for job in outbox.take(at=now() if at is None else at, lease=LEASE, limit=limit)]
-
-
-def claim(jobs: JobStore, job: Job, token: str = "token", retries: int = 0) -> bool:
-    """Whether a worker gets the job."""
-    return jobs.claim(job.uuid, token=token, worker="w", holder="h", retries=retries, at=now()) is not None
 
 
 def due(jobs: JobStore, job: Job) -> int | None:
@@ -133,8 +122,7 @@ def retried(jobs: JobStore) -> tuple[Job, int]:
     """A job whose task asked for a retry in an hour."""
     job, eta = add(jobs), now() + HOUR
     assert claim(jobs, job)
-    error = JobError("ValueError", "again")
-    jobs.retry(job.uuid, token="token", eta=eta, retries=1, args=[], kwargs={}, error=error, at=now())
+    retry(jobs, job, eta=eta)
     return job, eta
 
 
@@ -153,7 +141,7 @@ def test_a_late_release_does_not_hasten_a_retry(jobs: JobStore, outbox: Outbox) 
 def test_a_late_confirmation_leaves_a_lost_job_in_the_outbox(jobs: JobStore, outbox: Outbox) -> None:
     job = add(jobs)
     assert claim(jobs, job)
-    assert jobs.lose(job.uuid, token="token", reason="its worker was stopped", at=now())
+    assert lose(jobs, job, reason="its worker was stopped")
     outbox.mark_published([outbox_entry(job)], at=now())
     (again,) = outbox.take(at=now(), lease=LEASE, limit=10)
     assert again.uuid == job.uuid
@@ -195,8 +183,8 @@ def test_the_age_of_the_backlog_counts_from_eta_or_loss(jobs: JobStore, outbox: 
     add(jobs, created=1, eta=50, due=50)
     assert outbox.backlog(at=100, limit=10) == (1, 50, True)
     lost = add(jobs, created=1, due=1)
-    assert jobs.claim(lost.uuid, token="t", worker="w", holder="h", retries=0, at=40)
-    assert jobs.lose(lost.uuid, token="t", reason="gone", at=60)
+    assert claim(jobs, lost, "t", at=40)
+    assert lose(jobs, lost, "t", at=60)
     assert outbox.backlog(at=100, limit=10) == (2, 40, True)
 
 

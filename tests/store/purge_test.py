@@ -20,11 +20,13 @@ from pacifica.dispatcher.store.events import EventStore
 from pacifica.dispatcher.store.idempotency import IdempotencyKey, take_key
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
+from pacifica.dispatcher.store.prepared import PreparedRows
 from pacifica.dispatcher.store.purge import FIRST_TOMBSTONE, HOUR, PurgeStore, forget_tombstones, put_tombstones
 from pacifica.dispatcher.store.saved_groups import SavedGroupStore
 
 from ..services import MYSQL, POSTGRESQL, SQLITE
 from .conftest import a_job, a_pruner, all_at_once
+from .job_steps import claim, fail, succeed
 
 DAY = 24 * HOUR
 WEEK: Mapping[str, float] = dict.fromkeys(("success_seconds", "failure_seconds", "revoked_seconds"), 7 * 86_400.0)
@@ -226,15 +228,17 @@ def test_a_late_report_leaves_no_event_of_a_purged_job(
     database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = ended(jobs, 8)
-    record = jobs._record  # noqa: SLF001 - no public step lies between the report and its event
+    insert = PreparedRows.run
 
-    def purge_first(*event: Any) -> None:
-        all_at_once(database, [partial(purge, database, **WEEK)])
-        record(*event)
+    def purge_first(rows: PreparedRows, values: Any) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(PreparedRows, "run", insert)
+            all_at_once(database, [partial(purge, database, **WEEK)])
+        insert(rows, values)
 
-    monkeypatch.setattr(jobs, "_record", purge_first)
-    assert not jobs.fail(old.uuid, token="gone", error=JobError("Late", ""), at=now())
-    assert jobs.claim(old.uuid, token="t", worker="w", holder="h", retries=0, at=now()) is None
+    monkeypatch.setattr(PreparedRows, "run", purge_first)
+    assert not fail(jobs, old, "gone", error=JobError("Late", ""))
+    assert claim(jobs, old, "t") is None
     assert [event.kind for event in jobs.events(old.uuid)] == ["PENDING", "LATE", "DROPPED"]
     assert purge(database, **WEEK) == {State.SUCCESS: 1}
     assert database.read(orm.Event.select().count) == 0
@@ -248,8 +252,8 @@ def test_dispatches_and_reports_go_on_during_a_purge(database: Database, jobs: J
         made = [a_job() for _ in range(20)]
         for job in made:
             jobs.add([job], IdempotencyKey("me", job.uuid, "request", 0))
-            assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
-            assert jobs.succeed(job.uuid, token="t", result=4, at=now())
+            assert claim(jobs, job, "t")
+            assert succeed(jobs, job, "t")
         return [job.uuid for job in made]
 
     def clear() -> list[str]:

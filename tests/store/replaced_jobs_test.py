@@ -9,7 +9,7 @@ from pacifica.dispatcher.core.job import Job, State, now
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
-from .job_steps import ERROR, add, claim, get, kinds
+from .job_steps import add, claim, fail, get, kinds, retry
 
 BEFORE = {"task": "add", "args": [2, 2], "kwargs": {}}
 
@@ -47,7 +47,7 @@ def test_attempt_gets_its_row_back_if_there_is_no_replacement(jobs: JobStore) ->
     job = vacated(jobs)
     assert not jobs.reoccupy(job.uuid, token="other", holder="holder")
     assert jobs.reoccupy(job.uuid, token="token", holder="holder")
-    assert jobs.fail(job.uuid, token="token", error=ERROR, at=now())
+    assert fail(jobs, job)
     assert get(jobs, job).retries == 0
 
 
@@ -73,14 +73,6 @@ def test_retry_changes_the_columns_that_it_names_only(jobs: JobStore) -> None:
     changes: list[dict[str, Any]] = [{"queue": "second", "expires": now() * 2}, {"headers": {"shadow": "t"}}]
     for number, columns in enumerate(changes):
         assert claim(jobs, job, token=f"t{number}", retries=number)
-        given: dict[str, Any] = {
-            "token": f"t{number}",
-            "eta": 0,
-            "retries": number + 1,
-            "args": [],
-            "kwargs": {},
-            "error": ERROR,
-        }
-        assert jobs.retry(job.uuid, **given, at=now(), columns=columns)
+        assert retry(jobs, job, f"t{number}", retries=number + 1, columns=columns)
     row = get(jobs, job)
     assert (row.queue, row.priority, row.headers, bool(row.expires)) == ("second", 1, {"shadow": "t"}, True)

@@ -17,16 +17,19 @@ from hypothesis.stateful import (
 )
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.job import Claim, Job, JobError, OutboxEntry, State, new_uuid
+from pacifica.dispatcher.core.job import ClaimKey, Job, OutboxEntry, State, new_uuid
+from pacifica.dispatcher.core.work import ClaimedJob, Ended, MessageClaim, RetriedReport, Returned, WantedJobs
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.lifecycle import revocation
 from pacifica.dispatcher.store.outbox import Outbox
+from pacifica.dispatcher.store.work_queue import WorkQueue
 from pacifica.dispatcher.store.workers import WorkerStore
 
 from .conftest import a_job
+from .job_steps import ERROR
 
-ERROR = JobError("ValueError", "no")
-LEASE = 10
+LEASE, QUEUE = 10, "dispatcher"
 TRANSITIONS = {
     None: {State.PENDING},
     State.PENDING: {State.STARTED, State.REVOKED},
@@ -42,14 +45,14 @@ class StoreMachine(RuleBasedStateMachine):
     database: ClassVar[Database]
     uuids: Bundle[str] = Bundle("uuids")
     messages: Bundle[OutboxEntry] = Bundle("messages")
-    claims: Bundle[Claim] = Bundle("claims")
+    claims: Bundle[ClaimedJob] = Bundle("claims")
 
     @initialize()
     def open(self) -> None:
         for model in (orm.Job, orm.Event):
             self.database.write(model.delete().execute)
         self._jobs = JobStore(self.database, durable=False)
-        self._outbox = Outbox(self.database)
+        self._queue, self._outbox = WorkQueue(self.database), Outbox(self.database)
         self._workers = WorkerStore(self.database)
         self._clock = 1000
         self._seen: dict[str, Job] = {}
@@ -64,7 +67,14 @@ class StoreMachine(RuleBasedStateMachine):
     def dispatch(self, delay: int, expires: int | None, attempts: int) -> str:
         at = self.at()
         end = None if expires is None else at + expires
-        job = a_job(created=at, due=at + delay, eta=at + delay if delay else None, expires=end, max_attempts=attempts)
+        job = a_job(
+            created=at,
+            due=at + delay,
+            eta=at + delay if delay else None,
+            expires=end,
+            max_attempts=attempts,
+            target_queue=QUEUE,
+        )
         self._jobs.add([job])
         return job.uuid
 
@@ -100,7 +110,8 @@ class StoreMachine(RuleBasedStateMachine):
     def claim_with(self, message: OutboxEntry, holder: str) -> object:
         at, token = self.at(), new_uuid()
         before = self._jobs.get(message.uuid)
-        won = self._jobs.claim(message.uuid, token=token, worker="w", holder=holder, retries=message.retries, at=at)
+        asked = MessageClaim(message.uuid, message.retries)
+        won = self._queue.claim(asked, token=token, worker="w", holder=holder, at=at, again=False)
         assert before is not None
         in_time = before.expires is None or before.expires > at
         wanted = before.state in (State.PENDING, State.RETRY) and before.retries == message.retries and in_time
@@ -115,54 +126,66 @@ class StoreMachine(RuleBasedStateMachine):
         return self.claim_with(OutboxEntry(uuid, job.task, retries=job.retries), holder)
 
     @rule(claim=claims, holder=st.sampled_from("ab"), retries=st.integers(0, 2))
-    def claim_again(self, claim: Claim, holder: str, retries: int) -> None:
+    def claim_again(self, claim: ClaimedJob, holder: str, retries: int) -> None:
         """A repeated claim returns the same claim while the attempt runs, and otherwise nothing."""
-        expected, before = self.current(claim), self.job(claim.job)
-        ran = before.retries if expected else retries
-        if not expected and before.state in (State.PENDING, State.RETRY):
+        before = self.job(claim.uuid)
+        if before.state in (State.PENDING, State.RETRY):
             return  # That would be a new claim, which needs a new token.
-        again = self._jobs.claim(claim.job, token=claim.token, worker="w", holder=holder, retries=ran, at=self.at())
-        assert again == (claim if expected else None)
-        assert self.job(claim.job) == before
+        asked, at = MessageClaim(claim.uuid, retries), self.at()
+        again = self._queue.claim(asked, token=claim.token, worker="w", holder=holder, at=at, again=True)
+        assert again == (claim if self.current(claim) and before.holder == holder else None)
+        assert self.job(claim.uuid) == before
+
+    @rule(target=claims, holder=st.sampled_from("ab"), limit=st.integers(1, 3))
+    def claim_due(self, holder: str, limit: int) -> object:
+        """A worker of ``database://`` claims the jobs that are due."""
+        at, before = self.at(), {uuid: self.job(uuid) for uuid in self._seen}
+        wanted = WantedJobs([QUEUE], limit)
+        rows = self._queue.turn([], wanted, [], token=new_uuid(), worker="w", holder=holder, at=at).rows
+        for job in (before[row.uuid] for row in rows):
+            assert job.state in (State.PENDING, State.RETRY)
+            assert job.due is not None
+            assert job.due <= at
+            assert job.expires is None or job.expires > at
+        return multiple(*rows)
+
+    @rule(claim=consumes(claims), delay=st.none() | st.just(20))
+    def return_job(self, claim: ClaimedJob, delay: int | None) -> None:
+        """A worker gives back a job that it has not begun, perhaps after it was declared dead."""
+        at, expected, before = self.at(), self.current(claim), self.job(claim.uuid)
+        report = Returned(claim.uuid, claim.token, at, None if delay is None else at + delay)
+        assert (self._queue.report([report]) != [None]) == expected
+        if expected and not before.cancel:
+            assert self.job(claim.uuid).attempt == before.attempt - 1
 
     def job(self, uuid: str) -> Job:
         job = self._jobs.get(uuid)
         assert job is not None
         return job
 
-    def current(self, claim: Claim) -> bool:
-        job = self._jobs.get(claim.job)
+    def current(self, claim: ClaimedJob) -> bool:
+        job = self._jobs.get(claim.uuid)
         return job is not None and job.state is State.STARTED and job.attempt == claim.attempt
 
     @rule(claim=claims)
-    def succeed(self, claim: Claim) -> None:
+    def succeed(self, claim: ClaimedJob) -> None:
         expected = self.current(claim)
-        counted = self._jobs.succeed(claim.job, token=claim.token, result=claim.attempt, at=self.at())
-        job = self._jobs.get(claim.job)
-        assert job is not None
+        report = Ended(claim.uuid, claim.token, State.SUCCESS.value, str(claim.attempt), None, self.at(), {})
+        counted = self._queue.report([report]) == [State.SUCCESS]
+        job = self.job(claim.uuid)
         again = job.state is State.SUCCESS and job.result == claim.attempt
         assert counted == (expected or again)
 
     @rule(claim=claims)
-    def fail(self, claim: Claim) -> None:
+    def fail(self, claim: ClaimedJob) -> None:
         expected = self.current(claim)
-        counted = self._jobs.fail(claim.job, token=claim.token, error=ERROR, at=self.at())
-        assert counted >= expected
+        report = Ended(claim.uuid, claim.token, State.FAILURE.value, None, ERROR, self.at(), {})
+        assert (self._queue.report([report]) == [State.FAILURE]) >= expected
 
     @rule(claim=consumes(claims), delay=st.sampled_from([0, 20]))
-    def retry(self, claim: Claim, delay: int) -> None:
-        at, job = self.at(), self._jobs.get(claim.job)
-        assert job is not None
-        self._jobs.retry(
-            claim.job,
-            token=claim.token,
-            eta=at + delay,
-            retries=job.retries + 1,
-            args=[],
-            kwargs={},
-            error=ERROR,
-            at=at,
-        )
+    def retry(self, claim: ClaimedJob, delay: int) -> None:
+        at, retries = self.at(), self.job(claim.uuid).retries + 1
+        self._queue.report([RetriedReport(claim.uuid, claim.token, at, at + delay, retries, "[]", "{}", ERROR, {})])
 
     @rule(uuid=uuids)
     def cancel(self, uuid: str) -> None:
@@ -177,19 +200,19 @@ class StoreMachine(RuleBasedStateMachine):
         assert accepted == (before.state is State.STARTED and not before.cancel)
 
     @rule(claim=claims, lost=st.booleans())
-    def stop(self, claim: Claim, *, lost: bool) -> None:
+    def stop(self, claim: ClaimedJob, *, lost: bool) -> None:
         """A client cancels an attempt; its worker may die before it reads that."""
-        self.cancel_job(claim.job)
+        self.cancel_job(claim.uuid)
         if lost:
-            self.lose_with(claim.job, claim.token, expected=self.current(claim))
+            self.lose_with(claim.uuid, claim.token, expected=self.current(claim))
 
     @rule(claim=claims)
-    def lose(self, claim: Claim) -> None:
-        self.lose_with(claim.job, claim.token, expected=self.current(claim))
+    def lose(self, claim: ClaimedJob) -> None:
+        self.lose_with(claim.uuid, claim.token, expected=self.current(claim))
 
     def lose_with(self, uuid: str, token: str, *, expected: bool) -> None:
         before, at = self.job(uuid), self.at()
-        assert bool(self._jobs.lose(uuid, token=token, reason="gone", at=at)) == expected
+        assert (self._queue.lose([ClaimKey(uuid, token)], reason="gone", at=at) != [None]) == expected
         after = self.job(uuid)
         if not expected:
             assert after == before
@@ -203,11 +226,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert (after.state, after.due, after.holder) == (State.PENDING, at, None)
 
     @rule(claim=claims)
-    def end(self, claim: Claim) -> None:
+    def end(self, claim: ClaimedJob) -> None:
         """The main process of a worker reports an attempt as terminated, perhaps an old one."""
         expected = self.current(claim)
-        counted = self._jobs.revoke_started(claim.job, token=claim.token, reason="terminated", at=self.at())
-        assert counted >= expected
+        error = revocation("terminated")
+        report = Ended(claim.uuid, claim.token, State.REVOKED.value, None, error, self.at(), {})
+        assert (self._queue.report([report]) == [State.REVOKED]) >= expected
 
     @rule(holder=st.sampled_from("ab"))
     def rescue(self, holder: str) -> None:
@@ -256,18 +280,20 @@ class StoreMachine(RuleBasedStateMachine):
             assert job == before, "a final state is never left, and its row never changes"
         elif before is None or job.state is not before.state:
             assert job.state in TRANSITIONS[before.state if before else None]
+        kinds = [event.kind for event in self._jobs.events(job.uuid)]
+        assert len(kinds) >= self._events.get(job.uuid, 0), "the history only grows"
         if before is not None:
             assert job.version >= before.version
-            assert job.attempt - before.attempt == (job.state is State.STARTED and before.state is not State.STARTED)
+            new = kinds[self._events[job.uuid] :]
+            started = job.state is State.STARTED and before.state is not State.STARTED
+            assert new.count("STARTED") == started
+            assert job.attempt - before.attempt == started - new.count("RETURNED")
+        self._events[job.uuid] = len(kinds)
         assert (job.finished is not None) == job.final
         if job.state in (State.STARTED, *[state for state in State if state.final]):
             assert job.due is None, "only a job that waits is in the outbox"
         elif job.due is None:
             assert job.published is not None, "a job that waits is in the outbox, or its message was confirmed"
-        kinds = [event.kind for event in self._jobs.events(job.uuid)]
-        assert len(kinds) >= self._events.get(job.uuid, 0), "the history only grows"
-        self._events[job.uuid] = len(kinds)
-        assert kinds.count("STARTED") == job.attempt
         assert sum(kind in ("SUCCESS", "FAILURE", "REVOKED") for kind in kinds) == job.final
 
 

@@ -7,6 +7,7 @@ from pacifica.dispatcher.store.stats import UnfinishedJobs, unfinished_jobs
 
 from .conftest import a_job
 from .event_counts_test import ran
+from .job_steps import claim
 
 
 def test_unfinished_jobs_are_counted_by_task_and_state(jobs: JobStore, database: Database) -> None:
@@ -15,7 +16,7 @@ def test_unfinished_jobs_are_counted_by_task_and_state(jobs: JobStore, database:
     ran(jobs, 1)
     started = a_job(task="mul", created=1)
     jobs.add([started])
-    jobs.claim(started.uuid, token="t", worker="w", holder="h", retries=0, at=9)
+    claim(jobs, started, "t", at=9)
     pending = State.PENDING.value
     seen = [
         UnfinishedJobs("add", pending, 3, 3),

@@ -9,7 +9,7 @@ from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.store.stats import jobs_without_worker
 
 from .conftest import a_job, all_at_once
-from .job_steps import claim, get, kinds
+from .job_steps import claim, get, kinds, succeed
 
 ERROR = JobError("ChordError", "Dependency 1 raised RuntimeError()", module="celery.exceptions", arguments=["x"])
 
@@ -33,7 +33,7 @@ def test_job_records_once_that_a_worker_lacks_its_task(database: Database, outbo
     assert jobs_without_worker(database, limit=10) == [("lab.convert", 1)]
     assert [kind.task for kind in outbox.waiting()] == ["lab.convert"], "its message counts as sent"
     assert claim(jobs, job)
-    assert jobs.succeed(job.uuid, token="token", result=4, at=now())
+    assert succeed(jobs, job)
     assert (get(jobs, job).error, jobs_without_worker(database, limit=10)) == (None, [])
 
 

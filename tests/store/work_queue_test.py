@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.job import Job, JobError, State, new_uuid, now
+from pacifica.dispatcher.core.job import ClaimKey, Job, State, new_uuid, now
 from pacifica.dispatcher.core.work import (
     ClaimedJob,
     Ended,
@@ -19,13 +19,15 @@ from pacifica.dispatcher.core.work import (
     Turn,
     WantedJobs,
 )
+from pacifica.dispatcher.store import work_queue
 from pacifica.dispatcher.store.committed_event import CommittedEvent
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.lifecycle import revocation
 from pacifica.dispatcher.store.work_queue import WorkQueue
 
 from .conftest import a_job, all_at_once
-from .job_steps import ERROR, get, kinds
+from .job_steps import ERROR, get, kinds, lose, terminate
 
 Q = "dispatcher"
 HOUR = 3_600_000_000
@@ -84,7 +86,7 @@ def test_claimed_job_has_the_columns_of_its_row(jobs: JobStore, queue: WorkQueue
     job = add(jobs, target_priority=3, headers={"request_id": "r"}, eta=5, expires=now() + HOUR)
     (row,) = claim(queue, token="t", at=now())
     assert row == ClaimedJob(
-        job.uuid, "add", "[2,2]", "{}", "t", 1, 0, job.created, 5, job.expires, Q, 3, '{"request_id":"r"}', 5
+        job.uuid, "add", "[2,2]", "{}", "t", 1, 0, job.created, 5, job.expires, Q, 3, '{"request_id":"r"}'
     )
     found = get(jobs, job)
     assert (found.state, found.attempt, found.worker, found.holder, found.due) == (State.STARTED, 1, "w", "h", None)
@@ -160,79 +162,47 @@ def test_reports_and_claims_share_a_turn(jobs: JobStore, queue: WorkQueue) -> No
     assert len(answer.rows) == 1
 
 
-def ended_fields(jobs: JobStore, uuid: str) -> tuple[Any, ...]:
-    """The columns that a report changes, and the history without ids and times."""
-    found = get(jobs, a_job(uuid=uuid))
-    history = [(event.kind, event.data) for event in jobs.events(uuid)]
-    return found.state, found.result, found.error, found.retries, found.args, found.queue, found.due, history
-
-
 SUMMARY = ERROR.summary()
+LOST, CANCELLED = {"reason": "It died."}, {"reason": "cancelled"}
+OUTCOMES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "success": ("SUCCESS", {"reported": True}, {"children": ["c"]}),
+    "failure": ("FAILURE", {"reported": True, "error": ERROR}, SUMMARY),
+    "revoked": ("REVOKED", {"reason": "expired"}, {"reason": "expired"}),
+    "retry": ("RETRY", {"reported": True, "error": ERROR}, {**SUMMARY, "eta": 5, "retries": 1}),
+    "lost": ("LOST", LOST, LOST),
+    "lost at last": ("FAILURE", LOST, LOST),
+    "lost and cancelled": ("REVOKED", LOST, LOST),
+    "retry and cancelled": ("REVOKED", {"reported": True, "error": ERROR}, CANCELLED),
+    "late": ("LATE", {"reported": True}, {"children": ["c"], "report": "SUCCESS", "state": "REVOKED"}),
+}
+"""Reports, each with the kind of its event, other fields of the ``CommittedEvent``, and the data in the history."""
 
 
-@pytest.mark.parametrize("outcome", ["success", "failure", "revoked", "retry", "lost", "last", "cancelled", "late"])
-def test_report_does_the_same_as_the_method_of_the_job_store(
-    jobs: JobStore, database: Database, noted: list[CommittedEvent], outcome: str
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_report_is_an_event_in_the_history_and_for_on_event(
+    jobs: JobStore, queue: WorkQueue, noted: list[CommittedEvent], outcome: str
 ) -> None:
-    queue, at = WorkQueue(database, on_event=noted.append), now()
-    attempts = 1 if outcome == "last" else 3
-    one, other = (add(jobs, max_attempts=attempts) for _ in range(2))
-    with_events: list[CommittedEvent] = []
-    store = JobStore(database, on_event=with_events.append)
-    rows = {row.uuid: row for row in claim(queue, token="t")}
-    noted.clear()
-    if outcome == "cancelled":
-        assert all(jobs.ask_to_cancel(job.uuid, at=at) for job in (one, other))
+    job, at = add(jobs, max_attempts=1 if outcome == "lost at last" else 3), now()
+    (row,) = claim(queue, token="t")
+    if outcome.endswith("cancelled"):
+        assert jobs.ask_to_cancel(job.uuid, at=at)
     if outcome == "late":
-        assert all(jobs.revoke_started(job.uuid, token="t", reason="late", at=at) for job in (one, other))
-    row = rows[one.uuid]
-    steps: dict[str, tuple[Report, Any]] = {
-        "success": (
-            success(row, at=at, data={"children": ["c"]}),
-            lambda: store.succeed(other.uuid, token="t", result=4, at=at, children=["c"]),
-        ),
-        "failure": (
-            Ended(row.uuid, "t", State.FAILURE, None, ERROR, at, SUMMARY),
-            lambda: store.fail(other.uuid, token="t", error=ERROR, at=at),
-        ),
-        "revoked": (
-            Ended(
-                row.uuid,
-                "t",
-                State.REVOKED,
-                None,
-                JobError("TaskRevokedError", "expired", module="celery.exceptions", arguments=["expired"]),
-                at,
-                {"reason": "expired"},
-            ),
-            lambda: store.revoke_started(other.uuid, token="t", reason="expired", at=at),
-        ),
-        "retry": (
-            retried(row, {"queue": "q2", "headers": {"a": 1}}, at=at, eta=at + 5),
-            lambda: store.retry(
-                other.uuid,
-                token="t",
-                eta=at + 5,
-                retries=1,
-                args=[5],
-                kwargs={},
-                error=ERROR,
-                at=at,
-                columns={"queue": "q2", "headers": {"a": 1}},
-            ),
-        ),
-        "lost": (
-            LostReport(row.uuid, "t", at, "It died."),
-            lambda: store.lose(other.uuid, token="t", reason="It died.", at=at),
-        ),
+        assert terminate(jobs, job, "t")
+    noted.clear()
+    reports: dict[str, Report] = {
+        "failure": Ended(row.uuid, "t", State.FAILURE, None, ERROR, at, SUMMARY),
+        "revoked": Ended(row.uuid, "t", State.REVOKED, None, revocation("expired"), at, {"reason": "expired"}),
+        "retry": retried(row, at=at, eta=5),
+        "lost": LostReport(row.uuid, "t", at, "It died."),
     }
-    steps["last"], steps["cancelled"], steps["late"] = steps["lost"], steps["retry"], steps["success"]
-    report, call = steps[outcome]
-    (became,) = turn(queue, [report]).outcomes
-    answer = call()
-    assert became == (answer if outcome in {"lost", "last"} else noted[0].kind if answer else None)
-    assert ended_fields(jobs, one.uuid) == ended_fields(jobs, other.uuid)
-    assert [event._replace(job="") for event in noted] == [event._replace(job="") for event in with_events]
+    report = reports.get(outcome.split(maxsplit=1)[0], success(row, at=at, data={"children": ["c"]}))
+    kind, fields, data = OUTCOMES[outcome]
+    assert queue.report([report]) == [None if kind == "LATE" else kind]
+    assert noted == [CommittedEvent(kind, job.uuid, at, "t", **fields)]
+    last = jobs.events(job.uuid)[-1]
+    assert (last.kind, last.at, last.data) == (kind, at, data)
+    state = {"LOST": "PENDING", "LATE": "REVOKED"}.get(kind, kind)
+    assert get(jobs, job).state == state
 
 
 def test_job_that_was_asked_to_stop_keeps_its_result(jobs: JobStore, queue: WorkQueue) -> None:
@@ -305,10 +275,23 @@ def test_late_lost_and_returned_jobs_are_no_events(
     assert kinds(jobs, job) == ["PENDING", "STARTED", "SUCCESS"]
 
 
+def test_any_number_of_lost_jobs_is_put_back_some_at_a_time(
+    jobs: JobStore, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_queue, "MOST_LOST", 2)
+    lost = [add(jobs, max_attempts=attempts) for attempts in (3, 1, 3, 3, 3)]
+    claims = {row.uuid: ClaimKey(row.uuid, row.token) for row in claim(queue)}
+    assert jobs.ask_to_cancel(lost[4].uuid, at=now())
+    claims[lost[3].uuid] = ClaimKey(lost[3].uuid, "other")
+    outcomes = queue.lose([claims[job.uuid] for job in lost], reason="died", at=now())
+    assert outcomes == ["LOST", "FAILURE", "LOST", None, "REVOKED"]
+    assert queue.lose([], reason="died", at=now()) == []
+
+
 def test_one_late_report_does_not_touch_the_others(jobs: JobStore, queue: WorkQueue) -> None:
     kept, lost = add(jobs), add(jobs)
     rows = {row.uuid: row for row in claim(queue)}
-    assert jobs.lose(lost.uuid, token=rows[lost.uuid].token, reason="died", at=now()) == "LOST"
+    assert lose(jobs, lost, rows[lost.uuid].token) == "LOST"
     unknown = success(rows[kept.uuid])._replace(uuid=new_uuid())
     answer = turn(queue, [success(rows[lost.uuid]), success(rows[kept.uuid]), unknown])
     assert answer.outcomes == [None, "SUCCESS", None]
@@ -316,12 +299,14 @@ def test_one_late_report_does_not_touch_the_others(jobs: JobStore, queue: WorkQu
     assert get(jobs, lost).state is State.PENDING
 
 
-def test_same_report_twice_is_one_event(jobs: JobStore, queue: WorkQueue) -> None:
+@pytest.mark.parametrize("kind", ["SUCCESS", "FAILURE", "RETRY"])
+def test_same_report_twice_is_one_event(jobs: JobStore, queue: WorkQueue, kind: str) -> None:
     job = add(jobs)
     (row,) = claim(queue)
-    assert turn(queue, [success(row), success(row)]).outcomes == ["SUCCESS", "SUCCESS"]
-    assert turn(queue, [success(row)], again=True).outcomes == ["SUCCESS"]
-    assert kinds(jobs, job) == ["PENDING", "STARTED", "SUCCESS"]
+    report = retried(row) if kind == "RETRY" else success(row, state=kind)
+    assert turn(queue, [report, report]).outcomes == [kind, kind]
+    assert turn(queue, [report], again=True).outcomes == queue.report([report]) == [kind]
+    assert kinds(jobs, job) == ["PENDING", "STARTED", kind]
 
 
 def test_message_claims_its_waiting_job_once(jobs: JobStore, queue: WorkQueue) -> None:

@@ -22,6 +22,7 @@ from pacifica.dispatcher.upkeep.lost_messages import LostMessages
 from pacifica.dispatcher.upkeep.maintenance import Upkeep
 
 from ..store.conftest import a_job, a_pruner
+from ..store.job_steps import claim, queue_of
 
 LEASE = 0.1
 KEEP_KEYS = 60
@@ -54,7 +55,7 @@ class Process:
         self.upkeep = Upkeep(
             self.jobs,
             election=self.election,
-            lost_jobs=LostJobs(self.workers, self.jobs, lease=LEASE),
+            lost_jobs=LostJobs(self.workers, queue_of(self.jobs), lease=LEASE),
             lost_messages=LostMessages(self.outbox, self.broker, republish=1),
             event_counter=EventCounter(EventCountStore(database)),
             pruner=a_pruner(database),
@@ -78,7 +79,7 @@ class Process:
         """Add a job that this worker has claimed."""
         job = a_job()
         self.jobs.add([job])
-        assert self.jobs.claim(job.uuid, token="t", worker="w", holder=holder, retries=0, at=now())
+        assert claim(self.jobs, job, "t", holder=holder)
         return job
 
     def get(self, job: Job) -> Job:

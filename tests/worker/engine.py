@@ -27,7 +27,7 @@ def four() -> int:
 def a_claim(task: str = "short", **columns: Any) -> ClaimedJob:
     """A job that a turn has claimed."""
     at = now()
-    given = {"args": "[]", "kwargs": "{}", "token": "t", "attempt": 1, "retries": 0, "created": at, "ready": at}
+    given = {"args": "[]", "kwargs": "{}", "token": "t", "attempt": 1, "retries": 0, "created": at}
     rest = {"eta": None, "expires": None, "queue": QUEUE, "priority": 0, "headers": None}
     return ClaimedJob(new_uuid(), task, **{**given, **rest, **columns})
 

@@ -13,6 +13,7 @@ from pacifica.dispatcher.worker.heartbeat import Heartbeat
 
 from ..eventually import eventually
 from ..store.conftest import a_job
+from ..store.job_steps import claim, lose, queue_of
 
 HOLDER = "lease-1"
 
@@ -29,7 +30,7 @@ class HeartbeatHarness:
         self.during_second_check: Callable[[], None] = lambda: None
         self.heartbeat = Heartbeat(
             WorkerStore(database),
-            self.jobs,
+            queue_of(self.jobs),
             HOLDER,
             "w",
             seconds=0.1,
@@ -51,7 +52,7 @@ class HeartbeatHarness:
 
     def claim(self, token: str) -> None:
         """Start the next attempt."""
-        assert self.jobs.claim(self.job.uuid, token=token, worker="w", holder=HOLDER, retries=0, at=now())
+        assert claim(self.jobs, self.job, token, holder=HOLDER)
 
     def found(self) -> Job:
         """The job in its present state."""
@@ -86,7 +87,7 @@ def test_job_no_longer_in_hand_is_put_back(harness: HeartbeatHarness) -> None:
 
 def test_attempt_that_begins_during_a_check_is_not_taken_for_a_missing_one(harness: HeartbeatHarness) -> None:
     def put_back_and_claim_again() -> None:
-        assert harness.jobs.lose(harness.job.uuid, token="t1", reason="its child ended", at=now())
+        assert lose(harness.jobs, harness.job, "t1")
         harness.claim("t2")
         harness.in_hand = {(harness.job.uuid, "t2")}
 
@@ -104,7 +105,7 @@ def test_failed_cancellation_does_not_keep_lost_jobs_from_being_put_back(
 ) -> None:
     other = a_job()
     harness.jobs.add([other])
-    assert harness.jobs.claim(other.uuid, token="t2", worker="w", holder=HOLDER, retries=0, at=now())
+    assert claim(harness.jobs, other, "t2", holder=HOLDER)
     assert harness.jobs.ask_to_cancel(other.uuid, at=now())
     harness.claim("t1")
     harness.in_hand = {(other.uuid, "t2")}

@@ -13,13 +13,14 @@ from celery.utils.serialization import get_pickleable_exception
 
 from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.faults import Fault
-from pacifica.dispatcher.core.job import State, new_uuid, now
+from pacifica.dispatcher.core.job import State, new_uuid
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.worker.claim import CLAIM_FIELD
 from pacifica.dispatcher.worker.result_backend import PeeweeBackend
 
 from ..store.conftest import a_job
+from ..store.job_steps import claim, lose, queue_of, succeed
 from .local_worker import LocalWorker
 
 HOLDER = "lease-1"
@@ -36,7 +37,8 @@ def jobs(sqlite_url: str) -> Iterator[JobStore]:
 def report(jobs: JobStore, uuid: str, error: Exception, state: str, token: str = "t1") -> PeeweeBackend:
     """Report like Celery in the main process, for the delivery with this token."""
     backend = object.__new__(PeeweeBackend)  # A whole application is not needed for a report.
-    backend.app = SimpleNamespace(container=SimpleNamespace(jobs=jobs, holder=HOLDER, writer=None), tasks={})
+    container = SimpleNamespace(jobs=jobs, work_queue=queue_of(jobs), holder=HOLDER, writer=None)
+    backend.app = SimpleNamespace(container=container, tasks={})
     backend.store_result(uuid, error, state, request=SimpleNamespace(**{CLAIM_FIELD: token}, retries=0))
     return backend
 
@@ -51,9 +53,9 @@ def running(jobs: JobStore, *tokens: str) -> str:
     job = a_job(max_attempts=9)
     jobs.add([job])
     for token in tokens or ("t1",):
-        assert jobs.claim(job.uuid, token=token, worker="w", holder=HOLDER, retries=0, at=now())
+        assert claim(jobs, job, token, holder=HOLDER)
         if token != (tokens or ("t1",))[-1]:
-            assert jobs.lose(job.uuid, token=token, reason="its child ended", at=now())
+            assert lose(jobs, job, token, reason="its child ended")
     return job.uuid
 
 
@@ -78,14 +80,14 @@ def test_late_report_about_one_attempt_does_not_end_the_next(jobs: JobStore, nam
     uuid = running(jobs, "t1", "t2")
     report(jobs, uuid, error, celery_state, token="t1")
     assert jobs.get(uuid).state is State.STARTED  # type: ignore[union-attr]
-    assert jobs.succeed(uuid, token="t2", result=4, at=now())
+    assert succeed(jobs, uuid, "t2")
 
 
 @pytest.mark.parametrize("reason", ["expired", "revoked"])
 def test_redelivered_message_does_not_revoke_a_running_job(jobs: JobStore, reason: str) -> None:
     uuid = running(jobs)
     revoke(jobs, uuid, reason)
-    assert jobs.succeed(uuid, token="t1", result=4, at=now())
+    assert succeed(jobs, uuid, "t1")
 
 
 def test_terminated_job_is_revoked(jobs: JobStore) -> None:

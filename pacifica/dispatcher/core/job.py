@@ -142,7 +142,6 @@ class Event:
 class Claim:
     """A worker's exclusive right to run one attempt of a job: only a report with its ``token`` counts.
 
-    ``ready`` is the earliest time at which the job could have started, in microseconds: its creation or its ``eta``.
     ``eta`` is ``None`` for a job without one.
     """
 
@@ -151,7 +150,6 @@ class Claim:
     attempt: int
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
-    ready: int = 0
     eta: int | None = None
 
 

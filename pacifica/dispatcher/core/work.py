@@ -37,7 +37,7 @@ class MessageClaim(NamedTuple):
 
 
 class ClaimedJob(NamedTuple):
-    """A job that a worker has claimed; ``queue`` and ``priority`` are its target, ``ready`` that of a ``Claim``."""
+    """A job that a worker has claimed; ``queue`` and ``priority`` are its target."""
 
     uuid: str
     task: str
@@ -52,7 +52,6 @@ class ClaimedJob(NamedTuple):
     queue: str | None
     priority: int
     headers: str | None
-    ready: int
 
 
 class Ended(NamedTuple):

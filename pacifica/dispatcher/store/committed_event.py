@@ -33,7 +33,8 @@ class CommittedEvent(NamedTuple):
     """A committed change of a job, or a refused one; ``kind`` is the new state, or one of this module's constants.
 
     Times are in microseconds. A field is ``None`` if the statement of the change does not read it. ``reported``: the
-    attempt reported the change, with its ``token``. ``ready`` is the time of that name in its ``Claim``.
+    attempt reported the change, with its ``token``. ``ready`` is the earliest time at
+    which it could have started: the creation of the job or its ``eta``.
     """
 
     kind: str

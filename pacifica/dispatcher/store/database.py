@@ -119,26 +119,23 @@ class Database:
         """Read all rows of a query."""
         return self.read(lambda db: list(query.tuples().execute(db)))
 
-    def write(
-        self, change: Callable[[peewee.Database], Value], *, durable: bool = False, one_statement: bool = False
-    ) -> Value:
+    def write(self, change: Callable[[peewee.Database], Value], *, durable: bool = False) -> Value:
         """Return the result of ``change`` once its transaction is committed.
 
-        ``one_statement``: the change is one statement, which a server commits without BEGIN and COMMIT. ``durable``
-        waits on SQLite until the disk has the commit (servers always do); if that fails, the change may be committed
-        all the same. A dropped connection is replaced once if it fails before the commit, so that no change is
-        applied twice. A transaction that the server rolled back because of a deadlock is repeated.
+        ``durable`` waits on SQLite until the disk has the commit (servers always do); if that fails, the change may be
+        committed all the same. A dropped connection is replaced once if it fails before the commit, so that no change
+        is applied twice. A transaction that the server rolled back because of a deadlock is repeated.
         """
         if self.waiter.on_loop():
-            return self.waiter.run(lambda: self._write(change, durable=durable, one_statement=one_statement))
+            return self.waiter.run(lambda: self._write(change, durable=durable))
         with UNINTERRUPTED:
-            return self._write(change, durable=durable, one_statement=one_statement)
+            return self._write(change, durable=durable)
 
-    def _write(self, change: Callable[[peewee.Database], Value], *, durable: bool, one_statement: bool) -> Value:
+    def _write(self, change: Callable[[peewee.Database], Value], *, durable: bool) -> Value:
         pauses: Iterator[float] | None = None
         while True:
             try:
-                value = self._transact(change, one_statement=one_statement)
+                value = self._transact(change)
                 if durable and self.sqlite:
                     self._wait_for_disk()
             except DatabaseUnavailable as error:
@@ -202,7 +199,7 @@ class Database:
             if not self.peewee.is_closed():
                 self.peewee.close()
 
-    def _transact(self, change: Callable[[peewee.Database], Value], *, one_statement: bool) -> Value:
+    def _transact(self, change: Callable[[peewee.Database], Value]) -> Value:
         if self.sqlite:
             with self._gate, self._turn(), self._connected():
                 with self.peewee.atomic():
@@ -213,9 +210,9 @@ class Database:
                 return value
         for attempt in (1, 2):
             held = not (self._pooled or self.peewee.is_closed())
-            committing = one_statement
+            committing = False
             try:
-                with self._connected(), nullcontext() if one_statement else self.peewee.atomic():
+                with self._connected(), self.peewee.atomic():
                     value = change(self.peewee)
                     committing = True
             except DatabaseUnavailable as error:

@@ -15,7 +15,6 @@ from .committed_event import CommittedEvent, OnEvent
 from .database import Database
 from .group_commit import GroupCommit
 from .idempotency import IdempotencyKey, forget_keys, take_key
-from .lifecycle import select_columns
 from .prepared import Prepared, PreparedRows, slot
 from .replaced_jobs import JobReplacement
 
@@ -55,7 +54,8 @@ class JobStore(JobReplacement):
         db = database.peewee
         self._insert_jobs = PreparedRows(db, _J, mapping.JOB_COLUMNS)
         self._insert_labels = PreparedRows(db, orm.Label, ("job", "name", "value", "created"))
-        self._select_job = Prepared(db, select_columns(mapping.JOB_COLUMNS).where(_J.uuid == slot("uuid")))
+        columns = [getattr(_J, name) for name in mapping.JOB_COLUMNS]
+        self._select_job = Prepared(db, _J.select(*columns).where(_J.uuid == slot("uuid")))
         self.additions = GroupCommit(self._commit_groups, GROUP_LIMIT, database.writer_timeout, database.waiter)
 
     def add(self, jobs: Sequence[Job], key: IdempotencyKey | None = None) -> str | None:
@@ -124,7 +124,7 @@ class JobStore(JobReplacement):
         summary = {} if job.error is None else job.error.summary()
 
         def change(_: peewee.Database) -> bool:
-            if self._lock_state.run({"uuid": job.uuid}).fetchone() is not None:
+            if self._select_job.run({"uuid": job.uuid}).fetchone() is not None:
                 return False
             self.insert([(job, row)])
             self._record(job.uuid, job.created, job.state.value, summary)
@@ -137,8 +137,7 @@ class JobStore(JobReplacement):
         if stored:
             self._on_event(event)
             return True
-        values = {"result": row["result"], "error": row["error"]}
-        return self._end(self._finish_waiting, event, values, summary, record_late=False)
+        return self._change(self._end_waiting, event, {"result": row["result"], "error": row["error"]}, summary)
 
     def get(self, uuid: str) -> Job | None:
         """The job with its current state."""

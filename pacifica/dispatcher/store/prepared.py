@@ -34,6 +34,9 @@ class Prepared:
 
     def run_many(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute the statement for each of the rows."""
+        if len(rows) == 1:  # psycopg would open a pipeline for it.
+            self.run(rows[0])
+            return
         with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # PeeWee itself has no executemany.
             self._database.cursor().executemany(self.sql, [self.parameters(values) for values in rows])
 

@@ -11,9 +11,11 @@ import peewee
 
 from .. import orm
 from ..core.job import Job, State
-from . import mapping
+from . import mapping, transitions
 from .committed_event import REPLACED, CommittedEvent
+from .database import Database
 from .lifecycle import JobLifecycle, revoked
+from .prepared import Prepared, slot
 
 _J = orm.Job
 VACANT = "replacement"
@@ -37,6 +39,14 @@ TAKEN_OVER = (
 class JobReplacement(JobLifecycle):
     """The part of ``JobStore`` that gives a job's row to another task."""
 
+    def __init__(self, database: Database, **options: Any) -> None:
+        super().__init__(database, **options)
+        change = {_J.state: State.PENDING.value, _J.holder: VACANT, _J.retries: _J.retries + 1, _J.due: slot("until")}
+        left = {_J.published: None, _J.progress: None}
+        held = (_J.uuid == slot("uuid"), transitions.BY_TOKEN, ~_J.cancel)
+        self._vacate = Prepared(database.peewee, _update({**change, **left}).where(*held))
+        self._end_cancelled = Prepared(database.peewee, transitions.finish(transitions.BY_TOKEN & _J.cancel))
+
     def vacate(self, uuid: str, *, token: str, until: int, at: int, before: Mapping[str, Any]) -> bool:
         """STARTED → PENDING, for a replacement; false if the claim is not current, or the job was to be cancelled.
 
@@ -44,25 +54,9 @@ class JobReplacement(JobLifecycle):
         If nothing takes the row by the time ``until``, as its process died, the job is run again as it was.
         """
         cancelled = CommittedEvent(State.REVOKED.value, uuid, at, token, reported=True)
-        if self._end(
-            self._finish_cancelled, cancelled, revoked("cancelled"), {"reason": "cancelled"}, record_late=False
-        ):
+        if self._change(self._end_cancelled, cancelled, revoked("cancelled"), {"reason": "cancelled"}):
             return False
-        change = {_J.state: State.PENDING.value, _J.holder: VACANT, _J.retries: _J.retries + 1, _J.due: until}
-        query = _update({**change, _J.published: None, _J.progress: None}).where(
-            _J.uuid == uuid, orm.STARTED, _J.claim == token, ~_J.cancel
-        )
-
-        def change_row(db: peewee.Database) -> bool:
-            changed = bool(query.execute(db))
-            if changed:
-                self._record(uuid, at, REPLACED, before)
-            return changed
-
-        vacated = self._database.write(change_row, durable=self._reports_durable)
-        if vacated:
-            self._on_event(CommittedEvent(REPLACED, uuid, at, token))
-        return vacated
+        return self._change(self._vacate, CommittedEvent(REPLACED, uuid, at, token), {"until": until}, before)
 
     def reoccupy(self, uuid: str, *, token: str, holder: str) -> bool:
         """Give a vacated row back to the attempt that vacated it, as there is no replacement."""

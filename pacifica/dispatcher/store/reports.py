@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import peewee
 
-from ..core.job import State
+from ..core.job import JobError, State
 from ..core.work import Ended, LostReport, Report, RetriedReport, Returned
 from . import mapping, transitions
 from .committed_event import LATE, LOST, RETURNED, CommittedEvent
-from .lifecycle import revoked, worker_lost
+from .lifecycle import CELERY_ERRORS, revoked
 
 STARTED, PENDING, REVOKED = State.STARTED.value, State.PENDING.value, State.REVOKED.value
 CANCELLED = "cancelled"
@@ -145,7 +145,9 @@ def _lose(report: LostReport, row: ReportedRow | None) -> Decision:
     event = CommittedEvent(kind, report.uuid, report.at, report.token, reason=report.reason)
     if left:
         return _decision(report, kind, event, data, "put_back", {}, PENDING)
-    return _decision(report, kind, event, data, "finish", worker_lost(report.reason))
+    message = f"The job was lost in its last attempt: {report.reason.rstrip('.')}."
+    error = mapping.error_to_text(JobError("WorkerLostError", message, module=CELERY_ERRORS))
+    return _decision(report, kind, event, data, "finish", {"result": None, "error": error})
 
 
 def _give_back(report: Returned, row: ReportedRow | None) -> Decision:

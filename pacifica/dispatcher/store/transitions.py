@@ -1,45 +1,21 @@
 """The statements that change a job's state, each a guarded UPDATE; ``core.job`` has the states and transitions."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import peewee
 
 from .. import orm
 from ..core.job import State
-from ..dialect import metadata
-from .prepared import Prepared, slot
+from .prepared import slot
 
 _J = orm.Job
 _IS = _J.uuid == slot("uuid")
 _ATTEMPTS_LEFT = _J.attempt - _J.retries < _J.max_attempts
 
-CLAIMED = ("attempt", "args", "kwargs", "created", "eta")
-"""The columns that a claim returns."""
 CHANGED_BY_RETRY = ("queue", "priority", "target_queue", "target_priority", "expires", "headers")
 """The columns that a retry may change beside the arguments."""
 WAITING = orm.WAITING_STATES
 """The guard of a job that no worker has claimed."""
 BY_TOKEN = orm.STARTED & (_J.claim == slot("token"))
 """The guard of a report: the token is that of the current claim."""
-
-
-def claim(*, returning: bool) -> peewee.Update:
-    """PENDING or RETRY → STARTED, for a message with the same count of retries, unless the job has expired."""
-    in_time = _J.expires.is_null() | (_J.expires > slot("at"))
-    query = _J.update(
-        {
-            **_to(State.STARTED),
-            _J.attempt: _J.attempt + 1,
-            _J.claim: slot("token"),
-            _J.worker: slot("worker"),
-            _J.holder: slot("holder"),
-            _J.started: slot("at"),
-            _J.published: peewee.fn.COALESCE(_J.published, slot("at")),  # The relay may not have recorded it yet.
-            _J.due: None,
-        }
-    ).where(_IS, WAITING, _J.retries == slot("retries"), in_time)
-    return query.returning(*(getattr(_J, column) for column in CLAIMED)) if returning else query
 
 
 def finish(guard: peewee.Node) -> peewee.Update:
@@ -119,38 +95,3 @@ _IN_OUTBOX = {_J.published: None, _J.holder: None}
 
 def _to(state: State) -> dict[peewee.Field, object]:
     return {_J.state: state.value, _J.version: _J.version + 1}
-
-
-_WITH_EVENT = """
-WITH moved AS ({update}), recorded AS (
-  INSERT INTO {event} (job, at, kind, data) SELECT {{job}}::text, {{at}}::bigint, {{kind}}::text, {data} FROM moved
-)
-SELECT {columns} FROM moved
-"""
-
-
-class UpdateWithEvent:
-    """A guarded UPDATE and the INSERT of its event in one statement, which only PostgreSQL supports.
-
-    A transaction of four statements waits four times for the server; one statement needs no explicit transaction.
-    ``update`` has no RETURNING clause; ``columns`` are the columns to return. ``data`` is the SQL expression of the
-    event's data, which may contain ``columns`` and the slots ``{head}`` and ``{tail}``.
-    Source: https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
-    """
-
-    def __init__(
-        self, database: peewee.Database, update: peewee.Update, columns: Sequence[str], data: str = "{head}::text"
-    ) -> None:
-        self._database = database
-        self._update = Prepared(database, update.returning(*(getattr(_J, column) for column in columns)))
-        text = _WITH_EVENT.format(
-            update=self._update.sql, event=metadata(orm.Event).table_name, data=data, columns=", ".join(columns)
-        )
-        self._names = ("job", "at", "kind", *(name for name in ("head", "tail") if f"{{{name}}}" in data))
-        self._sql = text.format(**dict.fromkeys(self._names, "%s"))
-
-    def run(self, values: Mapping[str, Any], event: Mapping[str, Any]) -> Sequence[Any] | None:
-        """The columns of the updated job; ``None`` if the guard does not hold, and then no event was inserted."""
-        parameters = [*self._update.parameters(values), *(event[name] for name in self._names)]
-        row: Sequence[Any] | None = self._database.execute_sql(self._sql, parameters).fetchone()
-        return row

@@ -10,8 +10,8 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..core.job import State
-from ..core.work import ClaimedJob, MessageClaim, Report, TasklessJob, Turn, WantedJobs
+from ..core.job import ClaimKey, State
+from ..core.work import ClaimedJob, LostReport, MessageClaim, Report, TasklessJob, Turn, WantedJobs
 from . import mapping
 from .committed_event import DROPPED, CommittedEvent, OnEvent
 from .database import Database
@@ -20,6 +20,8 @@ from .ready_jobs import ready_jobs
 from .reports import STATEMENTS, Decision, ReportedRow, decide
 
 STARTED = State.STARTED.value
+MOST_LOST = 500
+"""The most lost jobs of one transaction."""
 _COLUMNS = (
     "uuid, task, args, kwargs, attempt, retries, created, eta, expires, target_queue, target_priority, headers, state, "
     "claim, holder"
@@ -62,7 +64,6 @@ class _Claimant:
     def claimed(self, row: Sequence[Any], *, again: bool = False) -> ClaimedJob:
         """The claimed job of a row as it was before the claim, or ``again`` after it."""
         uuid, task, args, kwargs, attempt, retries, created, eta, expires, queue, priority, headers = row[:12]
-        ready = eta or created
         if not again:
             attempt += 1
             self.record(uuid, self.at, STARTED, f'{{"attempt":{attempt},"worker":{self._worker_text}}}')
@@ -76,11 +77,11 @@ class _Claimant:
                 headers=mapping.from_text(headers),
                 attempt=attempt,
                 worker=self.worker,
-                ready=ready,
+                ready=eta or created,
             )
         )
         of_row = (created, eta, expires, queue, priority, headers)
-        return ClaimedJob(uuid, task, args, kwargs, self.token, attempt, retries, *of_row, ready)
+        return ClaimedJob(uuid, task, args, kwargs, self.token, attempt, retries, *of_row)
 
     def dropped(self, message: MessageClaim, row: Sequence[Any] | None) -> None:
         """Record that the message claims nothing."""
@@ -154,6 +155,24 @@ class WorkQueue:
         for event in claimant.events:
             self._on_event(event)
         return turn
+
+    def report(self, reports: Sequence[Report]) -> Sequence[str | None]:
+        """Record the reports, in a turn without claims; returns their ``outcomes``."""
+        return self.turn(reports, None, (), token="", worker="", holder="", at=0).outcomes
+
+    def claim(self, message: MessageClaim, *, again: bool, **claimant: Any) -> ClaimedJob | None:
+        """Claim the job of one message, in a turn of its own."""
+        return self.turn((), None, [message], again=again, **claimant).claims[0]
+
+    def lose(self, claims: Sequence[ClaimKey], *, reason: str, at: int) -> Sequence[str | None]:
+        """Put back the jobs of these claims, as the worker is gone; returns their ``outcomes``.
+
+        A job that was to be cancelled becomes REVOKED, and one without attempts left FAILURE.
+        """
+        outcomes: list[str | None] = []
+        for first in range(0, len(claims), MOST_LOST):
+            outcomes += self.report([LostReport(*claim, at, reason) for claim in claims[first : first + MOST_LOST]])
+        return outcomes
 
     def _report(
         self, db: peewee.Database, reports: Sequence[Report], claimant: _Claimant, *, again: bool

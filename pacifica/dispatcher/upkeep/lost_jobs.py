@@ -3,7 +3,7 @@
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
 from ..core.liveness import Liveness
-from ..store.jobs import JobStore
+from ..store.work_queue import WorkQueue
 from ..store.workers import WorkerStore
 
 BATCH = 500
@@ -13,9 +13,9 @@ BATCH = 500
 class LostJobs:
     """Observes the workers' heartbeats, which stop for ``lease`` seconds when a worker dies."""
 
-    def __init__(self, workers: WorkerStore, jobs: JobStore, *, lease: float) -> None:
+    def __init__(self, workers: WorkerStore, queue: WorkQueue, *, lease: float) -> None:
         self._workers = workers
-        self._jobs = jobs
+        self._queue = queue
         self._liveness = Liveness(lease)
 
     def observe(self) -> set[str]:
@@ -38,7 +38,6 @@ class LostJobs:
         """Look once, and put back the jobs of the dead workers."""
         for holder in self.observe():
             held = self._workers.held(holder, limit=BATCH)
-            for uuid, token in held:
-                self._jobs.lose(uuid, token=token, reason="its worker died", at=now())
+            self._queue.lose(held, reason="its worker died", at=now())
             if len(held) < BATCH:
                 self._workers.forget([holder])

@@ -30,7 +30,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         container = worker.app.container
         self._heartbeat = Heartbeat(
             container.workers,
-            container.jobs,
+            container.work_queue,
             container.holder,
             worker.hostname,
             seconds=container.settings.dispatcher.lease_seconds,

@@ -10,9 +10,9 @@ from ..core import strict_json
 from ..core.backoff import retry_while_unavailable
 from ..core.errors import DatabaseUnavailable
 from ..core.job import RETRIES_BEFORE, Claim, iso, now
-from ..core.work import ClaimedJob
+from ..core.work import ClaimedJob, MessageClaim
 from ..logs import log_context
-from ..store.jobs import JobStore
+from ..store.work_queue import WorkQueue
 from . import plain_message
 
 logger = logging.getLogger(__name__)
@@ -82,27 +82,28 @@ def claim_job(container: Any, request: Any) -> Claim:
     database stays unavailable: Celery then returns the message to the broker. If the arguments of a plain message do
     not fit, the request's ``refusal`` says why, and ``claim_once`` raises it: the claimed attempt fails.
     """
-    granted: ClaimedJob | None = getattr(request, GRANTED, None)
-    if granted is not None:
-        log_context.note(attempt=granted.attempt, worker=request.hostname)
-        args, kwargs = strict_json.loads(granted.args), strict_json.loads(granted.kwargs)
-        return Claim(granted.uuid, granted.token, granted.attempt, args, kwargs, granted.ready, granted.eta)
-    token = getattr(request, CLAIM_FIELD)
+    granted: ClaimedJob = getattr(request, GRANTED, None) or _claim_plain(container, request)
+    log_context.note(attempt=granted.attempt, worker=request.hostname)
+    args, kwargs = strict_json.loads(granted.args), strict_json.loads(granted.kwargs)
+    return Claim(granted.uuid, granted.token, granted.attempt, args, kwargs, granted.eta)
+
+
+def _claim_plain(container: Any, request: Any) -> ClaimedJob:
+    """Store and claim the job of a plain message; raises as ``claim_job``."""
     adopted = plain_message.adopt(container, request)
     tried = False  # In this process only: a pool gives the same delivery to another child if the first one died early.
 
-    def claim() -> Claim | None:
+    def claim() -> ClaimedJob | None:
         nonlocal tried
         again, tried = tried, True
         if adopted is not None:
             plain_message.store(container, adopted)
-        jobs: JobStore = container.jobs
-        return jobs.claim(
-            request.id,
-            token=token,
+        queue: WorkQueue = container.work_queue
+        return queue.claim(
+            MessageClaim(request.id, request.retries),
+            token=getattr(request, CLAIM_FIELD),
             worker=request.hostname,
             holder=container.holder,
-            retries=request.retries,
             at=now(),
             again=again,
         )

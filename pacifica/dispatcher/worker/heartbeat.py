@@ -12,7 +12,7 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import ClaimKey, now
 from ..core.periodic_thread import PeriodicThread
 from ..store.committed_event import LOST
-from ..store.jobs import JobStore
+from ..store.work_queue import WorkQueue
 from ..store.workers import WorkerStore
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Heartbeat:
     def __init__(  # noqa: PLR0913 - each is a part that the worker gives
         self,
         workers: WorkerStore,
-        jobs: JobStore,
+        queue: WorkQueue,
         holder: str,
         name: str,
         *,
@@ -41,7 +41,7 @@ class Heartbeat:
         stop_job: Callable[[str], None],
     ) -> None:
         self._workers = workers
-        self._jobs = jobs
+        self._queue = queue
         self._holder = holder
         self._name = name
         self._beat_every = seconds / 3
@@ -63,10 +63,8 @@ class Heartbeat:
         """End the thread, put back the jobs that the worker still holds, and sign off; no job may be running."""
         self._thread.stop(CHECK_EVERY + 5)
         try:
-            lost = [
-                self._jobs.lose(uuid, token=token, reason="its worker was stopped", at=now())
-                for uuid, token in self._workers.held(self._holder, limit=MOST_HELD)
-            ]
+            held = self._workers.held(self._holder, limit=MOST_HELD)
+            lost = self._queue.lose(held, reason="its worker was stopped", at=now())
             self._workers.forget([self._holder])
             if back := lost.count(LOST):
                 logger.warning("%s put back; the next worker runs %s again.", *_jobs(back))
@@ -89,8 +87,8 @@ class Heartbeat:
         """
         running = set(self._running())
         missing = {held for held in self._workers.held(self._holder, limit=MOST_HELD) if held not in running}
-        for uuid, token in missing & self._missing:
-            self._jobs.lose(uuid, token=token, reason="its process ended without a report", at=now())
+        lost = sorted(missing & self._missing)
+        self._queue.lose(lost, reason="its process ended without a report", at=now())
         self._missing = missing
 
 

@@ -14,7 +14,6 @@ from ..core.job import FINAL, Claim, Job, State, now
 from ..core.json_values import plain_arguments
 from ..core.work import Ended, LostReport, Report, RetriedReport
 from ..store import mapping
-from ..store.jobs import JobStore
 from ..store.lifecycle import revocation
 from .claim import ATTEMPT, CLAIM_FIELD, GRANTED, REPORTS, Attempt
 from .containment import end_fork
@@ -41,7 +40,7 @@ def report(container: Any, uuid: str, request: Any, outcome: Outcome) -> bool:
         return True
     try:
         patience = container.settings.dispatcher.report_patience
-        ended = retry_while_unavailable(lambda: _store(container.jobs, claim.job, claim.token, outcome), patience)
+        ended = retry_while_unavailable(lambda: _store(container, claim.job, claim.token, outcome), patience)
         attempt.reported = True
         failpoints.reach("after-finish")
     except DatabaseUnavailable as error:
@@ -64,7 +63,7 @@ def report_from_main(container: Any, uuid: str, request: Any, outcome: Outcome, 
     token = getattr(request, CLAIM_FIELD, "")
 
     def store() -> None:
-        if _store(container.jobs, uuid, token, outcome):
+        if _store(container, uuid, token, outcome):
             then()
 
     if writer is not None:
@@ -113,25 +112,19 @@ def store_unclaimed(container: Any, uuid: str, request: Any, state: str, value: 
         logger.warning("Cannot store how %s (%s) ended: %s", uuid, request.task, unavailable)
 
 
-def _store(jobs: JobStore, uuid: str, token: str, outcome: Outcome) -> bool:
+def _store(container: Any, uuid: str, token: str, outcome: Outcome) -> bool:
     """Store the outcome of the attempt with this token; one that comes too late only adds to the job's history.
 
     Returns whether it has ended the job.
     """
-    match outcome:
-        case Succeeded():
-            return jobs.succeed(uuid, token=token, result=outcome.result, at=now(), children=outcome.children)
-        case Failed():
-            return jobs.fail(uuid, token=token, error=outcome.error, at=now(), children=outcome.children)
-        case Retried():
-            return State.REVOKED is jobs.retry(uuid, token=token, error=outcome.error, at=now(), **outcome.request)
-        case Revoked():
-            # Only "terminated" is about the attempt that runs; a redelivered message that has expired is not.
-            return jobs.revoke(uuid, reason=outcome.reason, at=now()) or (
-                outcome.reason == TERMINATED and jobs.revoke_started(uuid, token=token, reason=outcome.reason, at=now())
-            )
-        case Lost():
-            return jobs.lose(uuid, token=token, reason=outcome.reason, at=now()) in FINAL
+    if isinstance(outcome, Revoked):
+        if container.jobs.revoke(uuid, reason=outcome.reason, at=now()):
+            return True
+        # Only "terminated" is about the attempt that runs; a redelivered message that has expired is not.
+        if outcome.reason != TERMINATED:
+            return False
+    (became,) = container.work_queue.report([report_of(outcome, uuid, token)])
+    return became in FINAL
 
 
 def report_of(outcome: Outcome, uuid: str, token: str) -> Report:
