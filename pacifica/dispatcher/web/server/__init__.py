@@ -1,1 +1,1 @@
-"""The HTTP servers: both read whole requests in an event loop, so that no thread waits for a client."""
+"""The HTTP server: it reads whole requests in an event loop, so that no thread waits for a client."""

@@ -7,24 +7,16 @@ from ...core import strict_json
 from ...logs import log_context
 from ..problem_document import PROBLEM_JSON, of_status
 from ..security_headers import SECURITY, SERVER
+from .head import Refusal
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-SENTENCES = {
-    HTTPStatus.BAD_REQUEST: "The server cannot read this request.",
-    HTTPStatus.REQUEST_TIMEOUT: "The request was not complete in time.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
-    HTTPStatus.REQUEST_URI_TOO_LONG: "The request line is too long.",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The headers are too large.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed. Its log has the details.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The server is too busy. Try again later.",
-}
-"""The messages of statuses that the server itself answers."""
+FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed. Its log has the details.")
 
 
-def closing(status: HTTPStatus, sentence: str | None = None, request: str | None = None) -> bytes:
+def closing(refusal: Refusal, request: str | None = None) -> bytes:
     """A complete response, after which the connection is closed; ``request`` is the request's id in the log."""
-    sentence = sentence or SENTENCES.get(status, f"{status.phrase}.")
-    body = strict_json.pretty(of_status(status, sentence))
+    status = refusal.status
+    body = strict_json.pretty(of_status(status, refusal.sentence))
     headers = [
         ("Content-Type", PROBLEM_JSON),
         ("Content-Length", str(len(body))),

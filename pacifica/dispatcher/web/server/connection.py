@@ -32,6 +32,8 @@ class Owner(Protocol):
     budget: Budget
     last_call: float
     """The time at which connections without a request are closed: of a stopping server."""
+    refused: Callable[[int], object]
+    """Called with the status of a request that was answered without the application."""
 
     def respond(self, connection: "Connection", head: Head, body: bytes) -> None:
         """Answer a request."""
@@ -39,11 +41,8 @@ class Owner(Protocol):
     def make_room(self, length: int) -> None:
         """Disconnect the slowest readers, so that a later response of this length finds room."""
 
-    def refused(self, status: int) -> None:
-        """Count a request that was answered without the application."""
-
-    def closed(self, connection: "Connection") -> None:
-        """Forget a connection."""
+    def forget(self, connection: "Connection") -> None:
+        """Forget a closed connection."""
 
 
 class NoRoom(OSError):
@@ -175,7 +174,7 @@ class Connection:
         self._sock.close()
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(ConnectionResetError())
-        self._owner.closed(self)
+        self._owner.forget(self)
 
     def _expect_request(self) -> None:
         self._uncount()
@@ -259,7 +258,7 @@ class Connection:
         logger.info("A request was refused: %d %s", refusal.status, refusal.sentence, extra={FIELDS: fields})
         log_context.note(status=int(refusal.status))
         self._owner.refused(refusal.status)
-        answer = closing(refusal.status, refusal.sentence, request)
+        answer = closing(refusal, request)
         try:
             return self._sock.send(answer) == len(answer)
         except OSError:

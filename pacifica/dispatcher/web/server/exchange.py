@@ -1,4 +1,4 @@
-"""One request and its response by WSGI (PEP 3333), shared by both servers."""
+"""One request and its response by WSGI (PEP 3333)."""
 
 import logging
 import re
@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .answer import closing
+from .answer import FAILED, closing
 from .head import BLANKS, Head
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class Exchange:
             logger.exception("Unhandled exception while answering a request.")
             if not self._begun:
                 with suppress(ClientGone):
-                    self._send(closing(HTTPStatus.INTERNAL_SERVER_ERROR))
+                    self._send(closing(FAILED))
             return False
         return self._stays and not self._left
 
@@ -145,8 +144,7 @@ class Exchange:
 
     def _asks_to_stay(self, *, newer: bool) -> bool:
         """Whether the client keeps its connection open, by its header or its version (RFC 9112, section 9.3)."""
-        said = b",".join(value for name, value in self._head.fields if name.lower() == b"connection")
-        options = [option.strip(BLANKS) for option in said.lower().split(b",")]
+        options = [option.strip(BLANKS) for option in self._head.fields.get(b"connection", b"").lower().split(b",")]
         return b"close" not in options and (newer or b"keep-alive" in options)
 
 
@@ -165,8 +163,8 @@ def environment(head: Head, body: bytes, common: Mapping[str, Any]) -> dict[str,
     environ["QUERY_STRING"] = query.decode("latin-1")
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor == b"1" else "HTTP/1.0"
     environ["wsgi.input"] = BytesIO(body)
-    for name, value in head.fields:
-        environ[_key(name)] = value.strip(BLANKS).decode("latin-1")
+    for name, value in head.fields.items():
+        environ[_key(name)] = value.decode("latin-1")
     if not environ["SERVER_NAME"]:
         name, _, port = environ.get("HTTP_HOST", "").rpartition(":")
         known = name and port.isdecimal()
@@ -176,5 +174,4 @@ def environment(head: Head, body: bytes, common: Mapping[str, Any]) -> dict[str,
 
 @lru_cache(maxsize=256)
 def _key(name: bytes) -> str:
-    lower = name.lower()
-    return _PLAIN.get(lower) or f"HTTP_{lower.decode('latin-1').upper().replace('-', '_')}"
+    return _PLAIN.get(name) or f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"

@@ -28,19 +28,20 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
-Fields = Sequence[tuple[bytes, bytes]]
+Fields = Mapping[bytes, bytes]
 
 
 class Head(NamedTuple):
-    """A valid head: its ``length`` as received, the length of the ``body``, and the ``text`` for the server to read.
+    """A valid head: its ``length`` as received, the length of the ``body``, and its parts.
 
-    The other fields are the parts of the text; spaces around field values are kept.
+    It is normalized where programs differ: ``fields`` has each header once, by its name in lower case, without
+    ``Expect`` and without headers with ``_`` in their name (which WSGI cannot distinguish from ``-``), and the target
+    is an ASCII path.
     """
 
     length: int
     body: int
     expects: bool
-    text: bytes
     method: bytes
     target: bytes
     minor: bytes
@@ -57,9 +58,7 @@ class Refusal(NamedTuple):
 def read_head(data: bytes | bytearray, limit: int) -> Head | Refusal | None:
     """The head, or the refusal, of a request that begins with ``data``; ``None`` if its head is still incomplete.
 
-    A head may have ``limit`` bytes. ``text`` is normalized where servers differ: it has no ``Expect`` and no header
-    with ``_`` in its name (which WSGI cannot distinguish from ``-``), repeated headers are joined, and the target is
-    an ASCII path.
+    A head may have ``limit`` bytes.
     """
     start = 2 if data[:2] == b"\r\n" else 0  # One empty line is ignored (RFC 9112, section 2.2).
     end = data.find(END, start, limit)
@@ -70,59 +69,55 @@ def read_head(data: bytes | bytearray, limit: int) -> Head | Refusal | None:
     if found is None:
         return _fault(text)
     method, target, minor = found.groups()
-    fields: Fields = _FIELD.findall(text, found.end(3))
-    values = {name.lower(): value for name, value in fields}
-    refusal = _repeated(fields, values) or _unframed(values, minor)
-    if refusal:
+    fields = _fields(_FIELD.findall(text, found.end(3)))
+    if isinstance(fields, Refusal):
+        return fields
+    if refusal := _unframed(fields, minor):
         return refusal
+    expects = fields.pop(b"expect", None) is not None and minor == b"1"
     if target[:1] != b"/" or target[:2] == b"//" or b"#" in target:
         seen = _other_target(method, target)
         if isinstance(seen, Refusal):
             return seen
-        target, values[b"host"] = seen[0], seen[1] or values.get(b"host", b"")
-        text = b""
-    expects = minor == b"1" and b"expect" in values
-    if not text or not _is_plain(target, fields, values):
+        target, host = seen
+        fields[b"host"] = host or fields.get(b"host", b"")
+    if not target.isascii():
         target = _BEYOND_ASCII.sub(lambda found: f"%{found[0][0]:02X}".encode(), target)
-        fields = _joined(fields, values)
-        text = _written(method, target, minor, fields)
-    length = int(values.get(b"content-length", 0))
-    return Head(end + len(END), length, expects, text, method, target, minor, fields)
-
-
-def _value(values: Mapping[bytes, bytes], name: bytes) -> bytes | None:
-    found = values.get(name)
-    return found if found is None else found.strip(BLANKS)
+    return Head(end + len(END), int(fields.get(b"content-length", 0)), expects, method, target, minor, fields)
 
 
 def _bad(sentence: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, sentence)
 
 
-def _repeated(fields: Fields, values: Mapping[bytes, bytes]) -> Refusal | None:
-    if len(fields) > MOST_FIELDS:
+def _fields(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes] | Refusal:
+    """Each header once, with its values joined; a refusal if there are too many, or one that must not be repeated."""
+    if len(lines) > MOST_FIELDS:
         return _too_many()
-    if len(values) != len(fields):
-        names = [name.lower() for name, _ in fields]
-        for name in ONCE:
-            if names.count(name) > 1:
-                return _bad(f"The header {name.decode().title()} must not be repeated.")
-    return None
+    fields: dict[bytes, bytes] = {}
+    for sent, text in lines:
+        name, value = sent.lower(), text.strip(BLANKS)
+        known = fields.get(name)
+        if known is not None and name in ONCE:
+            return _bad(f"The header {name.decode().title()} must not be repeated.")
+        if b"_" not in name:
+            fields[name] = value if known is None else b"%s%s %s" % (known, b";" if name == b"cookie" else b",", value)
+    return fields
 
 
-def _unframed(values: Mapping[bytes, bytes], minor: bytes) -> Refusal | None:
+def _unframed(fields: Fields, minor: bytes) -> Refusal | None:
     """A refusal if the end of the request or its host is ambiguous."""
-    host, length = _value(values, b"host"), _value(values, b"content-length")
+    host, length = fields.get(b"host"), fields.get(b"content-length")
     if host is None:
         if minor == b"1":
             return _bad("The header Host is missing.")
     elif not _HOST.fullmatch(host):
         return _bad("The header Host must be a name or an address, optionally with a port.")
-    if b"transfer-encoding" in values:
-        return _coded(values[b"transfer-encoding"].strip(BLANKS), length)
+    if b"transfer-encoding" in fields:
+        return _coded(fields[b"transfer-encoding"], length)
     if length is not None and not _LENGTH.fullmatch(length):
         return _bad("The header Content-Length must be a number of at most 15 digits.")
-    if b"expect" in values and values[b"expect"].strip(BLANKS).lower() != b"100-continue":
+    if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
         return Refusal(HTTPStatus.EXPECTATION_FAILED, "The only supported expectation is 100-continue.")
     return None
 
@@ -130,7 +125,7 @@ def _unframed(values: Mapping[bytes, bytes], minor: bytes) -> Refusal | None:
 def _coded(coding: bytes, length: bytes | None) -> Refusal:
     if length is not None:
         return _bad("A request must not have both Content-Length and Transfer-Encoding.")
-    if coding.lower() == b"chunked":
+    if {each.strip(BLANKS).lower() for each in coding.split(b",")} == {b"chunked"}:
         sentence = "Chunked request bodies are not accepted. Send the body with a Content-Length."
         return Refusal(HTTPStatus.LENGTH_REQUIRED, sentence)
     return Refusal(
@@ -146,30 +141,6 @@ def _other_target(method: bytes, target: bytes) -> tuple[bytes, bytes] | Refusal
     if absolute is None or absolute[2].startswith(b"//"):
         return _bad("The request target must be a path that begins with one slash and has no fragment.")
     return (absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]), absolute[1]
-
-
-def _is_plain(target: bytes, fields: Fields, values: Mapping[bytes, bytes]) -> bool:
-    if b"expect" in values or len(values) != len(fields) or not target.isascii():
-        return False
-    return not any(b"_" in name for name in values)
-
-
-def _joined(fields: Fields, values: Mapping[bytes, bytes]) -> Fields:
-    """Each header once, without those that are hidden from the server."""
-    joined: dict[bytes, bytes] = {}
-    for name, value in fields:
-        key = name.lower()
-        if b"_" not in key and key not in {b"expect", b"host"}:
-            glue = b"; " if key == b"cookie" else b", "
-            joined[key] = joined[key] + glue + value.strip(BLANKS) if key in joined else value.strip(BLANKS)
-    if b"host" in values:
-        joined[b"host"] = values[b"host"].strip(BLANKS)
-    return list(joined.items())
-
-
-def _written(method: bytes, target: bytes, minor: bytes, fields: Fields) -> bytes:
-    lines = [b"%s %s HTTP/1.%s" % (method, target, minor), *(b"%s: %s" % field for field in fields)]
-    return b"\r\n".join(lines) + END
 
 
 def _unfinished(data: bytes, *, full: bool) -> Refusal | None:

@@ -60,6 +60,7 @@ class Server:
         self.limits = options.limits
         self.budget = Budget(options.limits.taken)
         self.last_call = inf
+        self.refused = options.refused
         self._application = application
         self._listener = listener
         self._address = listener.getsockname()
@@ -113,10 +114,7 @@ class Server:
             length -= len(connection.rest)
             self.loop.call(connection.drop)
 
-    def refused(self, status: int) -> None:
-        self._options.refused(status)
-
-    def closed(self, connection: Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
     def _answer(self, connection: Connection, head: Head, body: bytes, common: Mapping[str, Any]) -> None:
