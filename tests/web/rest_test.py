@@ -1,5 +1,6 @@
 """The API as a WSGI application, without a server: who may use a route, and what a request reads."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
@@ -89,6 +90,19 @@ def declared_operations() -> list[tuple[str, Operation]]:
     monitor: Any = SimpleNamespace(health=None)
     tree = rest.Root(service, monitor, AuthSettings())
     return [(method, each) for method, handler in handlers(tree) for each in vars(handler.__func__)["operations"]]  # type: ignore[attr-defined]
+
+
+def test_request_leaves_nothing_for_the_garbage_collector(client: Client) -> None:
+    client.jobs.add([job := a_job()])
+    token = client.token("any", "read")
+    client.request("GET", f"/status/{job.uuid}", token)
+    gc.collect()
+    gc.disable()
+    try:
+        client.request("GET", f"/status/{job.uuid}", token)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_every_handler_states_for_each_path_the_scope_that_it_requires() -> None:

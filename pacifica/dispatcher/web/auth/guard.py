@@ -7,7 +7,6 @@ its row only once: their handlers pass ``visible_jobs`` to the service, which tr
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import cherrypy
@@ -50,7 +49,7 @@ class Guard:
             self._count(address)
             raise
         request.login = caller.name
-        request.sees_tracebacks = partial(self._sees_tracebacks, request)
+        request.sees_tracebacks = self._sees_tracebacks
         log_context.note(caller=caller.name)
         self._count(caller.name or address)
         if not runs_handler:
@@ -101,7 +100,8 @@ class Guard:
             return f"it has the header {header}, which proxies add"
         return sign_of_proxy(request, address)
 
-    def _sees_tracebacks(self, request: Any) -> bool:
+    def _sees_tracebacks(self) -> bool:
+        request = cherrypy.serving.request
         if self._settings.show_tracebacks != "loopback":
             return self._settings.show_tracebacks == "anywhere"
         address = request.remote.ip
