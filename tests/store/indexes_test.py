@@ -62,7 +62,10 @@ QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "waiting": (lambda database: Outbox(database).waiting(), (OF_WAITING,)),
     "count_sent": (lambda database: Outbox(database).count_sent(KIND, since=1, until=NOW, limit=9), (OF_WAITING,)),
     "sent_first": (lambda database: Outbox(database).sent_first(KIND, until=NOW, limit=9), (OF_WAITING,)),
-    "expired": (lambda database: JobStore(database).expired(at=NOW, limit=10), ("job_expires",)),
+    "revoke_expired": (
+        lambda database: JobStore(database).revoke_expired(at=NOW, limit=10),
+        ("job_expires", "job_expires"),
+    ),
     "purge": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10)), (BY_STATE,)),
     "purge a task": (lambda database: next(PurgeStore(database).pages({State.SUCCESS: NOW}, 10, "add")), (BY_TASK,)),
     "queue": (lambda database: JobStore(database).search(JobFilter(queue="slow"), None, 10), ("job_queue",)),
@@ -110,7 +113,7 @@ def filled(shared_database: Database) -> Database:
 
 
 def statements(database: Database, action: Callable[[Database], object], patch: pytest.MonkeyPatch) -> list[Statement]:
-    """The statements of the action about jobs, without those by UUID."""
+    """The statements of the action that find jobs, without those by UUID."""
     executed: list[Statement] = []
     execute = database.peewee.execute_sql
 
@@ -121,7 +124,7 @@ def statements(database: Database, action: Callable[[Database], object], patch: 
     with patch.context() as recording:
         recording.setattr(database.peewee, "execute_sql", record)
         action(database)
-    return [one for one in executed if re.search(r"\bjob\b", one[0]) and not re.search(r"uuid\W+ IN \(", one[0])]
+    return [one for one in executed if re.search(r"\bjob\b", one[0]) and not re.search(r"INSERT|uuid\W+ IN \(", one[0])]
 
 
 def plan(database: Database, statement: Statement) -> str:
@@ -173,7 +176,7 @@ def test_sqlite_finds_expired_jobs_by_their_index_with_any_statistics(
         statistics = "INSERT INTO sqlite_stat1 VALUES ('job', 'job_state_created_uuid', '1008900 1001 1 1')"
         database.write(lambda db: db.execute_sql(statistics))
     with closing(Database(sqlite_url)) as database:
-        (expired,) = statements(database, lambda of: JobStore(of).expired(at=NOW, limit=1), monkeypatch)
+        (expired,) = statements(database, lambda of: JobStore(of).revoke_expired(at=NOW, limit=1), monkeypatch)
         assert "job_expires" in plan(database, expired)
 
 
@@ -182,10 +185,10 @@ def test_analyze_makes_sqlite_choose_the_best_index(sqlite_url: str, monkeypatch
         for each in (database, other):
             each.wait_until_up(1, 0.0)
         JobStore(database).add([a_job() for _ in range(2000)])
-        assert JobStore(other).expired(at=NOW, limit=1) == []  # It has read the schema before the analysis.
+        assert JobStore(other).revoke_expired(at=NOW, limit=1) == 0  # It has read the schema before the analysis.
         JobStore(database).analyze()
         for each in (database, other):
-            (expired,) = statements(each, lambda of: JobStore(of).expired(at=NOW, limit=1), monkeypatch)
+            (expired,) = statements(each, lambda of: JobStore(of).revoke_expired(at=NOW, limit=1), monkeypatch)
             (waiting,) = statements(each, lambda of: Outbox(of).waiting(), monkeypatch)
             assert "job_expires" in plan(each, expired)
             assert "job_sent" in plan(each, waiting)

@@ -6,6 +6,7 @@ from functools import partial
 import peewee
 import pytest
 
+from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.core.job import Event, Job, State, now
 from pacifica.dispatcher.store.committed_event import CommittedEvent
@@ -13,6 +14,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 
+from ..services import MYSQL, POSTGRESQL
 from .conftest import a_job, all_at_once
 from .job_steps import ERROR, add, claim, fail, get, kinds, lose, retry, succeed, terminate
 
@@ -88,8 +90,40 @@ def test_a_message_from_another_retry_claims_nothing(jobs: JobStore, retries: in
 def test_an_expired_job_is_not_claimed(jobs: JobStore) -> None:
     job = add(jobs, expires=now() - 1)
     assert claim(jobs, job) is None
-    assert jobs.expired(at=now(), limit=10) == [job.uuid]
     assert get(jobs, job).state is State.PENDING
+
+
+def test_expired_jobs_are_revoked_some_at_a_time(database: Database) -> None:
+    events: list[CommittedEvent] = []
+    jobs, at = JobStore(database, on_event=events.append), now()
+    expired, running = [add(jobs, expires=at - 1) for _ in range(3)], add(jobs, expires=at + 1)
+    waiting = [add(jobs), add(jobs, expires=at + 2)]
+    assert claim(jobs, running, at=at)
+    events.clear()
+    assert [jobs.revoke_expired(at=at + 1, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert {get(jobs, job).state for job in waiting} == {State.PENDING}
+    assert get(jobs, running).state is State.STARTED
+    for job in expired:
+        found = get(jobs, job)
+        assert (found.state, found.finished, found.due) == (State.REVOKED, at + 1, None)
+        assert found.error is not None
+        assert (found.error.type, found.error.message) == ("TaskRevokedError", "expired")
+        assert jobs.events(job.uuid)[-1].data == {"reason": "expired"}
+    assert {(event.kind, event.at, event.reason) for event in events} == {("REVOKED", at + 1, "expired")}
+    assert sorted(event.job for event in events) == sorted(job.uuid for job in expired)
+
+
+@pytest.mark.parametrize("shared_database", [POSTGRESQL, MYSQL], indirect=True)
+def test_expired_job_that_is_locked_delays_no_other(database: Database, jobs: JobStore) -> None:
+    locked, free = add(jobs, expires=1), add(jobs, expires=1)
+    lock = orm.Job.select(orm.Job.uuid).where(orm.Job.uuid == locked.uuid).for_update()
+
+    def change(db: peewee.Database) -> list[int]:
+        assert list(lock.tuples().execute(db))
+        return all_at_once(database, [partial(jobs.revoke_expired, at=now(), limit=10)])
+
+    assert database.write(change) == [1]
+    assert [get(jobs, job).state for job in (locked, free)] == [State.PENDING, State.REVOKED]
 
 
 def test_an_unknown_job_is_not_claimed_and_has_no_history(jobs: JobStore) -> None:

@@ -261,8 +261,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def revoke_expired(self) -> None:
-        for uuid in self._jobs.expired(at=self._clock, limit=10):
-            assert self._jobs.revoke(uuid, reason="expired", at=self.at())
+        at = self.at()
+        found = [self.job(uuid) for uuid in self._seen]
+        waiting = [job for job in found if job.state in (State.PENDING, State.RETRY)]
+        expired = [job for job in waiting if job.expires is not None and job.expires <= at]
+        assert self._jobs.revoke_expired(at=at, limit=10) == len(expired)
+        assert {self.job(job.uuid).state for job in expired} <= {State.REVOKED}
 
     @invariant()
     def every_transition_is_allowed(self) -> None:

@@ -8,6 +8,7 @@ from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State, now
 from pacifica.dispatcher.store.event_counts import CountKey, EventCountStore
 from pacifica.dispatcher.store.idempotency import IdempotencyKey
+from pacifica.dispatcher.upkeep import maintenance
 
 from ..eventually import eventually
 from ..store.conftest import a_job, a_pruner
@@ -42,7 +43,7 @@ def test_only_the_leader_does_the_duties_until_it_stops(process: Process, monkey
     eventually(process.is_elected)
     rounds: list[str] = []
     for each, name in ((process, "leader"), (other, "other")):
-        monkeypatch.setattr(each.jobs, "expired", lambda name=name, **_: rounds.append(name) or [])
+        monkeypatch.setattr(each.jobs, "revoke_expired", lambda name=name, **_: rounds.append(name) or 0)
     lost = process.add_started("dead")
     eventually(lambda: other.upkeep.turn() or process.upkeep.turn() or process.get(lost).state is State.PENDING)
     assert set(rounds) == {"leader"}
@@ -86,12 +87,27 @@ def test_a_purge_continues_where_the_previous_round_stopped(process: Process, ca
     assert [record.message for record in caplog.records] == ["Purged 7 jobs (7 SUCCESS)."]
 
 
-def test_a_round_deletes_the_idempotency_keys_that_are_too_old(process: Process) -> None:
-    for age in (30, 90):
+def test_a_round_deletes_all_idempotency_keys_that_are_too_old(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "BATCH", 1)
+    monkeypatch.setattr(maintenance, "SHARE", NEVER)
+    for age in (30, 90, 91):
         at = now() - age * 1_000_000
         process.jobs.add([a_job(created=at)], IdempotencyKey("me", f"{age} s old", "request", 0))
     process.upkeep.round()
     assert process.database.read(orm.Idempotency.select().count) == 1
+
+
+@pytest.mark.parametrize(("share", "left"), [(NEVER, 0), (0.0, 2)])
+def test_a_round_revokes_all_expired_jobs_within_its_time(
+    process: Process, monkeypatch: pytest.MonkeyPatch, share: float, left: int
+) -> None:
+    monkeypatch.setattr(maintenance, "BATCH", 1)
+    monkeypatch.setattr(maintenance, "SHARE", share)
+    process.jobs.add([a_job(expires=now() - 1) for _ in range(3)])
+    process.upkeep.round()
+    assert process.database.read(orm.Job.select().where(orm.WAITING_STATES).count) == left
 
 
 def test_a_round_counts_the_events_of_jobs(process: Process) -> None:

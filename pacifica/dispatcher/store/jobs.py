@@ -10,16 +10,19 @@ from ..core.job import Event, Job, State
 from ..core.job_filter import JobFilter, PageCursor
 from ..core.permissions import EVERY_JOB, Visibility
 from ..dialect import metadata
-from . import mapping, purge, search
+from . import mapping, purge, search, transitions
 from .committed_event import CommittedEvent, OnEvent
 from .database import Database
 from .group_commit import GroupCommit
 from .idempotency import IdempotencyKey, forget_keys, take_key
+from .lifecycle import revoked
 from .prepared import Prepared, PreparedRows, slot
 from .replaced_jobs import JobReplacement
 
 _J, _E = orm.Job, orm.Event
-PENDING = State.PENDING.value
+PENDING, REVOKED = State.PENDING.value, State.REVOKED.value
+EXPIRED = "expired"
+"""The reason for which an expired job was revoked."""
 GROUP_LIMIT = 64
 """The most dispatches that share a commit."""
 ANALYZED_ROWS = 1000
@@ -173,12 +176,28 @@ class JobStore(JobReplacement):
         """Delete at most ``limit`` idempotency keys that were taken ``before`` that time; returns how many."""
         return forget_keys(self._database, before, limit)
 
-    def expired(self, *, at: int, limit: int) -> list[str]:
-        """The UUIDs of at most ``limit`` waiting jobs that have expired."""
+    def revoke_expired(self, *, at: int, limit: int) -> int:
+        """PENDING or RETRY → REVOKED for at most ``limit`` jobs that have expired; returns how many."""
+        sqlite = self._database.sqlite
         # With a million jobs SQLite considers the index by state equally good, and would read all waiting jobs.
-        table = peewee.SQL("job AS t1 INDEXED BY job_expires") if self._database.sqlite else _J
-        query = _J.select(_J.uuid).from_(table).where(orm.WAITING_STATES, _J.expires <= at).limit(limit)
-        return [row[0] for row in self._database.rows(query)]
+        table = peewee.SQL("job AS t1 INDEXED BY job_expires") if sqlite else _J
+        query = _J.select(_J.uuid).from_(table).where(orm.WAITING_STATES, _J.expires <= at)
+        if not self._database.rows(query.limit(1)):  # This takes no write lock.
+            return 0
+        few = query.limit(limit) if sqlite else query.limit(limit).for_update(skip_locked=True)
+
+        def change(db: peewee.Database) -> list[str]:
+            uuids = [row[0] for row in few.tuples().execute(db)]
+            ending = Prepared(db, transitions.finish(transitions.WAITING, _J.uuid.in_(uuids)))
+            ending.run({**revoked(EXPIRED), "state": REVOKED, "at": at})
+            data = mapping.to_text({"reason": EXPIRED})
+            self._insert_events.run([{"job": uuid, "at": at, "kind": REVOKED, "data": data} for uuid in uuids])
+            return uuids
+
+        uuids = self._database.write(change, durable=self._reports_durable)
+        for uuid in uuids:
+            self._on_event(CommittedEvent(REVOKED, uuid, at, reason=EXPIRED))
+        return len(uuids)
 
     def analyze(self) -> None:
         """Refresh SQLite's statistics of the job table; the servers do this by themselves.

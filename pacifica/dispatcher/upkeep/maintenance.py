@@ -26,7 +26,9 @@ Value = TypeVar("Value")
 ANALYZE_INTERVAL = 3600.0
 """Seconds after which the statistics of the query planner are refreshed."""
 BATCH = 500
-"""The most expired jobs, and the most keys, that one round ends or deletes."""
+"""The most expired jobs, and the most keys, that one transaction ends or deletes."""
+SHARE = 0.2
+"""The share of the interval in which a round repeats such transactions, while there is more to do."""
 
 
 class Upkeep:
@@ -108,8 +110,14 @@ class Upkeep:
             self._jobs.analyze()
 
     def _end_expired(self) -> None:
-        for uuid in self._jobs.expired(at=now(), limit=BATCH):
-            self._jobs.revoke(uuid, reason="expired", at=now())
+        self._repeat(lambda: self._jobs.revoke_expired(at=now(), limit=BATCH))
 
     def _forget_keys(self) -> None:
-        self._jobs.forget_keys(now() - self._keep_keys, BATCH)
+        self._repeat(lambda: self._jobs.forget_keys(now() - self._keep_keys, BATCH))
+
+    def _repeat(self, batch: Callable[[], int]) -> None:
+        """Repeat a batch while it is full; what is left is for the next round. In the pauses, others write."""
+        begin = time.monotonic()
+        end = begin + SHARE * self._interval
+        while batch() == BATCH and (moment := time.monotonic()) < end and not self._thread.pause(moment - begin):
+            begin = time.monotonic()
