@@ -49,12 +49,15 @@ class Consumer:
         taken: list[Any] = []
 
         def enough() -> bool:
+            # `eventually` pauses between two looks, so each look takes all that has come.
             with suppress(TimeoutError):
-                self.connection.drain_events(timeout=0.1)
-            while self.got and len(taken) < number:
-                message = self.got.pop(0)
-                taken.append(message.decode())
-                message.ack()
+                while len(taken) < number:
+                    if not self.got:
+                        self.connection.drain_events(timeout=0.1)
+                    while self.got and len(taken) < number:
+                        message = self.got.pop(0)
+                        taken.append(message.decode())
+                        message.ack()
             return len(taken) == number
 
         eventually(enough, 30)
