@@ -8,8 +8,8 @@ CHAOS ?=
 UP ?=
 # More options for `make bench`, such as --scenes peers --systems pacifica,flower --rounds 3
 BENCH ?=
-# The number of processes that run tests: one and a half per core, as fault tests mostly wait.
-TESTERS ?= $(shell $(BIN)/python -c 'import os; print(max(2, (os.cpu_count() or 2) * 3 // 2))')
+# The number of processes that run tests: two per core, as fault tests mostly wait.
+TESTERS ?= $(shell $(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))')
 VENV := .venv
 BIN := $(VENV)/bin
 

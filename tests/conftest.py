@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .forked import MEASURING
+from .ordering import in_lanes
 from .processes import LIVE, SETTINGS, Processes
 from .services import (
     BROKERS,
@@ -117,10 +119,12 @@ def queue_name(worker_id: str) -> Iterator[str]:
 def processes(
     tmp_path: Path, queue_name: str, make_database: Callable[[str], str], request: pytest.FixtureRequest
 ) -> Iterator[Processes]:
-    """Starts web server, worker or gunicorn in ``tmp_path`` and stops them; a failed test shows their output."""
+    """Starts web server, worker or gunicorn in ``tmp_path`` and kills them; a failed test shows their output."""
     # Queue and databases are removed after the processes have ended: a worker would create its queue again.
     with Processes(tmp_path, measured=not UNMEASURED.intersection(folders(request.node))) as started:
         yield started
+        if MEASURING not in os.environ:  # A killed process does not write its coverage.
+            started.kill()  # The tests of a stop have waited for it, and so do the services of whole modules.
 
 
 @pytest.hookimpl(wrapper=True)
@@ -162,11 +166,14 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.addaudithook(refuse_processes)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what starts a process or needs a server."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as slow what starts a process or needs a server; several processes begin with the longest tests."""
     for item in items:
         if is_slow(item):
             item.add_marker("slow")
+    testers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if testers > 1:
+        items[:] = in_lanes(items, testers)
 
 
 def folders(item: pytest.Item) -> tuple[str, ...]:

@@ -164,6 +164,11 @@ class Processes:
         if stuck and error is None:
             raise AssertionError("\n".join(f"{one.name} did not end:\n{one.output()}" for one in stuck))
 
+    def kill(self) -> None:
+        """End all of them with SIGKILL."""
+        for process in self.running:
+            process.kill()
+
     def write_config(self, text: str, name: str = "config.ini") -> Path:
         """Write a file into the working directory, where every process reads ``config.ini``."""
         path = self.cwd / name

@@ -28,8 +28,7 @@ def make_cluster(
     yield make
     for cluster in made:
         cluster.close()
-    for process in processes.running:
-        process.kill()  # The test is over, and a clean stop takes seconds.
+    processes.kill()  # The test is over, and a clean stop takes seconds.
 
 
 @pytest.fixture(scope="module")

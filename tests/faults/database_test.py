@@ -163,8 +163,7 @@ def test_server_and_worker_wait_for_their_database(processes: Processes, own_dat
     uuids = [stack.dispatch("double", number) for number in range(5)]
     assert [stack.ended(uuid)["result"] for uuid in uuids] == [0, 2, 4, 6, 8]
     check_record(server.url, uuids)
-    for process in processes.running:
-        process.kill()
+    processes.kill()
 
 
 def test_gunicorn_refuses_requests_until_its_database_is_up(processes: Processes, own_database: OwnDatabase) -> None:
@@ -184,8 +183,7 @@ def test_gunicorn_refuses_requests_until_its_database_is_up(processes: Processes
     processes.start_worker(concurrency=1)
     assert stack.ended(uuid)["result"] == 4
     check_record(server.url, [uuid])
-    for process in processes.running:
-        process.kill()
+    processes.kill()
 
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])

@@ -194,6 +194,5 @@ def test_full_disk_refuses_dispatches_and_loses_no_accepted_job(make_cluster: Ma
     cluster.ended(uuids[-1])
     assert {job.state for job in cluster.check_final(uuids).jobs.values()} == {"SUCCESS"}
     assert len(cluster.runs("held")) == 2
-    for process in cluster.processes.running:
-        process.kill()
+    cluster.processes.kill()
     cluster.close()

@@ -63,8 +63,7 @@ class Broker:
     def close(self) -> None:
         """Close all connections and kill all processes: only tests of a clean end wait for one."""
         self._open.close()
-        for process in self.processes.running:
-            process.kill()
+        self.processes.kill()
 
 
 @pytest.fixture
