@@ -12,8 +12,8 @@ from .local_worker import LocalWorker
 
 SUCCESS, FAILURE = State.SUCCESS, State.FAILURE
 FIELDS = (
-    *("id", "args", "kwargs", "retries", "root_id", "parent_id", "group", "group_index", "eta", "is_eager"),
-    *("called_directly", "timelimit", "ignore_result"),
+    *("id", "args", "kwargs", "retries", "root_id", "parent_id", "group", "group_index", "eta", "expires"),
+    *("is_eager", "called_directly", "timelimit", "ignore_result"),
 )
 
 
@@ -23,10 +23,13 @@ def _shown(self: Any, x: int, *, y: int = 0) -> dict[str, Any]:
 
 def test_request_has_the_fields_that_celery_gives_it(worker: LocalWorker) -> None:
     eta = datetime.now(UTC) + timedelta(hours=1)
-    job = worker.task(_shown, bind=True, time_limit=60, ignore_result=True).apply_async((1,), {"y": 2}, eta=eta)
+    end = eta + timedelta(hours=1)
+    shown = worker.task(_shown, bind=True, time_limit=60, ignore_result=True)
+    job = shown.apply_async((1,), {"y": 2}, eta=eta, expires=end)
     worker.run_all()
     expected = {"id": job.id, "args": [1], "kwargs": {"y": 2}, "retries": 0, "root_id": job.id, "parent_id": None}
     expected |= {"group": None, "group_index": None, "eta": iso(micros(eta)), "is_eager": False}
+    expected["expires"] = iso(micros(end))
     assert job.get() == expected | {"called_directly": False, "timelimit": [None, None], "ignore_result": False}
 
 

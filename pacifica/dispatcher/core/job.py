@@ -142,7 +142,7 @@ class Event:
 class Claim:
     """A worker's exclusive right to run one attempt of a job: only a report with its ``token`` counts.
 
-    ``eta`` is ``None`` for a job without one.
+    ``eta`` and ``expires`` are ``None`` for a job without them.
     """
 
     job: str
@@ -151,6 +151,7 @@ class Claim:
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     eta: int | None = None
+    expires: int | None = None
 
 
 class ClaimKey(NamedTuple):

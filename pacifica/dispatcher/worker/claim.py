@@ -68,7 +68,8 @@ def claim_once(container: Any, request: Any, args: list[Any], kwargs: dict[str, 
         kwargs.update(claim.kwargs)
         retries = request.retries - getattr(request, RETRIES_BEFORE, 0)
         limits = request.timelimit or [None, None]  # The message has no header for its default.
-        request.update(claim=claim, retries=retries, eta=iso(claim.eta), timelimit=limits)
+        times = {"eta": iso(claim.eta), "expires": iso(claim.expires)}
+        request.update(claim=claim, retries=retries, timelimit=limits, **times)
         getattr(request, ATTEMPT, Attempt()).claimed = request
         if (refusal := getattr(request, "refusal", None)) is not None:
             request.update(raised=refusal)
@@ -85,7 +86,7 @@ def claim_job(container: Any, request: Any) -> Claim:
     granted: ClaimedJob = getattr(request, GRANTED, None) or _claim_plain(container, request)
     log_context.note(attempt=granted.attempt, worker=request.hostname)
     args, kwargs = strict_json.loads(granted.args), strict_json.loads(granted.kwargs)
-    return Claim(granted.uuid, granted.token, granted.attempt, args, kwargs, granted.eta)
+    return Claim(granted.uuid, granted.token, granted.attempt, args, kwargs, granted.eta, granted.expires)
 
 
 def _claim_plain(container: Any, request: Any) -> ClaimedJob:
