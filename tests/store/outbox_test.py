@@ -207,12 +207,14 @@ def test_sent_jobs_that_wait_are_counted_by_kind(jobs: JobStore, outbox: Outbox)
     assert take(outbox) == [old.uuid]
 
 
-def test_a_thousand_jobs_are_marked_at_once(jobs: JobStore, outbox: Outbox) -> None:
+def test_a_thousand_jobs_are_marked_and_sent_again_at_once(jobs: JobStore, outbox: Outbox) -> None:
     made = [a_job() for _ in range(1000)]
     jobs.add(made)
     sent: list[OutboxEntry] = [outbox_entry(job) for job in made]
     outbox.mark_published(sent, at=now())
     assert take(outbox) == []
+    outbox.send_again([job.uuid for job in made], at=now())
+    assert sorted(take(outbox)) == sorted(job.uuid for job in made)
 
 
 def test_concurrent_marking_and_taking_publish_no_job_twice(database: Database, jobs: JobStore, outbox: Outbox) -> None:

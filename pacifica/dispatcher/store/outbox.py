@@ -20,6 +20,8 @@ from .prepared import Prepared, slot
 _J = orm.Job
 SIZES = (1, 10, 100)
 """The lengths of the prepared IN lists; a shorter list is filled by repeating its last id."""
+MOST_SENT_AGAIN = 500
+"""The most jobs that one transaction puts into the outbox again."""
 
 
 class Kind(NamedTuple):
@@ -166,8 +168,9 @@ class Outbox:
 
     def send_again(self, uuids: Sequence[str], *, at: int) -> None:
         """Put jobs that were published and still wait into the outbox again."""
-        query = _J.update({_J.due: at}).where(_J.uuid.in_(uuids), orm.WAITING_STATES, _J.due.is_null())
-        self._database.write(query.execute)
+        for first in range(0, len(uuids), MOST_SENT_AGAIN):
+            few = _J.uuid.in_(uuids[first : first + MOST_SENT_AGAIN])
+            self._database.write(_J.update({_J.due: at}).where(few, orm.WAITING_STATES, _J.due.is_null()).execute)
 
     def backlog(self, *, at: int, limit: int) -> Backlog:
         """The jobs whose messages are to be sent by the time ``at``; counts the ``limit`` that are due first."""

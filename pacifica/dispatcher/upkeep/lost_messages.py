@@ -10,7 +10,7 @@ from ..store.outbox import Kind, Outbox
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 5000
 """The most jobs of one queue that are published again at a time."""
 COUNTED = 100_000
 """The most jobs of a kind that are counted."""
