@@ -1,17 +1,12 @@
 """A message that is delivered several times: the claim in the row accepts one of them."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
 
 from pacifica.dispatcher.core.job import now
-from pacifica.dispatcher.store.database import Database
-from pacifica.dispatcher.store.jobs import JobStore
 
 from ..eventually import eventually
-from ..store.job_steps import claim
 from .cluster import PROGRAMS, Cluster, MakeCluster
 
 
@@ -76,27 +71,6 @@ def test_message_without_a_job_is_dropped_and_the_worker_lives(make_cluster: Mak
     cluster.worker()
     publish_ten_times(cluster, "00000000-0000-7000-8000-000000000000", "note")
     assert cluster.ended(cluster.add("note", "a")).result == "a"
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
-def test_one_of_many_simultaneous_claims_is_granted(make_cluster: MakeCluster, kind: str) -> None:
-    cluster = make_cluster(database=kind)
-    database = Database(cluster.database_url)
-    store = JobStore(database)
-    together = Barrier(8)
-
-    def is_granted(number: int, uuid: str) -> bool:
-        together.wait()
-        try:
-            return claim(store, uuid, f"{number}", holder=f"h{number}") is not None
-        finally:
-            database.close()
-
-    with ThreadPoolExecutor(8) as threads:
-        for _ in range(10):
-            uuid = cluster.add("note", "a")
-            assert sorted(threads.map(is_granted, range(8), [uuid] * 8)) == [False] * 7 + [True]
-            assert sorted(cluster.history(uuid)) == ["DROPPED"] * 7 + ["PENDING", "STARTED"]
 
 
 @pytest.mark.parametrize("broker", ["redis", "database"])

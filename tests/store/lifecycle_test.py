@@ -51,12 +51,13 @@ def test_a_claim_and_a_report_take_few_statements(
 
 
 def test_only_one_of_eight_competing_workers_claims_a_job(database: Database, jobs: JobStore) -> None:
-    job = add(jobs)
-    claims = all_at_once(database, [partial(claim, jobs, job, f"token-{number}") for number in range(8)])
-    (won,) = [one for one in claims if one is not None]
-    assert won.attempt == get(jobs, job).attempt == 1
-    assert sorted(kinds(jobs, job)) == ["DROPPED"] * 7 + ["PENDING", "STARTED"]
-    assert succeed(jobs, job, won.token)
+    for _ in range(5):
+        job = add(jobs)
+        claims = all_at_once(database, [partial(claim, jobs, job, f"token-{number}") for number in range(8)])
+        (won,) = [one for one in claims if one is not None]
+        assert won.attempt == get(jobs, job).attempt == 1
+        assert sorted(kinds(jobs, job)) == ["DROPPED"] * 7 + ["PENDING", "STARTED"]
+        assert succeed(jobs, job, won.token)
 
 
 def test_a_claim_is_repeated_only_on_request(jobs: JobStore) -> None:
