@@ -113,7 +113,7 @@ def test_waiter_reads_the_record_only_at_the_end_of_its_job(
     monkeypatch.setattr(JobStore, "get", counted)
     answer = pool.submit(sqlite, waiting.until_final, job, LONG)
     eventually(lambda: len(seen) == 1)
-    assert jobs.claim(job.uuid, token="t", worker="w", holder="h", retries=0, at=now())
+    assert claim(jobs, job, "t")
     eventually(lambda: waiting.feed.position == EventStore(sqlite).last())
     finish(sqlite, job)
     assert answer.result(30).job.final

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +14,7 @@ from celery import signals
 from celery.utils.dispatch import Signal
 
 from pacifica.dispatcher.core.job import State
+from pacifica.dispatcher.core.work import Ended
 from pacifica.dispatcher.worker import containment
 
 from .attempts import Attempts
@@ -88,10 +89,15 @@ def test_exception_whose_own_methods_raise_is_a_failure(attempts: Attempts, erro
 def test_error_while_the_outcome_is_stored_is_a_failure(
     attempts: Attempts, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise error
+    queue = attempts.container.work_queue
+    report = queue.report
 
-    monkeypatch.setattr(attempts.container.jobs, "succeed", refuse)
+    def refuse(reports: Sequence[Ended]) -> Sequence[str | None]:
+        if reports[0].state == State.SUCCESS:
+            raise error
+        return report(reports)
+
+    monkeypatch.setattr(queue, "report", refuse)
     job, done = attempts.run(four)
     assert job.error is not None
     assert (job.state, job.error.type) == (State.FAILURE, error.__name__)
@@ -122,11 +128,10 @@ def test_exit_in_a_receiver_after_the_report_changes_nothing(
 def test_failure_that_cannot_be_reported_leaves_the_job_to_the_heartbeat(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
+    def refuse(_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(attempts.container.jobs, "succeed", refuse)
-    monkeypatch.setattr(attempts.container.jobs, "fail", refuse)
+    monkeypatch.setattr(attempts.container.work_queue, "report", refuse)
     job, done = attempts.run(four)
     assert job.state is State.STARTED
     assert_harmless(done)

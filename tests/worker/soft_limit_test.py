@@ -106,7 +106,7 @@ def test_soft_limit_at_any_moment_leaves_an_outcome(attempts: Attempts) -> None:
 def test_soft_limit_over_before_the_function_interrupts_it_at_once(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = attempts.container.jobs.claim
+    claim = attempts.container.work_queue.claim
 
     def slow_claim(*args: Any, **columns: Any) -> Any:
         signal.raise_signal(signal.SIGUSR1)
@@ -115,7 +115,7 @@ def test_soft_limit_over_before_the_function_interrupts_it_at_once(
     def body() -> None:
         raise AssertionError("it ran")
 
-    monkeypatch.setattr(attempts.container.jobs, "claim", slow_claim)
+    monkeypatch.setattr(attempts.container.work_queue, "claim", slow_claim)
     job, _ = attempts.run(body)
     assert job.error is not None
     assert job.error.type == "SoftTimeLimitExceeded"
