@@ -21,8 +21,8 @@ PROGRAM = Path(__file__).parent / "programs" / "fork_server.py"
 MODULES = {"celery", "gunicorn", "pacifica.dispatcher"}
 FORKS = hasattr(os, "pidfd_open")
 """Only Linux can wait for a process that is not a child."""
-READ_AT_START = ("LANG", "LC_", "LD_", "PYTHON", "TZ")
-"""The beginnings of the environment variables that only a new Python process obeys."""
+READ_AT_START = ("LANG", "LC_", "LD_", "PYTHON", "REMAP_SIGTERM", "TZ")
+"""The beginnings of the environment variables that only a new Python process obeys; billiard reads REMAP_SIGTERM."""
 MEASURING = "COVERAGE_PROCESS_CONFIG"
 """A Python process with this variable measures its coverage (``[tool.coverage.run] patch``)."""
 _asking = threading.RLock()

@@ -1,6 +1,7 @@
 """Celery's remote control, limits and pools, with a worker that claims jobs from their rows."""
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -54,38 +55,62 @@ def test_retry_to_another_queue_runs_there(make_cluster: MakeCluster) -> None:
     assert cluster.ended(uuid).result == other
 
 
-def test_inspect_and_control_answer_while_jobs_run(make_cluster: MakeCluster) -> None:
+def test_celerys_commands_answer_while_a_job_runs(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(lease_seconds=20)
     cluster.worker(concurrency=1)
     running = cluster.add("hold", "a")
     cluster.until_run("a")
     waiting = cluster.add("note", "b")
     assert [one["id"] for one in celery(cluster, "inspect", "active", "--json")] == [running]
-    assert celery(cluster, "inspect", "stats", "--json")["pool"]["max-concurrency"] == 1
-    other = f"{cluster.queue}-other"
-    elsewhere = cluster.add("note", "c", target_queue=other)
     celery(cluster, "control", "pool_grow", "1", "--json")
     assert cluster.ended(waiting).result == "b", "the new process runs it"
-    assert cluster.job(elsewhere).state == "PENDING"
-    celery(cluster, "control", "add_consumer", other, "--json")
-    assert cluster.ended(elsewhere).result == "c"
-    celery(cluster, "control", "cancel_consumer", other, "--json")
-    second = cluster.add("note", "d", target_queue=other)
-    cluster.ended(cluster.add("note", "e"))
-    assert cluster.job(second).state == "PENDING"
     cluster.release("a")
     cluster.ended(running)
-    eventually(lambda: celery(cluster, "inspect", "active", "--json") == [])
 
 
 def test_autoscaled_pool_grows_for_jobs_that_wait(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(lease_seconds=20)
-    cluster.worker("--autoscale", "3,1", concurrency=1)
+    cluster.worker("--autoscale", "2,1", concurrency=1)
     uuids = [cluster.add("hold", "a") for _ in range(3)]
+    cluster.until_run("a", 2)
+    assert [cluster.job(uuid).state for uuid in uuids].count("PENDING") == 1
+    celery(cluster, "control", "autoscale", "3", "1", "--json")
     cluster.until_run("a", 3)
     assert len(set(cluster.runs("a"))) == 3
     cluster.release("a")
     assert [cluster.ended(uuid).attempt for uuid in uuids] == [1] * 3
+
+
+def test_job_that_ends_during_a_soft_shutdown_is_reported_and_no_other_is_claimed(make_cluster: MakeCluster) -> None:
+    """The event loop stands still meanwhile."""
+    cluster = make_cluster(lease_seconds=20, celery={"worker_soft_shutdown_timeout": 2})
+    worker = cluster.worker(concurrency=2)
+    held = cluster.add("hold", "a")
+    cluster.until_run("a")
+    worker.send(signal.SIGQUIT)
+    worker.wait_until_it_says("Initiating Soft Shutdown")
+    waiting = cluster.add("note", "b")
+    cluster.release("a")
+    worker.wait()
+    assert (cluster.job(held).state, cluster.history(waiting)) == ("SUCCESS", ["PENDING"])
+    assert len(cluster.runs("a")) == 1
+    cluster.check_final([held])
+
+
+def test_sigterm_that_is_remapped_puts_jobs_back_and_cancel_stops_them(make_cluster: MakeCluster) -> None:
+    """Then the processes of the pool ignore SIGTERM."""
+    cluster = make_cluster(lease_seconds=3)
+    worker = cluster.worker(concurrency=2, env={"REMAP_SIGTERM": "SIGQUIT"})
+    cancelled, held = cluster.add("hold", "a"), cluster.add("hold", "b")
+    cluster.until_run("a")
+    assert cluster.jobs.ask_to_cancel(cancelled, at=now())
+    assert cluster.ended(cancelled).state == "REVOKED"
+    cluster.until_run("b")
+    worker.send(signal.SIGTERM)
+    worker.wait()
+    assert (cluster.job(held).state, cluster.history(held)[-1]) == ("PENDING", "LOST")
+    assert len(cluster.runs("b-left")) == 1
+    cluster.check_final([cancelled])
 
 
 def test_child_is_replaced_after_its_number_of_tasks(make_cluster: MakeCluster) -> None:

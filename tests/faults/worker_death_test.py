@@ -129,14 +129,15 @@ def test_sigterm_to_worker_and_children_puts_jobs_back(make_cluster: MakeCluster
     cluster.check_final(uuids)
 
 
+@pytest.mark.parametrize(("how", "stop_seconds"), [(signal.SIGTERM, 0.5), (signal.SIGQUIT, 60)])
 def test_task_that_ignores_sigterm_does_not_delay_the_stop_of_its_worker(
-    make_cluster: MakeCluster,
+    make_cluster: MakeCluster, how: signal.Signals, stop_seconds: float
 ) -> None:
-    cluster = make_cluster(lease_seconds=20, stop_seconds=0.5)
+    cluster = make_cluster(lease_seconds=20, stop_seconds=stop_seconds)
     worker = cluster.worker(concurrency=1)
     uuid = cluster.add("stubborn", "a")
     cluster.until_run("a")
-    worker.send(signal.SIGTERM)
+    worker.send(how)
     worker.wait(15)
     assert cluster.job(uuid).state == "PENDING"
     cluster.release("a")

@@ -355,12 +355,12 @@ def test_job_that_the_pool_refuses_is_lost_and_the_next_one_runs(single: Engine)
     assert len(single.pool.sent) == 1
 
 
-def test_job_is_in_hand_while_it_is_being_sent(single: Engine) -> None:
+def test_job_is_in_hand_and_takes_room_while_it_is_being_sent(single: Engine) -> None:
     """Its receipt is announced to others, which may take long."""
     job, seen = a_claim("long"), []
-    single.consumer.on_task_message.add(lambda _: seen.append(single.hand_out.in_hand()))
+    single.consumer.on_task_message.add(lambda _: seen.append((single.hand_out.in_hand(), single.hand_out.room())))
     single.add(job)
-    assert seen == [keys([job])]
+    assert seen == [(keys([job]), 0)]
 
 
 def test_job_is_in_hand_until_its_report_is_with_the_writer(single: Engine) -> None:

@@ -47,6 +47,13 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self._heartbeat.stop()
 
         worker.blueprint.on_stopped = sign_off
+        wait = worker.wait_for_soft_shutdown
+
+        def begin_cold_shutdown() -> None:
+            self._limit_shutdown("Cold")
+            wait()
+
+        worker.wait_for_soft_shutdown = begin_cold_shutdown  # Celery sends its signal when all jobs have ended.
         self._deadline = threading.Timer(container.settings.dispatcher.stop_seconds, self._end_now, (worker,))
         self._deadline.daemon = True
         # A cold shutdown may first wait for jobs at their soft limit, if the configuration says so.
@@ -65,8 +72,11 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def _limit_shutdown(self, how: str, **_: Any) -> None:
         """After SIGTERM, running jobs have ``stop_seconds`` to finish; a second SIGTERM changes nothing.
 
-        After SIGQUIT they are put back at once, also those that do not end.
+        After SIGQUIT they are put back at once, also those that do not end. The event loop may then stand still for
+        Celery's soft shutdown, and hands out no job.
         """
+        if how == "Cold":
+            self._writer.claim_no_more()
         timer = self._deadline if how == "Warm" else self._last
         if timer.ident is None:
             timer.start()

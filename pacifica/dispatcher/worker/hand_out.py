@@ -67,7 +67,7 @@ class HandOut:
     def room(self) -> int:
         """How many jobs may be claimed now: one for each idle process, and some more while all jobs are short."""
         messages = list(self._messages)
-        ready, idle = len(self._ready), self._processes() - len(messages)
+        ready, idle = len(self._ready) + len(self._sending), self._processes() - len(messages)
         ahead = self._times.ahead()
         if not ahead:
             return idle - ready
@@ -267,15 +267,13 @@ class HandOut:
         lane = self._tokens.lend(len(items)) if self._tokens else None
         message = Message(items, lane, time.monotonic(), short=self._times.expected(items[0][0].task) is not None)
         self._messages.add(message)
+        self._sending = ()
         orders = [Order(job, request and request.request_dict, request and request.body) for job, request in items]
 
         def accepted(pid: int, at: float) -> None:
             message.pid = pid
             if alone and request is not None:
                 request.on_accepted(pid, at)
-            else:
-                state.total_count.update(job.task for job, _ in message.items)
-                state.all_total_count[0] += len(message.items)
 
         callbacks = {
             "callback": partial(self._finish, message),
@@ -309,6 +307,9 @@ class HandOut:
         for number, one in ended:
             job, request = message.items[number]
             self._times.note(job.task, one.seconds)
+            if not (message.alone or message.shown):
+                state.total_count[job.task] += 1
+                state.all_total_count[0] += 1
             settle = None if request is None else partial(request.settle, one.returned)
             for report in one.reports:
                 self.writer.report(report, settle)

@@ -64,7 +64,7 @@ class JobRequest(Request):  # type: ignore[misc]
         """
         self.worker_pid, self.time_start = pid, time.time() - (time.monotonic() - since)
         state.task_reserved(self)
-        state.active_requests.add(self)
+        state.task_accepted(self)
         if self._terminate_on_ack is not None:
             self.terminate(*self._terminate_on_ack)
 

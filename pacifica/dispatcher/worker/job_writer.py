@@ -160,6 +160,10 @@ class JobWriter:
             self._thread.start()
         self._watch.wake()
 
+    def claim_no_more(self) -> None:
+        """Claim no more jobs; the next turn returns those that have not begun. Takes no lock, for a signal handler."""
+        self._claiming = False
+
     def pause(self) -> None:
         """Claim no more jobs, and return those that have not begun to the queue; reports are stored as before.
 
