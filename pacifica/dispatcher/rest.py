@@ -166,7 +166,7 @@ class Status(Resource):
         if uuid is None:
             return self._search(query)
         media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
-        job = self._service.status(parse_uuid(uuid), visible_jobs())
+        job = self._service.status(parse_uuid(uuid), visible_jobs(), large_as_text=True)
         job = until_final(self._service.waiting, job, wait_for)
         if is_current(representations.job_version(job, media)):
             return b""
@@ -263,7 +263,7 @@ class Result(Resource):
     def GET(self, uuid: str, *, wait: Query = None) -> bytes:
         """Return only the result; 202 and the job if it has not ended, 409 if it ended without a result."""
         media, wait_for = negotiate(JSON, TEXT), read_wait(wait)
-        job = self._service.status(parse_uuid(uuid), visible_jobs())
+        job = self._service.status(parse_uuid(uuid), visible_jobs(), large_as_text=True)
         job = until_final(self._service.waiting, job, wait_for)
         if not job.final:
             cherrypy.response.status = 202

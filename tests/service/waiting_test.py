@@ -105,8 +105,8 @@ def test_waiter_reads_the_record_only_at_the_end_of_its_job(
     waiting, jobs, job, seen = a_waiting(sqlite), JobStore(sqlite), a_job(), []
     get = JobStore.get
 
-    def counted(self: JobStore, uuid: str) -> Job | None:
-        seen.append(found := get(self, uuid))
+    def counted(self: JobStore, uuid: str, **options: bool) -> Job | None:
+        seen.append(found := get(self, uuid, **options))
         return found
 
     jobs.add([job])
@@ -165,7 +165,7 @@ def test_accepted_job_is_returned_when_the_database_becomes_unavailable(
 ) -> None:
     waiting, job = a_waiting(sqlite), started(sqlite)
 
-    def away(*_: Any) -> Any:
+    def away(*_: Any, **__: Any) -> Any:
         raise DatabaseUnavailable("The database cannot do that now.")
 
     monkeypatch.setattr(JobStore, "get", away)

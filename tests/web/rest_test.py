@@ -1,6 +1,7 @@
 """The API as a WSGI application, without a server: who may use a route, and what a request reads."""
 
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
@@ -36,9 +37,9 @@ class CountingJobs(JobStore):
 
     reads = 0
 
-    def get(self, uuid: str) -> Any:
+    def get(self, uuid: str, *, large_as_text: bool = False) -> Any:
         self.reads += 1
-        return super().get(uuid)
+        return super().get(uuid, large_as_text=large_as_text)
 
     def was_purged(self, uuid: str) -> bool:
         self.reads += 1
@@ -90,6 +91,24 @@ def declared_operations() -> list[tuple[str, Operation]]:
     monitor: Any = SimpleNamespace(health=None)
     tree = rest.Root(service, monitor, AuthSettings())
     return [(method, each) for method, handler in handlers(tree) for each in vars(handler.__func__)["operations"]]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("result", ["\u00e9\x7f" * 60_000, [1.5, "\u00e9\u202e"] * 30_000, {"a": {"b": "c" * 110_000}}])
+def test_large_values_are_shown_without_being_decoded(
+    client: Client, result: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kwargs, loads = {"a": result}, strict_json.loads
+    job = a_job(args=[result], kwargs=kwargs, result=result, state=State.SUCCESS, finished=1, eta=None, due=None)
+    client.jobs.add([job])
+    token = client.token("any", "read")
+    text = client.respond("GET", f"/result/{job.uuid}", token, HTTP_ACCEPT="text/plain")[2].decode()
+    assert text == (result if isinstance(result, str) else strict_json.dumps(result))
+    monkeypatch.setattr(strict_json, "loads", lambda text: loads(text) if len(text) < 100_000 else 1 / 0)
+    shown = client.respond("GET", f"/status/{job.uuid}", token)[2].decode()
+    found = json.loads(shown)
+    assert (found["args"], found["kwargs"], found["result"]) == ([result], kwargs, result)
+    assert not {"\x7f", "\u202e"} & set(shown)
+    assert json.loads(client.respond("GET", f"/result/{job.uuid}", token)[2]) == result
 
 
 def test_request_leaves_nothing_for_the_garbage_collector(client: Client) -> None:

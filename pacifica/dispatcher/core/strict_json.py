@@ -40,6 +40,15 @@ class ExactNumber(float):
     digits: str
 
 
+class JsonText:
+    """A JSON text in place of its value: only ``pretty`` accepts it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 def dumps(value: Any) -> str:
     """The shortest JSON text of a value; raises ``ValueError`` with a sentence if it has no JSON text."""
     try:
@@ -167,5 +176,27 @@ _encode_pretty = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 
 def pretty(value: Any) -> bytes:
-    """A line of JSON in UTF-8, with a space after each comma and colon; nothing in it can drive a terminal."""
-    return control_characters.in_json(_encode_pretty(value)).encode() + b"\n"
+    """A line of JSON in UTF-8, with a space after each comma and colon; nothing in it can drive a terminal.
+
+    Each ``JsonText`` within the value is copied as it is.
+    """
+    try:
+        text = _encode_pretty(value)
+    except TypeError:
+        text = _with_texts(value)
+    return control_characters.in_json(text).encode() + b"\n"
+
+
+def _with_texts(value: Any) -> str:
+    texts: list[str] = []
+    mark = secrets.token_hex(16)
+
+    def marked(part: Any) -> str:
+        if not isinstance(part, JsonText):
+            raise TypeError(f"{type(part).__name__} is not JSON")
+        texts.append(part.text)
+        return mark
+
+    text = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=marked).encode(value)
+    parts = zip(text.split(f'"{mark}"'), [*texts, ""], strict=True)
+    return "".join([each for pair in parts for each in pair])

@@ -94,12 +94,13 @@ class Service:
                 self._conclude(job, outcome)
         return outcomes
 
-    def status(self, uuid: str, visibility: Visibility) -> Job:
+    def status(self, uuid: str, visibility: Visibility, *, large_as_text: bool = False) -> Job:
         """The job in its current state; raises ``UnknownJob``, also for a job that is not visible.
 
-        Raises ``PurgedJob`` only if every job is visible, because task and caller of a purged job are not known.
+        ``large_as_text`` is for a job that is only shown. Raises ``PurgedJob`` only if every job is visible, because
+        task and caller of a purged job are not known.
         """
-        job = self.jobs.get(uuid)
+        job = self.jobs.get(uuid, large_as_text=large_as_text)
         if job is not None and visibility.covers(job.task, job.caller):
             return job
         if job is None and visibility == EVERY_JOB and self.jobs.was_purged(uuid):

@@ -47,7 +47,7 @@ class Waiting:
         self._typical: dict[str, tuple[float, float]] = {}
 
     def until_final(self, job: Job, seconds: float, gone: Callable[[], bool] = lambda: False) -> WaitResult:
-        """Return the job once it is final, or after ``seconds``; at once if all places are taken.
+        """Return the job to show once it is final, or after ``seconds``; at once if all places are taken.
 
         If ``gone()`` reports that the client has disconnected, the wait ends within ``EventFeed.relook`` seconds. If
         the database becomes unavailable, the job is returned as last read, because it was accepted in any case.
@@ -58,7 +58,7 @@ class Waiting:
         try:
             with self.feed.subscribe(job.uuid) as subscription:
                 while True:
-                    job = self._jobs.get(job.uuid) or job
+                    job = self._jobs.get(job.uuid, large_as_text=True) or job
                     left = end - time.monotonic()
                     if job.final or left <= 0 or self.feed.stopped or gone():
                         return WaitResult(job, waited=True)

@@ -142,12 +142,12 @@ class JobStore(JobReplacement):
             return True
         return self._change(self._end_waiting, event, {"result": row["result"], "error": row["error"]}, summary)
 
-    def get(self, uuid: str) -> Job | None:
-        """The job with its current state."""
+    def get(self, uuid: str, *, large_as_text: bool = False) -> Job | None:
+        """The job with its current state; ``large_as_text`` is for a job that is only shown."""
 
         def query(_: peewee.Database) -> Job | None:
             row = self._select_job.run({"uuid": uuid}).fetchone()
-            return None if row is None else mapping.job_from_row(row)
+            return None if row is None else mapping.job_from_row(row, large_as_text=large_as_text)
 
         return self._database.read(query)
 

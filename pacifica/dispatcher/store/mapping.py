@@ -13,6 +13,9 @@ OUTBOX_COLUMNS = [column.name for column in fields(OutboxEntry)]
 OTHER_JSON_COLUMNS = ("result", "headers", "labels", "progress")
 JSON_COLUMNS = ("args", "kwargs", *OTHER_JSON_COLUMNS)
 _JSON_PLACES = [place for place, column in enumerate(JOB_COLUMNS) if column in {*JSON_COLUMNS, "error"}]
+_SHOWN_PLACES = {JOB_COLUMNS.index(column) for column in ("args", "kwargs", "result", "progress")}
+LARGE = 100_000
+"""A JSON text of more characters is large: reading it occupies the interpreter for a good part of a millisecond."""
 _STATE, _CANCEL, _ERROR = (JOB_COLUMNS.index(column) for column in ("state", "cancel", "error"))
 _values_of = attrgetter(*JOB_COLUMNS)
 
@@ -29,12 +32,18 @@ def job_to_row(job: Job) -> Mapping[str, Any]:
     return row
 
 
-def job_from_row(row: Sequence[Any]) -> Job:
-    """The job of a row that was read with ``JOB_COLUMNS``."""
+def job_from_row(row: Sequence[Any], *, large_as_text: bool = False) -> Job:
+    """The job of a row that was read with ``JOB_COLUMNS``.
+
+    With ``large_as_text``, large arguments, results and progress are ``JsonText``.
+    """
     values = list(row)
     for place in _JSON_PLACES:
-        if values[place] is not None:
-            values[place] = strict_json.loads(values[place])
+        text = values[place]
+        if large_as_text and place in _SHOWN_PLACES and text is not None and len(text) > LARGE:
+            values[place] = strict_json.JsonText(text)
+        elif text is not None:
+            values[place] = strict_json.loads(text)
     values[_STATE], values[_CANCEL] = State(values[_STATE]), bool(values[_CANCEL])
     if values[_ERROR] is not None:
         values[_ERROR] = JobError(**values[_ERROR])

@@ -12,6 +12,7 @@ from ..core.errors import EndedWithoutResult
 from ..core.job import Event, Job, JobError, State, iso
 from ..core.permissions import READ
 from ..core.registry import TaskSpec
+from ..core.strict_json import JsonText
 from ..monitoring.health import Part, ReadinessReport
 from .request.request_context import caller
 from .server.loop import WAITER
@@ -47,6 +48,10 @@ def as_text(text: str) -> bytes:
 
 def bare(value: Any) -> str:
     """A result for a shell: a string as it is, anything else as JSON."""
+    if isinstance(value, JsonText):
+        if value.text[0] != '"':
+            return value.text
+        value = WAITER.run_if_away(partial(strict_json.loads, value.text))
     return value if isinstance(value, str) else strict_json.dumps(value)
 
 
