@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+
+from pacifica.dispatcher.service.tokens import Tokens
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.tokens import TokenStore
 
 from ..eventually import eventually
 from ..processes import Processes, Running, free_port
@@ -24,10 +29,8 @@ class ProtectedServer:
     web: Running
 
     def token(self, name: str, *scopes: str, own: bool = False) -> str:
-        given = [word for scope in scopes for word in ("--scope", scope)] + ["--own"] * own
-        ran = self.processes.run("-c", COMMANDS, "token", "create", "--name", name, *given, "--expires", "1h")
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout.strip()
+        with closing(Database(f"sqliteext:///{self.processes.cwd}/db.sqlite3")) as database:
+            return Tokens(TokenStore(database)).create(name, scopes, own=own, lifetime=3600)[0]
 
     def ask(self, method: str, path: str, token: str | None = None, **headers: str) -> requests.Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -84,7 +87,10 @@ def test_own_hides_the_jobs_of_others(server: ProtectedServer) -> None:
 
 
 def test_revoked_token_is_refused_within_seconds(server: ProtectedServer) -> None:
-    token = server.token("brief", "read")
+    created = server.processes.run(
+        "-c", COMMANDS, "token", "create", "--name", "brief", "--scope", "read", "--expires", "1h"
+    )
+    token = created.stdout.strip()
     assert server.ask("GET", "/tasks", token).status_code == 200
     listed = server.processes.run("-c", COMMANDS, "token", "list").stdout
     assert re.search(r"brief +read +all +20\S+Z +20\S+Z", listed)

@@ -1,6 +1,5 @@
 """A broker that is down, silent, full or killed, or that has lost its messages."""
 
-import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -32,18 +31,8 @@ def down(server: Server) -> Iterator[None]:
 
 
 @contextmanager
-def silent(server: Server) -> Iterator[None]:
-    """A process accepts connections and never answers."""
-    server.stop()
-    port = int(server.url.split("127.0.0.1:")[1].split("/")[0])
-    with socket.create_server(("127.0.0.1", port)):
-        yield
-    server.start()
-
-
-@contextmanager
 def suspended(server: Server) -> Iterator[None]:
-    """The server is frozen."""
+    """The server is frozen: the kernel accepts new connections, and neither they nor the old ones are answered."""
     server.suspend()
     yield
     server.resume()
@@ -58,8 +47,8 @@ def alarmed(server: Server) -> Iterator[None]:
 
 
 AWAY = [
-    *((RABBITMQ, fault) for fault in (down, silent, suspended, alarmed)),
-    *((REDIS, fault) for fault in (down, silent, suspended)),
+    *((RABBITMQ, fault) for fault in (down, suspended, alarmed)),
+    *((REDIS, fault) for fault in (down, suspended)),
 ]
 
 

@@ -60,9 +60,7 @@ def beats(cluster: Cluster) -> int:
     return sum(cluster.workers.beats().values())
 
 
-@pytest.mark.parametrize(
-    ("jump", "broker"), [(HOUR, "rabbitmq"), (HOUR, "database"), (-HOUR, "redis"), (-HOUR, "database")]
-)
+@pytest.mark.parametrize(("jump", "broker"), [(HOUR, "redis"), (HOUR, "database"), (-HOUR, "database")])
 def test_clock_that_jumps_an_hour_loses_and_doubles_no_job(
     make_cluster: MakeCluster, clock: Clock, jump: int, broker: str
 ) -> None:

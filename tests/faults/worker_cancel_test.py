@@ -125,7 +125,7 @@ def test_cancel_of_a_job_that_ends_meanwhile_reports_its_outcome(make_cluster: M
         service.cancel(uuids[1], EVERY_JOB)
 
 
-RACES = 200
+RACES = 120
 
 
 @pytest.mark.parametrize(("broker", "database"), [("redis", "postgresql"), ("database", "sqlite")])

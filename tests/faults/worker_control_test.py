@@ -14,9 +14,9 @@ from .cluster import Cluster, MakeCluster
 
 def celery(cluster: Cluster, *arguments: str) -> Any:
     """Run a command of Celery's that answers JSON, and return what the only worker answers."""
-    answer = cluster.processes.run("-m", "celery", "-q", "-A", "pacifica.dispatcher.tasks", *arguments)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    answers = json.loads(answer.stdout)
+    command = cluster.processes.start("celery", ("-m", "celery", "-q", "-A", "pacifica.dispatcher.tasks", *arguments))
+    assert command.wait() == 0, command.output()
+    answers = json.loads(command.output())
     (of_worker,) = answers.values() if isinstance(answers, dict) else answers
     return of_worker
 

@@ -49,7 +49,7 @@ def test_long_task_in_a_solo_worker_runs_once(db_broker: Broker, run_db_task: An
     path = tmp_path / "naps"
     for _ in range(2):
         db_broker.worker("-P", "solo", "-n", f"{time.monotonic_ns()}@h")
-    run_db_task("nap", str(path), "long", 2.5 * LEASE)
+    run_db_task("nap", str(path), "long", 1.6 * LEASE)
     run_db_task("note", str(path), "other")
     eventually(lambda: "long ended" in noted(path))
     eventually(lambda: rows(db_broker, f"SELECT id FROM message WHERE queue = '{db_broker.queue.name}'") == [])
