@@ -220,8 +220,7 @@ def test_statements_give_up_a_silent_server_independently(own_database: OwnDatab
     database.peewee.close_all() if pool else database.close()
 
 
-@pytest.mark.parametrize("kind", [POSTGRESQL, MYSQL])
-@pytest.mark.parametrize("pool", ["", "+pool"])
+@pytest.mark.parametrize(("kind", "pool"), [(POSTGRESQL, "+pool"), (MYSQL, "")])
 def test_silent_database_is_given_up_in_time(
     make_cluster: MakeCluster, own_database: OwnDatabase, kind: str, pool: str
 ) -> None:
