@@ -136,7 +136,7 @@ class OutageLoop:
 
     def _kill_writers(self) -> None:
         """Kill the pool processes with half-written messages; the loop then sees their ends."""
-        processes = self._pool._pool._fileno_to_outq  # noqa: SLF001 - nothing public tells whose descriptor it is
+        processes = self._pool._pool._fileno_to_outq  # noqa: SLF001 - nothing public names the process of a descriptor
         for fd in self._half_read():
             if fd in processes:
                 logger.error("Pool process %d is killed: it has written a part of a message.", processes[fd].pid)
