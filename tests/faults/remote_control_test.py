@@ -60,6 +60,7 @@ def controlled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             process.kill()  # The tests are over, and a clean stop takes seconds.
     if request.param == RABBITMQ:
         forget_queue(queue, "")
+        forget_queue(f"{queue}-other", "")
 
 
 def test_pool_grows_and_shrinks_between_jobs(controlled: Controlled) -> None:
@@ -118,16 +119,21 @@ def test_job_that_turned_long_in_a_shared_message_is_found_and_terminated(contro
     raise AssertionError("no message was shared")
 
 
-def test_cancelled_queue_is_left_until_it_is_added_again(controlled: Controlled) -> None:
-    cluster = controlled.cluster
+def test_consumption_of_a_queue_is_added_and_cancelled(controlled: Controlled) -> None:
+    cluster, other = controlled.cluster, f"{controlled.cluster.queue}-other"
+    there = {"queue": other, "target_queue": other}
+    elsewhere = cluster.add("note", "elsewhere", **there)
+    controlled.ask("add_consumer", queue=other)
+    assert cluster.ended(elsewhere).attempt == 1
     controlled.ask("cancel_consumer", queue=cluster.queue)
-    eventually(lambda: controlled.ask("active_queues") == [])
+    eventually(lambda: [one["name"] for one in controlled.ask("active_queues")] == [other])
     waiting = [cluster.add("note", "left") for _ in range(3)]
-    controlled.ask("stats")
+    cluster.ended(cluster.add("note", "elsewhere", **there))
     assert cluster.runs("left") == []
     controlled.ask("add_consumer", queue=cluster.queue)
+    controlled.ask("cancel_consumer", queue=other)
     assert [cluster.ended(one).attempt for one in waiting] == [1] * 3
-    cluster.check_final(waiting)
+    cluster.check_final([elsewhere, *waiting])
 
 
 def test_events_of_tasks_are_enabled_and_sent_for_each_step(controlled: Controlled) -> None:
