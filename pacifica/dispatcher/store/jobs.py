@@ -10,7 +10,7 @@ from ..core.job import Event, Job, State
 from ..core.job_filter import JobFilter, PageCursor
 from ..core.permissions import EVERY_JOB, Visibility
 from ..dialect import metadata
-from . import mapping, purge, search, transitions
+from . import mapping, purge, search
 from .committed_event import CommittedEvent, OnEvent
 from .database import Database
 from .group_commit import GroupCommit
@@ -184,12 +184,13 @@ class JobStore(JobReplacement):
         query = _J.select(_J.uuid).from_(table).where(orm.WAITING_STATES, _J.expires <= at)
         if not self._database.rows(query.limit(1)):  # This takes no write lock.
             return 0
+        ending = {**revoked(EXPIRED), "state": REVOKED, "at": at}
         few = query.limit(limit) if sqlite else query.limit(limit).for_update(skip_locked=True)
 
         def change(db: peewee.Database) -> list[str]:
             uuids = [row[0] for row in few.tuples().execute(db)]
-            ending = Prepared(db, transitions.finish(transitions.WAITING, _J.uuid.in_(uuids)))
-            ending.run({**revoked(EXPIRED), "state": REVOKED, "at": at})
+            # One by one, as MySQL may read all waiting rows for a long list, and would wait for those that are locked.
+            self._end_waiting.run_many([{**ending, "uuid": uuid} for uuid in uuids])
             data = mapping.to_text({"reason": EXPIRED})
             self._insert_events.run([{"job": uuid, "at": at, "kind": REVOKED, "data": data} for uuid in uuids])
             return uuids

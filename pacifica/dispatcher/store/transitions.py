@@ -18,7 +18,7 @@ BY_TOKEN = orm.STARTED & (_J.claim == slot("token"))
 """The guard of a report: the token is that of the current claim."""
 
 
-def finish(guard: peewee.Node, which: peewee.Node = _IS) -> peewee.Update:
+def finish(guard: peewee.Node) -> peewee.Update:
     """To the final state of the slot ``state``, with its result or error."""
     return _J.update(
         {
@@ -29,7 +29,7 @@ def finish(guard: peewee.Node, which: peewee.Node = _IS) -> peewee.Update:
             _J.finished: slot("at"),
             _J.due: None,
         }
-    ).where(which, guard)
+    ).where(_IS, guard)
 
 
 def retry() -> peewee.Query:
