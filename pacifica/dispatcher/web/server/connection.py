@@ -86,10 +86,6 @@ class Connection:
         """Whether no request has begun."""
         return not (self._buffer or self.answering or self.rest)
 
-    @property
-    def overdue(self) -> bool:
-        return self.deadline < time.monotonic()
-
     def has_gone(self) -> bool:
         """Whether the client has closed its end; for requests whose response takes long."""
         if self._interest:  # Nothing has arrived.

@@ -29,8 +29,6 @@ MAX_BODY = 10_000
 """The largest body, in bytes, of a request that the loop runs itself; a larger one may take long to validate."""
 NO_FILE_PAUSE = 0.5
 """Seconds without accepting when the process cannot open any more files."""
-
-
 OTHER_FILES = 300
 """The files that a process opens beside its connections, at most."""
 LARGE, M_MMAP_THRESHOLD = 1_048_576, -3
