@@ -108,6 +108,7 @@ def test_large_values_are_shown_without_being_decoded(
     found = json.loads(shown)
     assert (found["args"], found["kwargs"], found["result"]) == ([result], kwargs, result)
     assert not {"\x7f", "\u202e"} & set(shown)
+    assert json.loads(client.respond("GET", "/status", token)[2])["jobs"] == [found]
     assert json.loads(client.respond("GET", f"/result/{job.uuid}", token)[2]) == result
 
 

@@ -160,12 +160,12 @@ class JobStore(JobReplacement):
     ) -> tuple[list[Job], bool]:
         """At most ``limit`` visible jobs that come after the cursor, newest first, and whether there are more.
 
-        A page of large jobs is shorter than ``limit``.
+        A page of large jobs is shorter than ``limit``. The jobs are only shown: their large values are ``JsonText``.
         """
         if filters.task is not None and not visibility.matches(filters.task):
             return [], False
         found, more = self._database.read(lambda db: search.page(db, filters, after, limit, visibility))
-        return [mapping.job_from_row(row) for row in found], more
+        return [mapping.job_from_row(row, large_as_text=True) for row in found], more
 
     def events(self, uuid: str) -> list[Event]:
         """The history of a job, oldest first."""
