@@ -1,6 +1,7 @@
 """The commands run as processes: their output and exit status."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -43,6 +44,19 @@ def living(pids: set[int]) -> set[int]:
     return found
 
 
+def serving(up: Running) -> list[int]:
+    """The web processes of several that ``up`` runs; the process that starts them is not one of them."""
+    parents = [pid for pid in descendants(up.popen.pid) if "pacifica.dispatcher" in command(pid)[2:3]]
+    return [pid for parent in parents for pid in sorted(descendants(parent) & set(parents))]
+
+
+def command(pid: int) -> list[str]:
+    """The command line of a process, without the options of Python."""
+    with suppress(OSError):
+        return [word for word in Path(f"/proc/{pid}/cmdline").read_text().split("\0") if word != "-u"]
+    return []
+
+
 def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes) -> None:
     port = free_port()
     up = start_up(processes, port)
@@ -65,9 +79,19 @@ def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes
     assert up.wait(40) == 0
     assert "Traceback" not in up.output()
 
+    processes.write_config("[server]\nprocesses = 2\n")
     again = start_up(processes, port)
     again.wait_until_it_says("Ctrl-C stops")
     assert '"result": 4' in curl(f"http://127.0.0.1:{port}/status/{uuid}")
+    for _ in range(6):
+        curl(f"http://127.0.0.1:{port}/dispatch/mul/2/2")
+    counted = 'dispatches_total{outcome="accepted",task="mul"} 6.0'
+    assert all(counted in curl(f"http://127.0.0.1:{port}/metrics") for _ in range(4))
+    killed = serving(again)[0]
+    os.kill(killed, signal.SIGKILL)
+    again.wait_until_it_says(f"Web process {killed} ended with status -9; another one takes its place")
+    eventually(lambda: len(serving(again)) == 2 and killed not in serving(again))
+    eventually(lambda: all(counted in curl(f"http://127.0.0.1:{port}/metrics") for _ in range(4)))
     started = descendants(again.popen.pid)
     again.send(signal.SIGTERM)
     assert again.wait(40) == 0
@@ -75,7 +99,7 @@ def test_up_reports_a_finished_probe_job_and_ends_on_ctrl_c(processes: Processes
 
 
 def test_up_leaves_no_token_and_after_a_kill_no_process(processes: Processes) -> None:
-    processes.write_config("[auth]\nanonymous = none\n")
+    processes.write_config("[auth]\nanonymous = none\n[server]\nprocesses = 2\n")
     port = free_port()
     up = start_up(processes, port)
     up.wait_until_it_says("Ctrl-C stops")
@@ -92,7 +116,7 @@ def test_up_with_reload_uses_the_edited_module(processes: Processes) -> None:
     source = "from pacifica.dispatcher import task\n\n\n@task\ndef one() -> int:\n    return 1\n"
     module = processes.cwd / "lab.py"
     module.write_text(source, encoding="utf-8")
-    processes.write_config("[dispatcher]\ntasks = lab\n[celery]\nbroker_url = database://\n")
+    processes.write_config("[dispatcher]\ntasks = lab\n[celery]\nbroker_url = database://\n[server]\nprocesses = 2\n")
     port = free_port()
     up = start_up(processes, port, "--reload", "-w", "1")
     up.wait_until_it_says("Ctrl-C stops")
