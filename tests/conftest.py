@@ -5,11 +5,13 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from pacifica.dispatcher.store.database import Database
 
 from .forked import MEASURING
 from .ordering import in_lanes
@@ -87,6 +89,16 @@ def make_database(sqlite_url: str) -> Iterator[Callable[[str], str]]:
 def database_url(request: pytest.FixtureRequest, make_database: Callable[[str], str]) -> str:
     """The PeeWee URL of an empty database; the test runs once for each kind."""
     return make_database(request.param)
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database of each kind, shared by the tests of one file, as creating the tables takes longest."""
+    kind, folder = request.param, tmp_path_factory.mktemp("store")
+    urls = nullcontext(f"sqliteext:///{folder}/db.sqlite3") if kind == SQLITE else fresh_database(kind)
+    with urls as url, closing(Database(url)) as opened:
+        opened.wait_until_up(1, 0.0)
+        yield opened
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Fixtures for the store: a fresh database with its tables, and the stores on it."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -18,19 +17,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.outbox import Outbox
 from pacifica.dispatcher.upkeep.pruner import Pruner
 
-from ..services import DATABASES, SQLITE, fresh_database
-
 Value = TypeVar("Value")
-
-
-@pytest.fixture(scope="module", params=DATABASES)
-def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database of each kind, shared by the tests of one file, as creating the tables takes longest."""
-    kind, folder = request.param, tmp_path_factory.mktemp("store")
-    urls = nullcontext(f"sqliteext:///{folder}/db.sqlite3") if kind == SQLITE else fresh_database(kind)
-    with urls as url, closing(Database(url)) as opened:
-        opened.wait_until_up(1, 0.0)
-        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from celery import Celery
 from kombu import Connection, Queue
 
 import pacifica.dispatcher.delivery.database_transport  # noqa: F401 - registers database://
+from pacifica.dispatcher.orm import Binding, Message
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.messages import MessageStore
 
@@ -104,11 +105,11 @@ def db_broker(request: pytest.FixtureRequest, make_broker_of: Callable[[str], Br
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A fresh database with its tables."""
-    with closing(Database(database_url)) as opened:
-        opened.wait_until_up(1, 0.0)
-        yield opened
+def database(shared_database: Database) -> Database:
+    """A database without messages and routes; the test runs once for each kind."""
+    for model in (Message, Binding):
+        shared_database.write(model.delete().execute)
+    return shared_database
 
 
 @pytest.fixture

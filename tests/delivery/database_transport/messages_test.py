@@ -62,9 +62,9 @@ def test_claimed_message_is_given_to_no_other_owner(store: MessageStore) -> None
 
 def test_acknowledged_message_is_deleted(store: MessageStore) -> None:
     put(store, "a", "b")
-    (first, _) = claim(store)
+    (first, second) = claim(store)
     acknowledge(store, [first.id])
-    release(store, [1, 2, 3])
+    release(store, [first.id, second.id, second.id + 1])
     assert payloads(claim(store)) == ["b"]
 
 
@@ -137,11 +137,11 @@ def test_message_id_is_never_used_twice(store: MessageStore) -> None:
 
 def test_purge_and_size_concern_free_messages_only(store: MessageStore) -> None:
     put(store, "a", "b", "c")
-    claim(store, 1)
+    (held,) = claim(store, 1)
     assert store.size("q") == 2
     assert store.purge("q") == 2
     assert (store.size("q"), store.purge("q")) == (0, 0)
-    release(store, [1])
+    release(store, [held.id])
     assert store.size("q") == 1
 
 
@@ -184,13 +184,13 @@ def test_routes_are_found_by_exchange_until_they_are_removed(store: MessageStore
 def test_deleted_queue_has_neither_routes_nor_messages(store: MessageStore) -> None:
     store.bind([Route("", "q", "q"), Route("x", "key", "q")])
     put(store, "a", "b")
-    claim(store, 1)
+    (held,) = claim(store, 1)
     assert store.is_declared("q")
     store.forget_queue("q")
     assert not store.is_declared("q")
     assert store.routes("x") == []
     assert store.size("q") == 0
-    release(store, [1, 2])
+    release(store, [held.id, held.id + 1])
     assert store.size("q") == 0
 
 
@@ -207,10 +207,9 @@ def test_temporary_queue_is_swept_with_its_messages_unless_renewed(store: Messag
 
 
 def test_expired_route_is_unused_until_it_is_renewed(store: MessageStore) -> None:
-    route = Route("x", "", "q", None, 20_000)
-    store.bind([route])
+    store.bind([Route("x", "", "q", None, 20_000)])
     eventually(lambda: store.routes("x") == [])
-    store.bind([route])
+    store.bind([Route("x", "", "q", None, 60_000_000)])
     assert [found.queue for found in store.routes("x")] == ["q"]
 
 
