@@ -18,7 +18,7 @@ from ..services import RABBITMQ
 from .cluster import Cluster, MakeCluster
 from .invariants import unfinished
 
-BURST = int(os.environ.get("TEST_BURST", "1500"))
+BURST = int(os.environ.get("TEST_BURST", "1000"))
 """Jobs in one request; ``make burst`` dispatches 10,000, the most that are allowed."""
 WARM = 300
 """Jobs before the first burst: a forked process copies the pages of its parent that it writes to."""

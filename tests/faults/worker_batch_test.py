@@ -166,7 +166,7 @@ def test_batches_of_two_workers_that_are_killed_lose_and_double_no_job(make_clus
     cluster = make_cluster(lease_seconds=1)
     workers = [cluster.worker(concurrency=2) for _ in range(2)]
     warm_up(cluster)
-    uuids = [cluster.add(*SHORT) for _ in range(1500)]
+    uuids = [cluster.add(*SHORT) for _ in range(600)]
     workers[0].kill()
     os.kill(workers[1].popen.pid, signal.SIGKILL)
     cluster.worker(concurrency=2)
