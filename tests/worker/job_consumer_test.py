@@ -29,9 +29,8 @@ def a_consumer(pool: Any = None) -> Any:
         connection_errors=(BrokerGone, KeyError),
         channel_errors=(IndexError,),
     )
-    consumer.app = SimpleNamespace(
-        container=SimpleNamespace(event_counts=SimpleNamespace(add_refused_message=count)),
-    )
+    parts = {"event_counts": SimpleNamespace(add_refused_message=count), "writer": SimpleNamespace(do=lambda act: act())}
+    consumer.app = SimpleNamespace(container=SimpleNamespace(**parts))
     return consumer
 
 

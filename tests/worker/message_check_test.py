@@ -55,8 +55,10 @@ class Receiver:
 
     def __init__(self, container: Container) -> None:
         self.accepted: list[Any] = []
+        self.left_to_the_writer: list[Callable[[], object]] = []
         self.channel = Channel()
         app = container.app
+        container.writer = SimpleNamespace(do=self.left_to_the_writer.append)  # type: ignore[assignment]
         consumer: Any = object.__new__(JobConsumer)
         vars(consumer).update(
             app=app,
@@ -82,6 +84,8 @@ class Receiver:
         self.accepted.clear()
         rejected, self.channel.rejected, message.channel = 0, 0, self.channel
         self.receive(message)
+        while self.left_to_the_writer:
+            self.left_to_the_writer.pop(0)()
         rejected = self.channel.rejected
         requests.clear()
         assert rejected + len(self.accepted) == 1, "each message is accepted or refused, once"
@@ -202,6 +206,23 @@ def test_unforeseen_error_while_receiving_refuses_the_message(
 def test_message_for_no_task_and_no_job_is_refused(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     assert receiver.outcome(a_message(headers={**GOOD, "task": "nowhere"})) == "refused"
     assert f"this worker has no task nowhere, and there is no job {UUID}" in caplog.text
+
+
+@pytest.mark.parametrize("headers", [{"task": "add"}, {**GOOD, "task": "nowhere"}], ids=["faulty", "no such task"])
+def test_event_loop_does_not_wait_for_the_record(
+    receiver: Receiver, container: Container, headers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("the event loop used the database")
+
+    message = a_message(headers=headers, channel=receiver.channel)
+    with monkeypatch.context() as patched:
+        patched.setattr(container.database, "read", fail)
+        patched.setattr(container.database, "write", fail)
+        receiver.receive(message)
+    assert message.acknowledged
+    assert len(receiver.left_to_the_writer) == 1
+    receiver.left_to_the_writer.clear()
 
 
 def test_plain_message_neither_expires_nor_waits_in_memory(receiver: Receiver) -> None:

@@ -5,6 +5,7 @@ Celery's setting ``worker_consumer`` names the class.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from billiard.pool import Pool as BilliardPool
@@ -108,11 +109,15 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         self.count_refused()
 
     def count_refused(self) -> None:
-        """Add one to the metric of refused messages."""
-        try:
-            self.app.container.event_counts.add_refused_message()
-        except DatabaseUnavailable as error:
-            logger.warning("A refused message is not counted: %s", error)
+        """Add one to the metric of refused messages, without waiting for the database."""
+
+        def count() -> None:
+            try:
+                self.app.container.event_counts.add_refused_message()
+            except DatabaseUnavailable as error:
+                logger.warning("A refused message is not counted: %s", error)
+
+        self.app.container.writer.do(count)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Refuse a message whose body or headers kombu cannot read."""
@@ -127,7 +132,11 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         self.refuse(message, str(exc))
 
     def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002 - the same
-        """Record in a job that this worker lacks its task; the message is dropped, and published again later."""
+        """Drop the message, which is published again later, and have the writer's thread record why in the job."""
+        message.reject_log_error(logger, self.connection_errors)
+        self.app.container.writer.do(partial(self._record_unknown_task, message))
+
+    def _record_unknown_task(self, message: Message) -> None:
         uuid, task = message.headers["id"], message.headers["task"]
         try:
             job = self.app.container.jobs.get(uuid)
@@ -138,4 +147,3 @@ class JobConsumer(Consumer):  # type: ignore[misc]
             self.app.container.jobs.lacks_task(uuid, task=task, worker=self.hostname, retries=retries, at=now())
         except DatabaseUnavailable as error:
             logger.warning("Task %s of job %s is not known here, which cannot be recorded: %s", task, uuid, error)
-        message.reject_log_error(logger, self.connection_errors)
