@@ -106,34 +106,41 @@ def test_no_worker_counts_as_dead_while_the_database_is_locked(make_cluster: Mak
 
 
 @pytest.mark.parametrize(
-    ("pool", "broker", "task"),
+    ("point", "pool", "broker", "task"),
     [
-        ("prefork", "rabbitmq", "note"),
-        ("prefork", "redis", "fail"),
-        ("prefork", "rabbitmq", "backoff"),
-        ("threads", "database", "note"),
-        ("threads", "redis", "backoff"),
+        *(
+            (point, *case)
+            for point in ("before-finish", "after-finish")
+            for case in (
+                ("prefork", "rabbitmq", "note"),
+                ("prefork", "redis", "fail"),
+                ("prefork", "rabbitmq", "backoff"),
+                ("threads", "database", "note"),
+                ("threads", "redis", "backoff"),
+            )
+        ),
+        ("before-turn", "prefork", "database", "note"),
+        ("before-turn", "prefork", "rabbitmq", "note"),
     ],
 )
-@pytest.mark.parametrize("point", ["before-finish", "after-finish"])
 def test_worker_killed_at_a_failpoint_ends_its_job_once(
     make_cluster: MakeCluster, point: str, pool: str, broker: str, task: str
 ) -> None:
-    """The second point kills the worker's main process after a commit, and so does any point in a threads pool."""
+    """The points of a turn kill the worker's main process, before and after the commit, and so does any in a threads pool."""
     cluster = make_cluster(broker)
     once = cluster.processes.cwd / "once"
     once.touch()
     cluster.release("a")
     worker = cluster.worker("-P", pool, concurrency=1, env={"DISPATCHER_FAILPOINTS": f"{point}@{once}"})
     uuid = cluster.add(task, *(("a", 1) if task == "backoff" else ("a",)))
-    if pool == "threads" or point == "after-finish":
+    if pool == "threads" or point in {"before-turn", "after-finish"}:
         assert worker.popen.wait(15) == -signal.SIGKILL
         cluster.worker("-P", pool, concurrency=1)
     job = cluster.ended(uuid)
     assert job.state == ("FAILURE" if task == "fail" else "SUCCESS")
     eventually(lambda: not once.exists(), 10, "the failpoint was not reached")
     runs = 2 if task == "backoff" else 1
-    assert job.attempt == runs + (1 if point == "before-finish" else 0)
+    assert job.attempt == runs + (0 if point == "after-finish" else 1)
     cluster.check_final([uuid])
 
 

@@ -29,7 +29,10 @@ def a_consumer(pool: Any = None) -> Any:
         connection_errors=(BrokerGone, KeyError),
         channel_errors=(IndexError,),
     )
-    parts = {"event_counts": SimpleNamespace(add_refused_message=count), "writer": SimpleNamespace(do=lambda act: act())}
+    parts = {
+        "event_counts": SimpleNamespace(add_refused_message=count),
+        "writer": SimpleNamespace(do=lambda act: act()),
+    }
     consumer.app = SimpleNamespace(container=SimpleNamespace(**parts))
     return consumer
 

@@ -241,6 +241,8 @@ class JobWriter:
         # One that cannot be stored must be alone, to be found.
         room = 0 if self._alone and self._storing else min(room, most)
         requests = [self._requests.popleft() for _ in range(min(len(self._requests), room))]
+        if self._storing:
+            failpoints.reach("before-turn")
         try:
             turn = self._stored([report for report, _ in self._storing], wanted, requests)
         except Exception:
