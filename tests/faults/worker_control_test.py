@@ -124,8 +124,6 @@ def test_child_is_replaced_after_its_number_of_tasks(make_cluster: MakeCluster) 
 
 @pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
 def test_burst_of_short_jobs_runs_in_any_pool(make_cluster: MakeCluster, pool: str) -> None:
-    if pool == "gevent":
-        pytest.importorskip("gevent")
     cluster = make_cluster()
     cluster.worker("-P", pool, concurrency=2)
     uuids = [cluster.add("mixed", "s") for _ in range(300)]

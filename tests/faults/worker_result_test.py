@@ -126,7 +126,7 @@ def test_no_worker_counts_as_dead_while_the_database_is_locked(make_cluster: Mak
 def test_worker_killed_at_a_failpoint_ends_its_job_once(
     make_cluster: MakeCluster, point: str, pool: str, broker: str, task: str
 ) -> None:
-    """The points of a turn kill the worker's main process, before and after the commit, and so does any in a threads pool."""
+    """The points of a turn kill the worker's main process, before or after its commit; in a threads pool all do."""
     cluster = make_cluster(broker)
     once = cluster.processes.cwd / "once"
     once.touch()

@@ -241,8 +241,6 @@ class JobWriter:
         # One that cannot be stored must be alone, to be found.
         room = 0 if self._alone and self._storing else min(room, most)
         requests = [self._requests.popleft() for _ in range(min(len(self._requests), room))]
-        if self._storing:
-            failpoints.reach("before-turn")
         try:
             turn = self._stored([report for report, _ in self._storing], wanted, requests)
         except Exception:
@@ -301,6 +299,8 @@ class JobWriter:
         self, reports: Sequence[Report], wanted: WantedJobs | None, requests: Sequence[JobRequest]
     ) -> Turn | None:
         """Take the turn in the record; ``None`` if the worker is to end, and the database stays unavailable."""
+        if reports:
+            failpoints.reach("before-turn")
         token, at = secrets.token_hex(16), now()
         messages = [MessageClaim(request.id, request.request_dict.get("retries") or 0) for request in requests]
         again, pauses = False, backoff(0.05, 2.0)
