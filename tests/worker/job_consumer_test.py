@@ -8,7 +8,7 @@ from billiard.exceptions import WorkerLostError
 from billiard.pool import Pool
 from celery.worker import loops
 
-from pacifica.dispatcher.worker.job_consumer import JobConsumer
+from pacifica.dispatcher.worker.job_consumer import POOL_CHECK, JobConsumer
 
 
 class BrokerGone(Exception):
@@ -88,3 +88,14 @@ def test_pool_without_children_is_usable(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(loops, "synloop", lambda consumer: consumer.pool.did_start_ok() or pytest.fail("unusable"))
     consumer = a_consumer()
     consumer.loop(consumer)
+
+
+def test_pool_is_looked_after_while_the_event_loop_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    timer = SimpleNamespace(cancel=lambda: calls.append("cancelled"))
+    consumer = a_consumer()
+    consumer.pool.maintain_pool = object()
+    consumer.hub = SimpleNamespace(call_repeatedly=lambda *given: calls.append(given) or timer)
+    monkeypatch.setattr(loops, "asynloop", lambda *_: calls.append("running"))
+    consumer.loop()
+    assert calls == [(POOL_CHECK, consumer.pool.maintain_pool), "running", "cancelled"]

@@ -24,6 +24,12 @@ logger = logging.getLogger(__name__)
 
 LONGEST_SHOWN = 200
 """The most characters of a refused message's headers in the log."""
+POOL_CHECK = 0.25
+"""Seconds between two looks for pool processes that have ended.
+
+Celery looks when a process closes its files, a moment before the kernel lets it know that the process has ended, and
+then only every five seconds: a worker with ``--max-tasks-per-child`` stood still meanwhile.
+"""
 
 
 class JobConsumer(Consumer):  # type: ignore[misc]
@@ -55,6 +61,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         """Run Celery's event loop; an unforeseen error, such as an unreadable item in Redis, makes it reconnect."""
         run = loops.asynloop if self.hub else loops.synloop
         self.pool.did_start_ok = self._did_start
+        checks = self.hub.call_repeatedly(POOL_CHECK, self.pool.maintain_pool) if self.hub else None
         try:
             run(*arguments)
         except Exception as error:
@@ -67,6 +74,9 @@ class JobConsumer(Consumer):  # type: ignore[misc]
             if not isinstance(error, self.channel_errors):
                 self.count_refused()
             raise self.connection_errors[0](f"The connection is opened again after {type(error).__name__}.") from error
+        finally:
+            if checks is not None:
+                checks.cancel()
 
     def _did_start(self) -> bool:
         """Whether the pool is usable at the start: a child that was killed is replaced, as at any later time.
