@@ -79,7 +79,8 @@ def test_chain_whose_worker_dies_between_steps_runs_each_step_once(make_cluster:
     cluster = make_cluster(broker)
     once = cluster.processes.cwd / "once"
     once.touch()
-    cluster.worker(env={"DISPATCHER_FAILPOINTS": f"before-finish@{once}"})
+    # A second child would run the next step, and could be the one that is killed.
+    cluster.worker(concurrency=1, env={"DISPATCHER_FAILPOINTS": f"before-finish@{once}"})
     steps = json.loads(cluster.processes.run_program(PROGRAMS / "dispatch_chain.py").stdout)
     assert cluster.ended(steps[2]).result == 8
     assert [cluster.ended(step).result for step in steps] == [2, 4, 8]
