@@ -52,8 +52,10 @@ class Process:
 
     def kill(self) -> None:
         """Kill the process and its group."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
+        # The system may have given the id of one that has ended to another process, which may lead a group of that id.
+        if self.popen.poll() is None or not Path(f"/proc/{self.popen.pid}").exists():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
 

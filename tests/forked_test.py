@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from .eventually import eventually
 from .forked import FORKS, MEASURING, Forked, can_fork
+from .processes import Running
 
 PROGRAM = Path(__file__).parent / "programs" / "describe_process.py"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not FORKS, reason="processes are forked on Linux only")]
@@ -52,6 +54,18 @@ def test_forked_process_obeys_signals_and_shows_its_end(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     assert (process.wait(20), process.poll(), process.returncode) == (-9, -9, -9)
     process.send_signal(signal.SIGTERM)  # It is ignored, like that of subprocess.
+
+
+def test_process_that_has_the_id_of_an_ended_one_is_not_killed(tmp_path: Path) -> None:
+    other = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        ended: Any = SimpleNamespace(pid=other.pid, poll=lambda: 0, wait=lambda: 0)
+        Running("web", ended, tmp_path / "log", "").kill()
+        assert other.poll() is None
+        Running("web", other, tmp_path / "log", "").kill()
+        assert other.returncode == -signal.SIGKILL
+    finally:
+        other.kill()
 
 
 @pytest.mark.parametrize(

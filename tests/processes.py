@@ -100,6 +100,8 @@ class Running:
 
     def send_to_all(self, number: signal.Signals) -> None:
         """Send a signal to the process and all its children, as a terminal does on Ctrl-C."""
+        if self.popen.poll() is not None and exists(self.popen.pid):
+            return  # The system has given its id to another process, which may lead a group of that id.
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, number)
 
@@ -134,6 +136,17 @@ class Running:
         with suppress(requests.RequestException):
             return requests.get(f"{self.url}/health/live", timeout=5).ok
         return False
+
+
+def exists(pid: int) -> bool:
+    """Return whether a process has this id, or a process that has ended and was not waited for."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @dataclass
