@@ -11,7 +11,7 @@ import pytest
 from pacifica.dispatcher.core.errors import DatabaseUnavailable, TooManyWaiting
 from pacifica.dispatcher.core.job import Event, Job, State, now
 from pacifica.dispatcher.core.permissions import EVERY_JOB, Visibility
-from pacifica.dispatcher.service.event_feed import EventFeed
+from pacifica.dispatcher.service.event_feed import EventFeed, Subscription
 from pacifica.dispatcher.service.waiting import Waiting
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.events import EventStore
@@ -367,3 +367,70 @@ def test_stream_of_a_hidden_job_has_no_events(database: Database) -> None:
         received: list[Event] = []
         read(waiting, received, visibility, job=job.uuid)
         assert len(received) == count
+
+
+def test_feed_goes_on_after_an_unforeseen_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pacifica.dispatcher.service.event_feed.RELOOK", 0.01)
+    history = ScriptedHistory(ordered=True)
+    faults = [ValueError("unreadable")]
+    peek = history.peek
+
+    def failing(after: int, limit: int) -> list[tuple[int, str, int, str]]:
+        if faults:
+            raise faults.pop()
+        return peek(after, limit)
+
+    monkeypatch.setattr(history, "peek", failing)
+    feed = EventFeed(history, 1)
+    with feed.subscribe():
+        history.ids += [1]
+        eventually(lambda: feed.position == 1)
+    feed.stop()
+    assert "Unhandled exception in the event feed" in caplog.text
+
+
+def test_feed_holds_no_lock_while_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event loop that enters or leaves a wait would stand still until the database has answered."""
+    history = ScriptedHistory()
+    history.ids = [1]
+    feed = EventFeed(history, 2)
+    entered: list[bool] = []
+
+    def enter() -> None:
+        with feed.subscribe():
+            pass
+
+    def last() -> int:
+        if not entered:
+            thread = threading.Thread(target=enter, daemon=True)
+            thread.start()
+            thread.join(5)
+            entered.append(not thread.is_alive())
+        return max(history.ids)
+
+    with feed.subscribe():
+        monkeypatch.setattr(history, "last", last)
+        history.ids += [3]
+        eventually(lambda: entered)
+    feed.stop()
+    assert entered[0]
+
+
+def test_stream_of_a_long_history_lets_others_run(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, jobs = a_waiting(sqlite), JobStore(sqlite)
+    jobs.add_many([a_job() for _ in range(120)], [None] * 120)
+    pauses: list[float] = []
+    wait = Subscription.wait
+
+    def noted(one: Subscription, seconds: float) -> None:
+        pauses.append(seconds)
+        wait(one, seconds)
+
+    monkeypatch.setattr(Subscription, "wait", noted)
+    with closing(waiting.follow(EVERY_JOB, 0)) as stream:
+        events = [next(stream) for _ in range(121)]
+    waiting.feed.stop()
+    assert len([event for event in events if isinstance(event, Event)]) == 120
+    assert pauses == [0, 0]

@@ -160,3 +160,23 @@ def test_an_interrupted_caller_does_not_block_the_others() -> None:
     assert sorted(endings) == ["after", "first", "interrupted ended"]
     assert commit.calls == [["first"], ["after"]]
     eventually(lambda: not group.busy)
+
+
+class InLoop(Waiter):
+    """That of an event loop whose rounds have no other requests."""
+
+    def on_loop(self) -> bool:
+        return True
+
+
+def test_items_are_committed_if_no_helper_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    calls: list[list[str]] = []
+    group = GroupCommit[str](lambda items: calls.append(list(items)), 64, 20, InLoop())
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        group("first")
+    group("second")
+    assert calls == [["first"], ["second"]]

@@ -51,10 +51,11 @@ def test_a_long_queue_does_not_hide_the_messages_that_another_queue_lost(
 
 def test_job_that_waits_because_a_clock_was_set_back_is_due_at_once(process: Process) -> None:
     hour = 3_600_000_000
-    job, scheduled = a_job(due=now() + hour), a_job(due=now() + hour, eta=now() + hour)
+    job, scheduled = a_job(created=now() + hour, due=now() + hour), a_job(due=now() + hour, eta=now() + hour)
     scheduled = replace(scheduled, due=scheduled.eta)
-    process.jobs.add([job])
-    process.jobs.add([scheduled])
+    put_back, put_off = a_job(due=now() + 2 * hour), a_job(due=now() + hour // 2)
+    process.jobs.add_many([job, scheduled, put_back, put_off], [None] * 4)
     process.upkeep.round()
-    assert (process.get(job).due or 0) <= now()
+    assert all((process.get(one).due or 0) <= now() for one in (job, put_back))
     assert process.get(scheduled).due == scheduled.eta
+    assert process.get(put_off).due == put_off.due, "its task has a rate limit, or the broker has refused it"

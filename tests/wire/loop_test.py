@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from contextvars import ContextVar
 
+import peewee
 import pytest
 
+from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.group_commit import GroupCommit
 from pacifica.dispatcher.web.server import loop as loop_module
 from pacifica.dispatcher.web.server.loop import WAITER, Loop
@@ -159,3 +162,54 @@ def test_threads_can_have_a_call_run_in_a_greenlet(loop: Loop) -> None:
     seen: list[bool] = []
     threading.Thread(target=lambda: seen.append(loop.ask(WAITER.on_loop))).start()
     until(loop, lambda: seen == [True])
+
+
+def test_call_that_times_out_itself_ends_the_wait_of_its_thread(loop: Loop) -> None:
+    """A socket raises ``TimeoutError`` when its client has vanished from the network."""
+    seen: list[str] = []
+
+    def fail() -> None:
+        raise TimeoutError("the client is gone")
+
+    def ask() -> None:
+        try:
+            loop.ask(fail)
+        except TimeoutError as error:
+            seen.append(str(error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    until(loop, lambda: seen == ["the client is gone"])
+
+
+def test_call_that_fails_does_not_end_the_loop(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    loop.call(fail)
+    loop.after_round(fail)
+    loop.call(lambda: seen.append("called"))
+    loop.after_round(lambda: seen.append("after the round"))
+    until(loop, lambda: sorted(seen) == ["after the round", "called"])
+    assert caplog.text.count("Unhandled exception in the event loop.") == 2
+
+
+def test_pooled_connections_read_large_rows_on_the_loop(loop: Loop, sqlite_url: str) -> None:
+    """The limits of the loop would stay with a connection that another thread gets next."""
+    database = Database(f"{sqlite_url.replace('sqliteext://', 'sqliteext+pool://')}?max_connections=1", waiter=WAITER)
+    text = "x" * 500_000
+    seen: list[str] = []
+
+    def echo(db: peewee.Database) -> str:
+        return str(db.execute_sql("SELECT ?", (text,)).fetchone()[0])
+
+    def read() -> None:
+        seen.append(database.read(echo))
+        seen.append(database.read(echo))
+
+    with closing(database):
+        loop.start(read)
+        until(loop, lambda: len(seen) == 2)
+        assert database.read(echo) == text
+    assert seen == [text, text]

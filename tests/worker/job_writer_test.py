@@ -456,3 +456,34 @@ def test_job_is_claimed_when_its_eta_comes(rows: WriterHarness) -> None:
     started = rows.until(job, State.STARTED).started
     assert started is not None
     assert 0 <= started - eta < 300_000
+
+
+def test_error_while_it_waits_does_not_end_the_writer(
+    rows: WriterHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(job_writer, "LONGEST_WAIT", 0.01)
+    faults = [ValueError("no such table")]
+
+    def next_due(*_: Any) -> None:
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(rows.turns, "next_due", next_due)
+    rows.writer.wake()
+    eventually(lambda: not faults)
+    rows.add()
+    rows.writer.wake()
+    rows.claimed(1)
+    assert "Unhandled exception while waiting for jobs" in caplog.text
+
+
+def test_message_that_is_given_back_without_its_connection_is_published_again(messages: WriterHarness) -> None:
+    """The broker has given it to another worker, which has seen a job that was started, and dropped it."""
+    job = messages.add()
+    messages.writer.claim(Request(job))  # type: ignore[arg-type]
+    (claimed,) = messages.claimed(1)
+    messages.pool.back = [(claimed, messages.pool.claimed[0][1])]
+    messages.writer.pause()
+    row = messages.until(job, State.PENDING)
+    eventually(lambda: "RETURNED" in messages.kinds(job))
+    assert row.due is not None

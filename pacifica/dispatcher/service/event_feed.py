@@ -130,11 +130,11 @@ class EventFeed:
             if not self._subscriptions:
                 self._position = self._highest = self._settled = last
                 self._marks.clear()
+            self._last_event = time.monotonic()
+            self._start()
             self._subscriptions.add(one)
             self._streams += stream
             self._report()
-            self._last_event = time.monotonic()
-            self._start()
         try:
             yield one
         finally:
@@ -161,9 +161,11 @@ class EventFeed:
         if not found:
             return
         events = [event for event, *_ in found]
+        gap = not self._history.ordered and events[-1] != self._position + len(events)
+        last = self._history.last() if gap else events[-1]  # Without the lock, as the database may be slow.
         with self._changed:
             before = self._position, self._highest
-            self._advance(events)
+            self._advance(events, last)
             self._highest = events[-1]
             if before != (self._position, self._highest):
                 self._last_event = time.monotonic()
@@ -178,18 +180,24 @@ class EventFeed:
 
     def _start(self) -> None:
         if self._thread is None:
-            if self._open_watch is not None:
+            if self._open_watch is not None and self._watch is None:
                 self._watch = self._open_watch()
-            self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="feed", daemon=True)
+            thread.start()
+            self._thread = thread
         self._changed.notify_all()
 
     def _run(self) -> None:
-        while self._pause():
+        while not self.stopped:
             try:
-                self.poll()
+                if self._pause():
+                    self.poll()
             except DatabaseUnavailable as error:
                 logger.debug("The event feed cannot poll: %s", error)
+            except Exception:
+                # Without this thread no request would be notified any more.
+                logger.exception("Unhandled exception in the event feed")
+                time.sleep(RELOOK)
         self._history.close()
         if self._watch is not None:
             self._watch.close()
@@ -207,17 +215,17 @@ class EventFeed:
             self._changed.wait_for(lambda: self._subscriptions or self.stopped)
             return not self.stopped
 
-    def _advance(self, events: list[int]) -> None:
+    def _advance(self, events: list[int], last: int) -> None:
         """Move the position to the last of these events before which no event can still appear.
 
         A database server assigns an id before the commit, and a rolled-back transaction leaves a permanent gap.
         """
         for event in events:
-            if event > self._position + 1 and not self._history.ordered and not self._is_settled(event - 1):
+            if event > self._position + 1 and not self._history.ordered and not self._is_settled(event - 1, last):
                 return
             self._position = max(event, self._position)
 
-    def _is_settled(self, event: int) -> bool:
+    def _is_settled(self, event: int, last: int) -> bool:
         """Whether any missing ids up to this one have been missing for ``GRACE``.
 
         The time counts from when a higher id was first seen, because ids are assigned in order. No event is therefore
@@ -228,7 +236,6 @@ class EventFeed:
             self._settled = self._marks.popleft()[0]
         if event <= self._settled:
             return True
-        last = self._history.last()
         if not self._marks or last > self._marks[-1][0]:
             self._marks.append((last, moment))
         return False

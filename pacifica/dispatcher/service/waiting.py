@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 PAGE = 500
 """How many events a stream reads at once."""
+BREATH = 50
+"""The number of events after which a stream lets an event loop run other requests."""
 KEEP = 10.0
 """How long a task's typical run time is cached, in seconds."""
 LONGEST_ADVICE = 60
@@ -85,12 +87,17 @@ class Waiting:
                 while True:
                     last = self.feed.stopped or (job is not None and self._is_final(job))
                     end = self.feed.position if job is None else sys.maxsize
-                    for event in self._between(place, end, job, visibility):
+                    number = 0
+                    for number, event in enumerate(self._between(place, end, job, visibility), 1):
                         place, sent = event.id, time.monotonic()
                         yield event
+                        if number % BREATH == 0:
+                            subscription.wait(0)
                     place = place if job is not None else max(place, end)
                     if last:
                         return
+                    if number >= BREATH:  # It may have been notified meanwhile.
+                        continue
                     if time.monotonic() - sent >= self._heartbeat:
                         sent = time.monotonic()
                         yield place
@@ -128,7 +135,7 @@ class Waiting:
             after = last
 
     def _is_final(self, uuid: str) -> bool:
-        job = self._jobs.get(uuid)
+        job = self._jobs.get(uuid, large_as_text=True)
         return job is None or job.final
 
     def _typical_run(self, task: str) -> float:

@@ -91,7 +91,7 @@ class Database:
             with UNINTERRUPTED:
                 return self._read(query)
         heavy = False
-        if self.sqlite and not FORK_GATE.closed:
+        if self.sqlite and not (self._pooled or FORK_GATE.closed):  # The limits of a loop stay with a connection.
             try:
                 with self._gate, self._connected():
                     return query(self.peewee)

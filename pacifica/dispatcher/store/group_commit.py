@@ -83,8 +83,13 @@ class GroupCommit(Generic[Item]):
     def _hand_over(self) -> None:
         """Have the helper thread commit; it is a daemon, as it waits for work as long as the process lives."""
         if self._rounds is None:
-            self._rounds = queue.SimpleQueue()
-            threading.Thread(target=_work, args=(self._rounds,), name="group-commit", daemon=True).start()
+            rounds: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+            try:
+                threading.Thread(target=_work, args=(rounds,), name="group-commit", daemon=True).start()
+            except RuntimeError:  # The system allows no further thread now; the items must not wait for one.
+                self._commit_round()
+                return
+            self._rounds = rounds
         self._rounds.put(self._commit_round)
 
     def _commit_round(self) -> None:

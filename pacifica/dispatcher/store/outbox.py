@@ -134,8 +134,10 @@ class Outbox:
 
         self._database.write(change)
 
-    def recall(self, *, at: int, lease: int) -> None:
+    def recall(self, *, at: int, lease: int, longest: int = 0) -> None:
         """Make jobs due whose ``due`` lies further in the future than two of any relay's leases.
+
+        A job that was put off, by at most ``longest`` microseconds, stays as it is if its other times are past.
 
         There are such jobs after a clock was set back. Jobs that wait for their ``eta`` stay as they are, and a
         ``published`` time in the future becomes the present time. The second lease is for the jobs that another relay
@@ -143,8 +145,9 @@ class Outbox:
         """
         ahead = at + 2 * lease
         not_scheduled = _J.eta.is_null() | (_J.due != _J.eta)
+        by_a_clock = (_J.created > ahead) | (_J.started > ahead) | (_J.due > ahead + longest)
         for column, late in (
-            (_J.due, (_J.due > ahead, not_scheduled)),
+            (_J.due, (_J.due > ahead, not_scheduled, by_a_clock)),
             (_J.published, (orm.WAITING_STATES, _J.due.is_null(), _J.published > ahead)),
         ):
             if self._database.rows(_J.select(_J.uuid).where(*late).limit(1)):  # This takes no write lock.

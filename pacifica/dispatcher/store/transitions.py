@@ -61,7 +61,7 @@ def give_back() -> peewee.Query:
         {
             **_to(State.PENDING),
             _J.attempt: _J.attempt - 1,
-            _J.started: peewee.Case(None, [(_J.attempt > 1, _J.started)]),
+            _J.started: None,
             _J.published: slot("published"),
             _J.holder: None,
             _J.due: slot("due"),

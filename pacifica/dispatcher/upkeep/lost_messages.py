@@ -17,6 +17,8 @@ COUNTED = 100_000
 END_OF_TIME = 2**63 - 1
 RELAY_LEASE = 30_000_000
 """Microseconds; a job that a relay has taken is due at most so far in the future."""
+LONGEST_DEFERMENT = 3_600_000_000
+"""Microseconds; a job that the broker refused, or whose task is missing or has a rate limit, is put off by no more."""
 
 
 class Queues(Protocol):
@@ -49,7 +51,7 @@ class LostMessages:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._republish / 4
-        self._outbox.recall(at=now(), lease=RELAY_LEASE)
+        self._outbox.recall(at=now(), lease=RELAY_LEASE, longest=LONGEST_DEFERMENT)
         queues: dict[str, list[Kind]] = {}
         for kind in self._outbox.waiting():
             if (name := self._queues.queue_of(*kind)) is not None:

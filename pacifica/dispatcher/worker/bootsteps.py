@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
 from billiard import active_children
@@ -97,7 +98,8 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._killing.acquire()  # For good.
         logger.warning("Ending with jobs that cannot be stopped; another worker will run them again.")
         for child in active_children():
-            os.kill(child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
         self._writer.stop(LAST_REPORTS)
         self._heartbeat.stop()
         os._exit(1)

@@ -135,7 +135,7 @@ class HandOut:
         elif not self._awake:
             self._awake = True
             if threading.get_ident() == self._giver:  # kombu would wait for an event before it makes this call.
-                self.writer.do(partial(loop.call_soon, self.give))
+                loop.call_later(0.001, self.give)
             else:
                 loop.call_soon(self.give)
 
@@ -175,7 +175,7 @@ class HandOut:
 
     def stop_shared(self) -> None:
         """Stop the jobs that share a message, to be put back; Celery stops those whose requests it knows."""
-        for message in [message for message in self._messages if not message.alone]:
+        for message in [message for message in list(self._messages) if not message.alone]:
             for item in self._take_back(message):
                 self.writer.unclaim(item)
             self._report_ended(message)
@@ -266,13 +266,14 @@ class HandOut:
             items[0] = job, request
         lane = self._tokens.lend(len(items)) if self._tokens else None
         message = Message(items, lane, time.monotonic(), short=self._times.expected(items[0][0].task) is not None)
-        self._messages.add(message)
-        self._sending = ()
+        with self._lock:
+            self._messages.add(message)
+            self._sending = ()
         orders = [Order(job, request and request.request_dict, request and request.body) for job, request in items]
 
         def accepted(pid: int, at: float) -> None:
             message.pid = pid
-            if alone and request is not None:
+            if alone and request is not None and message.items:  # It may have been taken back.
                 request.on_accepted(pid, at)
 
         callbacks = {
@@ -300,9 +301,8 @@ class HandOut:
 
     def _report_ended(self, message: Message, done: Done | None = None) -> None:
         """Report the jobs of a message that have ended since the last look; ``done`` is that of the only one."""
-        ended: Sequence[tuple[int, Done]] = ((0, done),) if done else ()
         with self._lock:
-            ended = message.read_outcomes() or ended
+            ended: Sequence[tuple[int, Done]] = message.read_outcomes() or (((0, done),) if done else ())
             message.ended.update(number for number, _ in ended)
         for number, one in ended:
             job, request = message.items[number]

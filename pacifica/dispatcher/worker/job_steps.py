@@ -2,10 +2,12 @@
 
 import logging
 import os
+import queue
 import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from inspect import isgenerator
 from typing import Any
 
@@ -149,16 +151,21 @@ class EventWatch:
     """The watch of a worker whose jobs come as messages: only ``wake`` ends its sleep."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        # A signal handler may wake while its thread does so: this class of queue allows that, an Event does not.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._rung = False
 
     def wait(self, seconds: float) -> None:
         """Sleep until ``wake`` is called, or for that many seconds."""
-        self._event.wait(seconds)
-        self._event.clear()
+        with suppress(queue.Empty):
+            self._bell.get(timeout=seconds)
+        self._rung = False
 
     def wake(self) -> None:
         """End the sleep, or the next one."""
-        self._event.set()
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

@@ -140,7 +140,8 @@ class JobWriter:
             self._pool.call(request.forget)
         if request is not None and not request.is_row:
             again = None if not self._claiming else lambda _: self.claim(request)
-            self.report(Returned(job.uuid, job.token, at, None), again)
+            # Of a connection that is lost, the broker has given the message to others, who saw a job that was started.
+            self.report(Returned(job.uuid, job.token, at, None if self._claiming else at), again)
             return
         self.report(Returned(job.uuid, job.token, at, at if due is None else due))
 
@@ -201,11 +202,19 @@ class JobWriter:
             if self._ended_by is not None and (time.monotonic() > self._ended_by or (ends and not self._reports)):
                 break
             if not (again or self._reports):
-                self._watch.wait(self._longest_wait())
+                self._sleep()
             pace = BUSY_PACE if again and not self._pool.starved() else PACE
             if (pause := begin + pace - time.monotonic()) > 0 and not self._pool.empty():
                 time.sleep(pause)
         self._watch.close()
+
+    def _sleep(self) -> None:
+        """Wait until there may be something to do."""
+        try:
+            self._watch.wait(self._longest_wait())
+        except Exception:
+            logger.exception("Unhandled exception while waiting for jobs")
+            time.sleep(LONGEST_WAIT)
 
     def _work(self) -> bool:
         """Do what is asked for, and take a turn; returns whether there may be more to claim at once."""
@@ -301,12 +310,12 @@ class JobWriter:
         """Take the turn in the record; ``None`` if the worker is to end, and the database stays unavailable."""
         if reports:
             failpoints.reach("before-turn")
-        token, at = secrets.token_hex(16), now()
+        token = secrets.token_hex(16)
         messages = [MessageClaim(request.id, request.request_dict.get("retries") or 0) for request in requests]
         again, pauses = False, backoff(0.05, 2.0)
         while True:
             try:
-                turn = self._queue.turn(reports, wanted, messages, token=token, at=at, again=again, **self._who)
+                turn = self._queue.turn(reports, wanted, messages, token=token, at=now(), again=again, **self._who)
             except DatabaseUnavailable as error:
                 if not again:
                     logger.warning("The worker waits to claim and to report: %s", error)

@@ -181,12 +181,16 @@ class Connection:
             self._watch(EVENT_READ)
 
     def _event(self, _: int) -> None:
-        if self.rest:
-            self._writable()
-        elif self.answering:
-            self._watch(0)  # The next request, or the end of the connection, has to wait.
-        else:
-            self._readable()
+        try:
+            if self.rest:
+                self._writable()
+            elif self.answering:
+                self._watch(0)  # The next request, or the end of the connection, has to wait.
+            else:
+                self._readable()
+        except Exception:  # Such as a lack of memory or threads; the other connections must go on.
+            logger.exception("Unhandled exception of a connection, which is closed.")
+            self.drop()
 
     def _readable(self) -> None:
         try:

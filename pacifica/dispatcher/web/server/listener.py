@@ -1,5 +1,7 @@
 """The socket at which a server listens."""
 
+import errno
+import os
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +23,22 @@ def listen_at_path(path: str, backlog: int) -> socket.socket:
     made = socket.socket(socket.AF_UNIX)
     with suppress(FileNotFoundError):
         if Path(path).is_socket():
+            if _is_served(path):
+                made.close()
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
             Path(path).unlink()
     made.bind(path)
     made.listen(backlog)
     return made
+
+
+def _is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # Such as a full queue.
+            pass
+        return True

@@ -28,8 +28,11 @@ Call = Callable[[], object]
 
 ROUND = 0.02
 """Seconds after which a round of requests is interrupted to look at the sockets: half for new ones, half for others."""
-LONG, WARY = 2.0, 5
-"""After a request that occupied the loop for ``LONG`` seconds, ``is_wary`` holds for ``WARY`` times as long."""
+LONG, WARY, LONGEST_WARY = 2.0, 5, 60.0
+"""After a request that occupied the loop for ``LONG`` seconds, ``is_wary`` holds for ``WARY`` times as long.
+
+It holds for at most ``WARY`` times ``LONGEST_WARY`` seconds, as a process may only have been frozen.
+"""
 
 
 class RequestGreenlet(greenlet):  # type: ignore[misc]
@@ -154,8 +157,11 @@ class Loop:
 
         self.call(lambda: self.switch(RequestGreenlet(self, answer)))
         while not self._closed:
-            with suppress(TimeoutError):
+            try:
                 return future.result(1.0)
+            except TimeoutError:
+                if future.done():  # The call itself may have raised it, such as for a client that is gone.
+                    return future.result()
         raise ConnectionResetError
 
     def after_round(self, call: Call) -> None:
@@ -177,12 +183,20 @@ class Loop:
         for calls in (self._new, self._calls):
             end = time.monotonic() + ROUND / 2
             for _ in range(len(calls)):
-                calls.popleft()()
+                self._attempt(calls.popleft())
                 if time.monotonic() > end:
                     break
         after, self._after = self._after, []
         for call in after:
+            self._attempt(call)
+
+    @staticmethod
+    def _attempt(call: Call) -> None:
+        """Run a call whose exception must not end the server."""
+        try:
             call()
+        except Exception:
+            logger.exception("Unhandled exception in the event loop.")
 
     def switch(self, one: RequestGreenlet) -> None:
         """Run the request until it ends or waits."""
@@ -193,7 +207,7 @@ class Loop:
             logger.exception("Unhandled exception while answering a request.")
         # While a heavy call runs, the loop may only have waited for the interpreter.
         if (took := time.monotonic() - begin) > LONG and not self._is_heavy:
-            self._wary_until = begin + took + WARY * took
+            self._wary_until = begin + took + WARY * min(took, LONGEST_WARY)
 
     def wait(self, future: Future[Value], seconds: float | None = None) -> Value:
         """Pause the current greenlet until the future is done."""
