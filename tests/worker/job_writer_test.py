@@ -36,6 +36,7 @@ class Turns:
         self.poison: Callable[[Sequence[Report], Sequence[MessageClaim]], bool] = lambda *_: False
         self.during = lambda: None
         self.tokens: list[str] = []
+        self.times: list[int] = []
 
     def ready(self, queues: Sequence[str], at: int) -> bool:
         if self.faults_of_looks:
@@ -50,6 +51,7 @@ class Turns:
     ) -> Turn:
         self.turns.append((list(reports), len(messages), options["again"]))
         self.tokens.append(options["token"])
+        self.times.append(options["at"])
         if self.faults:
             raise self.faults.pop(0)
         if self.poison(reports, messages):
@@ -243,6 +245,7 @@ def test_turn_is_repeated_with_its_token_while_the_database_is_away(rows: Writer
     rows.until(job, State.SUCCESS)
     assert [again for _, _, again in rows.turns.turns[turns:]] == [False, True, True, True]
     assert len(set(rows.turns.tokens[turns:])) == 1
+    assert len(set(rows.turns.times[turns:])) == 4, "what has expired during an outage must not be claimed after it"
 
 
 def test_turn_whose_answer_is_lost_claims_and_reports_once(rows: WriterHarness) -> None:

@@ -70,7 +70,7 @@ def give_back() -> peewee.Query:
 
 
 def ask_to_cancel() -> peewee.Query:
-    """Record in a STARTED job that it is to be cancelled; its worker reads this when it renews its lease."""
+    """Record in a STARTED job that it is to be cancelled; its worker reads this at its next check."""
     return _J.update({_J.cancel: True, _J.version: _J.version + 1}).where(_IS, orm.STARTED, ~_J.cancel)
 
 

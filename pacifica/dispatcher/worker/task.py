@@ -15,7 +15,7 @@ calls it from the main process instead where the running process cannot report: 
 of the child, and for a job that was cancelled or has expired. If nothing is reported at all, the job is put back by
 ``worker.heartbeat`` (its process is gone) or by ``upkeep.lost_jobs`` (the whole worker is gone).
 
-``worker.python_dispatch`` creates jobs from Python; ``worker.job_request`` gives each delivery the token of its claim.
+``worker.python_dispatch`` creates jobs from Python; ``worker.job_writer`` claims jobs, each turn with one token.
 """
 
 import functools
