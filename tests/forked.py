@@ -36,7 +36,7 @@ def can_fork(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
         FORKS
         and (arguments[0] == "-m" and arguments[1] in MODULES)
         and MEASURING not in env
-        and own <= {"PYTHONPATH", "PYTHONUNBUFFERED"}
+        and own <= {"PYTHONFAULTHANDLER", "PYTHONPATH", "PYTHONUNBUFFERED"}
     )
 
 

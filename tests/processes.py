@@ -111,10 +111,13 @@ class Running:
         self.popen.wait()
 
     def wait(self, timeout: float = GONE) -> int:
-        """Wait until it ends by itself, and return its exit status."""
+        """Wait until it ends by itself, and return its exit status; one that does not ends with its threads' stacks."""
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
+            self.send_to_all(signal.SIGABRT)
+            with suppress(subprocess.TimeoutExpired):
+                self.popen.wait(1)
             raise AssertionError(f"{self.name} still ran after {timeout:g} s") from None
 
     def ask_to_end(self) -> None:
@@ -268,7 +271,7 @@ class Processes:
         outside = {name: value for name, value in os.environ.items() if not SETTINGS.match(name)}
         if not self.measured:
             outside.pop(MEASURING, None)
-        ours = {"HOME": str(self.cwd), "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1"}
+        ours = {"HOME": str(self.cwd), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "NO_PROXY": "127.0.0.1"}
         return outside | ours | self.env | dict(env or {})
 
 

@@ -1,6 +1,7 @@
 """A stub HTTP server with scripted answers, for answers that a test cannot make a dispatcher give."""
 
 import json
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,8 +93,15 @@ def stubbed(answers: Sequence[Answer] = ()) -> Iterator[Stub]:
         def log_message(self, *_: Any) -> None:
             """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *request: Any) -> None:
+            """Print nothing about a client that resets its connection: tests compare the standard error."""
+            if not isinstance(sys.exception(), ConnectionError):
+                super().handle_error(*request)
+
+    server = Server(("127.0.0.1", 0), Handler)
     stub = Stub(f"http://127.0.0.1:{server.server_address[1]}", list(answers))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

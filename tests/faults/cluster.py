@@ -5,7 +5,10 @@ relay publishes them. A test of HTTP starts a web server, too.
 """
 
 import os
+import signal
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +91,26 @@ class Cluster:
         quiet = ("--without-gossip", "--without-mingle")
         return self.processes.start_worker(*quiet, *options, concurrency=concurrency, env=env)
 
+    def freeze(self, send: Callable[[signal.Signals], object], worker: Running) -> None:
+        """Stop a worker's processes at a moment when none of them holds the write lock of SQLite.
+
+        ``send`` sends a signal to those that shall stop. A signal is taken by one thread, and the others go on until
+        that one runs: a thread may take the lock after the signal was sent.
+        """
+        eventually(lambda: self._freeze(send, worker.popen.pid), 20, "it always writes")
+
+    def _freeze(self, send: Callable[[signal.Signals], object], pid: int) -> bool:
+        send(signal.SIGSTOP)
+        eventually(lambda: set(thread_states(pid)) == {"T"})
+        if "sqlite" in self.database_url:
+            with closing(sqlite3.connect(self.database.peewee.database, timeout=0.1, isolation_level=None)) as file:
+                try:
+                    file.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    send(signal.SIGCONT)
+                    return False
+        return True
+
     def add(self, task: str, *args: Any, **columns: Any) -> str:
         """Insert a job, which is due unless ``columns`` say otherwise, and return its UUID."""
         at = now()
@@ -150,3 +173,9 @@ def belongs_to(worker: Running, pid: int) -> bool:
         return os.getpgid(pid) == worker.popen.pid
     except ProcessLookupError:
         return False
+
+
+def thread_states(pid: int) -> list[str]:
+    """The state of each thread of a process, as in ``ps``: T for one that is stopped."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]

@@ -28,7 +28,7 @@ def warm_up(cluster: Cluster) -> None:
 
 def add_at_once(cluster: Cluster, worker: Running, jobs: Sequence[Sequence[str]]) -> list[str]:
     """Add jobs that the worker finds at one look."""
-    worker.send(signal.SIGSTOP)
+    cluster.freeze(worker.send, worker)
     try:
         return [cluster.add(*job) for job in jobs]
     finally:
@@ -99,7 +99,7 @@ def test_batch_of_a_frozen_worker_runs_elsewhere_and_not_again_afterwards(make_c
     warm_up(cluster)
     uuids = add_at_once(cluster, worker, [SHORT, ("mixed", "long", "wait"), *[("mixed", "n", "note")] * 5])
     cluster.until_run("long")
-    worker.send(signal.SIGSTOP)
+    cluster.freeze(worker.send, worker)
     second = cluster.worker(concurrency=2)
     cluster.until_run("long", 2)
     eventually(lambda: len(cluster.runs("n")) >= 5, 20)

@@ -170,7 +170,7 @@ def test_late_report_of_a_frozen_worker_is_refused(make_cluster: MakeCluster, br
     first = cluster.worker(concurrency=1)
     uuid = cluster.add("hold", "a")
     cluster.until_run("a")
-    first.send_to_all(signal.SIGSTOP)
+    cluster.freeze(first.send_to_all, first)
     second = cluster.worker(concurrency=1)
     cluster.until_run_by(second, "a")
     cluster.release("a")

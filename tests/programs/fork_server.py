@@ -6,6 +6,7 @@ that has ended. The server ends when the socket is closed, and the kernel then k
 """
 
 import ctypes
+import faulthandler
 import gc
 import json
 import os
@@ -68,6 +69,7 @@ server.close()
 os.dup2(output, 1)
 os.dup2(output, 2)
 os.close(output)
+faulthandler.enable()
 os.chdir(request["cwd"])
 os.environ.clear()
 os.environ.update(request["env"])
