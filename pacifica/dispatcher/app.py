@@ -49,8 +49,12 @@ FIXED: Mapping[str, Any] = {
     "task_serializer": "json",
     "task_track_started": False,
     "worker_consumer": "pacifica.dispatcher.worker.job_consumer:JobConsumer",
+    "worker_enable_prefetch_count_reduction": False,
 }
-"""Settings that the design depends on: nothing is unpickled, and a worker's claim records that a job started."""
+"""Settings that the design depends on.
+
+Nothing is unpickled, a worker's claim records that a job started, and ``worker.prefetch`` alone fits the number.
+"""
 BUILT_IN = "pacifica.dispatcher.worker.builtin_tasks"
 """The module of the built-in tasks."""
 STEPS = (

@@ -113,11 +113,15 @@ class Cluster:
 
     def add(self, task: str, *args: Any, **columns: Any) -> str:
         """Insert a job, which is due unless ``columns`` say otherwise, and return its UUID."""
+        return self.add_many([task], *args, **columns)[0]
+
+    def add_many(self, tasks: Iterable[str], *args: Any, **columns: Any) -> list[str]:
+        """Insert a job of each task, in one transaction."""
         at = now()
         values: dict[str, Any] = {"due": at, "max_attempts": 3, "target_queue": self.queue} | columns
-        job = Job(new_uuid(), task, args, {}, State.PENDING, at, **values)
-        self.jobs.add([job])
-        return job.uuid
+        jobs = [Job(new_uuid(), task, args, {}, State.PENDING, at, **values) for task in tasks]
+        self.jobs.add(jobs)
+        return [job.uuid for job in jobs]
 
     def job(self, uuid: str) -> Job:
         """Return the job."""

@@ -44,6 +44,20 @@ def test_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluster:
     )
 
 
+def test_messages_held_beside_long_jobs_go_to_another_worker(make_cluster: MakeCluster) -> None:
+    """A worker holds many messages while jobs are short; then jobs are long, and a second worker comes."""
+    cluster = make_cluster("rabbitmq", republish_seconds=600)
+    first = cluster.worker(concurrency=1)
+    uuids = cluster.add_many(["echo"] * 1500 + ["hold"] * 100, "h")
+    cluster.until_run_by(first, "h")
+    second = cluster.worker(concurrency=1)
+    cluster.until_run_by(second, "h")
+    cluster.release("h")
+    assert {(job.state, job.attempt) for job in map(cluster.ended, uuids)} == {("SUCCESS", 1)}
+    assert len(cluster.runs("h")) == 100
+    cluster.check_final(uuids)
+
+
 def test_messages_for_a_final_job_run_nothing(make_cluster: MakeCluster) -> None:
     cluster = make_cluster("redis")
     cluster.worker()

@@ -9,6 +9,7 @@ from billiard.pool import Pool
 from celery.worker import loops
 
 from pacifica.dispatcher.worker.job_consumer import POOL_CHECK, JobConsumer
+from pacifica.dispatcher.worker.prefetch import PERIOD, Prefetch
 
 
 class BrokerGone(Exception):
@@ -31,7 +32,7 @@ def a_consumer(pool: Any = None) -> Any:
     )
     parts = {
         "event_counts": SimpleNamespace(add_refused_message=count),
-        "writer": SimpleNamespace(do=lambda act: act()),
+        "writer": SimpleNamespace(do=lambda act: act(), claimed_messages=0),
     }
     consumer.app = SimpleNamespace(container=SimpleNamespace(**parts))
     return consumer
@@ -90,7 +91,7 @@ def test_pool_without_children_is_usable(monkeypatch: pytest.MonkeyPatch) -> Non
     consumer.loop(consumer)
 
 
-def test_pool_is_looked_after_while_the_event_loop_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pool_and_prefetch_are_looked_after_while_the_event_loop_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
     timer = SimpleNamespace(cancel=lambda: calls.append("cancelled"))
     consumer = a_consumer()
@@ -98,4 +99,6 @@ def test_pool_is_looked_after_while_the_event_loop_runs(monkeypatch: pytest.Monk
     consumer.hub = SimpleNamespace(call_repeatedly=lambda *given: calls.append(given) or timer)
     monkeypatch.setattr(loops, "asynloop", lambda *_: calls.append("running"))
     consumer.loop()
-    assert calls == [(POOL_CHECK, consumer.pool.maintain_pool), "running", "cancelled"]
+    assert calls[0] == (POOL_CHECK, consumer.pool.maintain_pool)
+    assert (calls[1][0], calls[1][1].__func__) == (PERIOD, Prefetch.fit)
+    assert calls[2:] == ["running", "cancelled", "cancelled"]

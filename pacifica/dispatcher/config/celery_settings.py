@@ -36,6 +36,7 @@ _KEYS_BY_REASON: Mapping[str, str] = {
     "[dispatcher] max_attempts limits how many times a job is started": "task_retry_on_worker_lost",
     "a worker's claim of the row records that its job has started": "task_track_started",
     "the dispatcher's own consumer refuses messages that would end a worker": "worker_consumer",
+    "a worker fits its prefetch to the time that jobs take": "worker_enable_prefetch_count_reduction",
 }
 OWNED: Mapping[str, str] = {key: reason for reason, keys in _KEYS_BY_REASON.items() for key in keys.split()}
 """The settings that cannot be changed, with the reasons."""

@@ -19,6 +19,7 @@ from ..core.job import now
 from ..delivery.existing_queues import accept_existing
 from .job_request import JobRequest
 from .message_check import fault_of
+from .prefetch import PERIOD, Prefetch
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +39,14 @@ class JobConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, on_task_request: Callable[[Any], object], *arguments: Any, **options: Any) -> None:
         super().__init__(self._on_request, *arguments, **options)
         self._to_pool = on_task_request
+        self._prefetch = Prefetch(self, self.app.container.writer)
 
     def _on_request(self, request: Any) -> None:
         """Claim the job of a received message; the pool process claims that of a plain message, which has no row."""
         if isinstance(request, JobRequest) and not request.adopts:
             self.app.container.writer.claim(request)
         else:
+            self._prefetch.note_plain()
             self._to_pool(request)
 
     def connect(self) -> Any:
@@ -61,7 +64,15 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         """Run Celery's event loop; an unforeseen error, such as an unreadable item in Redis, makes it reconnect."""
         run = loops.asynloop if self.hub else loops.synloop
         self.pool.did_start_ok = self._did_start
-        checks = self.hub.call_repeatedly(POOL_CHECK, self.pool.maintain_pool) if self.hub else None
+        self._prefetch = Prefetch(self, self.app.container.writer)  # Each connection begins with Celery's number.
+        checks = (
+            (
+                self.hub.call_repeatedly(POOL_CHECK, self.pool.maintain_pool),
+                self.hub.call_repeatedly(PERIOD, self._prefetch.fit),
+            )
+            if self.hub
+            else ()
+        )
         try:
             run(*arguments)
         except Exception as error:
@@ -75,8 +86,8 @@ class JobConsumer(Consumer):  # type: ignore[misc]
                 self.count_refused()
             raise self.connection_errors[0](f"The connection is opened again after {type(error).__name__}.") from error
         finally:
-            if checks is not None:
-                checks.cancel()
+            for check in checks:
+                check.cancel()
 
     def _did_start(self) -> bool:
         """Whether the pool is usable at the start: a child that was killed is replaced, as at any later time.

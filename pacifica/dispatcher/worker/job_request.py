@@ -84,6 +84,11 @@ class JobRequest(Request):  # type: ignore[misc]
         """Remove the request from the worker's lists: its job was not begun, and returns to the queue."""
         state.task_ready(self)
 
+    def give_back(self) -> None:
+        """Return the message to the broker, for any worker: its job is not claimed."""
+        self.forget()
+        self.reject(requeue=True)
+
 
 def receive_without_log_line(task: Any, app: Any, consumer: Any) -> Any:
     """Celery's default strategy without its line "Task … received": the claim of the job is logged instead."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -111,6 +112,7 @@ class JobWriter:
         self._reports: deque[tuple[Report, Then | None]] = deque()
         self._requests: deque[JobRequest] = deque()
         self._actions: deque[Callable[[], object]] = deque()
+        self.claimed_messages = 0
         self._alone = 0
         self._idle = False
         self._storing: Sequence[tuple[Report, Then | None]] = ()
@@ -132,6 +134,14 @@ class JobWriter:
         """Claim the job of a delivered message as soon as the pool has room."""
         self._requests.append(request)
         self._watch.wake()
+
+    def waiting_messages(self) -> int:
+        """How many delivered messages have jobs that are not claimed yet."""
+        return len(self._requests)
+
+    def surrender(self, number: int) -> list[JobRequest]:
+        """Forget up to so many of them, the latest first, and return these."""
+        return _take(self._requests.pop, number)
 
     def unclaim(self, item: Item, *, due: int | None = None) -> None:
         """Return a job that was not begun to the queue; the message of one that came by a message is claimed again."""
@@ -249,7 +259,7 @@ class JobWriter:
         self._storing = [self._reports[number] for number in range(min(len(self._reports), most))]
         # One that cannot be stored must be alone, to be found.
         room = 0 if self._alone and self._storing else min(room, most)
-        requests = [self._requests.popleft() for _ in range(min(len(self._requests), room))]
+        requests = _take(self._requests.popleft, room)
         try:
             turn = self._stored([report for report, _ in self._storing], wanted, requests)
         except Exception:
@@ -259,6 +269,7 @@ class JobWriter:
             self._ended_by = 0.0
             return False
         self._alone = max(0, self._alone - 1)
+        self.claimed_messages += len(requests)
         if self._storing:
             failpoints.reach("after-finish")
         self._end(turn.outcomes)
@@ -329,3 +340,12 @@ class JobWriter:
                 logger.error("%d outcomes cannot be stored; their jobs will run again.", len(reports))
                 return None
             time.sleep(pause)
+
+
+def _take(pop: Callable[[], JobRequest], number: int) -> list[JobRequest]:
+    """Up to so many requests of a deque; another thread may empty it meanwhile."""
+    taken: list[JobRequest] = []
+    with suppress(IndexError):
+        while len(taken) < number:
+            taken.append(pop())
+    return taken

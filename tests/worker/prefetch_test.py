@@ -1,0 +1,93 @@
+"""How many messages a worker holds: it follows the number of jobs that it has lately claimed."""
+
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from kombu.common import QoS
+from kombu.utils.limits import TokenBucket
+
+from pacifica.dispatcher.store.work_queue import WorkQueue
+from pacifica.dispatcher.worker.job_steps import EventWatch
+from pacifica.dispatcher.worker.job_writer import JobWriter
+from pacifica.dispatcher.worker.prefetch import Prefetch
+
+from .job_writer_test import ListPool, Request
+
+USUAL = 8
+
+
+class Consumer:
+    """As much of a worker's consumer as the class uses."""
+
+    def __init__(self, count: int = USUAL) -> None:
+        self.initial_prefetch_count = count
+        self.qos = QoS(lambda prefetch_count: None, count)
+        self.task_buckets: dict[str, object] = defaultdict(lambda: None)
+
+
+class Message(Request):
+    """The request of a message."""
+
+    def __init__(self) -> None:
+        super().__init__(SimpleNamespace(uuid="", task="add"))  # type: ignore[arg-type] - no more of it is used
+
+    def give_back(self) -> None:
+        self.did.append("give back")
+
+
+@pytest.fixture
+def writer() -> JobWriter:
+    unused = cast("WorkQueue", None)  # The thread is not started.
+    return JobWriter(unused, EventWatch(), ListPool(), worker="w@lab", holder="h", queues=None)
+
+
+def fitted(prefetch: Prefetch, writer: JobWriter, consumer: Consumer, claimed: int) -> int:
+    """The number of messages after a period with so many claims."""
+    writer.claimed_messages += claimed
+    prefetch.fit()
+    return int(consumer.qos.value)
+
+
+def test_number_follows_the_claims_and_shrinks_by_halves(writer: JobWriter) -> None:
+    consumer = Consumer()
+    prefetch = Prefetch(consumer, writer)
+    numbers = [fitted(prefetch, writer, consumer, claimed) for claimed in (0, 40, 300, 280, 10, 0, 0, 100)]
+    assert [number - USUAL for number in numbers] == [0, 40, 300, 280, 140, 70, 35, 100]
+    assert [fitted(prefetch, writer, consumer, 0) for _ in range(8)][-1] == USUAL
+    consumer.qos.increment_eventually(3)  # As Celery does for messages with an eta.
+    assert fitted(prefetch, writer, consumer, 5) == USUAL + 3 + 5
+
+
+def test_number_is_the_configured_one_with_plain_messages_rate_limits_or_none(writer: JobWriter) -> None:
+    consumer = Consumer()
+    prefetch = Prefetch(consumer, writer)
+    consumer.task_buckets["limited"] = bucket = TokenBucket(1)
+    assert fitted(prefetch, writer, consumer, 40) == USUAL + 40
+    bucket.add("a request")
+    assert fitted(prefetch, writer, consumer, 40) == USUAL
+    bucket.clear_pending()
+    assert fitted(prefetch, writer, consumer, 40) == USUAL + 40
+    prefetch.note_plain()
+    assert fitted(prefetch, writer, consumer, 40) == USUAL
+    unlimited = Consumer(0)
+    assert fitted(Prefetch(unlimited, writer), writer, unlimited, 40) == 0
+
+
+def test_messages_that_would_wait_long_return_to_the_broker_latest_first(writer: JobWriter) -> None:
+    consumer = Consumer()
+    prefetch = Prefetch(consumer, writer)
+    fitted(prefetch, writer, consumer, 40)
+    messages: list[Any] = [Message() for _ in range(100)]
+    for message in messages:
+        writer.claim(message)
+    given: list[int] = []
+    for _ in range(8):
+        prefetch.fit()
+        given.append(sum(bool(message.did) for message in messages))
+    assert given[:2] == [100 - (USUAL + 20), 100 - (USUAL + 20)]
+    assert given[-1] == 100 - (USUAL + 5)
+    assert [message.did for message in messages[: USUAL + 5]] == [[]] * (USUAL + 5)
+    assert all(message.did == ["give back"] for message in messages[USUAL + 5 :])
+    assert writer.waiting_messages() == USUAL + 5
