@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import cherrypy
 
-from .config.settings import AuthSettings, DispatcherSettings
+from .config.settings import AuthSettings, DashboardSettings, DispatcherSettings
 from .core.dispatch_options import parse_options
 from .core.errors import ConfigError, GetDispatchOff, NothingValid
 from .core.faults import ConfigFault
 from .core.job import Job, State, parse_uuid
 from .core.permissions import CANCEL, DISPATCH, READ
+from .dashboard.pages import Pages
+from .dashboard.rendering import problem_page
 from .monitoring.web_monitor import WebMonitor
 from .service.tokens import Tokens
 from .service.verbs import Service
@@ -24,6 +25,7 @@ from .web.middleware import path_prefix
 from .web.openapi.document import document
 from .web.operation import Operation, Query
 from .web.ops_routes import Docs, Health, Metrics, Openapi
+from .web.problem_response import HTML
 from .web.representations import JSON, TEXT, as_json, as_text, negotiate
 from .web.request import search_query
 from .web.request.body import BodyLimits
@@ -31,6 +33,8 @@ from .web.request.dispatch_body import read_batch, read_dispatch
 from .web.request.ndjson import NDJSON
 from .web.request.request_context import caller, dispatch_context, visible_jobs
 from .web.request.wait_preference import PREFER, WAIT, Wait, read_wait, until_final
+from .web.server.loop import WAITER
+from .web.service_document import service_document
 
 DISPATCHED: Mapping[int, str] = {
     200: "text/plain outcome, Job, Location",
@@ -47,22 +51,6 @@ POSTED: Mapping[int, str] = {
 KEYED = ("Idempotency-Key", *PREFER)
 BATCH: Mapping[int, str] = {202: "BatchAnswer", 422: "Problem"}
 RESULT: Mapping[int, str] = {200: "any, text/plain", 202: "Job, text/plain, Location", 409: "Problem"}
-LINKS: Mapping[str, str] = {
-    "dispatch": "/dispatch/{task}/{arg}…",
-    "batch": "/dispatch",
-    "status": "/status/{uuid}",
-    "events": "/status/{uuid}/events",
-    "all events": "/events?after=&limit=",
-    "search": "/status?task=&state=&label=&since=&until=&limit=",
-    "result": "/result/{uuid}",
-    "tasks": "/tasks",
-    "live": "/health/live",
-    "ready": "/health/ready",
-    "metrics": "/metrics",
-    "openapi": "/openapi.json",
-    "docs": "/docs",
-}
-"""The routes that the service document lists."""
 
 
 class Resource:
@@ -288,12 +276,13 @@ class Tasks(Resource):
 
 
 class Root(Resource):
-    """``/``: the service document, and all routes below it."""
+    """``/``: the service document, or for a browser the dashboard, and all routes below it."""
 
-    def __init__(self, service: Service, monitor: WebMonitor, auth: AuthSettings) -> None:
+    def __init__(self, service: Service, monitor: WebMonitor, auth: AuthSettings, pages: Pages | None = None) -> None:
         super().__init__(service)
+        self.ui = pages
         self.dispatch = Dispatch(service) if auth.get_dispatch else PostedDispatch(service)
-        self._links = LINKS if auth.get_dispatch else {**LINKS, "dispatch": "/dispatch/{task}"}
+        self._get_dispatch = auth.get_dispatch
         self.status = Status(service)
         self.result = Result(service)
         self.events = AllEvents(service)
@@ -304,30 +293,33 @@ class Root(Resource):
         describe = partial(document, self, service.registry, service.batch_limit, anonymous=anonymous)
         self.openapi_json, self.docs = Openapi(describe), Docs(describe)
 
-    @Operation("/", READ, {200: "object"}, short=True)
+    @Operation("/", READ, {200: "object, text/html"}, short=True)
     def GET(self) -> bytes:
-        """Return the name and version of the service, its tasks, and its routes."""
+        """Return the name and version of the service, its tasks, and its routes; for a browser, the dashboard."""
+        if self.ui is not None and negotiate(JSON, HTML) == HTML:
+            return WAITER.run(self.ui.overview)
         negotiate(JSON)
-        return as_json(
-            {
-                "name": "Pacifica Dispatcher",
-                "version": version("pacifica-dispatcher"),
-                "tasks": list(self._service.registry),
-                "links": {name: path_prefix.of_request() + path for name, path in self._links.items()},
-            }
-        )
+        return as_json(service_document(self._service.registry, get_dispatch=self._get_dispatch))
 
 
-def mount(
-    service: Service, auth: AuthSettings, tokens: Tokens, own: DispatcherSettings, monitor: WebMonitor
+def mount(  # noqa: PLR0913, PLR0917 - each is a part of the process
+    service: Service,
+    auth: AuthSettings,
+    tokens: Tokens,
+    own: DispatcherSettings,
+    monitor: WebMonitor,
+    dashboard: DashboardSettings | None = None,
 ) -> cherrypy.Application:
     """The API as a CherryPy application, for the embedded server or any WSGI server; raises ``ConfigError``."""
-    root = Root(service, monitor, auth)
+    pages = None if dashboard is None or dashboard.mode == "off" else Pages(service, monitor, tokens)
+    root = Root(service, monitor, auth, pages)
     if walk(root, segments(own.root_path))[0] is not root:
         fault = ConfigFault("dispatcher", "root_path", own.root_path, "it begins with a route of the service")
         raise ConfigError([fault])
     limits = BodyLimits.of(own.body_limit, own.arguments_bytes)
     tree = application.build(root, Guard(auth, tokens), limits, monitor.counts)
+    if dashboard is not None and pages is not None:
+        tree.problem_page, tree.dashboard_mode = problem_page, dashboard.mode
     path_prefix.install(tree, own.root_path, auth.proxy_addresses)
     return tree
 

@@ -50,7 +50,12 @@ class WebProcess:
         container.app.log_tasks()  # A fault is reported before a database is made or awaited.
         container.prepare(patient=patient)
         self.tree = rest.mount(
-            container.service, settings.auth, container.tokens, settings.dispatcher, container.monitor
+            container.service,
+            settings.auth,
+            container.tokens,
+            settings.dispatcher,
+            container.monitor,
+            settings.dashboard,
         )
         trace_requests(self.tree, container.tracing)
 

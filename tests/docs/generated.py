@@ -22,6 +22,7 @@ PURPOSE: Mapping[str, str] = {
     "dispatcher": "The service itself.",
     "server": "The web server of `python -m pacifica.dispatcher` and `up`.",
     "auth": "The clients that may use the service: see [api/security.md](api/security.md).",
+    "dashboard": "The pages for people: see [dashboard.md](dashboard.md).",
     "logging": "The log lines: see [logging.md](logging.md).",
     "retention": "How long jobs are kept: see [retention.md](retention.md).",
 }

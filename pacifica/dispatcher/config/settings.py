@@ -150,6 +150,13 @@ class AuthSettings(Section):
         "anywhere, or nowhere (none).")
 
 
+class DashboardSettings(Section):
+    """The pages for people, at / and below /ui."""
+
+    mode: Literal["full", "read-only", "off"] = Field("full",
+        description="full: people can also start, cancel and repeat jobs in the pages. read-only: they can only look.")
+
+
 class LoggingSettings(Section):
     """The log lines; a Celery worker has its own ``-l`` option for the level."""
 
@@ -195,6 +202,7 @@ class Settings:
     dispatcher: DispatcherSettings
     server: ServerSettings
     auth: AuthSettings
+    dashboard: DashboardSettings
     logging: LoggingSettings
     retention: RetentionSettings
 
@@ -205,6 +213,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "dispatcher": DispatcherSettings,
     "server": ServerSettings,
     "auth": AuthSettings,
+    "dashboard": DashboardSettings,
     "logging": LoggingSettings,
     "retention": RetentionSettings,
 }

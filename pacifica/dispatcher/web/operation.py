@@ -26,7 +26,8 @@ class Operation:
     that many routes share need not be declared. ``query`` maps the name of each parameter to its schema; any other
     parameter is refused. ``headers`` are request headers of ``REQUEST_HEADERS``. A ``short`` handler takes far less
     than a millisecond beside what it waits for through the container's ``Waiter``; the server's loop runs it, and
-    threads run all others.
+    threads run all others. A ``page`` is for people: its body is a form, its errors are pages, and the OpenAPI document
+    leaves it out.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Operation:
     headers: Sequence[str] = ()
     every_job: bool = False
     short: bool = False
+    page: bool = False
 
     def __call__(self, handler: Handler) -> Handler:
         """Add this operation to those of the handler."""

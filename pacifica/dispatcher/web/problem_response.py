@@ -12,6 +12,8 @@ from . import problem_document
 from .middleware import last_resort
 from .problem_document import PROBLEM_JSON, status_of
 
+HTML = "text/html"
+
 
 def respond_to_exception() -> None:
     """Answer with the exception that is being handled; CherryPy's ``request.error_response``."""
@@ -102,5 +104,16 @@ def _respond(problem: dict[str, Any]) -> None:
 
 
 def _body(problem: dict[str, Any]) -> bytes:
+    as_page = getattr(cherrypy.serving.request.app, "problem_page", None)
+    if as_page is not None and _is_for_people(cherrypy.serving.request):
+        rendered: bytes = as_page(problem)
+        return rendered
     cherrypy.response.headers["Content-Type"] = PROBLEM_JSON
     return strict_json.pretty(problem)
+
+
+def _is_for_people(request: Any) -> bool:
+    """Whether a page is asked for: by its route, or by a browser at a path that has no route."""
+    if request.operation is not None:
+        return bool(request.operation.page)
+    return request.path_template is None and HTML in dict.get(request.headers, "Accept", "").lower()

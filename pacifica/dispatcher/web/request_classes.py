@@ -100,6 +100,8 @@ class DispatcherRequest(Request):  # type: ignore[misc]
     """The segments of the path after the resource."""
     caller: Caller | None = None
     """The caller that the guard has admitted."""
+    form: Mapping[str, Sequence[str]] = {}
+    """The fields of the form that a page has sent."""
     sees_tracebacks: Callable[[], bool] = staticmethod(lambda: False)
     """Whether the sender may see tracebacks of the jobs that its caller may read."""
     _responded = False
@@ -267,6 +269,9 @@ class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
     limits = BodyLimits(0, 0)
     check_caller: Callable[[], None] = staticmethod(lambda: None)
     """The guard."""
+    problem_page: Callable[[Mapping[str, Any]], bytes] | None = None
+    """Renders a problem document as a page, and sets its content type."""
+    dashboard_mode = "off"
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:
         """As CherryPy's, which looks for a section of each part of the path."""

@@ -343,9 +343,8 @@ class JobWriter:
 
 
 def _take(pop: Callable[[], JobRequest], number: int) -> list[JobRequest]:
-    """Up to so many requests of a deque; another thread may empty it meanwhile."""
+    """Up to so many requests of a deque, which another thread may empty meanwhile."""
     taken: list[JobRequest] = []
     with suppress(IndexError):
-        while len(taken) < number:
-            taken.append(pop())
+        taken.extend(pop() for _ in range(number))
     return taken

@@ -18,6 +18,7 @@ from ...core.permissions import ANONYMOUS, READ, Caller, is_loopback, within
 from ...logs import log_context
 from ...service.tokens import Tokens
 from ..operation import Operation
+from . import session_cookie
 from .local_request import host_name, sign_of_proxy
 from .rate_limit import RateLimit
 from .same_site import check_same_site
@@ -68,7 +69,8 @@ class Guard:
             return
         if own.hosts:
             raise ForeignHost(f"This server is not {host[:191]!r}. The setting [auth] hosts lists its names.")
-        if own.anonymous == "loopback" and "Authorization" not in headers and own.proxy_user_header not in headers:
+        signed_in = any(name in headers for name in ("Authorization", own.proxy_user_header))
+        if own.anonymous == "loopback" and not signed_in and session_cookie.token(headers) is None:
             raise ForeignHost(
                 f"Requests without a token must name this machine localhost, not {host[:191]!r}. {HOW_TO_AUTHENTICATE}"
             )
@@ -80,6 +82,10 @@ class Guard:
         from_proxy = within(address, own.proxy_addresses)
         if from_proxy and own.proxy_user_header in headers:
             return self._by_proxy(headers[own.proxy_user_header])
+        cookie = session_cookie.token(headers)
+        signed_in = None if cookie is None else self._tokens.caller(cookie)
+        if signed_in is not None:
+            return signed_in
         if own.anonymous == "anywhere":
             return ANONYMOUS
         if own.anonymous == "none":

@@ -22,7 +22,7 @@ def document(root: Any, registry: Registry, batch_limit: int, *, anonymous: bool
     paths: dict[str, dict[str, Any]] = {}
     for method, handler in handlers(root):
         for declared in getattr(handler, "operations", ()):
-            if declared.switched_off:
+            if declared.switched_off or declared.page:
                 continue
             paths.setdefault(declared.path, {})[method.lower()] = _operation(
                 method, declared, handler, anonymous=anonymous

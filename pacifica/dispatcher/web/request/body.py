@@ -1,8 +1,9 @@
-"""Reads request bodies as JSON or NDJSON."""
+"""Reads request bodies: JSON and NDJSON, or the form of a page."""
 
 import re
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 import cherrypy
 
@@ -14,6 +15,9 @@ KEY = r"[!-~]([ -~]{0,253}[!-~])?"
 """The pattern of an ``Idempotency-Key``; HTTP strips spaces at the ends of a header (RFC 9110, section 5.5)."""
 MAX_CONTAINERS = 1_000_000
 """The most arrays and objects of a body: in memory, each takes a hundred times the space of its two brackets."""
+FORM = "application/x-www-form-urlencoded"
+MAX_FIELDS = 2000
+"""The most fields of a form."""
 ARRAY = re.compile(r"[ \t\n\r]*+\[")
 
 
@@ -41,7 +45,7 @@ def idempotency_key() -> str | None:
 
 
 def json_body(limits: BodyLimits) -> None:
-    """Let CherryPy read the body into ``request.json``; called before the body is read.
+    """Let CherryPy read the body into ``request.json``, or ``request.form``; called before the body is read.
 
     A request without a handler, and one that announces no body (RFC 9112, section 6.3), is answered without reading
     its body. Chunked bodies are refused with 411 and bodies that are too large with 413, before they are read.
@@ -61,7 +65,17 @@ def json_body(limits: BodyLimits) -> None:
     request.body.processors = {"application/json": partial(_read_batch, limits.item) if batch else _read_json}
     if batch:
         request.body.processors[NDJSON] = partial(_read_lines, limits.item)
+    if request.operation is not None and request.operation.page:
+        request.body.processors = {FORM: _read_form}
     request.body.default_proc = _refuse_type
+
+
+def _read_form(entity: Any) -> None:
+    try:
+        text = entity.fp.read().decode("utf-8")
+        cherrypy.request.form = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise BadRequest(f"The body is not a form in UTF-8 with at most {MAX_FIELDS} fields.") from None
 
 
 def _read_json(entity: Any) -> None:

@@ -1,0 +1,24 @@
+"""The tree of pages below ``/ui``; ``/`` shows the overview."""
+
+import cherrypy
+
+from ..monitoring.web_monitor import WebMonitor
+from ..service.tokens import Tokens
+from ..service.verbs import Service
+from .assets import Static
+from .overview import Overview
+from .sign_in import SignIn, SignOut
+
+
+@cherrypy.expose
+class Pages:
+    """``/ui``"""
+
+    def __init__(self, service: Service, monitor: WebMonitor, tokens: Tokens) -> None:
+        self.static = Static()
+        self.sign_in, self.sign_out = SignIn(tokens), SignOut()
+        self._overview = Overview(service, monitor)
+
+    def overview(self) -> bytes:
+        """The page at ``/``."""
+        return self._overview.page()

@@ -1,0 +1,9 @@
+// What every page does: times in the reader's zone, keys, and parts that follow the jobs.
+
+import { showTimes } from "./times.js";
+import { listenForKeys } from "./keys.js";
+import { follow } from "./live.js";
+
+showTimes(document);
+listenForKeys();
+follow();
