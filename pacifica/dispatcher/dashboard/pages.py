@@ -6,6 +6,7 @@ from ..monitoring.web_monitor import WebMonitor
 from ..service.tokens import Tokens
 from ..service.verbs import Service
 from .assets import Static
+from .job_list import JobList
 from .overview import Overview
 from .sign_in import SignIn, SignOut
 
@@ -17,6 +18,7 @@ class Pages:
     def __init__(self, service: Service, monitor: WebMonitor, tokens: Tokens) -> None:
         self.static = Static()
         self.sign_in, self.sign_out = SignIn(tokens), SignOut()
+        self.jobs = JobList(service)
         self._overview = Overview(service, monitor)
 
     def overview(self) -> bytes:

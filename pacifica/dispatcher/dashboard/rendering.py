@@ -12,6 +12,7 @@ import cherrypy
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..core.errors import Forbidden
 from ..core.job import iso
 from ..core.permissions import ANONYMOUS, CANCEL, DISPATCH, Caller
 from ..web.auth import session_cookie
@@ -59,6 +60,12 @@ def common() -> dict[str, Any]:
         "marks": MARKS,
         "asset": asset,
     }
+
+
+def require_full() -> None:
+    """Refuse an action of a page in read-only mode; raises ``Forbidden``."""
+    if cherrypy.request.app.dashboard_mode != "full":
+        raise Forbidden("This dashboard only shows jobs: the setting [dashboard] mode is read-only.")
 
 
 def caller() -> Caller | None:
