@@ -108,3 +108,14 @@ def test_clients_may_read_their_response_late_and_block_no_other(
         assert (first.status, second.status) == (200, 200)
         assert len(first.body) > LARGE
     server.assert_serves_others()
+
+
+@pytest.mark.parametrize("end", ["wait", "close"])
+def test_empty_line_after_a_body_is_no_request(server: HttpServer, end: str) -> None:
+    """Some old clients send one (RFC 9112, section 2.2); the connection ends like one that is idle."""
+    with connected(server.url) as sock:
+        sock.sendall(post(b"Content-Length: 2", body=b"{}") + b"\r\n")
+        if end == "close":
+            sock.shutdown(socket.SHUT_WR)
+        (answer,) = answers(until_closed(sock))
+    assert answer.status == 422

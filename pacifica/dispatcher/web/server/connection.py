@@ -84,7 +84,7 @@ class Connection:
     @property
     def idle(self) -> bool:
         """Whether no request has begun."""
-        return not (self._buffer or self.answering or self.rest)
+        return not (self._has_begun() or self.answering or self.rest)
 
     def has_gone(self) -> bool:
         """Whether the client has closed its end; for requests whose response takes long."""
@@ -148,7 +148,7 @@ class Connection:
 
     def look(self) -> None:
         """Close the overdue connection."""
-        if self._buffer and not (self._ending or self.answering or self.rest):
+        if self._has_begun() and not (self._ending or self.answering or self.rest):
             self.refuse(LATE)
         else:
             self.drop()
@@ -199,12 +199,16 @@ class Connection:
             return
         except OSError:
             chunk, self._ending = b"", True
-        if not chunk and self._buffer and not self._ending:
+        if not chunk and self._has_begun() and not self._ending:
             self.refuse(CUT_OFF)
         elif not chunk:
             self.drop()
         elif not self._ending:
             self._take(chunk)
+
+    def _has_begun(self) -> bool:
+        """Whether a part of a request has arrived: more than the empty line that some clients send after a body."""
+        return not b"\r\n".startswith(bytes(self._buffer[:3]))
 
     def _take(self, chunk: bytes) -> None:
         if not self._buffer:
