@@ -11,8 +11,8 @@ from pacifica.dispatcher.worker import hand_out as hand_out_module
 from pacifica.dispatcher.worker.begin_tokens import BeginTokens, Lane, append_outcome, next_job
 from pacifica.dispatcher.worker.hand_out import HandOut
 from pacifica.dispatcher.worker.job_request import JobRequest
-from pacifica.dispatcher.worker.job_writer import Item
 from pacifica.dispatcher.worker.pool_message import Done, Order, packed
+from pacifica.dispatcher.worker.writer_partners import Item
 
 from .local_worker import LocalWorker
 

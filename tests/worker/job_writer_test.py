@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,8 @@ from pacifica.dispatcher.core.work import ClaimedJob, MessageClaim, Report, Turn
 from pacifica.dispatcher.store.work_queue import WorkQueue
 from pacifica.dispatcher.worker import job_writer
 from pacifica.dispatcher.worker.job_steps import EventWatch
-from pacifica.dispatcher.worker.job_writer import Item, JobWriter
+from pacifica.dispatcher.worker.job_writer import JobWriter
+from pacifica.dispatcher.worker.writer_partners import Item
 
 from ..eventually import eventually
 from ..store.conftest import a_job
@@ -33,6 +35,7 @@ class Turns:
         self.faults: list[Exception] = []
         self.faults_after: list[Exception] = []
         self.faults_of_looks: list[Exception] = []
+        self.poison_error: Exception = ValueError("it cannot be stored")
         self.poison: Callable[[Sequence[Report], Sequence[MessageClaim]], bool] = lambda *_: False
         self.during = lambda: None
         self.tokens: list[str] = []
@@ -55,7 +58,7 @@ class Turns:
         if self.faults:
             raise self.faults.pop(0)
         if self.poison(reports, messages):
-            raise ValueError("it cannot be stored")
+            raise self.poison_error
         self.during()
         turn = self.queue.turn(reports, wanted, messages, **options)
         if self.faults_after:
@@ -290,6 +293,23 @@ def test_report_that_cannot_be_stored_harms_no_other(rows: WriterHarness) -> Non
     rows.writer.wake()
     assert rows.claimed(1)[0].uuid == later.uuid
     assert len(jobs) == 5
+
+
+def test_row_that_the_driver_refuses_with_an_unknown_error_is_not_repeated_forever(
+    rows: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a text that is larger than the server's largest packet."""
+    monkeypatch.setattr(job_writer, "backoff", lambda *_: repeat(0.001))
+    error = DatabaseUnavailable("The database cannot do that now (it reported an error).")
+    error.__cause__ = RuntimeError(1153, "Got a packet bigger than max_allowed_packet bytes")
+    bad, good = (success(a_claim()) for _ in range(2))
+    rows.turns.poison, rows.turns.poison_error = lambda reports, _: bad in reports, error
+    for report in (bad, good):
+        rows.report(report)
+    eventually(lambda: {uuid for uuid, _ in rows.notes} == {bad.uuid, good.uuid})
+    tried = [reports for reports, _, _ in rows.turns.turns if bad in reports]
+    assert len(tried) <= 2 * job_writer.MOST_STRANGE
+    assert tried[-1] == [bad]
 
 
 def test_bad_report_and_bad_message_do_not_protect_each_other(messages: WriterHarness) -> None:

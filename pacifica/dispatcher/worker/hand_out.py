@@ -21,11 +21,12 @@ from ..core.work import ClaimedJob
 from . import row_request
 from .begin_tokens import BeginTokens
 from .job_request import JobRequest
-from .job_writer import Item, JobWriter
+from .job_writer import JobWriter
 from .outcomes import TERMINATED, Lost, Outcome, Revoked
 from .pool_message import Done, Message, Order, run
 from .reporting import report_of
 from .run_times import MOST_JOBS, MOST_WORK, RunTimes
+from .writer_partners import Item
 
 logger = logging.getLogger(__name__)
 
@@ -245,8 +246,7 @@ class HandOut:
             while self._ready and len(items) < size:
                 at, item = self._ready[0]
                 expected = self._times.expected(item[0].task) if row_request.may_share(self._worker, item) else None
-                late = time.monotonic() - at > PATIENCE
-                if late or (items and (expected is None or work + expected > MOST_WORK)):
+                if time.monotonic() - at > PATIENCE or (items and (expected is None or work + expected > MOST_WORK)):
                     break
                 items.append(self._ready.popleft()[1])
                 if expected is None:

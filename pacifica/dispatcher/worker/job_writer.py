@@ -14,16 +14,17 @@ from collections import deque
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
 
 from ..core import failpoints
 from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
-from ..core.work import ClaimedJob, MessageClaim, Report, Returned, TasklessJob, Turn, WantedJobs
+from ..core.work import MessageClaim, Report, Returned, TasklessJob, Turn, WantedJobs
+from ..store.connections import driver_errors
 from ..store.work_queue import WorkQueue
 from .claim import report_missing
 from .job_request import JobRequest
+from .writer_partners import Item, Pool, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -38,48 +39,10 @@ SHORT_WAIT = 0.05
 """Seconds after which a worker looks again at the claimed jobs that have not begun."""
 MOST_REPORTS = 500
 """The most reports of one turn."""
+MOST_STRANGE = 12
+"""Failures of a turn, in 15 seconds or more, that may come of a row of it: the database reports an unknown error."""
 Then = Callable[[str | None], object]
 """Called with the kind of event that a report became, once it is committed; ``None`` for a report that was late."""
-Item = tuple[ClaimedJob, JobRequest | None]
-"""A claimed job, with the request of its message if it has one."""
-
-
-class Watch(Protocol):
-    """Notices that a job may have become due."""
-
-    def wait(self, seconds: float) -> object:
-        """Sleep until then, or until ``wake`` is called, or for that many seconds."""
-
-    def wake(self) -> None:
-        """End the sleep, or the next one."""
-
-    def close(self) -> None:
-        """Release what the watch holds; called by the thread that waits."""
-
-
-class Pool(Protocol):
-    """The jobs that are claimed; ``worker.hand_out`` has them."""
-
-    def room(self) -> int:
-        """How many jobs may be claimed now."""
-
-    def starved(self) -> bool:
-        """Whether a process may soon have no job to run."""
-
-    def empty(self) -> bool:
-        """Whether all claimed jobs have ended."""
-
-    def add(self, claimed: Sequence[Item]) -> None:
-        """Run these jobs."""
-
-    def take_back(self, patience: float = ...) -> Sequence[Item]:
-        """The jobs that were claimed that many seconds ago, and have not begun; they will not begin."""
-
-    def holds_ahead(self) -> bool:
-        """Whether it has jobs that have not begun, which may have to be taken back."""
-
-    def call(self, function: Callable[..., object], *values: Any) -> None:
-        """Call the function in the thread that may use the broker's connection."""
 
 
 class JobWriter:
@@ -323,11 +286,14 @@ class JobWriter:
             failpoints.reach("before-turn")
         token = secrets.token_hex(16)
         messages = [MessageClaim(request.id, request.request_dict.get("retries") or 0) for request in requests]
-        again, pauses = False, backoff(0.05, 2.0)
+        again, strange, pauses = False, 0, backoff(0.05, 2.0)
         while True:
             try:
                 turn = self._queue.turn(reports, wanted, messages, token=token, at=now(), again=again, **self._who)
             except DatabaseUnavailable as error:
+                strange += error.__cause__ is not None and driver_errors.kind(error.__cause__) == "other"
+                if strange == MOST_STRANGE:
+                    raise
                 if not again:
                     logger.warning("The worker waits to claim and to report: %s", error)
                 again = True

@@ -12,7 +12,7 @@ from ..core.work import ClaimedJob, Report
 from .begin_tokens import Lane, append_outcome, next_job, read_outcomes, take_tokens
 from .claim import CLAIM_FIELD, GRANTED, REPORTS
 from .job_request import JobRequest
-from .job_writer import Item
+from .writer_partners import Item
 
 
 class Order(NamedTuple):

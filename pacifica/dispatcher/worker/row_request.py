@@ -12,7 +12,7 @@ from ..core.job import RETRIES_BEFORE, OutboxEntry, now
 from ..core.work import ClaimedJob
 from ..delivery.task_message import ORIGIN_HEADERS, made_message
 from .job_request import JobRequest
-from .job_writer import Item
+from .writer_partners import Item
 
 LONGEST_DEFERRED = 300.0
 """The most seconds until a job that a rate limit has refused is due again, as the limit may be changed meanwhile."""
