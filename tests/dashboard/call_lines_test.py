@@ -1,0 +1,63 @@
+"""The lines for a shell and for Python: what they send."""
+
+import ast
+import json
+import shlex
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from pacifica.dispatcher.core import strict_json
+from pacifica.dispatcher.dashboard.call_lines import curl_line, python_lines
+
+BASE = "http://lab.example:8050/jobs"
+CALLS: list[tuple[str, list[Any], dict[str, Any], dict[str, Any]]] = [
+    ("add", [2, 2], {}, {}),
+    ("add", [], {}, {}),
+    ("lab.convert", ['it\'s "here" $HOME `id` \\ !1'], {"scale": 1e300, "note": "é\u202e\n\x00"}, {"queue": "slow"}),
+    ("größe:1", [None, True, [0.1, {"a": []}]], {"options": 1, "class": 2, "not a name": 3}, {"labels": {"a": "b"}}),
+    ("big", [12345678901234567890123, "\ud800"], {"long": "x" * 300}, {}),
+]
+
+
+@pytest.mark.parametrize(("task", "args", "kwargs", "options"), CALLS)
+def test_curl_line_sends_the_call(task: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]) -> None:
+    line = curl_line(BASE, task, args, kwargs, options)
+    assert all(sign.isprintable() for sign in line.replace("\n", ""))
+    words = [word for word in shlex.split(line) if word != "\n"]
+    assert words[0] == "curl"
+    assert unquote(words[1]) == f"{BASE}/dispatch/{task}"
+    body = json.loads(words[words.index("-d") + 1])
+    given = {"args": args, "kwargs": kwargs, "options": options}
+    assert body == {name: value for name, value in given.items() if value}
+
+
+@pytest.mark.parametrize(("task", "args", "kwargs", "options"), CALLS)
+def test_python_lines_make_the_call(
+    task: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]
+) -> None:
+    text = python_lines(BASE, task, args, kwargs, options)
+    assert all(sign.isprintable() for sign in text.replace("\n", ""))
+    call = next(
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr != "result"
+    )
+    assert isinstance(call.func, ast.Attribute)
+    positional = [ast.literal_eval(each) for each in call.args]
+    named = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+    assert named.pop("options", {}) == options
+    if call.func.attr == "dispatch_call":
+        assert (positional, named) == ([task], {"args": args, "kwargs": kwargs})
+    else:
+        assert (positional, named) == ([task, *args], kwargs)
+
+
+def test_curl_line_names_the_variable_of_the_token_if_one_is_needed() -> None:
+    assert '"Authorization: Bearer $DISPATCHER_TOKEN"' in curl_line(BASE, "add", [], {}, token=True)
+    assert "DISPATCHER_TOKEN" not in curl_line(BASE, "add", [], {})
+
+
+def test_curl_line_keeps_the_digits_that_were_written() -> None:
+    assert "1.10" in curl_line(BASE, "add", strict_json.loads("[1.10]", exact=True), {})
