@@ -6,6 +6,7 @@ a module's relative import finds the file of the same version.
 
 import gzip
 import hashlib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from ..web.operation import Operation
 
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".css": "text/css;charset=utf-8", ".js": "text/javascript;charset=utf-8", ".svg": "image/svg+xml"}
+
+GZIP = re.compile(r"\bgzip\b(?! *; *q=0(?:\.0*)? *(?:,|$))", re.IGNORECASE)
+"""Finds that a client accepts gzip (RFC 9110, section 12.5.3)."""
 
 
 class Asset(NamedTuple):
@@ -37,7 +41,7 @@ def all_assets() -> dict[str, Asset]:
 
 
 @lru_cache(maxsize=1)
-def version() -> str:
+def current_version() -> str:
     """A digest of all files."""
     digest = hashlib.sha256()
     for name, asset in all_assets().items():
@@ -50,15 +54,20 @@ class Static:
     """``/ui/static/<version>/<name>``"""
 
     @Operation("/ui/static/{version}/{name}", None, {200: ""}, short=True, page=True)
-    def GET(self, version: str, name: str) -> bytes:  # noqa: ARG002 - any version gets the current file
-        """Return a file; no one needs a token for it."""
+    def GET(self, version: str, name: str) -> bytes:
+        """Return a file; no one needs a token for it.
+
+        Another version gets the current file, too, which a browser does not keep: while the service is updated, the
+        page can be of one process and the file of another.
+        """
         asset = all_assets().get(name)
         if asset is None:
             raise cherrypy.NotFound
         headers = cherrypy.response.headers
         headers["Content-Type"], headers["Vary"] = asset.media, "Accept-Encoding"
-        headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        if "gzip" not in cherrypy.request.headers.get("Accept-Encoding", ""):
+        if version == current_version():
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        if not GZIP.search(cherrypy.request.headers.get("Accept-Encoding", "")):
             return asset.plain
         headers["Content-Encoding"] = "gzip"
         return asset.packed

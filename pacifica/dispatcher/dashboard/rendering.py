@@ -16,6 +16,7 @@ from ..core.errors import Forbidden
 from ..core.job import iso
 from ..core.permissions import ANONYMOUS, CANCEL, DISPATCH, Caller
 from ..web.auth import session_cookie
+from ..web.dispatcher import raw_path
 from ..web.middleware import path_prefix
 from ..web.problem_response import HTML
 from . import assets
@@ -35,14 +36,14 @@ def page(template: str, **values: Any) -> bytes:
     headers = cherrypy.response.headers
     headers["Content-Type"] = f"{HTML};charset=utf-8"
     headers["Content-Security-Policy"] = POLICY
+    headers["Referrer-Policy"] = "same-origin"  # Without a referrer, a browser sends forms with "Origin: null".
     text = environment().get_template(template).render(**common(), **values)
     return text.encode("utf-8", "backslashreplace")
 
 
 def problem_page(problem: Mapping[str, Any]) -> bytes:
-    """An error as a page; for a caller who must sign in, with the form for it."""
-    status = problem["status"]
-    wants_token = status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and caller() is not None)
+    """An error as a page; if another token would help, with the form for it."""
+    wants_token = problem["status"] == HTTPStatus.UNAUTHORIZED or "scope" in problem
     return page("problem.html", problem=problem, wants_token=wants_token, next=current_path())
 
 
@@ -76,14 +77,16 @@ def caller() -> Caller | None:
 
 def asset(name: str) -> str:
     """The address of a file of ``static``."""
-    return f"{path_prefix.of_request()}/ui/static/{assets.version()}/{name}"
+    return f"{path_prefix.of_request()}/ui/static/{assets.current_version()}/{name}"
 
 
 def current_path() -> str:
     """The page that is asked for, below the prefix, with its query; ``/`` if it was not asked for by GET."""
     request = cherrypy.request
-    path: str = request.path_info if request.method == "GET" else "/"
-    return f"{path}?{request.query_string}" if request.method == "GET" and request.query_string else path
+    if request.method != "GET":
+        return "/"
+    path = raw_path(getattr(request, "wsgi_environ", {}), request.path_info)
+    return f"{path}?{request.query_string}" if request.query_string else path
 
 
 @lru_cache(maxsize=1)

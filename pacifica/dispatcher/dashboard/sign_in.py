@@ -27,7 +27,8 @@ def see_other(path: str) -> bytes:
 
 def local(path: str) -> str:
     """The path if it is one of this server, which no other site can have made up; else the overview."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
+    fits = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isascii() and path.isprintable()
+    return path if fits else "/"
 
 
 @cherrypy.expose
@@ -66,5 +67,7 @@ class SignOut:
 
 
 def _keep(token: str) -> None:
-    secure = cherrypy.request.scheme == "https"
+    # A proxy that ends TLS sends plain HTTP; the browser's Origin has the scheme of the page.
+    origin = cherrypy.request.headers.get("Origin", "")
+    secure = cherrypy.request.scheme == "https" or origin.lower().startswith("https:")
     cherrypy.response.headers["Set-Cookie"] = session_cookie.keeping(token, path_prefix.of_request(), secure=secure)

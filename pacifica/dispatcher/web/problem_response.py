@@ -113,7 +113,9 @@ def _body(problem: dict[str, Any]) -> bytes:
 
 
 def _is_for_people(request: Any) -> bool:
-    """Whether a page is asked for: by its route, or by a browser at a path that has no route."""
-    if request.operation is not None:
-        return bool(request.operation.page)
-    return request.path_template is None and HTML in dict.get(request.headers, "Accept", "").lower()
+    """Whether a page is asked for: by its route, or by a browser at a path that has no route, or has pages."""
+    if request.operation is not None and request.operation.page:
+        return True
+    path = request.path_template
+    has_pages = path is None or path == "/" or path.startswith("/ui/")
+    return has_pages and HTML in dict.get(request.headers, "Accept", "").lower()

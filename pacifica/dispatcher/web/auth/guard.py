@@ -40,10 +40,12 @@ class Guard:
         """Refuse the request with an error of ``core.errors``, or set its ``caller`` and ``login``."""
         request = cherrypy.serving.request
         operation, runs_handler = request.operation, hasattr(request.handler, "callable")
+        address = f"at {request.remote.ip}"
         if operation is not None and operation.scope is None:
+            if operation.page and request.method == "POST":
+                self._count(address)  # It may try tokens.
             return
         self._check_host(request.headers)
-        address = f"at {request.remote.ip}"
         try:
             request.caller = caller = self._caller(request, request.remote.ip)
         except Unauthorized:
@@ -69,11 +71,6 @@ class Guard:
             return
         if own.hosts:
             raise ForeignHost(f"This server is not {host[:191]!r}. The setting [auth] hosts lists its names.")
-        signed_in = any(name in headers for name in ("Authorization", own.proxy_user_header))
-        if own.anonymous == "loopback" and not signed_in and session_cookie.token(headers) is None:
-            raise ForeignHost(
-                f"Requests without a token must name this machine localhost, not {host[:191]!r}. {HOW_TO_AUTHENTICATE}"
-            )
 
     def _caller(self, request: Any, address: str) -> Caller:
         own, headers = self._settings, request.headers
@@ -90,6 +87,7 @@ class Guard:
             return ANONYMOUS
         if own.anonymous == "none":
             raise Unauthorized(f"This request needs a token. {HOW_TO_AUTHENTICATE}")
+        self._check_local_name(headers)
         sign = self._sign_of_proxy(request, address, from_proxy=from_proxy)
         if sign is None:
             return ANONYMOUS
@@ -97,6 +95,14 @@ class Guard:
             "This request needs a token, because only programs on this machine need none, and it may come from another "
             f"machine: {sign}. {HOW_TO_AUTHENTICATE} [auth] proxy_addresses names proxies that sign in users."
         )
+
+    def _check_local_name(self, headers: Mapping[str, str]) -> None:
+        """Refuse a foreign ``Host`` without a valid token: the page of a rebound name can set any cookie for itself."""
+        own, host = self._settings, host_name(headers.get("Host", ""))
+        if host and host not in own.hosts and not is_loopback(host) and own.proxy_user_header not in headers:
+            raise ForeignHost(
+                f"Requests without a token must name this machine localhost, not {host[:191]!r}. {HOW_TO_AUTHENTICATE}"
+            )
 
     def _sign_of_proxy(self, request: Any, address: str, *, from_proxy: bool) -> str | None:
         header = self._settings.proxy_user_header

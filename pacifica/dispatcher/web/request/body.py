@@ -142,5 +142,6 @@ def _refuse_encoding() -> None:
 
 
 def _refuse_type() -> None:
+    name, media = ("a form", FORM) if FORM in cherrypy.request.body.processors else ("JSON", "application/json")
     if cherrypy.request.headers.get("Content-Length") != "0":
-        raise cherrypy.HTTPError(415, "The body must be JSON. Send it with the header Content-Type: application/json.")
+        raise cherrypy.HTTPError(415, f"The body must be {name}. Send it with the header Content-Type: {media}.")
