@@ -21,9 +21,9 @@ USUAL = 8
 class Consumer:
     """As much of a worker's consumer as the class uses."""
 
-    def __init__(self, count: int = USUAL) -> None:
+    def __init__(self, count: int = USUAL, most: int | None = None) -> None:
         self.initial_prefetch_count = count
-        self.qos = QoS(lambda prefetch_count: None, count)
+        self.qos = QoS(lambda prefetch_count: None, count, most)
         self.task_buckets: dict[str, object] = defaultdict(lambda: None)
 
 
@@ -58,6 +58,13 @@ def test_number_follows_the_claims_and_shrinks_by_halves(writer: JobWriter) -> N
     assert [fitted(prefetch, writer, consumer, 0) for _ in range(8)][-1] == USUAL
     consumer.qos.increment_eventually(3)  # As Celery does for messages with an eta.
     assert fitted(prefetch, writer, consumer, 5) == USUAL + 3 + 5
+
+
+def test_number_returns_to_the_configured_one_after_it_was_bounded(writer: JobWriter) -> None:
+    consumer = Consumer(most=USUAL + 10)
+    prefetch = Prefetch(consumer, writer)
+    assert fitted(prefetch, writer, consumer, 40) == USUAL + 10
+    assert [fitted(prefetch, writer, consumer, 0) for _ in range(5)][-1] == USUAL
 
 
 def test_number_is_the_configured_one_with_plain_messages_rate_limits_or_none(writer: JobWriter) -> None:

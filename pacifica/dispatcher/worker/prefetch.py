@@ -40,12 +40,14 @@ class Prefetch:
         limited = any(bucket.contents for bucket in self._consumer.task_buckets.values() if bucket is not None)
         fixed = limited or time.monotonic() < self._plain_until
         more = 0 if fixed else max(claimed, self._more // 2)
+        qos = self._consumer.qos
+        before = qos.value
         if more > self._more:
-            self._consumer.qos.increment_eventually(more - self._more)
+            qos.increment_eventually(more - self._more)
         elif more < self._more:
-            self._consumer.qos.decrement_eventually(self._more - more)
-        self._more = more
-        most = self._consumer.initial_prefetch_count + more
+            qos.decrement_eventually(self._more - more)
+        self._more += qos.value - before  # Celery's worker_eta_task_limit may bound it.
+        most = self._consumer.initial_prefetch_count + self._more
         waiting = self._writer.waiting_messages()
         if waiting > 2 * most:
             for request in self._writer.surrender(waiting - most):
