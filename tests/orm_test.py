@@ -32,7 +32,9 @@ LIMITS: Mapping[str, int] = {
     **dict.fromkeys(["worker.id", "idempotency.job", "election.holder", "token.id"], UUID),
     **dict.fromkeys(["saved_group.id", "saved_group.job"], UUID),
     **dict.fromkeys(["idempotency.digest", "idempotency.fingerprint", "token.digest"], 64),
-    **dict.fromkeys(["job.task", "job.queue", "job.caller", "job.worker", "worker.name", "token.name"], MAX_NAME),
+    **dict.fromkeys(
+        ["job.task", "job.queue", "job.caller", "job.worker", "worker.name", "token.name", "job_minutes.task"], MAX_NAME
+    ),
     **dict.fromkeys(["job.target_queue", "label.name", "label.value"], MAX_NAME),
     **dict.fromkeys(["message.queue", "binding.exchange", "binding.routing_key", "binding.queue"], NAME_LENGTH),
     # Values that only the service writes.
@@ -40,6 +42,7 @@ LIMITS: Mapping[str, int] = {
     "job.traceparent": 55,
     "event.kind": 32,
     "election.duty": 32,
+    "job_minutes.outcome": 16,
     "message.owner": 64,
 }
 """The longest value of each text column; a new column needs an entry, and a check where its values come in."""

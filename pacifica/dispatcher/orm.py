@@ -162,6 +162,26 @@ class EventCounts(peewee.Model):
         table_name = "event_counts"
 
 
+class JobMinutes(peewee.Model):
+    """The jobs that ended in one span of time, of one task or, with the empty name, of all, and with one outcome.
+
+    ``span`` and ``start`` are seconds; ``run`` and ``wait`` are histograms as JSON, lists of bucket and number.
+    """
+
+    span = peewee.IntegerField()
+    start = peewee.BigIntegerField()
+    task = peewee.CharField(KEY_LENGTH)
+    outcome = peewee.CharField(16)
+    jobs = peewee.BigIntegerField()
+    run = LongTextField()
+    wait = LongTextField()
+
+    class Meta:
+        table_name = "job_minutes"
+        primary_key = peewee.CompositeKey("span", "start", "task", "outcome")
+        schema_manager_class = WithoutRowid
+
+
 class Message(peewee.Model):
     """One message of the ``database://`` transport; its row is deleted when it is acknowledged.
 
@@ -218,7 +238,10 @@ class Token(peewee.Model):
         table_name = "token"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, SavedGroup, Election, EventCounts)
+MODELS = (
+    *(Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, SavedGroup, Election),
+    *(EventCounts, JobMinutes),
+)
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """Literal SQL: a database uses a partial index only if the text of the query contains its condition."""

@@ -23,6 +23,8 @@ class Events:
     stored: EventCounts = field(default_factory=EventCounts)
     moment: float = 100.0
     seconds_per_query: float = 0.0
+    history: int = 0
+    old: int = 0
 
     def clock(self) -> float:
         return self.moment
@@ -44,14 +46,25 @@ class Events:
     def load(self) -> EventCounts:
         return self.stored
 
-    def replace(self, old: EventCounts, new: EventCounts) -> bool:
+    def ended(self, after: int, upto: int, *, at: int) -> int:
+        """Stands for the history of these events."""
+        return sum(after < event <= upto for event in self.visible)
+
+    def forget_minutes(self, *, at: int) -> bool:
+        self.moment += self.seconds_per_query
+        self.old = max(0, self.old - 1)
+        return self.old > 0
+
+    def replace(self, old: EventCounts, new: EventCounts, minutes: int) -> bool:
         if self.stored.upto != old.upto:
             return False
         self.stored = new
+        self.history += minutes
         return True
 
     def counted(self) -> int:
-        """The number of events in the stored counts."""
+        """The number of events in the stored counts, and in the history."""
+        assert self.history == self.stored.counts.get(SUCCESS, Count(0, 0)).events
         return self.stored.counts.get(SUCCESS, Count(0, 0)).events
 
 
@@ -132,3 +145,12 @@ def test_counts_stay_while_the_database_is_unavailable(monkeypatch: pytest.Monke
             leader.work(200)
     events.add(1)
     assert count(events, leader) == 5
+
+
+def test_old_rows_are_deleted_batch_by_batch_while_there_is_time() -> None:
+    events = Events(old=5, seconds_per_query=0.4)
+    leader = EventCounter(events, events.clock)
+    count(events, leader)
+    assert events.old == 2
+    count(events, leader)
+    assert events.old == 0

@@ -175,7 +175,25 @@ class EventCounts(peewee.Model):
         table_name = "event_counts"
 
 
-MODELS = (Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, SavedGroup, Election, EventCounts)
+class JobMinutes(peewee.Model):
+    span = peewee.IntegerField()
+    start = peewee.BigIntegerField()
+    task = peewee.CharField(KEY_LENGTH)
+    outcome = peewee.CharField(16)
+    jobs = peewee.BigIntegerField()
+    run = LongTextField()
+    wait = LongTextField()
+
+    class Meta:
+        table_name = "job_minutes"
+        primary_key = peewee.CompositeKey("span", "start", "task", "outcome")
+        schema_manager_class = WithoutRowid
+
+
+MODELS = (
+    *(Job, Label, Event, Worker, Idempotency, Message, Binding, Token, Tombstone, SavedGroup, Election),
+    *(EventCounts, JobMinutes),
+)
 STARTED = peewee.SQL("state = 'STARTED'")
 WAITING = "state IN ('PENDING', 'RETRY')"
 IS_SENT = peewee.SQL(f"{WAITING} AND due IS NULL AND published IS NOT NULL")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import peewee
@@ -9,6 +10,7 @@ import peewee
 from .. import orm
 from ..core import strict_json
 from ..core.job import FINAL
+from . import job_minutes
 from .committed_event import PROGRESS, REFUSED_MESSAGE
 from .events import EventSequence
 
@@ -58,6 +60,10 @@ class EventCountStore(EventSequence):
         rows = self._database.rows(_of_range(after, upto))
         return {CountKey(task, kind, bucket): Count(events, int(ran or 0)) for task, kind, bucket, events, ran in rows}
 
+    def ended(self, after: int, upto: int, *, at: int) -> job_minutes.Minutes:
+        """The jobs that ended with an event in ``after < id <= upto``, for the history; ``at`` is the current time."""
+        return job_minutes.ended(self._database, after, upto, at=at)
+
     def load(self) -> EventCounts:
         rows = self._database.rows(_C.select(_C.upto, _C.counts))
         return EventCounts(rows[0][0], _from_text(rows[0][1])) if rows else EventCounts()
@@ -70,18 +76,24 @@ class EventCountStore(EventSequence):
             if self.replace(old, old.plus(one, old.upto)):
                 break
 
-    def replace(self, old: EventCounts, new: EventCounts) -> bool:
-        """Store the new counts; false if another process has replaced the old ones."""
+    def replace(self, old: EventCounts, new: EventCounts, minutes: job_minutes.Minutes = MappingProxyType({})) -> bool:
+        """Store the new counts, and add to the history; false, without a change, if the old counts are not stored."""
         before = _to_text(old.counts)
 
         def change(db: peewee.Database) -> bool:
             if not old.upto:
                 _C.insert(id=1, upto=0, counts="[]").on_conflict_ignore().execute(db)
             same = (_C.upto == old.upto, _C.counts == before)
-            changed = _C.update(upto=new.upto, counts=_to_text(new.counts)).where(*same)
-            return bool(changed.execute(db))
+            if not _C.update(upto=new.upto, counts=_to_text(new.counts)).where(*same).execute(db):
+                return False
+            job_minutes.add(db, minutes)  # The row that was just updated is locked until the commit.
+            return True
 
         return self._database.write(change)
+
+    def forget_minutes(self, *, at: int) -> bool:
+        """Delete rows of the history that are too old at ``at``; whether there may be more."""
+        return job_minutes.forget(self._database, at=at)
 
 
 def _to_text(counts: Mapping[CountKey, Count]) -> str:

@@ -1,8 +1,9 @@
-"""The leader's duty to count the events of jobs, for metrics."""
+"""The leader's duty to count the events of jobs, for metrics, and the jobs that ended, for the dashboard."""
 
 import time
 from collections.abc import Callable
 
+from ..core.job import now
 from ..store.event_counts import EventCountStore
 
 PAGE = 5000
@@ -12,7 +13,7 @@ SETTLED_AFTER = 2.0
 
 
 class EventCounter:
-    """Adds new events to the stored counts; each event is counted once, even while there are two leaders."""
+    """Adds new events to the stored counts and the history; each counts once, even while there are two leaders."""
 
     def __init__(self, events: EventCountStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._events = events
@@ -20,14 +21,20 @@ class EventCounter:
         self._mark: tuple[int, float] | None = None
 
     def work(self, until: float) -> None:
-        """Count until that moment of the clock; what is left then is for the next call."""
+        """Count until that moment of the clock; what is left then is for the next call.
+
+        The counts and the history of a page are one transaction. A page that another process has counted ends the call.
+        """
         settled = self._settled()
-        old = new = self._events.load()
-        while new.upto < settled and self._clock() < until:
-            upto = min(settled, new.upto + PAGE)
-            new = new.plus(self._events.count(new.upto, upto), upto)
-        if new.upto > old.upto:
-            self._events.replace(old, new)
+        counted = self._events.load()
+        while counted.upto < settled and self._clock() < until:
+            upto = min(settled, counted.upto + PAGE)
+            new = counted.plus(self._events.count(counted.upto, upto), upto)
+            if not self._events.replace(counted, new, self._events.ended(counted.upto, upto, at=now())):
+                break
+            counted = new
+        while self._events.forget_minutes(at=now()) and self._clock() < until:
+            pass
 
     def _settled(self) -> int:
         """The id up to which all events are visible; 0 if that is not known yet.
