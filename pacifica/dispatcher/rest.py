@@ -163,9 +163,9 @@ class Status(Resource):
     def _search(self, query: search_query.SearchQuery) -> bytes:
         negotiate(JSON)
         filters, after, limit = search_query.filters(query), search_query.position(query), search_query.limit(query)
-        jobs, more = self._service.search(filters, after, limit, visible_jobs())
-        following = search_query.next_page(query, jobs, more)
-        return as_json({"jobs": [representations.job(job) for job in jobs], "next": following})
+        jobs, following = self._service.search(filters, after, limit, visible_jobs())
+        path = search_query.next_page(query, following)
+        return as_json({"jobs": [representations.job(job) for job in jobs], "next": path})
 
     @Operation("/status/{uuid}", CANCEL, {200: "Job", 202: "CancellingJob", 409: "Problem"})
     def DELETE(self, uuid: str) -> bytes:

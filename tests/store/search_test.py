@@ -109,15 +109,18 @@ def test_each_filter_reads_an_index_in_its_order(sqlite_url: str, filters: JobFi
 def test_page_of_large_jobs_is_shorter_and_the_next_continues(jobs: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs.add([a_job(created=9000 + number, args=["x" * 10_000]) for number in range(5)])
     monkeypatch.setattr(search, "MAX_PAGE", 25_000)
-    sizes, seen, more = [], [], True
-    while more:
-        found, more = jobs.search(EVERYTHING, seen[-1] if seen else None, 50)
+    sizes: list[int] = []
+    seen: list[PageCursor] = []
+    following: PageCursor | None = None
+    while not sizes or following is not None:
+        found, following = jobs.search(EVERYTHING, following, 50)
         sizes.append(len(found))
         seen += [PageCursor(job.created, job.uuid) for job in found]
     assert (sizes[:2], len(seen), seen) == ([2, 2], 25, sorted(seen, reverse=True))
     monkeypatch.setattr(search, "MAX_PAGE", 1)
-    assert [len(jobs.search(EVERYTHING, None, 50)[0]), jobs.search(EVERYTHING, None, 50)[1]] == [1, True]
+    found, following = jobs.search(EVERYTHING, None, 50)
+    assert [PageCursor(job.created, job.uuid) for job in found] == [following]
 
 
 def test_exact_last_page_has_no_next(jobs: JobStore) -> None:
-    assert [jobs.search(EVERYTHING, None, limit)[1] for limit in (19, 20, 21)] == [True, False, False]
+    assert [jobs.search(EVERYTHING, None, limit)[1] is None for limit in (19, 20, 21)] == [False, True, True]

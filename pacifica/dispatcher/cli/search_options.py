@@ -29,6 +29,9 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--queue", metavar="NAME", help="Jobs that were dispatched to this queue."),
             click.option("--caller", metavar="NAME", help="Jobs that this caller dispatched."),
             click.option(
+                "--error", metavar="TEXT", help="Failed jobs with this text in their error's type or message."
+            ),
+            click.option(
                 "--since",
                 type=Moment(),
                 help="Jobs created at this time or later: ISO 8601 with an offset, a day (its midnight in UTC), or "

@@ -61,8 +61,8 @@ class Filters(TypedDict, total=False):
     """The conditions of a search; a job must meet all of them.
 
     ``state`` may be one or several. ``label`` is ``NAME:VALUE``, ``NAME``, several of these, or a mapping in which
-    ``None`` stands for any value. ``since`` and ``until`` are ISO 8601 with an offset, seconds before now, a
-    ``datetime`` with an offset, or a ``timedelta``.
+    ``None`` stands for any value. ``error`` is a text in the type or the message of a failed job's error. ``since``
+    and ``until`` are ISO 8601 with an offset, seconds before now, a ``datetime`` with an offset, or a ``timedelta``.
     """
 
     task: str | None
@@ -70,6 +70,7 @@ class Filters(TypedDict, total=False):
     label: str | Sequence[str] | Mapping[str, str | None]
     queue: str | None
     caller: str | None
+    error: str | None
     since: str | float | datetime | timedelta | None
     until: str | float | datetime | timedelta | None
 

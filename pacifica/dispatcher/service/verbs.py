@@ -109,8 +109,11 @@ class Service:
 
     def search(
         self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
-    ) -> tuple[Sequence[Job], bool]:
-        """At most ``limit`` visible jobs after the cursor, newest first; and whether there are more."""
+    ) -> tuple[Sequence[Job], PageCursor | None]:
+        """At most ``limit`` visible jobs after the cursor, newest first, and the cursor of the next page.
+
+        A page may have fewer jobs, or none, although there is a next one.
+        """
         return self.jobs.search(filters, after, limit, visibility)
 
     def events(self, uuid: str, visibility: Visibility) -> Sequence[Event]:

@@ -157,15 +157,16 @@ class JobStore(JobReplacement):
 
     def search(
         self, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility = EVERY_JOB
-    ) -> tuple[list[Job], bool]:
-        """At most ``limit`` visible jobs that come after the cursor, newest first, and whether there are more.
+    ) -> tuple[list[Job], PageCursor | None]:
+        """At most ``limit`` visible jobs that come after the cursor, newest first, and the cursor of the next page.
 
-        A page of large jobs is shorter than ``limit``. The jobs are only shown: their large values are ``JsonText``.
+        A page of large jobs is shorter than ``limit``; one of a search for an error may be, and even empty. The
+        jobs are only shown: their large values are ``JsonText``.
         """
         if filters.task is not None and not visibility.matches(filters.task):
-            return [], False
-        found, more = self._database.read(lambda db: search.page(db, filters, after, limit, visibility))
-        return [mapping.job_from_row(row, large_as_text=True) for row in found], more
+            return [], None
+        found, following = self._database.read(lambda db: search.page(db, filters, after, limit, visibility))
+        return [mapping.job_from_row(row, large_as_text=True) for row in found], following
 
     def events(self, uuid: str) -> list[Event]:
         """The history of a job, oldest first."""

@@ -1,5 +1,11 @@
-"""Searching for jobs: pages, newest first, that do not shift while new jobs arrive."""
+"""Searching for jobs: pages, newest first, that do not shift while new jobs arrive.
 
+No database has an index for a text within another one. The failed jobs are therefore read newest first, at most
+``MOST_FAILURES`` for a page, and their errors are compared in Python: upper and lower case then mean the same on each
+database, and no character is a wildcard.
+"""
+
+import re
 from collections.abc import Iterator, Sequence
 from heapq import nlargest
 from typing import Any
@@ -7,7 +13,9 @@ from typing import Any
 import peewee
 
 from .. import orm
-from ..core.job_filter import JobFilter, PageCursor
+from ..core import strict_json
+from ..core.job import State
+from ..core.job_filter import MOST_FAILURES, JobFilter, PageCursor
 from ..core.permissions import Visibility
 from . import mapping
 from .visibility import dispatched_by, task_names, within
@@ -16,29 +24,88 @@ _J, _L = orm.Job, orm.Label
 
 MAX_PAGE = 16_777_216
 """A page ends before the job with which its text would have more characters than this, but has at least one job."""
+ERROR_HEAD = 2000
+"""How many characters of an error, as it is stored, such a search reads: the type comes first, then the message."""
+_TEXT = r'[^"\\]*(?:\\(?:u[0-9a-f]{4}|[^u])[^"\\]*)*'
+_TYPE_AND_MESSAGE = re.compile(rf'\{{"type": ?"({_TEXT})", ?"message": ?"({_TEXT})')
+_CREATED, _UUID = (mapping.JOB_COLUMNS.index(column) for column in ("created", "uuid"))
 
 
 def page(
     db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
-) -> tuple[Sequence[Sequence[Any]], bool]:
-    """The rows of at most ``limit`` visible jobs after ``after``, newest first, and whether there are more.
+) -> tuple[Sequence[Sequence[Any]], PageCursor | None]:
+    """The rows of at most ``limit`` visible jobs after ``after``, newest first, and the cursor of the next page.
 
-    A task in ``filters`` must be visible.
+    A task in ``filters`` must be visible. A page of a search for an error may have no job although there is a next one.
 
     For one filter, an index has this order, and a page costs as much as the jobs that it shows. For several filters
     it costs as much as the jobs that satisfy the narrowest one.
     """
-    if filters.task is not None or visibility.every_task:
-        query = within(_query(filters, after), visibility, [] if filters.task is None else [filters.task])
-    elif filters.labels or filters.caller or filters.queue or visibility.caller:
-        query = within(_query(filters, after), visibility, task_names(db, visibility))
+    following = None
+    if filters.error is not None:
+        uuids, following = _failures(db, filters, after, limit, visibility)
+        query = _query(JobFilter(), None).where(_J.uuid.in_(uuids))
+    elif filters.task is not None or visibility.every_task or _is_narrow(filters, visibility):
+        query = _visible(db, filters, after, visibility)
     else:
         query = _query(JobFilter(), None).where(_J.uuid.in_(_newest(db, filters, after, limit + 1, visibility)))
     found = query.limit(limit + 1).tuples().execute(db)
     try:
-        return _of_one_page(found.iterator(), limit)
+        rows, more = _of_one_page(found.iterator(), limit)
     finally:
         found.cursor.close()
+    return rows, PageCursor(rows[-1][_CREATED], rows[-1][_UUID]) if more else following
+
+
+def _is_narrow(filters: JobFilter, visibility: Visibility) -> bool:
+    return bool(filters.labels or filters.caller or filters.queue or visibility.caller)
+
+
+def _visible(
+    db: peewee.Database,
+    filters: JobFilter,
+    after: PageCursor | None,
+    visibility: Visibility,
+    columns: Sequence[Any] = mapping.JOB_COLUMNS,
+) -> peewee.Query:
+    names: Sequence[str] = () if filters.task is None else [filters.task]
+    if not (names or visibility.every_task):
+        names = task_names(db, visibility)
+    return within(_query(filters, after, columns), visibility, names)
+
+
+def _failures(
+    db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
+) -> tuple[list[str], PageCursor | None]:
+    """At most ``limit`` failed jobs with the text in their error, and where to continue, if there is more to see."""
+    head = peewee.fn.SUBSTR(_J.error, 1, ERROR_HEAD)
+    query = _visible(db, filters, after, visibility, ("created", "uuid", head)).limit(MOST_FAILURES + 1)
+    wanted = (filters.error or "").casefold()
+    matching: list[PageCursor] = []
+    last, number = None, 0
+    rows = query.tuples().execute(db)
+    try:
+        for number, (created, uuid, text) in enumerate(rows.iterator(), 1):
+            if number > MOST_FAILURES or len(matching) > limit:
+                break
+            last = PageCursor(created, uuid)
+            if wanted in _error_text(text or "").casefold():
+                matching.append(last)
+    finally:
+        rows.cursor.close()
+    if len(matching) > limit:
+        last = matching[limit - 1]
+    elif number <= MOST_FAILURES:
+        last = None
+    return [place.uuid for place in matching[:limit]], last
+
+
+def _error_text(stored: str) -> str:
+    """The type and the message as a traceback ends with them, from the beginning of an error's JSON text."""
+    found = _TYPE_AND_MESSAGE.match(stored)
+    if found is None:
+        return stored
+    return ": ".join(strict_json.loads(f'"{part}"') for part in found.groups())
 
 
 def _of_one_page(rows: Iterator[Sequence[Any]], limit: int) -> tuple[Sequence[Sequence[Any]], bool]:
@@ -63,8 +130,8 @@ def _newest(
     return [uuid for _, uuid in nlargest(limit, found)]
 
 
-def _query(filters: JobFilter, after: PageCursor | None, columns: Sequence[str] = mapping.JOB_COLUMNS) -> peewee.Query:
-    query = _J.select(*(getattr(_J, column) for column in columns))
+def _query(filters: JobFilter, after: PageCursor | None, columns: Sequence[Any] = mapping.JOB_COLUMNS) -> peewee.Query:
+    query = _J.select(*(getattr(_J, column) if isinstance(column, str) else column for column in columns))
     created, uuid = _J.created, _J.uuid
     for number, wanted in enumerate(filters.labels):
         label = _L.alias(f"label{number}")
@@ -91,5 +158,7 @@ def _exactly(filters: JobFilter) -> Iterator[peewee.Node]:
             yield column == value
     if filters.caller is not None:
         yield from dispatched_by(filters.caller)
-    if filters.states:
+    if filters.error is not None:
+        yield _J.state == State.FAILURE.value
+    elif filters.states:
         yield _J.state.in_([state.value for state in filters.states])

@@ -13,13 +13,15 @@ import cherrypy
 from ...core import strict_json
 from ...core.dispatch_options import MAX_LABELS
 from ...core.errors import BadCursor, BadId, BadQuery
-from ...core.job import Job, State, micros, now, parse_uuid
-from ...core.job_filter import JobFilter, LabelFilter, PageCursor
+from ...core.job import State, micros, now, parse_uuid
+from ...core.job_filter import MOST_FAILURES, JobFilter, LabelFilter, PageCursor
 from ..middleware import path_prefix
 from .query import whole_number
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 """Jobs per page."""
+MAX_ERROR = 500
+"""The longest text to look for in errors, in characters."""
 MAX_MICROS = 2**63
 """The bound of a time: no supported database stores larger integers."""
 _STATE_NAMES = [name for state in State for name in (state.value, state.value.lower())]
@@ -47,6 +49,13 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     },
     "queue": {**_TEXT, "description": "Only jobs dispatched to this queue."},
     "caller": {**_TEXT, "description": "Only jobs dispatched by this caller."},
+    "error": {
+        **_TEXT,
+        "minLength": 1,
+        "maxLength": MAX_ERROR,
+        "description": "Only failed jobs whose error has this text in its type or message, in upper or lower case. "
+        f"A page looks at {MOST_FAILURES} failed jobs, so it may be empty and have a next page.",
+    },
     "since": _TIME,
     "until": _TIME,
     "limit": {
@@ -71,12 +80,14 @@ SearchQuery = Mapping[str, str | list[str]]
 def filters(query: SearchQuery) -> JobFilter:
     """The filters of the query; raises ``BadQuery`` naming the parameter that is not valid."""
     _refuse_nul(query)
+    states = [_state(name) for text in _all(query, "state") for name in text.split(",")]
     return JobFilter(
         task=_single(query, "task"),
-        states=[_state(name) for text in _all(query, "state") for name in text.split(",")],
+        states=states,
         labels=_labels(_all(query, "label")),
         queue=_single(query, "queue"),
         caller=_single(query, "caller"),
+        error=_error(query, states),
         since=_moment(query, "since"),
         until=_moment(query, "until"),
     )
@@ -102,17 +113,21 @@ def position(query: SearchQuery) -> PageCursor | None:
     return found
 
 
-def next_page(query: SearchQuery, jobs: Sequence[Job], more: bool) -> str | None:  # noqa: FBT001
+def next_page(query: SearchQuery, following: PageCursor | None) -> str | None:
     """The path of the next page, which is also set as ``Link``; ``None`` after the last page."""
-    if not more:
+    if following is None:
         return None
-    last = jobs[-1]
-    cursor = strict_json.dumps([_fingerprint(query), last.created, last.uuid]).encode()
     others = {name: value for name, value in query.items() if name != "cursor"}
-    encoded = urlencode({**others, "cursor": base64.urlsafe_b64encode(cursor).decode()}, doseq=True)
+    encoded = urlencode({**others, "cursor": cursor(query, following)}, doseq=True)
     path = f"{path_prefix.of_request()}/status?{encoded}"
     cherrypy.response.headers["Link"] = f'<{path}>; rel="next"'
     return path
+
+
+def cursor(query: SearchQuery, following: PageCursor) -> str:
+    """The text that ``position`` reads, for the same search only."""
+    text = strict_json.dumps([_fingerprint(query), following.created, following.uuid])
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def _fingerprint(query: SearchQuery) -> str:
@@ -138,6 +153,19 @@ def _state(name: str) -> State:
         return State(name.strip().upper())
     except ValueError:
         raise BadQuery(f"The query parameter state is {name[:80]!r}. It must be one of {', '.join(State)}.") from None
+
+
+def _error(query: SearchQuery, states: Sequence[State]) -> str | None:
+    text = _single(query, "error")
+    if text is None:
+        return None
+    if not 0 < len(text) <= MAX_ERROR:
+        raise BadQuery(f"The query parameter error has {len(text)} characters. It must have 1 to {MAX_ERROR}.")
+    if {*states} - {State.FAILURE}:
+        raise BadQuery(
+            "The query parameter error finds only jobs in state FAILURE. Leave out state, or make it FAILURE."
+        )
+    return text
 
 
 def _position(created: Any, uuid: Any) -> PageCursor:
