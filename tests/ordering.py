@@ -6,19 +6,28 @@ half of what another one still has to do. So each share begins with its longest 
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, groupby, islice
+from pathlib import Path
 
 import pytest
 
-LONG_FOLDERS = {"bench", "chaos", "database_transport", "docs", "e2e", "faults"}
+LONG_FOLDERS = {"bench", "browser", "chaos", "database_transport", "docs", "e2e", "faults"}
 """Their slow tests take seconds; those of other folders mostly less than one."""
+
+SHARING_FOLDERS = {"browser"}
+"""The tests of all files of these folders share costly fixtures, so they stay together."""
 
 
 def in_lanes(items: Sequence[pytest.Item], lanes: int) -> list[pytest.Item]:
     """Return the items in an order whose equal parts take about the same time; the tests of a file stay together."""
-    files = [list(group) for _, group in groupby(items, lambda item: item.path)]
+    files = [list(group) for _, group in groupby(items, place)]
     long, short, fast = ([file for file in files if rank(file) == wanted] for wanted in range(3))
     shares = [list(chain(*long[lane::lanes], *short[lane::lanes])) for lane in range(lanes)]
     return list(chain(*fill(shares, chain(*fast), len(items))))
+
+
+def place(item: pytest.Item) -> Path:
+    """Return the file of a test, or the folder whose tests stay together."""
+    return item.path.parent if item.path.parent.name in SHARING_FOLDERS else item.path
 
 
 def rank(file: Sequence[pytest.Item]) -> int:

@@ -48,3 +48,11 @@ def test_each_share_begins_with_its_longest_tests() -> None:
     for share in (items[:100], items[100:200], items[200:]):
         assert [folder for folder, _ in groupby(item.path.parts[1] for item in share)][:3] == ["e2e", "faults", "store"]
         assert not share[-1].slow
+
+
+@pytest.mark.parametrize("lanes", [2, 3, 4])
+def test_tests_of_the_browser_stay_together(lanes: int) -> None:
+    files = [Item(Path(f"tests/browser/{file}_test.py"), number, True) for file in "ab" for number in range(3)]
+    given: list[Any] = [*files, *ITEMS]
+    places = [item.path.parts[1] for item in in_lanes(given, lanes)]
+    assert [folder for folder, _ in groupby(places)].count("browser") == 1

@@ -1,0 +1,58 @@
+"""Tasks of a laboratory, whose jobs the pages show."""
+
+import datetime as dt
+import time
+from enum import Enum
+from pathlib import Path
+
+from pacifica.dispatcher import progress, task
+
+EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
+
+
+class Method(Enum):
+    """The method of a measurement."""
+
+    FAST = "fast"
+    EXACT = "exact"
+
+
+def go_on(name: str) -> bool:
+    """Whether a test lets the job end: it makes a file of this name."""
+    return Path(name).exists()
+
+
+@task(name="weigh")
+def weigh(sample: str, rounds: int = 3, method: Method = Method.FAST, on: dt.date | None = None) -> list[float]:
+    """Weigh a sample several times; returns the masses in grams."""
+    return [round(10 + len(sample) / 7 + number / 3, 3) for number in range(rounds)]
+
+
+@task(name="heat")
+def heat(file: str, steps: int = 4) -> str:
+    """Heat the oven step by step, until the file ``file`` exists; reports its progress."""
+    for step in range(1, steps):
+        progress(step, steps, f"{step * 100} °C")
+        while step == 2 and not go_on(file):
+            time.sleep(0.02)
+    return "hot"
+
+
+@task(name="calibrate")
+def calibrate(device: str) -> None:
+    """Compare a device with its reference; fails for each device."""
+    raise ValueError(f"the drift of {device} is 0.7 mK, which is more than 0.5 mK")
+
+
+@task(name="say")
+def say(text: str) -> str:
+    """Return the text; fails with it if it begins with an exclamation mark."""
+    if text.startswith("!"):
+        raise RuntimeError(text)
+    return text
+
+
+@task(name="trap")
+def trap(value: str = EVIL) -> dict[str, str]:
+    """<script>document.title='owned'</script> is only text in a docstring."""
+    return {value: value}

@@ -1,0 +1,94 @@
+"""The services that the pages show: one record, one worker, and a web server for each kind of settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from pacifica.dispatcher.core.job import Job, JobError, State, new_uuid, now
+from pacifica.dispatcher.service.tokens import Tokens
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.jobs import JobStore
+from pacifica.dispatcher.store.tokens import TokenStore
+
+from ..e2e.stack import Stack
+from ..processes import Processes, Running
+
+TASKS = Path(__file__).parent / "programs" / "samples.py"
+SECTIONS = {
+    "plain": "",
+    "signed": "[auth]\nanonymous = none\n",
+    "prefixed": "[auth]\nanonymous = none\n",
+    "watched": "[dashboard]\nmode = read-only\n",
+}
+"""The settings of each web server beside those that all have."""
+EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
+
+
+@dataclass
+class Site:
+    """The servers start when a test first asks for them."""
+
+    processes: Processes
+    database: Database
+    servers: dict[str, Running] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.processes.add_module(TASKS)
+        for name, section in SECTIONS.items():
+            prefix = "root_path = /lab/jobs\n" if name == "prefixed" else ""
+            self.processes.write_config(f"[dispatcher]\ntasks = samples\n{prefix}{section}", f"{name}.ini")
+        self.processes.write_config("[dispatcher]\ntasks = samples\n")
+
+    def url(self, name: str = "plain") -> str:
+        """Return the address of the server with these settings, prefix included."""
+        if name not in self.servers:
+            self.servers[name] = self.processes.start_web("-c", f"{name}.ini")
+        return self.servers[name].url + ("/lab/jobs" if name == "prefixed" else "")
+
+    @property
+    def stack(self) -> Stack:
+        self.url()
+        return Stack(self.processes, self.servers["plain"])
+
+    def start_again(self, name: str) -> None:
+        """Start a server that was killed, at its former address."""
+        before = self.servers[name]
+        port = before.url.rpartition(":")[2]
+        arguments = ("-m", "pacifica.dispatcher", "-a", "127.0.0.1", "-p", port, "-c", f"{name}.ini")
+        self.servers[name] = self.processes.start("web", arguments, url=before.url)
+        self.servers[name].wait_until_it_serves()
+
+    def token(self, name: str, *scopes: str) -> str:
+        return Tokens(TokenStore(self.database)).create(name, scopes, own=False, lifetime=None)[0]
+
+    def add(self, *jobs: Job) -> None:
+        JobStore(self.database).add(list(jobs))
+
+    def let_end(self, name: str) -> None:
+        """Let the task ``heat`` that waits for this file end."""
+        (self.processes.cwd / name).touch()
+
+    def post(self, path: str, body: Any) -> requests.Response:
+        return requests.post(f"{self.url()}{path}", json=body, timeout=30)
+
+
+def ended(task: str, state: State, *, age: float = 60.0, args: Sequence[Any] = (), **columns: Any) -> Job:
+    """A job that has ended so many seconds ago."""
+    at = now() - int(age * 1_000_000)
+    times = {"created": at, "started": at + 40_000, "finished": at + 1_250_000, "eta": None, "due": None}
+    known = {"uuid": new_uuid(), "args": list(args), "kwargs": {}, "max_attempts": 3, "attempts": 1}
+    return Job(task=task, state=state, **{**known, **times, **columns})
+
+
+def evil_jobs() -> list[Job]:
+    """Jobs with markup in every text that a caller chooses."""
+    error = JobError(EVIL, EVIL, f"Traceback: {EVIL}", at=EVIL)
+    labels = {"site": EVIL}
+    return [
+        ended("trap", State.SUCCESS, args=[EVIL], kwargs={EVIL: EVIL}, result={EVIL: [EVIL]}, labels=labels),
+        ended("trap", State.FAILURE, args=[EVIL], error=error, labels=labels, caller=EVIL),
+        ended(EVIL[:40], State.SUCCESS, result=EVIL),
+    ]
