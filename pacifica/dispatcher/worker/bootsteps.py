@@ -14,6 +14,7 @@ from celery.worker import state
 
 from .heartbeat import Heartbeat
 from .job_steps import LAST_REPORTS, JobStep, claims_in_hand
+from .shutdown_limit import Limit, ShutdownLimit
 
 logger = logging.getLogger(__name__)
 
@@ -51,26 +52,24 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         wait = worker.wait_for_soft_shutdown
 
         def begin_cold_shutdown() -> None:
-            self._limit_shutdown("Cold")
+            self._begin_shutdown("Cold")
             wait()
 
         worker.wait_for_soft_shutdown = begin_cold_shutdown  # Celery sends its signal when all jobs have ended.
-        self._deadline = threading.Timer(container.settings.dispatcher.stop_seconds, self._end_now, (worker,))
-        self._deadline.daemon = True
         # A cold shutdown may first wait for jobs at their soft limit, if the configuration says so.
         patience = KILL_AFTER + float(worker.app.conf.worker_soft_shutdown_timeout or 0)
-        self._last = threading.Timer(patience, self._kill)
-        self._last.daemon = True
-        self._killing = threading.Lock()
-        signals.worker_shutting_down.connect(self._limit_shutdown)
+        warm = Limit(container.settings.dispatcher.stop_seconds, lambda: self._end_now(worker))
+        self._limit = ShutdownLimit({"Warm": warm, "Cold": Limit(patience, self._kill)})
+        signals.worker_shutting_down.connect(self._begin_shutdown)
 
     def start(self, worker: Any) -> None:
+        self._limit.start()
         self._heartbeat.start()
         if not worker.app.container.row_queue:
             worker.app.container.relay.start()
         worker.app.container.upkeep.start()
 
-    def _limit_shutdown(self, how: str, **_: Any) -> None:
+    def _begin_shutdown(self, how: str, **_: Any) -> None:
         """After SIGTERM, running jobs have ``stop_seconds`` to finish; a second SIGTERM changes nothing.
 
         After SIGQUIT they are put back at once, also those that do not end. The event loop may then stand still for
@@ -78,9 +77,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """
         if how == "Cold":
             self._writer.claim_no_more()
-        timer = self._deadline if how == "Warm" else self._last
-        if timer.ident is None:
-            timer.start()
+        self._limit.begin(how)
 
     def _end_now(self, worker: Any) -> None:
         """End the worker and put its running jobs back, by Celery's cold shutdown where the pool supports it.
@@ -95,7 +92,6 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _kill(self) -> None:
         """End this process and its children with SIGKILL, after their jobs were put back."""
-        self._killing.acquire()  # For good.
         logger.warning("Ending with jobs that cannot be stopped; another worker will run them again.")
         for child in active_children():
             with suppress(ProcessLookupError):
