@@ -77,6 +77,8 @@ def test_sign_in_leads_to_the_page_that_was_asked_for(browse: Browse, path: str)
     assert page.status == 401
     target = re.search(r'name="next" value="([^"]*)"', page.text)
     assert target is not None
+    again = client.post("/ui/sign-in", fields={"token": UNKNOWN, "next": target[1].replace("&amp;", "&")})
+    assert target[0] in again.text
     fields = {"token": client.token("me", "read"), "next": target[1].replace("&amp;", "&")}
     assert client.post("/ui/sign-in", fields=fields).headers["Location"] == path
 

@@ -81,10 +81,10 @@ def asset(name: str) -> str:
 
 
 def current_path() -> str:
-    """The page that is asked for, below the prefix, with its query; ``/`` if it was not asked for by GET."""
+    """The page that is asked for, below the prefix, with its query; for a form, the page that it leads to, or ``/``."""
     request = cherrypy.request
     if request.method != "GET":
-        return "/"
+        return str(request.form.get("next", ["/"])[-1])
     path = raw_path(getattr(request, "wsgi_environ", {}), request.path_info)
     return f"{path}?{request.query_string}" if request.query_string else path
 

@@ -7,25 +7,42 @@ import { showTimes } from "./times.js";
 
 const PAUSE = 1000; // The least milliseconds between two looks.
 const SLOW = 15000; // Those between two looks while no event comes.
+const AGAIN = 5000; // Those before a stream that was refused is tried again.
 
+let events = null;
 let asked = 0;
 let timer = 0;
 
 export function follow() {
   if (!document.querySelector("[data-live]")) return;
-  const events = new EventSource(`${document.body.dataset.prefix}/events`);
-  events.onopen = () => connected(true);
-  events.onerror = () => connected(false);
-  events.onmessage = (message) => changed(JSON.parse(message.data));
-  setInterval(() => document.hidden || soon(), SLOW);
-  document.addEventListener("visibilitychange", () => document.hidden || soon());
+  listen();
+  setInterval(soon, SLOW);
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", listen);
 }
 
-function connected(open) {
+function listen() {
+  if (events || document.hidden) return;
+  events = new EventSource(`${document.body.dataset.prefix}/events`);
+  events.onopen = () => { say("live", true); soon(); };
+  events.onmessage = (message) => changed(JSON.parse(message.data));
+  events.onerror = () => {
+    if (events?.readyState === EventSource.CLOSED) { stop(); setTimeout(listen, AGAIN); }
+    soon(); // It finds out whether the server answers at all.
+  };
+}
+
+// A hidden page holds no stream, as the server has few, and a browser only six connections to it.
+function stop() {
+  events?.close();
+  events = null;
+}
+
+function say(text, good) {
   const line = document.getElementById("connection");
-  line.textContent = open ? "live" : "disconnected, trying again";
-  line.classList.toggle("lost", !open);
-  if (open) soon();
+  if (line.textContent !== text) line.textContent = text;
+  line.classList.toggle("lost", !good);
 }
 
 function changed(event) {
@@ -43,9 +60,11 @@ async function look() {
   asked = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-    if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (!answer.ok) return say("out of date, reload the page", false);
+    replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (events?.readyState !== EventSource.OPEN) say(`updated every ${SLOW / 1000} s`, true);
   } catch {
-    connected(false);
+    say("disconnected, trying again", false);
   }
 }
 
