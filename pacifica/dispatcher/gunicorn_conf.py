@@ -6,6 +6,7 @@ up, let them share the memory of the master, and end their waits when they stop.
 
 import gc
 import logging
+import queue
 import signal
 import threading
 from collections.abc import Callable
@@ -82,12 +83,19 @@ def post_worker_init(worker: Any) -> None:
     if worker.wsgi is not application:
         return
     application.begin(worker.cfg.threads)
+    told: queue.SimpleQueue[None] = queue.SimpleQueue()
+    threading.Thread(target=_stop, args=(told, application.stop), name="stop", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, partial(_stop, application.stop, signal.getsignal(number)))
+        signal.signal(number, partial(_tell, told, signal.getsignal(number)))
 
 
-def _stop(stop: Callable[[], None], following: Any, number: int, frame: Any) -> None:
-    threading.Thread(target=stop, name="stop").start()  # The interrupted thread may hold the lock that this needs.
+def _stop(told: "queue.SimpleQueue[None]", stop: Callable[[], None]) -> None:
+    told.get()
+    stop()
+
+
+def _tell(told: "queue.SimpleQueue[None]", following: Any, number: int, frame: Any) -> None:
+    told.put(None)  # It is reentrant; a thread's start or a lock could wait forever for what the signal interrupts.
     following(number, frame)
 
 
