@@ -44,10 +44,10 @@ INSTALL = echo "Installing $(2) ..." && if $(GET_UV) && $(UV) --require-hashes -
 DOCUMENT_TESTS := $(patsubst %,tests/docs/%_test.py,generated guarantees metrics paths)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage test-fast check chaos burst bench fuzz format docs lock peers clean
+.PHONY: help run test coverage test-fast check chaos burst bench fuzz format docs screenshots lock peers clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(RUN)  ## start web server and worker, without any other server, at PORT (8050); Ctrl-C stops both
 	@exec $(BIN)/pacifica-dispatcher-cmd up $(if $(PORT),--port $(PORT)) $(UP)
@@ -91,6 +91,9 @@ format: $(DEV)  ## format the code, and apply the fixes of the linter
 
 docs: $(DEV)  ## generate docs/commands.md, docs/settings.md and config.ini from the code
 	$(BIN)/python -m tests.docs.generated
+
+screenshots: $(DEV)  ## write a picture of each page of the dashboard to build/screenshots, with Chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 # This needs no existing lock. A package in both locks has the same version in both.
 lock: $(BIN)/python  ## lock the newest versions that pyproject.toml allows

@@ -79,7 +79,7 @@ def ended(task: str, state: State, *, age: float = 60.0, args: Sequence[Any] = (
     """A job that has ended so many seconds ago."""
     at = now() - int(age * 1_000_000)
     times = {"created": at, "started": at + 40_000, "finished": at + 1_250_000, "eta": None, "due": None}
-    known = {"uuid": new_uuid(), "args": list(args), "kwargs": {}, "max_attempts": 3, "attempts": 1}
+    known = {"uuid": new_uuid(), "args": list(args), "kwargs": {}, "max_attempts": 3, "attempt": 1}
     return Job(task=task, state=state, **{**known, **times, **columns})
 
 

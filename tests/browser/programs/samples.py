@@ -4,6 +4,7 @@ import datetime as dt
 import time
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from pacifica.dispatcher import progress, task
 
@@ -56,3 +57,9 @@ def say(text: str) -> str:
 def trap(value: str = EVIL) -> dict[str, str]:
     """<script>document.title='owned'</script> is only text in a docstring."""
     return {value: value}
+
+
+@task(name="echo")
+def echo(value: Any) -> Any:
+    """Return the value."""
+    return value

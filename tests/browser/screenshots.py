@@ -1,0 +1,77 @@
+"""``make screenshots``: writes a picture of each page, light and dark, wide and narrow, to ``build/screenshots``.
+
+The record is first empty, then full; at last there is no worker, and jobs wait.
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from pacifica.dispatcher.store.database import Database
+
+from ..eventually import eventually
+from ..processes import Processes
+from .chromium import NARROW, WIDE, find_chromium, launch, visiting
+from .sample_record import fill_history, fill_jobs, start_jobs
+from .site import Site, evil_jobs
+
+FOLDER = Path(__file__).parent.parent.parent / "build" / "screenshots"
+ALWAYS = {"overview": "/", "jobs": "/ui/jobs", "tasks": "/ui/tasks", "sign-in": "/ui/sign-in"}
+TASKS = {"task-add": "/ui/tasks/add", "task-weigh": "/ui/tasks/weigh"}
+
+
+def take(browser: Browser, url: str, state: str, pages: Mapping[str, str]) -> None:
+    """Write the pictures of these pages, named after the state of the record."""
+    for scheme in ("light", "dark"):
+        with visiting(browser, url, color_scheme=scheme) as visited:
+            visited.expected = "."
+            for name, path in pages.items():
+                visited.open(path)
+                for width, size in (("wide", WIDE), ("narrow", NARROW)):
+                    visited.page.set_viewport_size(size)
+                    visited.page.wait_for_timeout(150)
+                    target = FOLDER / f"{name}-{state}-{scheme}-{width}.png"
+                    visited.page.screenshot(path=target, full_page=True, animations="disabled")
+
+
+def take_all(browser: Browser, site: Site) -> None:
+    take(browser, site.url(), "empty", ALWAYS | TASKS)
+    worker = site.processes.start_worker(concurrency=2)
+    fill_history(site)
+    fill_jobs(site)
+    jobs = start_jobs(site)
+    bad = evil_jobs()[1]
+    site.add(bad)
+    shown = {f"job-{name}": f"/ui/jobs/{uuid}" for name, uuid in jobs.items()}
+    search = {"jobs-failed": "/ui/jobs?state=FAILURE", "jobs-none": "/ui/jobs?task=nothing"}
+    wrong = {"missing": "/ui/nothing", "job-markup": f"/ui/jobs/{bad.uuid}"}
+    take(browser, site.url(), "full", ALWAYS | TASKS | shown | search | wrong)
+    take(browser, site.url("signed"), "signed-out", {"jobs": "/ui/jobs"})
+    worker.kill()
+    for number in range(20):
+        site.stack.dispatch("weigh", f"quartz {number}")
+    eventually(lambda: not site.stack.get("/health/ready").ok or "worker" in site.stack.get("/health/ready").text, 60)
+    take(browser, site.url(), "failing", ALWAYS)
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Processes(Path(folder), {"BROKER_URL": "database://"}) as processes,
+        sync_playwright() as playwright,
+        launch(playwright, find_chromium()) as browser,
+    ):
+        site = Site(processes, Database(f"sqliteext:///{folder}/db.sqlite3"))
+        with closing(site.database):
+            site.url()
+            take_all(browser, site)
+    sys.stdout.write(f"{len(list(FOLDER.glob('*.png')))} pictures are in {FOLDER}\n")
+
+
+if __name__ == "__main__":
+    main()
