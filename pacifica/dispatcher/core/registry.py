@@ -165,6 +165,11 @@ class TaskSpec:
             raise BadResult(f"The result of task {self.name} has {size}.")
         return result
 
+    def argument_names(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[str] | None:
+        """The name of each argument, positional ones first; ``None`` if they do not fit (any more)."""
+        found = self._parameters.assign(args, kwargs)[0]
+        return [argument.where for argument in found] if len(found) == len(args) + len(kwargs) else None
+
     def arguments_schema(self) -> dict[str, Any]:
         """A JSON Schema (2020-12) of the arguments by name, in the order of the signature."""
         properties: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from ..service.tokens import Tokens
 from ..service.verbs import Service
 from .assets import Static
 from .job_list import JobList
+from .job_page import JobPage
 from .overview import Overview
 from .sign_in import SignIn, SignOut
 
@@ -18,7 +19,7 @@ class Pages:
     def __init__(self, service: Service, monitor: WebMonitor, tokens: Tokens) -> None:
         self.static = Static()
         self.sign_in, self.sign_out = SignIn(tokens), SignOut()
-        self.jobs = JobList(service)
+        self.jobs = JobList(service, JobPage(service))
         self._overview = Overview(service, monitor)
 
     def overview(self) -> bytes:

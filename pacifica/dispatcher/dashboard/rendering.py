@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cherrypy
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,6 +21,7 @@ from ..web.dispatcher import raw_path
 from ..web.middleware import path_prefix
 from ..web.problem_response import HTML
 from . import assets
+from .value_plot import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
 POLICY = (
@@ -101,6 +103,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {"moment": moment, "duration": duration, "pretty": pretty, "count": count}
+    made.filters |= {"plain": plain, "address": partial(quote, safe="")}
     return made
 
 

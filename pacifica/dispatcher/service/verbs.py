@@ -14,6 +14,7 @@ from ..core.registry import Call, Registry
 from ..logs import log_context
 from ..store.committed_event import REPLACED
 from ..store.jobs import JobStore
+from ..store.lineage import RelatedJob
 from ..store.replaced_jobs import VACANT
 from . import batch_items
 from .new_job import DispatchContext, JobFactory, outbox_entry
@@ -119,6 +120,10 @@ class Service:
     def events(self, uuid: str, visibility: Visibility) -> Sequence[Event]:
         """The job's history, oldest first; raises as ``status``."""
         return self.jobs.events(self.status(uuid, visibility).uuid)
+
+    def retries(self, job: Job, visibility: Visibility) -> Sequence[RelatedJob]:
+        """The visible retries of a job, as ``JobStore.retries`` finds them."""
+        return [one for one in self.jobs.retries(job) if visibility.covers(one.task, one.caller)]
 
     def cancel(self, uuid: str, visibility: Visibility) -> Job:
         """Revoke a waiting job, or ask the worker of a started one to stop it; returns the job in its new state.

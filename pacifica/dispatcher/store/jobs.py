@@ -16,6 +16,7 @@ from .database import Database
 from .group_commit import GroupCommit
 from .idempotency import IdempotencyKey, forget_keys, take_key
 from .lifecycle import revoked
+from .lineage import RelatedJob, retry_queries
 from .prepared import Prepared, PreparedRows, slot
 from .replaced_jobs import JobReplacement
 
@@ -168,10 +169,17 @@ class JobStore(JobReplacement):
         found, following = self._database.read(lambda db: search.page(db, filters, after, limit, visibility))
         return [mapping.job_from_row(row, large_as_text=True) for row in found], following
 
-    def events(self, uuid: str) -> list[Event]:
-        """The history of a job, oldest first."""
-        query = _E.select(_E.id, _E.job, _E.at, _E.kind, _E.data).where(_E.job == uuid).order_by(_E.id)
-        return [mapping.event_from_row(row) for row in self._database.rows(query)]
+    def events(self, uuid: str, latest: int | None = None) -> list[Event]:
+        """The history of a job, oldest first; at most the ``latest`` events of it."""
+        query = _E.select(_E.id, _E.job, _E.at, _E.kind, _E.data).where(_E.job == uuid)
+        ordered = query.order_by(_E.id) if latest is None else query.order_by(_E.id.desc()).limit(latest)
+        found = [mapping.event_from_row(row) for row in self._database.rows(ordered)]
+        return found if latest is None else found[::-1]
+
+    def retries(self, job: Job) -> list[RelatedJob]:
+        """The retries of a job that are among the first or the newest ``LOOKED_AT`` jobs of its task since then."""
+        rows = [row for query in retry_queries(job) for row in self._database.rows(query)]
+        return sorted({RelatedJob.of_row(row) for row in rows}, key=lambda one: one.created)
 
     def forget_keys(self, before: int, limit: int) -> int:
         """Delete at most ``limit`` idempotency keys that were taken ``before`` that time; returns how many."""

@@ -60,7 +60,7 @@ def job(value: Job, *, dispatched: bool = False) -> dict[str, Any]:
 
     ``dispatched`` shows the content to the caller whose request dispatched the job, except for the traceback.
     """
-    hidden = {} if dispatched or _may_read(value) else HIDDEN
+    hidden = {} if dispatched or may_read(value) else HIDDEN
     return {
         "uuid": value.uuid,
         "task": value.task,
@@ -100,15 +100,17 @@ def _error(value: Job) -> dict[str, Any] | None:
     if value.error is None:
         return None
     shown = _reason(value.error)
-    return shown | {"traceback": value.error.traceback} if value.error.traceback and _shows_traceback(value) else shown
+    return shown | {"traceback": value.error.traceback} if value.error.traceback and shows_traceback(value) else shown
 
 
-def _may_read(value: Job) -> bool:
+def may_read(value: Job) -> bool:
+    """Whether the caller has the scope ``read`` for the job."""
     return caller().visibility(READ).covers(value.task, value.caller)
 
 
-def _shows_traceback(value: Job) -> bool:
-    return value.error is not None and cherrypy.serving.request.sees_tracebacks() and _may_read(value)
+def shows_traceback(value: Job) -> bool:
+    """Whether the caller may see the traceback of the job's error."""
+    return value.error is not None and cherrypy.serving.request.sees_tracebacks() and may_read(value)
 
 
 def job_version(value: Job, media: str) -> bytes:
@@ -117,7 +119,7 @@ def job_version(value: Job, media: str) -> bytes:
     Each write increments the row's version. The times also distinguish rows that a restored backup counts again.
     """
     row = (value.uuid, value.version, value.state.value, value.published, value.started, value.finished)
-    return f"{media} {_version()} {_shows_traceback(value)} {row}".encode()
+    return f"{media} {_version()} {shows_traceback(value)} {row}".encode()
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,158 @@
+"""The page of one job, and its actions."""
+
+from http import HTTPStatus
+from typing import Any
+
+import cherrypy
+
+from ..core.errors import AlreadyFinal, BadDispatch, BadId, DispatcherError, KeyReused, NotFound, PurgedJob, UnknownJob
+from ..core.job import Job, State, now, parse_uuid
+from ..core.permissions import CANCEL, DISPATCH, READ
+from ..service.verbs import Service
+from ..web import representations
+from ..web.operation import Operation, Query
+from ..web.problem_document import status_of
+from ..web.request.request_context import caller, dispatch_context, visible_jobs
+from . import rendering
+from .attempt_timeline import timeline
+from .job_facts import again_of, arguments_of, lineage_of, progress_of
+from .job_history import line_of
+from .sign_in import see_other
+from .value_views import view
+
+CANCELLED, RETRIED = "cancel", "retry"
+DONE = {"done": {"type": "string", "enum": [CANCELLED, RETRIED], "description": "The action that led to the page."}}
+MOST_EVENTS = 500
+"""At most so many of the latest events are read."""
+Missing = (UnknownJob, PurgedJob, BadId)
+
+
+class JobResource:
+    """A page or an action of ``/ui/jobs/<uuid>``."""
+
+    exposed = True
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+
+class JobPage(JobResource):
+    """``/ui/jobs/<uuid>``"""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.cancel, self.retry = CancelJob(service), RetryJob(service)
+
+    @Operation("/ui/jobs/{uuid}", READ, {200: ""}, query=DONE, page=True)
+    def GET(self, uuid: str, *, done: Query = None) -> bytes:
+        """Show the job."""
+        try:
+            job = self._service.status(parse_uuid(uuid), visible_jobs(), large_as_text=True)
+        except Missing as error:
+            return missing(uuid, error)
+        return show(self._service, job, notice=_notice(job, done), live=not job.final)
+
+
+class CancelJob(JobResource):
+    """``/ui/jobs/<uuid>/cancel``"""
+
+    @Operation("/ui/jobs/{uuid}/cancel", CANCEL, {303: ""}, page=True)
+    def POST(self, uuid: str) -> bytes:
+        """Cancel the job, and show it again; a caller who may not read it sees only its state."""
+        rendering.require_full()
+        try:
+            job = self._service.cancel(parse_uuid(uuid), visible_jobs())
+        except Missing as error:
+            return missing(uuid, error)
+        except AlreadyFinal as error:
+            cherrypy.response.status = status_of(error).value
+            job = self._service.status(parse_uuid(uuid), visible_jobs(), large_as_text=True)
+            return show(self._service, job, notice=str(error), bad=True)
+        return _shown_again(self._service, job, CANCELLED)
+
+
+class RetryJob(JobResource):
+    """``/ui/jobs/<uuid>/retry``"""
+
+    @Operation("/ui/jobs/{uuid}/retry", DISPATCH, {303: ""}, page=True)
+    def POST(self, uuid: str) -> bytes:
+        """Dispatch a job with the same task and arguments, and show the new one."""
+        rendering.require_full()
+        try:
+            job = self._service.retry(parse_uuid(uuid), visible_jobs(), dispatch_context())
+        except Missing as error:
+            return missing(uuid, error)
+        except (BadDispatch, KeyReused, NotFound) as error:  # Its task has changed, or is not known any more.
+            cherrypy.response.status = status_of(error).value
+            job = self._service.status(parse_uuid(uuid), visible_jobs(), large_as_text=True)
+            return show(self._service, job, notice=f"The job was not dispatched again. {error}", bad=True)
+        return _shown_again(self._service, job, RETRIED)
+
+
+def _shown_again(service: Service, job: Job, done: str) -> bytes:
+    if representations.may_read(job):
+        return see_other(f"/ui/jobs/{job.uuid}?done={done}")
+    return show(service, job, notice=_notice(job, done))
+
+
+def _notice(job: Job, done: Query) -> str:
+    """A sentence about the action that led to the page, as the job is now."""
+    if done == RETRIED and job.replay_of is not None:
+        return "This is a new job, with the task and the arguments of the old one."
+    if done != CANCELLED:
+        return ""
+    if job.state is State.REVOKED:
+        return "The job is cancelled."
+    if job.final:
+        return f"The job had ended as {job.state.value} before it could be cancelled."
+    return "The worker was asked to stop the job. It stops within seconds." if job.cancel else ""
+
+
+def show(service: Service, job: Job, *, notice: str = "", bad: bool = False, live: bool = False) -> bytes:
+    """The page of a job; the content of one that the caller may not read is not in it."""
+    who = caller()
+    may = {
+        "cancel": not job.final and not job.cancel and who.visibility(CANCEL).covers(job.task, job.caller),
+        "retry": who.visibility(DISPATCH).covers(job.task, job.caller),
+        "edit": who.may(DISPATCH, job.task) and job.task in service.registry,
+    }
+    readable = representations.may_read(job)
+    return rendering.page(
+        "job.html",
+        job=job,
+        notice=notice,
+        bad=bad,
+        live=live,
+        allowed=may,
+        readable=readable,
+        **(_content(service, job) if readable else {"progress": None}),
+    )
+
+
+def _content(service: Service, job: Job) -> dict[str, Any]:
+    """The values of the page for a caller who may read the job."""
+    at, who = now(), caller()
+    events = service.jobs.events(job.uuid, MOST_EVENTS)
+    arguments = arguments_of(service, job)
+    return {
+        "arguments": arguments,
+        "result": view(job.result) if job.state is State.SUCCESS else None,
+        "error": job.error,
+        "traceback": job.error.traceback if job.error is not None and representations.shows_traceback(job) else "",
+        "progress": progress_of(job, events, at),
+        "timeline": timeline(job, events, at),
+        "events": [line_of(event, job.created) for event in reversed(events)],
+        "events_cut": len(events) == MOST_EVENTS,
+        "lineage": lineage_of(service, job, who),
+        "again": again_of(service, job, who, sum(argument.view.size for argument in arguments)),
+        "queue": job.queue or job.target_queue,
+        "scheduled": job.eta is not None and job.eta > at and not job.final,
+        "age": (at - job.created) / 1_000_000,
+    }
+
+
+def missing(uuid: str, error: DispatcherError) -> bytes:
+    """The page for a job that cannot be shown, with the reason and the next step."""
+    status: HTTPStatus = status_of(error)
+    cherrypy.response.status = f"{status.value} {status.phrase}"
+    return rendering.page("job_missing.html", uuid=uuid, reason=error.code, detail=str(error))

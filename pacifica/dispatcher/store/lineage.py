@@ -1,0 +1,43 @@
+"""The retries of a job. No index finds them, so only a part of the later jobs of its task is searched."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import peewee
+
+from .. import orm
+from ..core.job import Job, State
+
+_J = orm.Job
+LOOKED_AT = 300
+"""The number of jobs that each of the two searches reads."""
+
+
+class RelatedJob(NamedTuple):
+    """A job as another one refers to it."""
+
+    uuid: str
+    task: str
+    state: State
+    created: int
+    caller: str
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> "RelatedJob":
+        return cls(row[0], row[1], State(row[2]), row[3], row[4])
+
+
+def retry_queries(job: Job) -> Sequence[peewee.Query]:
+    """A query for the retries among the first jobs of the task after this one, and one for those among the newest."""
+    later = _J.select(_J.uuid, _J.task, _J.state, _J.created, _J.caller, _J.replay_of).where(
+        _J.task == job.task, _J.created >= job.created
+    )
+    first = later.order_by(_J.created, _J.uuid).limit(LOOKED_AT)
+    newest = later.order_by(_J.created.desc(), _J.uuid.desc()).limit(LOOKED_AT)
+    return [_retries(job.uuid, first.alias("near")), _retries(job.uuid, newest.alias("near"))]
+
+
+def _retries(uuid: str, near: Any) -> peewee.Query:
+    columns = (near.c.uuid, near.c.task, near.c.state, near.c.created, near.c.caller)
+    query: peewee.Query = near.select_from(*columns).where(near.c.replay_of == uuid)
+    return query
