@@ -35,7 +35,7 @@ def test_too_small_a_scope_is_refused_and_another_token_is_taken(visit: Open, si
     visited = visit("prefixed")
     visited.expected = "status of 40[13]"
     page = visited.open("/ui/jobs?state=FAILURE")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Unauthorized")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     sign_in(page, "pd_" + "x" * 43)
     expect(page.get_by_role("main")).to_contain_text("The token is unknown, expired or revoked")
     sign_in(page, site.token("small", "cancel"))
@@ -46,7 +46,7 @@ def test_too_small_a_scope_is_refused_and_another_token_is_taken(visit: Open, si
     expect(page.get_by_text("token:large")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("live")  # The event stream takes the cookie, too.
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Unauthorized")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
 def test_every_link_and_file_has_the_prefix(visit: Open, site: Site) -> None:

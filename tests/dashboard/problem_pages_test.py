@@ -33,7 +33,8 @@ def is_page(answer: Answer) -> bool:
 @pytest.mark.parametrize("path", ["/", "/?x=1", "/ui/nothing", "/nothing"])
 def test_page_without_a_token_shows_the_form(browse: Browse, path: str) -> None:
     answer = browse(anonymous="none").get(path)
-    assert (answer.status, is_page(answer), answer.title) == (401, True, "Unauthorized · Pacifica Dispatcher")
+    assert (answer.status, is_page(answer), answer.title) == (401, True, "Sign in · Pacifica Dispatcher")
+    assert "This page needs a token." in answer.text
     assert f'name="next" value="{path}"' in answer.text
     assert answer.headers["Www-Authenticate"].startswith("Bearer")
 
@@ -49,8 +50,8 @@ def test_page_beyond_the_scope_names_it_and_asks_for_another_token(browse: Brows
 @pytest.mark.parametrize(
     ("method", "path", "status", "said"),
     [
-        ("GET", "/nothing", 404, "There is no resource at /nothing."),
-        ("GET", "/ui", 404, "There is no resource at /ui."),
+        ("GET", "/nothing", 404, "There is no page at /nothing."),
+        ("GET", "/ui", 404, "There is no page at /ui."),
         ("GET", "/ui/%3Cscript%3E", 404, "/ui/&lt;script&gt;."),
         ("GET", "/ui/sign-out", 405, "The method GET is not allowed here. Allowed: OPTIONS, POST."),
         ("PUT", "/ui/sign-in", 405, "Allowed: GET, HEAD, OPTIONS, POST."),
@@ -69,7 +70,7 @@ def test_unexpected_error_is_a_page_that_reveals_nothing(browse: Browse, monkeyp
     client = browse()
     monkeypatch.setattr(client.tree.root.ui, "overview", fail)
     answer = client.get("/")
-    assert (answer.status, is_page(answer), answer.title) == (500, True, "Internal Server Error · Pacifica Dispatcher")
+    assert (answer.status, is_page(answer), answer.title) == (500, True, "The service failed · Pacifica Dispatcher")
     assert "a secret" not in answer.text
 
 

@@ -44,7 +44,7 @@ def test_sign_out_removes_the_cookie(browse: Browse) -> None:
 @pytest.mark.parametrize("token", ["", "nonsense", UNKNOWN, "pd_\r\nSet-Cookie: a=b", "\N{SNOWMAN}" * 5000])
 def test_unknown_token_is_refused_with_the_form(browse: Browse, token: str) -> None:
     answer = browse(anonymous="none").post("/ui/sign-in", fields={"token": token})
-    assert (answer.status, answer.title) == (401, "Unauthorized · Pacifica Dispatcher")
+    assert (answer.status, answer.title) == (401, "Sign in · Pacifica Dispatcher")
     assert 'name="token"' in answer.text
     assert "Set-Cookie" not in answer.headers
 

@@ -29,6 +29,8 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of each page: everything comes from this server, and nothing is inline."""
+HEADINGS = {401: "Sign in", 403: "Not allowed", 404: "Not found", 500: "The service failed", 503: "Not available now"}
+"""The headings of errors that people meet; others have the name of their status."""
 MARKS = {"PENDING": "○", "STARTED": "◐", "RETRY": "↻", "SUCCESS": "✓", "FAILURE": "✕", "REVOKED": "⊘"}
 """A shape for each state, so that no one needs its colour."""
 
@@ -45,8 +47,20 @@ def page(template: str, **values: Any) -> bytes:
 
 def problem_page(problem: Mapping[str, Any]) -> bytes:
     """An error as a page; if another token would help, with the form for it."""
-    wants_token = problem["status"] == HTTPStatus.UNAUTHORIZED or "scope" in problem
-    return page("problem.html", problem=problem, wants_token=wants_token, next=current_path())
+    status, request = problem["status"], cherrypy.request
+    detail, details = problem["detail"], ""
+    if status == HTTPStatus.UNAUTHORIZED and getattr(request.operation, "scope", "") is not None:
+        detail, details = "This page needs a token.", detail
+    elif status == HTTPStatus.NOT_FOUND and request.path_template is None:
+        detail = f"There is no page at {request.path_info[:200]}."
+    return page(
+        "problem.html",
+        heading=HEADINGS.get(status, problem["title"]),
+        detail=detail,
+        details=details,
+        wants_token=status == HTTPStatus.UNAUTHORIZED or "scope" in problem,
+        next=current_path(),
+    )
 
 
 def common() -> dict[str, Any]:
