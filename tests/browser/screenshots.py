@@ -25,7 +25,8 @@ TASKS = {"task-add": "/ui/tasks/add", "task-weigh": "/ui/tasks/weigh"}
 
 
 def take(browser: Browser, url: str, state: str, pages: Mapping[str, str]) -> None:
-    """Write the pictures of these pages, named after the state of the record."""
+    """Write the pictures of these pages, named after the state of the record; only those that the program was given."""
+    pages = {name: path for name, path in pages.items() if not sys.argv[1:] or name in sys.argv[1:]}
     for scheme in ("light", "dark"):
         with visiting(browser, url, color_scheme=scheme) as visited:
             visited.expected = "."

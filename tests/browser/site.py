@@ -67,9 +67,10 @@ class Site:
     def add(self, *jobs: Job) -> None:
         JobStore(self.database).add(list(jobs))
 
-    def let_end(self, name: str) -> None:
-        """Let the task ``heat`` that waits for this file end."""
-        (self.processes.cwd / name).touch()
+    def go_on(self, file: str, *steps: int) -> None:
+        """Let the task ``heat`` with this name of a file end these steps."""
+        for step in steps:
+            (self.processes.cwd / f"{file}-{step}").touch()
 
     def post(self, path: str, body: Any) -> requests.Response:
         return requests.post(f"{self.url()}{path}", json=body, timeout=30)

@@ -31,10 +31,10 @@ def weigh(sample: str, rounds: int = 3, method: Method = Method.FAST, on: dt.dat
 
 @task(name="heat")
 def heat(file: str, steps: int = 4) -> str:
-    """Heat the oven step by step, until the file ``file`` exists; reports its progress."""
+    """Heat the oven step by step; each step ends when there is a file of this name and number."""
     for step in range(1, steps):
         progress(step, steps, f"{step * 100} °C")
-        while step == 2 and not go_on(file):
+        while not go_on(f"{file}-{step}"):
             time.sleep(0.02)
     return "hot"
 

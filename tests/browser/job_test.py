@@ -1,0 +1,68 @@
+"""The page of a job follows it without being loaded again, and acts on it."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .chromium import Visit
+from .site import EVIL, Site, evil_jobs
+
+Open = Callable[..., Visit]
+
+
+def open_job(visited: Visit, uuid: str) -> Page:
+    """Open the page of a job, and mark the document, so that a test sees whether it was loaded again."""
+    page = visited.open(f"/ui/jobs/{uuid}")
+    page.evaluate("document.documentElement.dataset.first = 'yes'")
+    return page
+
+
+def state(page: Page) -> Locator:
+    return page.locator(".headline .state")
+
+
+def is_the_same(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.dataset.first === 'yes'"))
+
+
+def test_progress_bar_moves_and_the_result_appears(visit: Open, site: Site) -> None:
+    page = open_job(visit(), site.stack.dispatch("heat", "bar"))
+    bar = page.get_by_role("progressbar", name="Progress")
+    for step in (1, 2, 3):
+        expect(bar).to_have_attribute("value", str(step * 25))
+        expect(page).to_have_title(re.compile(f"{step * 25} %"))
+        site.go_on("bar", step)
+    expect(state(page)).to_contain_text("success")
+    expect(page.get_by_label("Outcome")).to_contain_text("hot")
+    assert is_the_same(page)
+
+
+def test_running_job_is_cancelled(visit: Open, site: Site) -> None:
+    page = visit().open(f"/ui/jobs/{site.stack.dispatch('heat', 'cancelled')}")
+    expect(state(page)).to_contain_text("started")
+    page.get_by_role("button", name="Cancel").click()
+    expect(state(page)).to_contain_text("revoked")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_failed_job_is_run_again(visit: Open, site: Site) -> None:
+    failed = site.stack.dispatch("calibrate", "scale 7")
+    page = open_job(visit(), failed)
+    expect(state(page)).to_contain_text("failure")
+    expect(page.get_by_label("Outcome")).to_contain_text("the drift of scale 7 is 0.7 mK")
+    page.get_by_role("button", name="Retry", exact=True).click()
+    page.wait_for_url(lambda url: failed not in url)
+    expect(state(page)).to_contain_text("failure")
+    expect(page.get_by_label("Facts")).to_contain_text(failed)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_markup_of_callers_stays_text(visit: Open, site: Site, number: int) -> None:
+    job = evil_jobs()[number]
+    site.add(job)
+    page = visit().open(f"/ui/jobs/{job.uuid}")
+    expect(page.get_by_role("main")).to_contain_text(EVIL[:40])
+    assert page.title() != "owned"
+    assert page.locator("main script, main img").count() == 0
