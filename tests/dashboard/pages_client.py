@@ -46,12 +46,20 @@ def add(x: int, y: int) -> int:
 class PagesClient:
     """Sends a browser's requests to a service on this database; ``tokens`` creates tokens."""
 
-    def __init__(self, database: Database, mode: str = "full", root_path: str = "", **auth: Any) -> None:
+    def __init__(
+        self,
+        database: Database,
+        mode: str = "full",
+        root_path: str = "",
+        registry: Registry | None = None,
+        keep_keys: float = 0,
+        **auth: Any,
+    ) -> None:
         self.tokens = Tokens(TokenStore(database))
         self.jobs = JobStore(database)
-        registry = Registry([TaskSpec("add", add)])
-        new_jobs = JobFactory(max_attempts=3, keep_keys=0)
-        service = Service(registry, self.jobs, a_waiting(database), new_jobs)
+        tasks = Registry([TaskSpec("add", add)]) if registry is None else registry
+        new_jobs = JobFactory(max_attempts=3, keep_keys=keep_keys)
+        service = Service(tasks, self.jobs, a_waiting(database), new_jobs)
         self.monitor: Any = SimpleNamespace(
             health=None, counts=SimpleNamespace(request=lambda *_: None, dispatched=lambda *_: None)
         )

@@ -10,6 +10,7 @@ from .job_list import JobList
 from .job_page import JobPage
 from .overview import Overview
 from .sign_in import SignIn, SignOut
+from .task_pages import TaskPages
 
 
 @cherrypy.expose
@@ -20,6 +21,7 @@ class Pages:
         self.static = Static()
         self.sign_in, self.sign_out = SignIn(tokens), SignOut()
         self.jobs = JobList(service, JobPage(service))
+        self.tasks = TaskPages(service)
         self._overview = Overview(service, monitor)
 
     def overview(self) -> bytes:

@@ -1,0 +1,266 @@
+"""The view of a form: for each value its field, with its text, its attributes, its faults and the words beside it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.faults import MAX_PLACE, Fault
+from . import form_words
+from .form_schema import (
+    BOOLEAN,
+    BYTES,
+    CHOICE,
+    DATE,
+    GROUP,
+    JSON_TEXT,
+    LINES,
+    LOOSE,
+    MOMENT,
+    NUMBER,
+    ROWS,
+    TEXT,
+    TIME,
+    TUPLE,
+    WHOLE,
+    FormNode,
+    Meaning,
+    Place,
+)
+from .form_values import JSON, LOCAL, TALL, ZONE, FieldReader, choice_text, number_of
+from .task_call import EXTRA
+
+_ITEM = re.compile(r"\[([0-9]+)\]$", re.ASCII)
+FITS = {
+    DATE: ("date", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)),
+    TIME: ("time", re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?", re.ASCII)),
+    MOMENT: ("datetime-local", LOCAL),
+}
+"""The input that a browser has for a kind, and the texts that it can show."""
+SAFE_NUMBER = 2**53
+LONG_TEXT = 80
+"""A text of more characters gets several lines."""
+_SIGN = r"(?:[A-Za-z0-9_ ]|\[(?:[A-Za-z0-9_.]|[A-Za-z0-9]-[A-Za-z0-9])+\]|\\[dw])"
+PORTABLE = re.compile(rf"\^?(?:{_SIGN}(?:[*+?]|\{{[0-9]+(?:,[0-9]*)?\}})?)+\$?")
+"""The patterns that mean the same to a browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """One value of the form as its page shows it; ``widget`` names the part of the template."""
+
+    node: FormNode
+    place: Place
+    widget: str
+    text: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    meaning: Meaning = Meaning.MISSING
+    zone: str = ""
+    children: Sequence["FormField"] = ()
+    faults: Sequence[str] = ()
+
+    @property
+    def id(self) -> str:
+        """An id without signs that links or selectors treat in a special way."""
+        plain = re.sub(r"[^A-Za-z0-9-]", lambda sign: f"_{ord(sign[0]):x}", self.place.where)
+        return f"{self.place.space}-{plain}"
+
+    @property
+    def name(self) -> str:
+        return self.place.field()
+
+    def further(self, part: str) -> str:
+        """The name of another field of the value."""
+        return self.place.field(part)
+
+    @property
+    def label(self) -> str:
+        if self.node.key == EXTRA:
+            return "further arguments"
+        step = _ITEM.search(self.place.where)
+        return f"item {int(step[1]) + 1}" if step else self.node.title or self.node.key
+
+    @property
+    def hint(self) -> str:
+        return form_words.hint(self.node)
+
+    @property
+    def meanings(self) -> Sequence[tuple[str, str]]:
+        """The meanings of an empty field from which a reader may choose; empty if there is only one."""
+        allowed = self.node.meanings()
+        if self.widget == "json" or len(allowed) < 2:
+            return ()
+        return [(one.value, form_words.meaning_label(self.node, one)) for one in allowed]
+
+    @property
+    def when_empty(self) -> str:
+        """The single meaning of an empty field, if it is worth a word."""
+        only = self.node.meanings()
+        if self.widget == "select":
+            return ""
+        return form_words.meaning_label(self.node, only[0]) if len(only) == 1 and not self.node.required else ""
+
+    @property
+    def options(self) -> Sequence[tuple[str, str]]:
+        """The texts and the labels of the choices."""
+        values = (True, False) if self.node.kind == BOOLEAN else self.node.choices
+        found = [(choice_text(one), form_words.choice_label(one)) for one in values]
+        return [*found, ("null", "null")] if self.node.nullable else found
+
+    @property
+    def blank_label(self) -> str:
+        """The choice of nothing."""
+        return form_words.meaning_label(self.node, self.node.meanings()[0])
+
+    @property
+    def is_unknown_choice(self) -> bool:
+        """Whether the text is not one of the choices."""
+        return bool(self.text) and self.text not in dict(self.options)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the form is refused while the field is empty."""
+        return self.meaning is Meaning.MISSING and self.widget not in {"check", "group", "rows"}
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether the field may have several lines on request."""
+        return self.widget == "input" and self.node.kind == TEXT and not {"format", "pattern"} & self.node.limits.keys()
+
+    @property
+    def has_words(self) -> bool:
+        """Whether there is a text below the field."""
+        return bool(self.hint or self.node.description or self.when_empty)
+
+    @property
+    def described_by(self) -> str:
+        """The ids of the texts beside the field."""
+        own = [f"{self.id}-about"] if self.has_words else []
+        return " ".join([*own, *([f"{self.id}-fault"] if self.faults else [])])
+
+    def all(self) -> Iterator["FormField"]:
+        """This field and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.all()
+
+
+@dataclass(frozen=True, slots=True)
+class FormView:
+    """The fields of a form, and the faults in the order of the fields: the field, if there is one, and a sentence."""
+
+    fields: Sequence[FormField]
+    faults: Sequence[tuple[FormField | None, str]] = ()
+
+
+def view(nodes: Sequence[FormNode], space: str, typed: Mapping[str, str], faults: Sequence[Fault] = ()) -> FormView:
+    """The form with the submitted fields, and each fault at the innermost field that its place is within."""
+    bare = [_field(node, Place(space, node.key), typed, {}) for node in nodes]
+    places = [one.place.where for top in bare for one in top.all()]
+    at: dict[str, list[str]] = {}
+    summary: list[tuple[str, str]] = []
+    for fault in faults:
+        owner = _owner(fault.where, places, has_extra=EXTRA in places)
+        message = fault.message if owner[:MAX_PLACE] == fault.where else f"{_inner(fault.where, owner)}{fault.message}"
+        summary.append((owner, f"{fault.where}: {fault.message}"))
+        at.setdefault(owner, []).append(message)
+    fields = [_field(node, Place(space, node.key), typed, at) for node in nodes]
+    by_place = {one.place.where: one for top in fields for one in top.all()}
+    return FormView(fields, [(by_place.get(owner), sentence) for owner, sentence in summary])
+
+
+def _owner(where: str, places: Sequence[str], *, has_extra: bool) -> str:
+    """The place of the field for a fault; ``EXTRA`` for an argument that the signature does not list."""
+    within = [one for one in places if where == one[:MAX_PLACE] or where.startswith((f"{one}.", f"{one}["))]
+    if within:
+        return max(within, key=len)
+    return EXTRA if has_extra and where != "arguments" else ""
+
+
+def _inner(where: str, owner: str) -> str:
+    """The way from the field to the place of the fault; an item of a list is counted from 1."""
+    rest = where.removeprefix(owner)
+    item = re.fullmatch(r"\[([0-9]+)\]", rest)
+    return f"item {int(item[1]) + 1}: " if item else f"{rest.removeprefix('.')}: "
+
+
+def _field(node: FormNode, place: Place, typed: Mapping[str, str], faults: Mapping[str, Sequence[str]]) -> FormField:
+    reading = FieldReader(typed)
+    text = typed.get(place.field(), "")
+    own = faults.get(place.where, ())
+    meaning = reading.meaning(node, place)
+    if place.field(JSON) in typed or node.kind == JSON_TEXT:
+        name = place.field(JSON if place.field(JSON) in typed else "")
+        attributes = {"name": name, **({"required": "required"} if node.required else {})}
+        return FormField(node, place, "json", typed.get(name, ""), attributes, faults=own)
+    if node.kind in {GROUP, TUPLE, ROWS}:
+        children = [_field(below, at, typed, faults) for below, at in _below(node, place, reading)]
+        widget = "rows" if node.kind == ROWS else "group"
+        return FormField(node, place, widget, meaning=meaning, children=children, faults=own)
+    widget = _widget(node, text, tall=place.field(TALL) in typed)
+    attributes = {"name": place.field(), **_attributes(node, widget, text)}
+    zone = typed.get(place.field(ZONE), "Z")
+    return FormField(node, place, widget, text, attributes, meaning, zone, faults=own)
+
+
+def _below(node: FormNode, place: Place, reading: FieldReader) -> Iterator[tuple[FormNode, Place]]:
+    if node.kind == ROWS and node.item is not None:
+        for index in range(reading.rows(place)):
+            yield node.item, place.below(index)
+    for child in node.children:
+        yield child, place.below(int(child.key) if node.kind == TUPLE else child.key)
+
+
+def _widget(node: FormNode, text: str, *, tall: bool) -> str:
+    if node.kind == BOOLEAN and node.required and not node.nullable:
+        return "check"
+    if node.kind in {CHOICE, BOOLEAN}:
+        return "select"
+    if node.kind in {LINES, BYTES}:
+        return node.kind
+    long = "\n" in text or len(text) > LONG_TEXT or node.limits.get("maxLength", 0) > LONG_TEXT
+    return "area" if node.kind in {TEXT, LOOSE} and (long or tall) else "input"
+
+
+def _attributes(node: FormNode, widget: str, text: str) -> dict[str, str]:
+    """The attributes by which a browser checks the field itself."""
+    found: dict[str, str] = {}
+    if node.meanings() == [Meaning.MISSING] and widget != "check":
+        found["required"] = "required"
+    if node.kind in {WHOLE, NUMBER} and widget == "input":
+        found |= _of_number(node, text)
+    elif widget == "input":
+        kind, pattern = FITS.get(node.kind, ("text", LOCAL))
+        fits = kind != "text" and (not text or pattern.fullmatch(text))
+        found |= {"type": kind, "step": "1"} if fits and kind != "date" else {"type": kind if fits else "text"}
+    if widget in {"input", "area"} and node.kind == TEXT:
+        found |= _of_text(node, widget)
+    if form_words.default_text(node) and node.default is not None and widget in {"input", "area"}:
+        found["placeholder"] = form_words.default_text(node)
+    return found
+
+
+def _of_number(node: FormNode, text: str) -> dict[str, str]:
+    value = number_of(text) if text else 0
+    if isinstance(value, str) or abs(value) >= SAFE_NUMBER:
+        return {"type": "text", "inputmode": "decimal"}
+    own, whole = node.limits, node.kind == WHOLE
+    least = own.get("minimum", own["exclusiveMinimum"] + whole if "exclusiveMinimum" in own else None)
+    most = own.get("maximum", own["exclusiveMaximum"] - whole if "exclusiveMaximum" in own else None)
+    step: Any = 1 if whole else "any"
+    if whole and isinstance(own.get("multipleOf"), int) and least is not None:
+        step = own["multipleOf"]
+        least = -(-least // step) * step  # Browsers count the steps from the minimum.
+    limits = {"min": least, "max": most, "step": step}
+    return {"type": "number", **{name: str(limit) for name, limit in limits.items() if limit is not None}}
+
+
+def _of_text(node: FormNode, widget: str) -> dict[str, str]:
+    own = node.limits
+    found = {name.lower(): str(own[name]) for name in ("minLength", "maxLength") if name in own}
+    pattern = str(own.get("pattern", ""))
+    if widget == "input" and pattern and PORTABLE.fullmatch(pattern):
+        start = "" if pattern.startswith("^") else ".*"
+        end = "" if pattern.endswith("$") else ".*"
+        found["pattern"] = f"{start}{pattern.removeprefix('^').removesuffix('$')}{end}"
+    return found

@@ -1,0 +1,207 @@
+"""The catalogue of tasks, and the form of each one, which starts a job."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cherrypy
+
+from ..core import strict_json
+from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions, parse_options
+from ..core.errors import BadDispatch
+from ..core.faults import Fault
+from ..core.job import Job, new_uuid, parse_uuid
+from ..core.permissions import ANONYMOUS, DISPATCH, READ
+from ..core.registry import Call, TaskSpec
+from ..service.verbs import Service
+from ..web.middleware import path_prefix
+from ..web.operation import Operation
+from ..web.request.request_context import caller, dispatch_context, visible_jobs
+from . import call_lines, form_rows, option_form, rendering, task_catalogue
+from .form_schema import ABSENT, Place
+from .form_values import FieldReader, Typed, written
+from .sign_in import see_other
+from .task_call import CallForm, form_of
+from .task_form import FormView, view
+
+SPACE = "a"
+"""The fields of arguments begin with it."""
+KEY = "key"
+"""The field that is different each time a form is shown, so that a double click starts one job."""
+MAX_KEY = 100
+QUERY = {"from": {"type": "string"}, "q": {"type": "string"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The call that a form describes: as typed, and as bound to the signature if it has no faults."""
+
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any]
+    faults: Sequence[Fault]
+    option_faults: Sequence[Fault]
+    call: Call | None = None
+    parsed: DispatchOptions = DEFAULT_OPTIONS
+
+
+class TaskPages:
+    """``/ui/tasks`` and ``/ui/tasks/<name>``"""
+
+    exposed = True
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @Operation("/ui/tasks", READ, {200: ""}, query=QUERY, page=True)
+    @Operation("/ui/tasks/{name}", READ, {200: ""}, query=QUERY, page=True)
+    def GET(self, name: str | None = None, **query: Any) -> bytes:
+        """Show all tasks, or the form of one, filled with the arguments of the job ``from``."""
+        if name is None:
+            return task_catalogue.page(self._service, str(query.get("q", "")))
+        spec = self._service.registry[name]
+        if "from" not in query:
+            return self._page(spec, {})
+        job = self._service.status(parse_uuid(str(query["from"])), visible_jobs())
+        if job.task != name:
+            return self._page(spec, {}, other=job)
+        return self._page(spec, self._of_job(spec, job), source=job)
+
+    @Operation("/ui/tasks/{task}", DISPATCH, {200: "", 303: "", 422: ""}, page=True)
+    @Operation("/ui/tasks/{task}/lines", DISPATCH, {200: ""}, page=True)
+    def POST(self, task: str, part: str | None = None) -> bytes:
+        """Start a job and show it; or show the form again with its faults, or with a row more or less."""
+        rendering.require_full()
+        spec = self._service.registry[task]
+        typed = {name: values[-1] for name, values in cherrypy.request.form.items()}
+        if part is not None:
+            return self._lines(spec, typed) if part == "lines" else _not_found()
+        if command := typed.pop(form_rows.COMMAND, ""):
+            typed = form_rows.changed(typed, command)
+            return self._page(spec, typed, focus=form_rows.new_row(command, typed))
+        draft = self._draft(spec, typed)
+        if draft.call is None:
+            cherrypy.response.status = 422
+            return self._page(spec, typed, draft)
+        context = replace(dispatch_context(), idempotency_key=_key(typed))
+        job = self._service.dispatch(draft.call, draft.parsed, context)
+        return see_other(f"/ui/jobs/{job.uuid}")
+
+    def _of_job(self, spec: TaskSpec, job: Job) -> dict[str, str]:
+        """The fields with the arguments and options of a job."""
+        form = form_of(spec)
+        values = form.values(job.args, job.kwargs)
+        found = option_form.fields_of_job(self._option_nodes(), job, self._service.new_jobs.max_attempts)
+        for node in form.nodes:
+            found |= written(node, Place(SPACE, node.key), values.get(node.key, ABSENT))
+        return found
+
+    def _draft(self, spec: TaskSpec, typed: Typed) -> Draft:
+        """The call, checked as the API does."""
+        args, kwargs, faults = read_arguments(form_of(spec), typed)
+        call, refused = _bound(spec, args, kwargs)
+        faults = [*faults, *_beside(refused, faults)]
+        given, unread = option_form.read_options(self._option_nodes(), typed)
+        parsed, wrong = self._parsed(given)
+        option_faults = [*unread, *_beside(wrong, unread)]
+        whole = call if not faults and not option_faults else None
+        return Draft(args, kwargs, given, faults, option_faults, whole, parsed)
+
+    def _parsed(self, given: Mapping[str, Any]) -> tuple[DispatchOptions, Sequence[Fault]]:
+        try:
+            return parse_options(given, self._service.registry.queues), ()
+        except BadDispatch as error:
+            return DEFAULT_OPTIONS, error.faults
+
+    def _option_nodes(self) -> Any:
+        return option_form.option_nodes(self._service.registry.queues)
+
+    def _lines(self, spec: TaskSpec, typed: Typed) -> bytes:
+        """The lines for what is filled in, as JSON for the page's script."""
+        cherrypy.response.headers["Content-Type"] = "application/json"
+        return strict_json.dumps(_lines(spec.name, self._draft(spec, typed))).encode()
+
+    def _page(  # noqa: PLR0913 - what a page may show
+        self,
+        spec: TaskSpec,
+        typed: Typed,
+        refused: Draft | None = None,
+        *,
+        source: Job | None = None,
+        other: Job | None = None,
+        focus: str = "",
+    ) -> bytes:
+        draft = refused or self._draft(spec, typed)
+        shown = refused or Draft((), {}, {}, (), ())
+        arguments = view(form_of(spec).nodes, SPACE, typed, shown.faults)
+        options = view(self._option_nodes(), option_form.SPACE, typed, shown.option_faults)
+        return rendering.page(
+            "task.html",
+            spec=spec,
+            prose=task_catalogue.prose,
+            arguments=arguments,
+            options=options,
+            options_open=_are_used(options, typed),
+            faults=[*arguments.faults, *options.faults],
+            lines=_lines(spec.name, draft),
+            key=new_uuid(),
+            source=source,
+            other=other,
+            focus=focus,
+            allowed=caller().may(DISPATCH, spec.name),
+            figures=task_catalogue.figures(self._service).get(spec.name),
+        )
+
+
+def read_arguments(form: CallForm, typed: Typed) -> tuple[list[Any], dict[str, Any], list[Fault]]:
+    """The arguments by position and by name of a submitted form, and the faults of fields that are not JSON."""
+    reading = FieldReader(typed)
+    values = {node.key: reading.read(node, Place(SPACE, node.key)) for node in form.nodes}
+    args, kwargs, missing = form.call(values)
+    return args, kwargs, [*reading.faults, *_beside(missing, reading.faults)]
+
+
+def _bound(spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Call | None, Sequence[Fault]]:
+    try:
+        return spec.bind(args, kwargs), ()
+    except BadDispatch as error:
+        return None, error.faults
+
+
+def _beside(faults: Sequence[Fault], known: Sequence[Fault]) -> list[Fault]:
+    """The faults of other values than those that are known to be wrong."""
+    places = [one.where for one in known]
+    return [
+        one
+        for one in faults
+        if not any(one.where == place or one.where.startswith((f"{place}.", f"{place}[")) for place in places)
+    ]
+
+
+def _key(typed: Typed) -> str:
+    """The key of the form with a digest of its fields: the same form with other content is another job."""
+    shown = typed.get(KEY, "")[:MAX_KEY]
+    if not shown:
+        return new_uuid()
+    content = sorted((name, text) for name, text in typed.items() if name != KEY)
+    return f"form-{hashlib.sha256(strict_json.dumps([shown, content]).encode()).hexdigest()}"
+
+
+def _lines(task: str, draft: Draft) -> dict[str, Any]:
+    base = f"{cherrypy.request.base}{path_prefix.of_request()}"
+    call = (base, task, draft.args, draft.kwargs, draft.options)
+    return {
+        "curl": call_lines.curl_line(*call, token=caller() is not ANONYMOUS),
+        "python": call_lines.python_lines(*call),
+        "complete": draft.call is not None,
+    }
+
+
+def _are_used(options: FormView, typed: Typed) -> bool:
+    """Whether an option is given, so that the options are to be unfolded."""
+    return bool(options.faults) or any(typed.get(one.name) or one.widget == "json" for one in options.fields)
+
+
+def _not_found() -> bytes:
+    raise cherrypy.NotFound
