@@ -12,6 +12,7 @@ from .core.errors import ConfigError, GetDispatchOff, NothingValid
 from .core.faults import ConfigFault
 from .core.job import Job, State, parse_uuid
 from .core.permissions import CANCEL, DISPATCH, READ
+from .dashboard.activity import SPAN, read_span
 from .dashboard.pages import Pages
 from .dashboard.rendering import problem_page
 from .monitoring.web_monitor import WebMonitor
@@ -293,11 +294,12 @@ class Root(Resource):
         describe = partial(document, self, service.registry, service.batch_limit, anonymous=anonymous)
         self.openapi_json, self.docs = Openapi(describe), Docs(describe)
 
-    @Operation("/", READ, {200: "object, text/html"}, short=True)
-    def GET(self) -> bytes:
+    @Operation("/", READ, {200: "object, text/html"}, query=SPAN, short=True)
+    def GET(self, *, span: Query = None) -> bytes:
         """Return the name and version of the service, its tasks, and its routes; for a browser, the dashboard."""
+        chosen = read_span(span)
         if self.ui is not None and negotiate(JSON, HTML) == HTML:
-            return WAITER.run(self.ui.overview)
+            return WAITER.run(partial(self.ui.overview, chosen))
         negotiate(JSON)
         return as_json(service_document(self._service.registry, get_dispatch=self._get_dispatch))
 

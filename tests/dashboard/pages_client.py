@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.tokens import TokenStore
 from pacifica.dispatcher.web.auth import session_cookie
 
+from ..monitoring.web_monitors import a_web_monitor
 from ..store.conftest import a_waiting
 from ..web.wsgi import respond
 
@@ -60,9 +60,7 @@ class PagesClient:
         tasks = Registry([TaskSpec("add", add)]) if registry is None else registry
         new_jobs = JobFactory(max_attempts=3, keep_keys=keep_keys)
         service = Service(tasks, self.jobs, a_waiting(database), new_jobs)
-        self.monitor: Any = SimpleNamespace(
-            health=None, counts=SimpleNamespace(request=lambda *_: None, dispatched=lambda *_: None)
-        )
+        self.monitor = a_web_monitor(database)
         settings, own = AuthSettings(**auth), DispatcherSettings(root_path=root_path)
         self.tree = rest.mount(service, settings, self.tokens, own, self.monitor, DashboardSettings(mode=mode))
 

@@ -11,11 +11,13 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.core.job_filter import JobFilter
+from pacifica.dispatcher.core.permissions import EVERY_JOB
 from pacifica.dispatcher.core.work import WantedJobs
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.mapping import job_to_row
 from pacifica.dispatcher.store.outbox import Kind, Outbox
+from pacifica.dispatcher.store.present_jobs import PresentJobs
 from pacifica.dispatcher.store.purge import PurgeStore
 from pacifica.dispatcher.store.ready_jobs import ready_jobs
 from pacifica.dispatcher.store.stats import unfinished_jobs
@@ -72,6 +74,9 @@ QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "ready": (lambda database: WorkQueue(database).ready(["fast"], NOW), ("job_ready",)),
     "next_due": (lambda database: WorkQueue(database).next_due(["fast"], NOW), ("job_ready",)),
     "claim": (claim_ready, ("job_ready",)),
+    "queues": (lambda database: PresentJobs(database).queues(EVERY_JOB, at=NOW), (OF_WAITING, OF_WAITING)),
+    "running": (lambda database: PresentJobs(database).running(EVERY_JOB), (OF_STARTED,)),
+    "failures": (lambda database: PresentJobs(database).failures(EVERY_JOB), (BY_STATE,)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
 }
 """Each query, and the index of each of its statements; statements by primary key do not count."""

@@ -6,12 +6,21 @@ from collections.abc import Sequence
 import pytest
 
 from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.histogram import bucket_of, quantile, total
+from pacifica.dispatcher.core.histogram import bucket_of, quantiles, total
 from pacifica.dispatcher.core.job import FINAL, State, now
 from pacifica.dispatcher.store import job_minutes
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.event_counts import EventCounts, EventCountStore
-from pacifica.dispatcher.store.job_minutes import DAY, HOUR_SPAN, KEPT, MINUTE, QUARTER, EndedJobs, MinuteKey
+from pacifica.dispatcher.store.job_minutes import (
+    DAY,
+    HOUR_SPAN,
+    KEPT,
+    MINUTE,
+    QUARTER,
+    EndedJobs,
+    HistoryRow,
+    MinuteKey,
+)
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.upkeep.event_counter import EventCounter
 
@@ -46,9 +55,14 @@ def run_one(jobs: JobStore, task: str, *, begin: int, wait: int = 0, run: int = 
     return job.uuid
 
 
-def numbers(rows: Sequence[tuple[MinuteKey, EndedJobs]]) -> dict[tuple[int, str, str], int]:
+def numbers(rows: Sequence[HistoryRow]) -> dict[tuple[int, str, str], int]:
     """The number of jobs by minute after AT, task and outcome."""
     return {((key.start - AT // SECOND) // 60, key.task, key.outcome): jobs.jobs for key, jobs in rows}
+
+
+def tasks_of(database: Database, span: int, since: int, outcome: str | None = None) -> list[HistoryRow]:
+    """The rows of all tasks."""
+    return job_minutes.read_tasks(database, span, since, lambda _: True, outcome)
 
 
 def test_ended_jobs_are_counted_by_minute_task_and_outcome(jobs: JobStore, database: Database) -> None:
@@ -59,7 +73,7 @@ def test_ended_jobs_are_counted_by_minute_task_and_outcome(jobs: JobStore, datab
     add(jobs, task="add")
     count(database)
     since = AT // SECOND - 3600
-    assert numbers(job_minutes.read_tasks(database, MINUTE, since)) == {
+    assert numbers(tasks_of(database, MINUTE, since)) == {
         (-2, "add", "SUCCESS"): 2,
         (-1, "add", "FAILURE"): 1,
         (-1, "mul", "SUCCESS"): 1,
@@ -69,7 +83,7 @@ def test_ended_jobs_are_counted_by_minute_task_and_outcome(jobs: JobStore, datab
         (-60, "", "SUCCESS"): 3,
         (-60, "", "FAILURE"): 1,
     }
-    ((_, failed),) = job_minutes.read_tasks(database, HOUR_SPAN, since, ["FAILURE"])
+    ((_, failed),) = tasks_of(database, HOUR_SPAN, since, "FAILURE")
     assert (failed.run, failed.wait) == ({bucket_of(60 * SECOND): 1}, {bucket_of(5 * SECOND): 1})
 
 
@@ -115,13 +129,13 @@ def test_history_and_counts_change_together_or_not_at_all(
 def test_purge_does_not_change_the_history(jobs: JobStore, database: Database) -> None:
     uuid = run_one(jobs, "add", begin=-60, run=1)
     count(database)
-    before = job_minutes.read_tasks(database, MINUTE, 0)
+    before = tasks_of(database, MINUTE, 0)
     late = run_one(jobs, "add", begin=-60, run=1)
     pruner = a_pruner(database, success_seconds=1.0)
     assert sum((purged for purged in pruner.purge({State.SUCCESS: now()})), Counter()).total() == 2
     assert (jobs.get(uuid), jobs.get(late)) == (None, None)
     count(database)
-    assert job_minutes.read_tasks(database, MINUTE, 0) == before
+    assert tasks_of(database, MINUTE, 0) == before
     assert len(before) == 1
 
 
@@ -139,7 +153,7 @@ def test_only_a_first_start_has_a_waiting_time(jobs: JobStore, database: Databas
     revoked = add(jobs, task="revoked")
     jobs.revoke(revoked.uuid, reason="cancelled", at=AT)
     count(database)
-    found = {key.task: each for key, each in job_minutes.read_tasks(database, HOUR_SPAN, 0)}
+    found = {key.task: each for key, each in tasks_of(database, HOUR_SPAN, 0)}
     assert found["lost"] == EndedJobs(1, {bucket_of(10 * SECOND): 1}, {})
     assert found["again"] == EndedJobs(1, {bucket_of(8 * SECOND): 1}, {bucket_of(2 * SECOND): 1})
     assert found["revoked"] == EndedJobs(1)
@@ -169,7 +183,7 @@ def test_many_rows_are_written_in_several_statements(database: Database) -> None
     }
     for times in (1, 2):
         database.write(lambda db: job_minutes.add(db, minutes))
-        rows = [*job_minutes.read_all(database, MINUTE, 0), *job_minutes.read_tasks(database, MINUTE, 0)]
+        rows = [*job_minutes.read_all(database, MINUTE, 0), *tasks_of(database, MINUTE, 0)]
         assert {key for key, _ in rows} == set(minutes)
         assert all(jobs == EndedJobs(2 * times, {1: 2 * times}, {1: times, 5: times}) for _, jobs in rows)
 
@@ -180,8 +194,7 @@ def test_stored_times_give_the_quantiles_of_the_jobs(jobs: JobStore, database: D
     count(database)
     rows = [jobs for _, jobs in job_minutes.read_all(database, MINUTE, 0)]
     for times, exact in (([row.run for row in rows], (100, 190)), ([row.wait for row in rows], (10, 19))):
-        for share, seconds in zip((0.5, 0.95), exact, strict=True):
-            assert quantile(total(times), share) == pytest.approx(seconds, rel=0.125)
+        assert quantiles(total(times), (0.5, 0.95)) == pytest.approx(exact, rel=0.125)
 
 
 def test_a_job_that_was_purged_before_it_was_counted_has_no_task(jobs: JobStore, database: Database) -> None:
@@ -191,4 +204,13 @@ def test_a_job_that_was_purged_before_it_was_counted_has_no_task(jobs: JobStore,
     database.write(orm.Event.insert(orm_event).execute)
     count(database)
     assert [(key.task, each) for key, each in job_minutes.read_all(database, MINUTE, 0)] == [("", EndedJobs(1))]
-    assert job_minutes.read_tasks(database, MINUTE, 0) == []
+    assert tasks_of(database, MINUTE, 0) == []
+
+
+def test_rows_of_other_tasks_are_not_read(jobs: JobStore, database: Database) -> None:
+    for task in ("add", "mul", "add"):
+        run_one(jobs, task, begin=-60)
+    count(database)
+    rows = job_minutes.read_tasks(database, MINUTE, 0, "add".__eq__)
+    assert [(row.key.task, row.ended.jobs) for row in rows] == [("add", 2)]
+    assert job_minutes.read_tasks(database, MINUTE, 0, "other".__eq__) == []

@@ -4,12 +4,13 @@ An estimated quantile differs from the exact one by at most about 12 %, between 
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 PER_DECADE = 10
 LAST = 88
 """The bucket of six days and more; bucket 0 is for less than a millisecond."""
+MIDDLE = float(10 ** (-0.5 / PER_DECADE))
+"""The middle of a bucket, as a share of its end."""
 Histogram = Mapping[int, int]
 """The number of durations by bucket."""
 
@@ -26,20 +27,25 @@ def upper_bound(bucket: int) -> float:
 
 def total(histograms: Iterable[Histogram]) -> Histogram:
     """The sum of several histograms."""
-    counted: Counter[int] = Counter()
+    counted: dict[int, int] = {}
     for each in histograms:
-        counted.update(each)
+        for bucket, number in each.items():
+            counted[bucket] = counted.get(bucket, 0) + number
     return counted
 
 
-def quantile(histogram: Histogram, share: float) -> float | None:
-    """The duration in seconds that this share of all durations does not exceed; ``None`` if there are none.
+def quantiles(histogram: Histogram, shares: Sequence[float]) -> list[float] | None:
+    """For each share, in ascending order, the duration in seconds that this share of all durations does not exceed.
 
-    It is the middle of the bucket, on a logarithmic scale.
+    It is the middle of a bucket, on a logarithmic scale. ``None`` if there are no durations.
     """
-    left = share * sum(histogram.values())
+    number = sum(histogram.values())
+    if not number:
+        return None
+    found: list[float] = []
+    counted = 0
     for bucket in sorted(histogram):
-        left -= histogram[bucket]
-        if left <= 1e-9:
-            return upper_bound(bucket) * float(10 ** (-0.5 / PER_DECADE))
-    return None
+        counted += histogram[bucket]
+        while len(found) < len(shares) and counted >= math.ceil(shares[len(found)] * number):
+            found.append(upper_bound(bucket) * MIDDLE)
+    return found

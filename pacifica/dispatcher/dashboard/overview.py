@@ -1,8 +1,79 @@
 """The overview: whether anything is wrong, and what; what waits, who works, what has happened lately."""
 
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cherrypy
+
+from ..core.errors import DatabaseUnavailable
+from ..core.histogram import upper_bound
+from ..core.job import iso, now
+from ..core.permissions import EVERY_JOB, Visibility
+from ..monitoring.health import ReadinessReport
 from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
+from ..store.job_minutes import MINUTE, HistoryRow
+from ..store.present_jobs import FailedJob, QueuedJobs, RunningJob
+from ..web.middleware import path_prefix
+from ..web.request.request_context import caller, visible_jobs
 from . import rendering
+from .activity import SPANS, Activity, TimeSpan, activity_of
+from .attention import judge
+from .call_lines import curl_line
+from .charts import HEIGHT
+
+HOUR = 3600
+SHOWN_JOBS = 5
+"""The running jobs of a worker that are shown."""
+SHOWN_WORKERS = 50
+SHOWN_FAILURES = 8
+SHOWN_TASKS = 6
+"""The tasks with failures that are shown."""
+
+
+class FailingTask(NamedTuple):
+    """A task with failures in the last hour, and the time from which its list of jobs shows all of them."""
+
+    task: str
+    jobs: int
+    since: str | None
+
+
+class Failure(NamedTuple):
+    """A failed job with its error in one line."""
+
+    job: FailedJob
+    type: str
+    message: str
+
+
+@dataclass
+class BusyWorker:
+    """A worker with the jobs that it runs; ``age`` is the age of its heartbeat in seconds, ``None`` if it has none."""
+
+    name: str
+    state: str
+    age: float | None
+    since: int | None
+    jobs: list[RunningJob] = field(default_factory=list)
+
+
+class Present(NamedTuple):
+    """Everything of the page that comes from the record."""
+
+    history: Activity | None
+    failing: Sequence[FailingTask]
+    failed: int
+    queues: Sequence[QueuedJobs]
+    all_counted: bool
+    workers: Sequence[BusyWorker]
+    running: int
+    failures: Sequence[Failure]
+    lacking: Sequence[tuple[str, int]]
+    empty: bool
 
 
 class Overview:
@@ -12,6 +83,94 @@ class Overview:
         self._service = service
         self._monitor = monitor
 
-    def page(self) -> bytes:
-        """Render the page for this caller."""
-        return rendering.page("overview.html", readiness=self._monitor.health.look())
+    def page(self, span: str = "hour") -> bytes:
+        """Render the page for this caller, with the charts of this span; without the database, only the verdict."""
+        report = self._monitor.health.look()
+        visibility = visible_jobs()
+        try:
+            present = self._read(report, visibility, SPANS[span])
+        except DatabaseUnavailable:
+            present = None
+        failed = present.failed if present else 0
+        return rendering.page(
+            "overview.html",
+            judged=judge(report, present.lacking if present else (), failed),
+            report=report,
+            present=present,
+            failed=failed,
+            spans=SPANS,
+            now=now(),
+            height=HEIGHT,
+            whole=visibility == EVERY_JOB,
+            own=visibility.caller is not None,
+            first_job=self._first_job() if present and present.empty else None,
+            most_jobs=SHOWN_JOBS,
+            most_tasks=SHOWN_TASKS,
+            most_workers=SHOWN_WORKERS,
+        )
+
+    def _read(self, report: ReadinessReport, visibility: Visibility, span: TimeSpan) -> Present:
+        record, at = self._monitor.present, int(time.time())
+        rows = record.history(visibility, span.column, span.first(at))
+        queues, all_counted = record.queues(visibility, at=now())
+        running, newest = record.running(visibility), record.failures(visibility)
+        failing = _failing(record.failed_tasks(visibility, at - HOUR), newest, visibility, at)
+        shown = newest[:SHOWN_FAILURES]
+        errors = record.errors([job.uuid for job in shown])
+        some = bool(rows or queues or running or newest)
+        return Present(
+            None if visibility.caller is not None else activity_of(rows, span, at),
+            failing,
+            sum(task.jobs for task in failing),
+            queues,
+            all_counted,
+            self._workers(report, visibility, running),
+            len(running),
+            [Failure(job, *errors.get(job.uuid, ("", ""))) for job in shown],
+            record.without_worker(visibility),
+            empty=not some and not record.any(visibility),
+        )
+
+    def _workers(
+        self, report: ReadinessReport, visibility: Visibility, running: Sequence[RunningJob]
+    ) -> Sequence[BusyWorker]:
+        """The workers with their jobs; for a caller who may not see every job, those that run its jobs."""
+        found: dict[str | None, BusyWorker] = {}
+        for holder, name, since in self._monitor.present.workers():
+            beat = report.heartbeats.get(holder)
+            state = report.state_of(holder)
+            found[holder] = BusyWorker(name, state, beat.age if beat and beat.moved else None, since)
+        for job in running:
+            worker = found.setdefault(job.holder, BusyWorker(job.worker or "", "gone", None, None))
+            worker.jobs.append(job)
+        shown = [worker for worker in found.values() if worker.jobs or visibility == EVERY_JOB]
+        return sorted(shown, key=lambda worker: (worker.state == "alive", worker.name))
+
+    def _first_job(self) -> str | None:
+        """The command that dispatches a first job, if the caller may; ``None`` without the built-in task."""
+        if "add" not in self._service.registry or not rendering.common()["may"]["dispatch"]:
+            return None
+        base = f"{cherrypy.request.base}{path_prefix.of_request()}"
+        return curl_line(base, "add", [2, 2], {}, token=bool(caller().name))
+
+
+def _failing(
+    rows: Sequence[HistoryRow], newest: Sequence[FailedJob], visibility: Visibility, at: int
+) -> Sequence[FailingTask]:
+    """The tasks with failures in the last hour, most first.
+
+    The history has no callers. For a caller who sees only its own jobs, its newest failures are counted.
+    """
+    if visibility.caller is not None:
+        since = (at - HOUR) * 1_000_000
+        counted = Counter(job.task for job in newest if job.finished >= since)
+        return [FailingTask(task, jobs, iso(since)) for task, jobs in counted.most_common()]
+    numbers: Counter[str] = Counter()
+    longest: Mapping[str, list[float]] = defaultdict(list)
+    for key, ended in rows:
+        numbers[key.task] += ended.jobs
+        longest[key.task].append(sum(upper_bound(max(times)) for times in (ended.run, ended.wait) if times))
+    return [
+        FailingTask(task, jobs, iso(int((at - HOUR - MINUTE - max(longest[task])) * 1_000_000)))
+        for task, jobs in numbers.most_common()
+    ]

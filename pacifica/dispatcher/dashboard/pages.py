@@ -24,6 +24,6 @@ class Pages:
         self.tasks = TaskPages(service)
         self._overview = Overview(service, monitor)
 
-    def overview(self) -> bytes:
-        """The page at ``/``."""
-        return self._overview.page()
+    def overview(self, span: str) -> bytes:
+        """The page at ``/``, with the charts of this span."""
+        return self._overview.page(span)

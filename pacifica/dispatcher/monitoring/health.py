@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, Self
 
 from ..core.errors import DatabaseUnavailable
@@ -56,11 +56,13 @@ NO_WORKERS = Workers()
 
 @dataclass(frozen=True, slots=True)
 class ReadinessReport:
-    """The parts by name, the number of jobs in the outbox, and the workers."""
+    """The parts by name, the number of jobs in the outbox, the workers, and the heartbeat of each by its id."""
 
     parts: Mapping[str, Part]
     waiting: int
     workers: Workers
+    heartbeats: Mapping[str, ObservedHeartbeat] = field(default_factory=dict)
+    lease: float = 0.0
 
     @property
     def verdict(self) -> str:
@@ -72,6 +74,15 @@ class ReadinessReport:
     def ready(self) -> bool:
         """Whether the service accepts jobs, for which it needs only the database."""
         return self.verdict != UNAVAILABLE
+
+    def state_of(self, holder: str) -> str:
+        """``alive``, ``stopped``, or ``unknown`` for a heartbeat that has not moved since the first look."""
+        heartbeat = self.heartbeats.get(holder)
+        if heartbeat is None:
+            return UNKNOWN
+        if heartbeat.age > self.lease:
+            return "stopped"
+        return "alive" if heartbeat.moved else UNKNOWN
 
 
 class RelayState(Protocol):
@@ -123,13 +134,13 @@ class HealthCheck:
     def _read(self) -> ReadinessReport:
         if (schema := self._schema()) != OK:
             return self._with({"database": Part(OK, 0.0), "schema": Part(UNAVAILABLE, None, schema)})
-        workers = Workers.of(self._liveness.look(self._workers.beats()), self._lease)
+        heartbeats = self._liveness.look(self._workers.beats())
+        workers = Workers.of(heartbeats, self._lease)
         backlog = self._outbox.backlog(at=now(), limit=COUNTED)
         age = None if backlog.since is None else max(0.0, (now() - backlog.since) / 1_000_000)
         own = dict.fromkeys(("database", "schema"), Part(OK, 0.0))
-        return self._with(
-            {**own, "outbox": self._outbox_part(age, workers), "workers": _workers_part(workers)}, backlog.jobs, workers
-        )
+        parts = {**own, "outbox": self._outbox_part(age, workers), "workers": _workers_part(workers)}
+        return replace(self._with(parts, backlog.jobs, workers), heartbeats=heartbeats, lease=self._lease)
 
     def _without_database(self, message: str) -> ReadinessReport:
         return self._with({"database": Part(UNAVAILABLE, _since(self._good), message)})

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, exposition, openmetrics
 from ..store.database import Database
 from ..store.event_counts import EventCountStore
 from ..store.outbox import Outbox
+from ..store.present_jobs import PresentJobs
 from .health import HealthCheck
 from .metrics import multiprocess
 from .metrics.instruments import Counts
@@ -15,7 +16,7 @@ from .metrics.record_collector import RecordCollector
 
 
 class WebMonitor:
-    """The health, the instruments and the metrics of one web process.
+    """The health, the instruments, the metrics and the present jobs of one web process.
 
     ``tasks`` are the task names that may become labels. Processes with the same ``folder`` report the sum of their
     instruments.
@@ -32,6 +33,7 @@ class WebMonitor:
         folder: Path | None,
     ) -> None:
         self.health = health
+        self.present = PresentJobs(database)
         self._registry = CollectorRegistry()
         if folder is None or multiprocess.join(folder) is None:
             self.counts = Counts(self._registry, tasks)

@@ -5,7 +5,7 @@ history. A span of time has a row for each task and outcome, and one for all tas
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -74,6 +74,13 @@ class EndedJobs:
 Minutes = Mapping[MinuteKey, EndedJobs]
 
 
+class HistoryRow(NamedTuple):
+    """A row of the history."""
+
+    key: MinuteKey
+    ended: EndedJobs
+
+
 def ended(database: Database, after: int, upto: int, *, at: int) -> Minutes:
     """The jobs whose last event has an id in ``after < id <= upto``; without those that would be deleted at ``at``."""
     columns = (_E.at, _E.kind, _J.task, _J.created, _J.eta, _J.started, _J.finished, _J.attempt, _J.retries)
@@ -98,17 +105,21 @@ def add(db: peewee.Database, minutes: Minutes) -> None:
         insert.on_conflict(conflict_target=key_columns, preserve=(_M.jobs, _M.run, _M.wait)).execute(db)
 
 
-def read_all(database: Database, span: int, since: int) -> list[tuple[MinuteKey, EndedJobs]]:
+def read_all(database: Database, span: int, since: int) -> list[HistoryRow]:
     """The rows for all tasks together, of the spans that begin at ``since`` or later, in seconds."""
-    return list(_read(database, _of_span(span, since).where(_M.task == ALL_TASKS)))
+    return list(_read(database, _columns().where(_M.span == span, _M.start >= since, _M.task == ALL_TASKS)))
 
 
 def read_tasks(
-    database: Database, span: int, since: int, outcomes: Sequence[str] | None = None
-) -> list[tuple[MinuteKey, EndedJobs]]:
-    """The rows of each task, of the spans that begin at ``since`` or later, in seconds; with these outcomes, or all."""
-    query = _of_span(span, since).where(_M.task != ALL_TASKS)
-    return list(_read(database, query if outcomes is None else query.where(_M.outcome.in_(outcomes))))
+    database: Database, span: int, since: int, matches: Callable[[str], bool], outcome: str | None = None
+) -> list[HistoryRow]:
+    """The rows of each task whose name matches, of the spans from ``since``, in seconds; with one outcome, or all.
+
+    Names are matched before the histograms are read, as most of the time goes into these.
+    """
+    those = (_M.span == span, _M.start >= since, *(() if outcome is None else (_M.outcome == outcome,)))
+    names = [name for (name,) in database.rows(_M.select(_M.task).where(*those).distinct()) if name and matches(name)]
+    return list(_read(database, _columns().where(*those, _M.task.in_(names)))) if names else []
 
 
 def forget(database: Database, *, at: int, limit: int = FORGOTTEN) -> bool:
@@ -171,11 +182,7 @@ def _columns() -> peewee.Query:
     return _M.select(_M.span, _M.start, _M.task, _M.outcome, _M.jobs, _M.run, _M.wait)
 
 
-def _of_span(span: int, since: int) -> peewee.Query:
-    return _columns().where(_M.span == span, _M.start >= since)
-
-
-def _read(database: Database, query: peewee.Query) -> Iterable[tuple[MinuteKey, EndedJobs]]:
+def _read(database: Database, query: peewee.Query) -> Iterable[HistoryRow]:
     return map(_from_row, database.rows(query.order_by(_M.start, _M.task, _M.outcome)))
 
 
@@ -184,9 +191,9 @@ def _to_row(key: MinuteKey, jobs: EndedJobs) -> dict[str, Any]:
     return {**key._asdict(), "jobs": jobs.jobs, **times}
 
 
-def _from_row(row: Sequence[Any]) -> tuple[MinuteKey, EndedJobs]:
+def _from_row(row: Sequence[Any]) -> HistoryRow:
     *key, jobs, run, wait = row
-    return MinuteKey(*key), EndedJobs(jobs, dict(strict_json.loads(run)), dict(strict_json.loads(wait)))
+    return HistoryRow(MinuteKey(*key), EndedJobs(jobs, dict(strict_json.loads(run)), dict(strict_json.loads(wait))))
 
 
 def _to_text(histogram: Histogram) -> str:

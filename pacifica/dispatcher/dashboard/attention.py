@@ -1,0 +1,96 @@
+"""The things that need attention, in words, and the next step for each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..monitoring.health import DEGRADED, OK, UNAVAILABLE, UNKNOWN, Part, ReadinessReport
+from .rendering import count
+
+DOCTOR = "pacifica-dispatcher-cmd doctor"
+NAMES: Mapping[str, str] = {
+    "database": "database",
+    "broker": "broker",
+    "schema": "tables",
+    "outbox": "waiting jobs",
+    "workers": "workers",
+}
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A sentence on what to do next, and the command for it."""
+
+    text: str
+    command: str = ""
+
+
+REMEDIES: Mapping[str, Remedy] = {
+    "database": Remedy("No job is accepted meanwhile. See whether the database runs and can be reached.", DOCTOR),
+    "broker": Remedy("Accepted jobs are kept and wait for the broker. See whether it runs and can be reached.", DOCTOR),
+    "schema": Remedy("Bring the tables to the version of this service.", "pacifica-dispatcher-cmd dbsync"),
+    "outbox": Remedy("No job is lost. See whether the broker and the workers run.", DOCTOR),
+    "workers": Remedy("Start a worker.", "celery -A pacifica.dispatcher.tasks worker"),
+}
+NO_WORKER_HAS_TASK = Remedy(
+    "Start a worker that has the module of this task (setting [dispatcher] tasks), or restart those with an old one."
+)
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One thing that is wrong: its verdict, a sentence, and the remedy."""
+
+    verdict: str
+    text: str
+    remedy: Remedy
+
+
+@dataclass(frozen=True)
+class ServiceVerdict:
+    """The answer to whether anything is wrong."""
+
+    verdict: str
+    headline: str
+    concerns: Sequence[Concern]
+    parts: Mapping[str, Part]
+
+
+def judge(report: ReadinessReport, lacking: Sequence[tuple[str, int]], failed: int) -> ServiceVerdict:
+    """The verdict on the service; ``lacking`` are tasks that no worker has, ``failed`` the failures of an hour."""
+    concerns = [*_of_parts(report), *(_of_task(*each) for each in lacking)]
+    unsure = UNKNOWN if UNKNOWN in {part.verdict for part in report.parts.values()} else OK
+    verdict = report.verdict if report.verdict != OK else DEGRADED if lacking or failed else unsure
+    return ServiceVerdict(
+        verdict,
+        _headline(report, concerns, failed),
+        concerns,
+        {NAMES[name]: each for name, each in report.parts.items()},
+    )
+
+
+def _of_parts(report: ReadinessReport) -> Iterator[Concern]:
+    """The parts that are at fault, the worst first; a sentence that two parts share, once."""
+    seen = set()
+    for verdict in (UNAVAILABLE, DEGRADED):
+        for name, part in report.parts.items():
+            text = part.message or f"The state of the {NAMES[name]} is {verdict}."
+            if part.verdict == verdict and text not in seen:
+                seen.add(text)
+                yield Concern(verdict, text, REMEDIES[name])
+
+
+def _of_task(task: str, jobs: int) -> Concern:
+    wait = "1 job waits" if jobs == 1 else f"{count(jobs)} jobs wait"
+    return Concern(DEGRADED, f"{wait} for the task {task}, which no worker has.", NO_WORKER_HAS_TASK)
+
+
+def _headline(report: ReadinessReport, concerns: Sequence[Concern], failed: int) -> str:
+    if report.verdict == UNAVAILABLE:
+        return "The service accepts no jobs."
+    if concerns:
+        return "One thing needs attention." if len(concerns) == 1 else f"{len(concerns)} things need attention."
+    if failed:
+        return f"{'1 job' if failed == 1 else f'{count(failed)} jobs'} failed in the last hour. The service works."
+    if UNKNOWN in {part.verdict for part in report.parts.values()}:
+        return "The service works, as far as it is known yet."
+    return "Everything works."
