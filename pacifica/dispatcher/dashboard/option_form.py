@@ -15,7 +15,12 @@ SPACE = "o"
 LABELS = "labels"
 TIMES = {"type": "string", "format": "date-time"}
 SCHEMA: Mapping[str, Mapping[str, Any]] = {
-    "queue": {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._:-]+$"},
+    "queue": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_NAME,
+        "description": "Letters, digits and . _ : - make its name.",
+    },
     "priority": {
         "type": "integer",
         "minimum": 0,
@@ -26,12 +31,25 @@ SCHEMA: Mapping[str, Mapping[str, Any]] = {
         "type": "number",
         "minimum": 0,
         "maximum": 366 * 24 * 3600,
-        "description": "Seconds until the start.",
+        "title": "delay",
+        "description": "Seconds until the job may start.",
     },
-    "eta": {**TIMES, "description": "The earliest start."},
-    "expires": {**TIMES, "description": "A job that has not started by then is revoked."},
-    "max_attempts": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "Starts, if its worker is lost."},
-    LABELS: {"type": "array", "items": {"type": "string"}, "maxItems": 16, "description": "Each as name=value."},
+    "eta": {**TIMES, "title": "earliest start"},
+    "expires": {**TIMES, "title": "expiry", "description": "A job that has not started by then is revoked."},
+    "max_attempts": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "title": "attempts",
+        "description": "The job may start so often if its worker is lost.",
+    },
+    LABELS: {
+        "type": "array",
+        "items": {"type": "string"},
+        "minItems": 1,
+        "maxItems": 16,
+        "description": "Each is name=value.",
+    },
 }
 
 

@@ -40,6 +40,8 @@ FITS = {
 SAFE_NUMBER = 2**53
 LONG_TEXT = 80
 """A text of more characters gets several lines."""
+LONG_LIMIT = 255
+"""A text that may have more characters than this has several lines from the start."""
 _SIGN = r"(?:[A-Za-z0-9_ ]|\[(?:[A-Za-z0-9_.]|[A-Za-z0-9]-[A-Za-z0-9])+\]|\\[dw])"
 PORTABLE = re.compile(rf"\^?(?:{_SIGN}(?:[*+?]|\{{[0-9]+(?:,[0-9]*)?\}})?)+\$?")
 """The patterns that mean the same to a browser."""
@@ -94,11 +96,12 @@ class FormField:
 
     @property
     def when_empty(self) -> str:
-        """The single meaning of an empty field, if it is worth a word."""
+        """The single meaning of an empty field that may be empty."""
         only = self.node.meanings()
-        if self.widget == "select":
+        if self.widget == "select" or len(only) > 1 or self.node.required:
             return ""
-        return form_words.meaning_label(self.node, only[0]) if len(only) == 1 and not self.node.required else ""
+        known = form_words.default_text(self.node)
+        return f"default: {known}" if known else "optional"
 
     @property
     def options(self) -> Sequence[tuple[str, str]]:
@@ -125,7 +128,8 @@ class FormField:
     @property
     def may_grow(self) -> bool:
         """Whether the field may have several lines on request."""
-        return self.widget == "input" and self.node.kind == TEXT and not {"format", "pattern"} & self.node.limits.keys()
+        fixed = {"format", "pattern", "maxLength"} & self.node.limits.keys()
+        return self.widget == "input" and self.node.kind == TEXT and not fixed
 
     @property
     def has_words(self) -> bool:
@@ -192,7 +196,7 @@ def _field(node: FormNode, place: Place, typed: Mapping[str, str], faults: Mappi
     if place.field(JSON) in typed or node.kind == JSON_TEXT:
         name = place.field(JSON if place.field(JSON) in typed else "")
         attributes = {"name": name, **({"required": "required"} if node.required else {})}
-        return FormField(node, place, "json", typed.get(name, ""), attributes, faults=own)
+        return FormField(node, place, "json", typed.get(name, ""), attributes, meaning, faults=own)
     if node.kind in {GROUP, TUPLE, ROWS}:
         children = [_field(below, at, typed, faults) for below, at in _below(node, place, reading)]
         widget = "rows" if node.kind == ROWS else "group"
@@ -218,7 +222,7 @@ def _widget(node: FormNode, text: str, *, tall: bool) -> str:
         return "select"
     if node.kind in {LINES, BYTES}:
         return node.kind
-    long = "\n" in text or len(text) > LONG_TEXT or node.limits.get("maxLength", 0) > LONG_TEXT
+    long = "\n" in text or len(text) > LONG_TEXT or node.limits.get("maxLength", 0) > LONG_LIMIT
     return "area" if node.kind in {TEXT, LOOSE} and (long or tall) else "input"
 
 

@@ -68,5 +68,7 @@ if (form && !form.querySelector("fieldset.plain").disabled) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(document.getElementById("start"));
   });
   addEventListener("pageshow", renewKey);
-  showFocus();
+  // The browser goes to the part that the address names once the page is loaded, which takes the focus away.
+  if (document.readyState === "complete") showFocus();
+  else addEventListener("load", () => setTimeout(showFocus));
 }
