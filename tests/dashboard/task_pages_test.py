@@ -1,6 +1,7 @@
 """The catalogue of tasks, and the forms that start jobs."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from html import unescape
@@ -10,11 +11,15 @@ import pytest
 from pydantic import BaseModel, Field
 
 from pacifica.dispatcher.core import strict_json
+from pacifica.dispatcher.core.histogram import bucket_of
 from pacifica.dispatcher.core.job import new_uuid
 from pacifica.dispatcher.core.job_filter import JobFilter
 from pacifica.dispatcher.core.permissions import EVERY_JOB
 from pacifica.dispatcher.core.queue_names import QueueNames
 from pacifica.dispatcher.core.registry import Registry, TaskSpec
+from pacifica.dispatcher.store import job_minutes
+from pacifica.dispatcher.store.database import Database
+from pacifica.dispatcher.store.job_minutes import HOUR_SPAN, EndedJobs, MinuteKey
 
 from ..store.conftest import a_job
 from .html_form import HtmlForm
@@ -128,6 +133,52 @@ def test_catalogue_shows_first_sentence_and_arguments(pages: PagesClient) -> Non
     assert "It needs" not in text
     assert "positional a whole number *rest list of whole numbers, optional" in text
     assert "recipe {name, steps, note}" in text
+
+
+def add_history(record: Database, task: str, outcome: str, jobs: int, *, run: float = 0.0, hours_ago: int = 0) -> None:
+    hour = int(time.time()) // HOUR_SPAN * HOUR_SPAN - hours_ago * HOUR_SPAN
+    histogram = {bucket_of(int(run * 1_000_000)): jobs} if run else {}
+    rows = {MinuteKey(HOUR_SPAN, hour, task, outcome): EndedJobs(jobs, histogram)}
+    record.write(lambda db: job_minutes.add(db, rows))
+
+
+def figures(answer: Answer) -> dict[str, list[str]]:
+    """The numbers of each row of the catalogue."""
+    rows = re.findall(r"<tr data-row.*?</tr>", answer.text, re.DOTALL)
+    found = [
+        [text_of(each) for each in re.findall(r'<(?:a class="name"|td class="number).*?</\w+>', row)] for row in rows
+    ]
+    return {row[0]: row[1:] for row in found}
+
+
+def test_catalogue_shows_how_the_jobs_of_the_last_day_went(browse: Browse, record: Database) -> None:
+    client = browse(registry=TASKS)
+    add_history(record, "simple", "SUCCESS", 1997, run=0.5)
+    add_history(record, "simple", "FAILURE", 3, run=200, hours_ago=5)
+    add_history(record, "simple", "REVOKED", 10)
+    add_history(record, "simple", "FAILURE", 1000, run=200, hours_ago=30)
+    add_history(record, "cook", "FAILURE", 2)
+    add_history(record, "gone", "FAILURE", 2)
+    found = figures(client.get("/ui/tasks"))
+    jobs, failed, median, slow = found["simple"]
+    assert (jobs, failed, found["cook"], found["evil"]) == ("2,010", "< 1 %", ["2", "100 %", "—", "—"], ["—"] * 4)
+    assert "ms" in median
+    assert "ms" in slow
+    assert "2,010 ended, &lt; 1 % failed" in client.get("/ui/tasks/simple").text
+
+
+def test_catalogue_has_no_numbers_without_jobs(pages: PagesClient) -> None:
+    assert set(map(tuple, figures(pages.get("/ui/tasks")).values())) == {()}
+
+
+def test_numbers_are_only_of_tasks_that_the_caller_may_see(browse: Browse, record: Database) -> None:
+    client = browse(registry=TASKS, anonymous="none")
+    for task in ("simple", "cook"):
+        add_history(record, task, "SUCCESS", 77, run=1)
+    found = figures(client.get("/ui/tasks", client.token("some", "read:cook")))
+    assert (found["simple"][0], found["cook"][0]) == ("—", "77")
+    own = client.tokens.create("own", ["read"], own=True, lifetime=None)[0]
+    assert set(map(tuple, figures(client.get("/ui/tasks", own)).values())) == {()}
 
 
 def test_catalogue_is_filtered_without_script(browse: Browse) -> None:
@@ -373,13 +424,13 @@ def test_job_of_another_task_does_not_fill_the_form(pages: PagesClient) -> None:
 
 
 def test_form_shows_no_job_that_the_caller_may_not_see(pages: PagesClient) -> None:
-    old = a_job(task="simple", args=[77])
+    old = a_job(task="simple", args=["not for you"])
     pages.jobs.add([old])
     token = pages.token("own", "read:typed", "dispatch")
     for uuid in (old.uuid, new_uuid()):
         answer = pages.get(f"/ui/tasks/simple?from={uuid}", token)
         assert answer.status == 404
-        assert "77" not in answer.text
+        assert "not for you" not in answer.text
     assert pages.get("/ui/tasks/simple?from=x").status == 400
 
 

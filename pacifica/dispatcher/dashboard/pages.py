@@ -21,7 +21,7 @@ class Pages:
         self.static = Static()
         self.sign_in, self.sign_out = SignIn(tokens), SignOut()
         self.jobs = JobList(service, JobPage(service))
-        self.tasks = TaskPages(service)
+        self.tasks = TaskPages(service, monitor)
         self._overview = Overview(service, monitor)
 
     def overview(self, span: str) -> bytes:

@@ -3,37 +3,21 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from markupsafe import Markup
 
 from ..core.permissions import DISPATCH
-from ..core.registry import TaskSpec
-from ..service.verbs import Service
+from ..core.registry import Registry, TaskSpec
 from ..web.request.request_context import caller
 from . import rendering
 from .form_words import signature
 from .task_call import EXTRA, form_of
+from .task_figures import TaskFigures
 
 FILTERED = 10
 """With more tasks than this, the page has a box that filters them."""
 CODE, PLAIN = Markup("<code>{}</code>"), Markup("{}")
 _SENTENCE = re.compile(r"(.+?[.!?])(?=\s+[A-Z\"'(`]|\s*$)", re.DOTALL)
-
-
-class TaskFigures(NamedTuple):
-    """The ended jobs of a task within a day: their number, the share that failed, and run times in seconds."""
-
-    jobs: int
-    failed: float
-    median: float | None
-    slow: float | None
-
-    @property
-    def failed_share(self) -> str:
-        """The share that failed, in percent; it is rounded to 0 or 100 only if it is exact."""
-        percent = 100 * self.failed
-        return f"{percent:.0f} %" if percent in {0, 100} or 1 <= percent <= 99 else "< 1 %" if percent < 1 else "> 99 %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +31,9 @@ class TaskLine:
     figures: TaskFigures | None
 
 
-def page(service: Service, wanted: str) -> bytes:
-    """Show the tasks whose name or first sentence contains the text."""
-    known = figures(service)
-    lines = [_line(spec, known.get(spec.name)) for spec in service.registry.values()]
+def page(registry: Registry, known: Mapping[str, TaskFigures], wanted: str) -> bytes:
+    """Show the tasks whose name or first sentence contains the text, with the figures that are known."""
+    lines = [_line(spec, known.get(spec.name)) for spec in registry.values()]
     low = wanted.strip().lower()
     shown = [one for one in lines if low in f"{one.name} {one.sentence}".lower()]
     return rendering.page(
@@ -62,12 +45,6 @@ def page(service: Service, wanted: str) -> bytes:
         filtered=len(lines) > FILTERED,
         any_figures=known,
     )
-
-
-def figures(service: Service) -> Mapping[str, TaskFigures]:
-    """The figures of each task that has ended jobs, as far as this caller may see them."""
-    del service
-    return {}
 
 
 def first_sentence(doc: str) -> str:

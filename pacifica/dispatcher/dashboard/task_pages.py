@@ -14,6 +14,7 @@ from ..core.faults import Fault
 from ..core.job import Job, new_uuid, parse_uuid
 from ..core.permissions import ANONYMOUS, DISPATCH, READ
 from ..core.registry import Call, TaskSpec
+from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
 from ..web.middleware import path_prefix
 from ..web.operation import Operation
@@ -23,6 +24,7 @@ from .form_schema import ABSENT, Place
 from .form_values import FieldReader, Typed, written
 from .sign_in import see_other
 from .task_call import CallForm, form_of
+from .task_figures import figures_of_day
 from .task_form import FormView, view
 
 SPACE = "a"
@@ -51,15 +53,17 @@ class TaskPages:
 
     exposed = True
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, monitor: WebMonitor) -> None:
         self._service = service
+        self._monitor = monitor
 
     @Operation("/ui/tasks", READ, {200: ""}, query=QUERY, page=True)
     @Operation("/ui/tasks/{name}", READ, {200: ""}, query=QUERY, page=True)
     def GET(self, name: str | None = None, **query: Any) -> bytes:
         """Show all tasks, or the form of one, filled with the arguments of the job ``from``."""
         if name is None:
-            return task_catalogue.page(self._service, str(query.get("q", "")))
+            known = figures_of_day(self._monitor.present, self._service.registry)
+            return task_catalogue.page(self._service.registry, known, str(query.get("q", "")))
         spec = self._service.registry[name]
         if "from" not in query:
             return self._page(spec, {})
@@ -150,7 +154,7 @@ class TaskPages:
             other=other,
             focus=focus,
             allowed=caller().may(DISPATCH, spec.name),
-            figures=task_catalogue.figures(self._service).get(spec.name),
+            figures=figures_of_day(self._monitor.present, [spec.name]).get(spec.name),
         )
 
 

@@ -4,7 +4,7 @@ A query reads a bounded number of rows by an index, however large the table is, 
 not see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -142,6 +142,15 @@ class PresentJobs:
         if visibility.every_task:
             return job_minutes.read_all(self._database, span, since)
         return job_minutes.read_tasks(self._database, span, since, visibility.matches)
+
+    def history_of_tasks(
+        self, visibility: Visibility, span: int, since: int, tasks: Container[str]
+    ) -> list[job_minutes.HistoryRow]:
+        """The rows of the history of each of these tasks that is visible, from ``since``, in seconds."""
+        if visibility.caller is not None:
+            return []
+        matches = visibility.matches
+        return job_minutes.read_tasks(self._database, span, since, lambda name: name in tasks and matches(name))
 
     def failed_tasks(self, visibility: Visibility, since: int) -> list[job_minutes.HistoryRow]:
         """The rows of the history with failures of visible tasks, by minute, from ``since``, in seconds."""
