@@ -33,3 +33,10 @@ def test_buckets_begin_at_a_millisecond_and_end_with_a_week() -> None:
 def test_no_duration_has_no_quantile() -> None:
     assert quantiles({}, [0.5]) is None
     assert quantiles({5: 0}, [0.5]) is None
+
+
+def test_smooth_quantiles_of_spread_durations_are_closer() -> None:
+    found = quantiles(of(*(1000 * each for each in range(1, 10_001))), (0.5, 0.95), smooth=True)
+    assert found == pytest.approx([5.0, 9.5], rel=0.02)
+    alone = quantiles({bucket_of(1_000_000): 1}, [0.5], smooth=True)
+    assert alone == quantiles({bucket_of(1_000_000): 1}, [0.5])

@@ -67,6 +67,18 @@ def test_empty_service_says_what_to_do_first(browse: Browse) -> None:
     assert "<svg" not in answer.text
 
 
+def test_command_for_a_job_stays_after_the_trial_job(browse: Browse, record: Database) -> None:
+    client = browse(anonymous="loopback")
+    end(client)
+    count(record)
+    answer = client.get("/")
+    assert "Only one job has run here so far." in part(answer, "first")
+    assert "curl" in part(answer, "first")
+    assert "1 job ended in the last hour" in part(answer, "history")
+    end(client)
+    assert part(client.get("/"), "first") == ""
+
+
 def test_first_job_is_not_offered_to_a_caller_who_may_not_dispatch(browse: Browse) -> None:
     client = browse(anonymous="none")
     reader, dispatcher = client.token("ann", "read"), client.token("bob", "read", "dispatch")
@@ -232,6 +244,13 @@ def test_verdict_has_a_sentence_for_each_fault() -> None:
         "It is off.",
         "1,200 jobs wait for the task lab.a, which no worker has.",
     ]
+    late = {**parts, "broker": Part("degraded", None, "A job has waited for the broker for 3725 seconds.")}
+    (concern,) = judge(ReadinessReport(late, 1, Workers()), [], 0).concerns
+    assert concern.text == "A job has waited for the broker for 1 h 02 min."
+    alone = {**late, "broker": ok, "outbox": late["broker"], "workers": Part("degraded", None, "No worker is alive.")}
+    (concern,) = judge(ReadinessReport(alone, 1, Workers()), [], 0).concerns
+    assert concern.text == "No worker is alive. A job has waited for the broker for 1 h 02 min."
+    assert concern.remedy.command == "celery -A pacifica.dispatcher.tasks worker"
     unsure = judge(ReadinessReport({"workers": Part("unknown")}, 0, Workers()), [], 0)
     assert (unsure.verdict, unsure.headline) == ("unknown", "The service works, as far as it is known yet.")
     down = {**parts, "database": Part("unavailable", None, "Gone."), "broker": Part("unavailable", None, "Gone.")}

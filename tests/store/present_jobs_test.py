@@ -123,10 +123,8 @@ def test_history_is_that_of_visible_tasks(jobs: JobStore, database: Database, pr
     assert present.failed_tasks(LAB, 0) == present.failed_tasks(ANN, 0) == []
 
 
-def test_any_job_is_one_that_the_caller_may_see(jobs: JobStore, present: PresentJobs) -> None:
-    assert not present.any(EVERY_JOB)
-    add(jobs, task="lab.a")
-    assert present.any(EVERY_JOB)
-    assert present.any(LAB)
-    assert not present.any(ANN)
-    assert not present.any(OTHER)
+def test_few_jobs_are_counted_that_the_caller_may_see(jobs: JobStore, present: PresentJobs) -> None:
+    assert present.count_up_to(2, EVERY_JOB) == 0
+    for task in ("lab.a", "add", "add"):
+        add(jobs, task=task)
+    assert [present.count_up_to(2, those) for those in (EVERY_JOB, LAB, ANN, OTHER)] == [2, 1, 0, 0]

@@ -139,8 +139,8 @@ def activity_of(rows: Sequence[HistoryRow], span: TimeSpan, at: int) -> Activity
         [clock for number, clock in enumerate(clocks) if not (first + number * span.column) % span.label_every],
         {outcome: sum(value[outcome] for value in values) for outcome in OUTCOMES},
         bar_chart(values),
-        _times(run, total(each.run for each in ended)),
-        _times(wait, total(each.wait for each in ended)),
+        _times([each.run for each in ended]),
+        _times([each.wait for each in ended]),
         columns[highest] if ended[highest].jobs else None,
     )
 
@@ -169,7 +169,8 @@ def _in_words(found: Quantiles) -> str:
     return f"half within {duration(found[0])}, 95 % within {duration(found[1])}" if found else "no job"
 
 
-def _times(columns: Sequence[Quantiles], everything: Histogram) -> Times:
-    lines = {name: [found[place] if found else None for found in columns] for place, name in enumerate(("p50", "p95"))}
-    p50, p95 = _quantiles(everything) or (None, None)
+def _times(columns: Sequence[Histogram]) -> Times:
+    smooth = [quantiles(each, SHARES, smooth=True) for each in columns]
+    lines = {name: [found[place] if found else None for found in smooth] for place, name in enumerate(("p50", "p95"))}
+    p50, p95 = _quantiles(total(columns)) or (None, None)
     return Times(line_chart(lines), p50, p95)

@@ -1,12 +1,14 @@
 """The things that need attention, in words, and the next step for each."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..monitoring.health import DEGRADED, OK, UNAVAILABLE, UNKNOWN, Part, ReadinessReport
-from .rendering import count
+from .rendering import count, duration
 
 DOCTOR = "pacifica-dispatcher-cmd doctor"
+_SECONDS = re.compile(r"([0-9]+) seconds")
 NAMES: Mapping[str, str] = {
     "database": "database",
     "broker": "broker",
@@ -69,14 +71,28 @@ def judge(report: ReadinessReport, lacking: Sequence[tuple[str, int]], failed: i
 
 
 def _of_parts(report: ReadinessReport) -> Iterator[Concern]:
-    """The parts that are at fault, the worst first; a sentence that two parts share, once."""
+    """The parts that are at fault, the worst first; a sentence that two parts share, once.
+
+    Jobs that wait because no worker is alive are named with the workers.
+    """
+    texts = {name: _sentence(name, part) for name, part in report.parts.items()}
+    faults = {name: part.verdict for name, part in report.parts.items() if part.verdict in {UNAVAILABLE, DEGRADED}}
+    if "workers" in faults and "outbox" in faults:
+        del faults["outbox"]
+        texts["workers"] += f" {texts['outbox']}"
     seen = set()
-    for verdict in (UNAVAILABLE, DEGRADED):
-        for name, part in report.parts.items():
-            text = part.message or f"The state of the {NAMES[name]} is {verdict}."
-            if part.verdict == verdict and text not in seen:
-                seen.add(text)
-                yield Concern(verdict, text, REMEDIES[name])
+    for name in sorted(faults, key=lambda each: faults[each] != UNAVAILABLE):
+        if texts[name] not in seen:
+            seen.add(texts[name])
+            yield Concern(faults[name], texts[name], REMEDIES[name])
+
+
+def _sentence(name: str, part: Part) -> str:
+    return _SECONDS.sub(_in_units, part.message or f"The state of the {NAMES[name]} is {part.verdict}.")
+
+
+def _in_units(found: re.Match[str]) -> str:
+    return duration(float(found[1]))
 
 
 def _of_task(task: str, jobs: int) -> Concern:

@@ -26,10 +26,12 @@ from .call_lines import curl_line
 from .charts import HEIGHT
 
 HOUR = 3600
-SHOWN_JOBS = 5
+SHOWN_JOBS = 4
 """The running jobs of a worker that are shown."""
 SHOWN_WORKERS = 50
 SHOWN_FAILURES = 8
+FEW = 2
+"""With fewer jobs than these, the page says how to start one. The command ``up`` makes one itself."""
 SHOWN_TASKS = 6
 """The tasks with failures that are shown."""
 
@@ -62,7 +64,7 @@ class BusyWorker:
 
 
 class Present(NamedTuple):
-    """Everything of the page that comes from the record."""
+    """Everything of the page that comes from the record; ``jobs`` is the number of all jobs, at most ``FEW``."""
 
     history: Activity | None
     failing: Sequence[FailingTask]
@@ -73,7 +75,7 @@ class Present(NamedTuple):
     running: int
     failures: Sequence[Failure]
     lacking: Sequence[tuple[str, int]]
-    empty: bool
+    jobs: int
 
 
 class Overview:
@@ -103,7 +105,8 @@ class Overview:
             height=HEIGHT,
             whole=visibility == EVERY_JOB,
             own=visibility.caller is not None,
-            first_job=self._first_job() if present and present.empty else None,
+            first_job=self._first_job() if present and present.jobs < FEW else None,
+            few=FEW,
             most_jobs=SHOWN_JOBS,
             most_tasks=SHOWN_TASKS,
             most_workers=SHOWN_WORKERS,
@@ -117,7 +120,7 @@ class Overview:
         failing = _failing(record.failed_tasks(visibility, at - HOUR), newest, visibility, at)
         shown = newest[:SHOWN_FAILURES]
         errors = record.errors([job.uuid for job in shown])
-        some = bool(rows or queues or running or newest)
+        quiet = not (queues or running or len(newest) > 1 or sum(row.ended.jobs for row in rows) > 1)
         return Present(
             None if visibility.caller is not None else activity_of(rows, span, at),
             failing,
@@ -128,7 +131,7 @@ class Overview:
             len(running),
             [Failure(job, *errors.get(job.uuid, ("", ""))) for job in shown],
             record.without_worker(visibility),
-            empty=not some and not record.any(visibility),
+            record.count_up_to(FEW, visibility) if quiet else FEW,
         )
 
     def _workers(

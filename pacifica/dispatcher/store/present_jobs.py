@@ -123,12 +123,12 @@ class PresentJobs:
         found = jobs_without_worker(self._database, limit=MOST_LACKING)
         return [(task, jobs) for task, jobs in found if visibility.matches(task)]
 
-    def any(self, visibility: Visibility) -> bool:
-        """Whether there is any job."""
+    def count_up_to(self, limit: int, visibility: Visibility) -> int:
+        """The number of jobs in any state, at most ``limit``."""
 
-        def read(db: peewee.Database) -> bool:
+        def read(db: peewee.Database) -> int:
             names = [] if visibility.every_task else task_names(db, visibility)
-            return bool(list(within(_J.select(_J.uuid), visibility, names).limit(1).tuples().execute(db)))
+            return len(list(within(_J.select(_J.uuid), visibility, names).limit(limit).tuples().execute(db)))
 
         return self._database.read(read)
 
