@@ -1,7 +1,7 @@
 """The pages as a WSGI application, without a server, and a browser's requests to them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -78,8 +78,10 @@ class PagesClient:
         own = {} if cookie is None else {"HTTP_COOKIE": f"{session_cookie.NAME}={cookie}"}
         return self.ask("GET", path, **{**own, **environ})
 
-    def post(self, path: str, cookie: str | None = None, fields: Mapping[str, str] = {}, **environ: Any) -> Answer:
+    def post(
+        self, path: str, cookie: str | None = None, fields: Mapping[str, str | Sequence[str]] = {}, **environ: Any
+    ) -> Answer:
         """Send a form, as a page of this site does."""
         own = {} if cookie is None else {"HTTP_COOKIE": f"{session_cookie.NAME}={cookie}"}
         site = {"CONTENT_TYPE": FORM, "HTTP_ORIGIN": "http://localhost", "HTTP_SEC_FETCH_SITE": "same-origin"}
-        return self.ask("POST", path, urlencode(fields).encode(), **{**site, **own, **environ})
+        return self.ask("POST", path, urlencode(fields, doseq=True).encode(), **{**site, **own, **environ})

@@ -6,6 +6,7 @@ from ..monitoring.web_monitor import WebMonitor
 from ..service.tokens import Tokens
 from ..service.verbs import Service
 from .assets import Static
+from .find import Find
 from .job_list import JobList
 from .job_page import JobPage
 from .overview import Overview
@@ -22,6 +23,7 @@ class Pages:
         self.sign_in, self.sign_out = SignIn(tokens), SignOut()
         self.jobs = JobList(service, JobPage(service))
         self.tasks = TaskPages(service, monitor)
+        self.find = Find(service)
         self._overview = Overview(service, monitor)
 
     def overview(self, span: str) -> bytes:

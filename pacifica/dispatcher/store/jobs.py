@@ -152,6 +152,11 @@ class JobStore(JobReplacement):
 
         return self._database.read(query)
 
+    def beginning_with(self, beginning: str, limit: int) -> list[Job]:
+        """At most ``limit`` jobs whose UUID has this beginning, which is in lower case."""
+        found = self._database.read(lambda db: search.beginning_with(db, beginning, limit))
+        return [mapping.job_from_row(row, large_as_text=True) for row in found]
+
     def was_purged(self, uuid: str) -> bool:
         """Whether there is a tombstone of the job."""
         return purge.has_tombstone(self._database, uuid)

@@ -57,6 +57,13 @@ def page(
     return rows, PageCursor(rows[-1][_CREATED], rows[-1][_UUID]) if more else following
 
 
+def beginning_with(db: peewee.Database, beginning: str, limit: int) -> list[Sequence[Any]]:
+    """The rows of at most ``limit`` jobs whose UUID has this beginning; it reads the index of the primary key."""
+    after = f"{beginning}g"  # No character of a UUID comes after it.
+    query = _query(JobFilter(), None).order_by(_J.uuid).where(_J.uuid >= beginning, _J.uuid < after).limit(limit)
+    return [row for row in query.tuples().execute(db) if row[_UUID].startswith(beginning)]
+
+
 def _is_narrow(filters: JobFilter, visibility: Visibility) -> bool:
     return bool(filters.labels or filters.caller or filters.queue or visibility.caller)
 

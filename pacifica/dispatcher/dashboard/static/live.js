@@ -1,7 +1,8 @@
 // Follows the event stream, and replaces the parts marked data-live by those of the page as it is now.
 //
 // A part is not replaced while somebody types or selects text in it, or has chosen rows of it. A page that wants to
-// decide itself listens for the event "dispatcher:changed", whose detail is the event of a job, and cancels it.
+// decide itself listens for the event "dispatcher:changed", whose detail is the event of a job, and cancels it. One that
+// replaces parts itself has an element marked data-follow, and gets the new page by the event "dispatcher:fresh".
 
 import { showTimes } from "./times.js";
 
@@ -14,7 +15,7 @@ let asked = 0;
 let timer = 0;
 
 export function follow() {
-  if (!document.querySelector("[data-live]")) return;
+  if (!document.querySelector("[data-live], [data-follow]")) return;
   listen();
   setInterval(soon, SLOW);
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
@@ -61,7 +62,9 @@ async function look() {
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
     if (!answer.ok) return say("out of date, reload the page", false);
-    replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    replace(fresh);
+    document.dispatchEvent(new CustomEvent("dispatcher:fresh", { detail: fresh }));
     if (events?.readyState !== EventSource.OPEN) say(`updated every ${SLOW / 1000} s`, true);
   } catch {
     say("disconnected, trying again", false);
