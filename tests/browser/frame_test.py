@@ -7,9 +7,15 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from .chromium import NARROW, WIDE, Visit
+from .site import Site
 
 Open = Callable[..., Visit]
-PAGES = ("/", "/ui/sign-in", "/ui/nothing")
+PAGES = ("overview", "jobs", "tasks", "task", "failed", "listed", "records", "evil")
+OTHERS = {"sign in": "/ui/sign-in", "nothing": "/ui/nothing"}
+MOST_BYTES = 150_000
+WIDER = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
+WEIGHT = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+    .reduce((sum, one) => sum + one.encodedBodySize, 0)"""
 
 
 def serious(page: Page) -> list[str]:
@@ -23,18 +29,19 @@ def serious(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_page_fits_and_can_be_read_by_everyone(visit: Open, path: str) -> None:
+@pytest.mark.parametrize("name", [*(set(PAGES) - {"jobs"}), *OTHERS])
+def test_page_is_light_and_everyone_can_read_it(visit: Open, site: Site, name: str) -> None:
     visited = visit()
-    visited.expected = "status of 404" if path == "/ui/nothing" else ""
-    page = visited.open(path)
+    visited.expected = "status of 404" if name == "nothing" else ""
+    page = visited.open(OTHERS.get(name) or site.pages[name])
+    assert 1000 < page.evaluate(WEIGHT) < MOST_BYTES
     for size in (WIDE, NARROW):
         page.set_viewport_size(size)
-        for scheme in ("light", "dark"):
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size["width"], page.evaluate(f"{WIDER}.slice(0, 5).map((one) => one.outerHTML.slice(0, 200))")
+        for scheme in ("light", "dark") if size is WIDE else ():
             page.emulate_media(color_scheme=scheme)
-            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], (path, size, scheme)
-            if size is WIDE:
-                assert serious(page) == [], (path, scheme)
+            assert serious(page) == [], scheme
 
 
 def test_keys_are_listed_and_the_search_is_one_key_away(visit: Open) -> None:
@@ -44,4 +51,41 @@ def test_keys_are_listed_and_the_search_is_one_key_away(visit: Open) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.keyboard.press("/")
-    expect(page.get_by_role("searchbox")).to_be_focused()
+    expect(page.get_by_role("searchbox", name="Find a job")).to_be_focused()
+
+
+def test_keys_move_along_the_rows_and_open_one(visit: Open, site: Site) -> None:
+    page = visit().open(site.pages["jobs"])
+    rows = page.locator("[data-row]")
+    for key, row in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
+        page.keyboard.press(key)
+        expect(rows.nth(row)).to_contain_class("current")
+    expect(page.locator("[data-row].current")).to_have_count(1)
+    job = rows.nth(1).get_attribute("id")
+    assert job is not None
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/ui/jobs/{job.removeprefix('job-')}")
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    page.wait_for_url(site.url() + "/")
+
+
+def test_every_page_works_without_javascript(visit: Open, site: Site) -> None:
+    visited = visit(java_script_enabled=False)
+    for name in PAGES:
+        page = visited.open(site.pages[name])
+        expect(page.locator("h1")).to_have_count(1)
+        assert len(page.locator("main").inner_text()) > 40, name
+    page.get_by_role("button", name="Retry", exact=True).click()
+    page.wait_for_url(lambda url: site.pages["evil"] not in url)
+    expect(page.locator("main")).to_contain_text("Retry of")
+
+
+def test_read_only_pages_show_no_action(visit: Open, site: Site) -> None:
+    visited = visit("watched")
+    for name in PAGES:
+        page = visited.open(site.pages[name])
+        assert page.locator("form[method=post] button:enabled").count() == 0, name
+    visited.expected = "status of 403"
+    post = "(path) => fetch(path, {method: 'POST'}).then((answer) => answer.status)"
+    assert page.evaluate(post, f"{site.pages['evil']}/retry") == 403

@@ -1,7 +1,8 @@
 """The services that the pages show: one record, one worker, and a web server for each kind of settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,23 @@ class Site:
         arguments = ("-m", "pacifica.dispatcher", "-a", "127.0.0.1", "-p", port, "-c", f"{name}.ini")
         self.servers[name] = self.processes.start("web", arguments, url=before.url)
         self.servers[name].wait_until_it_serves()
+
+    @cached_property
+    def pages(self) -> Mapping[str, str]:
+        """The path of each kind of page, with the jobs that they show; those of jobs have long values of many kinds."""
+        trace = "".join(
+            f'  File "/a/long/folder/of/modules/{n}.py", line {n}, in run\n    go_on({n})\n' for n in range(60)
+        )
+        error = JobError("ValueError", "the drift is 0.7 mK " * 20, trace, at="samples.py:52")
+        records = [{"device": f"balance {n}", "drift": n / 7, "ok": n % 3 == 0, "note": "x" * n} for n in range(40)]
+        failed = ended("calibrate", State.FAILURE, args=["thermostat"], error=error, worker=f"{'long' * 20}@host")
+        listed = ended("weigh", State.SUCCESS, args=["gold", 60], result=[n * n % 17 / 3 for n in range(60)])
+        pairs = ended("echo", State.SUCCESS, args=["y" * 3000], result=records, labels={"run": "z" * 60})
+        evil = evil_jobs()
+        self.add(failed, listed, pairs, *evil)
+        shown = {"failed": failed, "listed": listed, "records": pairs, "evil": evil[1]}
+        frame = {"overview": "/", "jobs": "/ui/jobs", "tasks": "/ui/tasks", "task": "/ui/tasks/weigh"}
+        return {**frame, **{name: f"/ui/jobs/{job.uuid}" for name, job in shown.items()}}
 
     def token(self, name: str, *scopes: str) -> str:
         return Tokens(TokenStore(self.database)).create(name, scopes, own=False, lifetime=None)[0]
