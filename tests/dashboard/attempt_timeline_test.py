@@ -54,7 +54,7 @@ def test_attempts_are_drawn_to_scale() -> None:
         "Waiting for a worker: 1.0 s",
         "Attempt 2: success, 3.0 s, two",
     ]
-    assert [(mark.at, mark.text) for mark in found.marks][:2] == [("0.00%", "0"), ("20.00%", "2.0 s")]
+    assert [(mark.at, mark.text) for mark in found.marks][:2] == [("0.00%", "0"), ("20.00%", "2 s")]
     assert (found.waited, found.ran) == (3, 5)
 
 

@@ -21,6 +21,7 @@ SHORT = [factor * 10.0**power for power in range(-3, 1) for factor in (1, 2, 5)]
 STEPS = [*SHORT, 10.0, 15.0, 30.0, *(60.0 * minutes for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 240, 360, 720))]
 """The distances between marks, in seconds; longer ones are whole days."""
 DAY = 86_400.0
+UNITS = (("d", DAY), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 0.001))
 ENDS = {LOST: "lost", RETURNED: "returned", REPLACED: "replaced", State.RETRY: "retry"}
 """How the attempt ended after which the job waits again."""
 WORDS = {
@@ -138,5 +139,11 @@ def _marks(whole: float) -> list[TimeMark]:
     for number in range(int(whole / step) + 1):
         part = number * step / whole
         anchor = "start" if number == 0 else "end" if part > 0.93 else "middle"
-        found.append(TimeMark(percent(part), duration(number * step) if number else "0", anchor))
+        found.append(TimeMark(percent(part), mark_text(number * step, step), anchor))
     return found
+
+
+def mark_text(seconds: float, step: float) -> str:
+    """A time since the beginning, in the unit in which the distance between marks is a whole number."""
+    unit, length = next(((name, size) for name, size in UNITS if step >= size), UNITS[-1])
+    return f"{seconds / length:.10g} {unit}" if seconds else "0"

@@ -11,11 +11,14 @@ Data = Mapping[str, Any]
 
 
 class HistoryLine(NamedTuple):
-    """An event: the seconds since the job was created, its words and its detail; ``due`` is a time in the detail."""
+    """An event: the seconds since the job was created, its words and its detail; ``due`` is a time in the detail.
+
+    ``state`` is the state that it led to, or empty.
+    """
 
     at: int
     since: float
-    kind: str
+    state: str
     mark: str
     words: str
     detail: str
@@ -28,7 +31,15 @@ def line_of(event: Event, created: int) -> HistoryLine:
     words, detail = (event.kind, "") if describe is None else describe(event.data)
     due = event.data.get("eta") if event.kind == State.RETRY else None
     since = (event.at - created) / 1_000_000
-    return HistoryLine(event.at, since, event.kind.lower(), MARKS.get(event.kind, "·"), words, detail, due)
+    return HistoryLine(
+        event.at,
+        since,
+        event.kind.lower() if event.kind in MARKS else "",
+        MARKS.get(event.kind, "·"),
+        words,
+        detail,
+        due,
+    )
 
 
 def _started(data: Data) -> tuple[str, str]:

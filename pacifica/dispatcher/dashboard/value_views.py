@@ -95,16 +95,16 @@ def view(value: Any) -> ValueView:
 
 
 def _of_parts(value: Any) -> ValueView:
-    text = pretty(value)
+    text, size = pretty(value), len(compact(value))
     copied = text if len(text) <= COPIED else ""
     node = Tree().node("", value)
-    if node.kind == "inline" and points_of(value) is None and records_of(value) is None:
-        return ValueView("scalar", len(text), node.text)
     if (points := points_of(value)) is not None:
-        return ValueView("plot", len(text), copied, node, plot=draw(points[0], pairs=points[1]))
+        return ValueView("plot", size, copied, node, plot=draw(points[0], pairs=points[1]))
     if (table := records_of(value)) is not None:
-        return ValueView("table", len(text), copied, node, table=table)
-    return ValueView("tree", len(text), copied, node)
+        return ValueView("table", size, copied, node, table=table)
+    if node.kind == "inline":
+        return ValueView("scalar", size, node.text)
+    return ValueView("tree", size, copied, node)
 
 
 def pretty(value: Any) -> str:

@@ -30,7 +30,7 @@ class RelatedJob(NamedTuple):
 def retry_queries(job: Job) -> Sequence[peewee.Query]:
     """A query for the retries among the first jobs of the task after this one, and one for those among the newest."""
     later = _J.select(_J.uuid, _J.task, _J.state, _J.created, _J.caller, _J.replay_of).where(
-        _J.task == job.task, _J.created >= job.created
+        _J.task == job.task, _J.created > job.created
     )
     first = later.order_by(_J.created, _J.uuid).limit(LOOKED_AT)
     newest = later.order_by(_J.created.desc(), _J.uuid.desc()).limit(LOOKED_AT)
