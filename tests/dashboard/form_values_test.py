@@ -242,7 +242,11 @@ def test_number_of_rows_that_is_not_valid_makes_no_rows(count: str) -> None:
 
 def test_number_of_rows_is_bounded() -> None:
     place = Place(SPACE, "path").below("points")
-    assert FieldReader({place.field("count"): "99999999"}).rows(place) == 200
+    claim = {place.field("count"): "99999999"}
+    assert FieldReader(claim).rows(place) == 1
+    assert FieldReader({**claim, place.below(0).below("x").field(): ""}).rows(place) == 2
+    rows = {place.below(row).below("x").field(): "" for row in range(300)}
+    assert FieldReader({**claim, **rows}).rows(place) == 100
 
 
 TEXTS = st.text(st.characters(), max_size=20)

@@ -8,6 +8,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from ..core import control_characters, strict_json
@@ -37,9 +39,10 @@ Typed = Mapping[str, str]
 EMPTY, ZONE, JSON, COUNT, TALL = "empty", "zone", "json", "count", "tall"
 """The further fields of a value: the meaning of an empty field, an offset, its JSON text, its number of rows, and
 whether it is written on several lines."""
+_ROW = re.compile(r"\[[0-9]{1,3}\]", re.ASCII)
 LOCAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,3})?)?", re.ASCII)
 OFFSET = re.compile(r"Z|[+-][0-9]{2}:[0-9]{2}", re.ASCII)
-MAX_ROWS = 200
+MAX_ROWS = 100
 """The most rows of fields; a longer list is written as JSON."""
 
 
@@ -66,9 +69,16 @@ class FieldReader:
         return next((one for one in allowed if one.value == chosen), allowed[0])
 
     def rows(self, place: Place) -> int:
-        """The number of rows."""
+        """The number of rows: those that have fields, and one more, so that a small form cannot claim many."""
         text = self.typed.get(place.field(COUNT), "")
-        return min(int(text), MAX_ROWS) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+        claimed = min(int(text), MAX_ROWS) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+        name = place.field()
+        present = takewhile(lambda row: f"{name}[{row}]" in self._rows_with_fields, range(claimed))
+        return min(claimed, len(list(present)) + 1)
+
+    @cached_property
+    def _rows_with_fields(self) -> frozenset[str]:
+        return frozenset(name[: row.end()] for name in self.typed for row in _ROW.finditer(name))
 
     def _simple(self, node: FormNode, place: Place) -> Any:
         text = _plain_lines(self.typed.get(place.field(), ""))

@@ -9,9 +9,14 @@ from ..core.errors import DatabaseUnavailable
 from ..core.histogram import Histogram, quantiles, total
 from ..core.job import State
 from ..core.permissions import READ
+from ..core.registry import Registry
+from ..core.ttl_cache import TtlCache
 from ..store.job_minutes import DAY, HOUR_SPAN, EndedJobs
 from ..store.present_jobs import PresentJobs
 from ..web.request.request_context import caller
+
+KEPT = 15.0
+"""How many seconds the figures are shown before they are read again."""
 
 
 class TaskFigures(NamedTuple):
@@ -34,20 +39,34 @@ class TaskFigures(NamedTuple):
         return "< 1 %" if percent < 1 else "> 99 %"
 
 
-def figures_of_day(record: PresentJobs, tasks: Collection[str]) -> Mapping[str, TaskFigures]:
-    """The figures of each of these tasks that has jobs which this caller may see; empty without a database.
+class DayFigures:
+    """The figures of every task of a registry, read again after ``KEPT`` seconds: many busy tasks take long to sum."""
 
-    They are of the hours that began within the last day, the present one included.
-    """
-    since = int(time.time()) - DAY
-    try:
-        rows = record.history_of_tasks(caller().visibility(READ), HOUR_SPAN, since, frozenset(tasks))
-    except DatabaseUnavailable:
-        return {}
-    by_task: dict[str, list[tuple[str, EndedJobs]]] = defaultdict(list)
-    for key, ended in rows:
-        by_task[key.task].append((key.outcome, ended))
-    return {task: _figures(found) for task, found in by_task.items()}
+    def __init__(self, record: PresentJobs, registry: Registry) -> None:
+        self._record = record
+        self._registry = registry
+        self._cache = TtlCache(self._read, KEPT)
+
+    def of_caller(self) -> Mapping[str, TaskFigures]:
+        """The figures of each task whose jobs this caller may see and that has any; empty without a database.
+
+        They are of the hours that began within the last day, the present one included.
+        """
+        visibility = caller().visibility(READ)
+        if visibility.caller is not None:
+            return {}
+        try:
+            found = self._cache.get()
+        except (DatabaseUnavailable, TimeoutError):
+            return {}
+        return {task: each for task, each in found.items() if visibility.matches(task)}
+
+    def _read(self) -> Mapping[str, TaskFigures]:
+        since = int(time.time()) - DAY
+        by_task: dict[str, list[tuple[str, EndedJobs]]] = defaultdict(list)
+        for key, ended in self._record.history_of_tasks(HOUR_SPAN, since, self._registry):
+            by_task[key.task].append((key.outcome, ended))
+        return {task: _figures(found) for task, found in by_task.items()}
 
 
 def _figures(rows: Collection[tuple[str, EndedJobs]]) -> TaskFigures:

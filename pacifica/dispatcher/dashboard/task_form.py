@@ -159,7 +159,8 @@ class FormView:
 
 def view(nodes: Sequence[FormNode], space: str, typed: Mapping[str, str], faults: Sequence[Fault] = ()) -> FormView:
     """The form with the submitted fields, and each fault at the innermost field that its place is within."""
-    bare = [_field(node, Place(space, node.key), typed, {}) for node in nodes]
+    reader = FieldReader(typed)
+    bare = [_field(node, Place(space, node.key), reader, {}) for node in nodes]
     places = [one.place.where for top in bare for one in top.all()]
     at: dict[str, list[str]] = {}
     summary: list[tuple[str, str]] = []
@@ -168,7 +169,7 @@ def view(nodes: Sequence[FormNode], space: str, typed: Mapping[str, str], faults
         message = fault.message if owner[:MAX_PLACE] == fault.where else f"{_inner(fault.where, owner)}{fault.message}"
         summary.append((owner, f"{fault.where}: {fault.message}"))
         at.setdefault(owner, []).append(message)
-    fields = [_field(node, Place(space, node.key), typed, at) for node in nodes]
+    fields = [_field(node, Place(space, node.key), reader, at) for node in nodes]
     by_place = {one.place.where: one for top in fields for one in top.all()}
     return FormView(fields, [(by_place.get(owner), sentence) for owner, sentence in summary])
 
@@ -188,17 +189,17 @@ def _inner(where: str, owner: str) -> str:
     return f"item {int(item[1]) + 1}: " if item else f"{rest.removeprefix('.')}: "
 
 
-def _field(node: FormNode, place: Place, typed: Mapping[str, str], faults: Mapping[str, Sequence[str]]) -> FormField:
-    reading = FieldReader(typed)
+def _field(node: FormNode, place: Place, reader: FieldReader, faults: Mapping[str, Sequence[str]]) -> FormField:
+    typed = reader.typed
     text = typed.get(place.field(), "")
     own = faults.get(place.where, ())
-    meaning = reading.meaning(node, place)
+    meaning = reader.meaning(node, place)
     if place.field(JSON) in typed or node.kind == JSON_TEXT:
         name = place.field(JSON if place.field(JSON) in typed else "")
         attributes = {"name": name, **({"required": "required"} if node.required else {})}
         return FormField(node, place, "json", typed.get(name, ""), attributes, meaning, faults=own)
     if node.kind in {GROUP, TUPLE, ROWS}:
-        children = [_field(below, at, typed, faults) for below, at in _below(node, place, reading)]
+        children = [_field(below, at, reader, faults) for below, at in _below(node, place, reader)]
         widget = "rows" if node.kind == ROWS else "group"
         return FormField(node, place, widget, meaning=meaning, children=children, faults=own)
     widget = _widget(node, text, tall=place.field(TALL) in typed)
@@ -207,9 +208,9 @@ def _field(node: FormNode, place: Place, typed: Mapping[str, str], faults: Mappi
     return FormField(node, place, widget, text, attributes, meaning, zone, faults=own)
 
 
-def _below(node: FormNode, place: Place, reading: FieldReader) -> Iterator[tuple[FormNode, Place]]:
+def _below(node: FormNode, place: Place, reader: FieldReader) -> Iterator[tuple[FormNode, Place]]:
     if node.kind == ROWS and node.item is not None:
-        for index in range(reading.rows(place)):
+        for index in range(reader.rows(place)):
             yield node.item, place.below(index)
     for child in node.children:
         yield child, place.below(int(child.key) if node.kind == TUPLE else child.key)

@@ -24,7 +24,7 @@ from .form_schema import ABSENT, Place
 from .form_values import FieldReader, Typed, written
 from .sign_in import see_other
 from .task_call import CallForm, form_of
-from .task_figures import figures_of_day
+from .task_figures import DayFigures
 from .task_form import FormView, view
 
 SPACE = "a"
@@ -55,15 +55,14 @@ class TaskPages:
 
     def __init__(self, service: Service, monitor: WebMonitor) -> None:
         self._service = service
-        self._monitor = monitor
+        self._figures = DayFigures(monitor.present, service.registry)
 
     @Operation("/ui/tasks", READ, {200: ""}, query=QUERY, page=True)
     @Operation("/ui/tasks/{name}", READ, {200: ""}, query=QUERY, page=True)
     def GET(self, name: str | None = None, **query: Any) -> bytes:
         """Show all tasks, or the form of one, filled with the arguments of the job ``from``."""
         if name is None:
-            known = figures_of_day(self._monitor.present, self._service.registry)
-            return task_catalogue.page(self._service.registry, known, str(query.get("q", "")))
+            return task_catalogue.page(self._service.registry, self._figures.of_caller(), str(query.get("q", "")))
         spec = self._service.registry[name]
         if "from" not in query:
             return self._page(spec, {})
@@ -154,7 +153,7 @@ class TaskPages:
             other=other,
             focus=focus,
             allowed=caller().may(DISPATCH, spec.name),
-            figures=figures_of_day(self._monitor.present, [spec.name]).get(spec.name),
+            figures=self._figures.of_caller().get(spec.name),
         )
 
 
