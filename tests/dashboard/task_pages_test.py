@@ -207,6 +207,16 @@ def test_form_has_a_field_for_each_argument(pages: PagesClient) -> None:
     assert "a:recipe.steps#count" in shown.controls
 
 
+def test_browser_requires_no_field_that_may_be_hidden(pages: PagesClient) -> None:
+    assert "required" in form(pages.get("/ui/tasks/typed")).controls["a:code"]
+    added = {**VALID, "change": "+a:recipe.steps"}
+    shown = form(pages.post("/ui/tasks/typed", fields=added))
+    assert "required" not in shown.controls["a:recipe.steps[0].minutes"]
+    added = {"a:recipe.name": "Soup", "change": "+a:recipe.steps"}
+    shown = form(pages.post("/ui/tasks/cook", fields=added))
+    assert "required" in shown.controls["a:recipe.steps[0].minutes"]
+
+
 def test_every_field_has_a_label_and_says_what_is_allowed(pages: PagesClient) -> None:
     page = pages.get("/ui/tasks/typed").text
     labelled = set(re.findall(r'<label[^>]*for="([^"]*)"', page))

@@ -1,5 +1,6 @@
 """The values that a form asks for, from a JSON Schema: one node for each, with the widest kind that fits its schema."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -113,7 +114,7 @@ class FormNode:
         if self.kind in {LINES, ROWS}:
             return not self.limits.get("minItems")
         plain = self.kind == BYTES or (self.kind == TEXT and "format" not in self.limits)
-        return plain and not self.limits.get("minLength")
+        return plain and not self.limits.get("minLength") and _matches_nothing(self.limits.get("pattern", ""))
 
 
 def nodes_of(schema: Mapping[str, Any]) -> list[FormNode]:
@@ -210,6 +211,14 @@ def _without_null(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
         return schema, False
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     return {**kept[0], **rest} if len(kept) == 1 else {**rest, "anyOf": kept}, True
+
+
+def _matches_nothing(pattern: str) -> bool:
+    """Whether an empty text has this pattern; so too if the pattern is not one of Python's."""
+    try:
+        return re.search(pattern, "") is not None
+    except re.error:
+        return True
 
 
 def _choices(schema: Mapping[str, Any]) -> list[Any]:

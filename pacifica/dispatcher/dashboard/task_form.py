@@ -189,21 +189,30 @@ def _inner(where: str, owner: str) -> str:
     return f"item {int(item[1]) + 1}: " if item else f"{rest.removeprefix('.')}: "
 
 
-def _field(node: FormNode, place: Place, reader: FieldReader, faults: Mapping[str, Sequence[str]]) -> FormField:
+def _field(
+    node: FormNode, place: Place, reader: FieldReader, faults: Mapping[str, Sequence[str]], *, sure: bool = True
+) -> FormField:
+    """The field of a node; unless it is ``sure`` to be sent, the browser does not require it, as it may be hidden."""
     typed = reader.typed
     text = typed.get(place.field(), "")
     own = faults.get(place.where, ())
     meaning = reader.meaning(node, place)
     if place.field(JSON) in typed or node.kind == JSON_TEXT:
         name = place.field(JSON if place.field(JSON) in typed else "")
-        attributes = {"name": name, **({"required": "required"} if node.required else {})}
+        attributes = {"name": name, **({"required": "required"} if node.required and sure else {})}
         return FormField(node, place, "json", typed.get(name, ""), attributes, meaning, faults=own)
     if node.kind in {GROUP, TUPLE, ROWS}:
-        children = [_field(below, at, reader, faults) for below, at in _below(node, place, reader)]
+        always = sure and node.meanings() == [Meaning.GIVEN]
+        children = [
+            _field(below, at, reader, faults, sure=always or (sure and node.kind == ROWS))
+            for below, at in _below(node, place, reader)
+        ]
         widget = "rows" if node.kind == ROWS else "group"
         return FormField(node, place, widget, meaning=meaning, children=children, faults=own)
     widget = _widget(node, text, tall=place.field(TALL) in typed)
     attributes = {"name": place.field(), **_attributes(node, widget, text)}
+    if not sure:
+        attributes.pop("required", None)
     zone = typed.get(place.field(ZONE), "Z")
     return FormField(node, place, widget, text, attributes, meaning, zone, faults=own)
 

@@ -19,7 +19,7 @@ export function addCopyButtons(snippets) {
 export function addFiles(area) {
   const chooser = document.createElement("input");
   chooser.type = "file";
-  chooser.setAttribute("aria-label", `File for ${area.labels[0]?.textContent.trim() ?? "the bytes"}`);
+  chooser.setAttribute("aria-label", `File for ${area.labels[0]?.firstChild.textContent.trim() ?? "the bytes"}`);
   chooser.addEventListener("change", () => {
     const [file] = chooser.files;
     if (!file) return;

@@ -34,7 +34,8 @@ async function showLines() {
 // A field that may not be empty: the browser then says so before the form is sent.
 function askForText(choice) {
   const field = document.getElementById(choice.id.replace(/-empty$/, ""));
-  if (field?.matches("input, textarea") && choice.querySelector("option[value=missing]")) {
+  const mayBeHidden = field?.closest(".group")?.querySelector(":scope > .mode") || field?.hidden;
+  if (field?.matches("input, textarea") && !mayBeHidden && choice.querySelector("option[value=missing]")) {
     field.required = choice.value === "missing";
   }
 }
@@ -62,6 +63,8 @@ if (form && !form.querySelector("fieldset.plain").disabled) {
   form.querySelectorAll("[data-zone]").forEach(addZones);
   form.querySelectorAll("[data-if-empty]").forEach(askForText);
   form.addEventListener("change", (event) => event.target.matches("[data-if-empty]") && askForText(event.target));
+  // A browser cannot show its message at a field that is folded away.
+  form.addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
   form.addEventListener("input", later);
   form.addEventListener("change", later);
   form.addEventListener("keydown", (event) => {

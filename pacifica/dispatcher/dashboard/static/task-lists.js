@@ -12,7 +12,7 @@ export function asRows(area) {
   const more = button("Add an item", () => add("").focus());
   rows.append(more);
   const label = area.labels[0];
-  const name = label?.textContent.trim() ?? "";
+  const name = label?.firstChild.textContent.trim() ?? "";
 
   function add(value) {
     const row = document.createElement("div");
@@ -69,7 +69,17 @@ export function asRows(area) {
   });
   values.forEach(add);
   more.id = `${area.id}-more`;
+  rows.setAttribute("role", "group");
   more.setAttribute("aria-label", `Add an item to ${name}`);
+  if (label) {
+    rows.setAttribute("aria-labelledby", label.id);
+    label.removeAttribute("for");
+  }
+  // The summary of faults links to the rows in place of the lines, which are hidden, and so cannot be required.
+  rows.id = area.id;
+  rows.tabIndex = -1;
+  area.removeAttribute("id");
+  area.required = false;
   area.hidden = true;
   area.after(rows);
 }
