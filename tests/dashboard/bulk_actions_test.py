@@ -52,7 +52,7 @@ def test_confirmation_counts_the_states_and_changes_nothing(browse: Browse) -> N
         "not",
         "found",
     ]
-    assert "Nothing happens to the 2" in page.text
+    assert "2 have already ended and stay as they are." in page.text
     assert re.findall(r'name="uuid" value="([^"]+)"', page.text)[:4] == made
     assert states(client, made) == ["PENDING", "PENDING", "SUCCESS", "FAILURE"]
     assert act(client, "retry", made[:1], confirmed="").title.startswith("Run 1 job again?")

@@ -162,6 +162,8 @@ def test_cells_are_short_texts_of_one_line() -> None:
     assert one_line.outcome(ended(result="two\n lines \u202e")) == "two lines \\u202e"
     assert one_line.outcome(failed("line 1\nline 2")) == "OSError: line 1 line 2"
     assert one_line.outcome(a_job(cancel=True, state=State.STARTED)) == "being cancelled"
+    revoked = JobError("TaskRevokedError", "terminated")
+    assert one_line.outcome(a_job(state=State.REVOKED, error=revoked)) == "terminated"
     assert one_line.outcome(a_job()) == ""
 
 

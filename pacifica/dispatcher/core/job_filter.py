@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .job import State
 
-MOST_FAILURES = 2000
+MOST_FAILURES = 1000
 """How many failed jobs a page of a search for the text of an error looks at."""
 
 

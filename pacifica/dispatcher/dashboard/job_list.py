@@ -42,6 +42,7 @@ class ListedJob(NamedTuple):
     labels: str
     seconds: float | None
     share: int | None
+    worker: str
 
 
 class JobList:
@@ -117,12 +118,13 @@ def rows_of(jobs: Sequence[Job]) -> list[ListedJob]:
     at = now()
     return [
         ListedJob(
-            job,
-            one_line.arguments(job),
-            one_line.outcome(job),
-            one_line.labels(job),
-            _ran(job, at),
-            one_line.share(job),
+            job=job,
+            arguments=one_line.arguments(job),
+            outcome=one_line.outcome(job),
+            labels=one_line.labels(job),
+            seconds=_ran(job, at),
+            share=one_line.share(job),
+            worker=(job.worker or "").removeprefix("celery@"),
         )
         for job in jobs
     ]

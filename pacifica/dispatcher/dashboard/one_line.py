@@ -40,7 +40,8 @@ def outcome(job: Job) -> str:
     if job.state is State.SUCCESS:
         return value(job.result)
     if job.error is not None:
-        return shortened(f"{job.error.type}: {job.error.message}")
+        kind = "" if job.state is State.REVOKED else f"{job.error.type}: "
+        return shortened(f"{kind}{job.error.message}")
     if job.cancel and not job.final:
         return "being cancelled"
     return "" if job.final or job.progress is None else _progress(job.progress)

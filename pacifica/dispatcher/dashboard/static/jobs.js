@@ -90,6 +90,7 @@ function setUpSelection() {
     if (!number) return;
     number.textContent = chosen ? `${chosen} selected` : "Select jobs to run them again or to cancel them.";
     number.classList.toggle("soft", !chosen);
+    number.parentElement.classList.toggle("active", chosen > 0);
     for (const button of form.querySelectorAll(".chosen button")) button.hidden = !chosen;
   };
   all.addEventListener("change", () => {
@@ -124,7 +125,7 @@ function setUpFilters(filters) {
   for (const zone of filters.querySelectorAll(".zone")) zone.hidden = true;
   filters.addEventListener("formdata", (event) => {
     for (const [name, value] of [...event.formData]) if (value === "" && event.formData.getAll(name).length === 1) event.formData.delete(name);
-    for (const input of dates) if (input.value) event.formData.set(input.name, new Date(input.value).toISOString());
+    for (const input of dates) if (input.value) event.formData.set(input.name, `${new Date(input.value).toISOString().slice(0, 19)}Z`);
     const labels = event.formData.getAll("label").filter(Boolean);
     event.formData.delete("label");
     for (const label of labels) event.formData.append("label", label);
