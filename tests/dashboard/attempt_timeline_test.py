@@ -99,6 +99,21 @@ def test_short_attempt_can_be_seen_and_many_are_bounded() -> None:
     assert (len(found.bars), found.left_out > 0) == (MOST_SPANS, True)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "texts"),
+    [
+        (0.012, ["0", "5 ms", "10 ms"]),
+        (2.4, ["0", "0.5 s", "1 s", "1.5 s", "2 s"]),
+        (130, ["0", "30 s", "60 s", "90 s", "120 s"]),
+        (7300, ["0", "30 min", "60 min", "90 min", "120 min"]),
+        (200_000, ["0", "12 h", "24 h", "36 h", "48 h"]),
+        (3 * 86_400, ["0", "1 d", "2 d", "3 d"]),
+    ],
+)
+def test_marks_have_whole_numbers_of_a_unit(seconds: float, texts: list[str]) -> None:
+    assert [mark.text for mark in drawn(history((0, "PENDING"), (seconds, "REVOKED")), 0).marks] == texts
+
+
 @pytest.mark.parametrize("seconds", [0.002, 0.04, 3, 59, 3600, 86_400, 4e6, 4e8])
 def test_marks_are_few_and_within_the_drawing(seconds: float) -> None:
     found = drawn(history((0, "PENDING"), (seconds, "REVOKED")), seconds)

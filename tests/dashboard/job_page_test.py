@@ -153,6 +153,20 @@ def test_error_is_shown_with_its_place_and_its_traceback(browse: Browse) -> None
     assert "show_tracebacks" in text
 
 
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("cancelled", "The job was cancelled."),
+        ("expired", "The job expired before a worker started it."),
+        ("by <hand>.", "The job was revoked: by &lt;hand&gt;."),
+    ],
+)
+def test_revocation_is_a_sentence_and_no_error(browse: Browse, reason: str, sentence: str) -> None:
+    text = page(browse(), ended(state=State.REVOKED, error=JobError("TaskRevokedError", reason))).text
+    assert f"<p>{sentence}</p>" in text
+    assert "TaskRevokedError" not in text
+
+
 @pytest.mark.parametrize("place", ["result", "args", "kwargs"])
 def test_large_value_is_not_read(browse: Browse, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value = "begin " + "x" * 150_000

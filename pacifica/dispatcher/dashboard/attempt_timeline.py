@@ -139,11 +139,12 @@ def _marks(whole: float) -> list[TimeMark]:
     for number in range(int(whole / step) + 1):
         part = number * step / whole
         anchor = "start" if number == 0 else "end" if part > 0.93 else "middle"
-        found.append(TimeMark(percent(part), mark_text(number * step, step), anchor))
+        found.append(TimeMark(percent(part), mark_text(number * step, step, whole), anchor))
     return found
 
 
-def mark_text(seconds: float, step: float) -> str:
-    """A time since the beginning, in the unit in which the distance between marks is a whole number."""
-    unit, length = next(((name, size) for name, size in UNITS if step >= size), UNITS[-1])
-    return f"{seconds / length:.10g} {unit}" if seconds else "0"
+def mark_text(seconds: float, step: float, whole: float) -> str:
+    """A time since the beginning, in the unit of the steps; below a second that of the whole."""
+    length = step if step >= 1 or whole < 1 else 1.0
+    unit, size = next(((name, size) for name, size in UNITS if length >= size), UNITS[-1])
+    return f"{seconds / size:.10g} {unit}" if seconds else "0"

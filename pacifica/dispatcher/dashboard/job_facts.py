@@ -22,6 +22,13 @@ LONGEST_CALL = 10_000
 """Longer arguments, in characters of JSON, are not written into a line."""
 MOST_FOLLOWERS = 20
 
+REVOCATIONS = {
+    "cancelled": "The job was cancelled.",
+    "terminated": "The job was cancelled while it ran, and its worker stopped it.",
+    "expired": "The job expired before a worker started it.",
+}
+"""A sentence for each reason of a revocation."""
+
 
 class NamedArgument(NamedTuple):
     name: str
@@ -37,7 +44,7 @@ class Progress(NamedTuple):
     percent: int | None
     rate: str
     left: float | None
-    at: int | None
+    end: int | None
 
 
 class NextTask(NamedTuple):
@@ -97,8 +104,16 @@ def progress_of(job: Job, events: Sequence[Event], at: int) -> Progress | None:
         None if part is None else int(part * 100),
         rate_text(rate),
         left,
-        reported,
+        None if left is None else at + int(left * SECOND),
     )
+
+
+def revocation_of(job: Job) -> str:
+    """How a job was revoked, as a sentence; empty for any other job."""
+    if job.state is not State.REVOKED or job.error is None:
+        return ""
+    reason = job.error.message
+    return REVOCATIONS.get(reason, f"The job was revoked: {reason.rstrip('.')}.")
 
 
 def rate_text(rate: float) -> str:

@@ -15,7 +15,7 @@ from ..web.problem_document import status_of
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
 from . import rendering
 from .attempt_timeline import timeline
-from .job_facts import again_of, arguments_of, lineage_of, progress_of
+from .job_facts import again_of, arguments_of, lineage_of, progress_of, revocation_of
 from .job_history import line_of
 from .sign_in import see_other
 from .value_views import view
@@ -138,6 +138,7 @@ def _content(service: Service, job: Job) -> dict[str, Any]:
         "arguments": arguments,
         "result": view(job.result) if job.state is State.SUCCESS else None,
         "error": job.error,
+        "revocation": revocation_of(job),
         "traceback": job.error.traceback if job.error is not None and representations.shows_traceback(job) else "",
         "progress": progress_of(job, events, at),
         "timeline": timeline(job, events, at),

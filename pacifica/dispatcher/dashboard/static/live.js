@@ -14,8 +14,11 @@ let events = null;
 let asked = 0;
 let timer = 0;
 
+// A page whose job has ended has no such part any more.
+const follows = () => document.querySelector("[data-live], [data-follow]");
+
 export function follow() {
-  if (!document.querySelector("[data-live], [data-follow]")) return;
+  if (!follows()) return;
   listen();
   setInterval(soon, SLOW);
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
@@ -24,7 +27,7 @@ export function follow() {
 }
 
 function listen() {
-  if (events || document.hidden) return;
+  if (events || document.hidden || !follows()) return;
   events = new EventSource(`${document.body.dataset.prefix}/events`);
   events.onopen = () => { say("live", true); soon(); };
   events.onmessage = (message) => changed(JSON.parse(message.data));
@@ -52,7 +55,7 @@ function changed(event) {
 }
 
 export function soon() {
-  if (timer || document.hidden) return;
+  if (timer || document.hidden || !follows()) return;
   timer = setTimeout(look, Math.max(0, asked + PAUSE - Date.now()));
 }
 
@@ -65,7 +68,8 @@ async function look() {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     replace(fresh);
     document.dispatchEvent(new CustomEvent("dispatcher:fresh", { detail: fresh }));
-    if (events?.readyState !== EventSource.OPEN) say(`updated every ${SLOW / 1000} s`, true);
+    if (!follows()) { stop(); say("", true); }
+    else if (events?.readyState !== EventSource.OPEN) say(`updated every ${SLOW / 1000} s`, true);
   } catch {
     say("disconnected, trying again", false);
   }
