@@ -1,10 +1,11 @@
 """The values that a form asks for, from a JSON Schema: one node for each, with the widest kind that fits its schema."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, NamedTuple
+
+from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
 
 from ..core.value_faults import PlaceFaults
 
@@ -214,11 +215,14 @@ def _without_null(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
 
 
 def _matches_nothing(pattern: str) -> bool:
-    """Whether an empty text has this pattern; so too if the pattern is not one of Python's."""
+    """Whether an empty text has this pattern, by the expressions of pydantic."""
     try:
-        return re.search(pattern, "") is not None
-    except re.error:
+        SchemaValidator(core_schema.str_schema(pattern=pattern)).validate_python("")
+    except ValidationError:
+        return False
+    except SchemaError:
         return True
+    return True
 
 
 def _choices(schema: Mapping[str, Any]) -> list[Any]:

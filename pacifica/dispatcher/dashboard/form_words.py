@@ -82,13 +82,13 @@ def hint(node: FormNode) -> str:
 def limits(node: FormNode) -> Iterator[str]:
     """Each limit in a few words."""
     own = node.limits
-    yield from _span(own, "", ("minimum", "maximum"))
     if "exclusiveMinimum" in own:
-        yield f"more than {own['exclusiveMinimum']}"
+        yield f"more than {number(own['exclusiveMinimum'])}"
+    yield from _span(own, "", ("minimum", "maximum"))
     if "exclusiveMaximum" in own:
-        yield f"less than {own['exclusiveMaximum']}"
+        yield f"less than {number(own['exclusiveMaximum'])}"
     if "multipleOf" in own:
-        yield f"a multiple of {own['multipleOf']}"
+        yield f"a multiple of {number(own['multipleOf'])}"
     yield from _span(own, " characters", ("minLength", "maxLength"))
     if "pattern" in own:
         yield f"in the form {short(str(own['pattern']))}"
@@ -143,6 +143,11 @@ def _members(node: FormNode) -> str:
     return short(f"{{{', '.join(child.key for child in node.children)}}}")
 
 
+def number(value: Any) -> str:
+    """A limit without the fraction of a whole number."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+
+
 def short(text: str) -> str:
     """The beginning of a long text."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
@@ -163,10 +168,10 @@ def _of_many(node: FormNode) -> str:
 
 
 def _span(own: Mapping[str, Any], unit: str, names: tuple[str, str]) -> Iterator[str]:
-    least, most = own.get(names[0]), own.get(names[1])
-    if least is not None and most is not None:
+    least, most = (number(own[name]) if own.get(name) is not None else "" for name in names)
+    if least and most:
         yield f"{least}{unit}" if least == most else f"{least} to {most}{unit}"
-    elif least is not None and (least or not unit):
+    elif least and (least != "0" or not unit):
         yield f"at least {least}{unit}"
-    elif most is not None:
+    elif most:
         yield f"at most {most}{unit}"

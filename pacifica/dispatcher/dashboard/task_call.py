@@ -1,12 +1,13 @@
 """Between the values of a task's form and the arguments of a call, in both directions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from ..core.faults import Fault
 from ..core.registry import TaskSpec
+from .docstring import parsed
 from .form_schema import ABSENT, FormNode, Values, node_of, nodes_of
 
 EXTRA = "**"
@@ -81,7 +82,11 @@ def form_of(spec: TaskSpec) -> CallForm:
     last = shapes[-1]
     named = {name for shape in shapes for name in shape.named}
     unnamed = [name for name in last.positional if name not in named]
-    return CallForm(list(_nodes(schema, last.rest)), last.positional, unnamed, last.rest)
+    said = parsed(spec.doc).arguments
+    nodes = [
+        replace(node, description=node.description or said.get(node.key, "")) for node in _nodes(schema, last.rest)
+    ]
+    return CallForm(nodes, last.positional, unnamed, last.rest)
 
 
 def _nodes(schema: Mapping[str, Any], rest: str | None) -> Iterator[FormNode]:

@@ -1,6 +1,5 @@
 """The catalogue: each task with its first sentence, its arguments, and how its jobs of the last day went."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from ..core.permissions import DISPATCH
 from ..core.registry import Registry, TaskSpec
 from ..web.request.request_context import caller
 from . import rendering
+from .docstring import parsed
 from .form_words import signature
 from .task_call import EXTRA, form_of
 from .task_figures import TaskFigures
@@ -17,7 +17,6 @@ from .task_figures import TaskFigures
 FILTERED = 10
 """With more tasks than this, the page has a box that filters them."""
 CODE, PLAIN = Markup("<code>{}</code>"), Markup("{}")
-_SENTENCE = re.compile(r"(.+?[.!?])(?=\s+[A-Z\"'(`]|\s*$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,6 @@ def page(registry: Registry, known: Mapping[str, TaskFigures], wanted: str) -> b
     )
 
 
-def first_sentence(doc: str) -> str:
-    """The first sentence of a docstring, on one line; at most its first paragraph."""
-    paragraph = " ".join(doc.partition("\n\n")[0].split())
-    found = _SENTENCE.match(paragraph)
-    return found[1] if found else paragraph
-
-
 def prose(text: str) -> Markup:
     """The text of a docstring, with what stands between double backticks as code."""
     parts = ((CODE if place % 2 else PLAIN).format(part) for place, part in enumerate(text.split("``")))
@@ -64,4 +56,4 @@ def _line(spec: TaskSpec, known: TaskFigures | None) -> TaskLine:
     form = form_of(spec)
     stars = {form.rest: "*", EXTRA: "**"}
     arguments = [(stars.get(node.key, "") + node.key.replace(EXTRA, "…"), signature(node)) for node in form.nodes]
-    return TaskLine(spec.name, first_sentence(spec.doc), arguments, caller().may(DISPATCH, spec.name), known)
+    return TaskLine(spec.name, parsed(spec.doc).first_sentence, arguments, caller().may(DISPATCH, spec.name), known)

@@ -266,7 +266,7 @@ def _of_number(node: FormNode, text: str) -> dict[str, str]:
         step = own["multipleOf"]
         least = -(-least // step) * step  # Browsers count the steps from the minimum.
     limits = {"min": least, "max": most, "step": step}
-    return {"type": "number", **{name: str(limit) for name, limit in limits.items() if limit is not None}}
+    return {"type": "number", **{name: form_words.number(limit) for name, limit in limits.items() if limit is not None}}
 
 
 def _of_text(node: FormNode, widget: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from ..web.middleware import path_prefix
 from ..web.operation import Operation
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
 from . import call_lines, form_rows, option_form, rendering, task_catalogue
+from .docstring import parsed
 from .form_schema import ABSENT, Place
 from .form_values import FieldReader, Typed, written
 from .sign_in import see_other
@@ -143,6 +144,7 @@ class TaskPages:
             "task.html",
             spec=spec,
             prose=task_catalogue.prose,
+            paragraphs=parsed(spec.doc).paragraphs,
             arguments=arguments,
             options=options,
             options_open=_are_used(options, typed),
