@@ -137,6 +137,28 @@ def test_failing_service_shows_which_tasks_and_links_to_their_jobs(browse: Brows
     assert all(f'id="job-{uuid}"' in answer.text for uuid in first)
 
 
+def test_failures_are_named_before_they_are_counted(browse: Browse, record: Database) -> None:
+    client = browse(anonymous="loopback")
+    end(client, fails=True)
+    count(record)
+    uuid = end(client, fails=True, created=7200)
+    answer = client.get("/")
+    assert answer.title == "(2 failed) Overview · Pacifica Dispatcher"
+    (since,) = re.findall(r'/ui/jobs\?[^"]*since=([^"&]*)', answer.text)
+    assert uuid in client.get(f"/status?state=FAILURE&task=add&since={since}", HTTP_ACCEPT="application/json").text
+
+
+def test_failures_of_earlier_hours_are_not_of_the_last_one(browse: Browse, record: Database) -> None:
+    client, at = browse(anonymous="loopback"), now() - 3700 * SECOND
+    job = add(client.jobs, created=at)
+    claim(client.jobs, job, "t", at=at)
+    fail(client.jobs, job, "t", at=at)
+    count(record)
+    answer = client.get("/")
+    assert answer.title == "Overview · Pacifica Dispatcher"
+    assert job.uuid in answer.text
+
+
 def test_charts_of_other_spans_have_links_and_their_own_columns(browse: Browse, record: Database) -> None:
     client = browse(anonymous="loopback")
     end(client)

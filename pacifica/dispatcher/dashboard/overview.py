@@ -1,8 +1,8 @@
 """The overview: whether anything is wrong, and what; what waits, who works, what has happened lately."""
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -117,7 +117,7 @@ class Overview:
         rows = record.history(visibility, span.column, span.first(at))
         queues, all_counted = record.queues(visibility, at=now())
         running, newest = record.running(visibility), record.failures(visibility)
-        failing = _failing(record.failed_tasks(visibility, at - HOUR), newest, visibility, at)
+        failing = _failing(record.failed_tasks(visibility, at - HOUR), newest, at)
         shown = newest[:SHOWN_FAILURES]
         errors = record.errors([job.uuid for job in shown])
         quiet = not (queues or running or len(newest) > 1 or sum(row.ended.jobs for row in rows) > 1)
@@ -157,23 +157,19 @@ class Overview:
         return curl_line(base, "add", [2, 2], {}, token=bool(caller().name))
 
 
-def _failing(
-    rows: Sequence[HistoryRow], newest: Sequence[FailedJob], visibility: Visibility, at: int
-) -> Sequence[FailingTask]:
+def _failing(rows: Sequence[HistoryRow], newest: Sequence[FailedJob], at: int) -> Sequence[FailingTask]:
     """The tasks with failures in the last hour, most first.
 
-    The history has no callers. For a caller who sees only its own jobs, its newest failures are counted.
+    The history lags some seconds, and has no callers; the newest failures are only some. The higher of both numbers
+    counts. A list of the jobs must begin when the first of them was created.
     """
-    if visibility.caller is not None:
-        since = (at - HOUR) * 1_000_000
-        counted = Counter(job.task for job in newest if job.finished >= since)
-        return [FailingTask(task, jobs, iso(since)) for task, jobs in counted.most_common()]
-    numbers: Counter[str] = Counter()
-    longest: Mapping[str, list[float]] = defaultdict(list)
+    since = (at - HOUR) * 1_000_000
+    lately = [job for job in newest if job.finished >= since]
+    seen, counted = Counter(job.task for job in lately), Counter[str]()
+    first = {job.task: min(since, job.created) for job in sorted(lately, key=lambda job: -job.created)}
     for key, ended in rows:
-        numbers[key.task] += ended.jobs
-        longest[key.task].append(sum(upper_bound(max(times)) for times in (ended.run, ended.wait) if times))
-    return [
-        FailingTask(task, jobs, iso(int((at - HOUR - MINUTE - max(longest[task])) * 1_000_000)))
-        for task, jobs in numbers.most_common()
-    ]
+        counted[key.task] += ended.jobs
+        longest = sum(upper_bound(max(times)) for times in (ended.run, ended.wait) if times)
+        earliest = since - int((MINUTE + longest) * 1_000_000)
+        first[key.task] = min(earliest, first.get(key.task, earliest))
+    return [FailingTask(task, jobs, iso(first[task])) for task, jobs in (seen | counted).most_common()]

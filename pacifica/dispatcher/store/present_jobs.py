@@ -58,6 +58,7 @@ class FailedJob(NamedTuple):
     uuid: str
     task: str
     caller: str
+    created: int
     finished: int
 
 
@@ -104,7 +105,7 @@ class PresentJobs:
 
     def failures(self, visibility: Visibility) -> list[FailedJob]:
         """The newest failed jobs, those that failed last first."""
-        columns = (_J.uuid, _J.task, _J.caller, peewee.fn.COALESCE(_J.finished, _J.created))
+        columns = (_J.uuid, _J.task, _J.caller, _J.created, peewee.fn.COALESCE(_J.finished, _J.created))
         query = _J.select(*columns).where(_J.state == State.FAILURE.value)
         rows = self._database.rows(query.order_by(_J.created.desc(), _J.uuid.desc()).limit(NEWEST_FAILURES))
         jobs = [job for job in map(FailedJob._make, rows) if visibility.covers(job.task, job.caller)]
