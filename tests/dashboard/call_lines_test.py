@@ -15,6 +15,7 @@ BASE = "http://lab.example:8050/jobs"
 CALLS: list[tuple[str, list[Any], dict[str, Any], dict[str, Any]]] = [
     ("add", [2, 2], {}, {}),
     ("add", [], {}, {}),
+    ("add", [], {"\ufb01": 1}, {}),
     ("lab.convert", ['it\'s "here" $HOME `id` \\ !1'], {"scale": 1e300, "note": "é\u202e\n\x00"}, {"queue": "slow"}),
     ("größe:1", [None, True, [0.1, {"a": []}]], {"options": 1, "class": 2, "not a name": 3}, {"labels": {"a": "b"}}),
     ("big", [12345678901234567890123, "\ud800"], {"long": "x" * 300}, {}),

@@ -50,6 +50,11 @@ def code(text: str, ident: str) -> str:
     return html.unescape(found[1])
 
 
+def test_many_arguments_are_counted(browse: Browse) -> None:
+    text = page(browse(), ended(args=list(range(1000)))).text
+    assert (text.count("<dt>argument "), "950 more are not shown" in text) == (50, True)
+
+
 def test_page_shows_the_facts_of_a_job(browse: Browse) -> None:
     job = ended(
         {"S-17": 5.0},

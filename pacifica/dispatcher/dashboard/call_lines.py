@@ -52,7 +52,7 @@ def python_lines(
 
 def _python_call(task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     chosen = [f"options={dict(options)!r}"] if options else []
-    if all(name.isidentifier() and not iskeyword(name) and name not in OWN_NAMES for name in kwargs):
+    if all(name.isascii() and name.isidentifier() and not iskeyword(name) and name not in OWN_NAMES for name in kwargs):
         named = [f"{name}={value!r}" for name, value in kwargs.items()]
         return _call("dispatch", [repr(task), *map(repr, args), *named, *chosen])
     return _call("dispatch_call", [repr(task), f"args={list(args)!r}", f"kwargs={dict(kwargs)!r}", *chosen])

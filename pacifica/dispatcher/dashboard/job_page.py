@@ -24,6 +24,8 @@ CANCELLED, RETRIED = "cancel", "retry"
 DONE = {"done": {"type": "string", "enum": [CANCELLED, RETRIED], "description": "The action that led to the page."}}
 MOST_EVENTS = 500
 """At most so many of the latest events are read."""
+MOST_ARGUMENTS = 50
+"""At most so many arguments are shown."""
 Missing = (UnknownJob, PurgedJob, BadId)
 
 
@@ -135,7 +137,8 @@ def _content(service: Service, job: Job) -> dict[str, Any]:
     events = service.jobs.events(job.uuid, MOST_EVENTS)
     arguments = arguments_of(service, job)
     return {
-        "arguments": arguments,
+        "arguments": arguments[:MOST_ARGUMENTS],
+        "more_arguments": len(arguments[MOST_ARGUMENTS:]),
         "result": view(job.result) if job.state is State.SUCCESS else None,
         "error": job.error,
         "revocation": revocation_of(job),

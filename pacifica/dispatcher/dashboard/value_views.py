@@ -97,11 +97,11 @@ def view(value: Any) -> ValueView:
 def _of_parts(value: Any) -> ValueView:
     text, size = pretty(value), len(compact(value))
     copied = text if len(text) <= COPIED else ""
-    node = Tree().node("", value)
     if (points := points_of(value)) is not None:
-        return ValueView("plot", size, copied, node, plot=draw(points[0], pairs=points[1]))
+        return ValueView("plot", size, copied, plot=draw(points[0], pairs=points[1]))
     if (table := records_of(value)) is not None:
-        return ValueView("table", size, copied, node, table=table)
+        return ValueView("table", size, copied, table=table)
+    node = Tree().node("", value)
     if node.kind == "inline":
         return ValueView("scalar", size, node.text)
     return ValueView("tree", size, copied, node)
