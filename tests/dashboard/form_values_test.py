@@ -177,6 +177,7 @@ def read(name: str, **typed: str) -> Any:
         ("text", "null", "null"),
         ("yes", "false", False),
         ("yes", "true", True),
+        ("yes", "yes", True),
         ("colour", '"red"', "red"),
         ("colour", "2", 2),
         ("colour", "green", "green"),

@@ -56,6 +56,9 @@ NUMBER, TEXT = {"type": "number"}, {"type": "text"}
         (set[date], None, {}, "List of dates, each item once"),
         (dict[str, int], None, {}, 'JSON, such as {"name": 1}'),
         (Any, None, TEXT, "Any value, text or JSON"),
+        (int | str, None, TEXT, 'Whole number or text, "5" in quotation marks is text'),
+        (int | bool, None, TEXT, "Whole number or yes or no"),
+        (list[bool], None, {}, "List of yes or no"),
         (Annotated[int, Field(description="How many", title="Number of samples")], None, NUMBER, "Whole number"),
     ],
 )

@@ -163,7 +163,8 @@ class _Reader:
             return replace(plain, kind=BY_TYPE[kind])
         if kind in {"array", "object"} and seen.count("") < DEEPEST:
             return (self._array if kind == "array" else self._object)(plain, schema, seen)
-        return replace(plain, kind=LOOSE) if self._is_loose(schema) else plain
+        types = self._simple_types(schema)
+        return plain if types is None else replace(plain, kind=LOOSE, limits={**plain.limits, "types": types})
 
     def _array(self, plain: FormNode, schema: Mapping[str, Any], seen: Sequence[str]) -> FormNode:
         below = [*seen, ""]
@@ -183,13 +184,13 @@ class _Reader:
             return plain
         return replace(plain, kind=GROUP, children=list(self.members(schema, [*seen, ""])))
 
-    def _is_loose(self, schema: Mapping[str, Any]) -> bool:
-        """Whether any value is allowed, or one of several simple types."""
+    def _simple_types(self, schema: Mapping[str, Any]) -> Sequence[str] | None:
+        """The kinds that a union of simple types allows, and none for any value; ``None`` for another schema."""
         members = schema.get("anyOf")
         if members is None:
-            return "type" not in schema and not {"oneOf", "allOf", "$ref", "not"} & schema.keys()
-        kinds = [self._resolved(each, ())[0].get("type") for each in members]
-        return all(kind in BY_TYPE for kind in kinds)
+            return None if {"type", "oneOf", "allOf", "$ref", "not"} & schema.keys() else ()
+        kinds = [BY_TYPE.get(self._resolved(each, ())[0].get("type", "")) for each in members]
+        return None if None in kinds else list(dict.fromkeys(filter(None, kinds)))
 
     def _resolved(self, schema: Mapping[str, Any], seen: Sequence[str]) -> tuple[Mapping[str, Any], Sequence[str]]:
         """The schema with the one that it refers to; a reference to itself remains, and has no kind."""

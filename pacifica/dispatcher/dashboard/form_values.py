@@ -205,7 +205,7 @@ def _written_moment(place: Place, value: str) -> Iterator[tuple[str, str]]:
     if local is not None and OFFSET.fullmatch(value, local.end()):
         yield place.field(), local[0]
         yield place.field(ZONE), value[local.end() :]
-    else:
+    elif not _is_unprintable(value):
         yield place.field(), value
 
 
@@ -263,7 +263,8 @@ def _as_choice(node: FormNode, text: str) -> Any:
         return None
     choices = (True, False) if node.kind == BOOLEAN else node.choices
     by_text = {one: one for one in choices if isinstance(one, str)} | {choice_text(one): one for one in choices}
-    return by_text.get(text.strip(), text)
+    spoken = {"yes": True, "no": False} if node.kind == BOOLEAN else {}
+    return (spoken | by_text).get(text.strip(), text)
 
 
 READERS: Mapping[str, Callable[[FormNode, str], Any]] = {

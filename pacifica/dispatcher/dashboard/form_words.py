@@ -50,8 +50,8 @@ FORMATS = {
 NOTES = {
     DURATION: "such as 01:30:00 for an hour and a half, or P2D for two days",
     BYTES: "in base64, or the content of a file",
-    LOOSE: 'text or JSON; "5" in quotation marks is text',
 }
+QUOTED = '"5" in quotation marks is text'
 EXAMPLES = {"object": '{"name": 1}', "array": "[1, 2]"}
 LONGEST = 60
 """The most characters of a value or of a list of choices within a line."""
@@ -65,6 +65,8 @@ def word(node: FormNode) -> str:
         return f"list of {_of_many(node.item)}" if node.item else "list"
     if node.kind in {GROUP, TUPLE}:
         return _members(node)
+    if node.kind == LOOSE and node.limits.get("types"):
+        return " or ".join(WORDS[kind] for kind in node.limits["types"])
     return FORMATS.get(node.limits.get("format", ""), WORDS[node.kind]) if node.kind == TEXT else WORDS[node.kind]
 
 
@@ -73,6 +75,9 @@ def hint(node: FormNode) -> str:
     inner = node.item if node.kind == ROWS and node.item is not None else node
     kind = "" if node.kind == CHOICE or inner.kind in {GROUP, TUPLE} else word(node)
     note = NOTES.get(node.kind, "")
+    if node.kind == LOOSE:
+        types = node.limits.get("types")
+        note = (QUOTED if TEXT in types else "") if types else f"text or JSON; {QUOTED}"
     if node.kind == JSON_TEXT:
         note = f"such as {EXAMPLES[node.limits['type']]}" if node.limits.get("type") in EXAMPLES else ""
     parts = [*filter(None, [kind, note]), *limits(node)]
@@ -156,6 +161,8 @@ def short(text: str) -> str:
 def _of_many(node: FormNode) -> str:
     one = word(node)
     if node.kind in {CHOICE, GROUP, TUPLE}:
+        return one
+    if " or " in one:
         return one
     plurals = {
         "yes or no": one,
