@@ -201,6 +201,13 @@ def test_lines_dispatch_the_same_job_at_the_address_of_the_page(browse: Browse) 
     assert "DispatcherClient('http://localhost/lab')" in python
 
 
+def test_lines_have_the_scheme_of_the_proxy(browse: Browse) -> None:
+    client, job = browse(anonymous="anywhere"), ended()
+    client.jobs.add([job])
+    text = client.get(f"/ui/jobs/{job.uuid}", HTTP_X_FORWARDED_PROTO="https", HTTP_HOST="lab.example").text
+    assert "curl https://lab.example/dispatch/add" in code(text, "again-shell")
+
+
 def test_line_for_a_caller_with_a_token_uses_the_variable(browse: Browse) -> None:
     client = browse(anonymous="none")
     token = client.token("me", "read")

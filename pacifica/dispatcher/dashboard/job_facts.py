@@ -13,9 +13,9 @@ from ..service.verbs import Service
 from ..store.committed_event import PROGRESS
 from ..store.lineage import RelatedJob
 from ..web.auth import session_cookie
-from ..web.middleware import path_prefix
 from .attempt_timeline import SECOND
 from .call_lines import curl_line, python_lines
+from .rendering import service_address
 from .value_views import ValueView, view
 
 LONGEST_CALL = 10_000
@@ -167,15 +167,9 @@ def again_of(service: Service, job: Job, who: Caller, size: int) -> Again | None
     labels = dict(job.labels or {}) or None
     given = {"queue": job.queue, "priority": job.priority, "max_attempts": attempts, "labels": labels}
     options = {name: value for name, value in given.items() if value is not None}
-    base, call = address(), (job.task, job.args, job.kwargs, options)
+    base, call = service_address(), (job.task, job.args, job.kwargs, options)
     token = bool(who.name) or session_cookie.token(cherrypy.request.headers) is not None
     try:
         return Again(curl_line(base, *call, token=token), python_lines(base, *call))
     except (ValueError, RecursionError):  # The arguments are nested too deeply.
         return None
-
-
-def address() -> str:
-    """The address of the service by which this page was reached."""
-    request = cherrypy.request
-    return f"{request.scheme}://{request.headers.get('Host', '')}{path_prefix.of_request()}"

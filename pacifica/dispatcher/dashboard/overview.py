@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import cherrypy
-
 from ..core.errors import DatabaseUnavailable
 from ..core.histogram import upper_bound
 from ..core.job import iso, now
@@ -17,7 +15,6 @@ from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
 from ..store.job_minutes import MINUTE, HistoryRow
 from ..store.present_jobs import FailedJob, QueuedJobs, RunningJob
-from ..web.middleware import path_prefix
 from ..web.request.request_context import caller, visible_jobs
 from . import rendering
 from .activity import SPANS, Activity, TimeSpan, activity_of
@@ -153,7 +150,7 @@ class Overview:
         """The command that dispatches a first job, if the caller may; ``None`` without the built-in task."""
         if "add" not in self._service.registry or not rendering.common()["may"]["dispatch"]:
             return None
-        base = f"{cherrypy.request.base}{path_prefix.of_request()}"
+        base = rendering.service_address()
         return curl_line(base, "add", [2, 2], {}, token=bool(caller().name))
 
 

@@ -91,6 +91,14 @@ def caller() -> Caller | None:
     return found
 
 
+def service_address() -> str:
+    """The address of the service by which the page was reached; a proxy that ends TLS names the scheme."""
+    request = cherrypy.request
+    scheme, _, host = request.base.partition("://")
+    secure = request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+    return f"{'https' if secure else scheme}://{host}{path_prefix.of_request()}"
+
+
 def asset(name: str) -> str:
     """The address of a file of ``static``."""
     return f"{path_prefix.of_request()}/ui/static/{assets.current_version()}/{name}"

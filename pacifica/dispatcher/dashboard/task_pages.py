@@ -16,7 +16,6 @@ from ..core.permissions import ANONYMOUS, DISPATCH, READ
 from ..core.registry import Call, TaskSpec
 from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
-from ..web.middleware import path_prefix
 from ..web.operation import Operation
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
 from . import call_lines, form_rows, option_form, rendering, task_catalogue
@@ -194,7 +193,7 @@ def _key(typed: Typed) -> str:
 
 
 def _lines(task: str, draft: Draft) -> dict[str, Any]:
-    base = f"{cherrypy.request.base}{path_prefix.of_request()}"
+    base = rendering.service_address()
     call = (base, task, draft.args, draft.kwargs, draft.options)
     return {
         "curl": call_lines.curl_line(*call, token=caller() is not ANONYMOUS),
