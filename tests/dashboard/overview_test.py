@@ -238,7 +238,8 @@ def test_without_its_database_the_page_still_has_the_verdict(browse: Browse, mon
     assert "✕ Overview: The service accepts no jobs." in part(answer, "verdict")
     assert "The database cannot do that now (gone)." in part(answer, "verdict")
     assert "pacifica-dispatcher-cmd doctor" in part(answer, "verdict")
-    assert "as soon as the database answers" in answer.text
+    assert [part(answer, name) for name in ("first", "now", "history", "queues", "workers", "failures")] == [""] * 6
+    assert '<section id="away" data-live>' in answer.text
 
 
 def test_stopped_worker_and_task_without_worker_are_named(
