@@ -17,7 +17,7 @@ FOREIGN = re.compile(r"^(?!/lab/jobs(/|$)|#|data:)")
 def test_stopped_server_is_shown_and_found_again(visit: Open, site: Site) -> None:
     visited = visit("watched")
     visited.expected = "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE"
-    connection = visited.open("/").get_by_role("status")
+    connection = visited.open("/").locator("#connection")
     expect(connection).to_have_text("live")
     site.servers["watched"].kill()
     expect(connection).to_have_text("disconnected, trying again")
@@ -43,7 +43,7 @@ def test_too_small_a_scope_is_refused_and_another_token_is_taken(visit: Open, si
     expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
     assert page.url.endswith("/lab/jobs/ui/jobs?state=FAILURE")
     expect(page.get_by_text("token:large")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_text("live")  # The event stream takes the cookie, too.
+    expect(page.locator("#connection")).to_have_text("live")  # The event stream takes the cookie, too.
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 

@@ -38,7 +38,7 @@ def _minute(draw: random.Random, start: int, *, troubled: bool) -> Iterator[tupl
             failing = task == "calibrate" or (troubled and task == "weigh")
             share = (0.3 if failing else 0.0) if outcome == "FAILURE" else 0.7
             jobs = EndedJobs()
-            for _ in range(round(draw.gauss(rate * busy * share, rate * 0.25))):
+            for _ in range(round(draw.gauss(rate * busy * share, rate * 0.25)) if share else 0):
                 wait = draw.lognormvariate(-3.5, 0.8) * (60 if troubled else 1)
                 run = SECONDS[task] * draw.lognormvariate(0, 0.5) * (3 if troubled else 1)
                 started = int(wait * 1_000_000)

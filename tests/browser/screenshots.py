@@ -55,7 +55,7 @@ def take_all(browser: Browser, site: Site) -> None:
     worker.kill()
     for number in range(20):
         site.stack.dispatch("weigh", f"quartz {number}")
-    eventually(lambda: not site.stack.get("/health/ready").ok or "worker" in site.stack.get("/health/ready").text, 60)
+    eventually(lambda: site.stack.get("/health/ready").json()["workers"]["living"] == 0, 90)
     take(browser, site.url(), "failing", ALWAYS)
 
 

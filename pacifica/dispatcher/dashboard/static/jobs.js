@@ -113,7 +113,12 @@ function setUpSelection() {
 }
 
 async function copy(button) {
-  await navigator.clipboard.writeText(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch { // Without HTTPS, browsers have no clipboard for scripts.
+    getSelection().selectAllChildren(button.previousElementSibling);
+    document.execCommand("copy");
+  }
   button.textContent = "✓";
   setTimeout(() => (button.textContent = "⧉"), 1000);
 }
