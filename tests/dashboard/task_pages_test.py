@@ -425,6 +425,53 @@ def test_form_is_filled_with_the_arguments_of_a_job(pages: PagesClient) -> None:
     assert (job.queue, job.labels) == ("slow", {"run": "1"})
 
 
+TRICKY = [
+    "",
+    " spaces at both ends ",
+    "\nfirst line is empty",
+    "two\r\nlines",
+    "</textarea><b>&amp;\"'",
+    "tab\t",
+    "\x00\x1b\x7f",
+    "\u2028\u202e\ufeff",
+    "ünï ☃ \U0001f600",
+    "null",
+    "5",
+    5,
+    -0.0,
+    1e300,
+    0.1,
+    2**80,
+    True,
+    False,
+    None,
+    [],
+    {},
+    [1, [2, {"a": None}]],
+    {"": "x", "a b": ["\n"]},
+]
+
+
+def anything(value, words: list[str], table: dict[str, Any], text: str | None = "x", **more: Any) -> None:  # type: ignore[no-untyped-def]
+    ...
+
+
+@pytest.mark.parametrize("value", TRICKY)
+def test_page_sends_again_exactly_what_a_job_had(browse: Browse, value: Any) -> None:
+    client = browse(registry=Registry([TaskSpec("anything", anything)]))
+    text = {"text": value} if isinstance(value, str) or value is None else {}
+    kwargs = {"value": value, "words": [str(value), "b"], "table": {"a": value}, **text, "other": value}
+    old = a_job(task="anything", args=[], kwargs=kwargs, queue=None, labels=None)
+    client.jobs.add([old])
+    shown = form(client.get(f"/ui/tasks/anything?from={old.uuid}"))
+    # A browser puts a carriage return before each line break of a text.
+    fields = {name: text.replace("\r\n", "\n").replace("\n", "\r\n") for name, text in shown.fields.items()}
+    job = started(client, client.post("/ui/tasks/anything", fields=fields))
+    assert strict_json.dumps([job.kwargs[name] for name in sorted(job.kwargs)]) == strict_json.dumps(
+        [kwargs[name] for name in sorted(kwargs)]
+    )
+
+
 def test_job_of_another_task_does_not_fill_the_form(pages: PagesClient) -> None:
     old = a_job(task="cook", kwargs={"recipe": {"name": "S"}})
     pages.jobs.add([old])
