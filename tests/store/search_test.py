@@ -60,6 +60,8 @@ def test_a_new_job_does_not_shift_the_next_page(jobs: JobStore) -> None:
         (JobFilter(task="add"), 10),
         (JobFilter(task="ADD"), 0),
         (JobFilter(states=[State.PENDING, State.FAILURE]), 20),
+        (JobFilter(states=[State.PENDING, State.STARTED, State.PENDING], task="mul"), 10),
+        (JobFilter(states=[State.PENDING, State.RETRY], caller="lab", since=1001), 3),
         (JobFilter(states=[State.SUCCESS]), 0),
         (JobFilter(caller="lab"), 5),
         (JobFilter(since=1002, until=1004), 4),
@@ -124,3 +126,25 @@ def test_page_of_large_jobs_is_shorter_and_the_next_continues(jobs: JobStore, mo
 
 def test_exact_last_page_has_no_next(jobs: JobStore) -> None:
     assert [jobs.search(EVERYTHING, None, limit)[1] is None for limit in (19, 20, 21)] == [False, True, True]
+
+
+def test_several_rare_states_are_found_without_reading_the_other_jobs(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = JobStore(database)
+    jobs.add([a_job(state=State.SUCCESS, due=None, created=number) for number in range(3000)])
+    few = [a_job(state=state, created=5) for state in (State.PENDING, State.STARTED)]
+    jobs.add(few)
+    database.read(lambda db: db.execute_sql("ANALYZE TABLE job" if database.mysql else "ANALYZE job"))
+    executed: list[tuple[str, Any]] = []
+    run = database.peewee.execute_sql
+    with monkeypatch.context() as patch:
+        patch.setattr(database.peewee, "execute_sql", lambda *query: (executed.append(query), run(*query))[1])
+        found, following = jobs.search(JobFilter(states=[State.PENDING, State.STARTED, State.RETRY]), None, 1)
+    assert [job.uuid for job in found] == [max(job.uuid for job in few)]
+    assert following == PageCursor(5, found[0].uuid)
+    explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
+    *by_state, _ = [(explain + sql, values) for sql, values in executed]
+    plans = [str(database.read(lambda db, each=each: db.execute_sql(*each).fetchall())) for each in by_state]
+    assert len(plans) == 3
+    assert not [plan for plan in plans if "job_created_uuid" in plan or "Seq Scan" in plan]

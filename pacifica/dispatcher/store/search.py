@@ -7,6 +7,7 @@ database, and no character is a wildcard.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from heapq import nlargest
 from typing import Any
 
@@ -45,7 +46,7 @@ def page(
     if filters.error is not None:
         uuids, following = _failures(db, filters, after, limit, visibility)
         query = _query(JobFilter(), None).where(_J.uuid.in_(uuids))
-    elif filters.task is not None or visibility.every_task or _is_narrow(filters, visibility):
+    elif _is_narrow(filters, visibility) or not _has_parts(filters, visibility):
         query = _visible(db, filters, after, visibility)
     else:
         query = _query(JobFilter(), None).where(_J.uuid.in_(_newest(db, filters, after, limit + 1, visibility)))
@@ -66,6 +67,11 @@ def beginning_with(db: peewee.Database, beginning: str, limit: int) -> list[Sequ
 
 def _is_narrow(filters: JobFilter, visibility: Visibility) -> bool:
     return bool(filters.labels or filters.caller or filters.queue or visibility.caller)
+
+
+def _has_parts(filters: JobFilter, visibility: Visibility) -> bool:
+    """Whether the jobs are those of several tasks or states, which no index has in the order of time."""
+    return len(filters.states) > 1 or not (filters.task is not None or visibility.every_task)
 
 
 def _visible(
@@ -130,10 +136,15 @@ def _of_one_page(rows: Iterator[Sequence[Any]], limit: int) -> tuple[Sequence[Se
 def _newest(
     db: peewee.Database, filters: JobFilter, after: PageCursor | None, limit: int, visibility: Visibility
 ) -> list[str]:
-    """The newest jobs of several tasks: the index gives the newest of each task, and no others are read."""
-    query = _query(filters, after, ("created", "uuid")).limit(limit)
-    tasks = [within(query, visibility, [name]) for name in task_names(db, visibility)]
-    found = [place for one in tasks for place in one.tuples().execute(db)]
+    """The newest jobs of several tasks or states: an index gives the newest of each, and no others are read."""
+    states: Sequence[Sequence[State]] = [[state] for state in dict.fromkeys(filters.states)] or [[]]
+    queries = [_query(replace(filters, states=each), after, ("created", "uuid")).limit(limit) for each in states]
+    if filters.task is not None or visibility.every_task:
+        tasks: Sequence[Sequence[str]] = [[] if filters.task is None else [filters.task]]
+    else:
+        tasks = [[name] for name in task_names(db, visibility)]
+    parts = [within(query, visibility, names) for query in queries for names in tasks]
+    found = [place for one in parts for place in one.tuples().execute(db)]
     return [uuid for _, uuid in nlargest(limit, found)]
 
 
