@@ -67,7 +67,7 @@ def test_cancellation_counts_each_outcome_and_goes_on(browse: Browse) -> None:
     assert outcome(answer) == "cancelled-2,stopping-1,ended-1,unknown-2"
     assert states(client, made) == ["REVOKED", "SUCCESS", "STARTED", "REVOKED"]
     shown = client.get(answer.headers["Location"]).text
-    assert "2 cancelled, 1 being stopped by their worker, 1 had already ended, 2 not found." in shown
+    assert "2 cancelled, 1 asked to stop, 1 had already ended, 2 not found." in shown
     assert "done=" not in shown
 
 

@@ -29,7 +29,7 @@ MOST_JOBS = 500
 """The most jobs of one action."""
 PHRASES: Mapping[str, str] = {
     "cancelled": "cancelled",
-    "stopping": "being stopped by their worker",
+    "stopping": "asked to stop",
     "retried": "dispatched again",
     "ended": "had already ended",
     "refused": "refused: your scopes do not cover them",
