@@ -18,7 +18,7 @@ from pacifica.dispatcher.core.registry import TaskSpec
 from pacifica.dispatcher.dashboard.form_schema import ABSENT, FormNode, Meaning, Place
 from pacifica.dispatcher.dashboard.form_values import FieldReader, written
 from pacifica.dispatcher.dashboard.task_call import form_of
-from pacifica.dispatcher.dashboard.task_pages import SPACE, read_arguments
+from pacifica.dispatcher.dashboard.task_draft import SPACE, read_draft
 
 
 class Colour(Enum):
@@ -344,14 +344,15 @@ def test_values_become_arguments_by_position_only_where_they_must(values: dict[s
     ],
 )
 def test_arguments_of_a_job_fill_its_form(args: list[Any], kwargs: dict[str, Any]) -> None:
-    form = form_of(TaskSpec("t", in_order))
+    spec = TaskSpec("t", in_order)
+    form = form_of(spec)
     values = form.values(args, kwargs)
     typed: dict[str, str] = {}
     for node in form.nodes:
         typed |= written(node, Place(SPACE, node.key), values.get(node.key, ABSENT))
-    found_args, found_kwargs, faults = read_arguments(form, typed)
-    assert not faults
-    assert form.values(found_args, found_kwargs) == values
+    draft = read_draft(spec, [], typed)
+    assert draft.complete
+    assert form.values(draft.args, draft.kwargs) == values
 
 
 def test_length_limits_decide_whether_a_text_may_be_empty() -> None:

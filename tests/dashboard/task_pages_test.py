@@ -190,6 +190,15 @@ def test_catalogue_is_filtered_without_script(browse: Browse) -> None:
     assert "No task matches “&lt;script&gt;”." in nothing
 
 
+def test_catalogue_names_tasks_that_cannot_be_started(browse: Browse) -> None:
+    client = browse(registry=Registry([SPECS["simple"]], {"lab.bad": "a sentence with /a/path"}))
+    page = client.get("/ui/tasks")
+    assert "<code>lab.bad</code>" in page.text
+    assert "/a/path" not in page.text
+    assert client.get("/ui/tasks/lab.bad").status == 404
+    assert "cannot be started" not in browse(registry=TASKS).get("/ui/tasks").text
+
+
 def test_form_has_a_field_for_each_argument(pages: PagesClient) -> None:
     shown = form(pages.get("/ui/tasks/typed"))
     assert shown.controls["a:count"].items() >= {"type": "number", "min": "2", "max": "9", "step": "2"}.items()
@@ -515,9 +524,20 @@ def test_lines_repeat_the_call(pages: PagesClient) -> None:
     assert """'{"kwargs":{"x":5},"options":{"queue":"slow"}}'""" in lines["curl"]
     assert "client.dispatch('simple', x=5, options={'queue': 'slow'})" in lines["python"]
     assert lines["complete"] is True
-    incomplete = pages.post("/ui/tasks/simple/lines", fields={"a:x": "five"})
-    assert strict_json.loads(incomplete.text)["complete"] is False
+    for task, given in (("simple", {}), ("cook", {"a:recipe.name": ""}), ("typed", {**VALID, "a:**": "{"})):
+        incomplete = pages.post(f"/ui/tasks/{task}/lines", fields=given)
+        assert strict_json.loads(incomplete.text)["complete"] is False
     assert pages.post("/ui/tasks/simple/other", fields={}).status == 404
+
+
+def test_only_starting_a_job_runs_the_check_of_the_task(browse: Browse) -> None:
+    calls: list[int] = []
+    client = browse(registry=Registry([TaskSpec("simple", simple, check=lambda x=1, y=2: calls.append(x))]))
+    fields = {**form(client.get("/ui/tasks/simple")).fields, "a:x": "7"}
+    client.post("/ui/tasks/simple/lines", fields=fields)
+    assert calls == []
+    client.post("/ui/tasks/simple", fields=fields)
+    assert calls == [7]
 
 
 def test_page_after_a_fault_has_the_lines_of_what_was_typed(pages: PagesClient) -> None:

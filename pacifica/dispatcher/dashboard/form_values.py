@@ -48,15 +48,20 @@ MAX_ROWS = 100
 
 @dataclass
 class FieldReader:
-    """Reads the values of submitted fields, and collects the faults of those that are not JSON."""
+    """Reads the values of submitted fields, and collects the faults of those that are not JSON.
+
+    ``incomplete``: a field is empty that must not be.
+    """
 
     typed: Typed
     faults: list[Fault] = field(default_factory=list)
+    incomplete: bool = False
 
     def read(self, node: FormNode, place: Place) -> Any:
         """The value, or ``ABSENT``; a text that is not of the node's kind is the value itself, and fails its check."""
         raw = self.typed.get(place.field(JSON))
         if raw is not None:
+            self.incomplete |= node.required and not raw.strip()
             return self._json(raw, place) if raw.strip() else ABSENT
         if node.kind in {GROUP, TUPLE, ROWS}:
             return self._rows(node, place) if node.kind == ROWS else self._group(node, place)
@@ -92,6 +97,7 @@ class FieldReader:
 
     def _of_meaning(self, node: FormNode, place: Place) -> Any:
         chosen = self.meaning(node, place)
+        self.incomplete |= chosen is Meaning.MISSING
         if chosen is Meaning.EMPTY:
             return [] if node.kind in {LINES, ROWS} else ""
         return None if chosen is Meaning.NULL else ABSENT

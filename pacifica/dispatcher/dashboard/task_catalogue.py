@@ -43,6 +43,7 @@ def page(registry: Registry, known: Mapping[str, TaskFigures], wanted: str) -> b
         wanted=wanted,
         filtered=len(lines) > FILTERED,
         any_figures=known,
+        unusable=sorted(registry.unusable),
     )
 
 

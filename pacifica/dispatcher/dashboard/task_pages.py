@@ -1,51 +1,34 @@
 """The catalogue of tasks, and the form of each one, which starts a job."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cherrypy
 
 from ..core import strict_json
-from ..core.dispatch_options import DEFAULT_OPTIONS, DispatchOptions, parse_options
-from ..core.errors import BadDispatch
-from ..core.faults import Fault
 from ..core.job import Job, new_uuid, parse_uuid
 from ..core.permissions import ANONYMOUS, DISPATCH, READ
-from ..core.registry import Call, TaskSpec
+from ..core.registry import TaskSpec
 from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
 from ..web.operation import Operation
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
 from . import call_lines, form_rows, option_form, rendering, task_catalogue
 from .docstring import parsed
-from .form_schema import ABSENT, Place
-from .form_values import FieldReader, Typed, written
+from .form_schema import FormNode
+from .form_values import Typed
 from .sign_in import see_other
-from .task_call import CallForm, form_of
+from .task_call import form_of
+from .task_draft import SPACE, Draft, checked, fields_of_job, read_draft
 from .task_figures import DayFigures
 from .task_form import FormView, view
 
-SPACE = "a"
-"""The fields of arguments begin with it."""
 KEY = "key"
 """The field that is different each time a form is shown, so that a double click starts one job."""
 MAX_KEY = 100
 QUERY = {"from": {"type": "string"}, "q": {"type": "string"}}
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """The call that a form describes: as typed, and as bound to the signature if it has no faults."""
-
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    options: Mapping[str, Any]
-    faults: Sequence[Fault]
-    option_faults: Sequence[Fault]
-    call: Call | None = None
-    parsed: DispatchOptions = DEFAULT_OPTIONS
 
 
 class TaskPages:
@@ -83,47 +66,24 @@ class TaskPages:
         if command := typed.pop(form_rows.COMMAND, ""):
             typed = form_rows.changed(typed, command)
             return self._page(spec, typed, focus=form_rows.new_row(command, typed))
-        draft = self._draft(spec, typed)
+        draft = checked(read_draft(spec, self._option_nodes(), typed), spec, self._service.registry.queues)
         if draft.call is None:
             cherrypy.response.status = 422
             return self._page(spec, typed, draft)
         context = replace(dispatch_context(), idempotency_key=_key(typed))
-        job = self._service.dispatch(draft.call, draft.parsed, context)
+        job = self._service.dispatch(draft.call, draft.parsed_options, context)
         return see_other(f"/ui/jobs/{job.uuid}")
 
     def _of_job(self, spec: TaskSpec, job: Job) -> dict[str, str]:
-        """The fields with the arguments and options of a job."""
-        form = form_of(spec)
-        values = form.values(job.args, job.kwargs)
-        found = option_form.fields_of_job(self._option_nodes(), job, self._service.new_jobs.max_attempts)
-        for node in form.nodes:
-            found |= written(node, Place(SPACE, node.key), values.get(node.key, ABSENT))
-        return found
+        return fields_of_job(spec, self._option_nodes(), job, self._service.new_jobs.max_attempts)
 
-    def _draft(self, spec: TaskSpec, typed: Typed) -> Draft:
-        """The call, checked as the API does."""
-        args, kwargs, faults = read_arguments(form_of(spec), typed)
-        call, refused = _bound(spec, args, kwargs)
-        faults = [*faults, *_beside(refused, faults)]
-        given, unread = option_form.read_options(self._option_nodes(), typed)
-        parsed, wrong = self._parsed(given)
-        option_faults = [*unread, *_beside(wrong, unread)]
-        whole = call if not faults and not option_faults else None
-        return Draft(args, kwargs, given, faults, option_faults, whole, parsed)
-
-    def _parsed(self, given: Mapping[str, Any]) -> tuple[DispatchOptions, Sequence[Fault]]:
-        try:
-            return parse_options(given, self._service.registry.queues), ()
-        except BadDispatch as error:
-            return DEFAULT_OPTIONS, error.faults
-
-    def _option_nodes(self) -> Any:
+    def _option_nodes(self) -> Sequence[FormNode]:
         return option_form.option_nodes(self._service.registry.queues)
 
     def _lines(self, spec: TaskSpec, typed: Typed) -> bytes:
         """The lines for what is filled in, as JSON for the page's script."""
         cherrypy.response.headers["Content-Type"] = "application/json"
-        return strict_json.dumps(_lines(spec.name, self._draft(spec, typed))).encode()
+        return strict_json.dumps(_lines(spec.name, read_draft(spec, self._option_nodes(), typed))).encode()
 
     def _page(  # noqa: PLR0913 - what a page may show
         self,
@@ -135,10 +95,10 @@ class TaskPages:
         other: Job | None = None,
         focus: str = "",
     ) -> bytes:
-        draft = refused or self._draft(spec, typed)
-        shown = refused or Draft((), {}, {}, (), ())
-        arguments = view(form_of(spec).nodes, SPACE, typed, shown.faults)
-        options = view(self._option_nodes(), option_form.SPACE, typed, shown.option_faults)
+        nodes = self._option_nodes()
+        draft = refused or read_draft(spec, nodes, typed)
+        arguments = view(form_of(spec).nodes, SPACE, typed, refused.faults if refused else ())
+        options = view(nodes, option_form.SPACE, typed, refused.option_faults if refused else ())
         return rendering.page(
             "task.html",
             spec=spec,
@@ -158,31 +118,6 @@ class TaskPages:
         )
 
 
-def read_arguments(form: CallForm, typed: Typed) -> tuple[list[Any], dict[str, Any], list[Fault]]:
-    """The arguments by position and by name of a submitted form, and the faults of fields that are not JSON."""
-    reading = FieldReader(typed)
-    values = {node.key: reading.read(node, Place(SPACE, node.key)) for node in form.nodes}
-    args, kwargs, missing = form.call(values)
-    return args, kwargs, [*reading.faults, *_beside(missing, reading.faults)]
-
-
-def _bound(spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Call | None, Sequence[Fault]]:
-    try:
-        return spec.bind(args, kwargs), ()
-    except BadDispatch as error:
-        return None, error.faults
-
-
-def _beside(faults: Sequence[Fault], known: Sequence[Fault]) -> list[Fault]:
-    """The faults of other values than those that are known to be wrong."""
-    places = [one.where for one in known]
-    return [
-        one
-        for one in faults
-        if not any(one.where == place or one.where.startswith((f"{place}.", f"{place}[")) for place in places)
-    ]
-
-
 def _key(typed: Typed) -> str:
     """The key of the form with a digest of its fields: the same form with other content is another job."""
     shown = typed.get(KEY, "")[:MAX_KEY]
@@ -198,7 +133,7 @@ def _lines(task: str, draft: Draft) -> dict[str, Any]:
     return {
         "curl": call_lines.curl_line(*call, token=caller() is not ANONYMOUS),
         "python": call_lines.python_lines(*call),
-        "complete": draft.call is not None,
+        "complete": draft.complete,
     }
 
 
