@@ -136,6 +136,18 @@ def test_tree_counts_the_parts_that_it_does_not_show() -> None:
     assert (deep.key, deep.text, deep.open) == ("deep", "1 member", True)
 
 
+def test_tree_has_plots_and_tables_of_its_lists_but_not_many() -> None:
+    numbers, records = [float(number) for number in range(30)], [{"a": number} for number in range(9)]
+    node = view({"signal": numbers, "few": [1, 2, 3], "runs": records, **{f"s{i}": numbers for i in range(20)}}).node
+    assert node is not None
+    signal, few, runs, *others = node.children
+    assert signal.plot is not None
+    assert (signal.text, signal.open, len(signal.children), few.kind) == ("30 items", True, 0, "inline")
+    assert runs.table is not None
+    assert sum(one.plot is not None for one in others) == value_views.MOST_FIGURES - 2
+    assert len(others[-1].children) == 30
+
+
 def test_text_to_copy_is_the_whole_value_or_missing() -> None:
     value = {"a": {"b": ["é", 1.5]}}
     assert json.loads(view(value).text) == value

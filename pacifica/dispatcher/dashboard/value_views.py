@@ -22,6 +22,8 @@ MOST_NODES, MOST_CHILDREN, DEEPEST = 2000, 200, 30
 """The limits of a tree: of all its lines, of those of one part, and of parts within parts."""
 FOLDED_BELOW = 2
 """Parts of a tree below this depth are folded."""
+MOST_FIGURES, FEWEST_ITEMS = 6, 8
+"""A tree has at most so many plots and tables, of lists with at least so many items."""
 MAGIC = {"png": rb"\x89PNG\r\n\x1a\n", "jpeg": rb"\xff\xd8\xff", "gif": rb"GIF8[79]a", "webp": rb"RIFF[\s\S]{4}WEBP"}
 """The first bytes of the kinds of images that are shown."""
 _DATA_URL = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,", re.IGNORECASE)
@@ -36,18 +38,6 @@ class Image(NamedTuple):
     size: int
 
 
-class Node(NamedTuple):
-    """One line of a tree; ``more`` is the number of its parts that are not shown."""
-
-    key: str
-    kind: str
-    text: str
-    children: Sequence["Node"] = ()
-    more: int = 0
-    open: bool = False
-    image: Image | None = None
-
-
 class Cell(NamedTuple):
     text: str
     number: bool
@@ -60,6 +50,20 @@ class RecordTable(NamedTuple):
     rows: Sequence[Sequence[Cell]]
     all_rows: int
     all_columns: int
+
+
+class Node(NamedTuple):
+    """One line of a tree; ``more`` is the number of its parts that are not shown."""
+
+    key: str
+    kind: str
+    text: str
+    children: Sequence["Node"] = ()
+    more: int = 0
+    open: bool = False
+    image: Image | None = None
+    plot: Plot | None = None
+    table: RecordTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,7 @@ class Tree:
 
     def __init__(self) -> None:
         self._left = MOST_NODES
+        self._figures = MOST_FIGURES
 
     def node(self, key: str, value: Any, depth: int = 0) -> Node:
         """The line of a value with those of its parts."""
@@ -190,10 +195,24 @@ class Tree:
         if isinstance(value, dict):
             return self._branch(key, "object", value, depth)
         if isinstance(value, list):
-            return self._branch(key, "array", {str(place): item for place, item in enumerate(value)}, depth)
+            return self._figure(key, value, depth) or self._branch(
+                key, "array", {str(place): item for place, item in enumerate(value)}, depth
+            )
         if isinstance(value, str):
             return Node(key, "string", _cut(json.dumps(value, ensure_ascii=False), FIRST), image=image_of(value))
         return Node(key, "number" if isinstance(value, int | float) else "constant", compact(value))
+
+    def _figure(self, key: str, value: Sequence[Any], depth: int) -> Node | None:
+        """A plot or a table in place of the items of a list; ``None`` if neither fits, or there are enough of them."""
+        if self._figures <= 0 or len(value) < FEWEST_ITEMS:
+            return None
+        found = points_of(value)
+        plot = None if found is None else draw(found[0], pairs=found[1])
+        table = None if plot is not None else records_of(value)
+        if plot is None and table is None:
+            return None
+        self._figures -= 1
+        return Node(key, "array", f"{len(value):,} items", open=depth < FOLDED_BELOW, plot=plot, table=table)
 
     def _branch(self, key: str, kind: str, parts: Mapping[str, Any], depth: int) -> Node:
         if (text := _on_one_line(parts, kind)) is not None:
