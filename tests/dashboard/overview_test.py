@@ -43,9 +43,9 @@ def part(answer: Answer, name: str) -> str:
 
 def alive(record: Database, client: PagesClient, holder: str = "h", name: str = "celery@lab") -> None:
     """A worker whose heartbeat this process has seen to move."""
-    client.get("/")
+    client.monitor.health.look()
     WorkerStore(record).beat(holder, name, at=now())
-    client.get("/")
+    client.monitor.health.look()
 
 
 def end(client: PagesClient, *, task: str = "add", who: str = "", fails: bool = False, **times: int) -> str:
@@ -210,6 +210,7 @@ def test_caller_of_some_tasks_sees_nothing_of_others(browse: Browse, record: Dat
 def test_caller_of_own_jobs_sees_no_charts_and_why(browse: Browse, record: Database) -> None:
     client = browse(anonymous="none")
     token, _ = client.tokens.create("ann", ["read"], own=True, lifetime=None)
+    alive(record, client, name="celery@secret")
     mine = end(client, who="token:ann", fails=True)
     theirs = [end(client, who="bob", fails=True, task="secret.task") for _ in range(3)]
     claim(client.jobs, add(client.jobs, caller="bob", task="secret.task"), "t")
@@ -217,6 +218,8 @@ def test_caller_of_own_jobs_sees_no_charts_and_why(browse: Browse, record: Datab
     count(record)
     answer = client.get("/", token)
     assert answer.title == "(1 failed) Overview · Pacifica Dispatcher"
+    assert "1 of your jobs failed in the last hour. The service works." in part(answer, "verdict")
+    assert "Only one job here is yours to see." in part(answer, "first")
     assert "they count the jobs of all callers" in part(answer, "history")
     assert "waiting 0 running 0" in part(answer, "now")
     assert "No job is waiting." in part(answer, "queues")

@@ -57,14 +57,19 @@ class ServiceVerdict:
     parts: Mapping[str, Part]
 
 
-def judge(report: ReadinessReport, lacking: Sequence[tuple[str, int]], failed: int) -> ServiceVerdict:
-    """The verdict on the service; ``lacking`` are tasks that no worker has, ``failed`` the failures of an hour."""
+def judge(
+    report: ReadinessReport, lacking: Sequence[tuple[str, int]], failed: int, *, own: bool = False
+) -> ServiceVerdict:
+    """The verdict on the service; ``lacking`` are tasks that no worker has, ``failed`` the failures of an hour.
+
+    ``own``: they are those of the caller.
+    """
     concerns = [*_of_parts(report), *(_of_task(*each) for each in lacking)]
     unsure = UNKNOWN if UNKNOWN in {part.verdict for part in report.parts.values()} else OK
     verdict = report.verdict if report.verdict != OK else DEGRADED if lacking or failed else unsure
     return ServiceVerdict(
         verdict,
-        _headline(report, concerns, failed),
+        _headline(report, concerns, _failures(failed, own)),
         concerns,
         {NAMES[name]: each for name, each in report.parts.items()},
     )
@@ -100,13 +105,21 @@ def _of_task(task: str, jobs: int) -> Concern:
     return Concern(DEGRADED, f"{wait} for the task {task}, which no worker has.", NO_WORKER_HAS_TASK)
 
 
-def _headline(report: ReadinessReport, concerns: Sequence[Concern], failed: int) -> str:
+def _failures(failed: int, own: bool) -> str:  # noqa: FBT001 - as in judge
+    """The failures in words; empty if there are none."""
+    if not failed:
+        return ""
+    jobs = f"{count(failed)} of your jobs" if own else "1 job" if failed == 1 else f"{count(failed)} jobs"
+    return f"{jobs} failed in the last hour."
+
+
+def _headline(report: ReadinessReport, concerns: Sequence[Concern], failures: str) -> str:
     if report.verdict == UNAVAILABLE:
         return "The service accepts no jobs."
     if concerns:
         return "One thing needs attention." if len(concerns) == 1 else f"{len(concerns)} things need attention."
-    if failed:
-        return f"{'1 job' if failed == 1 else f'{count(failed)} jobs'} failed in the last hour. The service works."
+    if failures:
+        return f"{failures} The service works."
     if UNKNOWN in {part.verdict for part in report.parts.values()}:
         return "The service works, as far as it is known yet."
     return "Everything works."

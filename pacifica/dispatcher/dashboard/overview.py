@@ -93,7 +93,7 @@ class Overview:
         failed = present.failed if present else 0
         return rendering.page(
             "overview.html",
-            judged=judge(report, present.lacking if present else (), failed),
+            judged=judge(report, present.lacking if present else (), failed, own=visibility.caller is not None),
             report=report,
             present=present,
             failed=failed,
@@ -101,7 +101,6 @@ class Overview:
             now=now(),
             height=HEIGHT,
             whole=visibility == EVERY_JOB,
-            own=visibility.caller is not None,
             first_job=self._first_job() if present and present.jobs < FEW else None,
             few=FEW,
             most_jobs=SHOWN_JOBS,
