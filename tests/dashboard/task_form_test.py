@@ -166,6 +166,18 @@ def test_fault_is_shown_at_the_innermost_field(where: str, owner: str, message: 
     assert found == ({owner: [message]} if owner else {})
 
 
+def test_members_of_tuples_and_lists_are_numbered_from_1() -> None:
+    def function(pair: tuple[int, str], points: list[Point]) -> None: ...
+
+    fields = view(form_of(TaskSpec("t", function)).nodes, "a", {"a:points#count": "1"}).fields
+    assert [[one.label for one in top.children] for top in fields] == [["value 1", "value 2"], ["item 1"]]
+
+
+def test_default_is_the_placeholder_unless_it_is_empty() -> None:
+    assert [field_of(str, default=text).attributes.get("placeholder") for text in ("a", "", None)] == ["a", None, None]
+    assert field_of(int, default=0).attributes["placeholder"] == "0"
+
+
 def test_shortened_place_of_a_fault_is_found() -> None:
     def function(x: int) -> None: ...
 

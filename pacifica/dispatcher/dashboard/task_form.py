@@ -80,7 +80,9 @@ class FormField:
         if self.node.key == EXTRA:
             return "further arguments"
         step = _ITEM.search(self.place.where)
-        return f"item {int(step[1]) + 1}" if step else self.node.title or self.node.key
+        if step is None:
+            return self.node.title or self.node.key
+        return f"{'value' if self.node.key else 'item'} {int(step[1]) + 1}"  # Of a tuple, or of a list.
 
     @property
     def hint(self) -> str:
@@ -249,7 +251,7 @@ def _attributes(node: FormNode, widget: str, text: str) -> dict[str, str]:
         found |= {"type": kind, "step": "1"} if fits and kind != "date" else {"type": kind if fits else "text"}
     if widget in {"input", "area"} and node.kind == TEXT:
         found |= _of_text(node, widget)
-    if form_words.default_text(node) and node.default is not None and widget in {"input", "area"}:
+    if form_words.default_text(node) and node.default not in ("", None) and widget in {"input", "area"}:
         found["placeholder"] = form_words.default_text(node)
     return found
 
