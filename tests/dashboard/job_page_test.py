@@ -100,7 +100,7 @@ def test_arguments_have_the_names_of_the_signature(browse: Browse) -> None:
     [
         ([1, 4, 9, 16], '<polyline class="line"'),
         ([[0, 1], [2, 3]], '<polyline class="line"'),
-        ([{"mass": 1.5, "name": "é"}], "<th>mass</th>"),
+        ([{"mass": 1.5, "name": "é"}], '<th class="number">mass</th>'),
         (PNG, f'<img src="data:image/png;base64,{PNG}"'),
         ({"a": {"b": [1, {"c": 2}]}}, '<ul class="tree">'),
         ("two\nlines", "two\nlines</pre>"),
@@ -271,7 +271,7 @@ def test_retry_and_its_origin_are_linked(browse: Browse) -> None:
     assert "Retried as" in text
     assert text.count(f'/ui/jobs/{new.uuid}"') == 1
     gone = page(client, ended(replay_of=new_uuid())).text
-    assert "not in the record any more" in gone
+    assert "purged, or not covered by your token" in gone
 
 
 def test_relations_of_a_workflow_are_linked_where_they_may_be_seen(browse: Browse) -> None:
@@ -287,6 +287,8 @@ def test_relations_of_a_workflow_are_linked_where_they_may_be_seen(browse: Brows
     some = client.get(f"/ui/jobs/{child.uuid}", client.token("some", "read:add")).text
     assert parent.uuid in some
     assert root.uuid not in some
+    assert after not in some
+    assert "Then runs" not in some
 
 
 def test_cancelling_shows_the_job_again(browse: Browse) -> None:

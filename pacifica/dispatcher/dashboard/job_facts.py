@@ -145,7 +145,7 @@ def lineage_of(service: Service, job: Job, who: Caller) -> Lineage:
         parent=parent,
         root=None if root == parent else root,
         group=str(headers.get("group_id") or ""),
-        followers=list(_followers(headers))[:MOST_FOLLOWERS],
+        followers=[one for one in _followers(headers) if visibility.matches(one.task)][:MOST_FOLLOWERS],
     )
 
 
