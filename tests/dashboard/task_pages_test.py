@@ -591,6 +591,11 @@ def test_page_of_another_site_starts_nothing(pages: PagesClient) -> None:
     assert not jobs(pages)
 
 
+@pytest.mark.parametrize("address", ["/ui/tasks?from=1", "/ui/tasks/simple?q=1", "/ui/tasks?other=1"])
+def test_unknown_query_parameter_is_refused(pages: PagesClient, address: str) -> None:
+    assert pages.get(address).status == 400
+
+
 def test_unknown_task_has_no_form(pages: PagesClient) -> None:
     assert pages.get("/ui/tasks/nothing").status == 404
     assert pages.post("/ui/tasks/nothing", fields={}).status == 404

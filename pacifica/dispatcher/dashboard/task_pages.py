@@ -28,7 +28,7 @@ from .task_form import FormView, view
 KEY = "key"
 """The field that is different each time a form is shown, so that a double click starts one job."""
 MAX_KEY = 100
-QUERY = {"from": {"type": "string"}, "q": {"type": "string"}}
+FILTER, FROM = {"q": {"type": "string"}}, {"from": {"type": "string"}}
 
 
 class TaskPages:
@@ -40,8 +40,8 @@ class TaskPages:
         self._service = service
         self._figures = DayFigures(monitor.present, service.registry)
 
-    @Operation("/ui/tasks", READ, {200: ""}, query=QUERY, page=True)
-    @Operation("/ui/tasks/{name}", READ, {200: ""}, query=QUERY, page=True)
+    @Operation("/ui/tasks", READ, {200: ""}, query=FILTER, page=True)
+    @Operation("/ui/tasks/{name}", READ, {200: ""}, query=FROM, page=True)
     def GET(self, name: str | None = None, **query: Any) -> bytes:
         """Show all tasks, or the form of one, filled with the arguments of the job ``from``."""
         if name is None:
