@@ -19,11 +19,18 @@ forgetSummary();
 
 const rowOf = (uuid) => document.getElementById(`job-${uuid}`);
 
-// A job that is not shown matters only to the first page: it may be a new one.
+// A job that is not shown matters only to the first page, and only if it is new or comes into a state of the filter.
 function note(event) {
-  const uuid = event.detail.job;
-  if (rowOf(uuid)) stale.add(uuid);
-  else if (!list?.hasAttribute("data-first")) event.preventDefault();
+  const { job, kind } = event.detail;
+  if (rowOf(job)) stale.add(job);
+  else if (!list?.hasAttribute("data-first") || !mayAppear(kind)) event.preventDefault();
+}
+
+function mayAppear(kind) {
+  const query = new URLSearchParams(location.search);
+  if (query.has("error")) return kind === "FAILURE";
+  const states = query.getAll("state").flatMap((text) => text.toUpperCase().split(","));
+  return states.length ? states.includes(kind) : kind === "PENDING";
 }
 
 async function merge(page) {
@@ -51,7 +58,7 @@ function replace(fresh) {
   stale.delete(fresh.id.slice(4));
   const box = old.querySelector("input[type=checkbox]");
   showTimes(fresh);
-  for (const name of ["class"]) if (old.hasAttribute(name)) fresh.setAttribute(name, old.getAttribute(name));
+  if (old.hasAttribute("class")) fresh.setAttribute("class", old.getAttribute("class"));
   if (old.isEqualNode(fresh) || reading(old)) return true;
   const focused = old.contains(document.activeElement) ? selectorOf(document.activeElement) : null;
   const now = document.adoptNode(fresh);
