@@ -114,6 +114,9 @@ def test_busy_service_shows_numbers_queues_and_workers(browse: Browse, record: D
     assert f'href="/ui/jobs/{running.uuid}"' in answer.text
     assert "No job has failed." in part(answer, "failures")
     assert answer.text.count('<rect class="success"') == 1
+    for state in ("PENDING&amp;state=RETRY", "STARTED"):
+        assert f'href="/ui/jobs?state={state}">1</a>' in answer.text
+        assert client.get(f"/ui/jobs?state={unescape(state)}").status == 200
 
 
 def test_failing_service_shows_which_tasks_and_links_to_their_jobs(browse: Browse, record: Database) -> None:
