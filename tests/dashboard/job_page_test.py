@@ -279,8 +279,9 @@ def test_relations_of_a_workflow_are_linked_where_they_may_be_seen(browse: Brows
     parent, root, after = ended(), ended(task="secret"), new_uuid()
     headers = {"parent_id": parent.uuid, "root_id": root.uuid, "group_id": "g-1"}
     chain = [{"task": "last"}, {"task": "next", "options": {"task_id": after}}]
-    child = ended(headers={**headers, "chain": chain, "chord": {"task": "sum"}})
-    client.jobs.add([parent, root, child])
+    child = running(started=2 * S, headers={**headers, "chain": chain, "chord": {"task": "sum"}})
+    hidden = ended(task="secret", created=3 * S, headers={"parent_id": parent.uuid})
+    client.jobs.add([parent, root, child, hidden])
     full = client.get(f"/ui/jobs/{child.uuid}", client.token("all", "read")).text
     assert all(f'/ui/jobs/{uuid}"' in full for uuid in (parent.uuid, root.uuid, after))
     assert re.findall(r"<li>(?:<a[^>]*>)?(next|last|sum)", full) == ["next", "last", "sum"]
@@ -289,6 +290,10 @@ def test_relations_of_a_workflow_are_linked_where_they_may_be_seen(browse: Brows
     assert root.uuid not in some
     assert after not in some
     assert "Then runs" not in some
+    both = client.get(f"/ui/jobs/{parent.uuid}", client.token("all", "read")).text
+    assert all(f'/ui/jobs/{uuid}"' in both for uuid in (child.uuid, hidden.uuid))
+    own = client.get(f"/ui/jobs/{parent.uuid}", client.token("some", "read:add")).text
+    assert (child.uuid in own, hidden.uuid in own) == (True, False)
 
 
 def test_cancelling_shows_the_job_again(browse: Browse) -> None:

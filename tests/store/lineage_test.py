@@ -41,3 +41,15 @@ def test_latest_events_are_read_oldest_first(jobs: JobStore) -> None:
     kinds = [event.kind for event in jobs.events(job.uuid)]
     assert kinds == ["PENDING", "LACKS_TASK", "REVOKED"]
     assert [event.kind for event in jobs.events(job.uuid, 2)] == kinds[-2:]
+
+
+def test_children_are_found_among_the_next_jobs_after_the_start(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage, "LOOKED_AT", 4)
+    parent = created(10, started=20)
+    own, other = {"root_id": "r", "parent_id": parent.uuid}, {"parent_id": a_job().uuid, "root_id": parent.uuid}
+    children = [created(at, task=f"t{at}", headers=own) for at in (20, 22, 23, 40)]
+    jobs.add([parent, *children, created(15, headers=own), created(21, headers=other), created(50)])
+    assert [one.task for one in jobs.children(parent)] == ["t20", "t22", "t23"]
+    assert jobs.children(created(10, started=None)) == []

@@ -61,6 +61,7 @@ class Lineage(NamedTuple):
     retries: Sequence[RelatedJob]
     parent: RelatedJob | None
     root: RelatedJob | None
+    children: Sequence[RelatedJob]
     group: str
     followers: Sequence[NextTask]
 
@@ -144,6 +145,7 @@ def lineage_of(service: Service, job: Job, who: Caller) -> Lineage:
         retries=service.retries(job, visibility),
         parent=parent,
         root=None if root == parent else root,
+        children=service.children(job, visibility),
         group=str(headers.get("group_id") or ""),
         followers=[one for one in _followers(headers) if visibility.matches(one.task)][:MOST_FOLLOWERS],
     )

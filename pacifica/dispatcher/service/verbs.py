@@ -131,6 +131,10 @@ class Service:
         """The visible retries of a job, as ``JobStore.retries`` finds them."""
         return [one for one in self.jobs.retries(job) if visibility.covers(one.task, one.caller)]
 
+    def children(self, job: Job, visibility: Visibility) -> Sequence[RelatedJob]:
+        """The visible children of a job, as ``JobStore.children`` finds them."""
+        return [one for one in self.jobs.children(job) if visibility.covers(one.task, one.caller)]
+
     def cancel(self, uuid: str, visibility: Visibility) -> Job:
         """Revoke a waiting job, or ask the worker of a started one to stop it; returns the job in its new state.
 

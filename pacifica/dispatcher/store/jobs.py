@@ -16,7 +16,7 @@ from .database import Database
 from .group_commit import GroupCommit
 from .idempotency import IdempotencyKey, forget_keys, take_key
 from .lifecycle import revoked
-from .lineage import RelatedJob, retry_queries
+from .lineage import RelatedJob, children_query, retry_queries
 from .prepared import Prepared, PreparedRows, slot
 from .replaced_jobs import JobReplacement
 
@@ -185,6 +185,13 @@ class JobStore(JobReplacement):
         """The retries of a job that are among the first or the newest ``LOOKED_AT`` jobs of its task since then."""
         rows = [row for query in retry_queries(job) for row in self._database.rows(query)]
         return sorted({RelatedJob.of_row(row) for row in rows}, key=lambda one: one.created)
+
+    def children(self, job: Job) -> list[RelatedJob]:
+        """The jobs whose parent this job is, among the ``LOOKED_AT`` jobs after the start of its attempt."""
+        if job.started is None:
+            return []
+        found = [RelatedJob.of_row(row) for row in self._database.rows(children_query(job))]
+        return sorted(found, key=lambda one: one.created)
 
     def forget_keys(self, before: int, limit: int) -> int:
         """Delete at most ``limit`` idempotency keys that were taken ``before`` that time; returns how many."""

@@ -1,4 +1,4 @@
-"""The retries of a job. No index finds them, so only a part of the later jobs of its task is searched."""
+"""The retries and the children of a job. No index finds them, so only a part of the later jobs is searched."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -37,7 +37,18 @@ def retry_queries(job: Job) -> Sequence[peewee.Query]:
     return [_retries(job.uuid, first.alias("near")), _retries(job.uuid, newest.alias("near"))]
 
 
+def children_query(job: Job) -> peewee.Query:
+    """A query for the jobs whose parent this job is, among the next jobs of any task after the start of its attempt."""
+    later = _J.select(_J.uuid, _J.task, _J.state, _J.created, _J.caller, _J.headers).where(_J.created >= job.started)
+    near: Any = later.order_by(_J.created, _J.uuid).limit(LOOKED_AT).alias("near")
+    query: peewee.Query = near.select_from(*_columns(near)).where(near.c.headers ** f'%"parent_id":"{job.uuid}"%')
+    return query
+
+
+def _columns(near: Any) -> Sequence[Any]:
+    return near.c.uuid, near.c.task, near.c.state, near.c.created, near.c.caller
+
+
 def _retries(uuid: str, near: Any) -> peewee.Query:
-    columns = (near.c.uuid, near.c.task, near.c.state, near.c.created, near.c.caller)
-    query: peewee.Query = near.select_from(*columns).where(near.c.replay_of == uuid)
+    query: peewee.Query = near.select_from(*_columns(near)).where(near.c.replay_of == uuid)
     return query
