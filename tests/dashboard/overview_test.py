@@ -109,11 +109,11 @@ def test_busy_service_shows_numbers_queues_and_workers(browse: Browse, record: D
     assert "✓ Overview: Everything works." in part(answer, "verdict")
     assert part(answer, "now") == "ended in the last hour 3 of them failed 0 waiting 1 running 1 workers alive 1"
     assert "3 jobs ended in the last hour: 3 succeeded." in part(answer, "history")
-    assert part(answer, "queues").endswith("fast 1 5 min 00 s")
-    assert part(answer, "workers").endswith("celery@lab ● now lab.long for 1 min 30 s")
+    assert re.search(r"fast 1 5 min \d\d s$", part(answer, "queues"))
+    assert re.search(r"celery@lab ● (now|\d+ s ago) lab\.long for 1 min \d\d s$", part(answer, "workers"))
     assert f'href="/ui/jobs/{running.uuid}"' in answer.text
     assert "No job has failed." in part(answer, "failures")
-    assert answer.text.count('<rect class="success"') == 1
+    assert answer.text.count('<rect class="success"') in {1, 2}, "a minute may have begun between two jobs"
     for state in ("PENDING&amp;state=RETRY", "STARTED"):
         assert f'href="/ui/jobs?state={state}">1</a>' in answer.text
         assert client.get(f"/ui/jobs?state={unescape(state)}").status == 200
