@@ -113,6 +113,19 @@ def test_cookie_is_valid_for_the_api_and_its_events(browse: Browse) -> None:
     assert client.ask("DELETE", "/status/0190c0de-0000-7000-8000-000000000000", **cookie).status == 403
 
 
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 200), ("none", 403), ("same-site", 403), ("", 403)])
+def test_get_starts_no_job_for_a_cookie_unless_a_page_of_this_server_asks(
+    browse: Browse, site: str, status: int
+) -> None:
+    """A click on a link in a mail sends a strict cookie, and without HTTPS a browser marks no request."""
+    client = browse(anonymous="none")
+    token = client.token("me", "read", "dispatch")
+    mark = {"HTTP_SEC_FETCH_SITE": site} if site else {}
+    cookie = {"HTTP_COOKIE": f"{session_cookie.NAME}={token}", "HTTP_ACCEPT": "text/plain"}
+    assert client.ask("GET", "/dispatch/add/2/2", **cookie, **mark).status == status
+    assert client.ask("GET", "/dispatch/add/2/2", HTTP_AUTHORIZATION=f"Bearer {token}").status == 200
+
+
 def caller_of(client: PagesClient, **environ: str) -> str:
     """The caller of the job that a request with these headers dispatches; or the refusal."""
     media = {"CONTENT_TYPE": "application/json", "HTTP_ACCEPT": "application/json"}

@@ -35,6 +35,7 @@ class Turns:
         self.faults: list[Exception] = []
         self.faults_after: list[Exception] = []
         self.faults_of_looks: list[Exception] = []
+        self.writable, self.probes = True, 0
         self.poison_error: Exception = ValueError("it cannot be stored")
         self.poison: Callable[[Sequence[Report], Sequence[MessageClaim]], bool] = lambda *_: False
         self.during = lambda: None
@@ -45,6 +46,10 @@ class Turns:
         if self.faults_of_looks:
             raise self.faults_of_looks.pop(0)
         return self.queue.ready(queues, at)
+
+    def takes_writes(self, holder: str) -> bool:
+        self.probes += 1
+        return self.writable
 
     def next_due(self, queues: Sequence[str], at: int) -> int | None:
         return self.queue.next_due(queues, at)
@@ -310,6 +315,23 @@ def test_row_that_the_driver_refuses_with_an_unknown_error_is_not_repeated_forev
     tried = [reports for reports, _, _ in rows.turns.turns if bad in reports]
     assert len(tried) <= 2 * job_writer.MOST_STRANGE
     assert tried[-1] == [bad]
+
+
+def test_unknown_error_of_a_database_that_takes_no_write_is_an_outage(
+    rows: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outcome of a job is kept as long as that lasts."""
+    monkeypatch.setattr(job_writer, "backoff", lambda *_: repeat(0.001))
+    error = DatabaseUnavailable("The database cannot do that now (it reported an error).")
+    error.__cause__ = RuntimeError("something new")
+    rows.turns.writable = False
+    rows.turns.faults = [error] * 200
+    rows.add()
+    rows.report(report := success(a_claim()))
+    eventually(lambda: rows.notes, message="the report was not stored")
+    assert rows.turns.faults == []
+    assert rows.turns.probes >= 200 - job_writer.MOST_STRANGE
+    assert [reports for reports, _, _ in rows.turns.turns if report in reports][-1] == [report]
 
 
 def test_bad_report_and_bad_message_do_not_protect_each_other(messages: WriterHarness) -> None:

@@ -1,17 +1,19 @@
 """How many messages a worker holds: it follows the number of jobs that it has lately claimed."""
 
+import time
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from celery.concurrency.solo import TaskPool as SoloPool
 from kombu.common import QoS
 from kombu.utils.limits import TokenBucket
 
 from pacifica.dispatcher.store.work_queue import WorkQueue
 from pacifica.dispatcher.worker.job_steps import EventWatch
 from pacifica.dispatcher.worker.job_writer import JobWriter
-from pacifica.dispatcher.worker.prefetch import Prefetch
+from pacifica.dispatcher.worker.prefetch import PERIOD, Prefetch
 
 from .job_writer_test import ListPool, Request
 
@@ -24,7 +26,9 @@ class Consumer:
     def __init__(self, count: int = USUAL, most: int | None = None) -> None:
         self.initial_prefetch_count = count
         self.qos = QoS(lambda prefetch_count: None, count, most)
-        self.task_buckets: dict[str, object] = defaultdict(lambda: None)
+        self.task_buckets: dict[str, Any] = defaultdict(lambda: None)
+        self.connection = SimpleNamespace(transport=SimpleNamespace(driver_type="amqp"))
+        self.qos_global, self.pool = True, object()
 
 
 class Message(Request):
@@ -72,14 +76,42 @@ def test_number_is_the_configured_one_with_plain_messages_rate_limits_or_none(wr
     prefetch = Prefetch(consumer, writer)
     consumer.task_buckets["limited"] = bucket = TokenBucket(1)
     assert fitted(prefetch, writer, consumer, 40) == USUAL + 40
-    bucket.add("a request")
+    bucket.add((Message(), 1))
     assert fitted(prefetch, writer, consumer, 40) == USUAL
     bucket.clear_pending()
     assert fitted(prefetch, writer, consumer, 40) == USUAL + 40
+    held: list[Any] = [Message() for _ in range(USUAL + 3)]
+    for message in held:
+        bucket.add((message, 1))
+    assert fitted(prefetch, writer, consumer, 40) == USUAL
+    assert [message.did for message in held] == [[]] * USUAL + [["give back"]] * 3
+    bucket.clear_pending()
     prefetch.note_plain()
     assert fitted(prefetch, writer, consumer, 40) == USUAL
     unlimited = Consumer(0)
     assert fitted(Prefetch(unlimited, writer), writer, unlimited, 40) == 0
+
+
+@pytest.mark.parametrize("why", ["redis", "limits of each consumer", "solo"])
+def test_number_is_the_configured_one_where_it_cannot_follow(writer: JobWriter, why: str) -> None:
+    consumer: Any = Consumer()
+    if why == "redis":
+        consumer.connection.transport.driver_type = why
+    consumer.qos_global = why != "limits of each consumer"
+    if why == "solo":
+        consumer.pool = SoloPool()
+    assert fitted(Prefetch(consumer, writer), writer, consumer, 40) == USUAL
+
+
+def test_late_look_does_not_count_the_claims_of_several_periods(
+    writer: JobWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    consumer = Consumer()
+    prefetch = Prefetch(consumer, writer)
+    now += 10 * PERIOD
+    assert fitted(prefetch, writer, consumer, 400) == USUAL + 40
 
 
 def test_messages_that_would_wait_long_return_to_the_broker_latest_first(writer: JobWriter) -> None:
@@ -94,7 +126,7 @@ def test_messages_that_would_wait_long_return_to_the_broker_latest_first(writer:
         prefetch.fit()
         given.append(sum(bool(message.did) for message in messages))
     assert given[:2] == [100 - (USUAL + 20), 100 - (USUAL + 20)]
-    assert given[-1] == 100 - (USUAL + 5)
-    assert [message.did for message in messages[: USUAL + 5]] == [[]] * (USUAL + 5)
-    assert all(message.did == ["give back"] for message in messages[USUAL + 5 :])
-    assert writer.waiting_messages() == USUAL + 5
+    assert given[-1] == 100 - USUAL
+    assert [message.did for message in messages[:USUAL]] == [[]] * USUAL
+    assert all(message.did == ["give back"] for message in messages[USUAL:])
+    assert writer.waiting_messages() == USUAL

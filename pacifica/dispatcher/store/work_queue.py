@@ -10,6 +10,7 @@ from typing import Any
 import peewee
 
 from .. import orm
+from ..core.errors import DatabaseUnavailable
 from ..core.job import ClaimKey, State
 from ..core.work import ClaimedJob, LostReport, MessageClaim, Report, TasklessJob, Turn, WantedJobs
 from . import mapping
@@ -122,6 +123,15 @@ class WorkQueue:
     def next_due(self, queues: Sequence[str], at: int) -> int | None:
         """The first time after ``at`` at which a job of these queues is due; takes no lock."""
         return self._database.read(lambda db: self._ready.next_due(db, queues, at)) if queues else None
+
+    def takes_writes(self, holder: str) -> bool:
+        """Whether the database takes a write now: the next beat of this worker's heartbeat."""
+        worker = orm.Worker
+        query = worker.update({worker.beat: worker.beat + 1}).where(worker.id == holder)
+        try:
+            return bool(self._database.write(query.execute))
+        except DatabaseUnavailable:
+            return False
 
     def turn(  # noqa: PLR0913 - the turn of one worker
         self,

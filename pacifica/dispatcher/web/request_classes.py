@@ -102,6 +102,8 @@ class DispatcherRequest(Request):  # type: ignore[misc]
     """The caller that the guard has admitted."""
     form: Mapping[str, Sequence[str]] = {}
     """The fields of the form that a page has sent."""
+    by_cookie = False
+    """Whether a browser's cookie has identified the caller."""
     sees_tracebacks: Callable[[], bool] = staticmethod(lambda: False)
     """Whether the sender may see tracebacks of the jobs that its caller may read."""
     _responded = False

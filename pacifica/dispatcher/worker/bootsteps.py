@@ -61,6 +61,8 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         warm = Limit(container.settings.dispatcher.stop_seconds, lambda: self._end_now(worker))
         self._limit = ShutdownLimit({"Warm": warm, "Cold": Limit(patience, self._kill)})
         signals.worker_shutting_down.connect(self._begin_shutdown)
+        # Celery takes it in handlers of signals, and one of these may interrupt another.
+        signals.worker_shutting_down.lock = threading.RLock()
 
     def start(self, worker: Any) -> None:
         self._limit.start()
@@ -96,9 +98,11 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         for child in active_children():
             with suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
-        self._writer.stop(LAST_REPORTS)
-        self._heartbeat.stop()
-        os._exit(1)
+        try:
+            self._writer.stop(LAST_REPORTS)
+            self._heartbeat.stop()
+        finally:
+            os._exit(1)
 
 
 def _can_stop_jobs(pool: Any) -> bool:

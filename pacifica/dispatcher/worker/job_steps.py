@@ -15,6 +15,7 @@ from celery import bootsteps
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 from kombu.asynchronous import Hub
+from kombu.common import ignore_errors
 
 from ..core.job import now
 from ..core.work import TasklessJob
@@ -88,8 +89,11 @@ class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._end_outage()
         worker = consumer.controller
         worker.hand_out.close()
-        worker.hand_out.writer.pause()
-        if consumer.hub is not None and consumer.blueprint.state not in {bootsteps.CLOSE, bootsteps.TERMINATE}:
+        ending = consumer.blueprint.state in {bootsteps.CLOSE, bootsteps.TERMINATE}
+        if ending and consumer.task_consumer is not None:
+            ignore_errors(consumer, consumer.task_consumer.cancel)  # What returns to the broker must not come again.
+        worker.hand_out.writer.pause(for_good=ending)
+        if consumer.hub is not None and not ending:
             self._outage = OutageLoop(worker.pool)
 
     terminate = shutdown = stop

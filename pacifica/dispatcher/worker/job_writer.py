@@ -40,7 +40,7 @@ SHORT_WAIT = 0.05
 MOST_REPORTS = 500
 """The most reports of one turn."""
 MOST_STRANGE = 12
-"""Failures of a turn, in 15 seconds or more, that may come of a row of it: the database reports an unknown error."""
+"""Failures of a turn, one after the other, with an error that is not known as an outage: a row may be the cause."""
 Then = Callable[[str | None], object]
 """Called with the kind of event that a report became, once it is committed; ``None`` for a report that was late."""
 
@@ -138,13 +138,16 @@ class JobWriter:
         """Claim no more jobs; the next turn returns those that have not begun. Takes no lock, for a signal handler."""
         self._claiming = False
 
-    def pause(self) -> None:
+    def pause(self, *, for_good: bool = False) -> None:
         """Claim no more jobs, and return those that have not begun to the queue; reports are stored as before.
 
-        Messages whose jobs are not claimed return to the broker with its connection.
+        Messages whose jobs are not claimed return to the broker with its connection; ``for_good`` returns them now, as
+        the connection is open until all running jobs have ended.
         """
         self._claiming = False
-        self._requests.clear()
+        for request in _take(self._requests.popleft, len(self._requests)):
+            if for_good:
+                self._pool.call(request.give_back)
         for item in self._pool.take_back(0.0):
             self.unclaim(item)
 
@@ -291,8 +294,8 @@ class JobWriter:
             try:
                 turn = self._queue.turn(reports, wanted, messages, token=token, at=now(), again=again, **self._who)
             except DatabaseUnavailable as error:
-                strange += error.__cause__ is not None and driver_errors.kind(error.__cause__) == "other"
-                if strange == MOST_STRANGE:
+                strange = strange + 1 if _may_come_of_a_row(error) else 0
+                if strange >= MOST_STRANGE and self._queue.takes_writes(self._who["holder"]):
                     raise
                 if not again:
                     logger.warning("The worker waits to claim and to report: %s", error)
@@ -314,3 +317,12 @@ def _take(pop: Callable[[], JobRequest], number: int) -> list[JobRequest]:
     with suppress(IndexError):
         taken.extend(pop() for _ in range(number))
     return taken
+
+
+def _may_come_of_a_row(error: DatabaseUnavailable) -> bool:
+    """Whether the database reports an error that is not known as an outage."""
+    return (
+        error.__cause__ is not None
+        and driver_errors.kind(error.__cause__) == "other"
+        and not driver_errors.is_rolled_back(error)
+    )

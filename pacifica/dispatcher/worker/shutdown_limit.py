@@ -4,11 +4,14 @@ A signal handler only tells it so. It must take no lock and start no thread: a s
 instruction, and its handler would wait forever for the lock that the first one holds.
 """
 
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+logger = logging.getLogger(__name__)
 
 
 class Limit(NamedTuple):
@@ -44,7 +47,11 @@ class ShutdownLimit:
             except queue.Empty:
                 kind = min(due, key=due.__getitem__)
                 del due[kind]
-                self._limits[kind].act()
+                try:
+                    self._limits[kind].act()
+                except Exception:
+                    # The limit of the other kind must still hold.
+                    logger.exception("Unhandled exception at the end of a shutdown's time")
                 continue
             if kind not in seen:
                 seen.add(kind)

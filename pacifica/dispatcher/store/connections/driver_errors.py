@@ -27,6 +27,7 @@ SENTENCES: Mapping[str, str] = {
     "silent": "it did not answer in time",
     "unreachable": "it cannot be reached",
     "exhausted": "all its connections are in use",
+    "failing": "its disk reports an error",
     "other": "it reported an error",
 }
 """The kinds of failure, each with its sentence for users."""
@@ -38,6 +39,7 @@ SQLITE_CODES: Mapping[int, str] = {
     sqlite3.SQLITE_CANTOPEN: "unopened",
     sqlite3.SQLITE_CORRUPT: "damaged",
     sqlite3.SQLITE_NOTADB: NOT_SQLITE,
+    sqlite3.SQLITE_IOERR: "failing",
 }
 """Primary result codes. Source: https://www.sqlite.org/rescode.html"""
 SQL_STATES: Mapping[str, str] = {
@@ -46,7 +48,8 @@ SQL_STATES: Mapping[str, str] = {
     "25006": "read_only",
     "53100": "full",
     "55P03": "locked",
-    **dict.fromkeys(("53300", "57P01", "57P02", "57P03"), "unreachable"),
+    **dict.fromkeys(("53300", "57P01", "57P02", "57P03", "57P05", "25P03"), "unreachable"),
+    "57014": "silent",
 }
 """Source: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 MYSQL_NUMBERS: Mapping[int, str] = {
@@ -55,7 +58,9 @@ MYSQL_NUMBERS: Mapping[int, str] = {
     **dict.fromkeys((1290, 1792, 1836), "read_only"),
     **dict.fromkeys((1021, 1114), "full"),
     1205: "locked",
-    **dict.fromkeys((1040, 1053, 1203, 1927, 2002, 2003, 2006, 2013), "unreachable"),
+    **dict.fromkeys((1040, 1047, 1053, 1129, 1158, 1159, 1160, 1161, 1184, 1203, 1317, 1927), "unreachable"),
+    **dict.fromkeys((2002, 2003, 2006, 2012, 2013, 2014, 4031), "unreachable"),
+    **dict.fromkeys((1969, 3024), "silent"),
 }
 """Source: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 ERRNOS: Mapping[int, str] = {
@@ -63,6 +68,9 @@ ERRNOS: Mapping[int, str] = {
     errno.EROFS: "read_only",
     errno.ECONNREFUSED: "unreachable",
     errno.ECONNRESET: "unreachable",
+    errno.EDQUOT: "full",
+    errno.EIO: "failing",
+    **dict.fromkeys((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT), "unreachable"),
 }
 LIBPQ_WORDS: Mapping[str, str] = {
     "fatal:  role ": "denied",
@@ -70,6 +78,9 @@ LIBPQ_WORDS: Mapping[str, str] = {
     '" does not exist': "missing",
     "timed out": "silent",
     "timeout expired": "silent",
+    "failed to resolve host": "unreachable",
+    "no route to host": "unreachable",
+    "syscall error": "unreachable",
     "connection": "unreachable",
 }
 """Parts of libpq's messages, in lower case; the first match counts."""

@@ -21,7 +21,7 @@ from ..operation import Operation
 from . import session_cookie
 from .local_request import host_name, sign_of_proxy
 from .rate_limit import RateLimit
-from .same_site import check_same_site
+from .same_site import check_own_page, check_same_site
 
 HOW_TO_AUTHENTICATE = (
     "Send the header Authorization: Bearer <token>. pacifica-dispatcher-cmd token create makes a token."
@@ -82,6 +82,7 @@ class Guard:
         cookie = session_cookie.token(headers)
         signed_in = None if cookie is None else self._tokens.caller(cookie)
         if signed_in is not None:
+            request.by_cookie = True
             return signed_in
         if own.anonymous == "anywhere":
             return ANONYMOUS
@@ -155,6 +156,8 @@ def _check_scope(request: Any, caller: Caller, operation: Operation, scope: str)
         raise MissingScope(scope, "*")
     if scope != READ and request.method != "HEAD":
         check_same_site(request.headers, "change anything")
+        if request.method == "GET" and request.by_cookie:
+            check_own_page(request.headers)
     if operation.names_task and not caller.may(scope, request.arguments[0]):
         raise MissingScope(scope, request.arguments[0])
 

@@ -19,6 +19,15 @@ def check_same_site(headers: Mapping[str, str], action: str) -> None:
         raise CrossSite(f"A page of another site may not {action} here (Origin).")
 
 
+def check_own_page(headers: Mapping[str, str]) -> None:
+    """Raise ``CrossSite`` unless a page of this server sends the request: a link in a mail must start nothing.
+
+    For a GET with a cookie: over plain HTTP, browsers mark no request, so that such a GET is always refused.
+    """
+    if headers.get("Sec-Fetch-Site", "").strip().lower() != "same-origin":
+        raise CrossSite("A browser that has signed in may change anything only by POST, or from a page of this server.")
+
+
 def check_may_wait(headers: Mapping[str, str]) -> None:
     """Raise ``CrossSite`` for another site's request that would occupy one of the few slots for waiting clients."""
     check_same_site(headers, "wait or stream")

@@ -211,7 +211,7 @@ class Connection:
         return not b"\r\n".startswith(bytes(self._buffer[:3]))
 
     def _take(self, chunk: bytes) -> None:
-        if not self._buffer:
+        if not self._has_begun():
             self.deadline = time.monotonic() + self._owner.limits.seconds
         self._buffer += chunk
         if not self._count():
