@@ -83,19 +83,19 @@ def post_worker_init(worker: Any) -> None:
     if worker.wsgi is not application:
         return
     application.begin(worker.cfg.threads)
-    told: queue.SimpleQueue[None] = queue.SimpleQueue()
-    threading.Thread(target=_stop, args=(told, application.stop), name="stop", daemon=True).start()
+    stopping: queue.SimpleQueue[None] = queue.SimpleQueue()
+    threading.Thread(target=_stop, args=(stopping, application.stop), name="stop", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, partial(_tell, told, signal.getsignal(number)))
+        signal.signal(number, partial(_begin_stop, stopping, signal.getsignal(number)))
 
 
-def _stop(told: "queue.SimpleQueue[None]", stop: Callable[[], None]) -> None:
-    told.get()
+def _stop(stopping: "queue.SimpleQueue[None]", stop: Callable[[], None]) -> None:
+    stopping.get()
     stop()
 
 
-def _tell(told: "queue.SimpleQueue[None]", following: Any, number: int, frame: Any) -> None:
-    told.put(None)  # It is reentrant; a thread's start or a lock could wait forever for what the signal interrupts.
+def _begin_stop(stopping: "queue.SimpleQueue[None]", following: Any, number: int, frame: Any) -> None:
+    stopping.put(None)  # It is reentrant; a thread's start or a lock could wait forever for what the signal interrupts.
     following(number, frame)
 
 
