@@ -15,7 +15,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 15_000
 """Milliseconds in which a page must show what is expected; other tests may keep the cores busy."""
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
+WIDE, MIDDLE, NARROW = ({"width": width, "height": height} for width, height in ((1280, 900), (768, 900), (360, 780)))
 
 
 def find_chromium() -> str:

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from .chromium import NARROW, WIDE, Visit
+from .chromium import MIDDLE, NARROW, WIDE, Visit
 from .site import Site
 
 Open = Callable[..., Visit]
@@ -35,7 +35,7 @@ def test_page_is_light_and_everyone_can_read_it(visit: Open, site: Site, name: s
     visited.expected = "status of 404" if name == "nothing" else ""
     page = visited.open(OTHERS.get(name) or site.pages[name])
     assert 1000 < page.evaluate(WEIGHT) < MOST_BYTES
-    for size in (WIDE, NARROW):
+    for size in (WIDE, MIDDLE, NARROW):
         page.set_viewport_size(size)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size["width"], page.evaluate(f"{WIDER}.slice(0, 5).map((one) => one.outerHTML.slice(0, 200))")

@@ -3,8 +3,9 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
-from pacifica.dispatcher.core.job import JobError, State, now
+from pacifica.dispatcher.core.job import Job, JobError, State, now
 from pacifica.dispatcher.store import job_minutes
 from pacifica.dispatcher.store.job_minutes import ALL_TASKS, KEPT, EndedJobs, MinuteKey
 
@@ -19,51 +20,64 @@ HOURS = 24
 
 
 def fill_history(site: Site, seed: int = 5) -> None:
-    """Add the numbers of the jobs that ended in the last day, with a slow and failing hour."""
+    """Add the numbers of the jobs that ended in the last day, with two slow spells; the failed jobs of three hours are
+    those of ``fill_jobs``.
+    """
     draw, end = random.Random(seed), now() // 60_000_000 * 60
     found: dict[MinuteKey, EndedJobs] = defaultdict(EndedJobs)
     for back in range(1, HOURS * 60):
-        start = end - back * 60
-        for key, jobs in _minute(draw, start, troubled=180 < back < 230 or 5 < back < 12):
-            for span in KEPT:
-                for task in (key.task, ALL_TASKS):
-                    found[MinuteKey(span, start // span * span, task, key.outcome)].add(jobs)
+        for task, outcome, jobs in _minute(
+            draw, end - back * 60, slow=240 < back < 290 or 5 < back < 12, new=back < 190
+        ):
+            _count(found, end - back * 60, task, outcome, jobs)
     site.database.write(lambda db: job_minutes.add(db, found))
 
 
-def _minute(draw: random.Random, start: int, *, troubled: bool) -> Iterator[tuple[MinuteKey, EndedJobs]]:
+def _minute(draw: random.Random, start: int, *, slow: bool, new: bool) -> Iterator[tuple[str, str, EndedJobs]]:
     busy = 1.6 if 8 <= start // 3600 % 24 < 18 else 0.5
     for task, rate in RATES.items():
-        for outcome in ("SUCCESS", "FAILURE"):
-            failing = task == "calibrate" or (troubled and task == "weigh")
-            share = (0.3 if failing else 0.0) if outcome == "FAILURE" else 0.7
+        for outcome, share in (("SUCCESS", 0.8), ("FAILURE", 0.0 if new or task != "weigh" else 0.2 if slow else 0.02)):
             jobs = EndedJobs()
-            for _ in range(round(draw.gauss(rate * busy * share, rate * 0.25)) if share else 0):
-                wait = draw.lognormvariate(-3.5, 0.8) * (60 if troubled else 1)
-                run = SECONDS[task] * draw.lognormvariate(0, 0.5) * (3 if troubled else 1)
-                started = int(wait * 1_000_000)
-                jobs.count(0, None, started, started + int(run * 1_000_000), 1, 0)
+            for _ in range(round(draw.gauss(rate * busy * share, rate * 0.15)) if share else 0):
+                wait = draw.lognormvariate(-3.5, 0.8) * (60 if slow else 1)
+                run = SECONDS[task] * draw.lognormvariate(0, 0.5) * (3 if slow else 1)
+                jobs.count(0, None, int(wait * 1_000_000), int((wait + run) * 1_000_000), 1, 0)
             if jobs.jobs:
-                yield MinuteKey(60, start, task, outcome), jobs
+                yield task, outcome, jobs
+
+
+def _count(found: dict[MinuteKey, EndedJobs], at: int, task: str, outcome: str, jobs: EndedJobs) -> None:
+    for span in KEPT:
+        for name in (task, ALL_TASKS):
+            found[MinuteKey(span, at // span * span, name, outcome)].add(jobs)
 
 
 def fill_jobs(site: Site, number: int = 300, seed: int = 5) -> None:
-    """Add jobs that ended in the last hours."""
-    draw = random.Random(seed)
+    """Add jobs that ended in the last three hours, and count those that failed."""
+    draw, found = random.Random(seed), defaultdict[MinuteKey, EndedJobs](EndedJobs)
     for index in range(number):
-        age, labels = 40 + index * 37.0, {"run": str(4100 + index // 12), "site": draw.choice(("north", "south"))}
-        person = draw.choice(("", "token:ada", "user:grace"))
-        if index % 7 == 3:
-            device = draw.choice(DEVICES)
-            message = f"the drift of {device} is 0.7 mK, which is more than 0.5 mK"
-            error = JobError("ValueError", message, "Traceback (most recent call last): …", at="samples.py:52")
-            site.add(
-                ended("calibrate", State.FAILURE, age=age, args=[device], error=error, labels=labels, caller=person)
-            )
-        else:
-            sample = f"quartz {index}"
-            masses = [round(10 + draw.random(), 3) for _ in range(8)]
-            site.add(ended("weigh", State.SUCCESS, age=age, args=[sample], result=masses, labels=labels, caller=person))
+        made = _a_job(draw, index, 40 + index * 37.0)
+        site.add(made)
+        if made.error is not None:
+            jobs = EndedJobs()
+            jobs.count(made.created, None, made.started, made.finished, 1, 0)
+            _count(found, made.created // 1_000_000, made.task, "FAILURE", jobs)
+    site.database.write(lambda db: job_minutes.add(db, found))
+
+
+def _a_job(draw: random.Random, index: int, age: float) -> Job:
+    labels = {"run": str(4100 + index // 12), "site": draw.choice(("north", "south"))}
+    common: dict[str, Any] = {"age": age, "labels": labels, "caller": draw.choice(("", "token:ada", "user:grace"))}
+    device, sample = draw.choice(DEVICES), f"quartz {index}"
+    if index % 29 == 3:
+        message = f"the drift of {device} is 0.7 mK, which is more than 0.5 mK"
+        error = JobError("ValueError", message, "Traceback (most recent call last): …", at="samples.py:52")
+        return ended("calibrate", State.FAILURE, args=[device], error=error, **common)
+    if 300 < age < 720 and index % 2:
+        error = JobError("TimeoutError", "balance B has not answered for 30 s", at="samples.py:38")
+        return ended("weigh", State.FAILURE, args=[sample], error=error, **common)
+    masses = [round(10 + draw.random(), 3) for _ in range(8)]
+    return ended("weigh", State.SUCCESS, args=[sample], result=masses, **common)
 
 
 def start_jobs(site: Site) -> dict[str, str]:
