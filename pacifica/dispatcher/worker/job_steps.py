@@ -91,7 +91,7 @@ class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.hand_out.close()
         ending = consumer.blueprint.state in {bootsteps.CLOSE, bootsteps.TERMINATE}
         if ending and consumer.task_consumer is not None:
-            ignore_errors(consumer, consumer.task_consumer.cancel)  # What returns to the broker must not come again.
+            ignore_errors(consumer, consumer.task_consumer.cancel)  # Messages that return must not come again.
         worker.hand_out.writer.pause(for_good=ending)
         if consumer.hub is not None and not ending:
             self._outage = OutageLoop(worker.pool)

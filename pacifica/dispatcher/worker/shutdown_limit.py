@@ -1,6 +1,6 @@
 """Limits how long a worker's shutdown may take: a thread acts when the time of a signal is over.
 
-A signal handler only tells it so. It must take no lock and start no thread: a second signal may interrupt it at any
+A signal handler only notifies it. It must take no lock and start no thread: a second signal may interrupt it at any
 instruction, and its handler would wait forever for the lock that the first one holds.
 """
 
