@@ -322,6 +322,7 @@ def mount(  # noqa: PLR0913, PLR0917 - each is a part of the process
     tree = application.build(root, Guard(auth, tokens), limits, monitor.counts)
     if dashboard is not None and pages is not None:
         tree.problem_page, tree.dashboard_mode = problem_page, dashboard.mode
+        tree.arguments_bytes = own.arguments_bytes
     path_prefix.install(tree, own.root_path, auth.proxy_addresses)
     return tree
 

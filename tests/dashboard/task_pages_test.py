@@ -226,6 +226,10 @@ def test_browser_requires_no_field_that_may_be_hidden(pages: PagesClient) -> Non
     assert "required" in shown.controls["a:recipe.steps[0].minutes"]
 
 
+def test_page_knows_how_large_a_file_may_be(pages: PagesClient) -> None:
+    assert 'data-most="1048576"' in pages.get("/ui/tasks/simple").text
+
+
 def test_every_field_has_a_label_and_says_what_is_allowed(pages: PagesClient) -> None:
     page = pages.get("/ui/tasks/typed").text
     labelled = set(re.findall(r'<label[^>]*for="([^"]*)"', page))

@@ -110,6 +110,7 @@ class TaskPages:
             faults=[*arguments.faults, *options.faults],
             lines=_lines(spec.name, draft),
             key=new_uuid(),
+            most_bytes=cherrypy.request.app.arguments_bytes,
             source=source,
             other=other,
             focus=focus,

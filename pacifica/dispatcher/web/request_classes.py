@@ -274,6 +274,8 @@ class DispatcherApplication(cherrypy.Application):  # type: ignore[misc]
     problem_page: Callable[[Mapping[str, Any]], bytes] | None = None
     """Renders a problem document as a page, and sets its content type."""
     dashboard_mode = "off"
+    arguments_bytes = 0
+    """The most bytes of a job's arguments, which forms name."""
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:
         """As CherryPy's, which looks for a section of each part of the path."""

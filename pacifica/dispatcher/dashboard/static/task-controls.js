@@ -22,7 +22,11 @@ export function addFiles(area) {
   chooser.setAttribute("aria-label", `File for ${area.labels[0]?.firstChild.textContent.trim() ?? "the bytes"}`);
   chooser.addEventListener("change", () => {
     const [file] = chooser.files;
-    if (!file) return;
+    const most = Math.floor((Number(area.form.dataset.most) * 3) / 4); // Base64 has four characters for three bytes.
+    const tooLarge = file && file.size > most;
+    chooser.setCustomValidity(tooLarge ? `The file has ${file.size} bytes. A job takes at most ${most}.` : "");
+    if (tooLarge) chooser.reportValidity();
+    if (!file || tooLarge) return;
     const reader = new FileReader();
     reader.addEventListener("load", () => {
       const [, base64 = ""] = reader.result.split(",", 2);
