@@ -1,4 +1,5 @@
-// The page of one job: buttons that copy, actions that are sent once, and no look for the events of other jobs.
+// The page of one job: buttons that copy, actions that are sent once, the time of a running job, and no look for the
+// events of other jobs.
 
 document.documentElement.classList.add("scripted");
 const job = document.querySelector("[data-job]").dataset.job;
@@ -33,4 +34,25 @@ async function copied(source) {
     getSelection().selectAllChildren(source);
     return document.execCommand("copy");
   }
+}
+
+// The seconds since a running job was rendered are added to those that it had run by then.
+const shown = new WeakMap();
+setInterval(() => {
+  for (const element of document.querySelectorAll("[data-seconds]")) {
+    if (!shown.has(element)) shown.set(element, performance.now());
+    const seconds = Number(element.dataset.seconds) + (performance.now() - shown.get(element)) / 1000;
+    element.textContent = duration(seconds);
+  }
+}, 1000);
+
+// As the server writes it.
+function duration(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  if (!hours) return `${minutes} min ${String(Math.floor(seconds % 60)).padStart(2, "0")} s`;
+  if (hours < 24) return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
