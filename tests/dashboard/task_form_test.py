@@ -57,6 +57,7 @@ NUMBER, TEXT = {"type": "number"}, {"type": "text"}
         (dict[str, int], None, {}, 'JSON, such as {"name": 1}'),
         (Any, None, TEXT, "Any value, text or JSON"),
         (int | str, None, TEXT, 'Whole number or text, "5" in quotation marks is text'),
+        (int | float | str, None, TEXT, "Number or text"),
         (int | bool, None, TEXT, "Whole number or yes or no"),
         (list[bool], None, {}, "List of yes or no"),
         (Annotated[int, Field(description="How many", title="Number of samples")], None, NUMBER, "Whole number"),

@@ -66,7 +66,8 @@ def word(node: FormNode) -> str:
     if node.kind in {GROUP, TUPLE}:
         return _members(node)
     if node.kind == LOOSE and node.limits.get("types"):
-        return " or ".join(WORDS[kind] for kind in node.limits["types"])
+        types = [kind for kind in node.limits["types"] if kind != WHOLE or NUMBER not in node.limits["types"]]
+        return " or ".join(WORDS[kind] for kind in types)
     return FORMATS.get(node.limits.get("format", ""), WORDS[node.kind]) if node.kind == TEXT else WORDS[node.kind]
 
 
