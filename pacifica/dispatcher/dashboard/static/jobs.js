@@ -36,7 +36,7 @@ function mayAppear(kind) {
 async function merge(page) {
   const fresh = [...page.querySelectorAll("#rows > [data-row]")];
   const added = fresh.filter((row) => !replace(row)).length;
-  if (list?.hasAttribute("data-first")) announce(added, added === fresh.length);
+  if (list?.hasAttribute("data-first")) announce(added, added === fresh.length && page.querySelector("a[rel=next]") !== null);
   const missing = [...stale].filter(rowOf).slice(0, MOST);
   for (const uuid of missing) stale.delete(uuid);
   if (missing.length) await refresh(missing);
@@ -76,10 +76,10 @@ function reading(row) {
   return !selection.isCollapsed && selection.containsNode(row, true);
 }
 
-function announce(number, all) {
+function announce(number, more) {
   news.hidden = number === 0;
   if (!number) return;
-  const text = `${number}${all && number > 1 ? " or more" : ""} new ${number === 1 ? "job" : "jobs"} – show`;
+  const text = `${number}${more ? " or more" : ""} new ${number === 1 && !more ? "job" : "jobs"} – show`;
   const link = news.querySelector("a");
   if (link.textContent !== text) link.textContent = text;
 }
