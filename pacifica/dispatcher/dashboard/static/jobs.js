@@ -126,8 +126,8 @@ async function copy(button) {
     getSelection().selectAllChildren(button.previousElementSibling);
     document.execCommand("copy");
   }
-  button.textContent = "✓";
-  setTimeout(() => (button.textContent = "⧉"), 1000);
+  button.textContent = "copied";
+  setTimeout(() => (button.textContent = "copy"), 1000);
 }
 
 // The form sends times with their zone, and nothing for an empty field, so that its address can be shared.
