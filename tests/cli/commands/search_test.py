@@ -41,3 +41,11 @@ def test_error_for_an_invalid_time_lists_the_valid_forms(invoke_on_stub: Run, gi
     ran = invoke_on_stub("search", "--since", given)
     assert ran.returncode == 2
     assert f"'{given}' is not a time. Use a time with an offset" in ran.stderr
+
+
+def test_text_of_an_error_is_sent_and_empty_pages_are_passed_over(stub: Stub, invoke_on_stub: Run) -> None:
+    pages = ({"jobs": [], "next": path} for path in ("/status?error=full&cursor=abc", None))
+    stub.will(*(Answer(body=page) for page in pages))
+    assert invoke_on_stub("search", "--error", "disk full 100%").returncode == 0
+    assert "error=disk+full+100%25&" in stub.requests[0].path
+    assert stub.requests[1].path == "/status?error=full&cursor=abc"
