@@ -28,7 +28,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def table(answer: Answer) -> list[dict[str, str]]:
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv;charset=utf-8")
-    return list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert answer.text.startswith("\ufeffuuid,task,state,")
+    return list(csv.DictReader(io.StringIO(answer.text[1:], newline="")))
 
 
 def lines(answer: Answer) -> list[dict[str, object]]:

@@ -1,5 +1,6 @@
 """All jobs that match the filters of the list, as a file: CSV for spreadsheets, NDJSON for programs."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +82,7 @@ def _ndjson(first: Sequence[Job], pages: Iterator[Sequence[Job]]) -> Iterator[by
 
 
 def _csv(first: Sequence[Job], pages: Iterator[Sequence[Job]]) -> Iterator[bytes]:
-    yield _lines([COLUMNS])
+    yield codecs.BOM_UTF8 + _lines([COLUMNS])  # Without the mark, Excel does not read UTF-8.
     for jobs in _all(first, pages):
         yield _lines([_cells(representations.job(job)) for job in jobs])
 

@@ -50,7 +50,7 @@ class JobList:
 
     exposed = True
 
-    def __init__(self, service: Service, job: Any = None) -> None:
+    def __init__(self, service: Service, job: object) -> None:
         self._service = service
         self._job = job
         self.rows = JobRows(service)
@@ -91,7 +91,7 @@ class JobList:
 
     def _cp_dispatch(self, vpath: list[str]) -> Any:
         """Let the resource of one job answer ``/ui/jobs/<uuid>`` and what is below it."""
-        if self._job is None or not vpath:
+        if not vpath:
             return None
         cherrypy.request.params["uuid"] = vpath.pop(0)
         return self._job
