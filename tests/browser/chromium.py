@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions")
@@ -63,7 +64,8 @@ class Visit:
 @contextmanager
 def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
     """Open a fresh profile; the test fails if anything goes wrong in its pages."""
-    settings: dict[str, Any] = {"viewport": WIDE, "locale": "en-GB", "timezone_id": "Europe/Berlin", **options}
+    place = {"locale": "en-GB", "timezone_id": "Europe/Berlin"}
+    settings: dict[str, Any] = {"viewport": WIDE, "reduced_motion": "reduce", **place, **options}
     context = browser.new_context(**settings)
     try:
         context.set_default_timeout(PATIENCE)
@@ -76,3 +78,14 @@ def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
         assert not visit.unexpected()
     finally:
         context.close()
+
+
+def serious(page: Page) -> list[str]:
+    """The serious and critical findings of axe-core."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+        for node in one["nodes"]
+    ]

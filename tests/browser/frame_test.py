@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from .chromium import MIDDLE, NARROW, WIDE, Visit
+from .chromium import MIDDLE, NARROW, WIDE, Visit, serious
 from .site import Site
 
 Open = Callable[..., Visit]
@@ -16,17 +15,6 @@ MOST_BYTES = 150_000
 WIDER = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
 WEIGHT = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
     .reduce((sum, one) => sum + one.encodedBodySize, 0)"""
-
-
-def serious(page: Page) -> list[str]:
-    """The serious and critical findings of axe-core."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['target']} {node['failureSummary']}"
-        for one in found
-        if one["impact"] in {"serious", "critical"}
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("name", [*PAGES, *OTHERS])

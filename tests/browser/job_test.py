@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from .chromium import Visit
+from .chromium import Visit, serious
 from .site import EVIL, Site, evil_jobs
 
 Open = Callable[..., Visit]
@@ -42,6 +42,7 @@ def test_progress_bar_moves_and_the_result_appears(visit: Open, site: Site) -> N
 def test_running_job_is_cancelled(visit: Open, site: Site) -> None:
     page = visit().open(f"/ui/jobs/{site.stack.dispatch('heat', 'cancelled')}")
     expect(state(page)).to_contain_text("started")
+    assert serious(page) == []
     page.get_by_role("button", name="Cancel").click()
     expect(state(page)).to_contain_text("revoked")
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from pacifica.dispatcher.core.job import State
 
 from ..eventually import eventually
-from .chromium import Visit
+from .chromium import Visit, serious
 from .site import Site, ended
 
 Open = Callable[..., Visit]
@@ -31,6 +31,7 @@ def test_failed_job_is_found_by_its_error_and_run_again(visit: Open, site: Site)
     page.keyboard.press("j")
     page.keyboard.press("x")
     page.get_by_role("button", name="Run again").click()
+    assert serious(page) == []
     page.get_by_role("button", name="Run 1 job again").click()
     expect(page.get_by_text("1 dispatched again")).to_be_visible()
     eventually(lambda: page.reload() is not None and len(shown(page)) == 2)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from .chromium import Visit
+from .chromium import Visit, serious
 
 Open = Callable[..., Visit]
 
@@ -39,3 +39,4 @@ def test_values_that_do_not_fit_are_kept_and_explained(visit: Open, script: bool
     expect(page.get_by_role("alert")).to_contain_text("No job was started")
     expect(page.get_by_role("alert")).to_contain_text("x and y must both be numbers, or both be text")
     expect(page.get_by_label(re.compile(r"^y\b"))).to_have_value("two")
+    assert not script or serious(page) == []
