@@ -20,7 +20,7 @@ MAX_NAMES = 12
 @dataclass(frozen=True)
 class Started:
     """The parts that ``up`` has started; ``seconds`` is the time of its probe job, ``configured`` the broker's URL in
-    the configuration, if it differs.
+    the configuration, if it differs. ``seconds`` is ``None`` if the worker is busy with jobs of before.
     """
 
     url: str
@@ -29,7 +29,7 @@ class Started:
     broker: str
     configured: str | None
     tasks: Iterable[str]
-    seconds: float
+    seconds: float | None
 
 
 def show_welcome(console: Console, started: Started) -> None:
@@ -40,8 +40,7 @@ def show_welcome(console: Console, started: Started) -> None:
             ("Pacifica Dispatcher is ready", "bold green"),
             f" at {started.url}\n",
             facts,
-            f"A probe job went from HTTP through the worker to its result in {started.seconds * 1000:.0f} ms.\n\n"
-            "Try it in another terminal:\n\n",
+            f"{_probe_result(started.seconds)}\n\nTry it in another terminal:\n\n",
             (f"  UUID=$(curl -s {started.url}/dispatch/add/2/2)\n  curl {started.url}/status/$UUID\n\n", "bold"),
             ("Warnings and the end of each job follow; -v shows more. Ctrl-C stops the server and the worker.", "dim"),
         ),
@@ -71,3 +70,9 @@ def _task_names(names: Iterable[str]) -> str:
         )
     more = len(own) - MAX_NAMES
     return ", ".join(own[:MAX_NAMES]) + (f", and {more} more" if more > 0 else "") + "; and the built-in ones"
+
+
+def _probe_result(seconds: float | None) -> str:
+    if seconds is None:
+        return "The worker is alive and busy: a probe job still waits behind the jobs that were there before."
+    return f"A probe job went from HTTP through the worker to its result in {seconds * 1000:.0f} ms."

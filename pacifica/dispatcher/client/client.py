@@ -165,12 +165,13 @@ class DispatcherClient:
         answer = self.connection.send("GET", "/health/ready", takes=frozenset({503}))
         return parse(lambda verdict: Readiness(answer.status_code == 200, verdict["status"], verdict), answer.content)
 
-    def probe_job(
+    def probe_job(  # noqa: PLR0913 - each is optional
         self,
         task: str = "add",
         args: Sequence[Any] = (2, 2),
         *,
         queue: str | None = None,
+        priority: int | None = None,
         timeout: float = 10.0,
         pause: Pause = time.sleep,
     ) -> Iterator[ProbeStage]:
@@ -183,6 +184,8 @@ class DispatcherClient:
         options: Options = {"expires": 3 * timeout + 60}
         if queue is not None:
             options["queue"] = queue
+        if priority is not None:
+            options["priority"] = priority
         began = time.monotonic()
         job = self.dispatch_call(task, args, options=options)
         status = job.seen or job.status()

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ...client import ClientError, DispatcherClient, State
 from ...client.retries import NEVER
+from ...client.values import Readiness
 from ...config.load import find_sources, load_settings
 from ...config.settings import Settings
 from ...container import Container
@@ -183,8 +184,11 @@ def _other_broker(config: Path | None, broker: str) -> str | None:
 
 def _probe(
     url: str, token: str, children: Sequence[Child], stopping: Callable[[], bool]
-) -> tuple[float, Sequence[str]]:
-    """The seconds that a probe job took, and the names of all tasks; raises ``NotReadyError``."""
+) -> tuple[float | None, Sequence[str]]:
+    """The seconds that a probe job took, and the names of all tasks; raises ``NotReadyError``.
+
+    ``None`` if the job still waits, as the worker is alive and busy with others, such as those of before a restart.
+    """
 
     def pause(seconds: float) -> None:
         _check(children, stopping)
@@ -193,15 +197,24 @@ def _probe(
     with DispatcherClient(url, token=token, timeout=10.0, retries=NEVER) as client:
         _retried(lambda: client.connection.send("GET", "/health/live"), pause)
         began = time.monotonic()
-        *_, last = _retried(lambda: list(client.probe_job(timeout=READY, pause=pause)), pause)
+        *_, last = _retried(lambda: list(client.probe_job(priority=9, timeout=READY, pause=pause)), pause)
         seconds = time.monotonic() - began
+        waits = not last.reached and last.name in {"sent", "started"} and _has_worker(client.ready())
         tasks = [task.name for task in _retried(client.tasks, pause)]
+    if waits:
+        return None, tasks
     if not last.reached:
         raise NotReadyError(f"The probe job {last.job.uuid} was not {last.name} within {READY:g} seconds.")
     if (last.job.state, last.job.result) != (State.SUCCESS, 4):
         reason = f": {last.job.error.type}: {last.job.error.message}" if last.job.error else ""
         raise NotReadyError(f"The probe job {last.job.uuid} ended as {last.job.state}{reason}.")
     return seconds, tasks
+
+
+def _has_worker(readiness: Readiness) -> bool:
+    """Whether a worker is alive, and the broker gives it jobs."""
+    broker, workers = readiness.document["checks"]["broker"], readiness.document["workers"]
+    return bool(broker["verdict"] == "ok" and workers["living"])
 
 
 def _retried(action: Callable[[], Value], pause: Callable[[float], None]) -> Value:
