@@ -8,9 +8,20 @@ import pytest
 from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.store.event_counts import Count, CountKey, EventCounts
 from pacifica.dispatcher.upkeep import event_counter
-from pacifica.dispatcher.upkeep.event_counter import PAGE, SETTLED_AFTER, EventCounter
+from pacifica.dispatcher.upkeep.event_counter import MOST_ROWS, PAGE, SETTLED_AFTER, EventCounter
 
 SUCCESS = CountKey("add", "SUCCESS", 3)
+
+
+@dataclass
+class Ended:
+    """A part of the history."""
+
+    events: int
+    many_tasks: bool
+
+    def __len__(self) -> int:
+        return self.events if self.many_tasks else 0
 
 
 @dataclass
@@ -24,6 +35,8 @@ class Events:
     moment: float = 100.0
     seconds_per_query: float = 0.0
     history: int = 0
+    many_tasks: bool = False
+    most_rows: int = 0
     old: int = 0
 
     def clock(self) -> float:
@@ -46,20 +59,21 @@ class Events:
     def load(self) -> EventCounts:
         return self.stored
 
-    def ended(self, after: int, upto: int, *, at: int) -> int:
-        """Stands for the history of these events."""
-        return sum(after < event <= upto for event in self.visible)
+    def ended(self, after: int, upto: int, *, at: int) -> "Ended":
+        """Stands for the history of these events, with as many rows as events, or with none."""
+        return Ended(sum(after < event <= upto for event in self.visible), self.many_tasks)
 
     def forget_minutes(self, *, at: int) -> bool:
         self.moment += self.seconds_per_query
         self.old = max(0, self.old - 1)
         return self.old > 0
 
-    def replace(self, old: EventCounts, new: EventCounts, minutes: int) -> bool:
+    def replace(self, old: EventCounts, new: EventCounts, minutes: "Ended") -> bool:
         if self.stored.upto != old.upto:
             return False
         self.stored = new
-        self.history += minutes
+        self.history += minutes.events
+        self.most_rows = max(self.most_rows, len(minutes))
         return True
 
     def counted(self) -> int:
@@ -83,6 +97,13 @@ def test_each_event_counts_once_whichever_process_is_the_leader() -> None:
     events.add(2 * PAGE)
     assert count(events, second) == 2 * PAGE + 3
     assert events.stored.counts[SUCCESS].ran == 10 * (2 * PAGE + 3)
+
+
+def test_transaction_writes_a_bounded_number_of_rows_of_the_history() -> None:
+    events = Events(many_tasks=True)
+    events.add(3 * MOST_ROWS + 7)
+    assert count(events, EventCounter(events, events.clock)) == 3 * MOST_ROWS + 7
+    assert MOST_ROWS / 4 < events.most_rows <= MOST_ROWS
 
 
 def test_two_leaders_at_one_moment_count_an_event_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from ..store.event_counts import EventCountStore
 
 PAGE = 5000
 """Event ids that one query covers."""
+MOST_ROWS = 300
+"""About the most rows of the history that one transaction writes: SQLite lets no other process write meanwhile."""
 SETTLED_AFTER = 2.0
 """Seconds after which every transaction that had been assigned an event id is committed or rolled back."""
 
@@ -27,12 +29,17 @@ class EventCounter:
         """
         settled = self._settled()
         counted = self._events.load()
+        page = PAGE
         while counted.upto < settled and self._clock() < until:
-            upto = min(settled, counted.upto + PAGE)
+            upto = min(settled, counted.upto + page)
+            minutes = self._events.ended(counted.upto, upto, at=now())
+            if len(minutes) > MOST_ROWS and page > 1:
+                page //= 2
+                continue
             new = counted.plus(self._events.count(counted.upto, upto), upto)
-            if not self._events.replace(counted, new, self._events.ended(counted.upto, upto, at=now())):
+            if not self._events.replace(counted, new, minutes):
                 break
-            counted = new
+            counted, page = new, min(PAGE, 2 * page)
         while self._events.forget_minutes(at=now()) and self._clock() < until:
             pass
 
