@@ -47,6 +47,7 @@ def take_all(browser: Browser, site: Site) -> None:
     jobs = start_jobs(site)
     bad = evil_jobs()[1]
     site.add(bad)
+    eventually(lambda: "Jobs, 24" in site.stack.get("/ui/tasks", headers={"Accept": "text/html"}).text, 60)
     shown = {f"job-{name}": f"/ui/jobs/{uuid}" for name, uuid in jobs.items()}
     search = {"jobs-failed": "/ui/jobs?state=FAILURE", "jobs-none": "/ui/jobs?task=nothing"}
     wrong = {"missing": "/ui/nothing", "job-markup": f"/ui/jobs/{bad.uuid}"}

@@ -90,7 +90,7 @@ def test_first_job_is_not_offered_to_a_caller_who_may_not_dispatch(browse: Brows
 def test_service_without_worker_says_so_first_and_what_to_do(browse: Browse) -> None:
     answer = browse(anonymous="loopback").get("/")
     verdict = part(answer, "verdict")
-    assert "▲ Overview: One thing needs attention." in verdict
+    assert "▲ Overview: No worker is alive." in verdict
     assert "No worker is alive; accepted jobs wait for one." in verdict
     assert "Start a worker. celery -A pacifica.dispatcher.tasks worker" in verdict
 

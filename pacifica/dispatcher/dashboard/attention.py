@@ -116,8 +116,10 @@ def _failures(failed: int, own: bool) -> str:  # noqa: FBT001 - as in judge
 def _headline(report: ReadinessReport, concerns: Sequence[Concern], failures: str) -> str:
     if report.verdict == UNAVAILABLE:
         return "The service accepts no jobs."
+    if len(concerns) == 1:
+        return f"{concerns[0].text.partition('. ')[0].partition(';')[0].removesuffix('.')}."
     if concerns:
-        return "One thing needs attention." if len(concerns) == 1 else f"{len(concerns)} things need attention."
+        return f"{len(concerns)} things need attention."
     if failures:
         return f"{failures} The service works."
     if UNKNOWN in {part.verdict for part in report.parts.values()}:
