@@ -84,7 +84,7 @@ def start_jobs(site: Site) -> dict[str, str]:
     """Dispatch jobs to the worker; returns their UUIDs by name, once all but ``running`` have ended."""
     stack = site.stack
     bodies = {
-        "list": ("weigh", ["gold 7", 40]),
+        "list": ("weigh", ["gold 7", 60]),
         "failed": ("calibrate", ["thermostat 3"]),
         "records": ("echo", [[{"device": name, "drift": 0.1 * len(name), "ok": len(name) < 12} for name in DEVICES]]),
         "pairs": ("echo", [[[t / 10, round(20 + 5 * random.Random(t).random() + t / 8, 2)] for t in range(120)]]),

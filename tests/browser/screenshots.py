@@ -1,8 +1,10 @@
 """``make screenshots``: writes a picture of each page, light and dark, wide and narrow, to ``build/screenshots``.
 
-The record is first empty, then full; at last there is no worker, and jobs wait.
+The record is first empty, then full; at last there is no worker, and jobs wait. Names of pages limit it to these, and
+``--docs`` writes the small pictures of README and docs instead.
 """
 
+import base64
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from .sample_record import fill_history, fill_jobs, start_jobs
 from .site import Site, evil_jobs
 
 FOLDER = Path(__file__).parent.parent.parent / "build" / "screenshots"
+DOCS = FOLDER.parent.parent / "docs" / "images"
 ALWAYS = {"overview": "/", "jobs": "/ui/jobs", "tasks": "/ui/tasks", "sign-in": "/ui/sign-in"}
 TASKS = {"task-add": "/ui/tasks/add", "task-weigh": "/ui/tasks/weigh"}
 
@@ -39,6 +42,33 @@ def take(browser: Browser, url: str, state: str, pages: Mapping[str, str]) -> No
                     visited.page.screenshot(path=target, full_page=True, animations="disabled")
 
 
+def take_for_docs(browser: Browser, site: Site) -> None:
+    """Write three pictures in WebP, which takes half of the space of PNG."""
+    worker = site.processes.start_worker("-n", "oven@lab", concurrency=2)
+    fill_history(site)
+    fill_jobs(site)
+    job = start_jobs(site)["list"]
+    eventually(lambda: site.stack.get("/health/ready").json()["workers"].get("living") == 1, 60)
+    eventually(lambda: has_figures(site), 60)
+    pages = {"task": ("/ui/tasks/weigh", "dark", 580), "job": (f"/ui/jobs/{job}", "light", 840)}
+    for name, (path, scheme, height) in {**pages, "overview": ("/", "light", 860)}.items():
+        with visiting(browser, site.url(), color_scheme=scheme) as visited:
+            page = visited.open(path)
+            if name == "task":
+                page.get_by_label("sample").fill("gold 7")
+            page.wait_for_timeout(20_000 if name == "overview" else 1500)  # Failures are counted after some seconds.
+            clip = {"x": 0, "y": 0, "width": WIDE["width"], "height": height, "scale": 1}
+            session = page.context.new_cdp_session(page)
+            picture = session.send("Page.captureScreenshot", {"format": "webp", "quality": 80, "clip": clip})
+            (DOCS / f"{name}.webp").write_bytes(base64.b64decode(picture["data"]))
+    worker.kill()
+
+
+def has_figures(site: Site) -> bool:
+    """Whether the numbers of the last day are known, which takes some seconds."""
+    return "Jobs, 24" in site.stack.get("/ui/tasks", headers={"Accept": "text/html"}).text
+
+
 def take_all(browser: Browser, site: Site) -> None:
     take(browser, site.url(), "empty", ALWAYS | TASKS)
     worker = site.processes.start_worker(concurrency=2)
@@ -47,7 +77,7 @@ def take_all(browser: Browser, site: Site) -> None:
     jobs = start_jobs(site)
     bad = evil_jobs()[1]
     site.add(bad)
-    eventually(lambda: "Jobs, 24" in site.stack.get("/ui/tasks", headers={"Accept": "text/html"}).text, 60)
+    eventually(lambda: has_figures(site), 60)
     shown = {f"job-{name}": f"/ui/jobs/{uuid}" for name, uuid in jobs.items()}
     search = {"jobs-failed": "/ui/jobs?state=FAILURE", "jobs-none": "/ui/jobs?task=nothing"}
     wrong = {"missing": "/ui/nothing", "job-markup": f"/ui/jobs/{bad.uuid}"}
@@ -61,7 +91,9 @@ def take_all(browser: Browser, site: Site) -> None:
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    docs = "--docs" in sys.argv
+    folder_of_pictures = DOCS if docs else FOLDER
+    folder_of_pictures.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         Processes(Path(folder), {"BROKER_URL": "database://"}) as processes,
@@ -71,8 +103,8 @@ def main() -> None:
         site = Site(processes, Database(f"sqliteext:///{folder}/db.sqlite3"))
         with closing(site.database):
             site.url()
-            take_all(browser, site)
-    sys.stdout.write(f"{len(list(FOLDER.glob('*.png')))} pictures are in {FOLDER}\n")
+            (take_for_docs if docs else take_all)(browser, site)
+    sys.stdout.write(f"{len(list(folder_of_pictures.iterdir()))} pictures are in {folder_of_pictures}\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Tasks of a laboratory, whose jobs the pages show."""
 
 import datetime as dt
+import math
 import time
 from enum import Enum
 from pathlib import Path
@@ -26,7 +27,8 @@ def go_on(name: str) -> bool:
 @task(name="weigh")
 def weigh(sample: str, rounds: int = 3, method: Method = Method.FAST, on: dt.date | None = None) -> list[float]:
     """Weigh a sample several times; returns the masses in grams."""
-    return [round(10 + len(sample) / 7 + number / 3, 3) for number in range(rounds)]
+    mass = 10 + len(sample) / 7
+    return [round(mass + 2 * math.exp(-n / 14) * math.cos(n / 2), 3) for n in range(rounds)]  # The balance swings.
 
 
 @task(name="heat")
