@@ -1,5 +1,6 @@
 """Errors of pages are pages, with their policy; those of the API stay problem documents. The modes of the dashboard."""
 
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from pacifica.dispatcher.dashboard import rendering
 
+from ..web.wsgi import respond
 from .pages_client import Answer, PagesClient
 
 Browse = Callable[..., PagesClient]
@@ -106,3 +108,16 @@ def test_programs_get_the_service_document(browse: Browse, accept: str | None, m
     answer = browse().get("/", HTTP_ACCEPT=accept)
     assert (answer.status, answer.headers["Vary"]) == (200, "Accept")
     assert media in answer.headers["Content-Type"]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/ui/sign-in", 200), ("/nothing", 404), ("/ui/sign-out", 405)])
+def test_page_is_compressed_for_browsers(browse: Browse, path: str, status: int) -> None:
+    client = browse()
+    plain = client.get(path)
+    local = {"REMOTE_ADDR": "127.0.0.1", "HTTP_ACCEPT": "text/html", "HTTP_ACCEPT_ENCODING": "gzip, deflate, br, zstd"}
+    code, headers, packed = respond(client.tree, "GET", path, **local)
+    assert (int(code[:3]), headers["Content-Encoding"], headers["Content-Length"]) == (status, "gzip", str(len(packed)))
+    assert "Accept-Encoding" in headers["Vary"]
+    assert gzip.decompress(packed).decode() == plain.text
+    assert len(packed) < len(plain.text) / 2
+    assert "Content-Encoding" not in plain.headers

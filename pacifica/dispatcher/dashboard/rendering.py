@@ -1,5 +1,6 @@
 """Renders the templates: what each page has, and the forms of values that people read."""
 
+import gzip
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of each page: everything comes from this server, and nothing is inline."""
+LEVEL = 4
+"""The level of compression: a page of 60 kB takes a millisecond and a ninth of its size."""
 HEADINGS = {401: "Sign in", 403: "Not allowed", 404: "Not found", 500: "The service failed", 503: "Not available now"}
 """The headings of errors that people meet; others have the name of their status."""
 MARKS = {"PENDING": "○", "STARTED": "◐", "RETRY": "↻", "SUCCESS": "✓", "FAILURE": "✕", "REVOKED": "⊘"}
@@ -36,13 +39,20 @@ MARKS = {"PENDING": "○", "STARTED": "◐", "RETRY": "↻", "SUCCESS": "✓", "
 
 
 def page(template: str, **values: Any) -> bytes:
-    """A page as the response's body; sets its content type and its policy."""
+    """A page as the response's body, compressed if the browser takes it; sets its content type and its policy.
+
+    The length of a page with a text of an attacker reveals nothing (BREACH): a request of their site has no cookie.
+    """
     headers = cherrypy.response.headers
     headers["Content-Type"] = f"{HTML};charset=utf-8"
     headers["Content-Security-Policy"] = POLICY
     headers["Referrer-Policy"] = "same-origin"  # Without a referrer, a browser sends forms with "Origin: null".
-    text = environment().get_template(template).render(**common(), **values)
-    return text.encode("utf-8", "backslashreplace")
+    text = environment().get_template(template).render(**common(), **values).encode("utf-8", "backslashreplace")
+    headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Accept-Encoding")))
+    if not assets.GZIP.search(cherrypy.request.headers.get("Accept-Encoding", "")):
+        return text
+    headers["Content-Encoding"] = "gzip"
+    return gzip.compress(text, LEVEL, mtime=0)
 
 
 def problem_page(problem: Mapping[str, Any]) -> bytes:

@@ -99,8 +99,9 @@ def trim() -> None:
 def _respond(problem: dict[str, Any]) -> None:
     response = cherrypy.response
     response.status = f"{problem['status']} {problem['title']}"
+    for name in ("Content-Length", "Content-Encoding"):  # A page may have failed that was already compressed.
+        response.headers.pop(name, None)
     response.body = [_body(problem)]
-    response.headers.pop("Content-Length", None)
 
 
 def _body(problem: dict[str, Any]) -> bytes:
