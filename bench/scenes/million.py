@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import ClassVar
 
 from ..load import dispatch_for, rate, waiting_latencies
+from ..paint import first_paint
 from ..processes import memory
 from ..requesting import Client, Request
 from ..statistics import Comparison, percentile
@@ -23,6 +24,7 @@ BATCH = 1000
 PARTS = 10
 """Jobs at rest are run in so many parts, the memory is looked at after each."""
 PAGE, PAGES = 20, 40
+VISITS = 9
 LABELS = 20
 """Values of the label ``batch``, so that each has a page of jobs, also in the empty record."""
 DAY = 86_400
@@ -51,12 +53,13 @@ class Million(Scene):
     tables = (
         Table("Two worker processes, the project's own web server", FIGURES),
         Table(
-            "While the jobs at rest were run, in batches of 1,000",
+            "While the jobs at rest were run, in batches of 1,000; then the dashboard, in Chromium",
             (
                 Figure("flow", "done/s"),
                 Figure("early", "PSS MB after the first tenth"),
                 Figure("late", "PSS MB after all"),
                 Figure("bytes", "bytes per job on disk"),
+                Figure("paint", "first paint of the dashboard's overview, ms"),
             ),
         ),
     )
@@ -104,6 +107,9 @@ class Million(Scene):
                 jobs = len(json.loads(answers[-1][0].body)["jobs"])
                 assert jobs == PAGE, f"{path} shows {jobs} jobs, not {PAGE}"
                 this.record(row, **{name: percentile([milliseconds for _, milliseconds in answers], 50)})
+        paint = first_paint(f"{running.url}/", min(VISITS, this.sizes.jobs)) if row.endswith("-rest") else None
+        if paint is not None:
+            this.record(row, paint=paint)
 
     def _fill(self, this: Round, row: str) -> tuple[Running, tuple[str, ...]]:
         """Start the service with its jobs; return it and the paths of some that have ended, in random order."""
