@@ -110,3 +110,11 @@ def test_failures_are_read_by_the_index_of_states(database: Database, monkeypatc
     explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
     plan = str(database.read(lambda db: db.execute_sql(explain + sql, values).fetchall()))
     assert "job_state_created_uuid" in plan
+
+
+@pytest.mark.parametrize(
+    ("states", "numbers"), [((), [0]), (("FAILURE",), [0]), (("SUCCESS", "FAILURE"), [0]), (("SUCCESS", "PENDING"), [])]
+)
+def test_only_failed_jobs_have_an_error(jobs: JobStore, states: Sequence[str], numbers: list[int]) -> None:
+    jobs.add([failed(0, "disk full"), a_job(created=1, state=State.SUCCESS, result="full")])
+    assert found(jobs, "full", states=[State(state) for state in states]) == numbers

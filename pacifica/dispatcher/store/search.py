@@ -43,6 +43,8 @@ def page(
     it costs as much as the jobs that satisfy the narrowest one.
     """
     following = None
+    if filters.error is not None and filters.states and State.FAILURE not in filters.states:
+        return [], None  # No other job has an error.
     if filters.error is not None:
         uuids, following = _failures(db, filters, after, limit, visibility)
         query = _query(JobFilter(), None).where(_J.uuid.in_(uuids))

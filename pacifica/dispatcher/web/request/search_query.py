@@ -87,7 +87,7 @@ def filters(query: SearchQuery) -> JobFilter:
         labels=_labels(_all(query, "label")),
         queue=_single(query, "queue"),
         caller=_single(query, "caller"),
-        error=_error(query, states),
+        error=_error(query),
         since=_moment(query, "since"),
         until=_moment(query, "until"),
     )
@@ -155,16 +155,12 @@ def _state(name: str) -> State:
         raise BadQuery(f"The query parameter state is {name[:80]!r}. It must be one of {', '.join(State)}.") from None
 
 
-def _error(query: SearchQuery, states: Sequence[State]) -> str | None:
+def _error(query: SearchQuery) -> str | None:
     text = _single(query, "error")
     if text is None:
         return None
     if not 0 < len(text) <= MAX_ERROR:
         raise BadQuery(f"The query parameter error has {len(text)} characters. It must have 1 to {MAX_ERROR}.")
-    if {*states} - {State.FAILURE}:
-        raise BadQuery(
-            "The query parameter error finds only jobs in state FAILURE. Leave out state, or make it FAILURE."
-        )
     return text
 
 
