@@ -197,3 +197,28 @@ def test_analyze_makes_sqlite_choose_the_best_index(sqlite_url: str, monkeypatch
             (waiting,) = statements(each, lambda of: Outbox(of).waiting(), monkeypatch)
             assert "job_expires" in plan(each, expired)
             assert "job_sent" in plan(each, waiting)
+
+
+def test_sqlite_claims_rows_by_their_key_with_any_statistics(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first ANALYZE, an index of states seems better to SQLite, and all waiting jobs would be read."""
+    seen: list[Statement] = []
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        jobs, queue = JobStore(database, row_queue=True), WorkQueue(database, row_queue=True)
+        jobs.add([a_job(due=1, target_queue="fast") for _ in range(3)])
+        execute = database.peewee.execute_sql
+
+        def note(sql: str, params: Any = None, *more: Any) -> Any:
+            seen.append((sql, params))
+            return execute(sql, params, *more)
+
+        monkeypatch.setattr(database.peewee, "execute_sql", note)
+        wanted = WantedJobs(["fast"], 10, tasks={"other"}, defer=5)
+        for each in (wanted, wanted._replace(tasks=None)):
+            queue.turn([], each, [], token="t", worker="w", holder="h", at=NOW)
+            jobs.add([a_job(due=1, target_queue="fast")])
+        updates = [(sql, params) for sql, params in seen if sql.lstrip().startswith("UPDATE job")]
+        assert len(updates) == 2
+        for sql, params in updates:
+            plan = " ".join(row[3] for row in execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall())
+            assert "SEARCH job USING INDEX sqlite_autoindex_job_1 (uuid=?)" in plan

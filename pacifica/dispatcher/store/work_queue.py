@@ -30,9 +30,9 @@ _COLUMNS = (
 _MARK = """
 UPDATE job {hint} SET state = 'STARTED', version = version + 1, attempt = attempt + 1, claim = {token},
 worker = {worker}, holder = {holder}, started = {at}, published = COALESCE(published, {at}), due = NULL
-WHERE uuid {these} AND state IN ('PENDING', 'RETRY')
+WHERE uuid {these} AND {state} IN ('PENDING', 'RETRY')
 """
-_DEFER = "UPDATE job {hint} SET due = {at} WHERE uuid {these} AND state IN ('PENDING', 'RETRY')"
+_DEFER = "UPDATE job {hint} SET due = {at} WHERE uuid {these} AND {state} IN ('PENDING', 'RETRY')"
 _LOCKED = "SELECT {columns} FROM job {hint} WHERE uuid {these} ORDER BY uuid {lock}"
 _HELD = "SELECT {columns} FROM job WHERE state = 'STARTED' AND holder = {holder} AND claim = {token}"
 
@@ -279,6 +279,7 @@ class WorkQueue:
         return template.format(
             these="IN %(uuids)s" if mysql else these,
             hint="FORCE INDEX (PRIMARY)" if mysql else "",
+            state="+state" if sqlite else "state",  # No index of states: SQLite would read all waiting jobs.
             lock="" if sqlite else "FOR UPDATE",
             **(marks | parts),
         )
