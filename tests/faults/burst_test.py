@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +118,14 @@ def test_jobs_of_a_burst_are_published_once_and_memory_stays_flat(
     for name in first:
         record_figure(f"{name}, peaks in MB", f"{first[name] / 1024:.1f}, {second[name] / 1024:.1f}")
     record = cluster.check_final(uuids)
-    more = {uuid: kinds for uuid in uuids if (kinds := record.history[uuid]) != ["PENDING", "STARTED", "SUCCESS"]}
+    kinds_of = {uuid: without_returns(record.history[uuid]) for uuid in uuids}
+    more = {uuid: kinds for uuid, kinds in kinds_of.items() if kinds != ["PENDING", "STARTED", "SUCCESS"]}
     assert not more, f"{len(more)} of {len(uuids)} jobs were published twice: {list(more.items())[:3]}"
     for name, peak in first.items():
         assert second[name] < peak + GROWTH, f"{name} grew from {peak} to {second[name]} kB"
+
+
+def without_returns(kinds: Sequence[str]) -> list[str]:
+    """The history without claims that were given back before the job began, as on a busy machine."""
+    following = [*kinds[1:], ""]
+    return [kind for kind, then in zip(kinds, following, strict=True) if "RETURNED" not in {kind, then}]

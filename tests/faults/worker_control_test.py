@@ -87,6 +87,8 @@ def test_job_that_ends_during_a_soft_shutdown_is_reported_and_no_other_is_claime
     worker = cluster.worker(concurrency=2)
     held = cluster.add("hold", "a")
     cluster.until_run("a")
+    # Celery waits only for jobs whose beginning the main process has seen.
+    eventually(lambda: celery(cluster, "inspect", "active", "--json"))
     worker.send(signal.SIGQUIT)
     worker.wait_until_it_says("Initiating Soft Shutdown")
     waiting = cluster.add("note", "b")
