@@ -1,0 +1,1 @@
+"""An app of the project: books that are lent."""

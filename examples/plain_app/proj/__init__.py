@@ -1,0 +1,5 @@
+"""Tasks of a small laboratory."""
+
+from .celery import app
+
+__all__ = ["app"]
