@@ -127,6 +127,7 @@ def test_marks_are_few_and_within_the_drawing(seconds: float) -> None:
     [
         ("STARTED", {"attempt": 2, "worker": "w"}, "attempt 2 started", "w"),
         ("FAILURE", {"type": "KeyError", "message": "x", "at": "lab.py:5"}, "failed", "KeyError: x (lab.py:5)"),
+        ("FAILURE", {"type": "E", "message": "x" * 9_000}, "failed", f"E: {'x' * 296}…"),
         ("FAILURE", {"reason": "no worker"}, "failed", "no worker"),
         ("REVOKED", {"reason": "expired"}, "ended without a result", "expired"),
         ("PROGRESS", {"current": 3, "total": 10, "message": "m"}, "progress: 3 of 10", "m"),

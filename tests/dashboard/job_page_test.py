@@ -13,10 +13,13 @@ import pytest
 from pacifica.dispatcher import orm
 from pacifica.dispatcher.core import strict_json
 from pacifica.dispatcher.core.job import Job, JobError, State, new_uuid
+from pacifica.dispatcher.dashboard import value_views
 from pacifica.dispatcher.dashboard.job_facts import rate_text
+from pacifica.dispatcher.store import lineage
 from pacifica.dispatcher.store.database import Database
 
 from ..store.conftest import a_job
+from .html_form import HtmlForm
 from .pages_client import Answer, PagesClient
 
 Browse = Callable[..., PagesClient]
@@ -178,6 +181,8 @@ def test_large_value_is_not_read(browse: Browse, place: str, monkeypatch: pytest
     job = ended(**{"args": [1, 1], place: {"args": [value], "kwargs": {"y": value}, "result": value}[place]})
     client = browse()
     client.jobs.add([job])
+    monkeypatch.setattr(value_views, "MOST_READ", 100_000)
+    monkeypatch.setattr(value_views, "MOST_TEXT", 100_000)
     loads = strict_json.loads
     monkeypatch.setattr(strict_json, "loads", lambda text: loads(text) if len(text) < 100_000 else 1 / 0)
     answer = client.get(f"/ui/jobs/{job.uuid}")
@@ -296,6 +301,14 @@ def test_relations_of_a_workflow_are_linked_where_they_may_be_seen(browse: Brows
     assert (child.uuid in own, hidden.uuid in own) == (True, False)
 
 
+def test_page_says_that_later_jobs_were_searched_in_part(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, job = browse(), ended()
+    client.jobs.add([ended(created=number * S) for number in range(2, 6)])
+    assert "Many jobs are newer" not in page(client, job).text
+    monkeypatch.setattr(lineage, "LOOKED_AT", 3)
+    assert "Many jobs are newer" in client.get(f"/ui/jobs/{job.uuid}").text
+
+
 def test_cancelling_shows_the_job_again(browse: Browse) -> None:
     client = browse()
     job = a_job()
@@ -310,10 +323,15 @@ def test_cancelling_shows_the_job_again(browse: Browse) -> None:
     assert "has ended as REVOKED; there is nothing to cancel" in again.text
 
 
-def test_running_job_is_asked_to_stop(browse: Browse) -> None:
-    client, job = browse(), running(started=1)
+def test_running_job_is_asked_to_stop_after_a_question(browse: Browse) -> None:
+    client, job = browse(), running(started=1, progress={"current": 1, "total": 4})
     client.jobs.add([job])
-    text = client.get(client.post(f"/ui/jobs/{job.uuid}/cancel").headers["Location"]).text
+    asked = client.post(f"/ui/jobs/{job.uuid}/cancel")
+    assert (asked.status, asked.title) == (200, "Cancel add? · Pacifica Dispatcher")
+    assert "and is at 25 %" in asked.text
+    assert not client.jobs.get(job.uuid).cancel
+    answer = client.post(f"/ui/jobs/{job.uuid}/cancel", fields=HtmlForm(asked.text, "cancel-job").fields)
+    text = client.get(answer.headers["Location"]).text
     assert "was asked to stop the job" in text
     assert "being cancelled" in text
     assert 'id="cancel"' not in text
@@ -331,6 +349,24 @@ def test_retrying_shows_the_new_job(browse: Browse) -> None:
     assert "This is a new job" in text
     assert f'href="/lab/ui/jobs/{job.uuid}"' in text
     assert f'href="/lab/ui/tasks/add?from={new.uuid}"' in text
+
+
+def test_form_that_is_sent_twice_retries_once(browse: Browse) -> None:
+    client, job = browse(keep_keys=60), ended()
+    first, second = (
+        HtmlForm(text, "retry-job").fields for text in (page(client, job).text, client.get(f"/ui/jobs/{job.uuid}").text)
+    )
+    places = [
+        client.post(f"/ui/jobs/{job.uuid}/retry", fields=fields).headers["Location"]
+        for fields in (first, first, second)
+    ]
+    assert places[0] == places[1] != places[2]
+    assert client.post(f"/ui/jobs/{job.uuid}/retry", fields={"key": "17"}).status == 400
+
+
+def test_job_is_retried_only_after_its_end(browse: Browse) -> None:
+    client = browse()
+    assert ['id="retry"' in page(client, job).text for job in (a_job(), running(), ended())] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +407,9 @@ def test_caller_who_may_cancel_and_not_read_sees_only_the_state(browse: Browse) 
     )
     token = client.token("desk", "cancel", "dispatch")
     assert page(client, secret, token).status == 403
-    answer = client.post(f"/ui/jobs/{secret.uuid}/cancel", token)
+    asked = client.post(f"/ui/jobs/{secret.uuid}/cancel", token)
+    assert "secret" not in asked.text
+    answer = client.post(f"/ui/jobs/{secret.uuid}/cancel", token, {"confirmed": "yes"})
     assert answer.status == 200
     assert "was asked to stop the job" in answer.text
     assert "does not have the scope <code>read</code>" in answer.text

@@ -62,6 +62,17 @@ def test_axis_ends_at_round_numbers() -> None:
     assert [Scale([1500.0, 4200.0]).label(tick) for tick in (2000.0, 4000.0)] == ["2,000", "4,000"]
 
 
+def test_places_of_a_list_have_whole_numbers() -> None:
+    points = [Point(0, 1.0), Point(1, 1.0), Point(2, 1.0)]
+    assert [tick.text for tick in draw(points, pairs=False).x_ticks] == ["0", "1", "2"]
+    assert [tick.text for tick in draw(points, pairs=True).x_ticks] == ["0.0", "0.5", "1.0", "1.5", "2.0"]
+
+
+def test_column_of_labels_is_as_wide_as_the_longest() -> None:
+    plots = [draw([Point(0, 0.0), Point(1, most)], pairs=True) for most in (1.0, 1e12)]
+    assert plots[0].gutter < 50 < plots[1].gutter
+
+
 def test_places_of_a_line_are_to_scale() -> None:
     plot = draw([Point(0, 0.0), Point(5, 10.0), Point(10, 5.0)], pairs=True)
     assert list(plot.lines) == ["0.0,1000.0 500.0,0.0 1000.0,500.0"]

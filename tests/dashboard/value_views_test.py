@@ -26,7 +26,7 @@ IMAGES = {
         (True, "scalar"),
         (4, "scalar"),
         ("short", "scalar"),
-        ("", "text"),
+        ("", "scalar"),
         ("two\nlines", "text"),
         ("long " * 40, "text"),
         ([], "scalar"),
@@ -47,8 +47,34 @@ def test_kind_of_view(value: Any, kind: str) -> None:
 
 def test_large_value_stays_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(value_views, "pretty", lambda _: 1 / 0)
-    found = view(JsonText('["' + "x" * 150_000 + '"]'))
-    assert (found.kind, found.size, len(found.text), found.node) == ("large", 150_004, 2000, None)
+    found = view(JsonText('["' + "x" * value_views.MOST_READ + '"]'))
+    assert (found.kind, found.size, len(found.text), found.node) == ("large", value_views.MOST_READ + 4, 2000, None)
+    assert view(JsonText(f"[{'[],' * value_views.MOST_PARTS}[]]")).kind == "large"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ([number / 7 for number in range(20_000)], "plot"),
+        ([{"n": number, "text": "x" * 40} for number in range(4_000)], "table"),
+        ("line\n" * 50_000, "text"),
+        (base64.b64encode(PNG + bytes(1_500_000)).decode(), "image"),
+        ({"picture": base64.b64encode(PNG + bytes(150_000)).decode(), "lanes": 12}, "tree"),
+    ],
+)
+def test_value_of_some_hundred_thousand_characters_is_shown_by_its_kind(value: Any, kind: str) -> None:
+    found = view(JsonText(json.dumps(value)))
+    assert (found.kind, found.cut) == (kind, True)
+
+
+def test_image_that_is_too_large_is_named() -> None:
+    found = view(JsonText(json.dumps(base64.b64encode(PNG + bytes(value_views.MOST_TEXT)).decode())))
+    assert (found.kind, found.holds) == ("large", "a PNG image")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "null", "true", "17", "-1.5e3"])
+def test_text_that_looks_like_another_value_is_in_quotation_marks(text: str) -> None:
+    assert view(text).text == json.dumps(text)
 
 
 @pytest.mark.parametrize("kind", IMAGES)

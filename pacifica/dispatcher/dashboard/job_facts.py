@@ -16,7 +16,7 @@ from ..web.auth import session_cookie
 from .attempt_timeline import SECOND
 from .call_lines import curl_line, python_lines
 from .rendering import service_address
-from .value_views import ValueView, view
+from .value_views import ValueView, read, view
 
 LONGEST_CALL = 10_000
 """Longer arguments, in characters of JSON, are not written into a line."""
@@ -55,7 +55,10 @@ class NextTask(NamedTuple):
 
 
 class Lineage(NamedTuple):
-    """The jobs to which a job is related; a ``None`` is not known, or must not be shown."""
+    """The jobs to which a job is related; a ``None`` is not known, or must not be shown.
+
+    ``in_part``: not all later jobs were searched for retries and children.
+    """
 
     retry_of: RelatedJob | None
     retries: Sequence[RelatedJob]
@@ -64,6 +67,7 @@ class Lineage(NamedTuple):
     children: Sequence[RelatedJob]
     group: str
     followers: Sequence[NextTask]
+    in_part: bool
 
 
 class Again(NamedTuple):
@@ -75,8 +79,7 @@ class Again(NamedTuple):
 
 def arguments_of(service: Service, job: Job) -> list[NamedArgument]:
     """The arguments by the names of the task's signature, if they fit it; large ones together."""
-    args: Any = job.args
-    kwargs: Any = job.kwargs
+    args, kwargs = read(job.args), read(job.kwargs)
     if isinstance(args, JsonText) or isinstance(kwargs, JsonText):
         both = (("positional arguments", args), ("named arguments", kwargs))
         return [NamedArgument(name, view(value)) for name, value in both if value]
@@ -148,6 +151,7 @@ def lineage_of(service: Service, job: Job, who: Caller) -> Lineage:
         children=service.children(job, visibility),
         group=str(headers.get("group_id") or ""),
         followers=[one for one in _followers(headers) if visibility.matches(one.task)][:MOST_FOLLOWERS],
+        in_part=service.jobs.lineage_is_searched_in_part(job),
     )
 
 

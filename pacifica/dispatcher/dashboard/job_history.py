@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 from ..core.job import Event, State
 from ..store import committed_event as kinds
+from .one_line import shortened
 from .rendering import MARKS
 
 Data = Mapping[str, Any]
+LONGEST_DETAIL = 300
+"""The most characters of a detail; the page shows the whole error elsewhere."""
 
 
 class HistoryLine(NamedTuple):
@@ -37,7 +40,7 @@ def line_of(event: Event, created: int) -> HistoryLine:
         event.kind.lower() if event.kind in MARKS else "",
         MARKS.get(event.kind, "·"),
         words,
-        detail,
+        shortened(detail, LONGEST_DETAIL),
         due,
     )
 

@@ -1,23 +1,25 @@
 """The page of one job, and its actions."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 import cherrypy
 
 from ..core.errors import AlreadyFinal, BadDispatch, BadId, DispatcherError, KeyReused, NotFound, PurgedJob, UnknownJob
-from ..core.job import Job, State, now, parse_uuid
+from ..core.job import Job, State, new_uuid, now, parse_uuid
 from ..core.permissions import CANCEL, DISPATCH, READ
+from ..service.new_job import DispatchContext
 from ..service.verbs import Service
 from ..web import representations
 from ..web.operation import Operation, Query
 from ..web.problem_document import status_of
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
 from . import rendering
-from .attempt_timeline import timeline
+from .attempt_timeline import SECOND, timeline
 from .job_facts import again_of, arguments_of, lineage_of, progress_of, revocation_of
 from .job_history import line_of
-from .sign_in import see_other
+from .sign_in import field, see_other
 from .value_views import view
 
 CANCELLED, RETRIED = "cancel", "retry"
@@ -60,9 +62,14 @@ class CancelJob(JobResource):
 
     @Operation("/ui/jobs/{uuid}/cancel", CANCEL, {303: ""}, page=True)
     def POST(self, uuid: str) -> bytes:
-        """Cancel the job, and show it again; a caller who may not read it sees only its state."""
+        """Cancel the job, and show it again; a caller who may not read it sees only its state.
+
+        A running job loses its work, so the page asks first.
+        """
         rendering.require_full()
         try:
+            if not field("confirmed") and (asked := self._question(parse_uuid(uuid))):
+                return asked
             job = self._service.cancel(parse_uuid(uuid), visible_jobs())
         except Missing as error:
             return missing(uuid, error)
@@ -72,16 +79,26 @@ class CancelJob(JobResource):
             return show(self._service, job, notice=str(error), bad=True)
         return _shown_again(self._service, job, CANCELLED)
 
+    def _question(self, uuid: str) -> bytes:
+        """The page that asks; empty unless the job runs."""
+        job = self._service.status(uuid, visible_jobs(), large_as_text=True)
+        if job.state is not State.STARTED or job.cancel:
+            return b""
+        progress = progress_of(job, (), now()) if representations.may_read(job) else None
+        ran = None if job.started is None else (now() - job.started) / SECOND
+        return rendering.page("job_confirm.html", job=job, ran=ran, progress=progress)
+
 
 class RetryJob(JobResource):
     """``/ui/jobs/<uuid>/retry``"""
 
     @Operation("/ui/jobs/{uuid}/retry", DISPATCH, {303: ""}, page=True)
     def POST(self, uuid: str) -> bytes:
-        """Dispatch a job with the same task and arguments, and show the new one."""
+        """Dispatch a job with the same task and arguments, and show the new one; the same one for the same form."""
         rendering.require_full()
+        context = _context_of_form(uuid)
         try:
-            job = self._service.retry(parse_uuid(uuid), visible_jobs(), dispatch_context())
+            job = self._service.retry(parse_uuid(uuid), visible_jobs(), context)
         except Missing as error:
             return missing(uuid, error)
         except (BadDispatch, KeyReused, NotFound) as error:  # Its task has changed, or is not known any more.
@@ -89,6 +106,12 @@ class RetryJob(JobResource):
             job = self._service.status(parse_uuid(uuid), visible_jobs(), large_as_text=True)
             return show(self._service, job, notice=f"The job was not dispatched again. {error}", bad=True)
         return _shown_again(self._service, job, RETRIED)
+
+
+def _context_of_form(uuid: str) -> DispatchContext:
+    """The context of a dispatch that happens once for each time that the form was rendered, as after a double click."""
+    key, context = field("key"), dispatch_context()
+    return replace(context, idempotency_key=f"ui {parse_uuid(key)} {uuid}") if key else context
 
 
 def _shown_again(service: Service, job: Job, done: str) -> bytes:
@@ -115,7 +138,7 @@ def show(service: Service, job: Job, *, notice: str = "", bad: bool = False, liv
     who = caller()
     may = {
         "cancel": not job.final and not job.cancel and who.visibility(CANCEL).covers(job.task, job.caller),
-        "retry": who.visibility(DISPATCH).covers(job.task, job.caller),
+        "retry": job.final and who.visibility(DISPATCH).covers(job.task, job.caller),
         "edit": who.may(DISPATCH, job.task) and job.task in service.registry,
     }
     readable = representations.may_read(job)
@@ -127,6 +150,7 @@ def show(service: Service, job: Job, *, notice: str = "", bad: bool = False, liv
         live=live,
         allowed=may,
         readable=readable,
+        key=new_uuid(),
         **(_content(service, job) if readable else {"progress": None}),
     )
 

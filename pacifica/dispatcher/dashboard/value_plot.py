@@ -18,6 +18,8 @@ AREA = 1000
 """The width and height of the area of the line, in units of its drawing."""
 INTERVALS = 4
 """About so many intervals lie between the ticks of an axis."""
+LABEL_DIGIT = 6.6
+"""The width of a digit of a label, in pixels."""
 EXACT = 1e-12
 """Below this part of its values, the extent of an axis is too small for round numbers."""
 
@@ -49,7 +51,10 @@ class Dot(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """A drawing: lines are texts of points in an area of ``AREA`` units, and all else is in percent."""
+    """A drawing: lines are texts of points in an area of ``AREA`` units, and all else is in percent.
+
+    ``gutter`` is the width of the labels at the left, in pixels.
+    """
 
     lines: Sequence[str]
     dots: Sequence[Dot]
@@ -58,19 +63,20 @@ class Plot(NamedTuple):
     points: Sequence[Point]
     summary: str
     pairs: bool
+    gutter: int
 
 
 class Scale:
-    """One axis, extended to round numbers where the values allow it."""
+    """One axis, extended to round numbers where the values allow it; ``whole``: its marks are whole numbers."""
 
-    def __init__(self, values: Iterable[float], *, tight: bool = False) -> None:
+    def __init__(self, values: Iterable[float], *, tight: bool = False, whole: bool = False) -> None:
         found = list(values) or [0.0]
         self.low, self.high, self.ticks, self.step = *_extent(min(found), max(found)), [], 0.0
         span, most = self.high - self.low, max(abs(self.low), abs(self.high))
         if most > HUGE or span < max(1e-300, EXACT * most):
             self.ticks = [self.low, self.low / 2 + self.high / 2, self.high]
             return
-        self.step = step = _round_step(span / INTERVALS)
+        self.step = step = max(_round_step(span / INTERVALS), 1.0 if whole else 0.0)
         first, last = math.floor(self.low / step + EXACT), math.ceil(self.high / step - EXACT)
         marks = [number * step for number in range(first, last + 1)]
         if tight:
@@ -122,7 +128,7 @@ def points_of(value: Any) -> tuple[list[Point], bool] | None:
 
 def draw(points: Sequence[Point], *, pairs: bool) -> Plot:
     """The drawing of any points, also of none."""
-    horizontal = Scale((point.x for point in points), tight=True)
+    horizontal = Scale((point.x for point in points), tight=True, whole=not pairs)
     vertical = Scale(point.y for point in points if point.y is not None)
     shown = reduced(points)
     lines = [_path(stretch, horizontal, vertical) for stretch in _stretches(shown)]
@@ -132,7 +138,8 @@ def draw(points: Sequence[Point], *, pairs: bool) -> Plot:
         if y is not None
     ]
     x_ticks, y_ticks = horizontal.marks(), vertical.marks(upwards=True)
-    return Plot(lines, dots, x_ticks, y_ticks, points, _summary(points, len(shown)), pairs)
+    gutter = round(max(len(tick.text) for tick in y_ticks) * LABEL_DIGIT) + 8
+    return Plot(lines, dots, x_ticks, y_ticks, points, _summary(points, len(shown)), pairs, gutter)
 
 
 def reduced(points: Sequence[Point]) -> Sequence[Point]:

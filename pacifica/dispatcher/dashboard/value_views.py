@@ -8,9 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..core import strict_json
 from ..core.strict_json import JsonText
+from ..core.text_values import DECIMAL
 from .value_plot import Plot, draw, points_of
 
+MOST_READ, MOST_PARTS = 1_048_576, 100_000
+"""A large value is read for its page if its JSON has at most so many characters, lists and objects."""
+MOST_TEXT = 4_194_304
+"""A large value that is a single text, such as an image, is read if it has at most so many characters."""
 FIRST = 2000
 """The characters of a large value, and of a long text within another value, that are shown."""
 COPIED = 20_000
@@ -70,7 +76,8 @@ class Node(NamedTuple):
 class ValueView:
     """A value to be shown as its ``kind`` says; ``size`` is the length of its JSON text.
 
-    ``text`` is the text to copy: empty if the value is too long for that.
+    ``text`` is the text to copy: empty if the value is too long for that. ``holds`` describes a value that is too
+    large for its page.
     """
 
     kind: str
@@ -80,6 +87,7 @@ class ValueView:
     plot: Plot | None = None
     table: RecordTable | None = None
     image: Image | None = None
+    holds: str = ""
 
     @property
     def cut(self) -> bool:
@@ -87,10 +95,24 @@ class ValueView:
         return self.size > COPIED or not self.text
 
 
+def read(value: Any) -> Any:
+    """The value of a large JSON text, unless it is too large for a page: it then stays a ``JsonText``."""
+    if not isinstance(value, JsonText):
+        return value
+    text = value.text
+    single = text.startswith('"')
+    parts = 0 if single else text.count("[") + text.count("{")
+    fits = len(text) <= (MOST_TEXT if single else MOST_READ) and parts <= MOST_PARTS
+    return strict_json.loads(text) if fits else value
+
+
 def view(value: Any) -> ValueView:
-    """The form of a value; a large one, which was not read, stays a text."""
+    """The form of a value; one that is too large for a page stays a text."""
+    value = read(value)
     if isinstance(value, JsonText):
-        return ValueView("large", len(value.text), value.text[:FIRST])
+        kind = image_kind(value.text[1:100]) if value.text.startswith('"') else None
+        holds = f"a {kind.upper()} image" if kind else ""
+        return ValueView("large", len(value.text), value.text[:FIRST], holds=holds)
     if isinstance(value, str):
         return _of_text(value)
     return (
@@ -99,7 +121,8 @@ def view(value: Any) -> ValueView:
 
 
 def _of_parts(value: Any) -> ValueView:
-    text, size = pretty(value), len(compact(value))
+    size = len(compact(value))
+    text = pretty(value) if size <= COPIED else ""
     copied = text if len(text) <= COPIED else ""
     if (points := points_of(value)) is not None:
         return ValueView("plot", size, copied, plot=draw(points[0], pairs=points[1]))
@@ -128,22 +151,39 @@ def compact(value: Any) -> str:
 
 
 def _of_text(value: str) -> ValueView:
+    if _needs_quotes(value):
+        return ValueView("scalar", len(compact(value)), compact(value))
     image = image_of(value)
-    short = len(value) <= SHORT and value.isprintable() and value == value.strip() != ""
+    short = len(value) <= SHORT and value.isprintable() and value == value.strip()
     kind = "image" if image is not None else "scalar" if short else "text"
     return ValueView(kind, len(value), value[:COPIED], image=image)
 
 
+def _needs_quotes(text: str) -> bool:
+    """Whether a short text could not be seen, or would look like a number, ``true``, ``false`` or ``null``."""
+    if len(text) > SHORT:
+        return False
+    return not text.strip() or text in {"true", "false", "null"} or DECIMAL.match(text) is not None
+
+
 def image_of(text: str) -> Image | None:
     """The image in a data URL or in base64, recognised by its first bytes."""
-    start = _DATA_URL.match(text)
-    coded = (text[start.end() :] if start else text).translate(_TO_STANDARD)
-    first = _decoded(coded[:24])
-    kind = next((name for name, magic in MAGIC.items() if first and re.match(magic, first)), None)
-    content = _decoded("".join(coded.split())) if kind else None
+    kind = image_kind(text)
+    content = _decoded("".join(_coded(text).split())) if kind else None
     if kind is None or content is None:
         return None
     return Image(f"data:image/{kind};base64,{base64.b64encode(content).decode()}", kind, len(content))
+
+
+def image_kind(text: str) -> str | None:
+    """The kind of the image whose data URL or base64 begins with this text."""
+    first = _decoded(_coded(text[:100])[:24])
+    return next((name for name, magic in MAGIC.items() if first and re.match(magic, first)), None)
+
+
+def _coded(text: str) -> str:
+    start = _DATA_URL.match(text)
+    return (text[start.end() :] if start else text).translate(_TO_STANDARD)
 
 
 def _decoded(text: str) -> bytes | None:

@@ -16,7 +16,7 @@ from .database import Database
 from .group_commit import GroupCommit
 from .idempotency import IdempotencyKey, forget_keys, take_key
 from .lifecycle import revoked
-from .lineage import RelatedJob, children_query, retry_queries
+from .lineage import RelatedJob, beyond_queries, children_query, retry_queries
 from .prepared import Prepared, PreparedRows, slot
 from .replaced_jobs import JobReplacement
 
@@ -192,6 +192,10 @@ class JobStore(JobReplacement):
             return []
         found = [RelatedJob.of_row(row) for row in self._database.rows(children_query(job))]
         return sorted(found, key=lambda one: one.created)
+
+    def lineage_is_searched_in_part(self, job: Job) -> bool:
+        """Whether ``retries`` or ``children`` do not search all later jobs."""
+        return any(self._database.rows(query) for query in beyond_queries(job))
 
     def forget_keys(self, before: int, limit: int) -> int:
         """Delete at most ``limit`` idempotency keys that were taken ``before`` that time; returns how many."""

@@ -29,9 +29,8 @@ class RelatedJob(NamedTuple):
 
 def retry_queries(job: Job) -> Sequence[peewee.Query]:
     """A query for the retries among the first jobs of the task after this one, and one for those among the newest."""
-    later = _J.select(_J.uuid, _J.task, _J.state, _J.created, _J.caller, _J.replay_of).where(
-        _J.task == job.task, _J.created > job.created
-    )
+    columns = _J.uuid, _J.task, _J.state, _J.created, _J.caller, _J.replay_of
+    later = _J.select(*columns).where(_later_of_task(job))
     first = later.order_by(_J.created, _J.uuid).limit(LOOKED_AT)
     newest = later.order_by(_J.created.desc(), _J.uuid.desc()).limit(LOOKED_AT)
     return [_retries(job.uuid, first.alias("near")), _retries(job.uuid, newest.alias("near"))]
@@ -43,6 +42,18 @@ def children_query(job: Job) -> peewee.Query:
     near: Any = later.order_by(_J.created, _J.uuid).limit(LOOKED_AT).alias("near")
     query: peewee.Query = near.select_from(*_columns(near)).where(near.c.headers ** f'%"parent_id":"{job.uuid}"%')
     return query
+
+
+def beyond_queries(job: Job) -> Sequence[peewee.Query]:
+    """A query for the first job that is not searched for retries, and if the job has started, for children."""
+    limits = [(_later_of_task(job), 2 * LOOKED_AT)]
+    limits += [] if job.started is None else [(_J.created >= job.started, LOOKED_AT)]
+    found = [_J.select(_J.uuid).where(later).order_by(_J.created, _J.uuid) for later, _ in limits]
+    return [query.offset(number).limit(1) for query, (_, number) in zip(found, limits, strict=True)]
+
+
+def _later_of_task(job: Job) -> Any:
+    return (_J.task == job.task) & (_J.created > job.created)
 
 
 def _columns(near: Any) -> Sequence[Any]:

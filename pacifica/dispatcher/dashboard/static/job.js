@@ -12,10 +12,8 @@ document.addEventListener("submit", (event) => {
   if (event.target.closest(".actions")) for (const button of event.target.querySelectorAll("button")) button.disabled = true;
 });
 
-// The browser may show this page again as it was, after "back".
-addEventListener("pageshow", () => {
-  for (const button of document.querySelectorAll(".actions button")) button.disabled = false;
-});
+// A page that the browser shows again as it was, after "back", may be out of date, and its form was sent.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
