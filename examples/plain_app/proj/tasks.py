@@ -57,7 +57,7 @@ def scan(self, steps: int) -> dict[str, int]:
 
 @app.task(ignore_result=True)
 def note(text: str) -> Path:
-    """Append a line to ``notes.log``; nobody reads the result."""
+    """Append a line to ``notes.log``; no one reads the result."""
     path = Path("notes.log")
     with path.open("a", encoding="utf-8") as journal:
         journal.write(f"{text}\n")

@@ -33,6 +33,6 @@ def newsletter(edition):
 
 @shared_task
 def apologize(request, exc, traceback):
-    """An error callback: tell the customer that an order has failed."""
+    """An error callback: write to the customer that an order has failed."""
     with Path("apologies.log").open("a", encoding="utf-8") as letters:
         letters.write(f"{request.id} {exc}\n")
