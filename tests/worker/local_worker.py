@@ -13,6 +13,7 @@ from unittest.mock import patch
 from celery import signals
 from celery.app.trace import build_tracer
 
+from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.core.job import Event, Job, OutboxEntry, State
@@ -96,10 +97,10 @@ class LocalWorker:
 
 
 @contextmanager
-def local_worker(url: str) -> Iterator[LocalWorker]:
-    """A worker on an empty database, at this URL."""
+def local_worker(url: str, make_app: type[DispatcherApp] = DispatcherApp) -> Iterator[LocalWorker]:
+    """A worker on an empty database, at this URL, with an application of this class."""
     environ = {"PEEWEE_URL": url, "BROKER_URL": "database://", "HOME": "/nonexistent"}
-    container = Container(lambda: load_settings(environ=environ))
+    container = Container(lambda: load_settings(environ=environ), make_app)
     with closing(container.database), patch.dict(declaration.DECLARED):
         container.prepare()
         # Jobs stay in the outbox, from which the worker takes them.

@@ -10,22 +10,22 @@ import inspect
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn
-
-from pydantic import TypeAdapter
 
 from .argument_type import LOGGED, AcceptedValue, ArgumentType
 from .arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
+from .arguments_schema import arguments_schema
 from .errors import BadArguments, BadResult, UnknownTask, UnusableTask
 from .faults import MAX_FAULTS, Fault
 from .job import EncodedArguments
-from .json_values import NotJson, finite, plain_arguments, plain_default, unwritable, written
+from .json_values import NotJson, finite, plain_arguments, unwritable, written
 from .name_limits import task_name_fault
 from .parameters import Argument, CallShape, Parameters
 from .queue_names import QueueNames
 from .result_type import ResultType
 from .signature_faults import annotation_fault, check_fault
-from .task_signature import SignatureFault, read_signature
+from .task_signature import SignatureFault, TaskSignature, read_signature
 from .value_faults import ValueFaults
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,16 @@ Parameter = inspect.Parameter
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A task and the arguments to call it with: JSON values that fit its signature, and their text."""
+    """A task and the arguments to call it with: JSON values that fit its signature, and their text.
+
+    ``max_attempts`` is the task's own number for jobs whose request names none.
+    """
 
     task: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     encoded: EncodedArguments
+    max_attempts: int | None = None
 
 
 class TaskSpec:
@@ -49,7 +53,12 @@ class TaskSpec:
     ``check`` is called with the loaded arguments, and refuses them with a ``ValueError``. ``limits`` apply to new
     calls, not to the arguments of a row. A decorator of the function passes the ``hidden`` arguments, which callers
     cannot. Raises ``ValueError`` when the name, the signature, an annotation or ``check`` cannot be used.
+
+    ``untyped`` has the parameters that take any JSON value, each with the reason: those of an adopted task.
     """
+
+    untyped: Mapping[str, str] = MappingProxyType({})
+    max_attempts: int | None = None
 
     def __init__(  # noqa: PLR0913 - the options of a task
         self,
@@ -77,7 +86,10 @@ class TaskSpec:
             raise ValueError(fault)
 
     def _read_signature(self, function: Callable[..., Any], hidden: Collection[str]) -> None:
-        self._signature = signature = read_signature(function, hidden)
+        self._use(read_signature(function, hidden))
+
+    def _use(self, signature: TaskSignature) -> None:
+        self._signature = signature
         self._parameters = Parameters(signature.parameters)
         parameters = signature.parameters.values()
         self._types = {p.name: ArgumentType(p.annotation, f"argument {p.name} of task {self.name}") for p in parameters}
@@ -100,7 +112,7 @@ class TaskSpec:
         self._limits.check_size(self.name, encoded)
         if self._may_refuse:
             self._loaded(found, ())
-        return Call(self.name, [accepted.value for accepted in found], {}, encoded)
+        return Call(self.name, [accepted.value for accepted in found], {}, encoded, self.max_attempts)
 
     def bind(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], *, naive: bool = False, describe: bool = True
@@ -122,9 +134,8 @@ class TaskSpec:
         if (read := [accepted.text for accepted in found]) != texts:  # Numbers have become texts.
             encoded = join_texts(read, names)
         values, number = [accepted.value for accepted in found], len(args)
-        return Call(
-            self.name, values[:number], dict(zip(names, values[number:], strict=True)) if names else {}, encoded
-        )
+        named = dict(zip(names, values[number:], strict=True)) if names else {}
+        return Call(self.name, values[:number], named, encoded, self.max_attempts)
 
     def bind_python(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """Bind the Python values that ``delay`` was given; raises ``BadArguments``."""
@@ -151,7 +162,7 @@ class TaskSpec:
     def dump(self, value: Any, limit: int) -> Any:
         """A return value as JSON values of at most ``limit`` bytes; raises ``BadResult``."""
         try:
-            result = self._returns.jsonable(value, self.name)
+            result = self._jsonable(value)
         except NotJson as error:
             sentence = f"The result of task {self.name} cannot be stored: {error.sentence('result')}."
             raise BadResult(sentence) from error.__cause__  # The way through the value is in the sentence.
@@ -165,6 +176,9 @@ class TaskSpec:
             raise BadResult(f"The result of task {self.name} has {size}.")
         return result
 
+    def _jsonable(self, value: Any) -> Any:
+        return self._returns.jsonable(value, self.name)
+
     def argument_names(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[str] | None:
         """The name of each argument, positional ones first; ``None`` if they do not fit (any more)."""
         found = self._parameters.assign(args, kwargs)[0]
@@ -172,28 +186,7 @@ class TaskSpec:
 
     def arguments_schema(self) -> dict[str, Any]:
         """A JSON Schema (2020-12) of the arguments by name, in the order of the signature."""
-        properties: dict[str, Any] = {}
-        required = []
-        schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-        # Made together, because references are resolved from the root of the whole schema.
-        types = self._types.items()
-        owns, shared = TypeAdapter.json_schemas([(name, "validation", one.adapter) for name, one in types])
-        schema |= {"$defs": shared["$defs"]} if "$defs" in shared else {}
-        for name, parameter in self._signature.parameters.items():
-            alone = self._types[name].adapter.json_schema()
-            # Only a schema of its own says that bytes are base64, but it cannot refer to shared schemas.
-            own = owns[name, "validation"] if "$defs" in alone else alone
-            if parameter.kind is Parameter.VAR_KEYWORD:
-                schema["additionalProperties"] = own
-            elif parameter.kind is Parameter.VAR_POSITIONAL:
-                properties[name] = {"type": "array", "items": own}
-            else:
-                properties[name] = own
-                if parameter.default is Parameter.empty:
-                    required.append(name)
-                elif (default := plain_default(parameter.default)) is not None:
-                    properties[name] = {**own, "default": default}
-        return {**schema, "required": required} if required else schema
+        return arguments_schema(self._signature.parameters, self._types)
 
     def shapes(self) -> Iterator[CallShape]:
         """Each way to pass the arguments, from none by position to all by position."""

@@ -39,7 +39,7 @@ class ResultType:
         self._schema: dict[str, Any] = {}
         if self._adapter is not None:
             self._schema = self._adapter.json_schema(mode="serialization", schema_generator=_ResultSchema)
-        self._hides = '"password"' in json.dumps(self._schema)
+        self.hides = '"password"' in json.dumps(self._schema)
         """The annotation hides a part of its values (``SecretStr``), so that no value is written without it."""
         self._warned = False
 
@@ -70,7 +70,7 @@ class ResultType:
         try:
             return self._write(adapter, adapter.validate_json(json.dumps(own), strict=True))
         except (*NOT_WRITTEN, ValidationError, RecursionError) as error:
-            if self._hides:
+            if self.hides:
                 reason = "does not fit the return annotation, which hides secrets; it is therefore not stored as it is"
                 raise NotJson(reason) from error
         if not self._warned:

@@ -1,5 +1,6 @@
 """Why a function's signature cannot be used for a task, as a sentence that names the argument."""
 
+import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -18,15 +19,15 @@ def annotation_fault(function: Callable[..., Any], error: Exception, hidden: Col
     """A sentence about the first annotation that cannot be used; ``error`` is what all of them together raised."""
     for where, annotation in _annotations(function, hidden).items():
         try:
-            kind = _evaluated(function, annotation)
+            kind = evaluated(function, annotation)
             if where == RETURNED:
                 ResultType(kind).json_schema()
             else:
                 ArgumentType(kind, where).adapter.json_schema()
         except Exception as own:  # noqa: BLE001 - evaluating an annotation runs code of the user
             advice = OR_NONE if where == RETURNED else ""
-            return f"{where} cannot be used: {_reason(own)}{advice}"
-    return f"its signature cannot be used: {_reason(error)}"
+            return f"{where} cannot be used: {reason_of(own)}{advice}"
+    return f"its signature cannot be used: {reason_of(error)}"
 
 
 def place_of(function: Callable[..., Any]) -> str:
@@ -63,14 +64,19 @@ def _annotations(function: Callable[..., Any], hidden: Collection[str]) -> Mappi
     return {**found, RETURNED: signature.return_annotation}
 
 
-def _evaluated(function: Callable[..., Any], annotation: Any) -> Any:
+def evaluated(function: Any, annotation: Any) -> Any:
+    """The annotation of a function, evaluated if it is a text, which may raise anything."""
     if not isinstance(annotation, str):
         return annotation
     own = inspect.unwrap(getattr(function, "__func__", function))
+    while isinstance(own, functools.partial):
+        own = inspect.unwrap(own.func)
+    own = own if hasattr(own, "__globals__") else type(own).__call__  # An object that can be called.
     return eval(annotation, own.__globals__)  # noqa: S307 - inspect.signature(eval_str=True) does the same
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why an annotation that raised this error cannot be used."""
     if isinstance(error, PydanticSchemaGenerationError):
         kind = str(error).partition(" schema for ")[2].partition(". Set `")[0].partition("\n")[0]
         return f"{kind or 'its type'} has no form in JSON. {ALLOWED}."

@@ -48,7 +48,7 @@ class TaskSignature(NamedTuple):
 
 def read_signature(function: Callable[..., Any], hidden: Collection[str] = ()) -> TaskSignature:
     """The signature of a function; raises ``SignatureFault`` with a sentence, and whatever its annotations raise."""
-    signature = _called(function)
+    signature = called_signature(function)
     unknown = [name for name in hidden if name not in signature.parameters]
     if unknown:
         known = ", ".join(signature.parameters) or "none"
@@ -63,15 +63,18 @@ def read_signature(function: Callable[..., Any], hidden: Collection[str] = ()) -
     )
 
 
-def _called(function: Any) -> inspect.Signature:
-    """The signature of the outermost function that is not a wrapper which passes all arguments on."""
+def called_signature(function: Any, *, eval_str: bool = True) -> inspect.Signature:
+    """The signature of the outermost function that is not a wrapper which passes all arguments on.
+
+    ``eval_str``: annotations that are texts are evaluated, and may raise anything.
+    """
     bound = inspect.ismethod(function)
     layer = function.__func__ if bound else function
     explicit: list[str] = []
     while True:
         if inspect.ismethod(layer):  # Celery's own wrapper for autoretry_for has a bound method inside.
             bound, layer = True, layer.__func__
-        signature = inspect.signature(layer, follow_wrapped=False, eval_str=True)
+        signature = inspect.signature(layer, follow_wrapped=False, eval_str=eval_str)
         parameters = list(signature.parameters.values())
         kinds = {parameter.kind for parameter in parameters}
         inner = None if hasattr(layer, "__signature__") else getattr(layer, "__wrapped__", None)

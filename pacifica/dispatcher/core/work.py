@@ -55,7 +55,10 @@ class ClaimedJob(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """An attempt has ended in the final ``state``; the history keeps ``data``."""
+    """An attempt has ended in the final ``state``; the history keeps ``data``.
+
+    ``as_text`` is the reason why ``result`` is only the text of the task's result.
+    """
 
     uuid: str
     token: str
@@ -64,6 +67,7 @@ class Ended(NamedTuple):
     error: JobError | None
     at: int
     data: Mapping[str, Any]
+    as_text: str = ""
 
 
 class RetriedReport(NamedTuple):

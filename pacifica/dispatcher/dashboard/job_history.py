@@ -80,6 +80,7 @@ _WORDS: Mapping[str, Callable[[Data], tuple[str, str]]] = {
     kinds.LATE: lambda data: ("a report came too late and had no effect", str(data.get("report") or "")),
     kinds.PROGRESS: _progress,
     kinds.REPLACED: lambda data: ("its task was replaced by another one", str(data.get("task") or "")),
+    kinds.RESULT_AS_TEXT: _fault("its result was stored as text"),
     kinds.REFUSED: _fault("the broker did not accept its message"),
     kinds.LACKS_TASK: lambda data: (f"a worker has no task {data.get('task', '')}", data.get("worker") or ""),
 }

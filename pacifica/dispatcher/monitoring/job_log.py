@@ -13,7 +13,18 @@ from ..core.errors import DatabaseUnavailable
 from ..core.job import Job, State
 from ..logs import log_context
 from ..logs.line_handler import log_fields
-from ..store.committed_event import CANCEL, DROPPED, LACKS_TASK, LATE, LOST, PROGRESS, REPLACED, SENT, CommittedEvent
+from ..store.committed_event import (
+    CANCEL,
+    DROPPED,
+    LACKS_TASK,
+    LATE,
+    LOST,
+    PROGRESS,
+    REPLACED,
+    RESULT_AS_TEXT,
+    SENT,
+    CommittedEvent,
+)
 
 logger = logging.getLogger("pacifica.dispatcher.jobs")
 
@@ -21,7 +32,13 @@ REQUEST = "request_id"
 """The header of a job's message with the id of the request that dispatched the job."""
 MOST_STARTED = 10_000
 """The most attempts whose fields a process keeps until they end."""
-LEVELS = {"failed": logging.ERROR, "lost": logging.WARNING, "late": logging.WARNING, "taskless": logging.ERROR}
+LEVELS = {
+    "failed": logging.ERROR,
+    "lost": logging.WARNING,
+    "late": logging.WARNING,
+    "taskless": logging.ERROR,
+    "text": logging.WARNING,
+}
 EVENTS: Mapping[str, str] = {
     "dispatched": "its row is committed",
     "sent": "the broker has its message",
@@ -34,6 +51,7 @@ EVENTS: Mapping[str, str] = {
     "cancelling": "it runs, and its worker is to stop it",
     "lost": "its worker is gone, and it waits for another one",
     "dropped": "a message came for a job that does not wait to be run: a duplicate, or one that was cancelled",
+    "text": "its result is no JSON, or too large, and only its text was stored",
     "taskless": "a worker that has no such task received it; it waits for a worker that has one",
     "late": "a worker reported after the job had been given to another, or had ended; the report does not count",
 }
@@ -52,6 +70,7 @@ _NAMES: Mapping[str, str] = {
     DROPPED: "dropped",
     LACKS_TASK: "taskless",
     LATE: "late",
+    RESULT_AS_TEXT: "text",
 }
 """The event name in the log for each kind of event in the store; other kinds are not logged."""
 _COMPLETE = frozenset({State.PENDING, SENT, State.STARTED, DROPPED, LACKS_TASK, LATE})
@@ -79,7 +98,7 @@ class JobLog:
 
     def _attempt(self, event: CommittedEvent) -> tuple[float | None, Mapping[str, Any]]:
         """The run time and the fields of the attempt that ends, if this process has claimed it."""
-        if not event.token or event.kind == PROGRESS:
+        if not event.token or event.kind in {PROGRESS, RESULT_AS_TEXT}:
             return None, {}
         if event.kind == State.STARTED:
             about = _event_fields(event._replace(ready=None))

@@ -58,9 +58,10 @@ class NewJob(NamedTuple):
 
 
 class JobFactory(NamedTuple):
-    """Makes new jobs; ``max_attempts`` is their default, and keys are kept for ``keep_keys`` seconds.
+    """Makes new jobs; keys are kept for ``keep_keys`` seconds.
 
-    A job without ``eta`` is due ``hand_over`` microseconds after its creation.
+    ``max_attempts`` is the default of jobs whose task has no number of its own. A job without ``eta``
+    is due ``hand_over`` microseconds after its creation.
     """
 
     max_attempts: int
@@ -80,7 +81,7 @@ class JobFactory(NamedTuple):
             kwargs=call.kwargs,
             state=State.PENDING,
             created=at,
-            max_attempts=options.max_attempts or self.max_attempts,
+            max_attempts=options.max_attempts or call.max_attempts or self.max_attempts,
             queue=options.queue,
             priority=options.priority,
             eta=eta,

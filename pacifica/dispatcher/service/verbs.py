@@ -162,7 +162,7 @@ class Service:
         )
         if not visibility.covers(first["task"], old.caller):
             raise UnknownJob(uuid)
-        call = self.registry.of_job(first["task"]).bind(first["args"], first["kwargs"], naive=True)
+        call = self.registry.of_job(first["task"]).bind_python(first["args"], first["kwargs"])
         options = DispatchOptions(
             queue=old.queue, priority=old.priority, max_attempts=old.max_attempts, labels=dict(old.labels or {})
         )

@@ -8,7 +8,7 @@ import peewee
 from ..core.job import JobError, State
 from ..core.work import Ended, LostReport, Report, RetriedReport, Returned
 from . import mapping, transitions
-from .committed_event import LATE, LOST, RETURNED, CommittedEvent
+from .committed_event import LATE, LOST, RESULT_AS_TEXT, RETURNED, CommittedEvent
 from .lifecycle import CELERY_ERRORS, revoked
 
 STARTED, PENDING, REVOKED = State.STARTED.value, State.PENDING.value, State.REVOKED.value
@@ -41,7 +41,7 @@ class Decision(NamedTuple):
     """The new ``state`` of the row, or ``None``: ``statement`` with its ``values`` makes the change.
 
     ``kind`` and ``data`` are those of the entry in the history, if there is to be one; ``event`` is for ``on_event``.
-    ``outcome`` is ``None`` for a report that came too late.
+    ``outcome`` is ``None`` for a report that came too late. ``earlier`` precedes the entry in the history.
     """
 
     outcome: str | None
@@ -51,6 +51,7 @@ class Decision(NamedTuple):
     state: str | None = None
     statement: str = ""
     values: Mapping[str, Any] = {}
+    earlier: CommittedEvent | None = None
 
     @property
     def makes_due(self) -> bool:
@@ -110,7 +111,11 @@ def _end(report: Ended) -> Decision:
         reason=None if by_task else report.data.get("reason"),
         error=report.error if by_task else None,
     )
-    return _decision(report, report.state, event, report.data, "finish", values)
+    decision = _decision(report, report.state, event, report.data, "finish", values)
+    if not report.as_text:
+        return decision
+    text = CommittedEvent(RESULT_AS_TEXT, report.uuid, report.at, report.token, reported=True, reason=report.as_text)
+    return decision._replace(earlier=text)
 
 
 def _cancel(report: Report) -> Decision:

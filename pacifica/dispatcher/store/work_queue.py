@@ -196,6 +196,10 @@ class WorkQueue:
             if decision.state is not None:
                 rows[report.uuid] = ReportedRow(report.uuid, decision.state, *rows[report.uuid][2:])
                 changes.setdefault(decision.statement, []).append(decision.values)
+            if decision.earlier is not None:
+                reason = mapping.to_text({"reason": decision.earlier.reason})
+                claimant.record(report.uuid, report.at, decision.earlier.kind, reason)
+                claimant.events.append(decision.earlier)
             if decision.kind is not None:
                 data = mapping.to_text(decision.data) if decision.data else None
                 claimant.record(report.uuid, report.at, decision.kind, data)

@@ -45,15 +45,21 @@ HINTS: Mapping[str, str] = {
     ),
 }
 """The advice that follows the text of an error that is due to the limits of Celery's workers."""
+KEPT_RESULT = "dispatcher_result"
+"""The field of a request with the ``StoredResult`` of an adopted task, whose result itself Celery has."""
 TERMINATED = "terminated"
 """Celery's reason for revoking a job that was running (``celery.worker.request.Request.terminate``)."""
 
 
 class Succeeded(NamedTuple):
-    """The task returned ``result``, a JSON value, and dispatched ``children``."""
+    """The task returned ``result``, a JSON value, and dispatched ``children``.
+
+    ``as_text``: the result is the text of a value that is no JSON, for this reason.
+    """
 
     result: Any
     children: Sequence[Any] = ()
+    as_text: str = ""
 
 
 class Failed(NamedTuple):
@@ -93,7 +99,10 @@ def classify(request: Any, state: str, result: Any, traceback: Any = None, body:
     if getattr(request, "claim", None) is None:
         return _of_main_process(state, result, traceback, body)
     if state == states.SUCCESS:
-        return Succeeded(result, _children(request))
+        kept = getattr(request, KEPT_RESULT, None)
+        if kept is None:
+            return Succeeded(result, _children(request))
+        return Succeeded(kept.value, _children(request), kept.reason)
     if state == states.RETRY:
         cause = (
             request.wanted_retry if result is None else result

@@ -132,8 +132,8 @@ def report_of(outcome: Outcome, uuid: str, token: str) -> Report:
     at = now()
     match outcome:
         case Succeeded():
-            data = _children(outcome.children)
-            return Ended(uuid, token, State.SUCCESS.value, mapping.to_text(outcome.result), None, at, data)
+            data, text = _children(outcome.children), mapping.to_text(outcome.result)
+            return Ended(uuid, token, State.SUCCESS.value, text, None, at, data, outcome.as_text)
         case Failed():
             data = outcome.error.summary() | _children(outcome.children)
             return Ended(uuid, token, State.FAILURE.value, None, outcome.error, at, data)

@@ -8,7 +8,6 @@ from celery import Task
 from celery.exceptions import Reject, Retry
 
 from ..core.job import RETRIES_BEFORE, micros
-from ..core.json_values import plain_arguments
 from ..delivery.task_message import keep_headers
 from .python_dispatch import checked_limits, dispatch_options
 
@@ -40,14 +39,13 @@ def request_retry(task: Task, options: Mapping[str, Any], ask: Any) -> Retry:
 
 def note_retry(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     """Note the arguments and the time of the retry, as ``Task.retry`` sends its message."""
-    args, kwargs = plain_arguments(args, kwargs)
-    task.app.container.registry.of_job(task.name).bind(args, kwargs, naive=True)
+    call = task.app.container.registry.of_job(task.name).bind_python(args, kwargs)
     at = datetime.now(UTC)
     start = dispatch_options({key: options.get(key) for key in ("eta", "countdown")}).start(at)
     task.request.update(
         requested_retry={
-            "args": args,
-            "kwargs": kwargs,
+            "args": call.args,
+            "kwargs": call.kwargs,
             "retries": options["retries"] + getattr(task.request, RETRIES_BEFORE, 0),
             "eta": micros(start or at),
             "columns": getattr(task.request, "retry_columns", {}),

@@ -54,7 +54,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
     Strategy = "pacifica.dispatcher.worker.job_request:receive_without_log_line"
     check: Callable[..., object] | None = None
     hidden: Collection[str] = ()
-    _trace: Trace | None = None
+    dispatcher_trace: Trace | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -64,11 +64,11 @@ class DispatcherTask(Task):  # type: ignore[misc]
     @property
     def __trace__(self) -> Trace | None:
         """Celery's function that carries out an attempt, contained; a worker sets it for each process."""
-        return self._trace
+        return self.dispatcher_trace
 
     @__trace__.setter
     def __trace__(self, trace: Trace) -> None:
-        self._trace = contain(self, trace)
+        self.dispatcher_trace = contain(self, trace)
 
     def spec(self, limits: ArgumentLimits = DEFAULT_LIMITS) -> TaskSpec:
         """The name and typed signature; raises ``ValueError`` for a function or annotation that cannot be used."""
@@ -79,7 +79,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Claim, load and run the job in a worker; anywhere else, call the function."""
         request = self.request  # Read once: Celery looks it up on a stack for each access.
-        if request.called_directly or request.is_eager:
+        if is_function_call(request):
             return super().__call__(*args, **kwargs)
         container = self.app.container
         if getattr(request, "claim", None) is None or hasattr(request, "unclaimed"):  # No hook has claimed it.
@@ -92,7 +92,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
         parent = getattr(request, "traceparent", None)
         try:
             with container.tracing.processing(request.id, self.name, queue, claim.attempt, parent):
-                return self._run(container.registry.of_job(self.name), args, kwargs)
+                return self.dispatcher_run(container.registry.of_job(self.name), args, kwargs)
         except (WorkerShutdown, WorkerTerminate):
             raise
         except BaseException as error:
@@ -109,15 +109,23 @@ class DispatcherTask(Task):  # type: ignore[misc]
         finally:
             reporter.finish()
 
-    def _run(self, spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call the function with the job's arguments, and return the result as JSON values."""
+    def dispatcher_run(self, spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call the function with the job's arguments, and return its result for Celery."""
         with own_code():
             args, kwargs = spec.load(args, kwargs)
-            result = self.run(*args, **kwargs)
+            result = self.dispatcher_call(*args, **kwargs)
             replacement.raise_replaced(self.request)
             retrying.raise_requested(self.request)
             refuse_coroutine(result)
-            return spec.dump(result, self.app.container.settings.dispatcher.result_limit)
+            return self.dispatcher_result(spec, result)
+
+    def dispatcher_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.run(*args, **kwargs)
+
+    def dispatcher_result(self, spec: TaskSpec, result: Any) -> Any:
+        """The result as JSON values, for the record and for Celery."""
+        return spec.dump(result, self.app.container.settings.dispatcher.result_limit)
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's signature
         self,
@@ -189,6 +197,11 @@ class DispatcherTask(Task):  # type: ignore[misc]
             reporter.report(value)
 
 
+def is_function_call(request: Any) -> bool:
+    """Whether a task is called as a function: outside a job, or by the code of its own job."""
+    return bool(request.called_directly or request.is_eager or getattr(request, "reporter", None) is not None)
+
+
 def _progress_reporter(container: Any, claim: Claim) -> ProgressReporter:
     return ProgressReporter(
         lambda value: container.jobs.report_progress(claim.job, token=claim.token, progress=value, at=now()),
@@ -200,7 +213,7 @@ def _progress_reporter(container: Any, claim: Claim) -> ProgressReporter:
 def progress(current: Number, total: Number | None = None, message: str = "") -> None:
     """Report the progress of the running job; for functions that are not bound to their task."""
     if isinstance(current_task, DispatcherTask):
-        current_task.progress(current, total, message)
+        DispatcherTask.progress(current_task, current, total, message)
     else:
         progress_value(current, total, message)
 

@@ -1,0 +1,181 @@
+"""The signature of a task that was written for Celery alone: strict over HTTP, and as Celery's for other callers.
+
+Python code, and messages of other programs, pass any values that fit the number and the names of the parameters. The
+function gets each one as its annotation reads it; a value that the annotation refuses, and one of a parameter without
+an annotation, reaches the function as Celery would pass it, such as a ``datetime``.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from celery.utils.saferepr import saferepr
+
+from ..core import strict_json
+from ..core.argument_type import AcceptedValue
+from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
+from ..core.errors import BadArguments, BadResult
+from ..core.faults import Fault
+from ..core.json_values import EXACT, finite, plain, plain_arguments, written
+from ..core.lenient_signature import lenient_signature, without_types
+from ..core.parameters import Parameters
+from ..core.registry import Call, TaskSpec
+from .tagged_json import tagged, untagged
+
+LONGEST_REPR = 65_536
+"""The most bytes of JSON that a row keeps of a result that is no JSON."""
+LEVELS = 8
+"""How deep containers are nested in the text of such a result."""
+
+
+class Asked(NamedTuple):
+    """The options that a task asked for, and that the dispatcher replaces by its own.
+
+    ``bypassed`` are methods and attributes of its base classes that are not used.
+    """
+
+    acks_late: bool = False
+    ignore_result: bool = False
+    serializer: str = "json"
+    bypassed: Sequence[str] = ()
+
+
+NOTHING_ASKED = Asked()
+"""Celery's defaults."""
+
+
+class StoredResult(NamedTuple):
+    """The JSON value of a result; ``reason`` says why it is only the result's text, if it is."""
+
+    value: Any
+    reason: str = ""
+
+
+class AdoptedSpec(TaskSpec):
+    """As ``TaskSpec``; ``asked`` is part of the declaration.
+
+    ``converts``: the function is to get values of the types in its annotations, and its result is written by its
+    annotation. Otherwise the function does this itself, as with ``pydantic=True``.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a declaration
+        self,
+        name: str,
+        function: Callable[..., Any],
+        doc: str = "",
+        limits: ArgumentLimits = DEFAULT_LIMITS,
+        asked: Asked = NOTHING_ASKED,
+        *,
+        converts: bool = True,
+    ) -> None:
+        self.asked = asked
+        self._converts = converts
+        super().__init__(name, function, doc, None, limits)
+        self.max_attempts = None if asked.acks_late else 1
+
+    def _read_signature(self, function: Callable[..., Any], _: Collection[str]) -> None:
+        found = lenient_signature(function)
+        self._outer = Parameters(found.accepted)
+        try:
+            self._use(found.signature)
+        except Exception as error:  # noqa: BLE001 - the annotations cannot be used together
+            found = without_types(found, f"the annotations cannot be used together: {error}")
+            self._use(found.signature)
+        self.untyped = found.untyped
+
+    def bind_python(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+        """Bind the values that ``delay`` or a message has; only their number and names may raise ``BadArguments``."""
+        self._limits.check_number(self.name, args, kwargs)
+        self._refuse(self._outer.assign(args, kwargs)[1])
+        names = list(kwargs)
+        places = [*(f"args[{index}]" for index in range(len(args))), *names]
+        values = [*args, *kwargs.values()]
+        types = self._types_of(args, kwargs)
+        found = [self._sent(*each) for each in zip(places, values, types, strict=True)]
+        encoded = join_texts([strict_json.dumps(value) for value in found], names)
+        self._limits.check_size(self.name, encoded)
+        number = len(args)
+        return Call(
+            self.name, found[:number], dict(zip(names, found[number:], strict=True)), encoded, self.max_attempts
+        )
+
+    def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The Python values to call the function with; raises nothing, as the function itself counts them."""
+        types = self._types_of(args, kwargs) if self._converts else [None] * (len(args) + len(kwargs))
+        values = [*args, *kwargs.values()]
+        found = [self._loaded_one(value, kind) for value, kind in zip(values, types, strict=True)]
+        number = len(args)
+        return found[:number], dict(zip(kwargs, found[number:], strict=True))
+
+    def stored(self, value: Any, limit: int) -> StoredResult:
+        """The JSON value of a result of at most ``limit`` bytes, or its ``repr``."""
+        if self.asked.ignore_result:
+            return StoredResult(None)
+        try:
+            return StoredResult(self.dump(value, limit))
+        except BadResult as error:
+            hides = self._returns.hides
+            return StoredResult(f"<{type(value).__qualname__}>" if hides else text_of(value, limit), str(error))
+
+    def _jsonable(self, value: Any) -> Any:
+        return super()._jsonable(value) if self._converts else plain(value)
+
+    def _types_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The usable type of each argument; ``None`` for those without one."""
+        found, faults = self._parameters.assign(args, kwargs)
+        if faults:
+            return [None] * (len(args) + len(kwargs))
+        names = [argument.parameter.name for argument in found]
+        return [None if name in self.untyped else self._types[name] for name in names]
+
+    def _sent(self, place: str, value: Any, kind: Any) -> Any:
+        """The JSON value for the row: plain if the annotation makes the same of it, else with Celery's tags."""
+        if type(value) in EXACT and finite(value) is value:
+            return value
+        try:
+            found = tagged(value)
+            strict_json.dumps(found)
+        except (ValueError, TypeError):
+            try:
+                return plain_arguments([], {place: value})[1][place]
+            except ValueError as error:
+                raise BadArguments(self.name, [Fault("arguments", str(error))]) from error
+        if kind is not None and self._converts and (own := _plain_or_none(value)) is not None:
+            accepted = kind.accept(own, json_text(own), naive=True, describe=False)
+            if isinstance(accepted, AcceptedValue) and _same(accepted.loaded, value):
+                return own
+        return found
+
+    @staticmethod
+    def _loaded_one(value: Any, kind: Any) -> Any:
+        text = "" if kind is None else json_text(value)
+        if text:
+            accepted = kind.accept(value, text, naive=True, describe=False)
+            if isinstance(accepted, AcceptedValue):
+                return accepted.loaded
+        return untagged(value)
+
+
+def text_of(value: Any, limit: int) -> str:
+    """The ``repr`` of a value, cut to 64 KiB and to ``limit`` bytes of JSON."""
+    most = min(LONGEST_REPR, limit)
+    try:
+        text = str(saferepr(value, most, LEVELS))
+    except Exception as error:  # noqa: BLE001 - the text is made by the class of the value
+        text = f"<{type(value).__qualname__} whose text cannot be made: {type(error).__name__}>"
+    while (size := len(strict_json.dumps(text))) > most:
+        text = f"{text[: len(text) * most // size - 1]}…" if len(text) * most // size > 1 else ""
+    return text
+
+
+def _plain_or_none(value: Any) -> Any:
+    try:
+        return written(plain(value))[0]
+    except Exception:  # noqa: BLE001 - the value may run any code
+        return None
+
+
+def _same(loaded: Any, value: Any) -> bool:
+    try:
+        return type(loaded) is type(value) and bool(loaded == value)
+    except Exception:  # noqa: BLE001 - the comparison is code of the value
+        return False

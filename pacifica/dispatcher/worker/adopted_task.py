@@ -1,0 +1,200 @@
+"""Tasks of an existing Celery application: their classes get the dispatcher's base class before their own.
+
+The methods and hooks of their own base classes run as the dispatcher's call them: ``__call__`` with the loaded
+arguments, ``apply_async`` before a job is made, the others by the order of the classes. Options that the design fixes,
+such as late acknowledgement, are noted as the task asks for them, before they are replaced.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from celery import Task
+from celery.result import AsyncResult, ResultBase
+
+from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
+from ..core.registry import TaskSpec
+from . import declaration
+from .adopted_spec import NOTHING_ASKED, AdoptedSpec, Asked
+from .outcomes import KEPT_RESULT
+from .task import DispatcherTask, is_function_call
+
+logger = logging.getLogger(__name__)
+
+ASKED: Mapping[str, Any] = {"acks_late": False, "ignore_result": False, "serializer": "json"}
+"""The options of a task that are noted, with Celery's defaults, and then replaced by the values in ``OWN``."""
+OWN: Mapping[str, Any] = {
+    "acks_late": True,
+    "ignore_result": False,
+    "serializer": "json",
+    "track_started": False,
+}
+FRONT = ("Request", "Strategy", "update_state", "on_replace", "spec")
+"""Names of the dispatcher that its other base classes may have, too; theirs are not used."""
+IN_FRONT_OF_ITSELF = ("Request", "Strategy", "spec")
+"""Those that are not used either if the task's own class has them; its methods call the dispatcher's by ``super()``."""
+THEIRS = ("progress", "check", "hidden")
+"""Names of the dispatcher that Celery does not have, so that another class may use them for something else."""
+
+
+class AdoptedTask(DispatcherTask):
+    """A task that was written for Celery alone, each run of which is a job."""
+
+    abstract = True
+    dispatcher_asked = NOTHING_ASKED
+    """The options that the task asked for."""
+    dispatcher_bypassed: Sequence[str] = ()
+    """The names of ``FRONT`` that its own classes have."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _take_over(cls)
+
+    @classmethod
+    def bind(cls, app: Any) -> Any:
+        """Bind the class as Celery does, under the options that it asked for; then replace them."""
+        first = "dispatcher_asked" not in vars(cls)
+        if first:
+            _bind_as_asked(cls, app)
+        bound = super().bind(app)
+        if first:
+            _fix(cls)
+        return bound
+
+    def spec(self, limits: ArgumentLimits = DEFAULT_LIMITS) -> AdoptedSpec:
+        """The signature as far as it can be used."""
+        # Celery names no other sign of pydantic=True, whose wrapper reads the arguments itself.
+        converts = self._dump_pydantic_arguments is None
+        self.app  # noqa: B018 - the property binds the class
+        asked = self.dispatcher_asked._replace(bypassed=self.dispatcher_bypassed)
+        return AdoptedSpec(self.name, self.run, self.__doc__ or "", limits, asked, converts=converts)
+
+    def dispatcher_call(self, *args: Any, **kwargs: Any) -> Any:
+        """The function, or the ``__call__`` of another class that surrounds it."""
+        return self.run(*args, **kwargs)
+
+    def dispatcher_result(self, spec: TaskSpec, result: Any) -> Any:
+        """Keep the JSON value for the record; Celery, hooks and the next steps of a workflow get the result itself."""
+        assert isinstance(spec, AdoptedSpec)
+        limit = self.app.container.settings.dispatcher.result_limit
+        kept = spec.stored(result.as_tuple() if isinstance(result, ResultBase) else result, limit)
+        self.request.update({KEPT_RESULT: kept})
+        return kept.value if isinstance(result, Iterator) else result
+
+    def apply_async(self, *positional: Any, **options: Any) -> AsyncResult:
+        """Dispatch a job, by way of the ``apply_async`` of another class if there is one, as it was called.
+
+        Celery's own, which ends that way, sends the task by its name, with the task as an option.
+        """
+        sent = options.pop("task_type", None) is not None
+        if not sent and _overridden(type(self), "apply_async"):
+            return super(DispatcherTask, self).apply_async(*positional, **options)
+        given = dict(zip(("args", "kwargs", "task_id", "producer"), positional, strict=False)) | options
+        if self._dump_pydantic_arguments is not None:  # As Celery's own does; the models are not JSON.
+            given["args"], given["kwargs"] = self._dump_pydantic_arguments(given.get("args"), given.get("kwargs"))
+        return super().apply_async(**given)
+
+    def update_state(self, task_id: str | None = None, state: Any = None, meta: Any = None, **options: Any) -> None:
+        """As for own tasks, but a state that a job cannot have, or a meta that is too large, is logged only."""
+        try:
+            super().update_state(task_id, state, meta, **options)
+        except ValueError as error:
+            logger.warning("Task %s: %s; it is not shown.", self.name, error)
+
+
+def adopted_base(base: type[Task]) -> type[Task]:
+    """A base class of adopted tasks, with all that ``base`` has; one of the dispatcher's own is returned as it is."""
+    if issubclass(base, DispatcherTask):
+        return base
+    return type(
+        base.__name__, (AdoptedTask, base), {"abstract": True, "__module__": base.__module__, "__doc__": base.__doc__}
+    )
+
+
+def adopt_class(cls: type[Task]) -> None:
+    """Adopt the class of a task that exists, and so every object of it."""
+    if "dispatcher_bypassed" in vars(cls) or (issubclass(cls, DispatcherTask) and not issubclass(cls, AdoptedTask)):
+        return
+    if not issubclass(cls, AdoptedTask):  # Else a class that it derives from was adopted before it.
+        for below in _below(cls):  # Two places for AdoptedTask in the order of its base classes would be an error.
+            below.__bases__ = tuple(base for base in below.__bases__ if base is not AdoptedTask)
+        cls.__bases__ = (AdoptedTask, *cls.__bases__)
+    declaration.make_plain(cls)
+    declaration.claim_before_start(cls)
+    _take_over(cls)
+    if cls.__bound__:
+        _fix(cls)
+
+
+def _below(cls: type) -> Iterator[type]:
+    """All classes that derive from the class and were adopted before it."""
+    subclasses: list[type] = cls.__subclasses__()
+    for sub in subclasses:
+        yield from _below(sub)
+        if AdoptedTask in sub.__bases__:
+            yield sub
+
+
+def _take_over(cls: type[Task]) -> None:
+    """Put the dispatcher's methods before those of the class and of its other base classes."""
+    bypassed = [name for name in FRONT if _holder(cls, name) not in {None, cls}]
+    for name in IN_FRONT_OF_ITSELF:
+        if name in vars(cls):
+            setattr(cls, name, getattr(AdoptedTask, name))
+            bypassed.append(name)
+    for name in THEIRS:
+        if (holder := _holder(cls, name)) not in {None, cls}:
+            setattr(cls, name, vars(holder)[name])
+    if (holder := _holder(cls, "__call__")) is not None:
+        theirs = vars(holder)["__call__"]
+        cls.dispatcher_call = getattr(theirs, THEIR_CALL, theirs)
+        if holder is cls:
+            cls.__call__ = _job_before(cls.dispatcher_call)
+    cls.dispatcher_bypassed = tuple(dict.fromkeys(bypassed))
+
+
+def _job_before(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """The dispatcher's ``__call__``, for a class whose own one is to run within it."""
+
+    @functools.wraps(theirs)
+    def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the name in a traceback
+        if is_function_call(self.request):
+            return theirs(self, *args, **kwargs)
+        return DispatcherTask.__call__(self, *args, **kwargs)
+
+    setattr(__call__, THEIR_CALL, theirs)
+    return __call__
+
+
+THEIR_CALL = "dispatcher_their_call"
+"""The attribute of such a function with the class's own one."""
+
+
+def _holder(cls: type, name: str) -> Any:
+    """The first class in the order of base classes that has the name, beside the dispatcher's and Celery's own."""
+    others = (kind for kind in cls.__mro__ if kind not in {*AdoptedTask.__mro__, object})
+    return next((kind for kind in others if name in vars(kind)), None)
+
+
+def _overridden(cls: type, name: str) -> bool:
+    return _holder(cls, name) is not None
+
+
+def _bind_as_asked(cls: type[Task], app: Any) -> None:
+    """Set the options that the class asks for; Celery has values of its own for the other ones only."""
+    asked: Mapping[str, Any] = getattr(app, "asked", {})
+    for name, default in ASKED.items():
+        holder: Any = _holder(cls, name)
+        value = None if holder is None else vars(holder)[name]
+        if holder is not None and "dispatcher_asked" in vars(holder):  # Its own value is the dispatcher's already.
+            value = getattr(holder.dispatcher_asked, name)
+        setattr(cls, name, asked.get(f"task_{name}", default) if value is None else value)
+
+
+def _fix(cls: type[Task]) -> None:
+    """Note the options of a bound class, and replace them by the dispatcher's."""
+    asked = {name: getattr(cls, name) for name in ASKED}
+    cls.dispatcher_asked = Asked(bool(asked["acks_late"]), bool(asked["ignore_result"]), asked["serializer"] or "json")
+    for name, value in OWN.items():
+        setattr(cls, name, value)
