@@ -6,7 +6,7 @@ import pytest
 
 from pacifica.dispatcher.core.histogram import bucket_of
 from pacifica.dispatcher.dashboard.activity import SPANS, activity_of
-from pacifica.dispatcher.dashboard.charts import HEIGHT, BarPart, GridLine, StackedBar, bar_chart, line_chart
+from pacifica.dispatcher.dashboard.charts import HEIGHT, BarPart, GridLine, Mark, StackedBar, bar_chart, line_chart
 from pacifica.dispatcher.store.job_minutes import MINUTE, EndedJobs, HistoryRow, MinuteKey
 
 SECOND = 1_000_000
@@ -49,10 +49,11 @@ def test_scales_have_round_steps(highest: int, labels: str) -> None:
     assert " ".join(tick.label for tick in bar_chart([{"good": highest}]).ticks) == labels
 
 
-def test_lines_are_logarithmic_with_gaps_and_dots() -> None:
+def test_lines_are_logarithmic_with_gaps_and_marks_for_single_values() -> None:
     chart = line_chart({"p50": [0.1, 1.0, None, 0.01, None], "p95": [None] * 5})
     assert chart.ticks == [GridLine(140.0, "10 ms"), GridLine(70.0, "100 ms"), GridLine(0.0, "1 s")]
-    assert chart.paths == {"p50": "M0.5 70L1.5 0M3.5 140h0", "p95": ""}
+    assert chart.paths == {"p50": "M0.5 70L1.5 0", "p95": ""}
+    assert chart.marks == [Mark("p50", 70.0, 140.0)]
     assert chart.column == 20.0
 
 

@@ -91,7 +91,8 @@ def test_service_without_worker_says_so_first_and_what_to_do(browse: Browse) -> 
     answer = browse(anonymous="loopback").get("/")
     verdict = part(answer, "verdict")
     assert "▲ Overview: No worker is alive." in verdict
-    assert "No worker is alive; accepted jobs wait for one." in verdict
+    assert "▲ Accepted jobs wait for one." in verdict
+    assert verdict.count("No worker is alive") == 1
     assert "Start a worker. celery -A pacifica.dispatcher.tasks worker" in verdict
 
 
@@ -147,6 +148,10 @@ def test_failures_are_named_before_they_are_counted(browse: Browse, record: Data
     uuid = end(client, fails=True, created=7200)
     answer = client.get("/")
     assert answer.title == "(2 failed) Overview · Pacifica Dispatcher"
+    for name in SPANS:
+        same = client.get(f"/?span={name}")
+        assert "2 of them failed 2 100 %" in part(same, "now"), "the verdict and the charts have the same failures"
+        assert ": 2 failed." in part(same, "history")
     (since,) = re.findall(r'/ui/jobs\?[^"]*since=([^"&]*)', answer.text)
     assert uuid in client.get(f"/status?state=FAILURE&task=add&since={since}", HTTP_ACCEPT="application/json").text
 
@@ -274,11 +279,15 @@ def test_verdict_has_a_sentence_for_each_fault() -> None:
         "1,200 jobs wait for the task lab.a, which no worker has.",
     ]
     late = {**parts, "broker": Part("degraded", None, "A job has waited for the broker for 3725 seconds.")}
-    (concern,) = judge(ReadinessReport(late, 1, Workers()), [], 0).concerns
-    assert concern.text == "A job has waited for the broker for 1 h 02 min."
+    one = judge(ReadinessReport(late, 1, Workers()), [], 0)
+    assert (one.headline, one.concerns[0].text) == ("A job has waited for the broker for 1 h 02 min.", "")
     alone = {**late, "broker": ok, "outbox": late["broker"], "workers": Part("degraded", None, "No worker is alive.")}
-    (concern,) = judge(ReadinessReport(alone, 1, Workers()), [], 0).concerns
-    assert concern.text == "No worker is alive. A job has waited for the broker for 1 h 02 min."
+    of_workers = judge(ReadinessReport(alone, 1, Workers()), [], 0)
+    (concern,) = of_workers.concerns
+    assert (of_workers.headline, concern.text) == (
+        "No worker is alive.",
+        "A job has waited for the broker for 1 h 02 min.",
+    )
     assert concern.remedy.command == "celery -A pacifica.dispatcher.tasks worker"
     unsure = judge(ReadinessReport({"workers": Part("unknown")}, 0, Workers()), [], 0)
     assert (unsure.verdict, unsure.headline) == ("unknown", "The service works, as far as it is known yet.")

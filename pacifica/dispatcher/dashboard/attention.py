@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..monitoring.health import DEGRADED, OK, UNAVAILABLE, UNKNOWN, Part, ReadinessReport
 from .rendering import count, duration
@@ -40,7 +40,7 @@ NO_WORKER_HAS_TASK = Remedy(
 
 @dataclass(frozen=True)
 class Concern:
-    """One thing that is wrong: its verdict, a sentence, and the remedy."""
+    """One thing that is wrong: its verdict, sentences that may be empty, and the remedy."""
 
     verdict: str
     text: str
@@ -67,10 +67,11 @@ def judge(
     concerns = [*_of_parts(report), *(_of_task(*each) for each in lacking)]
     unsure = UNKNOWN if UNKNOWN in {part.verdict for part in report.parts.values()} else OK
     verdict = report.verdict if report.verdict != OK else DEGRADED if lacking or failed else unsure
+    headline = _headline(report, concerns, _failures(failed, own))
     return ServiceVerdict(
         verdict,
-        _headline(report, concerns, _failures(failed, own)),
-        concerns,
+        headline,
+        [replace(concern, text=_without(headline, concern.text)) for concern in concerns],
         {NAMES[name]: each for name, each in report.parts.items()},
     )
 
@@ -125,3 +126,12 @@ def _headline(report: ReadinessReport, concerns: Sequence[Concern], failures: st
     if UNKNOWN in {part.verdict for part in report.parts.values()}:
         return "The service works, as far as it is known yet."
     return "Everything works."
+
+
+def _without(headline: str, text: str) -> str:
+    """The rest of a text that begins with the headline; any other text is as it was."""
+    begins = headline.removesuffix(".")
+    if not text.startswith(begins):
+        return text
+    rest = text.removeprefix(begins).lstrip(".; ")
+    return rest[:1].upper() + rest[1:]

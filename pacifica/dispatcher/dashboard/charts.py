@@ -60,11 +60,20 @@ class BarChart(NamedTuple):
     column: float
 
 
+class Mark(NamedTuple):
+    """A value without a neighbour, which no line can show: its line, its place in percent, and its height."""
+
+    line: str
+    x: float
+    y: float
+
+
 @dataclass(frozen=True)
 class LineChart:
-    """A path for each line, in units of one value across and of pixels down, and the scale."""
+    """A path for each line, in units of one value across and of pixels down, the values alone, and the scale."""
 
     paths: Mapping[str, str]
+    marks: Sequence[Mark]
     ticks: Sequence[GridLine]
     column: float
 
@@ -90,10 +99,17 @@ def line_chart(lines: Mapping[str, Sequence[float | None]]) -> LineChart:
     def height(value: float) -> float:
         return round(HEIGHT * (high - math.log(min(max(value, scale[0][1]), scale[-1][1]))) / (high - low), 1)
 
-    paths = {name: _path([None if value is None else height(value) for value in line]) for name, line in lines.items()}
+    column = 100 / max(1, *map(len, lines.values()))
+    heights = {name: [None if value is None else height(value) for value in line] for name, line in lines.items()}
+    marks = [
+        Mark(name, round((number + 0.5) * column, 3), y)
+        for name, line in heights.items()
+        for number, y in enumerate(line)
+        if y is not None and _is_alone(line, number)
+    ]
     every = 1 + (len(scale) - 1) // (MOST_TICKS + 1)
     ticks = [GridLine(height(value), label) for label, value in scale[::every]]
-    return LineChart(paths, ticks, round(100 / max(1, *map(len, lines.values())), 4))
+    return LineChart({name: _path(line) for name, line in heights.items()}, marks, ticks, round(column, 4))
 
 
 def _stack(value: Mapping[str, int], scale: float) -> Iterator[BarPart]:
@@ -123,13 +139,16 @@ def _durations(low: float, high: float) -> list[tuple[str, float]]:
     return scale[first : max(last, first + 1) + 1]
 
 
+def _is_alone(line: Sequence[float | None], number: int) -> bool:
+    return not any(0 <= near < len(line) and line[near] is not None for near in (number - 1, number + 1))
+
+
 def _path(heights: Sequence[float | None]) -> str:
-    """The commands of an SVG path through the middle of each column; a value alone becomes a dot."""
+    """The commands of an SVG path through the middle of each column, without values that are alone."""
     commands = []
     before: float | None = None
     for number, height in enumerate(heights):
-        if height is not None:
-            alone = before is None and (number + 1 == len(heights) or heights[number + 1] is None)
-            commands.append(f"{'L' if before is not None else 'M'}{number + 0.5:g} {height:g}{'h0' if alone else ''}")
+        if height is not None and not _is_alone(heights, number):
+            commands.append(f"{'L' if before is not None else 'M'}{number + 0.5:g} {height:g}")
         before = height
     return "".join(commands)

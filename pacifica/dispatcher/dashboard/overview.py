@@ -1,19 +1,16 @@
 """The overview: whether anything is wrong, and what; what waits, who works, what has happened lately."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..core.errors import DatabaseUnavailable
-from ..core.histogram import upper_bound
-from ..core.job import iso, now
+from ..core.job import now
 from ..core.permissions import EVERY_JOB, Visibility
 from ..monitoring.health import ReadinessReport
 from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
-from ..store.job_minutes import MINUTE, HistoryRow
 from ..store.present_jobs import FailedJob, QueuedJobs, RunningJob
 from ..web.request.request_context import caller, visible_jobs
 from . import rendering
@@ -21,8 +18,8 @@ from .activity import SPANS, Activity, TimeSpan, activity_of
 from .attention import judge
 from .call_lines import curl_line
 from .charts import HEIGHT
+from .recent_failures import FailingTask, recent_failures
 
-HOUR = 3600
 SHOWN_JOBS = 4
 """The running jobs of a worker that are shown."""
 SHOWN_WORKERS = 50
@@ -31,14 +28,6 @@ FEW = 2
 """With fewer jobs than these, the page says how to start one. The command ``up`` makes one itself."""
 SHOWN_TASKS = 6
 """The tasks with failures that are shown."""
-
-
-class FailingTask(NamedTuple):
-    """A task with failures in the last hour, and the time from which its list of jobs shows all of them."""
-
-    task: str
-    jobs: int
-    since: str | None
 
 
 class Failure(NamedTuple):
@@ -110,17 +99,19 @@ class Overview:
 
     def _read(self, report: ReadinessReport, visibility: Visibility, span: TimeSpan) -> Present:
         record, at = self._monitor.present, int(time.time())
-        rows = record.history(visibility, span.column, span.first(at))
+        history = record.history(visibility, span.column, span.first(at))
         queues, all_counted = record.queues(visibility, at=now())
         running, newest = record.running(visibility), record.failures(visibility)
-        failing = _failing(record.failed_tasks(visibility, at - HOUR), newest, at)
+        since = SPANS["hour"].first(at)
+        recent = recent_failures(record.failed_tasks(visibility, since), newest, since, at)
+        rows = recent.complete(history, span.column)
         shown = newest[:SHOWN_FAILURES]
         errors = record.errors([job.uuid for job in shown])
         quiet = not (queues or running or len(newest) > 1 or sum(row.ended.jobs for row in rows) > 1)
         return Present(
             None if visibility.caller is not None else activity_of(rows, span, at),
-            failing,
-            sum(task.jobs for task in failing),
+            recent.tasks,
+            recent.jobs,
             queues,
             all_counted,
             self._workers(report, visibility, running),
@@ -151,21 +142,3 @@ class Overview:
             return None
         base = rendering.service_address()
         return curl_line(base, "add", [2, 2], {}, token=bool(caller().name))
-
-
-def _failing(rows: Sequence[HistoryRow], newest: Sequence[FailedJob], at: int) -> Sequence[FailingTask]:
-    """The tasks with failures in the last hour, most first.
-
-    The history lags some seconds, and has no callers; the newest failures are only some. The higher of both numbers
-    counts. A list of the jobs must begin when the first of them was created.
-    """
-    since = (at - HOUR) * 1_000_000
-    lately = [job for job in newest if job.finished >= since]
-    seen, counted = Counter(job.task for job in lately), Counter[str]()
-    first = {job.task: min(since, job.created) for job in sorted(lately, key=lambda job: -job.created)}
-    for key, ended in rows:
-        counted[key.task] += ended.jobs
-        longest = sum(upper_bound(max(times)) for times in (ended.run, ended.wait) if times)
-        earliest = since - int((MINUTE + longest) * 1_000_000)
-        first[key.task] = min(earliest, first.get(key.task, earliest))
-    return [FailingTask(task, jobs, iso(first[task])) for task, jobs in (seen | counted).most_common()]
