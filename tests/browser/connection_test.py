@@ -20,9 +20,11 @@ def test_stopped_server_is_shown_and_found_again(visit: Open, site: Site) -> Non
     connection = visited.open("/").locator("#connection")
     expect(connection).to_have_text("live")
     site.servers["watched"].kill()
-    expect(connection).to_have_text("disconnected, trying again")
+    expect(connection).to_have_text(re.compile(r"^disconnected since [\d:]+, trying again$"))
+    assert "grayscale" in visited.page.locator("main").evaluate("(main) => getComputedStyle(main).filter")
     site.start_again("watched")
     expect(connection).to_have_text("live")
+    assert visited.page.locator("main").evaluate("(main) => getComputedStyle(main).filter") == "none"
 
 
 def sign_in(page: Page, token: str) -> None:

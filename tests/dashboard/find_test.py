@@ -6,9 +6,10 @@ from urllib.parse import quote
 import pytest
 
 from pacifica.dispatcher.core.job import new_uuid
+from pacifica.dispatcher.dashboard import find
 
 from ..store.conftest import a_job
-from .job_rows import failed, stored
+from .job_rows import failed, rows, stored
 from .pages_client import PagesClient
 
 Browse = Callable[..., PagesClient]
@@ -27,12 +28,17 @@ def test_uuid_leads_to_its_job(browse: Browse) -> None:
         assert target(client, text) == f"/ui/jobs/{uuid}"
 
 
-def test_beginning_of_one_uuid_leads_to_its_job(browse: Browse) -> None:
+def test_beginning_of_a_uuid_leads_to_its_job_or_its_jobs(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
     client = browse()
     stored(client, a_job(uuid=ONE), a_job(uuid=OTHER))
     assert target(client, "01A22711") == target(client, OTHER[:30]) == f"/ui/jobs/{OTHER}"
     stored(client, a_job(uuid=f"{ONE[:-1]}b"))
-    assert target(client, "01a22700") == "/ui/jobs?error=01a22700"
+    page = client.get("/ui/find?q=01a22700")
+    assert (page.status, rows(page)) == (200, [f"{ONE[:-1]}b", ONE])
+    assert "2 jobs with a UUID that begins with 01a22700" in page.text
+    monkeypatch.setattr(find, "MOST_JOBS", 1)
+    page = client.get("/ui/find?q=01A22700-")
+    assert (rows(page), "The newest 1 jobs" in page.text) == ([f"{ONE[:-1]}b"], True)
     assert target(client, "01a2271") == "/ui/jobs?error=01a2271"
     assert target(client, "01a22722-") == "/ui/jobs?error=01a22722-"
 

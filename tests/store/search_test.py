@@ -154,8 +154,8 @@ def test_jobs_are_found_by_the_beginning_of_their_uuid(database: Database) -> No
     jobs = JobStore(database)
     uuids = [f"0a{second}00000-0000-7000-8000-0000000000{last}" for second in "9af" for last in ("09", "0f")]
     jobs.add([a_job(uuid=uuid) for uuid in uuids])
-    assert [job.uuid for job in jobs.beginning_with("0aa00000", 9)] == uuids[2:4]
-    assert [job.uuid for job in jobs.beginning_with("0aa00000-0000-", 9)] == uuids[2:4]
-    assert [job.uuid for job in jobs.beginning_with(uuids[5][:35], 9)] == uuids[4:]
-    assert [job.uuid for job in jobs.beginning_with("0a", 3)] == uuids[:3]
+    assert [job.uuid for job in jobs.beginning_with("0aa00000", 9)] == uuids[3:1:-1]
+    assert [job.uuid for job in jobs.beginning_with("0aa00000-0000-", 9)] == uuids[3:1:-1]
+    assert [job.uuid for job in jobs.beginning_with(uuids[5][:35], 9)] == uuids[:3:-1]
+    assert [job.uuid for job in jobs.beginning_with("0a", 3)] == uuids[:2:-1]
     assert jobs.beginning_with("0ab", 9) == jobs.beginning_with("0aa00001", 9) == []

@@ -40,12 +40,19 @@ def show_welcome(console: Console, started: Started) -> None:
             ("Pacifica Dispatcher is ready", "bold green"),
             f" at {started.url}\n",
             facts,
-            f"{_probe_result(started.seconds)}\n\nTry it in another terminal:\n\n",
+            f"{_probe_result(started.seconds)}\n\n{_where_to_try(started)}:\n\n",
             (f"  UUID=$(curl -s {started.url}/dispatch/add/2/2)\n  curl {started.url}/status/$UUID\n\n", "bold"),
             ("Warnings and the end of each job follow; -v shows more. Ctrl-C stops the server and the worker.", "dim"),
         ),
         soft_wrap=True,
     )
+
+
+def _where_to_try(started: Started) -> str:
+    terminal = "in another terminal"
+    if started.settings.dashboard.mode == "off":
+        return f"Try it {terminal}"
+    return f"Open {started.url}/ in a browser, or try it {terminal}"
 
 
 def _facts(started: Started) -> Iterator[tuple[str, str]]:

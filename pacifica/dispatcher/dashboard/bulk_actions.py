@@ -22,7 +22,7 @@ from ..core.permissions import CANCEL, DISPATCH, READ, Visibility
 from ..service.verbs import Service
 from ..web.operation import Operation
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
-from . import rendering
+from . import notices, rendering
 from .sign_in import field, local, see_other
 
 MOST_JOBS = 500
@@ -157,10 +157,10 @@ def readable(service: Service, uuids: Iterable[str], visible: Visibility) -> lis
 
 def _with_summary(path: str, outcomes: Counter[str]) -> str:
     text = ",".join(f"{name}-{outcomes[name]}" for name in PHRASES if outcomes[name])
-    return f"{path}{'&' if '?' in path else '?'}done={text}"
+    return f"{path}{'&' if '?' in path else '?'}done={notices.stamped(text)}"
 
 
 def summary(text: str) -> str:
     """The sentence for the value of ``done``; empty if it is not one of ``_with_summary``."""
-    parts = [_SUMMARY.fullmatch(part) for part in text.split(",")] if text else []
+    parts = [_SUMMARY.fullmatch(part) for part in notices.fresh(text).split(",")]
     return ", ".join(f"{part[2]} {PHRASES[part[1]]}" for part in parts if part is not None)

@@ -1,4 +1,4 @@
-"""The search field of each page: it leads to a job, to the jobs of a task, or to failed jobs by their error."""
+"""The search field of each page: it leads to jobs by their UUID, their task or their error."""
 
 import re
 from collections.abc import Sequence
@@ -11,11 +11,15 @@ from ..service.verbs import Service
 from ..web.operation import Operation, Query
 from ..web.request.request_context import visible_jobs
 from ..web.request.search_query import MAX_ERROR
-from . import list_address
+from . import list_address, rendering
+from .job_list import rows_of
 from .sign_in import see_other
 
 _PREFIX = re.compile(r"[0-9a-f]{8}(-[0-9a-f-]{0,28})?", re.ASCII)
 """The beginning of a UUID, as pages show it."""
+
+MOST_JOBS = 50
+"""The most jobs that are listed by the beginning of their UUID, the newest."""
 
 
 class Find:
@@ -26,25 +30,23 @@ class Find:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    @Operation("/ui/find", READ, {303: ""}, query={"q": {"type": "string"}}, page=True)
+    @Operation("/ui/find", READ, {200: "", 303: ""}, query={"q": {"type": "string"}}, page=True)
     def GET(self, *, q: Query = None) -> bytes:
-        """Show what the text names: a job, else a task, else a part of an error."""
+        """Show the job or the jobs of this UUID or its beginning, else those of a task, else those of an error."""
         text = (q if isinstance(q, str) else "").strip().replace("\0", "")
         if not text:
             return see_other("/ui/jobs")
-        if (uuid := self._uuid(text)) is not None:
+        if (uuid := _uuid(text)) is not None:
             return see_other(f"/ui/jobs/{uuid}")
+        if _PREFIX.fullmatch(low := text.lower()):
+            jobs, more = self._service.beginning_with(low, MOST_JOBS, visible_jobs())
+            if len(jobs) == 1 and not more:
+                return see_other(f"/ui/jobs/{jobs[0].uuid}")
+            if jobs:
+                return rendering.page("found.html", rows=rows_of(jobs), text=low, most=MOST_JOBS if more else None)
         if self._is_task(text):
             return _list(task=[text])
         return _list(error=[text[:MAX_ERROR]])
-
-    def _uuid(self, text: str) -> str | None:
-        """The UUID that the text is, or that alone begins with it."""
-        try:
-            return parse_uuid(text)
-        except BadId:
-            low = text.lower()
-        return self._service.only_job(low, visible_jobs()) if _PREFIX.fullmatch(low) else None
 
     def _is_task(self, text: str) -> bool:
         """Whether there is a visible task of this name, or was one when a job was dispatched."""
@@ -52,6 +54,13 @@ class Find:
         if not visible.matches(text):
             return False
         return text in self._service.registry or bool(self._service.search(JobFilter(task=text), None, 1, visible)[0])
+
+
+def _uuid(text: str) -> str | None:
+    try:
+        return parse_uuid(text)
+    except BadId:
+        return None
 
 
 def _list(**address: Sequence[str]) -> bytes:

@@ -23,6 +23,8 @@ HALF_DAY = 43_200_000_000
 """Microseconds after which the time of a job may need its date, too."""
 MOST_NAMES = 500
 """The most names of tasks that the filter offers."""
+MOST_ALIKE = 6
+"""The most names of tasks that are offered in place of an error."""
 
 
 _COLUMNS: Mapping[str, Callable[[Job], Any]] = {
@@ -76,6 +78,8 @@ class JobList:
             "jobs.html",
             rows=rows_of(jobs),
             fault=fault,
+            title=_title(address),
+            alike=self._alike(filters.error) if not jobs else (),
             done=bulk_actions.summary(address.get("done", [""])[-1]),
             older=list_address.next_page(address, following),
             **_form(address, filters),
@@ -88,6 +92,10 @@ class JobList:
     def _names(self) -> Sequence[str]:
         visible = visible_jobs()
         return [name for name in self._service.registry if visible.matches(name)][:MOST_NAMES]
+
+    def _alike(self, text: str | None) -> Sequence[str]:
+        """Some tasks with the text in their name, which may be meant if no error has it."""
+        return [name for name in self._names() if text and text.casefold() in name.casefold()][:MOST_ALIKE]
 
     def _cp_dispatch(self, vpath: list[str]) -> Any:
         """Let the resource of one job answer ``/ui/jobs/<uuid>`` and what is below it."""
@@ -155,6 +163,18 @@ def _form(address: list_address.Given, filters: JobFilter) -> Mapping[str, Any]:
         "is_first": "cursor" not in address,
         "largest_export": LARGEST_EXPORT,
     }
+
+
+def _title(address: list_address.Given) -> str:
+    """The name of this view, such as for a bookmark."""
+    only = list_address.filters_only(address)
+    words = {
+        **only,
+        "state": [text.lower() for text in only.get("state", ())],
+        "last": [list_address.SPANS.get(text, text) for text in only.get("last", ())],
+    }
+    shown = ", ".join(text for name in only for text in words[name])
+    return f"Jobs: {shown}" if shown else "Jobs"
 
 
 def _bounds(filters: JobFilter, jobs: Sequence[Job], following: PageCursor | None) -> Mapping[str, Any]:

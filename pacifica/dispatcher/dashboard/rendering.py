@@ -81,7 +81,7 @@ def common() -> dict[str, Any]:
     return {
         "prefix": path_prefix.of_request(),
         "caller": who,
-        "signed_in": who is not None and who is not ANONYMOUS and session_cookie.token(cherrypy.request.headers),
+        "signed_in": who is not ANONYMOUS and session_cookie.token(cherrypy.request.headers),
         "may": may,
         "read_only": mode != "full",
         "marks": MARKS,

@@ -117,11 +117,10 @@ class Service:
         """
         return self.jobs.search(filters, after, limit, visibility)
 
-    def only_job(self, beginning: str, visibility: Visibility) -> str | None:
-        """The UUID of the visible job whose UUID has this beginning, unless there is not exactly one."""
-        jobs = self.jobs.beginning_with(beginning, 2)
-        shown = [job.uuid for job in jobs if visibility.covers(job.task, job.caller)]
-        return shown[0] if len(jobs) == len(shown) == 1 else None
+    def beginning_with(self, beginning: str, limit: int, visibility: Visibility) -> tuple[Sequence[Job], bool]:
+        """The visible ones of the newest ``limit`` jobs whose UUID has this beginning, and whether there are more."""
+        jobs = self.jobs.beginning_with(beginning, limit + 1)
+        return [job for job in jobs[:limit] if visibility.covers(job.task, job.caller)], len(jobs) > limit
 
     def events(self, uuid: str, visibility: Visibility) -> Sequence[Event]:
         """The job's history, oldest first; raises as ``status``."""

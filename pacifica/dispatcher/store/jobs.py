@@ -153,7 +153,7 @@ class JobStore(JobReplacement):
         return self._database.read(query)
 
     def beginning_with(self, beginning: str, limit: int) -> list[Job]:
-        """At most ``limit`` jobs whose UUID has this beginning, which is in lower case."""
+        """The last ``limit`` jobs whose UUID has this beginning, which is in lower case; the greatest UUID first."""
         found = self._database.read(lambda db: search.beginning_with(db, beginning, limit))
         return [mapping.job_from_row(row, large_as_text=True) for row in found]
 

@@ -61,9 +61,9 @@ def page(
 
 
 def beginning_with(db: peewee.Database, beginning: str, limit: int) -> list[Sequence[Any]]:
-    """The rows of at most ``limit`` jobs whose UUID has this beginning; it reads the index of the primary key."""
+    """The rows of the last ``limit`` jobs whose UUID has this beginning; it reads the index of the primary key."""
     after = f"{beginning}g"  # No character of a UUID comes after it.
-    query = _query(JobFilter(), None).order_by(_J.uuid).where(_J.uuid >= beginning, _J.uuid < after).limit(limit)
+    query = _query(JobFilter(), None).order_by(_J.uuid.desc()).where(_J.uuid >= beginning, _J.uuid < after).limit(limit)
     return [row for row in query.tuples().execute(db) if row[_UUID].startswith(beginning)]
 
 

@@ -39,6 +39,7 @@ def test_printed_commands_start_the_service_and_its_tasks_work(processes: Proces
     server.wait_until_it_says("Ctrl-C stops")
     assert "tasks          lab.convert, lab.count_lines, lab.scan; and the built-in ones" in server.output()
     assert "for .delay()" not in server.output()
+    assert f"Open http://127.0.0.1:{port}/ in a browser, or try it in another terminal:" in server.output()
     producer = (
         "from pacifica.dispatcher.tasks import CELERY_APP; CELERY_APP.registry; "
         "print(CELERY_APP.tasks['lab.convert'].delay('S-18').get(timeout=20))"

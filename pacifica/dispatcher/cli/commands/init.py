@@ -94,7 +94,7 @@ def _next_commands(folder: Path) -> str:
   cd {shlex.quote(str(folder))}
   {_program()} up --reload
 
-In another terminal, dispatch a job and read its result:
+Open http://127.0.0.1:8050/ in a browser, or dispatch a job in another terminal and read its result:
 
   UUID=$(curl -s http://127.0.0.1:8050/dispatch/lab.convert/S-17/2)
   curl -s "http://127.0.0.1:8050/result/$UUID?wait=10"

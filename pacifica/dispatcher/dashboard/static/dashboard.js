@@ -4,6 +4,7 @@ import { showTimes } from "./times.js";
 import { listenForKeys } from "./keys.js";
 import { follow } from "./live.js";
 
+document.documentElement.classList.add("scripted");
 showTimes(document);
 listenForKeys();
 follow();

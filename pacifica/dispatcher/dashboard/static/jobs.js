@@ -10,7 +10,6 @@ const news = document.getElementById("news");
 const form = document.getElementById("chosen");
 const stale = new Set(); // The shown jobs that have changed since they were last looked at.
 
-document.documentElement.classList.add("scripted");
 document.addEventListener("dispatcher:changed", note);
 document.addEventListener("dispatcher:fresh", (event) => merge(event.detail));
 setUpFilters(document.getElementById("filters"));

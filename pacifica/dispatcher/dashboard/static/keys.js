@@ -8,6 +8,16 @@ export function listenForKeys() {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     if (act(event.key)) event.preventDefault();
   });
+  document.addEventListener("click", openRow);
+}
+
+// A click beside the links of a row opens it, and one beside its box is for the box; a selection of text stays.
+function openRow(event) {
+  const row = event.target.closest("tr[data-row]");
+  const other = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || !getSelection().isCollapsed;
+  if (!row || other || event.target.closest("a, button, input, label, summary")) return;
+  const box = event.target.closest(".pick")?.querySelector("input");
+  (box ?? row.querySelector("a"))?.click();
 }
 
 function typing(element) {

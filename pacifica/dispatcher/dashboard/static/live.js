@@ -4,14 +4,16 @@
 // decide itself listens for the event "dispatcher:changed", whose detail is the event of a job, and cancels it. One that
 // replaces parts itself has an element marked data-follow, and gets the new page by the event "dispatcher:fresh".
 
-import { showTimes } from "./times.js";
+import { clock, showTimes } from "./times.js";
 
 const PAUSE = 1000; // The least milliseconds between two looks.
 const SLOW = 15000; // Those between two looks while no event comes.
+const HIDDEN = 60000; // Those between two looks of a hidden page, whose title shows failures.
 const AGAIN = 5000; // Those before a stream that was refused is tried again.
 
 let events = null;
 let asked = 0;
+let seen = new Date(); // When the page was as the server has it.
 let timer = 0;
 
 // A page whose job has ended has no such part any more.
@@ -21,7 +23,12 @@ export function follow() {
   if (!follows()) return;
   listen();
   setInterval(soon, SLOW);
-  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    timer = 0;
+    if (document.hidden) stop();
+    else listen();
+  });
   addEventListener("pagehide", stop);
   addEventListener("pageshow", listen);
 }
@@ -43,10 +50,15 @@ function stop() {
   events = null;
 }
 
-function say(text, good) {
+// A page that is not as the server has it is grey, so that no one takes its verdict for the present one.
+function say(text, good, more = "") {
   const line = document.getElementById("connection");
-  if (line.textContent !== text) line.textContent = text;
+  if (line.textContent !== text + more) {
+    line.textContent = text;
+    if (more) line.append(Object.assign(document.createElement("span"), { className: "more", textContent: more }));
+  }
   line.classList.toggle("lost", !good);
+  document.body.classList.toggle("stale", !good);
 }
 
 function changed(event) {
@@ -55,8 +67,8 @@ function changed(event) {
 }
 
 export function soon() {
-  if (timer || document.hidden || !follows()) return;
-  timer = setTimeout(look, Math.max(0, asked + PAUSE - Date.now()));
+  if (timer || !follows() || (document.hidden && !document.querySelector("[data-live]"))) return;
+  timer = setTimeout(look, Math.max(0, asked + (document.hidden ? HIDDEN : PAUSE) - Date.now()));
 }
 
 async function look() {
@@ -64,14 +76,16 @@ async function look() {
   asked = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-    if (!answer.ok) return say("out of date, reload the page", false);
+    if (answer.status === 401 || answer.status === 403) return say("signed out, reload the page", false);
+    if (!answer.ok) return say("out of date", false, ` since ${clock.format(seen)}, trying again`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    seen = new Date();
     replace(fresh);
     document.dispatchEvent(new CustomEvent("dispatcher:fresh", { detail: fresh }));
     if (!follows()) { stop(); say("", true); }
     else if (events?.readyState !== EventSource.OPEN) say(`updated every ${SLOW / 1000} s`, true);
   } catch {
-    say("disconnected, trying again", false);
+    say("disconnected", false, ` since ${clock.format(seen)}, trying again`);
   }
 }
 
