@@ -245,6 +245,7 @@ MODELS = (
 
 STARTED = peewee.SQL(f"state = '{State.STARTED.value}'")
 """Literal SQL: a database uses a partial index only if the text of the query contains its condition."""
+FAILED = peewee.SQL(f"state = '{State.FAILURE.value}'")
 WAITING_STATES = peewee.SQL(f"state IN ({', '.join(repr(state.value) for state in sorted(WAITING))})")
 HAS_CALLER = peewee.SQL("caller <> ''")
 _IS_SENT = peewee.SQL(f"{WAITING_STATES.sql} AND due IS NULL AND published IS NOT NULL")
@@ -262,4 +263,5 @@ JOB_INDEXES: Mapping[str, PartialIndex] = {
     "job_expires": PartialIndex("expires", _MAY_EXPIRE, "state, expires"),
     "job_caller": PartialIndex("caller, created, uuid", HAS_CALLER, "caller, created, uuid"),
     "job_queue": PartialIndex("queue, created, uuid", peewee.SQL("queue IS NOT NULL"), "queue, created, uuid"),
+    "job_failed": PartialIndex("task, created, uuid", FAILED, "state, task, created, uuid"),
 }

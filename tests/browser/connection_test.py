@@ -42,7 +42,7 @@ def test_too_small_a_scope_is_refused_and_another_token_is_taken(visit: Open, si
     sign_in(page, site.token("small", "cancel"))
     expect(page.get_by_role("main")).to_contain_text("This needs the scope read")
     sign_in(page, site.token("large" * 20, "read"))
-    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs: failure")
     assert page.url.endswith("/lab/jobs/ui/jobs?state=FAILURE")
     expect(page.get_by_text("token:large", exact=False)).to_be_visible()
     expect(page.locator("#connection")).to_have_text("live")  # The event stream takes the cookie, too.

@@ -1,6 +1,7 @@
 """Searching for the text of an error: what matches, how much a page looks at, and the cursor between pages."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -110,6 +111,34 @@ def test_failures_are_read_by_the_index_of_states(database: Database, monkeypatc
     explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
     plan = str(database.read(lambda db: db.execute_sql(explain + sql, values).fetchall()))
     assert "job_state_created_uuid" in plan
+
+
+def test_rare_failures_of_some_tasks_are_read_alone_and_in_their_order(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed: list[tuple[str, Any]] = []
+    with closing(Database(sqlite_url)) as database:
+        database.wait_until_up(1, 0.0)
+        jobs = JobStore(database)
+        tasks = [f"{kind}.{number}" for kind in ("mine", "other") for number in range(5)]
+        jobs.add(
+            [a_job(task=task, state=State.SUCCESS, due=None, created=1000 + n) for n in range(200) for task in tasks]
+        )
+        jobs.add([failed(number, "full", task=tasks[number % 10]) for number in range(200)])
+        jobs.analyze()
+        run = database.peewee.execute_sql
+        with monkeypatch.context() as patch:
+            patch.setattr(database.peewee, "execute_sql", lambda *query: (executed.append(query), run(*query))[1])
+            patch.setattr(search, "MOST_FAILURES", 30)
+            pages = all_pages(jobs, JobFilter(error="full"), 50, Visibility(("mine.*",)))
+        assert [len(page) for page in pages] == [30, 30, 30, 10]
+        assert [number for page in pages for number in page] == [
+            number for number in range(199, -1, -1) if number % 10 < 5
+        ]
+        parts = [query for query in executed if "FAILURE" in query[0]]
+        plans = [[row[3] for row in run(f"EXPLAIN QUERY PLAN {sql}", values)] for sql, values in parts]
+    assert len(plans) == 5 * len(pages)
+    assert all(len(steps) == 1 and "job_failed (task=?" in steps[0] for steps in plans), plans
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ UNFINISHED = 20
 KIND = Kind("add", None)
 OF_WAITING = "job_sent|job_state_created_uuid|job_expires"
 OF_STARTED = "job_holder|job_state_created_uuid"
+OF_FAILED = "job_state_created_uuid|job_failed"
 """The indexes that are equally good for the few jobs in these states."""
 
 BY_STATE, BY_TASK = "job_state_created_uuid", "job_task_created_uuid"
@@ -76,7 +77,11 @@ QUERIES: dict[str, tuple[Callable[[Database], object], tuple[str, ...]]] = {
     "claim": (claim_ready, ("job_ready",)),
     "queues": (lambda database: PresentJobs(database).queues(EVERY_JOB, at=NOW), (OF_WAITING, OF_WAITING)),
     "running": (lambda database: PresentJobs(database).running(EVERY_JOB), (OF_STARTED,)),
-    "failures": (lambda database: PresentJobs(database).failures(EVERY_JOB), (BY_STATE,)),
+    "failures of a task": (
+        lambda database: JobStore(database).search(JobFilter(task="add", states=[State.FAILURE]), None, 10),
+        (OF_FAILED,),
+    ),
+    "failures": (lambda database: PresentJobs(database).failures(EVERY_JOB), (OF_FAILED,)),
     "held": (lambda database: WorkerStore(database).held("holder-1", limit=10), ("job_holder",)),
 }
 """Each query, and the index of each of its statements; statements by primary key do not count."""

@@ -195,6 +195,7 @@ MODELS = (
     *(EventCounts, JobMinutes),
 )
 STARTED = peewee.SQL("state = 'STARTED'")
+FAILED = peewee.SQL("state = 'FAILURE'")
 WAITING = "state IN ('PENDING', 'RETRY')"
 IS_SENT = peewee.SQL(f"{WAITING} AND due IS NULL AND published IS NOT NULL")
 MAY_EXPIRE = peewee.SQL(f"{WAITING} AND expires IS NOT NULL")
@@ -210,6 +211,7 @@ INDEXES = {
     "job_expires": PartialIndex("expires", MAY_EXPIRE, "state, expires"),
     "job_caller": PartialIndex("caller, created, uuid", peewee.SQL("caller <> ''"), "caller, created, uuid"),
     "job_queue": PartialIndex("queue, created, uuid", peewee.SQL("queue IS NOT NULL"), "queue, created, uuid"),
+    "job_failed": PartialIndex("task, created, uuid", FAILED, "state, task, created, uuid"),
 }
 
 

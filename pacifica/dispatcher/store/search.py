@@ -39,8 +39,8 @@ def page(
 
     A task in ``filters`` must be visible. A page of a search for an error may have no job although there is a next one.
 
-    For one filter, an index has this order, and a page costs as much as the jobs that it shows. For several filters
-    it costs as much as the jobs that satisfy the narrowest one.
+    For one filter, and for the failures of some tasks, an index has this order, and a page costs as much as the jobs
+    that it shows. For other filters together it costs as much as the jobs that satisfy the narrowest one.
     """
     following = None
     if filters.error is not None and filters.states and State.FAILURE not in filters.states:
@@ -48,10 +48,8 @@ def page(
     if filters.error is not None:
         uuids, following = _failures(db, filters, after, limit, visibility)
         query = _query(JobFilter(), None).where(_J.uuid.in_(uuids))
-    elif _is_narrow(filters, visibility) or not _has_parts(filters, visibility):
-        query = _visible(db, filters, after, visibility)
     else:
-        query = _query(JobFilter(), None).where(_J.uuid.in_(_newest(db, filters, after, limit + 1, visibility)))
+        query = _in_order(db, filters, after, limit + 1, visibility)
     found = query.limit(limit + 1).tuples().execute(db)
     try:
         rows, more = _of_one_page(found.iterator(), limit)
@@ -76,13 +74,17 @@ def _has_parts(filters: JobFilter, visibility: Visibility) -> bool:
     return len(filters.states) > 1 or not (filters.task is not None or visibility.every_task)
 
 
-def _visible(
+def _in_order(  # noqa: PLR0913, PLR0917 - a search, and the columns that it reads
     db: peewee.Database,
     filters: JobFilter,
     after: PageCursor | None,
+    limit: int,
     visibility: Visibility,
     columns: Sequence[Any] = mapping.JOB_COLUMNS,
 ) -> peewee.Query:
+    """A query for at least the first ``limit`` jobs that are visible and match, in their order."""
+    if _has_parts(filters, visibility) and not _is_narrow(filters, visibility):
+        return _query(JobFilter(), None, columns).where(_J.uuid.in_(_newest(db, filters, after, limit, visibility)))
     names: Sequence[str] = () if filters.task is None else [filters.task]
     if not (names or visibility.every_task):
         names = task_names(db, visibility)
@@ -94,11 +96,12 @@ def _failures(
 ) -> tuple[list[str], PageCursor | None]:
     """At most ``limit`` failed jobs with the text in their error, and where to continue, if there is more to see."""
     head = peewee.fn.SUBSTR(_J.error, 1, ERROR_HEAD)
-    query = _visible(db, filters, after, visibility, ("created", "uuid", head)).limit(MOST_FAILURES + 1)
+    failed = replace(filters, states=[State.FAILURE])
+    query = _in_order(db, failed, after, MOST_FAILURES + 1, visibility, ("created", "uuid", head))
     wanted = (filters.error or "").casefold()
     matching: list[PageCursor] = []
     last, number = None, 0
-    rows = query.tuples().execute(db)
+    rows = query.limit(MOST_FAILURES + 1).tuples().execute(db)
     try:
         for number, (created, uuid, text) in enumerate(rows.iterator(), 1):
             if number > MOST_FAILURES or len(matching) > limit:
@@ -178,7 +181,7 @@ def _exactly(filters: JobFilter) -> Iterator[peewee.Node]:
             yield column == value
     if filters.caller is not None:
         yield from dispatched_by(filters.caller)
-    if filters.error is not None:
-        yield _J.state == State.FAILURE.value
+    if filters.states == [State.FAILURE]:
+        yield orm.FAILED
     elif filters.states:
         yield _J.state.in_([state.value for state in filters.states])
