@@ -113,8 +113,14 @@ class Container:
     @cached_property
     def work_queue(self) -> WorkQueue:
         """The jobs as workers see them."""
-        durable = self.settings.dispatcher.report_synchronous == "full"
-        return WorkQueue(self.database, reports_durable=durable, on_event=self._job_log, row_queue=self.row_queue)
+        own = self.settings.dispatcher
+        return WorkQueue(
+            self.database,
+            durable=own.dispatch_synchronous == "full",
+            reports_durable=own.report_synchronous == "full",
+            on_event=self._job_log,
+            row_queue=self.row_queue,
+        )
 
     @cached_property
     def queue_watch(self) -> QueueWatch:

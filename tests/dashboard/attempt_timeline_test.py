@@ -125,6 +125,14 @@ def test_marks_are_few_and_within_the_drawing(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("kind", "data", "words", "detail"),
     [
+        ("PENDING", {}, "accepted, waits for a worker", ""),
+        ("PENDING", {"origin": "message"}, "received as a Celery message", ""),
+        (
+            "PENDING",
+            {"origin": "message", "redelivered": True},
+            "received as a Celery message",
+            "which was delivered before",
+        ),
         ("STARTED", {"attempt": 2, "worker": "w"}, "attempt 2 started", "w"),
         ("FAILURE", {"type": "KeyError", "message": "x", "at": "lab.py:5"}, "failed", "KeyError: x (lab.py:5)"),
         ("FAILURE", {"type": "E", "message": "x" * 9_000}, "failed", f"E: {'x' * 296}…"),

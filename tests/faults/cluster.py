@@ -14,7 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
+
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
+from pacifica.dispatcher.delivery.database_transport import DRIVER
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.workers import WorkerStore
@@ -35,6 +38,7 @@ class Cluster:
     processes: Processes
     database_url: str
     queue: str = "dispatcher"
+    broker_url: str = "database://"
 
     @classmethod
     def set_up(
@@ -63,7 +67,7 @@ class Cluster:
             + "".join(f"{key} = {value}\n" for key, value in settings.items())
         )
         processes.add_module(TASKS)
-        cluster = cls(processes, database_url, queue)
+        cluster = cls(processes, database_url, queue, broker_url)
         cluster.database.wait_until_up(1, 0)
         return cluster
 
@@ -81,6 +85,14 @@ class Cluster:
     def workers(self) -> WorkerStore:
         """The rows of the workers."""
         return WorkerStore(self.database)
+
+    def other_program(self) -> Celery:
+        """An application that knows nothing of the dispatcher but its broker, and how its queue is declared."""
+        app = Celery(broker=self.broker_url, set_as_current=False)
+        app.conf.update(task_default_queue=self.queue, task_queue_max_priority=9)
+        if app.connection_for_write().get_transport_cls().driver_name == DRIVER:
+            app.conf.broker_transport_options = {"database": self.database}
+        return app
 
     def close(self) -> None:
         """Close the test's connection."""

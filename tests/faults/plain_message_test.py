@@ -1,18 +1,21 @@
 """Messages that are not ours on the dispatcher's queue: plain Celery messages are jobs, and others end no worker."""
 
+import json
+import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, chain, group
 from kombu import Producer
 
-from pacifica.dispatcher.delivery.database_transport import DRIVER
+from pacifica.dispatcher.core.job import new_uuid
 from pacifica.dispatcher.store.event_counts import CountKey, EventCountStore
 
 from ..eventually import eventually
 from ..processes import Running
-from ..services import BROKERS, RABBITMQ
+from ..services import BROKERS, RABBITMQ, REDIS
 from .cluster import Cluster, MakeCluster
 
 EXTRA_TASK = """
@@ -51,26 +54,29 @@ NO_MESSAGES = [b"x", b"{}", b'{"properties": {"delivery_tag": "1"}, "headers": "
 """Items of a Redis list that kombu cannot read."""
 
 
-def other_program(cluster: Cluster, url: str) -> Celery:
-    """An application with Celery's defaults, which knows nothing of the dispatcher but its broker."""
-    app = Celery(broker=url, set_as_current=False)
-    if app.connection_for_write().get_transport_cls().driver_name == DRIVER:
-        app.conf.broker_transport_options = {"database": cluster.database}
-    return app
+class Trap:
+    """Loading its pickle leaves the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
 
 
-def poison(app: Celery, queue: str) -> int:
+def poison(app: Celery, queue: str, trap: Trap) -> int:
     """Publish messages that no worker can use, and return how many."""
+    app.send_task("note", [trap], queue=queue, serializer="pickle", argsrepr="")
     with app.connection_for_write() as connection, connection.channel() as channel:
         producer = Producer(channel, auto_declare=False)
         for body, headers in POISON:
             content = {"content_type": "application/json", "content_encoding": "utf-8"}
             producer.publish(body, exchange="", routing_key=queue, headers=headers, **content)
         if connection.transport.driver_type != "redis":
-            return len(POISON)
+            return len(POISON) + 1
         for item in NO_MESSAGES:
             channel.client.lpush(queue, item)
-        return len(POISON) + len(NO_MESSAGES)
+        return len(POISON) + 1 + len(NO_MESSAGES)
 
 
 def refused(cluster: Cluster) -> int:
@@ -81,29 +87,68 @@ def refused(cluster: Cluster) -> int:
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_plain_messages_are_jobs_and_poison_ends_no_worker(
-    make_cluster: MakeCluster, make_broker: Any, queue_name: str, broker: str
+    make_cluster: MakeCluster, queue_name: str, broker: str
 ) -> None:
     """On RabbitMQ the other program is the first, and declares the queue without priorities."""
-    url = make_broker(broker)
-    cluster = make_cluster(url)
-    app = other_program(cluster, url)
-    calls = {"note": ["a"], "nap": ["long"]}
-    uuids = {name: app.send_task(name, args, queue=queue_name, ignore_result=True).id for name, args in calls.items()}
-    uuids["later"] = app.send_task("note", ["later"], queue=queue_name, countdown=600).id
-    unusable = poison(app, queue_name)
+    cluster = make_cluster(broker)
+    app, trap = cluster.other_program(), Trap(cluster.processes.cwd / "loaded")
+    app.conf.task_queue_max_priority = None
+    calls = {"note": ["a"], "nap": ["long"], "measure": ["x" * 1_500_000], "double": [1, 2], "backoff": ["b", 1]}
+    uuids = {name: app.send_task(name, args, ignore_result=True).id for name, args in calls.items()}
+    later_uuid = app.send_task("note", ["later"], countdown=600).id
+    double = partial(app.signature, "double", queue=queue_name)
+    linked = double([3], link=double(task_id=new_uuid())).apply_async()
+    chained = chain(double([4]), double(), double()).apply_async()
+    both = group(double([5]), double([6])).apply_async()
+    unusable = poison(app, queue_name, trap)
     app.close()
+    cluster.release("b")
     worker = cluster.worker()
-    note, bad = cluster.ended(uuids["note"]), cluster.ended(uuids["nap"])
+    ended = {name: cluster.ended(uuid) for name, uuid in uuids.items()}
+    note, retried = ended["note"], ended["backoff"]
     assert (note.state, note.result, note.args, note.attempt) == ("SUCCESS", "a", ["a"], 1)
-    assert (bad.state, bad.error and bad.error.type) == ("FAILURE", "BadArguments")
-    later = eventually(lambda: cluster.jobs.get(uuids["later"]), 20)
+    assert (retried.state, retried.result, retried.attempt, len(cluster.runs("b"))) == ("SUCCESS", 1, 2, 2)
+    for name in ("nap", "measure", "double"):
+        assert (ended[name].state, ended[name].error and ended[name].error.type) == ("FAILURE", "BadArguments")
+    eventually(lambda: cluster.jobs.get(chained.id), 20, "the chain was not continued")
+    results = [cluster.ended(uuid).result for uuid in (linked.id, chained.parent.parent.id, chained.id)]
+    assert results == [6, 8, 32]
+    assert [cluster.ended(member.id).result for member in both.results] == [10, 12]
+    assert cluster.jobs.events(note.uuid)[0].data == {"origin": "message"}
+    later = eventually(lambda: cluster.jobs.get(later_uuid), 20)
     assert (later.state, later.eta, worker.popen.poll()) == ("PENDING", later.due, None), "it waits in the record"
     # One that the worker had received before it connected again is delivered, and counted, twice.
     eventually(lambda: refused(cluster) >= unusable, 20, "not every message was refused")
     assert cluster.ended(cluster.add("note", "last")).result == "last"
     assert worker.popen.poll() is None
-    assert ("exists with other arguments" in worker.output()) == (broker == RABBITMQ)
-    cluster.check_final([uuids["note"], uuids["nap"]])
+    output = worker.output()
+    assert ("exists with other arguments" in output) == (broker == RABBITMQ)
+    assert "its content type 'application/x-python-serialize' is not read" in output
+    assert not trap.path.exists()
+    cluster.check_final([*uuids.values(), linked.id, chained.id])
+
+
+@pytest.mark.parametrize(
+    ("broker", "database"), [("rabbitmq", "sqlite"), ("redis", "postgresql"), ("rabbitmq", "mysql")]
+)
+def test_message_of_a_worker_killed_before_its_commit_runs_once_on_another(
+    make_cluster: MakeCluster, broker: str, database: str
+) -> None:
+    soon = {"visibility_timeout": 1, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    own = {"celery": {"broker_transport_options": json.dumps(soon)}} if broker == REDIS else {}
+    cluster = make_cluster(broker, database, **own)
+    once = cluster.processes.cwd / "once"
+    once.touch()
+    worker = cluster.worker(concurrency=1, env={"DISPATCHER_FAILPOINTS": f"after-insert@{once}"})
+    uuid = cluster.other_program().send_task("note", ["a"]).id
+    assert worker.popen.wait(15) == -signal.SIGKILL
+    assert cluster.jobs.get(uuid) is None
+    cluster.worker(concurrency=1)
+    eventually(lambda: cluster.jobs.get(uuid), 20, "the message was not delivered again")
+    job = cluster.ended(uuid)
+    assert (job.state, job.attempt, len(cluster.runs("a"))) == ("SUCCESS", 1, 1)
+    assert cluster.jobs.events(uuid)[0].data == {"origin": "message", "redelivered": True}
+    cluster.check_final([uuid])
 
 
 def add_task_module(cluster: Cluster, text: str) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pacifica.dispatcher.core.job import now
+from pacifica.dispatcher.core.job import new_uuid, now
 
 from ..eventually import eventually
 from .cluster import PROGRAMS, Cluster, MakeCluster
@@ -16,15 +16,21 @@ def publish_ten_times(cluster: Cluster, uuid: str, task: str) -> None:
 
 @pytest.mark.parametrize(("broker", "database"), [("rabbitmq", "postgresql"), ("redis", "mysql"), ("redis", "sqlite")])
 def test_ten_messages_to_two_workers_are_one_run(make_cluster: MakeCluster, broker: str, database: str) -> None:
+    """The other job has no row, and its messages are from another program."""
     cluster = make_cluster(broker, database, lease_seconds=20, republish_seconds=600)
     uuid = cluster.add("hold", "a", due=None, published=now())
     publish_ten_times(cluster, uuid, "hold")
-    cluster.worker(), cluster.worker()
-    eventually(lambda: cluster.history(uuid).count("DROPPED") == 9)
-    cluster.release("a")
-    job = cluster.ended(uuid)
-    assert (job.state, job.attempt, len(cluster.runs("a"))) == ("SUCCESS", 1, 1)
-    cluster.check_final([uuid])
+    other, rowless = cluster.other_program(), new_uuid()
+    for _ in range(10):
+        other.send_task("hold", ["b"], task_id=rowless, priority=3)
+    cluster.worker(concurrency=3), cluster.worker(concurrency=3)  # A message waits while its worker is full.
+    for job, name in ((uuid, "a"), (rowless, "b")):
+        eventually(lambda job=job: cluster.history(job).count("DROPPED") == 9)
+        cluster.release(name)
+        ended = cluster.ended(job)
+        assert (ended.state, ended.attempt, len(cluster.runs(name))) == ("SUCCESS", 1, 1)
+    assert cluster.job(rowless).priority == (6 if broker == "redis" else 3)
+    cluster.check_final([uuid, rowless])
 
 
 def test_job_longer_than_the_visibility_timeout_of_redis_runs_once(make_cluster: MakeCluster) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 from celery.app.trace import build_tracer
 
 from pacifica.dispatcher.core.job import Job, State, new_uuid, now
-from pacifica.dispatcher.worker.claim import CLAIM_FIELD
+from pacifica.dispatcher.core.work import MessageClaim
 
-from .local_worker import LocalWorker
+from .local_worker import LocalWorker, granted_fields
 
 
 class Attempts:
@@ -38,9 +38,10 @@ class Attempts:
             "retries": 0,
             "is_eager": False,
             "delivery_info": {},
-            CLAIM_FIELD: "t",
         }
-        return self.container.app.tasks[task].__trace__(uuid, [], {}, delivered | {CLAIM_FIELD: "t"})
+        granted = granted_fields(self.container, MessageClaim(uuid, 0), "t")
+        assert granted is not None, "the job does not wait to be run"
+        return self.container.app.tasks[task].__trace__(uuid, [], {}, delivered | granted)
 
     def run(self, function: Callable[..., Any]) -> tuple[Job, Any]:
         """Carry out the first attempt of a new job; return the job, and what Celery returns."""

@@ -7,7 +7,10 @@ import pytest
 from celery import Task, signals
 from celery.exceptions import Ignore, Reject, Retry
 
+from pacifica.dispatcher.core.errors import BadArguments
+from pacifica.dispatcher.core.faults import Fault
 from pacifica.dispatcher.core.job import State
+from pacifica.dispatcher.worker.claim import REFUSAL
 
 from .local_worker import LocalWorker
 
@@ -102,17 +105,18 @@ def test_arguments_that_before_start_changes_reach_the_body_and_a_retry(worker: 
     assert worker.outcome(job.id) == (State.SUCCESS, 3)
 
 
-def test_hook_is_not_called_for_a_job_that_cannot_be_claimed(worker: LocalWorker, seen: Seen) -> None:
+def test_before_start_is_not_called_for_a_plain_message_whose_arguments_do_not_fit(
+    worker: LocalWorker, seen: Seen
+) -> None:
     def measure(x: int) -> int:
         return x
 
-    job = worker.task(measure, base=Hooks).delay(1)
-    entry = worker.container.outbox.take(at=1 << 60, lease=0, limit=1)[0]
-    message = worker.deliver(entry)
-    seen.clear()
-    worker.run_message(message)
-    assert [name for name, _, _ in seen] == ["prerun", "postrun"]
-    assert worker.outcome(job.id) == (State.SUCCESS, 1)
+    task = worker.task(measure, base=Hooks)
+    job = task.delay(1)
+    refusal = BadArguments("measure", [Fault("x", "it does not fit")])
+    worker.run_message({"id": job.id, "task": task.name, REFUSAL: refusal})
+    assert "before_start" not in [name for name, _, _ in seen]
+    assert worker.outcome(job.id) == (State.FAILURE, "BadArguments")
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,12 @@ class Request:
     def __init__(self, job: Job) -> None:
         self.id, self.type = job.uuid, job.task
         self.app = SimpleNamespace(container=SimpleNamespace(jobs=SimpleNamespace(get=lambda _: job)))
-        self.request_dict = {"retries": 0}
+        self.new = None
         self.did: list[str] = []
         self.granted: ClaimedJob | None = None
+
+    def claims(self) -> MessageClaim:
+        return MessageClaim(self.id, 0)
 
     def grant(self, job: ClaimedJob) -> None:
         self.granted = job

@@ -16,11 +16,12 @@ from celery.app.trace import build_tracer
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
-from pacifica.dispatcher.core.job import Event, Job, OutboxEntry, State
+from pacifica.dispatcher.core.job import Event, Job, OutboxEntry, State, now
+from pacifica.dispatcher.core.work import MessageClaim
 from pacifica.dispatcher.delivery.task_message import send
 from pacifica.dispatcher.worker import declaration
 from pacifica.dispatcher.worker import task as worker_task
-from pacifica.dispatcher.worker.claim import CLAIM_FIELD, claim_early
+from pacifica.dispatcher.worker.claim import CLAIM_FIELD, GRANTED, claim_early
 
 FAR = 1 << 60
 """A time after every ``eta``: jobs run at once."""
@@ -77,7 +78,10 @@ class LocalWorker:
         queue = {"routing_key": "dispatcher", "exchange": "", "priority": None, "redelivered": False}
         request = {"hostname": "w@test", "is_eager": False, "delivery_info": queue} | headers
         if isinstance(task, worker_task.DispatcherTask):
-            request[CLAIM_FIELD] = secrets.token_hex(16)
+            granted = granted_fields(self.container, MessageClaim(headers["id"], headers.get("retries") or 0))
+            if granted is None:
+                return
+            request |= granted
         build_tracer(task.name, task, app=self.app)(headers["id"], args or [], {}, request)
 
     def job(self, uuid: str) -> Job:
@@ -94,6 +98,14 @@ class LocalWorker:
         """The state of a job, with its result or the type of its error."""
         job = self.job(uuid)
         return job.state, job.error.type if job.error else job.result
+
+
+def granted_fields(container: Container, message: MessageClaim, token: str = "") -> dict[str, Any] | None:
+    """Claim the job of a message as the main process does: the fields for its request; ``None`` if it does not wait."""
+    token = token or secrets.token_hex(16)
+    claimant = {"token": token, "worker": "w@test", "holder": container.holder, "at": now()}
+    job = container.work_queue.claim(message, again=False, **claimant)
+    return None if job is None else {CLAIM_FIELD: token, GRANTED: job}
 
 
 @contextmanager

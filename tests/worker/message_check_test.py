@@ -1,6 +1,7 @@
 """Messages before Celery reads them: none ends the worker, from random bytes to messages that are almost right."""
 
 import json
+import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -18,11 +19,12 @@ from kombu.message import Message
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
+from pacifica.dispatcher.core.job import iso
 from pacifica.dispatcher.store.event_counts import CountKey, EventCountStore
 from pacifica.dispatcher.worker import message_check
+from pacifica.dispatcher.worker.claim import REFUSAL
 from pacifica.dispatcher.worker.job_consumer import JobConsumer
 from pacifica.dispatcher.worker.message_check import OWN_FIELDS, MessageHeaders, fault_of, names_a_job_only
-from pacifica.dispatcher.worker.plain_message import PLAIN_FIELD
 
 UUID = "01a20a87-952e-7637-b259-b34fb625e63a"
 GOOD: Mapping[str, Any] = {"id": UUID, "task": "add", "root_id": UUID, "parent_id": None, "lang": "py"}
@@ -165,11 +167,35 @@ def test_message_without_its_headers_is_refused(receiver: Receiver, headers: Any
     [
         {"content_type": "application/x-python-serialize", "content_encoding": "binary"},
         {"content_type": "text/plain"},
+        {"content_type": "application/x-yaml"},
+        {"content_type": "application/x-msgpack", "content_encoding": "binary"},
     ],
     ids=repr,
 )
 def test_content_that_is_not_json_is_refused(receiver: Receiver, content: Mapping[str, str]) -> None:
     assert receiver.outcome(a_message(**content)) == "refused"
+
+
+class Trap:
+    """Loading its pickle leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_pickled_body_is_never_loaded(receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    body = pickle.dumps([[Trap(tmp_path / "loaded")], {}, {}])
+    content = {"content_type": "application/x-python-serialize", "content_encoding": "binary"}
+    many = {f"other-{number}": "x" for number in range(100)}
+    assert receiver.outcome(a_message(body, {**many, **GOOD}, **content)) == "refused"
+    assert not (tmp_path / "loaded").exists()
+    assert "its content type 'application/x-python-serialize' is not read, only JSON is" in caplog.text
+    assert f"Its headers: {{'id': '{UUID}', 'task': 'add'," in caplog.text
+    pickle.loads(body)
+    assert (tmp_path / "loaded").exists(), "the trap works"
 
 
 @pytest.mark.parametrize(
@@ -226,13 +252,90 @@ def test_event_loop_does_not_wait_for_the_record(
 
 
 def test_plain_message_neither_expires_nor_waits_in_memory(receiver: Receiver) -> None:
-    plain = {**GOOD, "argsrepr": "()", "expires": "2000-01-01T00:00:00Z", "eta": "2100-01-01T00:00:00Z", "retries": 2}
+    plain = {**GOOD, "argsrepr": "()", "expires": "2000-01-01T00:00:00Z", "eta": "2100-01-01T00:00:00Z"}
     assert receiver.outcome(a_message()) == "accepted"
-    assert PLAIN_FIELD not in receiver.accepted[0].request_dict
+    assert receiver.accepted[0].new is None
     assert receiver.outcome(a_message(headers=plain)) == "accepted", "neither expired nor kept until its eta"
-    kept = receiver.accepted[0].request_dict
-    assert (kept["eta"], kept["retries"], kept[PLAIN_FIELD]["eta"]) == (None, 0, plain["eta"])
+    request = receiver.accepted[0]
+    assert (request.request_dict["eta"], iso(request.new.eta)) == (None, "2100-01-01T00:00:00.000000Z")
     assert not names_a_job_only(a_message([[1], {}, None]))
+
+
+ARGUMENTS = {"argsrepr": "(1, 2)", "kwargsrepr": "{}", "origin": "gen1@there"}
+CELERY_5_3 = {
+    **GOOD,
+    **ARGUMENTS,
+    "shadow": None,
+    "eta": None,
+    "expires": None,
+    "group": None,
+    "group_index": None,
+    "retries": 0,
+    "timelimit": [None, None],
+    "ignore_result": False,
+    "stamped_headers": None,
+    "stamps": {},
+}
+OTHER_CLIENTS: Mapping[str, Mapping[str, Any]] = {
+    "Celery 5.3": CELERY_5_3,
+    "Celery 5.7": {**CELERY_5_3, "replaced_task_nesting": 0, "ignore_result": True},
+    "stamps": {**CELERY_5_3, "stamped_headers": ["site"], "stamps": {"site": ["K\u00f6ln"]}, "site": "K\u00f6ln"},
+    "headers of the sender": {**CELERY_5_3, "tenant": "x", "baggage": {"a": 1}, "sent": 1.5},
+    "time limits": {**CELERY_5_3, "timelimit": [60, 5.5]},
+    "no time limits, as 0": {**CELERY_5_3, "timelimit": [0, 0]},
+    "celery-node": {**CELERY_5_3, "lang": "js", "argsrepr": "", "kwargsrepr": "", "shadow": ""},
+    "the least": {"id": UUID, "task": "add", "lang": "py"},
+}
+
+
+@pytest.mark.parametrize("headers", OTHER_CLIENTS.values(), ids=OTHER_CLIENTS.keys())
+def test_message_of_each_client_becomes_a_job(receiver: Receiver, headers: Mapping[str, Any]) -> None:
+    assert receiver.outcome(a_message([[1, 2], {}, {}], headers)) == "accepted"
+    job = receiver.accepted[0].new
+    assert (job.uuid, job.task, job.args) == (UUID, "add", [1, 2])
+
+
+def test_job_of_a_plain_message_keeps_what_the_message_says(receiver: Receiver, container: Container) -> None:
+    message = a_message(
+        [[1, 2], {}, {"callbacks": None, "errbacks": None, "chain": [{"task": "add", "args": [3]}], "chord": None}],
+        {**CELERY_5_3, "retries": 3, "group": "g", "timelimit": [60, None], "parent_id": "p", "request_id": "r"},
+        properties={"priority": 12},
+        delivery_info={"routing_key": "dispatcher", "redelivered": True},
+    )
+    assert receiver.outcome(message) == "accepted"
+    request = receiver.accepted[0]
+    job, claim = request.new, request.claims()
+    assert (job.retries, job.attempt, job.queue, job.priority) == (3, 3, "dispatcher", 9)
+    expected = {"root_id": UUID, "parent_id": "p", "group_id": "g", "time_limit": 60, "request_id": "r"}
+    assert job.headers == {**expected, "chain": [{"task": "add", "args": [3]}]}
+    assert claim == (UUID, 3, job, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "kept", "reason"),
+    [
+        ([[1], {}, {}], [1], "y: is missing"),
+        ([[1, 2, 3], {}, {}], [1, 2, 3], "3"),
+        ([["x" * 2_000_000, 1], {}, {}], [], "arguments_bytes allows"),
+    ],
+    ids=["too few", "too many", "huge"],
+)
+def test_arguments_that_do_not_fit_become_a_job_that_fails(
+    receiver: Receiver, body: Any, kept: list[Any], reason: str
+) -> None:
+    assert receiver.outcome(a_message(body, CELERY_5_3)) == "accepted"
+    request = receiver.accepted[0]
+    refusal = pickle.loads(pickle.dumps(request.request_dict[REFUSAL]))  # It goes to a pool process.
+    assert request.new.args == kept
+    assert reason in str(refusal)
+
+
+def test_plain_message_for_a_task_that_cannot_be_used_is_refused(
+    receiver: Receiver, container: Container, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(container.registry, "unusable", {"add": "its annotation is wrong"})
+    assert receiver.outcome(a_message([[1, 2], {}, {}], CELERY_5_3)) == "refused"
+    assert "is refused: Task add" in caplog.text
 
 
 JSON_VALUES = st.recursive(

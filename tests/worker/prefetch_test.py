@@ -71,7 +71,7 @@ def test_number_returns_to_the_configured_one_after_it_was_bounded(writer: JobWr
     assert [fitted(prefetch, writer, consumer, 0) for _ in range(5)][-1] == USUAL
 
 
-def test_number_is_the_configured_one_with_plain_messages_rate_limits_or_none(writer: JobWriter) -> None:
+def test_number_is_the_configured_one_with_messages_of_no_job_rate_limits_or_none(writer: JobWriter) -> None:
     consumer = Consumer()
     prefetch = Prefetch(consumer, writer)
     consumer.task_buckets["limited"] = bucket = TokenBucket(1)
@@ -86,7 +86,7 @@ def test_number_is_the_configured_one_with_plain_messages_rate_limits_or_none(wr
     assert fitted(prefetch, writer, consumer, 40) == USUAL
     assert [message.did for message in held] == [[]] * USUAL + [["give back"]] * 3
     bucket.clear_pending()
-    prefetch.note_plain()
+    prefetch.note_no_job()
     assert fitted(prefetch, writer, consumer, 40) == USUAL
     unlimited = Consumer(0)
     assert fitted(Prefetch(unlimited, writer), writer, unlimited, 40) == 0

@@ -15,7 +15,7 @@ from billiard import pool
 from celery.exceptions import SoftTimeLimitExceeded
 
 from pacifica.dispatcher.core.job import Job, State
-from pacifica.dispatcher.worker import soft_limit
+from pacifica.dispatcher.worker import claim, soft_limit
 
 from .attempts import Attempts
 
@@ -106,16 +106,16 @@ def test_soft_limit_at_any_moment_leaves_an_outcome(attempts: Attempts) -> None:
 def test_soft_limit_over_before_the_function_interrupts_it_at_once(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = attempts.container.work_queue.claim
+    take_over = claim.claim_job
 
-    def slow_claim(*args: Any, **columns: Any) -> Any:
+    def slow_claim(request: Any) -> Any:
         signal.raise_signal(signal.SIGUSR1)
-        return claim(*args, **columns)
+        return take_over(request)
 
     def body() -> None:
         raise AssertionError("it ran")
 
-    monkeypatch.setattr(attempts.container.work_queue, "claim", slow_claim)
+    monkeypatch.setattr(claim, "claim_job", slow_claim)
     job, _ = attempts.run(body)
     assert job.error is not None
     assert job.error.type == "SoftTimeLimitExceeded"

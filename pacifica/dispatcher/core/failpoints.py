@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 VARIABLE = "DISPATCHER_FAILPOINTS"
-POINTS = ("after-commit", "after-publish", "before-finish", "before-turn", "after-finish")
+POINTS = ("after-commit", "after-publish", "before-finish", "before-turn", "after-insert", "after-finish")
 
 _armed: dict[str, Path | None] = {}
 

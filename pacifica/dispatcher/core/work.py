@@ -6,7 +6,7 @@ Times are microseconds since 1970 in UTC; ``args``, ``kwargs``, ``result`` and `
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .job import JobError
+from .job import Job, JobError
 
 
 class WantedJobs(NamedTuple):
@@ -30,10 +30,16 @@ class TasklessJob(NamedTuple):
 
 
 class MessageClaim(NamedTuple):
-    """A delivered message of a broker: its job, and the count of retries in the message."""
+    """A delivered message of a broker: its job, and the count of retries in the message.
+
+    ``new`` is the job that the message brings, for a message whose job may have no row; ``redelivered`` says that the
+    broker has delivered it before, to a worker that did not acknowledge it.
+    """
 
     uuid: str
     retries: int
+    new: Job | None = None
+    redelivered: bool = False
 
 
 class ClaimedJob(NamedTuple):

@@ -45,6 +45,12 @@ def line_of(event: Event, created: int) -> HistoryLine:
     )
 
 
+def _accepted(data: Data) -> tuple[str, str]:
+    if data.get("origin") != "message":
+        return "accepted, waits for a worker", ""
+    return "received as a Celery message", "which was delivered before" if data.get("redelivered") else ""
+
+
 def _started(data: Data) -> tuple[str, str]:
     return f"attempt {data.get('attempt', '?')} started", data.get("worker") or ""
 
@@ -64,7 +70,7 @@ def _progress(data: Data) -> tuple[str, str]:
 
 
 _WORDS: Mapping[str, Callable[[Data], tuple[str, str]]] = {
-    State.PENDING: lambda _: ("accepted, waits for a worker", ""),
+    State.PENDING: _accepted,
     State.STARTED: _started,
     State.RETRY: _fault("the task asked to run again"),
     State.SUCCESS: lambda _: ("ended with a result", ""),

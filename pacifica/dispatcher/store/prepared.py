@@ -50,11 +50,17 @@ MOST_ROWS = 32
 
 
 class PreparedRows:
-    """An INSERT of many rows with these columns, at least two, in few statements, each of which is built once."""
+    """An INSERT of many rows with these columns, at least two, in few statements, each of which is built once.
 
-    def __init__(self, database: peewee.Database, model: type[peewee.Model], columns: Sequence[str]) -> None:
+    ``keep``: a row whose key exists is not inserted, and the existing one stays as it is.
+    """
+
+    def __init__(
+        self, database: peewee.Database, model: type[peewee.Model], columns: Sequence[str], *, keep: bool = False
+    ) -> None:
         self._database = database
         self._model = model
+        self._keep = keep
         self._row = {getattr(model, column): slot(column) for column in columns}
         self._statements: dict[int, str] = {}
         slots = self._built(1)[1]
@@ -72,5 +78,7 @@ class PreparedRows:
     def _built(self, number: int) -> tuple[str, Sequence[_Slot]]:
         """Build the statement for so many rows, and keep it; returns it with its slots."""
         query = self._model.insert_many([self._row] * number)
+        if self._keep:
+            query = query.on_conflict_ignore()
         self._statements[number], slots = self._database.get_sql_context().sql(query).query()
         return self._statements[number], slots

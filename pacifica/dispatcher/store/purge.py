@@ -122,10 +122,14 @@ def put_tombstones(db: peewee.Database, uuids: Iterable[str], at: int) -> None:
 
 def has_tombstone(database: Database, uuid: str) -> bool:
     """Whether there is a tombstone of the job."""
-    if (key := _tombstone_key(uuid)) is None:
-        return False
-    query = _T.select(_T.hour).where(_T.job == key)
-    return bool(database.rows(query))
+    return bool(database.read(lambda db: purged_among(db, [uuid])))
+
+
+def purged_among(db: peewee.Database, uuids: Iterable[str]) -> set[str]:
+    """Those of these jobs that have tombstones."""
+    keys = {key: uuid for uuid in uuids if (key := _tombstone_key(uuid)) is not None}
+    query = _T.select(_T.job).where(_T.job.in_(list(keys))).tuples()
+    return {keys[key] for (key,) in query.execute(db)} if keys else set()
 
 
 def forget_tombstones(database: Database, before: int, after: UUID, limit: int) -> UUID:

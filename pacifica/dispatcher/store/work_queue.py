@@ -11,16 +11,19 @@ import peewee
 
 from .. import orm
 from ..core.errors import DatabaseUnavailable
-from ..core.job import ClaimKey, State
+from ..core.job import ClaimKey, Job, State
 from ..core.work import ClaimedJob, LostReport, MessageClaim, Report, TasklessJob, Turn, WantedJobs
 from . import mapping
 from .committed_event import DROPPED, CommittedEvent, OnEvent
 from .database import Database
+from .message_jobs import MessageJobs
 from .prepared import Prepared, PreparedRows
 from .ready_jobs import ready_jobs
 from .reports import STATEMENTS, Decision, ReportedRow, decide
 
-STARTED = State.STARTED.value
+PENDING, STARTED = State.PENDING.value, State.STARTED.value
+ORIGIN = "message"
+"""The ``origin`` in the first event of a job that a message has brought."""
 MOST_LOST = 500
 """The most lost jobs of one transaction."""
 _COLUMNS = (
@@ -56,11 +59,22 @@ class _Claimant:
         """Whether this turn has claimed the job before, and the answer was lost."""
         return tuple(row[-3:]) == (STARTED, self.token, self.holder)
 
-    def claims(self, row: Sequence[Any], retries: int) -> bool:
-        """Whether a message with this count of retries claims the job."""
-        expires, state = row[8], row[12]
-        waits = state in {State.PENDING.value, State.RETRY.value}
-        return waits and row[5] == retries and (expires is None or expires > self.at)
+    def added(self, message: MessageClaim, job: Job) -> None:
+        """Record that the message's job was inserted."""
+        data = {"origin": ORIGIN} | ({"redelivered": True} if message.redelivered else {})
+        self.record(job.uuid, job.created, PENDING, mapping.to_text(data))
+        self.events.append(CommittedEvent(PENDING, job.uuid, job.created, task=job.task, headers=job.headers))
+
+    def claims(self, row: Sequence[Any], message: MessageClaim) -> bool:
+        """Whether the message claims the job."""
+        task, expires, state = row[1], row[8], row[12]
+        waits = state in {PENDING, State.RETRY.value} and not self.waits_for_eta(row, message)
+        same = row[5] == message.retries and (message.new is None or message.new.task == task)
+        return waits and same and (expires is None or expires > self.at)
+
+    def waits_for_eta(self, row: Sequence[Any], message: MessageClaim) -> bool:
+        """Whether the message has brought its job before the ``eta`` of it, for which the row waits."""
+        return message.new is not None and row[7] is not None and row[7] > self.at
 
     def claimed(self, row: Sequence[Any], *, again: bool = False) -> ClaimedJob:
         """The claimed job of a row as it was before the claim, or ``again`` after it."""
@@ -86,6 +100,8 @@ class _Claimant:
 
     def dropped(self, message: MessageClaim, row: Sequence[Any] | None) -> None:
         """Record that the message claims nothing."""
+        if row is not None and self.waits_for_eta(row, message):
+            return
         if row is not None:
             data = {"worker": self.worker, "state": row[12]}
             self.record(message.uuid, self.at, DROPPED, mapping.to_text(data))
@@ -93,19 +109,25 @@ class _Claimant:
 
 
 class WorkQueue:
-    """The jobs as workers see them; raises ``DatabaseUnavailable`` and calls ``on_event`` as ``JobStore`` does."""
+    """The jobs as workers see them.
+
+    Raises ``DatabaseUnavailable`` and calls ``on_event`` as ``JobStore`` does, whose other options it has.
+    """
 
     def __init__(
         self,
         database: Database,
         *,
+        durable: bool = True,
         reports_durable: bool = False,
         on_event: OnEvent = lambda _: None,
         row_queue: bool = False,
     ) -> None:
         self._database = database
         self._row_queue = row_queue
-        self._durable = reports_durable
+        self._durable = durable
+        self._reports_durable = reports_durable
+        self._message_jobs = MessageJobs(database)
         self._on_event = on_event
         self._insert_events = PreparedRows(database.peewee, orm.Event, ("job", "at", "kind", "data"))
         self._statements = {name: Prepared(database.peewee, query) for name, query in STATEMENTS.items()}
@@ -161,7 +183,8 @@ class WorkQueue:
             self._insert_events.run(claimant.history)
             return Turn(outcomes, rows, claims, tuple(claimant.taskless)), claimant
 
-        turn, claimant = self._database.write(change, durable=self._durable)
+        new = self._durable and any(message.new is not None for message in messages)
+        turn, claimant = self._database.write(change, durable=self._reports_durable or new)
         for event in claimant.events:
             self._on_event(event)
         return turn
@@ -215,15 +238,13 @@ class WorkQueue:
         self, db: peewee.Database, messages: Sequence[MessageClaim], claimant: _Claimant, *, again: bool
     ) -> Sequence[ClaimedJob | None]:
         """Claim the jobs that the messages name; of two messages about one job, the first one claims it."""
-        rows: dict[str, Sequence[Any]] = {
-            row[0]: row for row in self._lock(db, self._named, (one.uuid for one in messages))
-        }
+        rows = self._named_rows(db, messages, claimant)
         claims: dict[str, ClaimedJob] = {}
         found: list[ClaimedJob | None] = []
         for message in messages:
             row = rows.get(message.uuid)
             held = again and row is not None and claimant.holds(row)
-            if row is not None and message.uuid not in claims and (held or claimant.claims(row, message.retries)):
+            if row is not None and message.uuid not in claims and (held or claimant.claims(row, message)):
                 claims[message.uuid] = claimant.claimed(row, again=held)
                 found.append(claims[message.uuid])
             else:
@@ -231,6 +252,24 @@ class WorkQueue:
                 found.append(None)
         self._mark_started(db, claims, claimant)
         return found
+
+    def _named_rows(
+        self, db: peewee.Database, messages: Sequence[MessageClaim], claimant: _Claimant
+    ) -> dict[str, Sequence[Any]]:
+        """The rows of the messages' jobs, by UUID, after the insertion of those that messages have brought."""
+        rows = {row[0]: row for row in self._lock(db, self._named, (one.uuid for one in messages))}
+        brought: dict[str, MessageClaim] = {}
+        for message in messages:
+            if message.new is not None and message.uuid not in rows:
+                brought.setdefault(message.uuid, message)
+        new = {uuid: message.new for uuid, message in brought.items() if message.new is not None}
+        if new:
+            self._message_jobs.insert(db, new, claimant.holder)
+        for row in self._lock(db, self._named, new):
+            rows[row[0]] = row
+            if row[-1] == claimant.holder and row[12] == PENDING:  # Else another worker has inserted it.
+                claimant.added(brought[row[0]], new[row[0]])
+        return rows
 
     def _held_rows(
         self, db: peewee.Database, claims: Sequence[ClaimedJob | None], claimant: _Claimant

@@ -10,7 +10,6 @@ from typing import Any
 from billiard import active_children
 from celery import bootsteps, signals
 from celery.concurrency.base import BasePool
-from celery.worker import state
 
 from .heartbeat import Heartbeat
 from .job_steps import LAST_REPORTS, JobStep, claims_in_hand
@@ -118,8 +117,5 @@ def _stop_soon(worker: Any, uuid: str) -> None:
 def _stop(worker: Any, uuid: str) -> None:
     try:
         worker.hand_out.stop_job(uuid)
-        for request in [request for request in state.active_requests if request.id == uuid]:
-            if request.adopts:
-                request.terminate(worker.pool)
     except NotImplementedError:
         logger.warning("Job %s cannot be stopped in this kind of pool; it will run to its end.", uuid)

@@ -112,7 +112,7 @@ def _give_up(task: Any, uuid: str, request: Any, error: BaseException) -> Any:
 def _report(task: Any, uuid: str, request: Any, error: BaseException, trace: str) -> None:
     attempt: Attempt = getattr(request, ATTEMPT)
     if attempt.claimed is None:
-        claim_once(task.app.container, request, [], {})
+        claim_once(request, [], {})
     if not attempt.reported:
         if getattr(attempt.claimed, "raised", None) is None:
             attempt.claimed.update(raised=error)

@@ -128,7 +128,7 @@ def claim_before_start(cls: type[Task]) -> None:
     @functools.wraps(hook)
     def before_start(self: Any, task_id: str, args: Any, kwargs: Any) -> None:
         if not (self.request.called_directly or self.request.is_eager):
-            claim_once(self.app.container, self.request, args, kwargs)
+            claim_once(self.request, args, kwargs)
         try:
             hook(self, task_id, args, kwargs)
         except Retry as error:

@@ -42,11 +42,11 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         self._prefetch = Prefetch(self, self.app.container.writer)
 
     def _on_request(self, request: Any) -> None:
-        """Claim the job of a received message; the pool process claims that of a plain message, which has no row."""
-        if isinstance(request, JobRequest) and not request.adopts:
+        """Claim the job of a received message; the pool takes that of a task of Celery itself, which is no job."""
+        if isinstance(request, JobRequest):
             self.app.container.writer.claim(request)
         else:
-            self._prefetch.note_plain()
+            self._prefetch.note_no_job()
             self._to_pool(request)
 
     def connect(self) -> Any:
@@ -120,7 +120,10 @@ class JobConsumer(Consumer):  # type: ignore[misc]
 
     def refuse(self, message: Any, fault: str) -> None:
         """Drop a message with a line in the log, and count it."""
-        headers = repr(getattr(message, "headers", None))
+        given = getattr(message, "headers", None)
+        if isinstance(given, dict):  # With the ids first, as the text is cut.
+            given = {name: given[name] for name in ("id", "task") if name in given} | given
+        headers = repr(given)
         shown = headers if len(headers) <= LONGEST_SHOWN else f"{headers[:LONGEST_SHOWN]}…"
         queue = getattr(message, "delivery_info", None) or {}
         where = queue.get("routing_key") if isinstance(queue, dict) else None

@@ -1,6 +1,5 @@
 """How a worker's main process receives the message of a job: Celery's request class and its strategy."""
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,34 +8,44 @@ from weakref import ref
 from celery.worker import state, strategy
 from celery.worker.request import Request
 
-from ..core.work import ClaimedJob
-from .claim import CLAIM_FIELD, GRANTED
-from .plain_message import PLAIN_FIELD, headers_of
+from ..core.job import Job
+from ..core.work import ClaimedJob, MessageClaim
+from .claim import CLAIM_FIELD, GRANTED, REFUSAL
+from .message_check import names_a_job_only
+from .plain_message import headers_of, job_of
 
 
 class JobRequest(Request):  # type: ignore[misc]
     """A delivered message, whose job the main process claims; or a claimed row in the place of one.
 
-    The pool process claims the job of a plain message itself, with the
-    token that the request has from the beginning.
+    ``new`` is the job of a plain Celery message, which may have no row yet. Raises ``InvalidTaskError`` for a plain
+    message that cannot be a job.
     """
 
     is_row = False
 
     def __init__(self, message: Any, **options: Any) -> None:
         # Celery has decoded the body to find its protocol; the process that runs the job need not decode it again.
-        headers = headers_of(message, options.pop("headers", None) or message.headers)
-        super().__init__(message, **options | {"body": message.payload, "decoded": True, "headers": headers})
-        self.request_dict[CLAIM_FIELD] = secrets.token_hex(16)
+        headers = options.pop("headers", None) or message.headers
+        plain = not names_a_job_only(message)
+        given = {"body": message.payload, "decoded": True, "headers": headers_of(headers) if plain else headers}
+        super().__init__(message, **options | given)
+        self.request_dict[CLAIM_FIELD] = ""
+        self.new: Job | None = None
+        if plain:
+            self.new, refusal = job_of(self.app.container, self, headers)
+            if refusal is not None:
+                self.request_dict[REFUSAL] = refusal
 
     def grant(self, job: ClaimedJob) -> None:
         """Keep the claim on the job: its row, and the token for reports."""
+        self.new = None
         self.request_dict.update({CLAIM_FIELD: job.token, GRANTED: job})
 
-    @property
-    def adopts(self) -> bool:
-        """Whether it is a plain Celery message, whose job has no row yet."""
-        return PLAIN_FIELD in self.request_dict
+    def claims(self) -> MessageClaim:
+        """The claim that the message makes."""
+        redelivered = bool((self.delivery_info or {}).get("redelivered"))
+        return MessageClaim(self.id, self.request_dict.get("retries") or 0, self.new, redelivered)
 
     def is_plain(self) -> bool:
         """Whether its job may share a message of the pool with others."""

@@ -19,7 +19,7 @@ from ..core import failpoints
 from ..core.backoff import backoff
 from ..core.errors import DatabaseUnavailable
 from ..core.job import now
-from ..core.work import MessageClaim, Report, Returned, TasklessJob, Turn, WantedJobs
+from ..core.work import Report, Returned, TasklessJob, Turn, WantedJobs
 from ..store.connections import driver_errors
 from ..store.work_queue import WorkQueue
 from .claim import report_missing
@@ -243,7 +243,8 @@ class JobWriter:
         for request, job in zip(requests, turn.claims, strict=True):
             if job is None:
                 self._pool.call(request.drop)
-                self.do(partial(report_missing, request.app.container, request.id, request.type))
+                plain = request.new is not None
+                self.do(partial(report_missing, request.app.container, request.id, request.type, plain=plain))
             else:
                 request.grant(job)
                 claimed.append((job, request))
@@ -264,13 +265,17 @@ class JobWriter:
     def _repeat_alone(self, wanted: WantedJobs | None, requests: Sequence[JobRequest]) -> None:
         """Repeat a turn that has failed in short turns, so that what cannot be stored harms nothing else.
 
-        A report that fails alone is dropped: the heartbeat puts its job back. So is a message: it is published again.
+        A report that fails alone is dropped: the heartbeat puts its job back. So is a message: it is published again,
+        unless it is a plain one.
         """
         number = len(self._storing) + len(requests)
         if number == 1 and wanted is None:
             self._alone = max(0, self._alone - 1)
             for request in requests:
+                logger.error("The message of task %s with the id %s is dropped.", request.type, request.id)
                 self._pool.call(request.drop)
+                if request.new is not None:
+                    self.do(request.app.container.event_counts.add_refused_message)
             self._end([None] * len(self._storing))
         elif number:
             self._requests.extendleft(reversed(requests))
@@ -288,7 +293,7 @@ class JobWriter:
         if reports:
             failpoints.reach("before-turn")
         token = secrets.token_hex(16)
-        messages = [MessageClaim(request.id, request.request_dict.get("retries") or 0) for request in requests]
+        messages = [request.claims() for request in requests]
         again, strange, pauses = False, 0, backoff(0.05, 2.0)
         while True:
             try:

@@ -9,6 +9,7 @@ from datetime import UTC
 from typing import Annotated, Any
 
 from celery.utils.time import maybe_iso8601
+from kombu.exceptions import ContentDisallowed
 from kombu.message import Message
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,11 +34,11 @@ def _is_uuid(text: str) -> str:
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The ids that Celery makes; ``core.job.parse_uuid`` also reads other forms."""
-OWN_FIELDS = {"_children", "claim", "raised", "refusal", "replaced", "reporter", "requested_retry", "retry_columns"}
+OWN_FIELDS = {"_children", "claim", "raised", "replaced", "reporter", "requested_retry", "retry_columns"}
 OWN_FIELDS |= {"log_bound", "stated", "unclaimed", "wanted_retry"}
 """A request's fields for the state of an attempt, beside ``dispatcher_…``: Celery makes a field of each header."""
-Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-Number = Annotated[int, Field(ge=0, le=2**31)] | None
+Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+Number = Annotated[int, Field(ge=0, le=2**30)] | None
 Moment = Annotated[str, AfterValidator(_is_moment)] | None
 Name = Annotated[str, Field(min_length=1, max_length=191, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -49,7 +50,7 @@ class MessageHeaders(BaseModel):
     id: Annotated[str, AfterValidator(_is_uuid)]
     task: Name
     retries: Number = None
-    retries_before: Annotated[int, Field(ge=0, le=2**31)] = 0
+    retries_before: Annotated[int, Field(ge=0, le=2**30)] = 0
     eta: Moment = None
     expires: Moment = None
     timelimit: Annotated[list[Limit], Field(min_length=2, max_length=2)] | None = None
@@ -110,9 +111,15 @@ def fault_of(message: Message) -> str | None:
         return "it has no header task, so it is not a message of Celery's protocol 2 (task_protocol = 2)"
     if taken := [name for name in headers if name in OWN_FIELDS or name.startswith("dispatcher_")]:
         return f"the worker itself uses the name of its header {taken[0]}; the sender must give that another name"
+    return _body_fault(message)
+
+
+def _body_fault(message: Message) -> str | None:
     try:
         payload = message.payload
     except Exception as error:  # noqa: BLE001 - a decompressor, a codec or a parser raises it, and bytes are anything
+        if isinstance(error, ContentDisallowed):  # kombu raises it before a deserializer sees the body.
+            return f"its content type {message.content_type!r:.80} is not read, only JSON is (task_serializer = 'json')"
         return f"its body cannot be decoded ({type(error).__name__})"
     if not isinstance(payload, list) or len(payload) != 3:
         return "its body is not a list of arguments, keyword arguments and callbacks"
@@ -120,7 +127,7 @@ def fault_of(message: Message) -> str | None:
     try:
         MessageParts.model_validate(
             {
-                "headers": headers,
+                "headers": message.headers,
                 "properties": message.properties,
                 "delivery_info": message.delivery_info,
                 "args": args,

@@ -14,8 +14,8 @@ from .job_writer import JobWriter
 
 PERIOD = 0.25
 """Seconds between two looks; about the longest time that a message waits here while other workers are idle."""
-PLAIN_FOR = 60.0
-"""Seconds for which a plain message keeps the number as configured: the pool takes such messages, however long."""
+NO_JOB_FOR = 60.0
+"""Seconds for which a message of no job keeps the number as configured: the pool takes such messages, however long."""
 
 
 class Prefetch:
@@ -31,11 +31,11 @@ class Prefetch:
         self._writer = writer
         self._more = 0
         self._claimed, self._looked = writer.claimed_messages, time.monotonic()
-        self._plain_until = 0.0
+        self._fixed_until = 0.0
 
-    def note_plain(self) -> None:
-        """A plain message has come."""
-        self._plain_until = time.monotonic() + PLAIN_FOR
+    def note_no_job(self) -> None:
+        """The message of a task has come whose runs are no jobs."""
+        self._fixed_until = time.monotonic() + NO_JOB_FOR
 
     def fit(self) -> None:
         """Set the number, and return messages to the broker if they would wait for long, as their jobs are long now."""
@@ -43,7 +43,7 @@ class Prefetch:
         if not (usual and self._may_change()):
             return
         buckets = [bucket for bucket in self._consumer.task_buckets.values() if bucket is not None and bucket.contents]
-        fixed = bool(buckets) or time.monotonic() < self._plain_until
+        fixed = bool(buckets) or time.monotonic() < self._fixed_until
         self._set(0 if fixed else max(claimed, self._more // 2))
         for bucket in buckets:  # These messages wait for the rate limit of their task.
             while len(bucket.contents) > usual:

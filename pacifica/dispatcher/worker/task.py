@@ -83,7 +83,7 @@ class DispatcherTask(Task):  # type: ignore[misc]
             return super().__call__(*args, **kwargs)
         container = self.app.container
         if getattr(request, "claim", None) is None or hasattr(request, "unclaimed"):  # No hook has claimed it.
-            claim_once(container, request, request.args, request.kwargs)
+            claim_once(request, request.args, request.kwargs)
             args, kwargs = request.args, request.kwargs
         claim: Claim = request.claim
         reporter = _progress_reporter(container, claim)
