@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Protocol
 
+import click
 from celery import Celery, signals
 from kombu.connection import Connection
 
 from .config.settings import Settings
 from .core.arguments import ArgumentLimits
 from .core.control_characters import one_line
-from .core.errors import ConfigError
+from .core.errors import ConfigError, DispatcherError
 from .core.faults import ConfigFault
 from .core.queue_names import QueueNames
 from .core.registry import Registry
@@ -21,7 +24,9 @@ from .delivery.database_transport import DRIVER
 from .delivery.declared_queues import declared_queues
 from .store.database import Database
 from .worker import declaration
+from .worker.adopted_task import adopt_class, adopted_base
 from .worker.canvas_tasks import FUNCTIONS, CanvasTask
+from .worker.signals import connect
 from .worker.task import DispatcherTask
 from .worker.task_modules import import_modules, module_fault, remark_on_module, shown_path
 
@@ -55,6 +60,8 @@ FIXED: Mapping[str, Any] = {
 
 Nothing is unpickled, a worker's claim records that a job started, and ``worker.prefetch`` alone fits the number.
 """
+BACKEND = "pacifica.dispatcher.worker.result_backend:PeeweeBackend"
+"""The result backend, which keeps results in the rows of the jobs, whatever settings and environment name."""
 BUILT_IN = "pacifica.dispatcher.worker.builtin_tasks"
 """The module of the built-in tasks."""
 STEPS = (
@@ -85,19 +92,26 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     Tasks and worker steps find the parts of the process in ``container``, as Celery gives them only the application.
     """
 
+    backend_cls = BACKEND
     log_cls = "pacifica.dispatcher.worker.printed_lines:LineLogging"
     control_cls = "pacifica.dispatcher.delivery.remote_control:RemoteControl"
 
+    asked: Mapping[str, Any] = MappingProxyType({})
+    """The values that an adopted application had for the settings that the dispatcher decides."""
+
     def __init__(self, container: Parts) -> None:
-        super().__init__(
-            "pacifica.dispatcher",
-            backend="pacifica.dispatcher.worker.result_backend:PeeweeBackend",
-        )
+        super().__init__("pacifica.dispatcher")
+        self.attach(container)
+        self.add_defaults(self._celery_settings)
+
+    def attach(self, container: Parts) -> None:
+        """Belong to a container: import its modules with Celery's own, and give workers the dispatcher's steps."""
         self.container = container
         self._import_faults: Sequence[ConfigFault] | None = None
         self._name_faults: list[ConfigFault] = []
-        self.add_defaults(self._celery_settings)
+        self.absent: Sequence[ConfigFault] = ()
         signals.import_modules.connect(self._import_tasks, sender=self)
+        self.on_after_finalize.connect(self.adopt_tasks)
         for blueprint, step in STEPS:
             self.steps[blueprint].add(step)
 
@@ -105,7 +119,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def registry(self) -> Registry:
         """The dispatchable tasks of all modules that the configuration names; raises ``ConfigError``."""
         if self._import_faults is None:
-            self.loader.import_default_modules()
+            self._import_modules()
         faults, self._import_faults = self._import_faults, None  # The next attempt imports again.
         if faults:
             raise ConfigError(faults)
@@ -123,29 +137,62 @@ class DispatcherApp(Celery):  # type: ignore[misc]
                 unusable[task.name] = f"{place}: task {one_line(task.name)} cannot be dispatched: {error}"
         built_in = [task.spec() for task in self.tasks.values() if isinstance(task, CanvasTask)]
         queues = QueueNames(declared_queues(self, [spec.name for spec in specs]), own.queues)
-        return Registry(specs, unusable, declaration.plain_tasks(self.tasks), queues, built_in)
+        return Registry(specs, unusable, queues=queues, internal=built_in)
 
     def remarks(self) -> list[str]:
-        """A warning for each configured module without a task, and for each plain Celery task."""
+        """A warning for each configured module without a task."""
         names, tasks = self.container.settings.dispatcher.tasks, self._dispatchable()
-        modules = [remark for name in names if (remark := remark_on_module(name, tasks))]
-        return [*modules, *declaration.plain_tasks(self.tasks).values()]
+        return [remark for name in names if (remark := remark_on_module(name, tasks))]
+
+    @property
+    def missing(self) -> Sequence[ConfigFault]:
+        """A fault for each application and each of its modules that could not be imported; the service does without."""
+        return self.absent
 
     def log_tasks(self) -> None:
-        """Log the names of the tasks, and a warning for each task and each module that cannot be used."""
+        """Log the names of the tasks, and each module and each task that cannot be used."""
         logger.info("Tasks: %s", ", ".join(self.registry))
+        for fault in self.missing:
+            logger.error("The service starts without a part of its tasks. %s", fault)
         for warning in (*self.registry.unusable.values(), *self.remarks()):
             logger.warning("%s", warning)
 
-    def _task_from_fun(self, fun: Any, name: str | None = None, **options: Any) -> Any:
+    def adopt_tasks(self, **_: Any) -> None:
+        """Make the runs of each plain task that exists jobs, except Celery's own, and those not in ``adopt_only``."""
+        for task in self._tasks.values():
+            if not isinstance(task, DispatcherTask) and self._adopts(task.name):
+                adopt_class(type(task))
+
+    def _adopts(self, name: str) -> bool:
+        only = self.container.settings.dispatcher.adopt_only
+        return not name.startswith("celery.") and (not only or any(fnmatchcase(name, pattern) for pattern in only))
+
+    def _task_from_fun(self, fun: Any, name: str | None = None, base: Any = None, **options: Any) -> Any:
         """Make a task of a function, unless its module has been imported again since, after a fault."""
         if declaration.is_replaced(fun, name):
             return None
-        known = self._tasks.get(name or self.gen_task_name(fun.__name__, fun.__module__))
-        if known is not None and (faults := declaration.name_faults(known, fun)):
-            self._name_faults += faults
-            return known
-        return super()._task_from_fun(fun, name=name, **options)
+        name = name or self.gen_task_name(fun.__name__, fun.__module__)
+        known = self._tasks.get(name)
+        if known is not None and (kept := self._of_two(known, fun)) is not None:
+            return kept
+        if not (base and issubclass(base, DispatcherTask)) and self._adopts(name):
+            base = adopted_base(base or self.Task)
+        self.__dict__.pop("registry", None)
+        return super()._task_from_fun(fun, name=name, base=base, **options)
+
+    def _of_two(self, known: Any, fun: Any) -> Any:
+        """The task that keeps a name which another function claims; ``None`` for Celery's own decision."""
+        faults = declaration.name_faults(known, fun)
+        self._name_faults += faults
+        return known if faults else None
+
+    def register_task(self, task: Any, **options: Any) -> Any:
+        """Register a task that is a class, as Celery does."""
+        cls = task if isinstance(task, type) else type(task)
+        if not issubclass(cls, DispatcherTask) and self._adopts(task.name or ""):
+            adopt_class(cls)
+        self.__dict__.pop("registry", None)
+        return super().register_task(task, **options)
 
     def _dispatchable(self) -> list[DispatcherTask]:
         own = [task for task in self.tasks.values() if isinstance(task, DispatcherTask)]
@@ -186,6 +233,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         quorum = {"task_queue_max_priority": None} if own.get("task_default_queue_type") == "quorum" else {}
         return {**DEFAULTS, **quorum, **own, **FIXED}
 
+    def _import_modules(self) -> None:
+        self.loader.import_default_modules()
+
     def _import_tasks(self, **_: Any) -> None:
         """Keep the faults for ``registry``: Celery would log the traceback of what a signal's receiver raises."""
         try:
@@ -207,3 +257,15 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         if driver == "redis":
             tolerate_lost_redis(connection)
         return connection
+
+
+class WorkerApp(DispatcherApp):
+    """The application for Celery's command line, which prints one sentence if a worker cannot start."""
+
+    def Worker(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - Celery's name
+        """Return a worker of this application; raises ``ClickException``, which the command prints."""
+        connect(self)
+        try:
+            return super().Worker(*args, **kwargs)
+        except DispatcherError as error:
+            raise click.ClickException(str(error)) from error

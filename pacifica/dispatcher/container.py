@@ -7,10 +7,12 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .adoption import AdoptedApp, application_of, take_over
 from .app import DispatcherApp
 from .config.settings import Settings
 from .core import failpoints
 from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused, SchemaMismatch
+from .core.faults import ConfigFault
 from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
@@ -60,8 +62,8 @@ ROUTES = 4096
 class Container:
     """The parts of a web, worker or command process. Creating a container does no I/O; the first use reads settings.
 
-    ``app`` is the Celery application of the process, an instance of the class ``celery``; ``waiter`` is how its code
-    waits for the database.
+    ``celery`` is the class of the process's Celery application, unless it is an adopted one; ``waiter`` is how the code
+    of the process waits for the database.
     """
 
     def __init__(
@@ -69,9 +71,29 @@ class Container:
     ) -> None:
         self._waiter = waiter
         self._load_settings = load
+        self._celery = celery
         self._publisher: tuple[int, Publisher | None] = (0, None)
-        self.app = celery(self)
         self.writer: JobWriter | None = None  # In the main process of a worker.
+
+    @cached_property
+    def own_app(self) -> DispatcherApp:
+        """An application of the dispatcher's own; making it reads no settings."""
+        return self._celery(self)
+
+    @cached_property
+    def app(self) -> DispatcherApp:
+        """The Celery application of the process: the first that the configuration adopts; raises ``ConfigError``."""
+        found = [application_of(name) for name in self.settings.dispatcher.adopt]
+        faults = [one for one in found if isinstance(one, ConfigFault)]
+        apps = [one for one in found if not isinstance(one, ConfigFault)]
+        app = take_over(apps[0], self, imports=True) if apps else self.own_app
+        app.absent = faults
+        if isinstance(app, AdoptedApp):
+            app.set_current()
+            app.set_default()
+            for other in apps[1:]:
+                app.join(other)
+        return app
 
     @cached_property
     def settings(self) -> Settings:

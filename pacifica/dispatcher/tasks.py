@@ -5,25 +5,25 @@ Importing this module does no I/O; the configuration is read when Celery first n
 
 from typing import Any
 
-import click
-
-from .app import DispatcherApp
+from .app import DispatcherApp, WorkerApp
 from .config.load import load_settings
 from .container import Container
 from .core.errors import DispatcherError
-from .worker.signals import connect
+
+_CONTAINER = Container(load_settings, WorkerApp)
+CELERY_APP = _CONTAINER.own_app
+"""The Celery application: its settings, its tasks, its result backend and the steps of its workers."""
 
 
-class WorkerApp(DispatcherApp):
-    """The application for Celery's command line, which prints one sentence if a worker cannot start."""
-
-    def Worker(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - Celery's name
-        """Return a worker of this application; raises ``ClickException``, which the command prints."""
-        connect(self)
-        try:
-            return super().Worker(*args, **kwargs)
-        except DispatcherError as error:
-            raise click.ClickException(str(error)) from error
+def __getattr__(name: str) -> Any:
+    """``app``, for which Celery's command line looks first: an adopted application in the place of ``CELERY_APP``."""
+    if name == "app":
+        return _app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-CELERY_APP = Container(load_settings, WorkerApp).app
+def _app() -> DispatcherApp:
+    try:
+        return _CONTAINER.app
+    except DispatcherError:
+        return CELERY_APP  # Its worker prints the reason.

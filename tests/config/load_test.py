@@ -18,7 +18,7 @@ def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory and a home without configuration files, and an environment without our variables."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("DISPATCHER_CONFIG", "BROKER_URL", "CELERY_BROKER_URL", "PEEWEE_URL", "CELERY_RESULT_BACKEND"):
+    for name in ("DISPATCHER_CONFIG", "BROKER_URL", "CELERY_BROKER_URL", "PEEWEE_URL"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 

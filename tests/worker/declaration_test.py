@@ -9,7 +9,7 @@ import pytest
 from celery import Task, current_task
 
 from pacifica.dispatcher.app import BUILT_IN
-from pacifica.dispatcher.core.errors import ConfigError, UnknownTask
+from pacifica.dispatcher.core.errors import ConfigError
 from pacifica.dispatcher.core.job import State
 from pacifica.dispatcher.worker import declaration
 from pacifica.dispatcher.worker.task import DispatcherTask, progress, task
@@ -86,14 +86,6 @@ def test_task_with_the_name_of_a_built_in_one_is_refused_in_any_order(
     monkeypatch.setitem(declaration.DECLARED, "add", nothing)
     with pytest.raises(ConfigError, match=r"Two tasks are named 'add': .*declaration_test.py:\d+ and"):
         _ = worker.app.registry
-
-
-def test_plain_celery_task_is_named_by_a_warning_and_by_its_404(worker: LocalWorker) -> None:
-    worker.app.task(shared=False, name="test-plain")(nothing)
-    with pytest.raises(UnknownTask, match=r"'test-plain'.*a plain Celery task.*from pacifica.dispatcher import task"):
-        worker.app.registry["test-plain"]
-    assert [remark for remark in worker.app.remarks() if "test-plain is a plain Celery task" in remark]
-    assert not [remark for remark in worker.app.remarks() if "celery.chord" in remark]
 
 
 @pytest.mark.parametrize("bases", [(Task, DispatcherTask), (DispatcherTask, Task)])

@@ -3,7 +3,7 @@
 The value of a setting comes from the first of these that has one: environment, ``config.ini``, default.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,8 +15,6 @@ from ..core.redaction import mask_passwords, mask_value
 from .ini import Given, IniText, Name, PlaceFault, read_ini
 from .settings import ENVIRONMENT, SECTIONS, BrokerSettings, LoggingSettings, Section, Settings
 
-FORBIDDEN = "CELERY_RESULT_BACKEND"
-"""With this environment variable, Celery would not write results into the record."""
 LONGEST_VALUE = 200
 """Characters of a value that a fault shows."""
 
@@ -43,7 +41,7 @@ def parse(
     sections, rejected = _validated(models, given)
     unknown = [_unknown_section(section, source) for section in ini.sections if section not in SECTIONS]
     wrong = [_fault(name, *given[name], rejected[name]) for name in given if name in rejected]
-    if faults := [*ini.faults, *unknown, *wrong, *_forbidden(environ)]:
+    if faults := [*ini.faults, *unknown, *wrong]:
         raise ConfigError(faults)
     return Settings(**{**sections, "celery": sections["celery"].chosen})
 
@@ -60,12 +58,6 @@ def given_values(ini: IniText, environ: Mapping[str, str]) -> dict[Name, Given]:
         for variable, name in ENVIRONMENT.items()
         if environ.get(variable)
     }
-
-
-def _forbidden(environ: Mapping[str, str]) -> Iterable[PlaceFault]:
-    if environ.get(FORBIDDEN):
-        message = "with it, Celery would write results there instead of into [database]; unset it and RESULT_BACKEND"
-        yield PlaceFault("", "", f"environment {FORBIDDEN}", message)
 
 
 def _validated(

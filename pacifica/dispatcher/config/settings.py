@@ -16,6 +16,7 @@ from ..core.permissions import parse_grants
 from .ini import Name
 from .value_types import (
     Age,
+    Applications,
     DatabaseUrl,
     Grants,
     Header,
@@ -26,6 +27,7 @@ from .value_types import (
     QueuePatterns,
     RootPath,
     Seconds,
+    TaskPatterns,
     WholeNumber,
     YesNo,
     described,
@@ -76,6 +78,10 @@ class DispatcherSettings(Section):
 
     tasks: Modules = Field((),
         description="The Python modules that define your tasks. The server and its workers import them.")
+    adopt: Applications = Field((),
+        description="Celery applications, such as shop.celery:app, whose tasks the service offers without a change.")
+    adopt_only: TaskPatterns = Field((),
+        description="The plain Celery tasks that are offered, such as shop.reports.*; empty: all of them.")
     max_attempts: WholeNumber = Field(3, ge=1, le=1_000_000,
         description="How many times a job is started, if its worker dies each time, before it fails.")
     arguments_limit: WholeNumber = Field(1000, ge=1, le=1_000_000,
@@ -205,6 +211,11 @@ class Settings:
     dashboard: DashboardSettings
     logging: LoggingSettings
     retention: RetentionSettings
+
+    @property
+    def names_broker(self) -> bool:
+        """Whether ``broker_url`` differs from its default: otherwise an adopted application keeps its own broker."""
+        return bool(self.celery["broker_url"] != BrokerSettings.model_fields["broker_url"].default)
 
 
 SECTIONS: Mapping[str, type[Section]] = {

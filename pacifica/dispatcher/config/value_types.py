@@ -75,6 +75,14 @@ def _module(name: str) -> str:
     return name
 
 
+def _application(name: str) -> str:
+    module, *attribute = name.split(":")
+    if len(attribute) > 1 or not all(part.isidentifier() for part in attribute):
+        raise ValueError
+    _module(module)
+    return name
+
+
 def _database_url(text: str) -> str:
     if _line(text).partition(":")[0] not in SCHEMES:
         raise ValueError
@@ -129,6 +137,16 @@ Modules = Annotated[
     tuple[Annotated[str, AfterValidator(_module)], ...],
     SPLIT,
     allowed("the dotted names of Python modules, separated by commas"),
+]
+Applications = Annotated[
+    tuple[Annotated[str, AfterValidator(_application)], ...],
+    SPLIT,
+    allowed("names such as shop.celery:app, of a module and the Celery application in it, separated by commas"),
+]
+TaskPatterns = Annotated[
+    tuple[Annotated[str, matching(r"[A-Za-z0-9._:*?-]{1,191}")], ...],
+    SPLIT,
+    allowed("names of tasks, in which * and ? are wildcards, separated by commas"),
 ]
 Networks = Annotated[tuple[Network, ...], SPLIT, allowed("IP addresses or CIDR blocks, separated by commas")]
 Grants = Annotated[

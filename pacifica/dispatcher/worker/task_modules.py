@@ -30,7 +30,7 @@ def import_modules(names: Iterable[str]) -> list[ConfigFault]:
 
 def module_fault(name: str) -> ConfigFault | None:
     """Import a module that the configuration names, which may be in the working directory."""
-    message = _failure(lambda: import_from_cwd(name), name)
+    message = import_failure(lambda: import_from_cwd(name), name)
     return ConfigFault("dispatcher", "tasks", name, message) if message else None
 
 
@@ -67,13 +67,13 @@ def _has_task(module: ModuleType, tasks: Iterable[Task]) -> bool:
 def _entry_point_faults() -> list[ConfigFault]:
     faults: list[ConfigFault] = []
     for entry_point in importlib.metadata.entry_points(group=TASK_ENTRY_POINTS):
-        if message := _failure(entry_point.load, entry_point.module):
+        if message := import_failure(entry_point.load, entry_point.module):
             owner = f" of {entry_point.dist.name}" if entry_point.dist else ""
             faults.append(PlaceFault("", "", f"entry point {entry_point.value}{owner}", message))
     return faults
 
 
-def _failure(load: Callable[[], object], name: str) -> str:
+def import_failure(load: Callable[[], object], name: str) -> str:
     """Run the code of a module; returns what went wrong, or an empty text. Its output goes to standard error."""
     try:
         with redirect_stdout(sys.stderr):

@@ -1,0 +1,42 @@
+"""The applications that ``[dispatcher] adopt`` names."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from celery import Celery
+from celery.app.utils import find_app
+from celery.utils.imports import import_from_cwd
+
+from ..core.faults import ConfigFault
+from ..worker.task_modules import import_failure
+
+
+def application_of(name: str) -> Celery | ConfigFault:
+    """Import the application of a name such as ``shop.celery:app``, which Celery's ``-A`` accepts as well."""
+    found: list[Any] = []
+    module = name.partition(":")[0]
+
+    def load() -> None:
+        import_from_cwd(module)  # First, so that a fault in the module is not taken for a missing attribute.
+        found.append(find_app(name))
+
+    message = import_failure(load, module)
+    if not message and not isinstance(found[0], Celery):
+        message = f"it is a {type(found[0]).__name__}, not a Celery application; write module:attribute"
+    if message:
+        return ConfigFault("dispatcher", "adopt", name, message)
+    app: Celery = found[0]
+    return app
+
+
+def is_named(app: Celery, names: Iterable[str]) -> bool:
+    """Whether this application, which has been imported, is one of the names; imports nothing."""
+    for name in names:
+        module, _, attribute = name.partition(":")
+        members = vars(sys.modules[module]) if module in sys.modules else {}
+        if attribute and members.get(attribute) is app:
+            return True
+        if not attribute and (app in members.values() or is_named(app, [f"{module}.celery"])):
+            return True
+    return False

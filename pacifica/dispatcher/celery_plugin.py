@@ -1,0 +1,60 @@
+"""The parts of the package that a Celery project loads: its command line, and ``adopt``.
+
+Celery's command line imports this module, as the package's entry point in the group ``celery.commands`` names it; so
+it imports nothing else of the package before a configuration asks for it.
+Source: https://docs.celeryq.dev/en/stable/userguide/extending.html#adding-new-celery-sub-commands
+"""
+
+import sys
+from typing import Any
+
+import click
+from celery import Celery, signals
+
+
+def adopt(app: Celery) -> Celery:
+    """Make the runs of an application's tasks jobs of the dispatcher; call it right after ``app = Celery(…)``.
+
+    The configuration is that of the working directory, or the one that ``DISPATCHER_CONFIG`` names. Returns the same
+    application. Raises ``ConfigError`` if the configuration has faults.
+    """
+    from .adoption import take_over
+    from .config.load import load_settings
+    from .container import Container
+
+    container = Container(load_settings)
+    container.app = take_over(app, container)
+    return app
+
+
+def adopt_named(sender: Celery, **_: Any) -> None:
+    """Adopt the application of Celery's command line before its modules are imported, if the configuration names it.
+
+    Prints the faults of such a configuration and ends the process: an exception would only be logged.
+    """
+    from .config.ini import Name
+    from .config.load import find_sources
+    from .core.errors import ConfigError
+
+    try:
+        sources = find_sources()
+        if Name("dispatcher", "adopt") not in sources.given():
+            return
+        from .adoption import is_named
+        from .worker.signals import connect
+
+        if not hasattr(sender, "container") and is_named(sender, sources.settings().dispatcher.adopt):
+            adopt(sender)
+            connect(sender)
+    except ConfigError as error:
+        sys.exit(f"Error: {error}")
+
+
+@click.command(name="dispatcher")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Show how Pacifica Dispatcher sees the tasks of the application."""
+    click.echo(ctx.obj.app)
+
+
+signals.import_modules.connect(adopt_named)
