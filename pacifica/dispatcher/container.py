@@ -7,12 +7,11 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .adoption import AdoptedApp, application_of, take_over
+from .adoption import adopt_all
 from .app import DispatcherApp
 from .config.settings import Settings
 from .core import failpoints
 from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused, SchemaMismatch
-from .core.faults import ConfigFault
 from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
@@ -83,17 +82,10 @@ class Container:
     @cached_property
     def app(self) -> DispatcherApp:
         """The Celery application of the process: the first that the configuration adopts; raises ``ConfigError``."""
-        found = [application_of(name) for name in self.settings.dispatcher.adopt]
-        faults = [one for one in found if isinstance(one, ConfigFault)]
-        apps = [one for one in found if not isinstance(one, ConfigFault)]
-        app = take_over(apps[0], self, imports=True) if apps else self.own_app
-        app.absent = faults
-        if isinstance(app, AdoptedApp):
-            app.set_current()
-            app.set_default()
-            for other in apps[1:]:
-                app.join(other)
-        return app
+        app, faults = adopt_all(self.settings.dispatcher.adopt, self)
+        found = app or self.own_app
+        found.absent = faults
+        return found
 
     @cached_property
     def settings(self) -> Settings:

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery
 from celery.app.defaults import DEFAULTS as CELERY_DEFAULTS
+from celery.local import maybe_evaluate
 from kombu.utils.functional import maybe_list
 
 from ..app import BUILT_IN, DEFAULTS, FIXED, Parts, WorkerApp
@@ -83,6 +84,14 @@ class AdoptedApp(WorkerApp):
             return known
         return None
 
+    def load(self) -> None:
+        """Import all modules and complete the tasks, before another application is imported.
+
+        Celery shares the tasks of an application with each one that is completed later.
+        """
+        self._import_modules()
+        self.finalize()
+
     def join(self, other: Celery) -> None:
         """Take over the tasks of a further application, which go to its queues by its routes, on this one's broker."""
         self.joined = [*self.joined, other]
@@ -120,9 +129,11 @@ def take_over(app: Any, container: Parts, *, imports: bool = False) -> AdoptedAp
     adopted.attach(container)
     if adopted.configured:
         adopted.configure()
+    for declared in adopted._pending:  # noqa: SLF001 - made now, they come before built-in tasks of the same name
+        maybe_evaluate(declared)
+    adopted.adopt_tasks()
     if adopted.finalized:
         _replace_canvas(adopted)
-        adopted.adopt_tasks()
     return adopted
 
 

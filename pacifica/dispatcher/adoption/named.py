@@ -1,18 +1,42 @@
 """The applications that ``[dispatcher] adopt`` names."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery import Celery
 from celery.app.utils import find_app
 from celery.utils.imports import import_from_cwd
 
+from ..app import Parts
 from ..core.faults import ConfigFault
 from ..worker.task_modules import import_failure
+from .adopted_app import AdoptedApp, take_over
 
 
-def application_of(name: str) -> Celery | ConfigFault:
+def adopt_all(names: Sequence[str], container: Parts) -> tuple[AdoptedApp | None, Sequence[ConfigFault]]:
+    """Import and take over the applications of these names: the first, which the others join, and the faults.
+
+    The process is the dispatcher's own, so the application becomes that of all its threads.
+    """
+    faults: list[ConfigFault] = []
+    first: AdoptedApp | None = None
+    for name in names:
+        found = _imported(name)
+        if isinstance(found, ConfigFault):
+            faults.append(found)
+        elif first is None:
+            first = take_over(found, container, imports=True)
+            first.set_current()
+            first.set_default()
+            if len(names) > 1:
+                first.load()
+        elif found is not first:
+            first.join(found)
+    return first, faults
+
+
+def _imported(name: str) -> Celery | ConfigFault:
     """Import the application of a name such as ``shop.celery:app``, which Celery's ``-A`` accepts as well."""
     found: list[Any] = []
     module = name.partition(":")[0]

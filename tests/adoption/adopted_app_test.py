@@ -1,0 +1,284 @@
+"""An application that is adopted: its settings, its tasks, and the applications that join it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from celery import Celery, Task
+from celery._state import get_current_app
+
+from pacifica.dispatcher import adopt
+from pacifica.dispatcher.adoption import AdoptedApp, take_over
+from pacifica.dispatcher.adoption.loader import TolerantLoader
+from pacifica.dispatcher.app import DispatcherApp
+from pacifica.dispatcher.config.load import load_settings
+from pacifica.dispatcher.container import Container
+from pacifica.dispatcher.core.errors import ConfigError, UnknownTask
+from pacifica.dispatcher.worker.adopted_task import AdoptedTask
+from pacifica.dispatcher.worker.canvas_tasks import CanvasTask
+from pacifica.dispatcher.worker.result_backend import PeeweeBackend
+
+
+def add(x: int, y: int) -> int:
+    """Add."""
+    return x + y
+
+
+def report(day: str) -> str:
+    return day
+
+
+class ShopApp(Celery):
+    """A class of the project's own."""
+
+    def gen_task_name(self, name: str, module: str) -> str:
+        return f"shop.{name}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Any:
+    """Makes the settings of a configuration, with a database of its own."""
+
+    def make(dispatcher: str = "", celery: str = "") -> Any:
+        text = f"[database]\npeewee_url = sqliteext:///{tmp_path}/db.sqlite3\n[dispatcher]\n{dispatcher}\n[celery]\n{celery}\n"
+        (tmp_path / "config.ini").write_text(text, encoding="utf-8")
+        return load_settings(tmp_path / "config.ini", {"HOME": "/nonexistent"})
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _same_current_app() -> Iterator[None]:
+    before = get_current_app()
+    yield
+    before.set_current()
+    before.set_default()
+
+
+def shop(**options: Any) -> ShopApp:
+    return ShopApp("shop", set_as_current=False, **{"broker": "memory://", "backend": "cache+memory://"} | options)
+
+
+def test_application_keeps_its_identity_class_and_broker(settings: Any) -> None:
+    app = shop()
+    adopted = take_over(app, Container(settings))
+    assert adopted is app
+    assert isinstance(app, AdoptedApp)
+    assert isinstance(app, ShopApp)
+    assert app.conf.broker_url == "memory://"
+    assert isinstance(app.backend, PeeweeBackend)
+    assert app.task(add, shared=False).name == "shop.add"
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize("namespace", [None, "CELERY"])
+def test_settings_of_the_design_win_and_its_defaults_do_not(
+    settings: Any, namespace: str | None, *, read_before: bool
+) -> None:
+    prefix = "CELERY_" if namespace else ""
+    own = {
+        "task_acks_late": False,
+        "task_serializer": "pickle",
+        "broker_connection_timeout": 17,
+        "worker_prefetch_multiplier": 1,
+        "task_default_queue": "orders",
+        "worker_concurrency": 5,
+        "task_reject_on_worker_lost": True,
+        "worker_max_tasks_per_child": 9,
+    }
+    given = {(prefix + key).upper() if namespace else key: value for key, value in own.items()}
+    app = shop()
+    app.config_from_object(SimpleNamespace(**given), namespace=namespace)
+    assert not read_before or app.conf.task_default_queue == "orders"
+    take_over(app, Container(lambda: settings(celery="worker_concurrency = 3")))
+    conf = app.conf
+    assert (conf.task_acks_late, conf.task_serializer, conf.task_reject_on_worker_lost) == (True, "json", None)
+    assert conf.worker_consumer == "pacifica.dispatcher.worker.job_consumer:JobConsumer"
+    assert (conf.broker_connection_timeout, conf.worker_prefetch_multiplier) == (17, 1)
+    assert (conf.task_default_queue, conf.task_queue_max_priority) == ("orders", None)
+    assert conf.broker_connection_retry_on_startup is True
+    assert (conf.worker_concurrency, conf.worker_max_tasks_per_child) == (3, 9)
+    assert (app.asked["task_acks_late"], app.asked["task_serializer"]) == (False, "pickle")  # type: ignore[attr-defined]
+
+
+def test_broker_of_the_configuration_wins_unless_it_is_the_default(settings: Any) -> None:
+    for text, expected in (
+        ("", "memory://"),
+        ("broker_url = pyamqp://", "memory://"),
+        ("broker_url = redis://h", "redis://h"),
+    ):
+        app = shop()
+        take_over(app, Container(lambda text=text: settings(celery=text)))
+        assert app.conf.broker_url == expected
+
+
+@pytest.mark.parametrize("when", ["before", "evaluated", "finalized", "after"])
+def test_every_task_is_adopted_whenever_it_was_declared(settings: Any, when: str) -> None:
+    app = shop()
+    container = Container(settings)
+    if when == "after":
+        container.app = take_over(app, container)
+    task = app.task(add, shared=False)
+    if when == "evaluated":
+        assert task.name == "shop.add"
+    if when == "finalized":
+        app.finalize()
+        assert not isinstance(app.tasks["celery.map"], CanvasTask)
+    if when != "after":
+        container.app = take_over(app, container)
+    assert isinstance(app.tasks["shop.add"], AdoptedTask)
+    assert task(1, 2) == 3
+    assert "shop.add" in container.registry
+    assert isinstance(app.tasks["celery.map"], CanvasTask)
+    assert not isinstance(app.tasks["celery.chord_unlock"], AdoptedTask)
+
+
+def test_tasks_that_are_declared_later_are_in_the_registry(settings: Any) -> None:
+    app, container = shop(), Container(settings)
+    container.app = take_over(app, container)
+    assert "shop.add" not in container.registry
+    app.task(add, shared=False)
+    app.register_task(type("Report", (Task,), {"name": "shop.report", "run": staticmethod(report)})())
+    assert {"shop.add", "shop.report"} <= set(container.registry)
+
+
+def test_adopt_only_leaves_other_tasks_plain(settings: Any) -> None:
+    app = shop()
+    container = Container(lambda: settings("adopt_only = shop.rep*"))
+    app.task(add, shared=False)
+    container.app = take_over(app, container)
+    app.task(report, shared=False)
+    assert [name for name in container.registry if name.startswith("shop.")] == ["shop.report"]
+    assert not isinstance(app.tasks["shop.add"], AdoptedTask)
+
+
+def test_task_of_the_application_has_its_name_before_a_built_in_one(settings: Any) -> None:
+    app, container = shop(), Container(settings)
+    app.task(report, name="sleep", shared=False)
+    container.app = take_over(app, container)
+    assert "day" in container.registry["sleep"].arguments_schema()["properties"]
+    assert "add" in container.registry
+
+
+def test_send_task_makes_a_job_of_a_known_task_and_sends_others_as_before(settings: Any) -> None:
+    app = shop()
+    container = Container(settings)
+    with closing(container.database):
+        container.app = take_over(app, container)
+        app.task(add, shared=False)
+        container.prepare()
+        job = container.jobs.get(app.send_task("shop.add", (1, 2), queue="orders").id)
+        assert job is not None
+        assert (job.task, job.queue, list(job.args)) == ("shop.add", "orders", [1, 2])
+        other = app.send_task("billing.close", (1,))
+        assert container.jobs.get(other.id) is None
+        with app.connection_for_read() as connection:
+            assert connection.SimpleQueue("celery").qsize() == 1
+
+
+def test_several_applications_join_the_first(settings: Any) -> None:
+    first, second = shop(), Celery("billing", set_as_current=False, broker="memory://nowhere")
+    first.conf.task_routes = {"shop.add": {"queue": "sums"}}
+    second.conf.task_default_queue = "bills"
+    second.conf.task_routes = {"billing.close": "monthly"}
+    first.task(add, shared=False)
+    second.task(report, name="billing.report", shared=False)
+    second.task(report, name="billing.close", shared=False)
+    container = Container(lambda: settings("adopt = test_shop:app, test_billing:app"))
+    modules = {name: ModuleType(name) for name in ("test_shop", "test_billing")}
+    vars(modules["test_shop"])["app"], vars(modules["test_billing"])["app"] = first, second
+    with patch.dict(sys.modules, modules), closing(container.database):
+        assert container.app is first  # type: ignore[comparison-overlap]
+        assert {"shop.add", "billing.report", "billing.close"} <= set(container.registry)
+        container.prepare()
+        queues = {
+            name: container.jobs.get(container.app.tasks[name].apply_async(args).id)
+            for name, args in (("shop.add", (1, 2)), ("billing.report", ("x",)), ("billing.close", ("x",)))
+        }
+        assert {name: job and job.target_queue for name, job in queues.items()} == {
+            "shop.add": "sums",
+            "billing.report": "bills",
+            "billing.close": "monthly",
+        }
+        assert second.tasks["billing.report"].app is first
+
+
+def test_adopt_reads_the_configuration_at_once(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCHER_CONFIG", str(tmp_path / "absent.ini"))
+    app = shop()
+    with pytest.raises(ConfigError, match=r"absent\.ini"):
+        adopt(app)
+    assert type(app) is ShopApp
+    settings()
+    monkeypatch.setenv("DISPATCHER_CONFIG", str(tmp_path / "config.ini"))
+    assert adopt(app) is app
+    app.task(add, shared=False)
+    with pytest.raises(UnknownTask):
+        app.container.registry["shop.other"]  # type: ignore[attr-defined]
+
+
+def test_process_of_the_dispatcher_takes_an_application_that_calls_adopt(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = settings("adopt = test_shop:app")
+    monkeypatch.setenv("DISPATCHER_CONFIG", str(tmp_path / "config.ini"))
+    app = shop()
+    adopt(app)
+    app.task(add, shared=False)
+    container = Container(lambda: made)
+    with patch.dict(sys.modules, {"test_shop": ModuleType("test_shop")}):
+        vars(sys.modules["test_shop"])["app"] = app
+        assert container.app is app  # type: ignore[comparison-overlap]
+    assert app.container is container  # type: ignore[attr-defined]
+    assert "shop.add" in container.registry
+    assert get_current_app() is app
+
+
+def test_application_that_cannot_be_imported_costs_its_own_tasks(settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "test_broken_shop.py").write_text("x = 1\nfrom math import nothing\n", encoding="utf-8")
+    container = Container(lambda: settings("adopt = test_broken_shop:app, test_absent:app, math:pi"))
+    with patch.object(sys, "path", [str(tmp_path), *sys.path]):
+        assert type(container.app) is DispatcherApp
+        assert "add" in container.registry
+    broken, absent, wrong = map(str, container.app.missing)
+    assert "test_broken_shop.py:2: ImportError: cannot import name 'nothing'" in broken
+    assert "there is no module test_absent" in absent
+    assert "[dispatcher] adopt = math:pi" in wrong
+    assert "not a Celery application" in wrong
+
+
+def test_module_that_cannot_be_imported_costs_its_own_tasks(settings: Any, tmp_path: Path) -> None:
+    package = tmp_path / "test_shop_modules"
+    (package / "found").mkdir(parents=True)
+    (package / "lost").mkdir()
+    for name, text in {
+        "__init__.py": "",
+        "celery.py": (
+            "from celery import Celery\n"
+            "names = ['test_shop_modules.good', 'test_shop_modules.bad']\n"
+            "app = Celery('m', set_as_current=False, broker='memory://', include=names)\n"
+            "app.autodiscover_tasks(['test_shop_modules.lost', 'test_shop_modules.found'])\n"
+        ),
+        "good.py": "from .celery import app\n@app.task\ndef one(): ...\n",
+        "bad.py": "import no_such_package\n",
+        "found/__init__.py": "",
+        "found/tasks.py": "from ..celery import app\n@app.task\ndef two(): ...\n",
+        "lost/__init__.py": "",
+        "lost/tasks.py": "1 / 0\n",
+    }.items():
+        (package / name).write_text(text, encoding="utf-8")
+    container = Container(lambda: settings("adopt = test_shop_modules"))
+    with patch.object(sys, "path", [str(tmp_path), *sys.path]):
+        names = [name for name in container.registry if name.startswith("test_shop")]
+    assert names == ["test_shop_modules.found.tasks.two", "test_shop_modules.good.one"]
+    missing = sorted(map(str, container.app.missing))
+    assert len(missing) == 2
+    assert missing[0].startswith("module test_shop_modules.bad: ")
+    assert "bad.py:1: ModuleNotFoundError" in missing[0]
+    assert "lost/tasks.py:1: ZeroDivisionError" in missing[1]
+    assert isinstance(container.app.loader, TolerantLoader)
