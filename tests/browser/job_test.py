@@ -44,6 +44,9 @@ def test_running_job_is_cancelled(visit: Open, site: Site) -> None:
     expect(state(page)).to_contain_text("started")
     assert serious(page) == []
     page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("main")).to_contain_text("has run for")
+    assert serious(page) == []
+    page.get_by_role("button", name="Cancel the job").click()
     expect(state(page)).to_contain_text("revoked")
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 

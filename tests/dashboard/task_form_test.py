@@ -1,7 +1,7 @@
 """The view of a form: attributes, words and faults of each field."""
 
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -9,9 +9,25 @@ from pydantic import BaseModel, Field
 
 from pacifica.dispatcher.core.faults import Fault
 from pacifica.dispatcher.core.registry import TaskSpec
+from pacifica.dispatcher.dashboard.form_schema import Place
+from pacifica.dispatcher.dashboard.form_values import FieldReader
 from pacifica.dispatcher.dashboard.form_words import signature
 from pacifica.dispatcher.dashboard.task_call import form_of
 from pacifica.dispatcher.dashboard.task_form import FormField, view
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int = 9
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    friends: list[Cat]
+
+
+class Tree(BaseModel):
+    branches: "list[Tree] | None"
 
 
 def field_of(annotation: Any, text: str | None = None, default: Any = ..., **further: str) -> FormField:
@@ -55,6 +71,16 @@ NUMBER, TEXT = {"type": "number"}, {"type": "text"}
         (Annotated[list[int], Field(min_length=1, max_length=3)], None, {}, "List of whole numbers, 1 to 3 items"),
         (set[date], None, {}, "List of dates, each item once"),
         (dict[str, int], None, {}, 'JSON, such as {"name": 1}'),
+        (list[list[float]], None, {}, "JSON, such as [[1.5]]"),
+        (int | list[int], None, {}, "JSON, such as 1 or [1]"),
+        (dict[str, list[date]], None, {}, 'JSON, such as {"name": ["2026-01-31"]}'),
+        (Cat | Dog, None, {}, 'JSON, such as {"kind": "cat"} or {"kind": "dog", "friends": [{"kind": "cat"}]}'),
+        (Annotated[Cat | Dog, Field(discriminator="kind")], None, {}, 'such as {"kind": "cat"} or {"kind": "dog"'),
+        (int | Tree, None, {}, 'JSON, such as 1 or {"branches": [{}]}'),
+        (date | datetime, None, TEXT, "Date or date and time"),
+        (str | UUID, None, TEXT, "Text"),
+        (Annotated[str, Field(min_length=1)], None, TEXT, "Text, at least 1 character"),
+        (Annotated[list[int], Field(max_length=1)], None, {}, "at most 1 item"),
         (Any, None, TEXT, "Any value, text or JSON"),
         (int | str, None, TEXT, 'Whole number or text, "5" in quotation marks is text'),
         (int | float | str, None, TEXT, "Number or text"),
@@ -143,35 +169,73 @@ def place(p: Point, points: list[Point] = [], table: dict[str, int] = {}, **more
 
 
 @pytest.mark.parametrize(
-    ("where", "owner", "message"),
+    ("where", "owner", "message", "words"),
     [
-        ("p", "a-p", "is wrong"),
-        ("p.x", "a-p_2ex", "is wrong"),
-        ("p.names[2]", "a-p_2enames", "item 3: is wrong"),
-        ("p.table.a[1].b", "a-p_2etable", "a[1].b: is wrong"),
-        ("points[0].x", "a-points_5b0_5d_2ex", "is wrong"),
-        ("points[7].x", "a-points", "[7].x: is wrong"),
-        ("table['a b']", "a-table", "['a b']: is wrong"),
-        ("other", "a-_2a_2a", "other: is wrong"),
-        ("pointless", "a-_2a_2a", "pointless: is wrong"),
-        ("arguments", "", ""),
+        ("p", "a-p", "is wrong", "p: is wrong"),
+        ("p.x", "a-p_2ex", "is wrong", "p, x: is wrong"),
+        ("p.names[2]", "a-p_2enames", "item 3: is wrong", "p, names, item 3: is wrong"),
+        ("p.table.a[1].b", "a-p_2etable", "a[1].b: is wrong", "p, table, a[1].b: is wrong"),
+        ("points[0].x", "a-points_5b0_5d_2ex", "is wrong", "points, item 1, x: is wrong"),
+        ("points[7].x", "a-points", "[7].x: is wrong", "points, [7].x: is wrong"),
+        ("table['a b']", "a-table", "['a b']: is wrong", "table, ['a b']: is wrong"),
+        ("other", "a-_2a_2a", "other: is wrong", "further arguments, other: is wrong"),
+        ("pointless", "a-_2a_2a", "pointless: is wrong", "further arguments, pointless: is wrong"),
+        ("arguments", "", "", "is wrong"),
     ],
 )
-def test_fault_is_shown_at_the_innermost_field(where: str, owner: str, message: str) -> None:
+def test_fault_is_shown_at_the_innermost_field(where: str, owner: str, message: str, words: str) -> None:
     typed = {"a:points#count": "1"}
     shown = view(form_of(TaskSpec("t", place)).nodes, "a", typed, [Fault(where, "is wrong")])
-    [(field, sentence)] = shown.faults
-    assert (field.id if field else "") == owner
-    assert sentence == f"{where}: is wrong"
+    [(concerned, sentence)] = shown.faults
+    assert [field.id for field in concerned] == ([owner] if owner else [])
+    assert sentence == words
     found = {one.id: list(one.faults) for top in shown.fields for one in top.all() if one.faults}
     assert found == ({owner: [message]} if owner else {})
 
 
-def test_members_of_tuples_and_lists_are_numbered_from_1() -> None:
-    def function(pair: tuple[int, str], points: list[Point]) -> None: ...
+@pytest.mark.parametrize(
+    ("where", "message", "owners"),
+    [
+        ("arguments", "p and table must differ", ["a-p", "a-table"]),
+        ("arguments", "stable points are needed", ["a-points"]),
+        ("arguments", "the x-axis is empty", []),
+        ("p", "x must be the number of names", ["a-p_2ex", "a-p_2enames"]),
+        ("p", "x is not even", ["a-p"]),
+        ("points", "should have at least 2 items, not 1", ["a-points"]),
+    ],
+)
+def test_fault_of_several_fields_is_shown_at_each(where: str, message: str, owners: list[str]) -> None:
+    shown = view(form_of(TaskSpec("t", place)).nodes, "a", {"a:points#count": "1"}, [Fault(where, message)])
+    [(concerned, sentence)] = shown.faults
+    assert [field.id for field in concerned] == owners
+    assert sentence == (message if where == "arguments" else f"{where}: {message}")
+    assert [one.id for top in shown.fields for one in top.all() if one.faults == [message]] == owners
 
+
+def test_members_of_tuples_and_lists_are_numbered_from_1() -> None:
+    class Colour(NamedTuple):
+        red: int
+        deep_blue: int
+
+    def function(pair: tuple[int, str], points: list[Point], colour: Colour) -> None: ...
+
+    function.__annotations__["colour"] = Colour
     fields = view(form_of(TaskSpec("t", function)).nodes, "a", {"a:points#count": "1"}).fields
-    assert [[one.label for one in top.children] for top in fields] == [["value 1", "value 2"], ["item 1"]]
+    labels = [[one.label for one in top.children] for top in fields]
+    assert labels == [["value 1", "value 2"], ["item 1"], ["Red", "Deep Blue"]]
+    assert not any(one.key for top in fields for one in top.children)
+
+
+def test_text_in_a_union_of_texts_is_no_number() -> None:
+    node = field_of(str | UUID).node
+    assert FieldReader({"a:x": "5"}).read(node, Place("a", "x")) == "5"
+    assert [one.value for one in node.meanings()] == ["missing", "empty"]
+    assert [one.value for one in field_of(date | datetime).node.meanings()] == ["missing"]
+
+
+def test_line_of_many_choices_ends_with_a_whole_one() -> None:
+    node = field_of(Literal["plain", "chained", "long", "grouped", "without a message", "deeply nested", "last"]).node
+    assert signature(node) == "plain | chained | long | grouped | without a message | …"
 
 
 def test_default_is_the_placeholder_unless_it_is_empty() -> None:

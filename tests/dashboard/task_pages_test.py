@@ -365,7 +365,7 @@ def test_fault_of_the_task_itself_is_in_the_summary(browse: Browse) -> None:
     client = browse(registry=Registry([TaskSpec("simple", simple, check=check)]))
     answer = submit(client, "simple", x="5")
     assert answer.status == 422
-    assert "arguments: must not be 5 &lt;script&gt;" in answer.text
+    assert "<li>must not be 5 &lt;script&gt;" in answer.text
     assert EVIL not in answer.text
 
 

@@ -92,7 +92,7 @@ def _message(fault: Mapping[str, Any]) -> str:
     message: str = _MESSAGES.get(fault["type"]) or fault["msg"]
     for prefix in ("Value error, ", "Assertion failed, ", "Invalid JSON: "):
         message = message.removeprefix(prefix)
-    return message
+    return message.replace(" after validation", "")
 
 
 def _of_likeliest_members(faults: Sequence[_Fault]) -> list[_Fault]:

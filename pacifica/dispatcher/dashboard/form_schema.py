@@ -34,6 +34,20 @@ BY_FORMAT = {
     "binary": BYTES,
 }
 BY_TYPE = {"boolean": BOOLEAN, "integer": WHOLE, "number": NUMBER, "string": TEXT}
+TEXTUAL = frozenset({TEXT, DATE, TIME, MOMENT, DURATION, BYTES})
+"""The kinds whose values are texts in JSON."""
+EXAMPLES: Mapping[str, Any] = {
+    "integer": 1,
+    "number": 1.5,
+    "string": "text",
+    "boolean": True,
+    "null": None,
+    "object": {},
+    "array": [],
+    "date": "2026-01-31",
+    "date-time": "2026-01-31T12:00:00Z",
+}
+"""A value of each type, and of some formats."""
 ON_A_LINE = frozenset({BOOLEAN, WHOLE, NUMBER, TEXT, CHOICE, DATE, TIME, MOMENT, DURATION, BYTES, LOOSE})
 LIMITS = (
     "type",
@@ -151,7 +165,10 @@ class _Reader:
             str(schema.get("description") or bare.get("description") or ""),
             limits={name: bare[name] for name in LIMITS if name in bare},
         )
-        return self._with_kind(plain, bare, seen)
+        found = self._with_kind(plain, bare, seen)
+        if found.kind != JSON_TEXT:
+            return found
+        return replace(found, limits={**found.limits, "examples": list(self._examples(bare, seen))})
 
     def _with_kind(self, plain: FormNode, schema: Mapping[str, Any], seen: Sequence[str]) -> FormNode:
         if choices := _choices(schema):
@@ -163,8 +180,16 @@ class _Reader:
             return replace(plain, kind=BY_TYPE[kind])
         if kind in {"array", "object"} and seen.count("") < DEEPEST:
             return (self._array if kind == "array" else self._object)(plain, schema, seen)
-        types = self._simple_types(schema)
-        return plain if types is None else replace(plain, kind=LOOSE, limits={**plain.limits, "types": types})
+        return self._of_types(plain, self._simple_types(schema))
+
+    def _of_types(self, plain: FormNode, types: Sequence[str] | None) -> FormNode:
+        """The node for any of these types, for any value if there are none, or for JSON if they are not simple."""
+        if types is None:
+            return plain
+        if not types or not TEXTUAL.issuperset(types):
+            return replace(plain, kind=LOOSE, limits={**plain.limits, "types": types})
+        format_of = {} if TEXT in types else {"format": " or ".join(types)}
+        return replace(plain, kind=TEXT, limits={**format_of, "types": types})
 
     def _array(self, plain: FormNode, schema: Mapping[str, Any], seen: Sequence[str]) -> FormNode:
         below = [*seen, ""]
@@ -189,8 +214,34 @@ class _Reader:
         members = schema.get("anyOf")
         if members is None:
             return None if {"type", "oneOf", "allOf", "$ref", "not"} & schema.keys() else ()
-        kinds = [BY_TYPE.get(self._resolved(each, ())[0].get("type", "")) for each in members]
+        resolved = [self._resolved(each, ())[0] for each in members]
+        kinds = [BY_FORMAT.get(each.get("format", "")) or BY_TYPE.get(each.get("type", "")) for each in resolved]
         return None if None in kinds else list(dict.fromkeys(filter(None, kinds)))
+
+    def _examples(self, schema: Mapping[str, Any], seen: Sequence[str]) -> Iterator[Any]:
+        """A value for each alternative of a schema, or of the schema itself."""
+        for each in schema.get("anyOf", schema.get("oneOf", [schema])):
+            yield self._example(*self._resolved(each, seen))
+
+    def _example(self, schema: Mapping[str, Any], seen: Sequence[str]) -> Any:
+        """A short value of a schema: of an object the members that it must have."""
+        if choices := _choices(schema):
+            return choices[0]
+        inner, kind = [*seen, ""], schema.get("type")
+        if seen.count("") >= DEEPEST or not {"anyOf", "oneOf", "type"} & schema.keys():
+            return EXAMPLES.get(str(kind), {} if "$ref" in schema else 1)
+        if kind == "array":
+            prefix = schema.get("prefixItems")
+            return [next(self._examples(each, inner)) for each in prefix or [schema.get("items", {})]]
+        if kind == "object":
+            needed = schema.get("required", ())
+            members = {key: own for key, own in schema.get("properties", {}).items() if key in needed}
+            further = schema.get("additionalProperties")
+            members = members or {"name": further if isinstance(further, Mapping) else {}}
+            return {key: next(self._examples(own, inner)) for key, own in members.items()}
+        if kind is None:
+            return next(self._examples(schema, inner))
+        return EXAMPLES.get(str(schema.get("format")), EXAMPLES.get(str(kind), 1))
 
     def _resolved(self, schema: Mapping[str, Any], seen: Sequence[str]) -> tuple[Mapping[str, Any], Sequence[str]]:
         """The schema with the one that it refers to; a reference to itself remains, and has no kind."""

@@ -1,6 +1,7 @@
 """Says in words what a field of a form allows."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..core import strict_json
@@ -49,10 +50,10 @@ FORMATS = {
 }
 NOTES = {
     DURATION: "such as 01:30:00 for an hour and a half, or P2D for two days",
-    BYTES: "in base64, or the content of a file",
+    BYTES: "in base64",
 }
 QUOTED = '"5" in quotation marks is text'
-EXAMPLES = {"object": '{"name": 1}', "array": "[1, 2]"}
+LONGEST_EXAMPLE = 200
 LONGEST = 60
 """The most characters of a value or of a list of choices within a line."""
 
@@ -60,7 +61,7 @@ LONGEST = 60
 def word(node: FormNode) -> str:
     """The kind of value in a word or two."""
     if node.kind == CHOICE:
-        return short(" | ".join(map(choice_label, node.choices)))
+        return _alternatives(list(map(choice_label, node.choices)))
     if node.kind in {LINES, ROWS}:
         return f"list of {_of_many(node.item)}" if node.item else "list"
     if node.kind in {GROUP, TUPLE}:
@@ -68,6 +69,8 @@ def word(node: FormNode) -> str:
     if node.kind == LOOSE and node.limits.get("types"):
         types = [kind for kind in node.limits["types"] if kind != WHOLE or NUMBER not in node.limits["types"]]
         return " or ".join(WORDS[kind] for kind in types)
+    if node.kind == TEXT and "types" in node.limits:
+        return " or ".join(WORDS[kind] for kind in node.limits["types"])
     return FORMATS.get(node.limits.get("format", ""), WORDS[node.kind]) if node.kind == TEXT else WORDS[node.kind]
 
 
@@ -80,7 +83,7 @@ def hint(node: FormNode) -> str:
         types = node.limits.get("types")
         note = (QUOTED if TEXT in types else "") if types else f"text or JSON; {QUOTED}"
     if node.kind == JSON_TEXT:
-        note = f"such as {EXAMPLES[node.limits['type']]}" if node.limits.get("type") in EXAMPLES else ""
+        note = f"such as {' or '.join(map(json_in_line, node.limits.get('examples', ())))}"
     parts = [*filter(None, [kind, note]), *limits(node)]
     return ", ".join(parts)[:1].upper() + ", ".join(parts)[1:]
 
@@ -159,6 +162,20 @@ def short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def json_in_line(value: Any) -> str:
+    """A JSON value on one line, not too long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[: LONGEST_EXAMPLE - 1]}…"
+
+
+def _alternatives(labels: Sequence[str]) -> str:
+    """The choices, or as many of the first as fit into a line."""
+    text = " | ".join(labels)
+    return (
+        text if len(text) <= LONGEST else short(text).rpartition(" | ")[0] + " | …" if len(labels) > 1 else short(text)
+    )
+
+
 def _of_many(node: FormNode) -> str:
     one = word(node)
     if node.kind in {CHOICE, GROUP, TUPLE}:
@@ -178,8 +195,12 @@ def _of_many(node: FormNode) -> str:
 def _span(own: Mapping[str, Any], unit: str, names: tuple[str, str]) -> Iterator[str]:
     least, most = (number(own[name]) if own.get(name) is not None else "" for name in names)
     if least and most:
-        yield f"{least}{unit}" if least == most else f"{least} to {most}{unit}"
+        yield f"{least}{_unit(unit, least)}" if least == most else f"{least} to {most}{unit}"
     elif least and (least != "0" or not unit):
-        yield f"at least {least}{unit}"
+        yield f"at least {least}{_unit(unit, least)}"
     elif most:
-        yield f"at most {most}{unit}"
+        yield f"at most {most}{_unit(unit, most)}"
+
+
+def _unit(plural: str, number: str) -> str:
+    return plural.removesuffix("s") if number == "1" else plural

@@ -55,6 +55,7 @@ def prose(text: str) -> Markup:
 
 def _line(spec: TaskSpec, known: TaskFigures | None) -> TaskLine:
     form = form_of(spec)
-    stars = {form.rest: "*", EXTRA: "**"}
-    arguments = [(stars.get(node.key, "") + node.key.replace(EXTRA, "…"), signature(node)) for node in form.nodes]
+    stars = {form.rest: "*"}
+    arguments = [(stars.get(node.key, "") + node.key, signature(node)) for node in form.nodes if node.key != EXTRA]
+    arguments += [("**", "further arguments by name") for node in form.nodes if node.key == EXTRA]
     return TaskLine(spec.name, parsed(spec.doc).first_sentence, arguments, caller().may(DISPATCH, spec.name), known)

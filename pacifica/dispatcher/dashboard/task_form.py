@@ -80,9 +80,14 @@ class FormField:
         if self.node.key == EXTRA:
             return "further arguments"
         step = _ITEM.search(self.place.where)
-        if step is None:
+        if step is None or (self.node.key and self.node.title):
             return self.node.title or self.node.key
         return f"{'value' if self.node.key else 'item'} {int(step[1]) + 1}"  # Of a tuple, or of a list.
+
+    @property
+    def key(self) -> str:
+        """The key of a value whose label is another one; a value of a tuple has none."""
+        return "" if _ITEM.search(self.place.where) or not self.node.title else self.node.key
 
     @property
     def hint(self) -> str:
@@ -153,27 +158,51 @@ class FormField:
 
 @dataclass(frozen=True, slots=True)
 class FormView:
-    """The fields of a form, and the faults in the order of the fields: the field, if there is one, and a sentence."""
+    """The fields of a form, and the faults in their order: the fields that each concerns, if any, and a sentence."""
 
     fields: Sequence[FormField]
-    faults: Sequence[tuple[FormField | None, str]] = ()
+    faults: Sequence[tuple[Sequence[FormField], str]] = ()
 
 
 def view(nodes: Sequence[FormNode], space: str, typed: Mapping[str, str], faults: Sequence[Fault] = ()) -> FormView:
-    """The form with the submitted fields, and each fault at the innermost field that its place is within."""
+    """The form with the submitted fields, and each fault at the innermost field that its place is within.
+
+    A fault of the whole form or of a group is at the fields that its message names.
+    """
     reader = FieldReader(typed)
     bare = [_field(node, Place(space, node.key), reader, {}) for node in nodes]
-    places = [one.place.where for top in bare for one in top.all()]
+    by_place = {one.place.where: one for top in bare for one in top.all()}
+    words = dict(_words_of_places(bare))
     at: dict[str, list[str]] = {}
-    summary: list[tuple[str, str]] = []
+    summary: list[tuple[Sequence[str], str]] = []
     for fault in faults:
-        owner = _owner(fault.where, places, has_extra=EXTRA in places)
-        message = fault.message if owner[:MAX_PLACE] == fault.where else f"{_inner(fault.where, owner)}{fault.message}"
-        summary.append((owner, f"{fault.where}: {fault.message}"))
-        at.setdefault(owner, []).append(message)
+        owner = _owner(fault.where, list(by_place), has_extra=EXTRA in by_place)
+        whole = owner[:MAX_PLACE] == fault.where
+        inner = "" if whole or not owner else f"{_inner(fault.where, owner)}: "
+        named = _named(fault.message, by_place[owner].children if owner else bare) if whole or not owner else []
+        for place in named or [owner]:
+            at.setdefault(place, []).append(inner + fault.message)
+        before = f"{words[owner]}{', ' if inner else ': '}{inner}" if owner else ""
+        summary.append((named or [owner], before + fault.message))
     fields = [_field(node, Place(space, node.key), reader, at) for node in nodes]
-    by_place = {one.place.where: one for top in fields for one in top.all()}
-    return FormView(fields, [(by_place.get(owner), sentence) for owner, sentence in summary])
+    found = {one.place.where: one for top in fields for one in top.all()}
+    return FormView(fields, [([found[one] for one in places if one], sentence) for places, sentence in summary])
+
+
+def _words_of_places(fields: Sequence[FormField], before: str = "") -> Iterator[tuple[str, str]]:
+    """Each place with the words for it, such as ``recipe, steps, item 2``."""
+    for one in fields:
+        words = f"{before}, {one.label}" if before else one.label
+        yield one.place.where, words
+        yield from _words_of_places(one.children, words)
+
+
+def _named(message: str, fields: Sequence[FormField]) -> list[str]:
+    """The places of those fields whose names are words of the message; a single one-letter name may be chance."""
+    with_name = [one for one in fields if not _ITEM.search(one.place.where)]
+    found = [one for one in with_name if re.search(rf"(?<![\w-]){re.escape(one.node.key)}(?![\w-])", message)]
+    by_chance = len(found) == 1 and len(found[0].node.key) < 2
+    return [] if by_chance else [one.place.where for one in found]
 
 
 def _owner(where: str, places: Sequence[str], *, has_extra: bool) -> str:
@@ -188,7 +217,7 @@ def _inner(where: str, owner: str) -> str:
     """The way from the field to the place of the fault; an item of a list is counted from 1."""
     rest = where.removeprefix(owner)
     item = re.fullmatch(r"\[([0-9]+)\]", rest)
-    return f"item {int(item[1]) + 1}: " if item else f"{rest.removeprefix('.')}: "
+    return f"item {int(item[1]) + 1}" if item else rest.removeprefix(".")
 
 
 def _field(
