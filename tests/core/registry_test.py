@@ -49,6 +49,15 @@ class Pair(TypedDict):
     right: str
 
 
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+Tagged = Annotated[Cat | Dog, Field(discriminator="kind")]
 INTEGER = "should be a valid integer"
 
 
@@ -312,6 +321,8 @@ def test_each_wrong_place_of_a_value_is_a_fault(annotation: Any, value: Any, exp
         (Point | Pair, {"x": "a"}, {"x.x": INTEGER}),
         (list[int | None], ["a"], {"x[0]": INTEGER}),
         (list[int | bool], ["a"], {"x[0]": "should be a valid integer or a valid boolean"}),
+        (Tagged, {"kind": "bird"}, {"x": "'kind' should be one of 'cat', 'dog'"}),
+        (Annotated[list[int], Field(min_length=2)], [1], {"x": "list should have at least 2 items, not 1"}),
     ],
 )
 def test_fault_of_a_union_is_the_one_of_its_nearest_member(annotation: Any, value: Any, expected: Any) -> None:

@@ -54,7 +54,7 @@ class HtmlForm(HTMLParser):
             self.fields[self._name] = own.get("value", "on")
 
     def _option(self, own: Mapping[str, str]) -> None:
-        if self._off:
+        if self._off or self._name not in self.options:  # The latter is one of a list of suggestions.
             return
         self.options[self._name].append(own["value"])
         if "selected" in own or self._name not in self.fields:

@@ -20,6 +20,7 @@ from pacifica.dispatcher.core.registry import Registry, TaskSpec
 from pacifica.dispatcher.store import job_minutes
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.job_minutes import HOUR_SPAN, EndedJobs, MinuteKey
+from pacifica.dispatcher.store.present_jobs import PresentJobs
 
 from ..store.conftest import a_job
 from .html_form import HtmlForm
@@ -153,7 +154,9 @@ def figures(answer: Answer) -> dict[str, list[str]]:
 
 def test_catalogue_shows_how_the_jobs_of_the_last_day_went(browse: Browse, record: Database) -> None:
     client = browse(registry=TASKS)
-    add_history(record, "simple", "SUCCESS", 1997, run=0.5)
+    add_history(record, "simple", "SUCCESS", 1997 - 23, run=0.5)
+    for hours_ago in range(1, 24):
+        add_history(record, "simple", "SUCCESS", 1, run=0.5, hours_ago=hours_ago)
     add_history(record, "simple", "FAILURE", 3, run=200, hours_ago=5)
     add_history(record, "simple", "REVOKED", 10)
     add_history(record, "simple", "FAILURE", 1000, run=200, hours_ago=30)
@@ -165,6 +168,25 @@ def test_catalogue_shows_how_the_jobs_of_the_last_day_went(browse: Browse, recor
     assert "ms" in median
     assert "ms" in slow
     assert "2,010 ended, &lt; 1 % failed" in client.get("/ui/tasks/simple").text
+
+
+def test_only_the_last_hours_are_read_again(browse: Browse, record: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = browse(registry=TASKS)
+    add_history(record, "simple", "SUCCESS", 7, hours_ago=5)
+    assert figures(client.get("/ui/tasks"))["simple"][0] == "7"
+    read_again = []
+    read = PresentJobs.history_of_tasks
+
+    def note(self: PresentJobs, span: int, since: int, *tasks: Any, **before: Any) -> Any:
+        read_again.append(since)
+        return read(self, span, since, *tasks, **before)
+
+    monkeypatch.setattr(PresentJobs, "history_of_tasks", note)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 20)
+    add_history(record, "simple", "SUCCESS", 2)
+    assert figures(client.get("/ui/tasks"))["simple"][0] == "9"
+    assert [time.time() - since < 2.1 * HOUR_SPAN for since in read_again] == [True]
 
 
 def test_catalogue_has_no_numbers_without_jobs(pages: PagesClient) -> None:

@@ -1,5 +1,6 @@
 """Describes what is wrong with a JSON value: each wrong place by its path, with all faults of the place together."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -92,7 +93,7 @@ def _message(fault: Mapping[str, Any]) -> str:
     message: str = _MESSAGES.get(fault["type"]) or fault["msg"]
     for prefix in ("Value error, ", "Assertion failed, ", "Invalid JSON: "):
         message = message.removeprefix(prefix)
-    return message.replace(" after validation", "")
+    return _TAG.sub(r"\1 should be one of \2", message.replace(" after validation", ""))
 
 
 def _of_likeliest_members(faults: Sequence[_Fault]) -> list[_Fault]:
@@ -142,6 +143,7 @@ def _failing_fast(schema: Any) -> Any:
     return [_failing_fast(part) for part in schema] if isinstance(schema, list) else schema
 
 
+_TAG = re.compile(r"Input tag .* found using (.+) does not match any of the expected tags: (.+)", re.DOTALL)
 _SHOULD = "Input should be "
 _MESSAGES = {
     "missing": "is missing",

@@ -1,7 +1,8 @@
 """The view of a form: for each value its field, with its text, its attributes, its faults and the words beside it."""
 
+import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,12 +32,12 @@ from .form_values import JSON, LOCAL, TALL, ZONE, FieldReader, choice_text, numb
 from .task_call import EXTRA
 
 _ITEM = re.compile(r"\[([0-9]+)\]$", re.ASCII)
-FITS = {
-    DATE: ("date", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)),
-    TIME: ("time", re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?", re.ASCII)),
-    MOMENT: ("datetime-local", LOCAL),
+FITS: Mapping[str, tuple[str, re.Pattern[str], Callable[[str], object]]] = {
+    DATE: ("date", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII), dt.date.fromisoformat),
+    TIME: ("time", re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?", re.ASCII), dt.time.fromisoformat),
+    MOMENT: ("datetime-local", LOCAL, dt.datetime.fromisoformat),
 }
-"""The input that a browser has for a kind, and the texts that it can show."""
+"""The input that a browser has for a kind; the form of the texts that it can show, and their reader."""
 SAFE_NUMBER = 2**53
 LONG_TEXT = 80
 """A text of more characters gets several lines."""
@@ -116,6 +117,12 @@ class FormField:
         values = (True, False) if self.node.kind == BOOLEAN else self.node.choices
         found = [(choice_text(one), form_words.choice_label(one)) for one in values]
         return [*found, ("null", "null")] if self.node.nullable else found
+
+    @property
+    def item_choices(self) -> Sequence[str]:
+        """The texts that an item of a list may have, if they are few; a browser offers them."""
+        item = self.node.item
+        return [] if item is None or self.node.kind != LINES else list(map(form_words.choice_label, item.choices))
 
     @property
     def blank_label(self) -> str:
@@ -275,14 +282,24 @@ def _attributes(node: FormNode, widget: str, text: str) -> dict[str, str]:
     if node.kind in {WHOLE, NUMBER} and widget == "input":
         found |= _of_number(node, text)
     elif widget == "input":
-        kind, pattern = FITS.get(node.kind, ("text", LOCAL))
-        fits = kind != "text" and (not text or pattern.fullmatch(text))
-        found |= {"type": kind, "step": "1"} if fits and kind != "date" else {"type": kind if fits else "text"}
+        kind = _input_of(node.kind, text)
+        found |= {"type": kind, "step": "1"} if kind in {"time", "datetime-local"} else {"type": kind}
     if widget in {"input", "area"} and node.kind == TEXT:
         found |= _of_text(node, widget)
     if form_words.default_text(node) and node.default not in ("", None) and widget in {"input", "area"}:
         found["placeholder"] = form_words.default_text(node)
     return found
+
+
+def _input_of(kind: str, text: str) -> str:
+    """The type of input that shows this text; a browser shows no text that is not valid, such as 2026-02-30."""
+    if kind not in FITS:
+        return "text"
+    name, pattern, read = FITS[kind]
+    try:
+        return name if not text or (pattern.fullmatch(text) and read(text) is not None) else "text"
+    except ValueError:
+        return "text"
 
 
 def _of_number(node: FormNode, text: str) -> dict[str, str]:

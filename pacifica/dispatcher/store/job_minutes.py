@@ -110,14 +110,23 @@ def read_all(database: Database, span: int, since: int) -> list[HistoryRow]:
     return list(_read(database, _columns().where(_M.span == span, _M.start >= since, _M.task == ALL_TASKS)))
 
 
-def read_tasks(
-    database: Database, span: int, since: int, matches: Callable[[str], bool], outcome: str | None = None
+def read_tasks(  # noqa: PLR0913, PLR0917 - the parts of a key
+    database: Database,
+    span: int,
+    since: int,
+    matches: Callable[[str], bool],
+    outcome: str | None = None,
+    before: int | None = None,
 ) -> list[HistoryRow]:
     """The rows of each task whose name matches, of the spans from ``since``, in seconds; with one outcome, or all.
 
+    ``before``: without the spans that begin then or later.
+
     Names are matched before the histograms are read, as most of the time goes into these.
     """
-    those = (_M.span == span, _M.start >= since, *(() if outcome is None else (_M.outcome == outcome,)))
+    those = [_M.span == span, _M.start >= since]
+    those += [] if outcome is None else [_M.outcome == outcome]
+    those += [] if before is None else [_M.start < before]
     names = [name for (name,) in database.rows(_M.select(_M.task).where(*those).distinct()) if name and matches(name)]
     return list(_read(database, _columns().where(*those, _M.task.in_(names)))) if names else []
 

@@ -144,9 +144,11 @@ class PresentJobs:
             return job_minutes.read_all(self._database, span, since)
         return job_minutes.read_tasks(self._database, span, since, visibility.matches)
 
-    def history_of_tasks(self, span: int, since: int, tasks: Container[str]) -> list[job_minutes.HistoryRow]:
-        """The rows of the history of each of these tasks, of all callers' jobs, from ``since``, in seconds."""
-        return job_minutes.read_tasks(self._database, span, since, tasks.__contains__)
+    def history_of_tasks(
+        self, span: int, since: int, tasks: Container[str], *, before: int | None = None
+    ) -> list[job_minutes.HistoryRow]:
+        """The rows of the history of these tasks, of all callers' jobs, from ``since`` until ``before``, in seconds."""
+        return job_minutes.read_tasks(self._database, span, since, tasks.__contains__, before=before)
 
     def failed_tasks(self, visibility: Visibility, since: int) -> list[job_minutes.HistoryRow]:
         """The rows of the history with failures of visible tasks, by minute, from ``since``, in seconds."""

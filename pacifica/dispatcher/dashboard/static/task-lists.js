@@ -21,6 +21,8 @@ export function asRows(area) {
     if (type === "number") input.step = area.dataset.lines === "whole" ? "1" : "any";
     if (type === "time") input.step = "1";
     input.value = value;
+    if (input.value !== value) Object.assign(input, { type: "text", value }); // A date such as 2026-13-01.
+    if (area.dataset.choices) input.setAttribute("list", area.dataset.choices);
     input.autocomplete = "off";
     input.addEventListener("keydown", (event) => step(event, row));
     const remove = button("Remove", () => drop(row));
