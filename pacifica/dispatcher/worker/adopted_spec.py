@@ -1,8 +1,8 @@
 """The signature of a task that was written for Celery alone: strict over HTTP, and as Celery's for other callers.
 
-Python code, and messages of other programs, pass any values that fit the number and the names of the parameters. The
-function gets each one as its annotation reads it; a value that the annotation refuses, and one of a parameter without
-an annotation, reaches the function as Celery would pass it, such as a ``datetime``.
+Python code, and messages of other programs, pass any values that fit the number and the names of the parameters, and
+each reaches the function as Celery would pass it. A value of HTTP reaches it as the annotation reads it. The row does
+not say who has dispatched the job: a value that the annotation would change has a tag, which keeps it as it is.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from celery.utils.saferepr import saferepr
 
 from ..core import strict_json
-from ..core.argument_type import AcceptedValue
+from ..core.argument_type import AcceptedValue, ArgumentType
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
 from ..core.errors import BadArguments, BadResult
 from ..core.faults import Fault
@@ -19,7 +19,7 @@ from ..core.json_values import EXACT, finite, plain, plain_arguments, written
 from ..core.lenient_signature import lenient_signature, without_types
 from ..core.parameters import Parameters
 from ..core.registry import Call, TaskSpec
-from .tagged_json import tagged, untagged
+from .tagged_json import TAG, as_it_is, tagged, untagged
 
 LONGEST_REPR = 65_536
 """The most bytes of JSON that a row keeps of a result that is no JSON."""
@@ -100,7 +100,9 @@ class AdoptedSpec(TaskSpec):
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with; raises nothing, as the function itself counts them."""
-        types = self._types_of(args, kwargs) if self._converts else [None] * (len(args) + len(kwargs))
+        types: list[ArgumentType | None] = (
+            self._types_of(args, kwargs) if self._converts else [None] * (len(args) + len(kwargs))
+        )
         values = [*args, *kwargs.values()]
         found = [self._loaded_one(value, kind) for value, kind in zip(values, types, strict=True)]
         number = len(args)
@@ -119,7 +121,7 @@ class AdoptedSpec(TaskSpec):
     def _jsonable(self, value: Any) -> Any:
         return super()._jsonable(value) if self._converts else plain(value)
 
-    def _types_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    def _types_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[ArgumentType | None]:
         """The usable type of each argument; ``None`` for those without one."""
         found, faults = self._parameters.assign(args, kwargs)
         if faults:
@@ -127,31 +129,40 @@ class AdoptedSpec(TaskSpec):
         names = [argument.parameter.name for argument in found]
         return [None if name in self.untyped else self._types[name] for name in names]
 
-    def _sent(self, place: str, value: Any, kind: Any) -> Any:
-        """The JSON value for the row: plain if the annotation makes the same of it, else with Celery's tags."""
-        if type(value) in EXACT and finite(value) is value:
+    def _sent(self, place: str, value: Any, kind: ArgumentType | None) -> Any:
+        """The JSON value for the row, from which ``load`` makes the value that Celery would pass."""
+        if kind is None and type(value) in EXACT and finite(value) is value:
             return value
         try:
             found = tagged(value)
-            strict_json.dumps(found)
+            text = strict_json.dumps(found)
         except (ValueError, TypeError):
-            try:
-                return plain_arguments([], {place: value})[1][place]
-            except ValueError as error:
-                raise BadArguments(self.name, [Fault("arguments", str(error))]) from error
-        if kind is not None and self._converts and (own := _plain_or_none(value)) is not None:
-            accepted = kind.accept(own, json_text(own), naive=True, describe=False)
-            if isinstance(accepted, AcceptedValue) and _same(accepted.loaded, value):
-                return own
-        return found
+            return self._without_tags(place, value)
+        if kind is None or not self._converts:
+            return found
+        passed = untagged(found)
+        if TAG not in text:
+            accepted = kind.accept(found, text, naive=True, describe=False)
+            changes = isinstance(accepted, AcceptedValue) and not _same(accepted.loaded, passed)
+            return as_it_is(found) if changes else found
+        own = _plain_or_none(value)
+        accepted = kind.accept(own, json_text(own), naive=True, describe=False)
+        return own if isinstance(accepted, AcceptedValue) and _same(accepted.loaded, passed) else found
+
+    def _without_tags(self, place: str, value: Any) -> Any:
+        """The JSON value of one that Celery cannot send, such as a set."""
+        try:
+            return plain_arguments([], {place: value})[1][place]
+        except ValueError as error:
+            raise BadArguments(self.name, [Fault("arguments", str(error))]) from error
 
     @staticmethod
-    def _loaded_one(value: Any, kind: Any) -> Any:
+    def _loaded_one(value: Any, kind: ArgumentType | None) -> Any:
         text = "" if kind is None else json_text(value)
-        if text:
+        if kind is not None and text and TAG not in text:
             accepted = kind.accept(value, text, naive=True, describe=False)
             if isinstance(accepted, AcceptedValue):
-                return accepted.loaded
+                return value if _is_number(accepted.loaded, value) else accepted.loaded
         return untagged(value)
 
 
@@ -174,8 +185,19 @@ def _plain_or_none(value: Any) -> Any:
         return None
 
 
-def _same(loaded: Any, value: Any) -> bool:
+def _same(loaded: Any, passed: Any) -> bool:
+    """Whether the two values are equal, and of the same types throughout; whole numbers are as good as floats."""
+    if type(loaded) is not type(passed):
+        return _is_number(loaded, passed)
+    if isinstance(loaded, list):
+        return len(loaded) == len(passed) and all(map(_same, loaded, passed))
+    if isinstance(loaded, dict):
+        return loaded.keys() == passed.keys() and all(_same(each, passed[name]) for name, each in loaded.items())
     try:
-        return type(loaded) is type(value) and bool(loaded == value)
+        return bool(loaded == passed)
     except Exception:  # noqa: BLE001 - the comparison is code of the value
         return False
+
+
+def _is_number(loaded: Any, passed: Any) -> bool:
+    return type(loaded) is float and type(passed) is int and loaded == passed

@@ -6,17 +6,19 @@ such as late acknowledgement, are noted as the task asks for them, before they a
 """
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from celery import Task
+from celery import Task, states
 from celery.result import AsyncResult, ResultBase
 
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.registry import TaskSpec
-from . import declaration
-from .adopted_spec import NOTHING_ASKED, AdoptedSpec, Asked
+from . import declaration, retrying
+from .adopted_spec import NOTHING_ASKED, AdoptedSpec, Asked, StoredResult
+from .containment import own_code
 from .outcomes import KEPT_RESULT
 from .task import DispatcherTask, is_function_call
 
@@ -30,6 +32,12 @@ OWN: Mapping[str, Any] = {
     "serializer": "json",
     "track_started": False,
 }
+LOADED = "dispatcher_loaded"
+"""The field of a request whose arguments are Python values."""
+RETRY_OPTIONS = frozenset(
+    {*inspect.signature(Task.retry).parameters, *retrying.COLUMNS, *retrying.HEADERS} - {"self", "options"}
+)
+"""The arguments of ``retry`` that a job can keep."""
 FRONT = ("Request", "Strategy", "update_state", "on_replace", "spec")
 """Names of the dispatcher that its other base classes may have, too; theirs are not used."""
 IN_FRONT_OF_ITSELF = ("Request", "Strategy", "spec")
@@ -70,17 +78,31 @@ class AdoptedTask(DispatcherTask):
         asked = self.dispatcher_asked._replace(bypassed=self.dispatcher_bypassed)
         return AdoptedSpec(self.name, self.run, self.__doc__ or "", limits, asked, converts=converts)
 
+    def dispatcher_claimed(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Load the arguments, so that hooks and signals get those of the function, as with Celery."""
+        with own_code():
+            args[:], named = self.app.container.registry.of_job(self.name).load(args, kwargs)
+        kwargs.update(named)
+        self.request.update({LOADED: True})
+
+    def dispatcher_load(self, spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The arguments that the claim or a hook has left, which are loaded already in a worker."""
+        return (args, kwargs) if getattr(self.request, LOADED, False) else spec.load(args, kwargs)
+
     def dispatcher_call(self, *args: Any, **kwargs: Any) -> Any:
         """The function, or the ``__call__`` of another class that surrounds it."""
         return self.run(*args, **kwargs)
 
     def dispatcher_result(self, spec: TaskSpec, result: Any) -> Any:
         """Keep the JSON value for the record; Celery, hooks and the next steps of a workflow get the result itself."""
-        assert isinstance(spec, AdoptedSpec)
-        limit = self.app.container.settings.dispatcher.result_limit
-        kept = spec.stored(result.as_tuple() if isinstance(result, ResultBase) else result, limit)
+        kept = self._dispatcher_stored(spec, result)
         self.request.update({KEPT_RESULT: kept})
         return kept.value if isinstance(result, Iterator) else result
+
+    def _dispatcher_stored(self, spec: TaskSpec, result: Any) -> StoredResult:
+        assert isinstance(spec, AdoptedSpec)
+        own = result.as_tuple() if isinstance(result, ResultBase) else result  # As Celery's backends store it.
+        return spec.stored(own, self.app.container.settings.dispatcher.result_limit)
 
     def apply_async(self, *positional: Any, **options: Any) -> AsyncResult:
         """Dispatch a job, by way of the ``apply_async`` of another class if there is one, as it was called.
@@ -95,8 +117,17 @@ class AdoptedTask(DispatcherTask):
             given["args"], given["kwargs"] = self._dump_pydantic_arguments(given.get("args"), given.get("kwargs"))
         return super().apply_async(**given)
 
+    def retry(self, *positional: Any, **options: Any) -> Any:
+        """As for own tasks, but options that a retry cannot change are logged only."""
+        others = sorted(options.keys() - RETRY_OPTIONS)
+        if others:
+            logger.warning("Task %s: retry() cannot change %s; each stays as it is.", self.name, ", ".join(others))
+        return super().retry(*positional, **{name: options[name] for name in options.keys() & RETRY_OPTIONS})
+
     def update_state(self, task_id: str | None = None, state: Any = None, meta: Any = None, **options: Any) -> None:
         """As for own tasks, but a state that a job cannot have, or a meta that is too large, is logged only."""
+        if state == states.SUCCESS:  # The result of the job, if the function then raises Ignore.
+            meta = self._dispatcher_stored(self.app.container.registry.of_job(self.name), meta).value
         try:
             super().update_state(task_id, state, meta, **options)
         except ValueError as error:

@@ -47,6 +47,7 @@ def claim_early(task: Any, args: Any, kwargs: Any, **_: Any) -> None:
         return
     try:
         claim_once(request, args, kwargs)
+        task.dispatcher_claimed(args, kwargs)
     except Exception as error:  # noqa: BLE001 - raised later
         request.update(unclaimed=error)
 

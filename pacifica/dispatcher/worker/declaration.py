@@ -65,8 +65,7 @@ def note_name(function: Function, name: str | None) -> None:
 def is_replaced(function: Function, name: str | None) -> bool:
     """Whether a later import of the same module has declared this function again: Celery would keep the first one."""
     latest = DECLARED.get(name or f"{function.__module__}.{function.__name__}", function)
-    same_place = (latest.__module__, latest.__qualname__) == (function.__module__, function.__qualname__)
-    return latest is not function and same_place
+    return latest is not function and _qualified(latest) == _qualified(function)
 
 
 def plain_tasks(tasks: Mapping[str, Task]) -> Mapping[str, str]:
@@ -84,7 +83,7 @@ def name_faults(task: Task, function: Function) -> list[ConfigFault]:
 
     One of them is declared by Celery's own decorator; ``note_name`` refuses two of ``@task``.
     """
-    if (task.run.__module__, task.run.__qualname__) == (function.__module__, function.__qualname__):
+    if _qualified(task.run) == _qualified(function):
         return []
     message = f"the name {task.name!r} belongs to {place(task.run)} already. Give one of the two tasks another name."
     return [PlaceFault("", "", place(function), message)]
@@ -93,6 +92,11 @@ def name_faults(task: Task, function: Function) -> list[ConfigFault]:
 def place(function: Function) -> str:
     """The file and line of a function, for people."""
     return shown_path(place_of(function)) or f"{function.__module__}.{function!r}"
+
+
+def _qualified(function: Any) -> tuple[str, str]:
+    """Where a function is defined; an object that can be called has its name only."""
+    return function.__module__, getattr(function, "__qualname__", function.__name__)
 
 
 def _is_loaded(function: Function) -> bool:

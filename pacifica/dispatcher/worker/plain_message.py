@@ -5,6 +5,7 @@ later attempt reads the arguments from the row, as for any job.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ from celery.utils.time import maybe_iso8601
 from ..core import strict_json
 from ..core.dispatch_options import checked_options
 from ..core.errors import BadArguments, BadOptions, UnknownTask, UnusableTask
-from ..core.faults import Fault
 from ..core.job import EncodedArguments, Job
 from ..core.json_values import plain_arguments
 from ..core.registry import Call, TaskSpec
@@ -64,15 +64,14 @@ def job_of(container: Any, request: Any, headers: Mapping[str, Any]) -> PlainJob
 def _call(spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Call, BadArguments | None]:
     """The call for the row, and why the task refuses it; arguments that a row cannot hold are left out."""
     try:
-        plain_args, plain_kwargs = plain_arguments(args, kwargs)
-    except ValueError as error:
-        return _unchecked(spec, [], {}), BadArguments(spec.name, [Fault("arguments", str(error))])
-    try:
-        return spec.bind_python(plain_args, plain_kwargs), None
-    except BadArguments as refusal:
-        call = _unchecked(spec, plain_args, plain_kwargs)
-        fits = spec.fits_row(call.encoded)
-        return call if fits else _unchecked(spec, [], {}), refusal
+        return spec.bind_python(args, kwargs), None
+    except BadArguments as error:
+        refusal = error
+    with suppress(ValueError):
+        call = _unchecked(spec, *plain_arguments(args, kwargs))
+        if spec.fits_row(call.encoded):
+            return call, refusal
+    return _unchecked(spec, [], {}), refusal
 
 
 def _unchecked(spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]) -> Call:

@@ -1,7 +1,8 @@
 """The JSON with which Celery sends Python values: kombu's, in which an object with a tag stands for a ``datetime``.
 
 Kombu has tags for ``datetime``, ``date``, ``time``, ``Decimal``, ``UUID`` and ``bytes``; an application may register
-further types. ``float`` is a tag of this package, for the numbers that JSON does not have.
+further types. Two tags are of this package: ``float`` for the numbers that JSON does not have, and ``as_is`` for a
+value that an annotation would change.
 
 Source: https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.utils.json.html
 """
@@ -14,7 +15,7 @@ from kombu.utils.json import dumps, loads, object_hook
 
 from ..core import strict_json
 
-TAG, VALUE, FLOAT = "__type__", "__value__", "float"
+TAG, VALUE, FLOAT, AS_IS = "__type__", "__value__", "float", "as_is"
 
 
 def tagged(value: Any) -> Any:
@@ -23,6 +24,11 @@ def tagged(value: Any) -> Any:
         return _finite(json.loads(dumps(value)))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def as_it_is(value: Any) -> dict[str, Any]:
+    """The JSON value with a tag by which no annotation changes it."""
+    return {TAG: AS_IS, VALUE: value}
 
 
 def untagged(value: Any) -> Any:
@@ -37,6 +43,8 @@ def untagged(value: Any) -> Any:
 def _read(found: dict[str, Any]) -> Any:
     if found.keys() == {TAG, VALUE} and found[TAG] == FLOAT and found[VALUE] in strict_json.NON_FINITE:
         return float(found[VALUE])
+    if found.keys() == {TAG, VALUE} and found[TAG] == AS_IS:
+        return found[VALUE]
     try:
         return object_hook(found)
     except Exception:  # noqa: BLE001 - decoders are the application's code, and the object may be no tag

@@ -112,12 +112,19 @@ class DispatcherTask(Task):  # type: ignore[misc]
     def dispatcher_run(self, spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call the function with the job's arguments, and return its result for Celery."""
         with own_code():
-            args, kwargs = spec.load(args, kwargs)
+            args, kwargs = self.dispatcher_load(spec, args, kwargs)
             result = self.dispatcher_call(*args, **kwargs)
             replacement.raise_replaced(self.request)
             retrying.raise_requested(self.request)
             refuse_coroutine(result)
             return self.dispatcher_result(spec, result)
+
+    def dispatcher_claimed(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Change the arguments for hooks and signals in place."""
+
+    def dispatcher_load(self, spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The arguments as the types of the annotations."""
+        return spec.load(args, kwargs)
 
     def dispatcher_call(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
