@@ -13,7 +13,6 @@ from unittest.mock import patch
 from celery import signals
 from celery.app.trace import build_tracer
 
-from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.core.job import Event, Job, OutboxEntry, State, now
@@ -109,10 +108,10 @@ def granted_fields(container: Container, message: MessageClaim, token: str = "")
 
 
 @contextmanager
-def local_worker(url: str, make_app: type[DispatcherApp] = DispatcherApp) -> Iterator[LocalWorker]:
-    """A worker on an empty database, at this URL, with an application of this class."""
+def local_worker(url: str) -> Iterator[LocalWorker]:
+    """A worker on an empty database, at this URL."""
     environ = {"PEEWEE_URL": url, "BROKER_URL": "database://", "HOME": "/nonexistent"}
-    container = Container(lambda: load_settings(environ=environ), make_app)
+    container = Container(lambda: load_settings(environ=environ))
     with closing(container.database), patch.dict(declaration.DECLARED):
         container.prepare()
         # Jobs stay in the outbox, from which the worker takes them.

@@ -104,10 +104,10 @@ class NotFound(DispatcherError, code="not-found"):
 
 
 class UnknownTask(NotFound, code="unknown-task"):
-    """No task of that name is registered; ``hint`` says more about it."""
+    """No task of that name is registered."""
 
-    def __init__(self, name: str, near: Sequence[str] = (), hint: str = "") -> None:
-        hint = f"Did you mean {' or '.join(near)}?" if near else hint or "GET /tasks lists the registered tasks."
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        hint = f"Did you mean {' or '.join(near)}?" if near else "GET /tasks lists the registered tasks."
         super().__init__(f"No task named {name[:191]!r} is registered. {hint}")
 
 

@@ -293,16 +293,11 @@ class TaskSpec:
             raise BadArguments(self.name, faults, more)
 
 
-PLAIN_HINT = (
-    "There is a plain Celery task of that name: declare it with @task of `from pacifica.dispatcher import task`."
-)
-
-
 class Registry(dict[str, TaskSpec]):
     """The tasks that may be dispatched, by name; no other task can be.
 
     ``unusable``: a sentence for each task whose signature cannot be used, by name; dispatching it is refused.
-    ``plain`` are the names of the process's other Celery tasks. ``queues`` are those that requests may name; ``None``
+    ``queues`` are those that requests may name; ``None``
     allows any. ``internal`` tasks have jobs as well, but only Python code dispatches them: they are in no catalogue.
     """
 
@@ -310,13 +305,11 @@ class Registry(dict[str, TaskSpec]):
         self,
         specs: Sequence[TaskSpec],
         unusable: Mapping[str, str] | None = None,
-        plain: Collection[str] = (),
         queues: QueueNames | None = None,
         internal: Sequence[TaskSpec] = (),
     ) -> None:
         super().__init__((spec.name, spec) for spec in sorted(specs, key=lambda spec: spec.name))
         self.unusable: Mapping[str, str] = unusable or {}
-        self._plain = plain
         self.queues = queues
         self._internal = {spec.name: spec for spec in internal}
 
@@ -332,8 +325,6 @@ class Registry(dict[str, TaskSpec]):
         if name in self.unusable:
             raise UnusableTask(name)
         found = self.get(name)
-        if found is None and name in self._plain:
-            raise UnknownTask(name, hint=PLAIN_HINT)
         if found is None:
             raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2) if hint else ())
         return found

@@ -8,8 +8,6 @@ not say who has dispatched the job: a value that the annotation would change has
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from celery.utils.saferepr import saferepr
-
 from ..core import strict_json
 from ..core.argument_type import AcceptedValue, ArgumentType
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_text
@@ -23,8 +21,6 @@ from .tagged_json import TAG, as_it_is, tagged, untagged
 
 LONGEST_REPR = 65_536
 """The most bytes of JSON that a row keeps of a result that is no JSON."""
-LEVELS = 8
-"""How deep containers are nested in the text of such a result."""
 
 
 class Asked(NamedTuple):
@@ -168,14 +164,15 @@ class AdoptedSpec(TaskSpec):
 
 def text_of(value: Any, limit: int) -> str:
     """The ``repr`` of a value, cut to 64 KiB and to ``limit`` bytes of JSON."""
-    most = min(LONGEST_REPR, limit)
     try:
-        text = str(saferepr(value, most, LEVELS))
+        text = repr(value)
     except Exception as error:  # noqa: BLE001 - the text is made by the class of the value
         text = f"<{type(value).__qualname__} whose text cannot be made: {type(error).__name__}>"
-    while (size := len(strict_json.dumps(text))) > most:
-        text = f"{text[: len(text) * most // size - 1]}…" if len(text) * most // size > 1 else ""
-    return text
+    most = min(LONGEST_REPR, limit)
+    shown = text[:most]
+    while shown and len(strict_json.dumps(shown if shown == text else f"{shown}…")) > most:
+        shown = shown[: len(shown) * 3 // 4]
+    return shown if shown == text else f"{shown}…"
 
 
 def _plain_or_none(value: Any) -> Any:

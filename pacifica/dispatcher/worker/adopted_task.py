@@ -144,27 +144,27 @@ def adopted_base(base: type[Task]) -> type[Task]:
 
 
 def adopt_class(cls: type[Task]) -> None:
-    """Adopt the class of a task that exists, and so every object of it."""
-    if "dispatcher_bypassed" in vars(cls) or (issubclass(cls, DispatcherTask) and not issubclass(cls, AdoptedTask)):
+    """Adopt the class of a task that exists with those that derive from it, and so every object of them."""
+    if issubclass(cls, DispatcherTask):
         return
-    if not issubclass(cls, AdoptedTask):  # Else a class that it derives from was adopted before it.
-        for below in _below(cls):  # Two places for AdoptedTask in the order of its base classes would be an error.
-            below.__bases__ = tuple(base for base in below.__bases__ if base is not AdoptedTask)
-        cls.__bases__ = (AdoptedTask, *cls.__bases__)
-    declaration.make_plain(cls)
-    declaration.claim_before_start(cls)
-    _take_over(cls)
-    if cls.__bound__:
-        _fix(cls)
+    for below in reversed(list(_below(cls))):  # AdoptedTask may have one place only in the order of base classes.
+        below.__bases__ = tuple(base for base in below.__bases__ if base is not AdoptedTask)
+    cls.__bases__ = (AdoptedTask, *cls.__bases__)
+    for kind in (cls, *_below(cls)):
+        if "dispatcher_bypassed" not in vars(kind):
+            declaration.make_plain(kind)
+            declaration.claim_before_start(kind)
+            _take_over(kind)
+            if "__bound__" in vars(kind):
+                _fix(kind)
 
 
-def _below(cls: type) -> Iterator[type]:
-    """All classes that derive from the class and were adopted before it."""
-    subclasses: list[type] = cls.__subclasses__()
+def _below(cls: type[Task]) -> Iterator[type[Task]]:
+    """All classes that derive from the class, each after those that it derives from."""
+    subclasses: list[type[Task]] = cls.__subclasses__()
     for sub in subclasses:
+        yield sub
         yield from _below(sub)
-        if AdoptedTask in sub.__bases__:
-            yield sub
 
 
 def _take_over(cls: type[Task]) -> None:
@@ -212,20 +212,25 @@ def _overridden(cls: type, name: str) -> bool:
     return _holder(cls, name) is not None
 
 
+def _asked(cls: type[Task], name: str) -> Any:
+    """The value of an option as the class or one of its base classes has it, beside the dispatcher's; or ``None``."""
+    holder = _holder(cls, name)
+    if holder is not None and "dispatcher_asked" in vars(holder):  # The option itself has the dispatcher's value.
+        return getattr(holder.dispatcher_asked, name)
+    return None if holder is None else vars(holder)[name]
+
+
 def _bind_as_asked(cls: type[Task], app: Any) -> None:
-    """Set the options that the class asks for; Celery has values of its own for the other ones only."""
-    asked: Mapping[str, Any] = getattr(app, "asked", {})
+    """Set the options that the class asks for: Celery sets the missing ones by settings that the dispatcher decides."""
+    settings: Mapping[str, Any] = getattr(app, "asked", {})
     for name, default in ASKED.items():
-        holder: Any = _holder(cls, name)
-        value = None if holder is None else vars(holder)[name]
-        if holder is not None and "dispatcher_asked" in vars(holder):  # Its own value is the dispatcher's already.
-            value = getattr(holder.dispatcher_asked, name)
-        setattr(cls, name, asked.get(f"task_{name}", default) if value is None else value)
+        asked = _asked(cls, name)
+        setattr(cls, name, settings.get(f"task_{name}", default) if asked is None else asked)
 
 
 def _fix(cls: type[Task]) -> None:
     """Note the options of a bound class, and replace them by the dispatcher's."""
-    asked = {name: getattr(cls, name) for name in ASKED}
-    cls.dispatcher_asked = Asked(bool(asked["acks_late"]), bool(asked["ignore_result"]), asked["serializer"] or "json")
+    acks_late, ignore_result, serializer = (_asked(cls, name) for name in ASKED)
+    cls.dispatcher_asked = Asked(bool(acks_late), bool(ignore_result), serializer or "json")
     for name, value in OWN.items():
         setattr(cls, name, value)

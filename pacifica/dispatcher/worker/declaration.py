@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from celery import Task
@@ -66,16 +66,6 @@ def is_replaced(function: Function, name: str | None) -> bool:
     """Whether a later import of the same module has declared this function again: Celery would keep the first one."""
     latest = DECLARED.get(name or f"{function.__module__}.{function.__name__}", function)
     return latest is not function and _qualified(latest) == _qualified(function)
-
-
-def plain_tasks(tasks: Mapping[str, Task]) -> Mapping[str, str]:
-    """A warning for each task that was declared with Celery's own decorator, by name: nothing can dispatch it."""
-    return {
-        name: f"{place(task.run)}: {name} is a plain Celery task, which cannot be dispatched. Declare it with @task of "
-        "`from pacifica.dispatcher import task`."
-        for name, task in tasks.items()
-        if not hasattr(task, "spec") and not name.startswith("celery.")
-    }
 
 
 def name_faults(task: Task, function: Function) -> list[ConfigFault]:
