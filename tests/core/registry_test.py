@@ -383,6 +383,7 @@ def test_every_kind_of_parameter_takes_its_argument(args: Sequence[int], kwargs:
     [
         ([], {}, {"a": "is missing", "b": "is missing", "c": "is missing"}),
         ([1, 2], {}, {"c": "is missing"}),
+        ([1, "x"], {"e": "y"}, {"c": "is missing"} | dict.fromkeys(("b", "e"), "should be a valid integer")),
         ([1, 2], {"b": 2, "c": 3}, {"b": "is given twice, by position and by name"}),
         ([1, 2, "x"], {"c": 3}, {"rest[0]": "should be a valid integer"}),
         ([1, 2], {"c": 3, "e": "x"}, {"e": "should be a valid integer"}),

@@ -161,6 +161,17 @@ def test_error_is_shown_with_its_place_and_its_traceback(browse: Browse) -> None
     assert "show_tracebacks" in text
 
 
+def test_traceback_has_the_frames_of_the_task(browse: Browse) -> None:
+    head, caret = "Traceback (most recent call last):\n", "             ^^^^^^^^\n"
+    worker = '  File "/v/site-packages/celery/app/trace.py", line 56, in trace\n    R = fun(*args)\n' + caret
+    worker += '  File "/v/pacifica/dispatcher/worker/task.py", line 95, in __call__\n    return self.run()\n' + caret
+    own = '  File "/lab/worker/tasks.py", line 9, in weigh\n    raise ValueError\nValueError: no mass\n'
+    for text, shown in ((head + worker + own, head + own), (head + worker + "MemoryError\n", head + worker)):
+        answer = page(browse(), ended(state=State.FAILURE, error=JobError("E", "m", text)))
+        assert code(answer.text, "traceback-text").startswith(shown)
+        assert ("Without the frames of the worker" in answer.text) == (shown == head + own)
+
+
 @pytest.mark.parametrize(
     ("reason", "sentence"),
     [

@@ -104,8 +104,9 @@ class TaskSpec:
         """Bind the segments of a URL's path; raises ``BadArguments``."""
         self._limits.check_number(self.name, args, {})
         if self._exact is None or len(args) != len(self._exact):
-            assigned = self._assigned(args, {})
-            found = self._accepted(assigned, (self._types[one.parameter.name].read(one.value) for one in assigned))
+            assigned, missing = self._assigned(args, {})
+            results = (self._types[one.parameter.name].read(one.value) for one in assigned)
+            found = self._accepted(assigned, results, missing)
         else:
             found = self._unless_faulty(args, [kind.read(text) for kind, text in zip(self._exact, args, strict=True)])
         encoded = join_texts([accepted.text for accepted in found], ())
@@ -213,12 +214,10 @@ class TaskSpec:
         describe: bool = True,
     ) -> list[AcceptedValue]:
         if kwargs or self._exact is None or len(args) != len(self._exact):
-            assigned = self._assigned(args, kwargs)
+            assigned, missing = self._assigned(args, kwargs)
             each = zip(assigned, texts, strict=True)
-            return self._accepted(
-                assigned,
-                (self._types[p.name].accept(v, text, naive=naive, describe=describe) for (_, p, v), text in each),
-            )
+            results = (self._types[p.name].accept(v, text, naive=naive, describe=describe) for (_, p, v), text in each)
+            return self._accepted(assigned, results, missing)
         kinds = zip(self._exact, args, texts, strict=True)
         read = [kind.accept(value, text, naive=naive, describe=describe) for kind, value, text in kinds]
         return self._unless_faulty(args, read)
@@ -226,17 +225,22 @@ class TaskSpec:
     def _unless_faulty(self, args: Sequence[Any], read: Sequence[AcceptedValue | ValueFaults]) -> list[AcceptedValue]:
         """The values of positional arguments; only faults need the names of the arguments."""
         found = [one for one in read if isinstance(one, AcceptedValue)]
-        return found if len(found) == len(read) else self._accepted(self._assigned(args, {}), read)
+        return found if len(found) == len(read) else self._accepted(self._assigned(args, {})[0], read)
 
     def _accepted(
-        self, assigned: Sequence[Argument], results: Iterable[AcceptedValue | ValueFaults]
+        self,
+        assigned: Sequence[Argument],
+        results: Iterable[AcceptedValue | ValueFaults],
+        missing: Sequence[Fault] = (),
     ) -> list[AcceptedValue]:
         """The values in the order of the arguments; raises ``BadArguments``, which names the places that are wrong.
+
+        It also names the arguments that are ``missing``.
 
         After more faults than an answer names, further arguments are not read, as a fault costs more than a value.
         """
         found: list[AcceptedValue] = []
-        faults: list[Fault] = []
+        faults = [*missing]
         more: int | None = 0
         for argument, result in zip(assigned, results, strict=True):
             if isinstance(result, AcceptedValue):
@@ -283,10 +287,12 @@ class TaskSpec:
         fault = Fault("arguments", f"{part} failed with {type(error).__name__}; {LOGGED}")
         raise BadArguments(self.name, [fault]) from error
 
-    def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Argument]:
+    def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Argument], list[Fault]]:
+        """Each value with its parameter, and a fault for each that is missing; raises if a value has no parameter."""
         found, faults = self._parameters.assign(args, kwargs)
-        self._refuse(faults, None if len(faults) > MAX_FAULTS else 0)
-        return found
+        if len(found) < len(args) + len(kwargs) or len(faults) > MAX_FAULTS:
+            self._refuse(faults, None if len(faults) > MAX_FAULTS else 0)
+        return found, faults
 
     def _refuse(self, faults: Sequence[Fault], more: int | None = 0) -> None:
         if faults:

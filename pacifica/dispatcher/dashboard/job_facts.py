@@ -1,5 +1,6 @@
 """The parts of a job's page beside its row: arguments by name, progress, lineage, lines that dispatch it again."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ LONGEST_CALL = 10_000
 """Longer arguments, in characters of JSON, are not written into a line."""
 MOST_FOLLOWERS = 20
 
+_WORKER_FRAMES = re.compile(
+    r'^ {2}File "[^"\n]*/(?:celery/app/trace|pacifica/dispatcher/worker/\w+)\.py", line .*\n(?: {4}.*\n)*', re.MULTILINE
+)
 REVOCATIONS = {
     "cancelled": "The job was cancelled.",
     "terminated": "The job was cancelled while it ran, and its worker stopped it.",
@@ -118,6 +122,12 @@ def revocation_of(job: Job) -> str:
         return ""
     reason = job.error.message
     return REVOCATIONS.get(reason, f"The job was revoked: {reason.rstrip('.')}.")
+
+
+def traceback_of_task(text: str) -> str:
+    """The traceback without the frames of the worker that lead to the task, unless it has no others."""
+    own = _WORKER_FRAMES.sub("", text)
+    return own if '\n  File "' in own else text
 
 
 def rate_text(rate: float) -> str:

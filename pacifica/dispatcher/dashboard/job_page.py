@@ -17,7 +17,7 @@ from ..web.problem_document import status_of
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
 from . import rendering
 from .attempt_timeline import SECOND, timeline
-from .job_facts import again_of, arguments_of, lineage_of, progress_of, revocation_of
+from .job_facts import again_of, arguments_of, lineage_of, progress_of, revocation_of, traceback_of_task
 from .job_history import line_of
 from .sign_in import field, see_other
 from .value_views import view
@@ -157,16 +157,16 @@ def show(service: Service, job: Job, *, notice: str = "", bad: bool = False, liv
 
 def _content(service: Service, job: Job) -> dict[str, Any]:
     """The values of the page for a caller who may read the job."""
-    at, who = now(), caller()
+    at, who, error = now(), caller(), job.error
     events = service.jobs.events(job.uuid, MOST_EVENTS)
     arguments = arguments_of(service, job)
     return {
         "arguments": arguments[:MOST_ARGUMENTS],
         "more_arguments": len(arguments[MOST_ARGUMENTS:]),
         "result": view(job.result) if job.state is State.SUCCESS else None,
-        "error": job.error,
+        "error": error,
         "revocation": revocation_of(job),
-        "traceback": job.error.traceback if job.error is not None and representations.shows_traceback(job) else "",
+        "traceback": traceback_of_task(error.traceback) if error and representations.shows_traceback(job) else "",
         "progress": progress_of(job, events, at),
         "timeline": timeline(job, events, at),
         "events": [line_of(event, job.created) for event in reversed(events)],
