@@ -23,9 +23,12 @@ LONGEST_CALL = 10_000
 """Longer arguments, in characters of JSON, are not written into a line."""
 MOST_FOLLOWERS = 20
 
+_FRAME = re.compile(r'^[ |]*File "', re.MULTILINE)
 _WORKER_FRAMES = re.compile(
-    r'^ {2}File "[^"\n]*/(?:celery/app/trace|pacifica/dispatcher/worker/\w+)\.py", line .*\n(?: {4}.*\n)*', re.MULTILINE
+    r'^([ |]*)File "[^"\n]*/(?:celery/app/trace|pacifica/dispatcher/worker/\w+)\.py", line .*\n(?:\1 {2}.*\n)*',
+    re.MULTILINE,
 )
+"""Its lines begin with ``|`` in an exception group."""
 REVOCATIONS = {
     "cancelled": "The job was cancelled.",
     "terminated": "The job was cancelled while it ran, and its worker stopped it.",
@@ -127,7 +130,7 @@ def revocation_of(job: Job) -> str:
 def traceback_of_task(text: str) -> str:
     """The traceback without the frames of the worker that lead to the task, unless it has no others."""
     own = _WORKER_FRAMES.sub("", text)
-    return own if '\n  File "' in own else text
+    return own if _FRAME.search(own) else text
 
 
 def rate_text(rate: float) -> str:
