@@ -162,7 +162,7 @@ def plain(number: float) -> str:
 
 def short(number: float) -> str:
     """A number as text of few digits, unless it is a whole one."""
-    return plain(number) if number == int(number) else f"{number:.6g}"
+    return f"{number:,.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:.6g}"
 
 
 def _number(value: Any) -> float:

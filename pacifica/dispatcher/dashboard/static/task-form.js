@@ -34,7 +34,7 @@ async function showLines() {
 // A field that may not be empty: the browser then says so before the form is sent.
 function askForText(choice) {
   const field = document.getElementById(choice.id.replace(/-empty$/, ""));
-  const mayBeHidden = field?.closest(".group")?.querySelector(":scope > .mode") || field?.hidden;
+  const mayBeHidden = field?.closest(".group")?.querySelector(":scope > .meaning") || field?.hidden;
   if (field?.matches("input, textarea") && !mayBeHidden && choice.querySelector("option[value=missing]")) {
     field.required = choice.value === "missing";
   }
