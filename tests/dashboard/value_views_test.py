@@ -129,6 +129,12 @@ def test_table_has_the_columns_of_all_records() -> None:
     assert [cell.number for cell in table.rows[0]] == [True, False, False]
 
 
+def test_numbers_of_a_table_have_no_noise() -> None:
+    table = records_of([{"a": 0.1 + 0.2, "b": 1e-9, "c": 10**20, "d": 2.0}])
+    assert table is not None
+    assert [cell.text for cell in table.rows[0]] == ["0.3", "1e-09", "100000000000000000000", "2"]
+
+
 @pytest.mark.parametrize("value", [[], [{}], [{"a": 1}, 2], {"a": 1}])
 def test_other_value_is_no_table(value: Any) -> None:
     assert records_of(value) is None

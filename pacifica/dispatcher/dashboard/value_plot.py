@@ -156,8 +156,8 @@ def reduced(points: Sequence[Point]) -> Sequence[Point]:
 
 
 def plain(number: float) -> str:
-    """A number as text, without the fraction of a whole one."""
-    return f"{number:.0f}" if number == int(number) and abs(number) < 1e15 else repr(number)
+    """A number as text: without the fraction of a whole one, and without the noise of binary fractions."""
+    return f"{number:.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:.12g}"
 
 
 def short(number: float) -> str:

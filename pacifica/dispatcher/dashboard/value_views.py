@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..core import strict_json
 from ..core.strict_json import JsonText
 from ..core.text_values import DECIMAL
-from .value_plot import Plot, draw, points_of
+from .value_plot import Plot, draw, plain, points_of
 
 MOST_READ, MOST_PARTS = 1_048_576, 100_000
 """A large value is read for its page if its JSON has at most so many characters, lists and objects."""
@@ -207,7 +207,7 @@ def _cell(record: Mapping[str, Any], name: str) -> Cell:
     if name not in record:
         return Cell("", number=False)
     value = record[name]
-    text = value if isinstance(value, str) else compact(value)
+    text = value if isinstance(value, str) else plain(value) if isinstance(value, float) else compact(value)
     return Cell(_cut(text, LONGEST_CELL), isinstance(value, int | float) and not isinstance(value, bool))
 
 
