@@ -30,6 +30,12 @@ def test_each_file_is_served_plain_and_compressed(browse: Browse, name: str) -> 
     assert gzip.decompress(packed) == content
 
 
+@pytest.mark.parametrize("path", sorted(assets.FOLDER.glob("*.css")), ids=lambda path: path.name)
+def test_styles_need_nothing_that_the_oldest_browsers_of_the_docs_lack(path: Path) -> None:
+    """Safari 17.0 or Firefox 128 ignores a declaration with one of these; without its colours, a page is unreadable."""
+    assert not re.findall(r"light-dark\(|@scope|@starting-style|anchor\(|text-box", path.read_text())
+
+
 @pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "br, gzip; q=0.0"])
 def test_file_is_not_compressed_for_a_client_that_refuses_it(browse: Browse, accepted: str) -> None:
     answer = browse().get(f"{STATIC}/favicon.svg", HTTP_ACCEPT_ENCODING=accepted)

@@ -50,6 +50,15 @@ def test_connections_can_be_used_again_or_are_closed(web: Running) -> None:
             assert connection.getresponse().read() == b'{"status": "ok"}\n'
 
 
+def test_export_of_several_pages_is_sent_to_its_end(web: Running) -> None:
+    jobs = [{"task": "add", "args": [n, n], "options": {"labels": {"part": "export"}}} for n in range(750)]
+    assert requests.post(f"{web.url}/dispatch", json=jobs, timeout=60).status_code == 202
+    for form, lines in (("csv", 751), ("ndjson", 750)):
+        answer = requests.get(f"{web.url}/ui/jobs/export?label=part:export&format={form}", timeout=60)
+        assert (answer.status_code, answer.text.count("\n")) == (200, lines)
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+
+
 @pytest.mark.parametrize("name", SMUGGLING)
 def test_no_hidden_request_is_answered(web: Running, name: str) -> None:
     fields, _ = FRAMES[name]

@@ -68,7 +68,7 @@ class EndedJobs:
         self.jobs += other.jobs
         for mine, others in ((self.run, other.run), (self.wait, other.wait)):
             for bucket, number in others.items():
-                _increment(mine, bucket, number)
+                mine[bucket] = mine.get(bucket, 0) + number
 
 
 Minutes = Mapping[MinuteKey, EndedJobs]
@@ -179,8 +179,8 @@ def _stored(db: peewee.Database, minutes: Minutes) -> dict[MinuteKey, EndedJobs]
     return found
 
 
-def _increment(histogram: dict[int, int], bucket: int, number: int = 1) -> None:
-    histogram[bucket] = histogram.get(bucket, 0) + number
+def _increment(histogram: dict[int, int], bucket: int) -> None:
+    histogram[bucket] = histogram.get(bucket, 0) + 1
 
 
 def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
