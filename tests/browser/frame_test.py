@@ -9,7 +9,7 @@ from .chromium import MIDDLE, NARROW, WIDE, Visit, serious
 from .site import Site
 
 Open = Callable[..., Visit]
-PAGES = ("overview", "jobs", "tasks", "task", "failed", "listed", "records", "evil")
+PAGES = ("overview", "jobs", "found", "tasks", "task", "failed", "listed", "records", "evil")
 OTHERS = {"sign in": "/ui/sign-in", "nothing": "/ui/nothing"}
 MOST_BYTES = 150_000
 WIDER = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
@@ -42,7 +42,7 @@ def test_keys_are_listed_and_the_search_is_one_key_away(visit: Open) -> None:
     expect(page.get_by_role("searchbox", name="Find a job")).to_be_focused()
 
 
-def test_keys_move_along_the_rows_and_open_one(visit: Open, site: Site) -> None:
+def test_keys_and_clicks_move_along_the_rows_and_open_one(visit: Open, site: Site) -> None:
     page = visit().open(site.pages["jobs"])
     rows = page.locator("[data-row]")
     for key, row in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
@@ -53,6 +53,9 @@ def test_keys_move_along_the_rows_and_open_one(visit: Open, site: Site) -> None:
     assert job is not None
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/ui/jobs/{job.removeprefix('job-')}")
+    page.go_back()
+    rows.nth(2).locator(".call").click()
+    page.wait_for_url("**/ui/jobs/*")
     page.keyboard.press("g")
     page.keyboard.press("o")
     page.wait_for_url(site.url() + "/")

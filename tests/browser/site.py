@@ -77,7 +77,8 @@ class Site:
         self.add(failed, listed, pairs, *evil)
         shown = {"failed": failed, "listed": listed, "records": pairs, "evil": evil[1]}
         frame = {"overview": "/", "jobs": "/ui/jobs", "tasks": "/ui/tasks", "task": "/ui/tasks/weigh"}
-        return {**frame, **{name: f"/ui/jobs/{job.uuid}" for name, job in shown.items()}}
+        found = {"found": f"/ui/find?q={evil[1].uuid[:8]}"}
+        return {**frame, **found, **{name: f"/ui/jobs/{job.uuid}" for name, job in shown.items()}}
 
     def token(self, name: str, *scopes: str) -> str:
         return Tokens(TokenStore(self.database)).create(name, scopes, own=False, lifetime=None)[0]

@@ -32,7 +32,14 @@ POLICY = (
 """The Content-Security-Policy of each page: everything comes from this server, and nothing is inline."""
 LEVEL = 4
 """The level of compression: a page of 60 kB takes a millisecond and a ninth of its size."""
-HEADINGS = {401: "Sign in", 403: "Not allowed", 404: "Not found", 500: "The service failed", 503: "Not available now"}
+HEADINGS = {
+    400: "Not valid",
+    401: "Sign in",
+    403: "Not allowed",
+    404: "Not found",
+    500: "The service failed",
+    503: "Not available now",
+}
 """The headings of errors that people meet; others have the name of their status."""
 MARKS = {"PENDING": "○", "STARTED": "◐", "RETRY": "↻", "SUCCESS": "✓", "FAILURE": "✕", "REVOKED": "⊘"}
 """A shape for each state, so that no one needs its colour."""
