@@ -15,7 +15,7 @@ from ..web import representations
 from ..web.operation import Operation, Query
 from ..web.problem_document import status_of
 from ..web.request.request_context import caller, dispatch_context, visible_jobs
-from . import rendering
+from . import notices, rendering
 from .attempt_timeline import SECOND, timeline
 from .job_facts import again_of, arguments_of, lineage_of, progress_of, revocation_of, traceback_of_task
 from .job_history import line_of
@@ -23,7 +23,7 @@ from .sign_in import field, see_other
 from .value_views import view
 
 CANCELLED, RETRIED = "cancel", "retry"
-DONE = {"done": {"type": "string", "enum": [CANCELLED, RETRIED], "description": "The action that led to the page."}}
+DONE = {"done": {"type": "string", "description": "The action that led to the page, and its time."}}
 MOST_EVENTS = 500
 """At most so many of the latest events are read."""
 MOST_ARGUMENTS = 50
@@ -54,7 +54,7 @@ class JobPage(JobResource):
             job = self._service.status(parse_uuid(uuid), visible_jobs(), large_as_text=True)
         except Missing as error:
             return missing(uuid, error)
-        return show(self._service, job, notice=_notice(job, done), live=not job.final)
+        return show(self._service, job, notice=_notice(job, notices.fresh(done)), live=not job.final)
 
 
 class CancelJob(JobResource):
@@ -116,11 +116,11 @@ def _context_of_form(uuid: str) -> DispatchContext:
 
 def _shown_again(service: Service, job: Job, done: str) -> bytes:
     if representations.may_read(job):
-        return see_other(f"/ui/jobs/{job.uuid}?done={done}")
+        return see_other(f"/ui/jobs/{job.uuid}?done={notices.stamped(done)}")
     return show(service, job, notice=_notice(job, done))
 
 
-def _notice(job: Job, done: Query) -> str:
+def _notice(job: Job, done: str) -> str:
     """A sentence about the action that led to the page, as the job is now."""
     if done == RETRIED and job.replay_of is not None:
         return "This is a new job, with the task and the arguments of the old one."

@@ -6,6 +6,8 @@ The page shows it for a minute, so that neither a later reload nor a link that i
 import re
 import time
 
+from ..web.operation import Query
+
 SHOWN_SECONDS = 60
 _STAMPED = re.compile(r"(.{1,200})\.([0-9]{10,11})", re.ASCII)
 
@@ -15,7 +17,7 @@ def stamped(text: str) -> str:
     return f"{text}.{int(time.time())}"
 
 
-def fresh(value: str) -> str:
+def fresh(value: Query) -> str:
     """The text of a value that ``stamped`` has made within the last minute; else an empty one."""
-    found = _STAMPED.fullmatch(value)
+    found = _STAMPED.fullmatch(value) if isinstance(value, str) else None
     return found[1] if found and abs(time.time() - int(found[2])) < SHOWN_SECONDS else ""
