@@ -606,6 +606,24 @@ def test_registry_has_only_its_tasks_in_order() -> None:
         registry["__init__"]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("resize", "Did you mean shop.images.resize?"),
+        ("images.resize", "Did you mean shop.images.resize?"),
+        ("add", "Did you mean a.add or b.add or c.add?"),
+        ("size", "GET /tasks"),
+        ("", "GET /tasks"),
+    ],
+)
+def test_short_name_is_suggested_and_starts_nothing(name: str, meant: str) -> None:
+    names = ("shop.images.resize", "a.add", "b.add", "c.add", "d.add")
+    registry = Registry([TaskSpec(one, untyped) for one in names])
+    with pytest.raises(UnknownTask) as refused:
+        registry[name]
+    assert meant in str(refused.value)
+
+
 def test_task_with_an_unusable_signature_is_refused_by_its_own_error() -> None:
     registry = Registry([TaskSpec("add", untyped)], {"scan": "lab.py:3: task scan cannot be dispatched"})
     assert list(registry) == ["add"]

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from pacifica.dispatcher.core.job import new_uuid
+from pacifica.dispatcher.core.registry import Registry, TaskSpec
 from pacifica.dispatcher.dashboard import find
 
 from ..store.conftest import a_job
@@ -58,6 +59,17 @@ def test_name_of_a_task_leads_to_its_jobs(browse: Browse) -> None:
     assert target(client, "removed.task", token) == "/ui/jobs?task=removed.task"
     assert target(client, "mul", token) == "/ui/jobs?error=mul"
     assert target(client, "ad", token) == "/ui/jobs?error=ad"
+
+
+def test_last_parts_of_a_name_lead_to_the_only_task_that_has_them(browse: Browse) -> None:
+    names = ("shop.images.resize", "shop.add", "lab.add", "add")
+    client = browse(registry=Registry([TaskSpec(name, len) for name in names]), anonymous="none")
+    every, some = client.token("every", "read"), client.token("some", "read:lab.*")
+    for text in ("resize", "images.resize"):
+        assert target(client, text, every) == "/ui/jobs?task=shop.images.resize"
+        assert target(client, text, some) == f"/ui/jobs?error={text}"
+    assert target(client, "add", every) == "/ui/jobs?task=add"
+    assert target(client, "add", some) == "/ui/jobs?task=lab.add"
 
 
 @pytest.mark.parametrize("text", ["No such file", "100%", "<script>", "größe & mehr", "a\0b"])

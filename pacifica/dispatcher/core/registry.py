@@ -299,6 +299,10 @@ class TaskSpec:
             raise BadArguments(self.name, faults, more)
 
 
+MAX_SUGGESTED = 3
+"""The most names that the error of an unknown task suggests."""
+
+
 class Registry(dict[str, TaskSpec]):
     """The tasks that may be dispatched, by name; no other task can be.
 
@@ -332,5 +336,12 @@ class Registry(dict[str, TaskSpec]):
             raise UnusableTask(name)
         found = self.get(name)
         if found is None:
-            raise UnknownTask(name, difflib.get_close_matches(name[:191], self, n=2) if hint else ())
+            raise UnknownTask(name, self._near(name[:191]) if hint else ())
         return found
+
+    def ending_with(self, name: str) -> list[str]:
+        """The names of which this one is the last part, or the last parts: ``add`` is that of ``shop.tasks.add``."""
+        return [full for full in self if full.endswith(f".{name}")] if name else []
+
+    def _near(self, name: str) -> list[str]:
+        return self.ending_with(name)[:MAX_SUGGESTED] or difflib.get_close_matches(name, self, n=2)

@@ -44,16 +44,19 @@ class Find:
                 return see_other(f"/ui/jobs/{jobs[0].uuid}")
             if jobs:
                 return rendering.page("found.html", rows=rows_of(jobs), text=low, most=MOST_JOBS if more else None)
-        if self._is_task(text):
-            return _list(task=[text])
+        if (task := self._task(text)) is not None:
+            return _list(task=[task])
         return _list(error=[text[:MAX_ERROR]])
 
-    def _is_task(self, text: str) -> bool:
-        """Whether there is a visible task of this name, or was one when a job was dispatched."""
-        visible = visible_jobs()
-        if not visible.matches(text):
-            return False
-        return text in self._service.registry or bool(self._service.search(JobFilter(task=text), None, 1, visible)[0])
+    def _task(self, text: str) -> str | None:
+        """The visible task of this name, also one of former jobs, or the only one that has it as its last parts."""
+        visible, registry = visible_jobs(), self._service.registry
+        if visible.matches(text) and (
+            text in registry or self._service.search(JobFilter(task=text), None, 1, visible)[0]
+        ):
+            return text
+        longer = [name for name in registry.ending_with(text) if visible.matches(name)]
+        return longer[0] if len(longer) == 1 else None
 
 
 def _uuid(text: str) -> str | None:
