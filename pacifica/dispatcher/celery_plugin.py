@@ -51,10 +51,22 @@ def adopt_named(sender: Celery, **_: Any) -> None:
 
 
 @click.command(name="dispatcher")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 @click.pass_context
-def command(ctx: click.Context) -> None:
-    """Show how Pacifica Dispatcher sees the tasks of the application."""
-    click.echo(ctx.obj.app)
+def command(ctx: click.Context, *, as_json: bool) -> None:
+    """Show how Pacifica Dispatcher sees the tasks of the application.
+
+    It works without a configuration, connects to nothing and changes nothing. Exit code 1 says that something must be
+    done; it is what `pacifica-dispatcher-cmd doctor --adopt` shows.
+    """
+    from .cli.commands.doctor.adoption import report_of, show_report
+    from .core.errors import DispatcherError
+
+    try:
+        report = report_of(ctx.obj.app)
+    except DispatcherError as error:
+        raise click.ClickException(str(error)) from error
+    ctx.exit(show_report(report, as_json=as_json))
 
 
 signals.import_modules.connect(adopt_named)

@@ -1,6 +1,6 @@
 """Adoption: a Celery application that exists becomes that of the dispatcher, and its tasks become dispatchable."""
 
 from .adopted_app import AdoptedApp, take_over
-from .named import adopt_all, is_named
+from .named import adopt_all, is_named, name_of
 
-__all__ = ["AdoptedApp", "adopt_all", "is_named", "take_over"]
+__all__ = ["AdoptedApp", "adopt_all", "is_named", "name_of", "take_over"]

@@ -54,6 +54,17 @@ def _imported(name: str) -> Celery | ConfigFault:
     return app
 
 
+def name_of(app: Celery) -> str:
+    """A name of an application that has been imported, for ``[dispatcher] adopt``; the shortest one."""
+    names = [
+        f"{module}:{attribute}"
+        for module, loaded in list(sys.modules.items())
+        for attribute, value in list(vars(loaded).items())
+        if value is app and module != "__main__" and not attribute.startswith("_")
+    ]
+    return min(names, key=len, default="MODULE:APPLICATION")
+
+
 def is_named(app: Celery, names: Iterable[str]) -> bool:
     """Whether this application, which has been imported, is one of the names; imports nothing."""
     for name in names:

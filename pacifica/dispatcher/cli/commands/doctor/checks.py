@@ -2,8 +2,11 @@
 
 import shutil
 import sys
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -11,6 +14,7 @@ import click
 from ....core.control_characters import one_line
 from ...exit_codes import Exit
 
+NO_STYLES: Mapping[str, str] = MappingProxyType({})
 WIDTH = 13
 """The characters of the longest name of a stage."""
 
@@ -73,12 +77,42 @@ def skipped(stage: str, reason: str) -> Finding:
 
 def show(finding: Finding) -> None:
     """Print one line, and another one for the advice."""
-    fine, plain, colour = MARKS[finding.verdict]
-    mark = click.style(fine if _can_encode(fine) else plain, fg=colour)
-    click.echo(f"{mark} {finding.stage:{WIDTH}}{_time(finding.seconds):>9}  {_encodable(finding.message)}")
+    sign, colour = mark(finding.verdict)
+    message = encodable(finding.message)
+    click.echo(f"{click.style(sign, fg=colour)} {finding.stage:{WIDTH}}{_time(finding.seconds):>9}  {message}")
     if finding.advice:
-        arrow = "→" if _can_encode("→") else "->"
-        click.echo(_folded(f"  {arrow} {_encodable(finding.advice)}"))
+        print_folded(f"  {arrow()} {finding.advice}", "    ")
+
+
+def mark(verdict: StageVerdict) -> tuple[str, str | None]:
+    """The mark that this terminal can show, and its colour."""
+    fine, plain, colour = MARKS[verdict]
+    return (fine if _can_encode(fine) else plain), colour
+
+
+def arrow() -> str:
+    """The sign before an advice."""
+    return "→" if _can_encode("→") else "->"
+
+
+def print_folded(text: str, indent: str = "", styled: Mapping[str, str] = NO_STYLES) -> None:
+    """Print a text; a terminal gets it wrapped to its width, with ``indent`` before each line but the first.
+
+    ``styled`` has the form in which the first occurrence of a word is shown.
+    """
+    text = encodable(text)
+    if sys.stdout.isatty():
+        columns = max(40, shutil.get_terminal_size().columns)
+        text = textwrap.fill(text, columns, subsequent_indent=indent, break_on_hyphens=False)
+    for word, form in styled.items():
+        text = text.replace(word, form, 1)
+    click.echo(text)
+
+
+def encodable(text: str) -> str:
+    """The text on one line, with escapes for characters that the output cannot have."""
+    encoding, text = sys.stdout.encoding or "ascii", one_line(text)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _time(seconds: float | None) -> str:
@@ -88,21 +122,9 @@ def _time(seconds: float | None) -> str:
     return f"{ms:.1f} ms" if ms < 10 else f"{ms:.0f} ms"
 
 
-def _folded(text: str) -> str:
-    """The text wrapped to the width of the terminal; a pipe gets it on one line."""
-    if not sys.stdout.isatty():
-        return text
-    return click.wrap_text(text.strip(), shutil.get_terminal_size().columns, "  ", "    ")
-
-
 def _can_encode(text: str) -> bool:
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _encodable(text: str) -> str:
-    encoding, text = sys.stdout.encoding or "ascii", one_line(text)
-    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -17,6 +17,7 @@ from ...database_options import config_option
 from ...exit_codes import Exit
 from ...output import print_json
 from ...parameter_types import JsonArray
+from .adoption import adoption_report, show_report
 from .checks import Finding, StageVerdict, show, skipped
 from .local_checks import STAGES, LocalChecks
 from .probe_job import ANSWER, Probe, ProbeChecks
@@ -39,6 +40,7 @@ DEFAULT_ARGS = {"add": [2, 2]}
     metavar="SECONDS",
     help="How long each stage of the probe job may take.",
 )
+@click.option("--adopt", is_flag=True, help="Show how the service sees the tasks of your Celery application instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, for programs.")
 @click.pass_context
 def doctor(  # noqa: PLR0913 - each is an option
@@ -51,6 +53,7 @@ def doctor(  # noqa: PLR0913 - each is an option
     args: list[Any] | None,
     queue: str | None,
     timeout: float,
+    adopt: bool,
     as_json: bool,
 ) -> None:
     """Send one job through all stages, and say where it gets stuck.
@@ -61,9 +64,15 @@ def doctor(  # noqa: PLR0913 - each is an option
     cannot be reached, but the job reaches a worker through another one, this is only a remark (!); so is a broker that
     answers, and that the worker does not use.
 
+    With --adopt it sends no job and connects to nothing: it imports the application that [dispatcher] adopt names, and
+    shows each task with its signature and its differences from Celery alone. Exit code 1 then says that something must
+    be done.
+
     Exit codes: 0 no stage failed, 1 a stage failed, 2 the server refused the probe job, 3 the server cannot be
     reached, 4 a stage of the probe job timed out.
     """
+    if adopt:
+        ctx.exit(show_report(adoption_report(config), as_json=as_json))
     local = LocalChecks(config) if url is None or _is_configured(config) else None
     probe = Probe(task, args or DEFAULT_ARGS.get(task, []), queue, timeout)
     findings = []
