@@ -295,6 +295,16 @@ def test_retry_and_its_origin_are_linked(browse: Browse) -> None:
     assert "purged, or not covered by your token" in gone
 
 
+def test_many_children_are_folded(browse: Browse) -> None:
+    client, parent = browse(), ended()
+    children = [ended(created=(number + 2) * S, headers={"parent_id": parent.uuid}) for number in range(12)]
+    client.jobs.add([parent, *children])
+    text = client.get(f"/ui/jobs/{parent.uuid}").text
+    shown, _, folded = text.partition('<details id="children"><summary class="soft">7 more</summary>')
+    places = [[f'/ui/jobs/{child.uuid}"' in part for child in children] for part in (shown, folded)]
+    assert places == [[number < 5 for number in range(12)], [number >= 5 for number in range(12)]]
+
+
 def test_relations_of_a_workflow_are_linked_where_they_may_be_seen(browse: Browse) -> None:
     client = browse(anonymous="none")
     parent, root, after = ended(), ended(task="secret"), new_uuid()
