@@ -245,7 +245,7 @@ def test_without_its_database_the_page_still_has_the_verdict(browse: Browse, mon
     monkeypatch.setattr(WorkerStore, "beats", fail_to_read)
     monkeypatch.setattr(PresentJobs, "queues", fail_to_read)
     answer = client.get("/")
-    assert answer.status == 200
+    assert (answer.status, answer.title) == (200, "✕ Overview · Pacifica Dispatcher")
     assert "✕ Overview: The service accepts no jobs." in part(answer, "verdict")
     assert "The database cannot do that now (gone)." in part(answer, "verdict")
     assert "pacifica-dispatcher-cmd doctor" in part(answer, "verdict")

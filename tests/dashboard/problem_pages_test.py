@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pacifica.dispatcher.core.errors import DatabaseUnavailable
 from pacifica.dispatcher.dashboard import rendering
+from pacifica.dispatcher.store.jobs import JobStore
 
 from ..web.wsgi import respond
 from .pages_client import Answer, PagesClient
@@ -74,6 +76,16 @@ def test_unexpected_error_is_a_page_that_reveals_nothing(browse: Browse, monkeyp
     answer = client.get("/")
     assert (answer.status, is_page(answer), answer.title) == (500, True, "The service failed · Pacifica Dispatcher")
     assert "a secret" not in answer.text
+
+
+def test_page_without_the_database_can_be_tried_again(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any) -> None:
+        raise DatabaseUnavailable("The database cannot do that now (gone).")
+
+    monkeypatch.setattr(JobStore, "search", unreachable)
+    answer = browse().get("/ui/jobs?task=add&state=FAILURE")
+    assert (answer.status, answer.title) == (503, "Not available now · Pacifica Dispatcher")
+    assert '<a href="/ui/jobs?task=add&amp;state=FAILURE">Try again</a>' in answer.text
 
 
 def test_page_that_cannot_be_shown_ends_in_a_problem_document(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,7 @@ def problem_page(problem: Mapping[str, Any]) -> bytes:
         details=details,
         wants_token=status == HTTPStatus.UNAUTHORIZED or "scope" in problem,
         next=current_path(),
+        again=current_path() if status == HTTPStatus.SERVICE_UNAVAILABLE and request.method == "GET" else "",
     )
 
 
