@@ -1,7 +1,7 @@
 """The Celery result backend on the job rows: it stores the outcomes that Celery reports, and serves ``AsyncResult``."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from celery import group, states
@@ -12,7 +12,7 @@ from celery.result import result_from_tuple
 from ..core import errors
 from ..core.job import Job, JobError, State, iso, parse_uuid
 from ..store.jobs import JobStore
-from . import outcomes, reporting
+from . import foreign_chords, outcomes, reporting
 from .claim import CLAIM_FIELD
 
 STORED = "dispatcher_stored"
@@ -60,6 +60,22 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
             self._report(task_id, exc, states.FAILURE, traceback, request, rest)
         else:
             super().mark_as_failure(task_id, exc, traceback, request, **options)
+
+    def apply_chord(self, header_result_args: Any, body: Any, **options: Any) -> Any:
+        """Start a chord whose parts the record counts."""
+        body[foreign_chords.COUNTED] = True
+        return super().apply_chord(header_result_args, body, **options)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
+        """Count a part of a chord that a program without the dispatcher has started."""
+        if foreign_chords.COUNTED not in request.chord:
+            with foreign_chords.logged(request):
+                if self._counting is not None:
+                    self._counting.on_chord_part_return(request, state, result)
+
+    @cached_property
+    def _counting(self) -> Any:
+        return foreign_chords.counting_backend(self.app, self)
 
     def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
         """Fail the body of a chord whose header failed; its row is made first, so that its id is known."""
