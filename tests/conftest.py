@@ -40,7 +40,7 @@ settings.load_profile("pacifica")
 SHOWN = 20_000
 """The report of a failed test shows so many of the last characters of each process's output."""
 
-SLOW_FOLDERS = {"browser", "chaos", "e2e", "faults"}
+SLOW_FOLDERS = {"adoption", "browser", "chaos", "e2e", "faults"}
 SLOW_FIXTURES = {"mysql_url", "postgresql_url", "processes", "rabbitmq_url", "redis_url", "stack", "wrk"}
 """These start a process or need a server. A fast run fails at any other test that does so, until it is marked."""
 

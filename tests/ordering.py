@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-LONG_FOLDERS = {"bench", "browser", "chaos", "database_transport", "docs", "e2e", "faults"}
+LONG_FOLDERS = {"adoption", "bench", "browser", "chaos", "database_transport", "docs", "e2e", "faults"}
 """Their slow tests take seconds; those of other folders mostly less than one."""
 
 SHARING_FOLDERS = {"browser"}

@@ -18,6 +18,7 @@ def send() -> dict[str, AsyncResult]:
         "picture_1": pictures[0],
         "picture_2": pictures[1],
         "contact_sheet": orders.contact_sheet("sky", ["moon", "sun", "stars"])(),
+        "contact_sheet_torn": orders.contact_sheet("rain", ["cloud", "torn"])(),
         "album": images.album.delay("sea", ["tide", "wave"]),
         "letter": mail.send.delay("ada@example.org", "Hello", refusals=2),
         "newsletter": mail.newsletter.delay("evening"),

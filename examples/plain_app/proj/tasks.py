@@ -65,7 +65,7 @@ def note(text: str) -> Path:
 
 
 @app.task(name="billing.price")
-def price(net: str, tax: str = "0.19") -> Decimal:
+def price(net: str, tax: str = "0.19"):
     """Return a price with tax. The result is no JSON, and Celery's serializer keeps its type."""
     return Decimal(net) * (1 + Decimal(tax))
 

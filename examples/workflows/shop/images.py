@@ -6,6 +6,8 @@ from celery import chord, shared_task
 @shared_task(acks_late=True, reject_on_worker_lost=True)
 def develop(name: str, width: int = 640) -> str:
     """Make a picture of a negative."""
+    if name == "torn":
+        raise ValueError("the negative is torn")
     return f"{name}@{width}"
 
 
