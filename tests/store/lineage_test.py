@@ -23,6 +23,7 @@ def test_retries_are_found_among_the_next_and_the_newest_jobs(jobs: JobStore, mo
     jobs.add([old, *retries, *others, created(30, task="other", replay_of=old.uuid)])
     assert [one.uuid for one in jobs.retries(old)] == [retries[0].uuid, retries[-1].uuid]
     assert jobs.retries(others[-1]) == []
+    assert [jobs.lineage_is_searched_in_part(job) for job in (old, retries[3], retries[4])] == [True, False, False]
 
 
 def test_retry_is_found_once_and_has_its_state(jobs: JobStore) -> None:
@@ -52,4 +53,5 @@ def test_children_are_found_among_the_next_jobs_after_the_start(
     children = [created(at, task=f"t{at}", headers=own) for at in (20, 22, 23, 40)]
     jobs.add([parent, *children, created(15, headers=own), created(21, headers=other), created(50)])
     assert [one.task for one in jobs.children(parent)] == ["t20", "t22", "t23"]
+    assert [jobs.lineage_is_searched_in_part(one) for one in (parent, children[1])] == [True, False]
     assert jobs.children(created(10, started=None)) == []
