@@ -15,23 +15,21 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import requests
-
-from pacifica.dispatcher import orm
-from pacifica.dispatcher.core.job import FINAL
-from pacifica.dispatcher.store.database import Database
 
 from ..eventually import eventually
 from ..faults.invariants import Record, check_record
 from ..faults.servers import Server, rabbitmq, redis
 from ..processes import Processes, Running, free_port
 from ..services import BROKERS, DATABASES, RABBITMQ, REDIS, SQLITE, fresh_database
+from .foreign import REDIS_SETTING, ForeignClient, open_jobs, stored
 from .outcomes import Accepted, wrong, wrong_runs
 
 CONFIG = """
@@ -40,6 +38,7 @@ peewee_url = {database}
 busy_timeout = 10
 [celery]
 broker_url = {broker}
+{celery}
 [dispatcher]
 tasks = chaos_tasks
 lease_seconds = 2
@@ -73,7 +72,10 @@ class Victim:
 
 @dataclass
 class Chaos:
-    """A run against the service in ``processes.cwd``; ``broker`` is None if the database is the broker."""
+    """A run against the service in ``processes.cwd``; ``broker`` is None if the database is the broker.
+
+    ``foreign_share`` of the jobs are sent by a program without the dispatcher.
+    """
 
     processes: Processes
     database_url: str
@@ -81,6 +83,8 @@ class Chaos:
     broker_url: str
     rate: float
     chance: random.Random
+    foreign_share: float = 0.0
+    foreign: ForeignClient | None = None
     broker_back_at: float = 0.0
     victims: list[Victim] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
@@ -97,6 +101,9 @@ class Chaos:
         clients = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
         for client in clients:
             client.start()
+        if self.foreign_share:
+            rate = self.rate * self.foreign_share
+            self.foreign = ForeignClient(self.processes, self.broker_url, self.database_url, rate, self.chance.random())
         try:
             self._kill_for(seconds, at_least)
         finally:
@@ -104,6 +111,8 @@ class Chaos:
             for client in clients:
                 client.join()
         began = time.monotonic()
+        if self.foreign is not None:
+            self.foreign.stop()
         while (left := self._still_open()) and eventually(
             lambda left=left: self._still_open() < left, PROGRESS, f"{left} jobs are open, and none of them ended"
         ):
@@ -112,7 +121,8 @@ class Chaos:
         return self._check()
 
     def _set_up(self) -> None:
-        self.processes.write_config(CONFIG.format(database=self.database_url, broker=self.broker_url))
+        celery = REDIS_SETTING if self.broker_url.startswith("redis") else ""
+        self.processes.write_config(CONFIG.format(database=self.database_url, broker=self.broker_url, celery=celery))
         self.processes.add_module(TASKS)
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         web = ("-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{port}", "pacifica.dispatcher.wsgi:application")
@@ -177,7 +187,8 @@ class Chaos:
         chance = random.Random(f"{self.chance.random()} {number}")
         session = requests.Session()
         count = 0
-        while not self.stopping.wait(chance.uniform(0, 2 * CLIENTS / self.rate)):
+        rate = self.rate * (1 - self.foreign_share)
+        while not self.stopping.wait(chance.uniform(0, 2 * CLIENTS / rate)):
             count += 1
             self._dispatch(session, chance, f"{number}-{count}")
 
@@ -221,21 +232,14 @@ class Chaos:
 
     def _still_open(self) -> int:
         self._restart(at_once=True)
-        database = Database(self.database_url)
-        try:
-            states = orm.Job.select().where(orm.Job.state.not_in(list(FINAL)))
-            return int(database.read(states.count))
-        finally:
-            database.close()
+        return open_jobs(self.database_url) + (self.foreign.open() if self.foreign else 0)
 
     def _check(self) -> Record:
-        database = Database(self.database_url)
-        try:
-            stored = database.read(lambda db: [row[0] for row in orm.Job.select(orm.Job.uuid).tuples().execute(db)])
-        finally:
-            database.close()
+        known = stored(self.database_url)
         self.victims[0].running.wait_until_it_serves()
-        record = check_record(self.database_url, {*stored, *(one.uuid for one in self.accepted)}, self.url)
+        if self.foreign is not None:
+            self.accepted += self.foreign.kept(self.tally)
+        record = check_record(self.database_url, {*known, *(one.uuid for one in self.accepted)}, self.url)
         rows = Counter(str(job.args[0]) for job in record.jobs.values())
         runs = Counter((self.processes.cwd / "runs").read_text().split())
         faults = [f"{token} has {count} jobs" for token, count in rows.items() if count > 1]
@@ -243,13 +247,13 @@ class Chaos:
             faults += wrong(one, record.jobs[one.uuid])
         for job in record.jobs.values():
             faults += wrong_runs(job, record, runs[str(job.args[0])])
-        self._count(record, stored)
+        self._count(record, known)
         assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:20])
         return record
 
-    def _count(self, record: Record, stored: Sequence[str]) -> None:
+    def _count(self, record: Record, known: Collection[str]) -> None:
         self.tally["jobs answered"] = len(self.accepted)
-        self.tally["jobs in the record"] = len(stored)
+        self.tally["jobs in the record"] = len(known)
         for job in record.jobs.values():
             self.tally[f"ended: {job.state}"] += 1
             self.tally["attempts that were lost"] += record.history[job.uuid].count("LOST")
@@ -273,11 +277,14 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def prepared(broker: str, database: str, *, seed: int, rate: float) -> Iterator[Chaos]:
-    """A run with a broker and a database of a kind, in a temporary directory; everything is stopped at the end."""
+def prepared(broker: str, database: str, *, seed: int, rate: float, foreign: bool = True) -> Iterator[Chaos]:
+    """A run with a broker and a database of a kind, in a temporary directory; everything is stopped at the end.
+
+    ``foreign``: with RabbitMQ and Redis half of the jobs are sent by a program without the dispatcher.
+    """
     with ExitStack() as last:
         cwd = Path(last.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
-        own = {RABBITMQ: rabbitmq, REDIS: redis}.get(broker)
+        own = {RABBITMQ: rabbitmq, REDIS: partial(redis, durable=foreign)}.get(broker)
         server = last.enter_context(own()) if own is not None else None
         url = f"sqliteext:///{cwd}/db.sqlite3"
         if database != SQLITE:
@@ -285,7 +292,8 @@ def prepared(broker: str, database: str, *, seed: int, rate: float) -> Iterator[
         processes = last.enter_context(Processes(cwd, measured=False))
         last.callback(lambda: [one.kill() for one in processes.running])
         broker_url = server.url if server is not None else "database://"
-        yield Chaos(processes, url, server, broker_url, rate, random.Random(seed))
+        share = 0.5 if foreign and server is not None else 0.0
+        yield Chaos(processes, url, server, broker_url, rate, random.Random(seed), foreign_share=share)
 
 
 def main() -> int:
@@ -295,15 +303,25 @@ def main() -> int:
     parser.add_argument("--broker", choices=BROKERS, default=RABBITMQ)
     parser.add_argument("--database", choices=DATABASES, default=SQLITE)
     parser.add_argument("--rate", type=float, default=40, help="approximate dispatches per second")
+    parser.add_argument(
+        "--foreign",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="send half of the jobs by delay() in a program without the dispatcher (RabbitMQ and Redis)",
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = parser.parse_args()
     title = f"### {datetime.now(UTC):%Y-%m-%d}: {given.broker}, {given.database}, {given.minutes:g} minutes\n\n"
-    title += f"Commit {commit()}, `--rate {given.rate:g} --seed {given.seed}`, {os.cpu_count()} processors.\n"
+    options = f"--rate {given.rate:g} --seed {given.seed}{'' if given.foreign else ' --no-foreign'}"
+    title += f"Commit {commit()}, `{options}`, {os.cpu_count()} processors.\n"
     print_line(f"{title}\nThe title is printed again at the end, with the table.")
-    with prepared(given.broker, given.database, seed=given.seed, rate=given.rate) as chaos:
+    with prepared(given.broker, given.database, seed=given.seed, rate=given.rate, foreign=given.foreign) as chaos:
         try:
             chaos.run(given.minutes * 60)
         except AssertionError as error:
+            for victim in chaos.victims:
+                victim.running.send_to_all(signal.SIGABRT)  # Its output then ends with the stacks of its threads.
+            time.sleep(1)
             kept = Path(tempfile.mkdtemp(prefix="chaos-kept-"))
             shutil.copytree(chaos.processes.cwd, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.ctl"))
             print_line(f"\n{title}\n{chaos.table()}\n\n{error}")

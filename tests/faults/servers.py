@@ -159,12 +159,13 @@ def rabbitmq() -> Iterator[Server]:
 
 
 @contextmanager
-def redis() -> Iterator[Server]:
-    """A running Redis server that keeps nothing on disk."""
+def redis(*, durable: bool = False) -> Iterator[Server]:
+    """A running Redis server, which keeps nothing on disk, or all that it has confirmed."""
     (program,) = _need("Redis", "redis-server")
     with _directory() as home:
         port = free_port()
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(home)]
+        command += ["--appendonly", "yes"] if durable else []
         yield from _running(Server(REDIS, f"redis://127.0.0.1:{port}/0", command, home))
 
 
