@@ -25,6 +25,14 @@ from pacifica.dispatcher import task
 def double(number: int) -> int:
     return 2 * number
 """
+PLAIN_TASK = """
+from celery import shared_task
+from fault_tasks import hold as own
+
+@shared_task(name="extra.hold")
+def hold(name):
+    return own.run(name)
+"""
 KILL_FIRST_CHILD = """
 import os, signal
 from pathlib import Path
@@ -148,6 +156,23 @@ def test_message_of_a_worker_killed_before_its_commit_runs_once_on_another(
     job = cluster.ended(uuid)
     assert (job.state, job.attempt, len(cluster.runs("a"))) == ("SUCCESS", 1, 1)
     assert cluster.jobs.events(uuid)[0].data == {"origin": "message", "redelivered": True}
+    cluster.check_final([uuid])
+
+
+def test_plain_task_without_acks_late_never_runs_twice(make_cluster: MakeCluster) -> None:
+    """As with Celery, whose worker acknowledges the message before it begins; here the job says so."""
+    cluster = make_cluster("rabbitmq")
+    add_task_module(cluster, PLAIN_TASK)
+    worker = cluster.worker(concurrency=1)
+    uuid = cluster.other_program().send_task("extra.hold", ["a"]).id
+    cluster.until_run("a")
+    worker.kill()
+    cluster.release("a")
+    cluster.worker(concurrency=1)
+    job = cluster.ended(uuid)
+    assert (job.state, job.error and job.error.type, job.max_attempts) == ("FAILURE", "WorkerLostError", 1)
+    eventually(lambda: "DROPPED" in cluster.history(uuid), 20, "the message was not delivered again")
+    assert len(cluster.runs("a")) == 1
     cluster.check_final([uuid])
 
 
