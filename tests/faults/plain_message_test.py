@@ -46,6 +46,19 @@ def kill_the_first(**_):
         return
     os.kill(os.getpid(), signal.SIGKILL)
 """
+LOSE_CONNECTION = """
+from celery.worker import loops
+
+asynloop, calls = loops.asynloop, []
+
+def lose_the_first(*args, **options):
+    calls.append(1)
+    if len(calls) == 1:
+        raise ConnectionResetError
+    return asynloop(*args, **options)
+
+loops.asynloop = lose_the_first
+"""
 
 
 NO_JOB = "00000000-0000-4000-8000-000000000000"
@@ -208,3 +221,11 @@ def test_child_killed_while_a_worker_starts_is_replaced(make_cluster: MakeCluste
     worker = cluster.worker(concurrency=1)
     assert cluster.ended(cluster.add("note", "a")).result == "a"
     assert "signal 9" in worker.output()
+
+
+def test_worker_whose_connection_is_lost_before_its_event_loop_begins_runs_jobs(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster("rabbitmq")
+    add_task_module(cluster, LOSE_CONNECTION)
+    worker = cluster.worker(concurrency=1)
+    assert cluster.ended(cluster.add("note", "a")).result == "a"
+    assert "Connection to broker lost" in worker.output()

@@ -36,6 +36,9 @@ then only every five seconds: a worker with ``--max-tasks-per-child`` stood stil
 class JobConsumer(Consumer):  # type: ignore[misc]
     """Celery's consumer, which checks each message before Celery reads it, and survives what it cannot foresee."""
 
+    pool_in_loop = False
+    """Whether Celery's event loop has begun, with the pool."""
+
     def __init__(self, on_task_request: Callable[[Any], object], *arguments: Any, **options: Any) -> None:
         super().__init__(self._on_request, *arguments, **options)
         self._to_pool = on_task_request
@@ -54,6 +57,11 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         connection = super().connect()
         accept_existing(connection, self.app.amqp.queues.consume_from.values())
         return connection
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Note that the event loop begins; the pool is registered just before."""
+        super().register_with_event_loop(hub)
+        self.pool_in_loop = True
 
     def cancel_active_requests(self) -> None:
         """Stop all running jobs, as on a cold shutdown; several may share a message of the pool."""

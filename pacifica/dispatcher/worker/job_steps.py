@@ -93,7 +93,8 @@ class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if ending and consumer.task_consumer is not None:
             ignore_errors(consumer, consumer.task_consumer.cancel)  # Messages that return must not come again.
         worker.hand_out.writer.pause(for_good=ending)
-        if consumer.hub is not None and not ending:
+        # Celery's pool writes to its processes in the first loop that it is registered with: that must be Celery's own.
+        if consumer.hub is not None and consumer.pool_in_loop and not ending:
             self._outage = OutageLoop(worker.pool)
 
     terminate = shutdown = stop
