@@ -19,6 +19,7 @@ from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
 from pacifica.dispatcher.container import Container
 from pacifica.dispatcher.core.errors import ConfigError, UnknownTask
+from pacifica.dispatcher.worker.adopted_spec import Asked
 from pacifica.dispatcher.worker.adopted_task import AdoptedTask
 from pacifica.dispatcher.worker.canvas_tasks import CanvasTask
 from pacifica.dispatcher.worker.result_backend import PeeweeBackend
@@ -136,6 +137,24 @@ def test_every_task_is_adopted_whenever_it_was_declared(settings: Any, when: str
     assert "shop.add" in container.registry
     assert isinstance(app.tasks["celery.map"], CanvasTask)
     assert not isinstance(app.tasks["celery.chord_unlock"], AdoptedTask)
+
+
+@pytest.mark.parametrize("when", ["before", "evaluated", "finalized", "after"])
+@pytest.mark.parametrize("late", [False, True])
+def test_tasks_have_the_options_of_the_applications_settings(settings: Any, when: str, late: bool) -> None:
+    app = shop()
+    app.conf.update(task_acks_late=late, task_ignore_result=True)
+    for turn in range(2):
+        task = app.task(report if turn else add, shared=False)
+        if when == "evaluated":
+            assert task.name.startswith("shop.")
+        if when == "finalized":
+            app.finalize()
+        adopted = take_over(app, Container(settings))
+        task = app.task(add, shared=False, name="shop.late") if when == "after" else task
+        assert task.acks_late is True, "the dispatcher decides"
+        assert task.dispatcher_asked == Asked(acks_late=late, ignore_result=True)
+        assert (adopted.asked["task_acks_late"], adopted.asked["task_ignore_result"]) == (late, True)
 
 
 def test_tasks_that_are_declared_later_are_in_the_registry(settings: Any) -> None:

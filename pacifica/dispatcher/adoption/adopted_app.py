@@ -63,9 +63,13 @@ class AdoptedApp(WorkerApp):
         return task.apply_async(args, kwargs, **options)
 
     def configure(self, **_: Any) -> None:
-        """Set what the dispatcher decides, after the application has read its settings."""
+        """Note and replace the settings that the dispatcher decides, as soon as the application has read them."""
+        self.asked = {key: self.conf.get(key) for key in (*FIXED, *RESET, "result_backend", "beat_schedule")}
+        self.decide()
+
+    def decide(self) -> None:
+        """Set what the dispatcher decides, and what its configuration names."""
         settings, conf = self.container.settings, self.conf
-        self.asked = {key: conf.get(key) for key in (*FIXED, *RESET, "result_backend", "beat_schedule")}
         ours = {key: value for key, value in DEFAULTS.items() if key not in THEIRS and not conf.value_set_for(key)}
         given = {key: value for key, value in settings.celery.items() if key != "broker_url" or settings.names_broker}
         conf.update({**ours, **given, **RESET, **FIXED})
@@ -118,7 +122,10 @@ def take_over(app: Any, container: Parts, *, imports: bool = False) -> AdoptedAp
     Raises ``ConfigError``. See ``AdoptedApp`` for ``imports``.
     """
     _ = container.settings  # A fault must not be lost in the signal by which Celery calls ``configure``.
-    if not isinstance(app, AdoptedApp):
+    for declared in app._pending:  # noqa: SLF001 - made now, they have the application's settings, and their names
+        maybe_evaluate(declared)
+    again = isinstance(app, AdoptedApp)
+    if not again:
         cls = type(app)
         app.__class__ = type(cls.__name__, (AdoptedApp, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
         _drop_parts(app)
@@ -128,9 +135,7 @@ def take_over(app: Any, container: Parts, *, imports: bool = False) -> AdoptedAp
     adopted.imports = imports or adopted.imports
     adopted.attach(container)
     if adopted.configured:
-        adopted.configure()
-    for declared in adopted._pending:  # noqa: SLF001 - made now, they come before built-in tasks of the same name
-        maybe_evaluate(declared)
+        (adopted.decide if again else adopted.configure)()
     adopted.adopt_tasks()
     if adopted.finalized:
         _replace_canvas(adopted)
