@@ -112,12 +112,12 @@ class Request:
     def __init__(self, job: Job) -> None:
         self.id, self.type = job.uuid, job.task
         self.app = SimpleNamespace(container=SimpleNamespace(jobs=SimpleNamespace(get=lambda _: job)))
-        self.new = None
+        self.new: Job | None = None
         self.did: list[str] = []
         self.granted: ClaimedJob | None = None
 
     def claims(self) -> MessageClaim:
-        return MessageClaim(self.id, 0)
+        return MessageClaim(self.id, 0, self.new)
 
     def grant(self, job: ClaimedJob) -> None:
         self.granted = job
@@ -341,6 +341,12 @@ def test_bad_report_and_bad_message_do_not_protect_each_other(messages: WriterHa
     """Neither is repeated forever, and the others are stored."""
     jobs = [messages.add(due=None, published=now()) for _ in range(3)]
     requests = [Request(job) for job in jobs]
+    refused: list[int] = []
+    plain = requests[0]  # No one publishes it again, so it is counted.
+    plain.new, plain.app.container.event_counts = (
+        jobs[0],
+        SimpleNamespace(add_refused_message=lambda: refused.append(1)),
+    )
     lost = success(a_claim())
     messages.turns.poison = lambda reports, claims: (
         lost in reports or any(claim.uuid == jobs[0].uuid for claim in claims)
@@ -353,6 +359,7 @@ def test_bad_report_and_bad_message_do_not_protect_each_other(messages: WriterHa
     assert {job.uuid for job in messages.claimed(2)} == {job.uuid for job in jobs[1:]}
     eventually(lambda: messages.notes == [(lost.uuid, None)])
     assert [request.did for request in requests] == [["drop"], [], []]
+    eventually(lambda: refused == [1])
 
 
 def test_reports_are_in_hand_until_they_are_stored(rows: WriterHarness) -> None:
