@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from pydantic import BaseModel, SecretStr
 
 from pacifica.dispatcher.core.dispatch_options import DispatchOptions
 from pacifica.dispatcher.core.errors import BadArguments
-from pacifica.dispatcher.core.job import State
+from pacifica.dispatcher.core.job import State, micros
 from pacifica.dispatcher.core.permissions import EVERY_JOB
 from pacifica.dispatcher.core.work import LostReport
 from pacifica.dispatcher.service.new_job import DispatchContext
@@ -271,3 +272,23 @@ def test_options_of_a_retry_that_a_job_cannot_change_are_logged(
 
     assert run(worker, adopt(worker, again, bind=True), date(2026, 1, 31)).result == "date"
     assert "headers, routing_key" in caplog.text
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_jobs_expire_as_their_task_declares_unless_the_caller_decides(worker: LocalWorker, own: bool) -> None:
+    def remind() -> None: ...
+
+    end = datetime(2100, 1, 1, tzinfo=UTC)
+    make = partial(worker.task, remind) if own else partial(adopt, worker, remind)
+    hour, fixed, never = make(name="test.hour", expires=3600), make(name="test.end", expires=end), make()
+    lives = [worker.job(task.delay().id) for task in (hour, fixed, never)]
+    assert lives[0].expires == lives[0].created + 3600 * 10**6
+    assert [job.expires for job in lives[1:]] == [micros(end), None]
+    asked = worker.container.python_service.dispatch(
+        worker.container.registry[hour.name].bind([], {}), DispatchOptions(expires=end), DispatchContext()
+    )
+    assert asked.expires == micros(end)
+    received = SimpleNamespace(
+        id=str(KEY), task=hour, args=[], kwargs={}, delivery_info={}, request_dict={}, body=[[], {}, {}]
+    )
+    assert plain_message.job_of(worker.container, received, {}).job.expires is None, "its sender has decided"

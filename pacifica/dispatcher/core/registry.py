@@ -10,6 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -37,7 +38,7 @@ Parameter = inspect.Parameter
 class Call:
     """A task and the arguments to call it with: JSON values that fit its signature, and their text.
 
-    ``max_attempts`` is the task's own number for jobs whose request names none.
+    ``max_attempts`` and ``expires`` (seconds, or a time) are the task's own, for jobs whose request names none.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Call:
     kwargs: Mapping[str, Any]
     encoded: EncodedArguments
     max_attempts: int | None = None
+    expires: float | datetime | None = None
 
 
 class TaskSpec:
@@ -59,6 +61,7 @@ class TaskSpec:
 
     untyped: Mapping[str, str] = MappingProxyType({})
     max_attempts: int | None = None
+    expires: float | datetime | None = None
 
     def __init__(  # noqa: PLR0913 - the options of a task
         self,
@@ -113,7 +116,7 @@ class TaskSpec:
         self._limits.check_size(self.name, encoded)
         if self._may_refuse:
             self._loaded(found, ())
-        return Call(self.name, [accepted.value for accepted in found], {}, encoded, self.max_attempts)
+        return Call(self.name, [accepted.value for accepted in found], {}, encoded, self.max_attempts, self.expires)
 
     def bind(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], *, naive: bool = False, describe: bool = True
@@ -136,7 +139,7 @@ class TaskSpec:
             encoded = join_texts(read, names)
         values, number = [accepted.value for accepted in found], len(args)
         named = dict(zip(names, values[number:], strict=True)) if names else {}
-        return Call(self.name, values[:number], named, encoded, self.max_attempts)
+        return Call(self.name, values[:number], named, encoded, self.max_attempts, self.expires)
 
     def bind_python(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """Bind the Python values that ``delay`` was given; raises ``BadArguments``."""

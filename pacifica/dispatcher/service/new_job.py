@@ -72,6 +72,8 @@ class JobFactory(NamedTuple):
     def make(self, call: Call, options: DispatchOptions, context: DispatchContext, item: int | None = None) -> NewJob:
         """A new job; ``item`` is its place in a batch, whose items share one idempotency key."""
         at = now()
+        if options.expires is None and call.expires is not None:
+            options = options.model_copy(update={"expires": call.expires})
         eta, expires = (None, None) if options is DEFAULT_OPTIONS else _start_and_end(options, at)
         target = self.route(call.task, options.queue, options.priority)
         job = Job(

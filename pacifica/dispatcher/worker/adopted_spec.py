@@ -90,9 +90,8 @@ class AdoptedSpec(TaskSpec):
         encoded = join_texts([strict_json.dumps(value) for value in found], names)
         self._limits.check_size(self.name, encoded)
         number = len(args)
-        return Call(
-            self.name, found[:number], dict(zip(names, found[number:], strict=True)), encoded, self.max_attempts
-        )
+        named = dict(zip(names, found[number:], strict=True))
+        return Call(self.name, found[:number], named, encoded, self.max_attempts, self.expires)
 
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The Python values to call the function with; raises nothing, as the function itself counts them."""

@@ -16,7 +16,7 @@ from celery.result import AsyncResult, ResultBase
 
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.registry import TaskSpec
-from . import declaration, retrying
+from . import declaration, python_dispatch, retrying
 from .adopted_spec import NOTHING_ASKED, AdoptedSpec, Asked, StoredResult
 from .containment import own_code
 from .outcomes import KEPT_RESULT
@@ -76,7 +76,9 @@ class AdoptedTask(DispatcherTask):
         converts = self._dump_pydantic_arguments is None
         self.app  # noqa: B018 - the property binds the class
         asked = self.dispatcher_asked._replace(bypassed=self.dispatcher_bypassed)
-        return AdoptedSpec(self.name, self.run, self.__doc__ or "", limits, asked, converts=converts)
+        spec = AdoptedSpec(self.name, self.run, self.__doc__ or "", limits, asked, converts=converts)
+        spec.expires = python_dispatch.own_expiry(self)
+        return spec
 
     def dispatcher_claimed(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Load the arguments, so that hooks and signals get those of the function, as with Celery."""

@@ -64,7 +64,7 @@ def job_of(container: Any, request: Any, headers: Mapping[str, Any]) -> PlainJob
 def _call(spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Call, BadArguments | None]:
     """The call for the row, and why the task refuses it; arguments that a row cannot hold are left out."""
     try:
-        return spec.bind_python(args, kwargs), None
+        return replace(spec.bind_python(args, kwargs), expires=None), None  # The sender has decided it.
     except BadArguments as error:
         refusal = error
     with suppress(ValueError):

@@ -82,6 +82,14 @@ def dispatch_options(given: Mapping[str, Any]) -> DispatchOptions:
     )
 
 
+def own_expiry(task: Task) -> float | datetime | None:
+    """The time or the seconds after which the jobs of a task expire, as the option ``expires`` of the task says."""
+    declared = task.expires
+    if isinstance(declared, datetime):
+        return _aware(declared)
+    return float(declared) if isinstance(declared, int | float) else None
+
+
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -74,7 +74,9 @@ class DispatcherTask(Task):  # type: ignore[misc]
         """The name and typed signature; raises ``ValueError`` for a function or annotation that cannot be used."""
         declaration.refuse_generator(self.run)
         hidden = (self.hidden,) if isinstance(self.hidden, str) else self.hidden
-        return TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits, hidden=hidden)
+        spec = TaskSpec(self.name, self.run, self.__doc__ or "", type(self).check, limits, hidden=hidden)
+        spec.expires = python_dispatch.own_expiry(self)
+        return spec
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Claim, load and run the job in a worker; anywhere else, call the function."""
