@@ -147,7 +147,9 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     @property
     def missing(self) -> Sequence[ConfigFault]:
         """A fault for each application and each of its modules that could not be imported; the service does without."""
-        return self.absent
+        known = " ".join(fault.message for fault in self.absent)
+        found: Sequence[ConfigFault] = getattr(self.loader, "faults", ())  # Those of a tolerant loader.
+        return [*self.absent, *(fault for fault in found if fault.message not in known)]
 
     def log_tasks(self) -> None:
         """Log the names of the tasks, and each module and each task that cannot be used."""

@@ -5,6 +5,7 @@ it imports nothing else of the package before a configuration asks for it.
 Source: https://docs.celeryq.dev/en/stable/userguide/extending.html#adding-new-celery-sub-commands
 """
 
+import os
 import sys
 from typing import Any
 
@@ -30,24 +31,31 @@ def adopt(app: Celery) -> Celery:
 def adopt_named(sender: Celery, **_: Any) -> None:
     """Adopt the application of Celery's command line before its modules are imported, if the configuration names it.
 
-    Prints the faults of such a configuration and ends the process: an exception would only be logged.
+    Prints the faults of such a configuration and ends the process: an exception would only be logged. A file that
+    ``DISPATCHER_CONFIG`` does not name may be that of another program, and then changes nothing.
     """
-    from .config.ini import Name
-    from .config.load import find_sources
+    from .config.load import VARIABLE, find_sources
     from .core.errors import ConfigError
 
     try:
         sources = find_sources()
-        if Name("dispatcher", "adopt") not in sources.given():
-            return
-        from .adoption import is_named
-        from .worker.signals import connect
+    except ConfigError as error:
+        if os.environ.get(VARIABLE):
+            sys.exit(f"Error: {error}")
+        return
+    if hasattr(sender, "container") or not (names := sources.names("dispatcher", "adopt")):
+        return
+    from .adoption import is_named
 
-        if not hasattr(sender, "container") and is_named(sender, sources.settings().dispatcher.adopt):
-            adopt(sender)
-            connect(sender)
+    if not is_named(sender, names):
+        return
+    from .worker.signals import connect
+
+    try:
+        adopt(sender)
     except ConfigError as error:
         sys.exit(f"Error: {error}")
+    connect(sender)
 
 
 @click.command(name="dispatcher")

@@ -7,11 +7,11 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .adoption import adopt_all
+from .adoption import adopt_all, make_tolerant
 from .app import DispatcherApp
 from .config.settings import Settings
 from .core import failpoints
-from .core.errors import BrokerUnavailable, DatabaseUnavailable, MessageRefused, SchemaMismatch
+from .core.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, MessageRefused, SchemaMismatch
 from .core.job import OutboxEntry, new_uuid, now
 from .core.registry import Registry
 from .core.tracing import Tracing
@@ -84,7 +84,10 @@ class Container:
         """The Celery application of the process: the first that the configuration adopts; raises ``ConfigError``."""
         app, faults = adopt_all(self.settings.dispatcher.adopt, self)
         found = app or self.own_app
+        make_tolerant(found.loader)
         found.absent = faults
+        if app is None and faults and not self.settings.names_broker:
+            raise ConfigError(faults)  # Without it, the broker is not known: messages would go to another one.
         return found
 
     @cached_property
@@ -239,7 +242,9 @@ class Container:
 
         lease = self.settings.dispatcher.lease_seconds
         relay = None if self.row_queue else lambda: self.relay
-        health = HealthCheck(self.outbox, self.workers, relay, self._state_of_database, lease)
+        health = HealthCheck(
+            self.outbox, self.workers, relay, self._state_of_database, lease, missing=lambda: self.app.missing
+        )
         folder = os.environ.get(FOLDER)
         return WebMonitor(
             health,

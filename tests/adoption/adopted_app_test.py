@@ -107,6 +107,16 @@ def test_settings_of_the_design_win_and_its_defaults_do_not(
     assert (app.asked["task_acks_late"], app.asked["task_serializer"]) == (False, "pickle")  # type: ignore[attr-defined]
 
 
+def test_second_container_of_an_application_keeps_what_it_asked_for(settings: Any) -> None:
+    app = shop()
+    app.conf.update(task_acks_late=True, accept_content=["json", "pickle"], enable_utc=False)
+    adopted = take_over(app, Container(settings))
+    assert app.conf.enable_utc is True
+    asked = dict(adopted.asked)
+    assert (asked["enable_utc"], asked["accept_content"]) == (False, ["json", "pickle"])
+    assert take_over(app, Container(settings)).asked == asked
+
+
 def test_broker_of_the_configuration_wins_unless_it_is_the_default(settings: Any) -> None:
     for text, expected in (
         ("", "memory://"),
@@ -260,15 +270,55 @@ def test_process_of_the_dispatcher_takes_an_application_that_calls_adopt(
 
 def test_application_that_cannot_be_imported_costs_its_own_tasks(settings: Any, tmp_path: Path) -> None:
     (tmp_path / "test_broken_shop.py").write_text("x = 1\nfrom math import nothing\n", encoding="utf-8")
-    container = Container(lambda: settings("adopt = test_broken_shop:app, test_absent:app, math:pi"))
+    unread = (
+        "from celery import Celery\napp = Celery(set_as_current=False)\napp.config_from_object('test_no_settings')\n"
+    )
+    (tmp_path / "test_unread_shop.py").write_text(unread, encoding="utf-8")
+    names = "adopt = test_broken_shop:app, test_absent:app, math:pi, math:nothing, math, test_unread_shop"
+    container = Container(lambda: settings(names, "broker_url = memory://"))
     with patch.object(sys, "path", [str(tmp_path), *sys.path]):
         assert type(container.app) is DispatcherApp
         assert "add" in container.registry
-    broken, absent, wrong = map(str, container.app.missing)
+    broken, absent, *wrong, unread = map(str, container.app.missing)
     assert "test_broken_shop.py:2: ImportError: cannot import name 'nothing'" in broken
     assert "there is no module test_absent" in absent
-    assert "[dispatcher] adopt = math:pi" in wrong
-    assert "not a Celery application" in wrong
+    assert [text.partition("name: ")[2].partition(".")[0] for text in wrong] == [
+        "pi in math is not one",
+        "math has no nothing",
+        "math has no app",
+    ]
+    assert "cannot be read: ModuleNotFoundError: No module named 'test_no_settings'" in unread
+    with pytest.raises(ConfigError, match="math:pi"):  # Its broker is not known.
+        _ = Container(lambda: settings("adopt = math:pi")).app
+
+
+def test_application_of_two_names_is_adopted_once(settings: Any) -> None:
+    first, other = shop(), shop()
+    members = {"first": first, "again": first, "other": other, "same": other}
+    with patch.dict(sys.modules, {"test_two_names": ModuleType("test_two_names")}):
+        vars(sys.modules["test_two_names"]).update(members)
+        names = ", ".join(f"test_two_names:{name}" for name in members)
+        app = Container(lambda: settings(f"adopt = {names}")).app
+    assert app is first  # type: ignore[comparison-overlap]
+    assert app.joined == [other]  # type: ignore[attr-defined]
+
+
+def test_broken_settings_of_django_cost_the_tasks_of_their_application(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_django_settings.py").write_text("import no_such_package\n", encoding="utf-8")
+    (tmp_path / "test_django_shop.py").write_text(
+        "from celery import Celery\n"
+        "app = Celery(set_as_current=False)\n"
+        "app.config_from_object('django.conf:settings', namespace='CELERY')\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "test_django_settings")
+    monkeypatch.syspath_prepend(tmp_path)
+    container = Container(lambda: settings("adopt = test_django_shop:app", "broker_url = memory://"))
+    assert "add" in container.registry
+    (fault,) = container.app.missing
+    assert "test_django_settings.py:1: ModuleNotFoundError: No module named 'no_such_package'" in str(fault)
 
 
 def test_module_that_cannot_be_imported_costs_its_own_tasks(settings: Any, tmp_path: Path) -> None:

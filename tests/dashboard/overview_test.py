@@ -289,6 +289,15 @@ def test_verdict_has_a_sentence_for_each_fault() -> None:
         "A job has waited for the broker for 1 h 02 min.",
     )
     assert concern.remedy.command == "celery -A pacifica.dispatcher.tasks worker"
+    lacking = {
+        **parts,
+        "broker": ok,
+        "tasks": Part("degraded", None, "Some tasks are missing. module shop.a: it fails."),
+    }
+    of_tasks = judge(ReadinessReport(lacking, 0, Workers()), [], 0)
+    (concern,) = of_tasks.concerns
+    assert (of_tasks.headline, concern.text) == ("Some tasks are missing.", "Module shop.a: it fails.")
+    assert concern.remedy.command == "pacifica-dispatcher-cmd doctor --adopt"
     unsure = judge(ReadinessReport({"workers": Part("unknown")}, 0, Workers()), [], 0)
     assert (unsure.verdict, unsure.headline) == ("unknown", "The service works, as far as it is known yet.")
     down = {**parts, "database": Part("unavailable", None, "Gone."), "broker": Part("unavailable", None, "Gone.")}

@@ -186,7 +186,7 @@ def test_the_settings_that_it_shows_are_valid() -> None:
 def test_each_alarm_and_each_verdict_has_an_instruction() -> None:
     alarms = re.findall(r"- alert: (\w+)", (DOCS / "metrics.md").read_text(encoding="utf-8"))
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert rows == ["database", "schema", "broker", "outbox", "workers", *alarms]
+    assert rows == ["database", "schema", "broker", "outbox", "workers", "tasks", *alarms]
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ def test_living_worker_and_working_parts_are_reported(two_processes: Stack) -> N
         lambda: found if value(found := scrape(two_processes), "workers", state="living") == 1 else None, 20
     )
     assert {dict(own)["part"]: found for (name, own), found in seen.items() if name == "up"} == dict.fromkeys(
-        ("database", "broker", "schema", "outbox", "workers"), 1.0
+        ("database", "broker", "schema", "outbox", "workers", "tasks"), 1.0
     )
     ready = eventually(
         lambda: found if (found := two_processes.get("/health/ready").json())["workers"]["living"] else None

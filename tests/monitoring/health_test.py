@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.dispatcher.core.faults import ConfigFault
 from pacifica.dispatcher.core.job import now
 from pacifica.dispatcher.core.liveness import ObservedHeartbeat
 from pacifica.dispatcher.core.ttl_cache import TtlCache
@@ -36,7 +37,10 @@ class Process:
         self.schema: Callable[[], str] = lambda: "ok"
         self.jobs, self.workers = JobStore(database), WorkerStore(database)
         relay = None if row_queue else lambda: self.relay
-        self.health = HealthCheck(Outbox(database), self.workers, relay, self._check_schema, 30)
+        self.faults: list[ConfigFault] = []
+        self.health = HealthCheck(
+            Outbox(database), self.workers, relay, self._check_schema, 30, missing=lambda: self.faults
+        )
 
     def _check_schema(self) -> str:
         return self.schema()
@@ -62,7 +66,7 @@ def process(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proces
         yield made
 
 
-GOOD = dict.fromkeys(("all", "database", "broker", "schema", "outbox", "workers"), "ok")
+GOOD = dict.fromkeys(("all", "database", "broker", "schema", "outbox", "workers", "tasks"), "ok")
 
 
 def test_workers_are_counted_by_the_age_of_their_heartbeats() -> None:
@@ -84,6 +88,19 @@ def test_without_a_worker_the_service_is_degraded_but_ready(process: Process) ->
     assert process.verdicts() == {**GOOD, "all": "degraded", "workers": "degraded"}
     assert process.message("workers") == "No worker is alive; accepted jobs wait for one."
     assert process.health.look().ready
+
+
+def test_missing_modules_degrade_the_tasks_with_a_sentence_for_the_first_ones(process: Process) -> None:
+    process.workers.beat("holder", "w", at=now())
+    process.verdicts()
+    process.workers.beat("holder", "w", at=now())
+    process.faults = [ConfigFault("dispatcher", "adopt", f"shop{n}:app", "redis://u:hush@h is off.") for n in range(5)]
+    assert process.verdicts() == {**GOOD, "all": "degraded", "tasks": "degraded"}
+    message = process.message("tasks") or ""
+    assert message.startswith("Some tasks are missing. [dispatcher] adopt = shop0:app: redis://u:***@h is off. [dis")
+    assert message.endswith("shop2:app: redis://u:***@h is off. And 2 more.")
+    process.schema = lambda: "too old"
+    assert process.verdicts()["tasks"] == "degraded"
 
 
 def test_a_job_that_waits_long_in_the_outbox_degrades_the_service(process: Process) -> None:
@@ -127,6 +144,7 @@ def test_with_a_wrong_schema_the_service_is_not_ready(process: Process) -> None:
         "schema": "unavailable",
         "outbox": "unknown",
         "workers": "unknown",
+        "tasks": "ok",
     }
     assert not process.health.look().ready
 

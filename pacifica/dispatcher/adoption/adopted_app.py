@@ -44,8 +44,7 @@ class AdoptedApp(WorkerApp):
     @property
     def missing(self) -> Sequence[ConfigFault]:
         """See ``DispatcherApp.missing``."""
-        loaders = [make_tolerant(app.loader) for app in (self, *self.joined)]
-        return [*self.absent, *(fault for loader in loaders for fault in loader.faults)]
+        return [*super().missing, *(fault for app in self.joined for fault in make_tolerant(app.loader).faults)]
 
     def send_task(
         self,

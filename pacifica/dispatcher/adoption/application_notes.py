@@ -91,7 +91,10 @@ def _backend(app: DispatcherApp) -> Iterator[PartNote]:
     other = app.asked.get("result_backend")
     if isinstance(other, str) and other and not other.startswith("disabled"):
         text = f"{mask_passwords(other)} gets no results: they are in the record, and AsyncResult finds them there."
-        advice = "Programs that look into that backend themselves see nothing new: have them ask GET /result/<uuid>."
+        advice = (
+            "Programs that look into that backend themselves see nothing new: have them ask GET /result/<uuid>. Keep "
+            "the setting if programs without the dispatcher start chords, which Celery counts there."
+        )
         yield PartNote("results", text, advice)
 
 

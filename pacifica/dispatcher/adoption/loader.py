@@ -27,7 +27,7 @@ class TolerantLoader:
         self.faults = []
         for receiver, response in signals.import_modules.send(sender=self.app):
             if isinstance(response, Exception):
-                self._note(qualname(receiver), partial(_raise, response))
+                self._note(f"receiver {qualname(receiver)}", partial(_raise, response))
         own: Any = self
         for module in own.default_modules:
             self.import_task_module(module)
@@ -36,18 +36,18 @@ class TolerantLoader:
     def import_task_module(self, module: str) -> None:
         """Import a module that the settings name; Celery's own method calls this, too."""
         theirs: Any = super()
-        self._note(module, partial(theirs.import_task_module, module))
+        self._note(f"module {module}", partial(theirs.import_task_module, module))
 
     def autodiscover_tasks(self, packages: Iterable[str], related_name: str | None = "tasks") -> None:
         """Import the module of this name in each package that has one."""
         theirs: Any = super()
         for package in packages or ():
             name = f"{package}.{related_name}" if related_name else package
-            self._note(name, partial(theirs.autodiscover_tasks, [package], related_name))
+            self._note(f"module {name}", partial(theirs.autodiscover_tasks, [package], related_name))
 
-    def _note(self, name: str, load: Callable[[], object]) -> None:
-        if message := import_failure(load, name):
-            self.faults = [*self.faults, PlaceFault("", "", f"module {name}", message)]
+    def _note(self, place: str, load: Callable[[], object]) -> None:
+        if message := import_failure(load, place.partition(" ")[2]):
+            self.faults = [*self.faults, PlaceFault("", "", place, message)]
 
 
 def _raise(error: Exception) -> None:

@@ -10,7 +10,7 @@ from celery.utils.imports import import_from_cwd
 
 from ..app import Parts
 from ..core.faults import ConfigFault
-from ..worker.task_modules import import_failure
+from ..worker.task_modules import import_failure, in_own_code
 from .adopted_app import AdoptedApp, take_over
 
 
@@ -31,7 +31,7 @@ def adopt_all(names: Sequence[str], container: Parts) -> tuple[AdoptedApp | None
             first.set_default()
             if len(names) > 1:
                 first.load()
-        elif found is not first:
+        elif found is not first and found not in first.joined:
             first.join(found)
     return first, faults
 
@@ -39,19 +39,23 @@ def adopt_all(names: Sequence[str], container: Parts) -> tuple[AdoptedApp | None
 def _imported(name: str) -> Celery | ConfigFault:
     """Import the application of a name such as ``shop.celery:app``, which Celery's ``-A`` accepts as well."""
     found: list[Any] = []
-    module = name.partition(":")[0]
+    module, _, attribute = name.partition(":")
 
     def load() -> None:
         import_from_cwd(module)  # First, so that a fault in the module is not taken for a missing attribute.
-        found.append(find_app(name))
+        try:
+            found.append(find_app(name))
+        except (AttributeError, ModuleNotFoundError) as error:
+            if in_own_code(error):
+                raise
 
     message = import_failure(load, module)
-    if not message and not isinstance(found[0], Celery):
-        message = f"it is a {type(found[0]).__name__}, not a Celery application; write module:attribute"
-    if message:
-        return ConfigFault("dispatcher", "adopt", name, message)
-    app: Celery = found[0]
-    return app
+    if not message and not (found and isinstance(found[0], Celery)):
+        what = f"{attribute} in {module} is not one" if found else f"{module} has no {attribute or 'app'}"
+        message = f"there is no Celery application of that name: {what}. Write module:attribute, as for celery -A."
+    if not message and (fault := import_failure(lambda: found[0].conf.broker_url, module)):
+        message = f"the settings of the application cannot be read: {fault}"
+    return ConfigFault("dispatcher", "adopt", name, message) if message else found[0]
 
 
 def name_of(app: Celery) -> str:

@@ -35,10 +35,14 @@ def _faults(name: Name, check: Callable[[object], Iterable[str]], given: Given |
 
 
 def unusable_tasks(settings: Settings) -> tuple[list[str], list[str]]:
-    """Build the registry as a server does: its faults, and the warnings about modules without tasks."""
+    """Build the registry as a server does: its faults, and the warnings about modules without tasks.
+
+    A server starts without an application, or a module of one, that cannot be imported; here that is a fault.
+    """
     container = Container(lambda: settings)
     try:
-        return [*container.registry.unusable.values()], container.app.remarks()
+        found = [*container.registry.unusable.values(), *map(str, container.app.missing)]
+        return found, container.app.remarks()
     except ConfigError as error:
         return [str(fault) for fault in error.faults], []
 

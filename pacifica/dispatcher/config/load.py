@@ -30,6 +30,11 @@ class Sources(NamedTuple):
         """Each setting that is not left at its default, as it was written; nothing is checked."""
         return given_values(read_ini(self.text, str(self.path)), self.environ)
 
+    def names(self, section: str, key: str) -> list[str]:
+        """The names in a setting that separates them by commas, as they were written; nothing is checked."""
+        given = self.given().get(Name(section, key))
+        return [name for name in map(str.strip, given.text.split(",")) if name] if given else []
+
     def settings(self) -> Settings:
         """The settings; raises ``ConfigError`` with all faults."""
         from .celery_settings import CelerySettings  # gunicorn's master reads the file without importing Celery

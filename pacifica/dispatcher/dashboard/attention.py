@@ -15,6 +15,7 @@ NAMES: Mapping[str, str] = {
     "schema": "tables",
     "outbox": "waiting jobs",
     "workers": "workers",
+    "tasks": "tasks",
 }
 
 
@@ -32,6 +33,9 @@ REMEDIES: Mapping[str, Remedy] = {
     "schema": Remedy("Bring the tables to the version of this service.", "pacifica-dispatcher-cmd dbsync"),
     "outbox": Remedy("No job is lost. See whether the broker and the workers run.", DOCTOR),
     "workers": Remedy("Start a worker.", "celery -A pacifica.dispatcher.tasks worker"),
+    "tasks": Remedy(
+        "All other tasks run. Correct the module, and start the server and the workers again.", f"{DOCTOR} --adopt"
+    ),
 }
 NO_WORKER_HAS_TASK = Remedy(
     "Start a worker that has the module of this task (setting [dispatcher] tasks), or restart those with an old one."

@@ -1,13 +1,15 @@
 """Readiness: whether the service accepts jobs and whether a worker will run them, with a verdict for each part."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, Self
 
 from ..core.errors import DatabaseUnavailable
+from ..core.faults import ConfigFault
 from ..core.job import now
 from ..core.liveness import Liveness, ObservedHeartbeat
+from ..core.redaction import mask
 from ..core.ttl_cache import TtlCache
 from ..store.outbox import Outbox
 from ..store.workers import WorkerStore
@@ -19,7 +21,9 @@ LATE = 60
 COUNTED = 10_000
 """The most jobs of the outbox that are counted."""
 OK, DEGRADED, UNAVAILABLE, UNKNOWN = VERDICTS = ("ok", "degraded", "unavailable", "unknown")
-PARTS = ("database", "broker", "schema", "outbox", "workers")
+PARTS = ("database", "broker", "schema", "outbox", "workers", "tasks")
+SHOWN_FAULTS = 3
+"""The modules that could not be imported, of which the verdict on the tasks has the reason."""
 
 
 class Part(NamedTuple):
@@ -66,7 +70,7 @@ class ReadinessReport:
 
     @property
     def verdict(self) -> str:
-        """``unavailable`` if no job is accepted, ``degraded`` if an accepted job may have to wait, else ``ok``."""
+        """``unavailable``: no job is accepted; ``degraded``: one may have to wait, or tasks are missing; ``ok``."""
         verdicts = {part.verdict for part in self.parts.values()}
         return next((verdict for verdict in (UNAVAILABLE, DEGRADED) if verdict in verdicts), OK)
 
@@ -95,22 +99,26 @@ class RelayState(Protocol):
 class HealthCheck:
     """Checks all parts; ``schema`` returns ``ok`` or a sentence, and raises ``DatabaseUnavailable``.
 
-    ``relay`` is ``None`` if workers claim jobs from their rows: then the database is the broker.
+    ``relay`` is ``None`` if workers claim jobs from their rows: then the database is the broker. ``missing`` returns
+    the faults of modules whose tasks this process lacks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part that the process gives
         self,
         outbox: Outbox,
         workers: WorkerStore,
         relay: Callable[[], RelayState] | None,
         schema: Callable[[], str],
         lease: float,
+        *,
+        missing: Callable[[], Sequence[ConfigFault]] = tuple,
     ) -> None:
         self._outbox = outbox
         self._workers = workers
         self._relay = relay
         self._schema = schema
         self._lease = lease
+        self._missing = missing
         self._liveness = Liveness(lease)
         self._good: float | None = None
         self._look = TtlCache(self._look_now, KEPT)
@@ -146,10 +154,10 @@ class HealthCheck:
         return self._with({"database": Part(UNAVAILABLE, _since(self._good), message)})
 
     def _with(self, parts: Mapping[str, Part], waiting: int = 0, workers: Workers = NO_WORKERS) -> ReadinessReport:
-        """The readiness with these parts and the broker; the verdict on every other part is ``unknown``."""
+        """The readiness with these parts, the broker and the tasks; the verdict on any other part is ``unknown``."""
         unknown = dict.fromkeys(PARTS, Part(UNKNOWN))
-        broker = self._broker(parts["database"])
-        return ReadinessReport({**unknown, **parts, "broker": broker}, waiting, workers)
+        own = {"broker": self._broker(parts["database"]), "tasks": _tasks_part(self._missing())}
+        return ReadinessReport({**unknown, **parts, **own}, waiting, workers)
 
     def _broker(self, database: Part) -> Part:
         if self._relay is None:
@@ -174,6 +182,14 @@ def _workers_part(workers: Workers) -> Part:
     if workers.unknown:
         return Part(UNKNOWN, workers.age, "No worker's heartbeat has moved since this process began to look.")
     return Part(DEGRADED, workers.age, "No worker is alive; accepted jobs wait for one.")
+
+
+def _tasks_part(faults: Sequence[ConfigFault]) -> Part:
+    if not faults:
+        return Part(OK)
+    more = len(faults) - SHOWN_FAULTS
+    shown = " ".join(mask(str(fault)) for fault in faults[:SHOWN_FAULTS]) + (f" And {more} more." if more > 0 else "")
+    return Part(DEGRADED, None, f"Some tasks are missing. {shown}")
 
 
 def _since(moment: float | None) -> float | None:

@@ -3,12 +3,13 @@
 import os
 from typing import Any
 
+import click
 from billiard import pool
 from celery import bootsteps
 
 from ..config.ini import PlaceFault
 from ..core import parent_watch
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DispatcherError
 from ..core.name_limits import MAX_WORKER
 from . import soft_limit
 
@@ -20,10 +21,20 @@ A main process that is ending reads no more messages.
 
 
 class RecordStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Check the worker's name and every task, and wait for the database, before the first message is received."""
+    """Check the worker's name and every task, and wait for the database, before the first message is received.
+
+    Raises ``ClickException``, which Celery's command line prints as one sentence.
+    """
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
+        try:
+            self._prepare(worker)
+        except DispatcherError as error:
+            raise click.ClickException(str(error)) from error
+
+    @staticmethod
+    def _prepare(worker: Any) -> None:
         parent_watch.start(os.environ)
         container = worker.app.container
         _check_name(worker.hostname)

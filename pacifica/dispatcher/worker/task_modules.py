@@ -9,6 +9,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
+import celery
+import kombu
 from celery import Task
 from celery.utils.imports import import_from_cwd
 
@@ -21,6 +23,7 @@ MAX_NAMES = 5
 """How many functions a warning names."""
 _PACKAGE = str(Path(__file__).parent.parent)
 _LIBRARIES = tuple({str(Path(file).parent) for file in (traceback.__file__, importlib.__file__)})
+_MACHINERY = (_PACKAGE, *_LIBRARIES, *(str(Path(str(module.__file__)).parent) for module in (celery, kombu)))
 
 
 def import_modules(names: Iterable[str]) -> list[ConfigFault]:
@@ -73,6 +76,11 @@ def _entry_point_faults() -> list[ConfigFault]:
     return faults
 
 
+def in_own_code(error: BaseException) -> bool:
+    """Whether a line of the user's code was running when the exception was raised."""
+    return any(not _is_library(frame.filename) for frame in _frames(error))
+
+
 def import_failure(load: Callable[[], object], name: str) -> str:
     """Run the code of a module; returns what went wrong, or an empty text. Its output goes to standard error."""
     try:
@@ -95,12 +103,10 @@ def _describe(error: BaseException, name: str) -> str:
     if isinstance(error, SyntaxError):
         text = error.msg
     if isinstance(error, SystemExit):
-        return (
-            f"{place}: the import ends Python by SystemExit({text}). Move that call into `if __name__ == '__main__':`."
-        )
+        return f"{place}the import ends Python by SystemExit({text}). Move that call into `if __name__ == '__main__':`."
     if isinstance(error, ModuleNotFoundError):
-        return f"{place}: {type(error).__name__}: {text}. Install that package here, or correct the module."
-    sentence = f"{place}: {type(error).__name__}: {text}".rstrip(".: ")
+        return f"{place}{type(error).__name__}: {text}. Install that package here, or correct the module."
+    sentence = f"{place}{type(error).__name__}: {text}".rstrip(".: ")
     return f"{sentence}{'' if sentence.endswith('?') else '.'} {CORRECT}"
 
 
@@ -115,13 +121,21 @@ def _not_found(name: str) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """``file:line`` of the last line of the user's own code; for a syntax error, of the line that has it."""
+    """``file:line:`` of the last line of the user's own code; for a syntax error, of the line that has it.
+
+    Else that of the last line of another package; empty if only those of Celery were running.
+    """
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{shown_path(error.filename)}:{error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+        return f"{shown_path(error.filename)}:{error.lineno}: "
+    frames = _frames(error)
     own = [frame for frame in frames if not _is_library(frame.filename)]
-    last = (own or frames)[-1]
-    return f"{shown_path(last.filename)}:{last.lineno}"
+    others = [frame for frame in frames if not frame.filename.startswith(_MACHINERY)]
+    last = next(reversed(own or others), None)
+    return f"{shown_path(last.filename)}:{last.lineno}: " if last else ""
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
 
 
 def _is_library(file: str) -> bool:

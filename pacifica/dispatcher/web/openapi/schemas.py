@@ -7,7 +7,7 @@ from typing import Any
 from ...core.dispatch_options import DispatchOptions
 from ...core.job import State
 from ...core.queue_names import QueueNames
-from ...monitoring.health import VERDICTS
+from ...monitoring.health import PARTS, VERDICTS
 from ..representations import TIMES
 from ..request.body import KEY
 from ..request.dispatch_body import MEMBERS
@@ -98,7 +98,7 @@ SCHEMAS: Mapping[str, Any] = {
             "broker": _TEXT,
             "outbox": _object({"waiting": _COUNT}),
             "workers": _object({"living": _COUNT}),
-            "checks": _object(dict.fromkeys(("database", "broker", "schema", "outbox", "workers"), _PART), **CLOSED),
+            "checks": _object(dict.fromkeys(PARTS, _PART), **CLOSED),
         }
     ),
     "BatchAnswer": _object(

@@ -12,7 +12,6 @@ from ....adoption import AdoptedApp, is_named, name_of, take_over
 from ....adoption.adoption_report import AdoptionReport, report_on
 from ....adoption.application_notes import PartNote
 from ....adoption.task_notes import NOTE_KINDS, TaskReport
-from ....config.ini import Name
 from ....config.load import Sources, find_sources, load_settings
 from ....container import Container
 from ...exit_codes import CommandFailed, Exit
@@ -43,7 +42,7 @@ def report_of(app: Any) -> AdoptionReport:
             take_over(app, app.container, imports=True)
         return _report(app.container)
     sources = find_sources()
-    if Name("dispatcher", "adopt") in sources.given() and is_named(app, sources.settings().dispatcher.adopt):
+    if is_named(app, sources.names("dispatcher", "adopt")):
         return _report(Container(sources.settings))
     container = Container(Sources(None, "", {}).settings)
     container.app = take_over(app, container, imports=True)

@@ -48,6 +48,8 @@ class LocalChecks:
         if self._container is None:
             yield from (skipped(stage, "the configuration has faults") for stage in STAGES[1:])
             return
+        if self._container.settings.dispatcher.adopt:
+            yield self._tasks(self._container)
         yield self._database(self._container)
         yield self._schema(self._container)
         yield self._broker(self._container)
@@ -119,6 +121,18 @@ class LocalChecks:
         self._container, self._database_url = Container(lambda: settings), settings.database.peewee_url
         where = sources.path or "no file; defaults and environment apply"
         return good("configuration", str(where), time.monotonic() - began)
+
+    def _tasks(self, container: Container) -> Finding:
+        """Whether the adopted applications and all their modules can be imported."""
+        began = time.monotonic()
+        try:
+            number, missing = len(container.registry), container.app.missing
+        except ConfigError as error:
+            return bad("tasks", str(error), "Correct the tasks, and run pacifica-dispatcher-cmd config check.")
+        if missing:
+            advice = "Correct it, and start server and workers again; doctor --adopt shows all tasks that were found."
+            return bad("tasks", "; ".join(map(str, missing)), advice)
+        return good("tasks", f"{number} tasks", time.monotonic() - began)
 
     def _database(self, container: Container) -> Finding:
         file = sqlite_file(self._database_url)
