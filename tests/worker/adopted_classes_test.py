@@ -145,6 +145,17 @@ def test_apply_async_of_their_base_class_runs_before_the_job_is_made(worker: Loc
 
     task = worker.app.task(shared=False, base=Tenant)(rent)
     assert run(worker, task, 1) == (State.SUCCESS, [1, "t"])
+
+    class Once(Task):  # type: ignore[misc]
+        name = "test.once"
+
+        def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+            return super().apply_async([*(args or ()), "t"], kwargs, **options)
+
+        def run(self, *args: Any) -> Any:
+            return args
+
+    assert run(worker, worker.app.register_task(Once()), 1) == (State.SUCCESS, [1, "t"])
     job = (task.s() | task.s()).delay(1)
     worker.run_all()
     assert worker.outcome(job.id) == (State.SUCCESS, [[1, "t"], "t"])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from functools import partial
+from functools import partial, wraps
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -260,6 +260,26 @@ def test_state_that_a_job_cannot_have_is_logged_and_the_job_succeeds(
     assert (job.state, job.result) == (SUCCESS, "done")
     assert sum("update_state" in record.getMessage() for record in caplog.records) == 5
     assert run(worker, adopt(worker, by_hand, bind=True)).result == "<class 'object'>"
+
+
+def test_calls_are_counted_as_celery_counts_them_and_numbers_of_options_are_kept_in_bounds(worker: LocalWorker) -> None:
+    def measure(x, y=0):  # type: ignore[no-untyped-def]
+        return x + y
+
+    retried = adopt(worker, measure, autoretry_for=(OSError,), name="test.retried")
+    for args in ([], [1, 2, 3]):
+        with pytest.raises(BadArguments):
+            retried.delay(*args)
+
+    @wraps(measure)
+    def adding(*args: Any, **kwargs: Any) -> Any:
+        return measure(1, *args, **kwargs)
+
+    job = adopt(worker, adding).apply_async([], countdown=-1.5, priority=200)
+    worker.run_all()
+    assert (worker.outcome(job.id), worker.job(job.id).priority) == ((SUCCESS, 1), 9)
+    with pytest.raises(BadArguments):
+        worker.container.registry["test.measure"].bind([], {})
 
 
 def test_options_of_a_retry_that_a_job_cannot_change_are_logged(

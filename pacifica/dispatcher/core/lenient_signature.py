@@ -23,23 +23,18 @@ ANYTHING = inspect.Signature(
 
 
 class LenientSignature(NamedTuple):
-    """A signature whose annotations can all be used; ``untyped`` has the reason for each one that was dropped.
-
-    ``accepted`` are the parameters of the outermost function, a decorator's wrapper: Celery checks calls by them.
-    """
+    """A signature whose annotations can all be used; ``untyped`` has the reason for each one that was dropped."""
 
     signature: TaskSignature
     untyped: Mapping[str, str]
-    accepted: Mapping[str, Parameter]
 
 
 def lenient_signature(function: Callable[..., Any]) -> LenientSignature:
     """The signature of any callable object; one that cannot be read takes all arguments."""
-    outer = _outer(function)
     try:
         found = called_signature(function, eval_str=False)
     except (SignatureFault, TypeError, ValueError):
-        found = outer
+        found = outer_signature(function)
     untyped: dict[str, str] = {}
     parameters: dict[str, Parameter] = {}
     for name, parameter in found.parameters.items():
@@ -48,17 +43,18 @@ def lenient_signature(function: Callable[..., Any]) -> LenientSignature:
         parameters[name] = parameter.replace(annotation=kind)
     returns, fault = _usable(function, found.return_annotation, lambda kind: ResultType(kind).json_schema())
     untyped |= {RESULT: fault} if fault and fault is not MISSING else {}
-    return LenientSignature(TaskSignature(parameters, returns, {}, ()), untyped, outer.parameters)
+    return LenientSignature(TaskSignature(parameters, returns, {}, ()), untyped)
 
 
 def without_types(found: LenientSignature, reason: str) -> LenientSignature:
     """The same parameters without any annotation."""
     bare = {name: one.replace(annotation=Parameter.empty) for name, one in found.signature.parameters.items()}
     untyped = {**dict.fromkeys([*bare, RESULT], reason), **found.untyped}
-    return found._replace(signature=TaskSignature(bare, inspect.Signature.empty, {}, ()), untyped=untyped)
+    return LenientSignature(TaskSignature(bare, inspect.Signature.empty, {}, ()), untyped)
 
 
-def _outer(function: Callable[..., Any]) -> inspect.Signature:
+def outer_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a decorator's wrapper itself."""
     try:
         return inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):

@@ -14,7 +14,7 @@ from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits, join_texts, json_te
 from ..core.errors import BadArguments, BadResult
 from ..core.faults import Fault
 from ..core.json_values import EXACT, finite, plain, plain_arguments, written
-from ..core.lenient_signature import lenient_signature, without_types
+from ..core.lenient_signature import lenient_signature, outer_signature, without_types
 from ..core.parameters import Parameters
 from ..core.registry import Call, TaskSpec
 from .tagged_json import TAG, as_it_is, tagged, untagged
@@ -49,6 +49,7 @@ class StoredResult(NamedTuple):
 class AdoptedSpec(TaskSpec):
     """As ``TaskSpec``; ``asked`` is part of the declaration.
 
+    ``counted`` is the function by which Celery counts the arguments of a call, if it is another one.
     ``converts``: the function is to get values of the types in its annotations, and its result is written by its
     annotation. Otherwise the function does this itself, as with ``pydantic=True``.
     """
@@ -61,16 +62,17 @@ class AdoptedSpec(TaskSpec):
         limits: ArgumentLimits = DEFAULT_LIMITS,
         asked: Asked = NOTHING_ASKED,
         *,
+        counted: Callable[..., Any] | None = None,
         converts: bool = True,
     ) -> None:
         self.asked = asked
         self._converts = converts
+        self._counted = Parameters(outer_signature(counted or function).parameters)
         super().__init__(name, function, doc, None, limits)
         self.max_attempts = None if asked.acks_late else 1
 
     def _read_signature(self, function: Callable[..., Any], _: Collection[str]) -> None:
         found = lenient_signature(function)
-        self._outer = Parameters(found.accepted)
         try:
             self._use(found.signature)
         except Exception as error:  # noqa: BLE001 - the annotations cannot be used together
@@ -81,7 +83,7 @@ class AdoptedSpec(TaskSpec):
     def bind_python(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """Bind the values that ``delay`` or a message has; only their number and names may raise ``BadArguments``."""
         self._limits.check_number(self.name, args, kwargs)
-        self._refuse(self._outer.assign(args, kwargs)[1])
+        self._refuse(self._counted.assign(args, kwargs)[1])
         names = list(kwargs)
         places = [*(f"args[{index}]" for index in range(len(args))), *names]
         values = [*args, *kwargs.values()]

@@ -8,6 +8,7 @@ such as late acknowledgement, are noted as the task asks for them, before they a
 import functools
 import inspect
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ RETRY_OPTIONS = frozenset(
     {*inspect.signature(Task.retry).parameters, *retrying.COLUMNS, *retrying.HEADERS} - {"self", "options"}
 )
 """The arguments of ``retry`` that a job can keep."""
+LIMITS: Mapping[str, float] = {"countdown": math.inf, "expires": math.inf, "priority": 9}
+"""The highest numbers of options that may be lower than 0, or higher, in a call that Celery accepts."""
 FRONT = ("Request", "Strategy", "update_state", "on_replace", "spec")
 """Names of the dispatcher that its other base classes may have, too; theirs are not used."""
 IN_FRONT_OF_ITSELF = ("Request", "Strategy", "spec")
@@ -76,7 +79,9 @@ class AdoptedTask(DispatcherTask):
         converts = self._dump_pydantic_arguments is None
         self.app  # noqa: B018 - the property binds the class
         asked = self.dispatcher_asked._replace(bypassed=self.dispatcher_bypassed)
-        spec = AdoptedSpec(self.name, self.run, self.__doc__ or "", limits, asked, converts=converts)
+        counted = getattr(self, "_orig_run", self.run)  # Celery keeps the function here if autoretry_for wraps it.
+        doc = self.__doc__ or ""
+        spec = AdoptedSpec(self.name, self.run, doc, limits, asked, counted=counted, converts=converts)
         spec.expires = python_dispatch.own_expiry(self)
         return spec
 
@@ -112,9 +117,9 @@ class AdoptedTask(DispatcherTask):
         Celery's own, which ends that way, sends the task by its name, with the task as an option.
         """
         sent = options.pop("task_type", None) is not None
-        if not sent and _overridden(type(self), "apply_async"):
+        if not sent and _behind(type(self), "apply_async") is not None:
             return super(DispatcherTask, self).apply_async(*positional, **options)
-        given = dict(zip(("args", "kwargs", "task_id", "producer"), positional, strict=False)) | options
+        given = dict(zip(("args", "kwargs", "task_id", "producer"), positional, strict=False)) | _possible(options)
         if self._dump_pydantic_arguments is not None:  # As Celery's own does; the models are not JSON.
             given["args"], given["kwargs"] = self._dump_pydantic_arguments(given.get("args"), given.get("kwargs"))
         return super().apply_async(**given)
@@ -171,13 +176,13 @@ def _below(cls: type[Task]) -> Iterator[type[Task]]:
 
 def _take_over(cls: type[Task]) -> None:
     """Put the dispatcher's methods before those of the class and of its other base classes."""
-    bypassed = [name for name in FRONT if _holder(cls, name) not in {None, cls}]
+    bypassed = [name for name in FRONT if _behind(cls, name) is not None]
     for name in IN_FRONT_OF_ITSELF:
         if name in vars(cls):
             setattr(cls, name, getattr(AdoptedTask, name))
             bypassed.append(name)
     for name in THEIRS:
-        if (holder := _holder(cls, name)) not in {None, cls}:
+        if _holder(cls, name) is not cls and (holder := _behind(cls, name)) is not None:
             setattr(cls, name, vars(holder)[name])
     if (holder := _holder(cls, "__call__")) is not None:
         theirs = vars(holder)["__call__"]
@@ -210,8 +215,19 @@ def _holder(cls: type, name: str) -> Any:
     return next((kind for kind in others if name in vars(kind)), None)
 
 
-def _overridden(cls: type, name: str) -> bool:
-    return _holder(cls, name) is not None
+def _behind(cls: type, name: str) -> Any:
+    """As ``_holder``, of the classes that the dispatcher's come before."""
+    others = cls.__mro__[cls.__mro__.index(AdoptedTask) + 1 :]
+    return next((kind for kind in others if kind not in {*AdoptedTask.__mro__, object} and name in vars(kind)), None)
+
+
+def _possible(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a dispatch, with numbers that Celery takes and a job cannot have replaced by the nearest ones."""
+    found = dict(options)
+    for name, most in LIMITS.items():
+        if isinstance(value := found.get(name), int | float):
+            found[name] = max(0, min(value, most))
+    return found
 
 
 def _asked(cls: type[Task], name: str) -> Any:
