@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from celery.app.defaults import DEFAULTS as CELERY_DEFAULTS
@@ -84,7 +86,7 @@ def _left_out(app: DispatcherApp, settings: Settings) -> Iterator[PartNote]:
     plain = [name for name in sorted(app.tasks) if not hasattr(app.tasks[name], "spec")]
     own = [name for name in plain if not name.startswith("celery.")]
     if only and own:
-        yield PartNote("adopt_only", f"{_named(own)} stay plain Celery tasks, without jobs in the record.")
+        yield PartNote("adopt_only", f"It leaves {_named(own)} to Celery alone, without jobs in the record.")
 
 
 def _backend(app: DispatcherApp) -> Iterator[PartNote]:
@@ -121,9 +123,9 @@ def _schedule(app: DispatcherApp, tasks: Iterable[str]) -> Iterator[PartNote]:
     if app.conf.beat_scheduler not in (None, BEAT):
         lines.append(f"the schedules of {app.conf.beat_scheduler}")
     for name, entry in entries.items():
-        task = str(entry.get("task"))
+        task, plan = itemgetter("task", "schedule")(entry if isinstance(entry, Mapping) else vars(entry))
         known = "" if task in tasks else " (no adopted task: it stays a plain message)"
-        lines.append(f"{name}: {task}{known}, {_when(entry.get('schedule'))}")
+        lines.append(f"{name}: {task}{known}, {_when(plan)}")
     for number, line in enumerate(lines, 1):
         advice = (
             "Go on to start beat as before, in one process: each run becomes a job." if number == len(lines) else ""
@@ -132,8 +134,9 @@ def _schedule(app: DispatcherApp, tasks: Iterable[str]) -> Iterator[PartNote]:
 
 
 def _when(schedule: Any) -> str:
-    if isinstance(schedule, int | float):
-        return f"every {schedule:g} s"
+    seconds = schedule.total_seconds() if isinstance(schedule, timedelta) else schedule
+    if isinstance(seconds, int | float):
+        return f"every {seconds:g} s"
     return str(schedule).removeprefix("<").removesuffix(">")
 
 
