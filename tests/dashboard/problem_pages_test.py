@@ -55,7 +55,6 @@ def test_page_beyond_the_scope_names_it_and_asks_for_another_token(browse: Brows
     ("method", "path", "status", "said"),
     [
         ("GET", "/nothing", 404, "There is no page at /nothing."),
-        ("GET", "/ui", 404, "There is no page at /ui."),
         ("GET", "/ui/%3Cscript%3E", 404, "/ui/&lt;script&gt;."),
         ("GET", "/ui/sign-out", 405, "The method GET is not allowed here. Allowed: OPTIONS, POST."),
         ("PUT", "/ui/sign-in", 405, "Allowed: GET, HEAD, OPTIONS, POST."),
@@ -68,6 +67,11 @@ def test_error_of_a_page_is_a_page(browse: Browse, method: str, path: str, statu
     assert (answer.status, is_page(answer)) == (status, True), answer.text
     assert said in answer.text or status == 400
     assert "<script>" not in answer.text
+
+
+def test_address_of_the_pages_leads_to_the_overview(browse: Browse) -> None:
+    answer = browse(root_path="/lab").get("/lab/ui")
+    assert (answer.status, answer.headers["Location"]) == (303, "/lab/")
 
 
 def test_unexpected_error_is_a_page_that_reveals_nothing(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,13 @@ import cherrypy
 from ..monitoring.web_monitor import WebMonitor
 from ..service.tokens import Tokens
 from ..service.verbs import Service
+from ..web.operation import Operation
 from .assets import Static
 from .find import Find
 from .job_list import JobList
 from .job_page import JobPage
 from .overview import Overview
-from .sign_in import SignIn, SignOut
+from .sign_in import SignIn, SignOut, see_other
 from .task_pages import TaskPages
 
 
@@ -25,6 +26,11 @@ class Pages:
         self.tasks = TaskPages(service, monitor)
         self.find = Find(service)
         self._overview = Overview(service, monitor)
+
+    @Operation("/ui", None, {303: ""}, page=True)
+    def GET(self) -> bytes:
+        """Show the overview, which is at ``/``."""
+        return see_other("/")
 
     def overview(self, span: str) -> bytes:
         """The page at ``/``, with the charts of this span."""
