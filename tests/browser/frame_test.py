@@ -13,6 +13,10 @@ PAGES = ("overview", "jobs", "found", "tasks", "task", "failed", "listed", "reco
 OTHERS = {"sign in": "/ui/sign-in", "nothing": "/ui/nothing"}
 MOST_BYTES = 150_000
 WIDER = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
+EIGHT_LONG = """(body) => {
+    body.querySelector('a').textContent = 'a long message '.repeat(40);
+    while (body.rows.length < 8) body.append(body.rows[0].cloneNode(true));
+}"""
 WEIGHT = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
     .reduce((sum, one) => sum + one.encodedBodySize, 0)"""
 
@@ -30,6 +34,13 @@ def test_page_is_light_and_everyone_can_read_it(visit: Open, site: Site, name: s
         for scheme in ("light", "dark") if size is WIDE else ():
             page.emulate_media(color_scheme=scheme)
             assert serious(page) == [], scheme
+
+
+def test_overview_fits_a_screen_on_the_wall(visit: Open, site: Site) -> None:
+    page = visit(viewport={"width": 1920, "height": 1080}).open(site.pages["overview"])
+    expect(page.locator(".failures tbody tr").first).to_be_visible()
+    page.locator(".failures tbody").evaluate(EIGHT_LONG)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 1080
 
 
 def test_keys_are_listed_and_the_search_is_one_key_away(visit: Open) -> None:

@@ -41,7 +41,7 @@ function act(key) {
   return true;
 }
 
-const rows = () => [...document.querySelectorAll("[data-rows] > [data-row]")];
+const rows = () => [...document.querySelectorAll("[data-rows] > [data-row]")].filter((row) => row.getClientRects().length);
 const current = () => document.querySelector("[data-row].current");
 
 function move(step) {
