@@ -6,10 +6,17 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from pacifica.dispatcher.core.job import State
+
 from .chromium import Visit, serious
-from .site import EVIL, Site, evil_jobs
+from .site import EVIL, Site, ended, evil_jobs
 
 Open = Callable[..., Visit]
+WITHOUT_HTTPS = """
+    const clipboard = navigator.clipboard;
+    window.pasted = () => clipboard.readText();
+    Object.defineProperty(navigator, 'clipboard', { value: undefined });"""
+"""As over plain HTTP; ``pasted`` returns the text that was copied."""
 
 
 def open_job(visited: Visit, uuid: str) -> Page:
@@ -70,3 +77,34 @@ def test_markup_of_callers_stays_text(visit: Open, site: Site, number: int) -> N
     expect(page.get_by_role("main")).to_contain_text(EVIL[:40])
     assert page.title() != "owned"
     assert page.locator("main script, main img").count() == 0
+
+
+def test_all_of_a_tree_is_unfolded_and_folded(visit: Open, site: Site) -> None:
+    job = ended("echo", State.SUCCESS, result={"a": {"b": {"c": [{"d": "x" * 90}]}}})
+    site.add(job)
+    page = visit().open(f"/ui/jobs/{job.uuid}")
+    button, deepest = page.locator("#result-unfold"), page.get_by_label("Outcome").get_by_text("x" * 90).first
+    expect(deepest).to_be_hidden()
+    button.click()
+    expect(deepest).to_be_visible()
+    expect(button).to_have_text("Fold all", use_inner_text=True)
+    button.click()
+    expect(deepest).to_be_hidden()
+
+
+def test_texts_are_copied_also_without_https(visit: Open, site: Site) -> None:
+    job = ended("calibrate", State.SUCCESS, args=["copied"], labels={"part": "copies"})
+    site.add(job)
+    visited = visit(permissions=["clipboard-read"])
+    visited.page.add_init_script(WITHOUT_HTTPS)
+    for path, text in (
+        (f"/ui/jobs/{job.uuid}", job.uuid),
+        ("/ui/tasks/calibrate", visited.open("/ui/tasks/calibrate").locator("#line-curl").text_content()),
+        ("/ui/jobs?label=part:copies", job.uuid),
+    ):
+        page = visited.open(path)
+        page.locator(".copy").first.evaluate("(button) => button.scrollIntoView()")
+        page.locator("[data-row]").or_(page.locator("main")).last.hover()
+        page.locator(".copy").first.click()
+        expect(page.locator(".copy").first).to_have_text("Copied")
+        assert page.evaluate("pasted()") == text, path

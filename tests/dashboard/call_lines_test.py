@@ -8,8 +8,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from pacifica.dispatcher.cli.commands.search import search
 from pacifica.dispatcher.core import strict_json
-from pacifica.dispatcher.dashboard.call_lines import curl_line, python_lines
+from pacifica.dispatcher.core.job import State
+from pacifica.dispatcher.core.job_filter import JobFilter, LabelFilter
+from pacifica.dispatcher.dashboard.call_lines import curl_line, line_for_all, python_lines
 
 BASE = "http://lab.example:8050/jobs"
 CALLS: list[tuple[str, list[Any], dict[str, Any], dict[str, Any]]] = [
@@ -62,3 +65,25 @@ def test_curl_line_names_the_variable_of_the_token_if_one_is_needed() -> None:
 
 def test_curl_line_keeps_the_digits_that_were_written() -> None:
     assert "1.10" in curl_line(BASE, "add", strict_json.loads("[1.10]", exact=True), {})
+
+
+def test_line_for_all_searches_with_the_same_filters() -> None:
+    filters = JobFilter(
+        task="lab.convert",
+        states=(State.FAILURE, State.REVOKED),
+        labels=(LabelFilter("run", "1=2"), LabelFilter("site", None)),
+        queue="slow",
+        caller="token:ada",
+        error="it's $HOME `id`",
+        since=1_700_000_000_000_000,
+    )
+    line = line_for_all(BASE, filters, "cancel")
+    first, _, then = line.partition("|")
+    words = [word for word in shlex.split(first) if word != "\n"]
+    assert words[:2] == ["pacifica-dispatcher-cmd", "search"]
+    given = search.make_context("search", words[2:]).params
+    assert (given["url"], given["everything"], given["task"], given["queue"]) == (BASE, True, "lab.convert", "slow")
+    assert (given["caller"], given["error"]) == ("token:ada", "it's $HOME `id`")
+    assert (given["state"], given["label"]) == (("FAILURE", "REVOKED"), ("run=1=2", "site"))
+    assert (given["since"], given["until"]) == ("2023-11-14T22:13:20.000000Z", None)
+    assert then.endswith(f"xargs -n1 pacifica-dispatcher-cmd cancel --url {BASE}")

@@ -197,6 +197,28 @@ def test_empty_columns_are_left_out(browse: Browse) -> None:
     assert 'class="jobs"' in client.get("/ui/jobs").text
 
 
+def test_labels_and_callers_of_the_rows_are_filters(browse: Browse) -> None:
+    client = browse()
+    job = a_job(caller="token:ada", labels={"run": "1", "site": "Köln = a:b"})
+    stored(client, job, a_job(caller="token:eve", labels={"run": "2"}))
+    links = re.findall(
+        r'<a href="(/ui/jobs\?(?:label|caller)=[^"]*)">([^<]+)</a>', client.get("/ui/jobs?label=site").text
+    )
+    assert [text for _, text in links] == ["run=1", "site=Köln = a:b", "token:ada"]
+    assert [rows(client.get(address)) for address, _ in links] == [[job.uuid]] * 3
+
+
+def test_commands_act_on_all_jobs_that_match(browse: Browse) -> None:
+    client = browse()
+    stored(client, *(failed(queue="slow") for _ in range(3)))
+    shown = client.get("/ui/jobs?state=FAILURE&queue=slow&limit=2").text
+    for command in ("retry", "cancel"):
+        assert re.search(rf"search --url \S+ --state FAILURE --queue slow --all [^<]* {command} --url", shown), command
+    for query in ("?limit=2", "?state=FAILURE"):  # All jobs, and no other page.
+        assert 'id="cancel-all"' not in client.get(f"/ui/jobs{query}").text
+    assert 'id="cancel-all"' not in browse(mode="read-only").get("/ui/jobs?state=FAILURE&limit=2").text
+
+
 def test_empty_list_names_the_next_step(browse: Browse) -> None:
     client = browse()
     assert "There are no jobs yet." in (first := client.get("/ui/jobs")).text

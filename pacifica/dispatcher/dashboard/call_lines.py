@@ -1,4 +1,4 @@
-"""The lines for a shell and for Python that dispatch the same job."""
+"""The lines for a shell and for Python that dispatch the same job, and those that act on all jobs of a filter."""
 
 import json
 import shlex
@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ..core import control_characters, strict_json
+from ..core.job import iso
+from ..core.job_filter import JobFilter
 
 OWN_NAMES = ("self", "task", "options", "idempotency_key")
 """Parameters of the client's ``dispatch``, which an argument of a task cannot share."""
@@ -48,6 +50,21 @@ def python_lines(
             "print(job.result())",
         ]
     )
+
+
+def line_for_all(base: str, filters: JobFilter, command: str) -> str:
+    """The line for a POSIX shell that finds the jobs, and runs the command ``cancel`` or ``retry`` for each."""
+    given = [
+        *(("state", state.value) for state in filters.states),
+        *(("label", name if text is None else f"{name}={text}") for name, text in filters.labels),
+        *((name, getattr(filters, name)) for name in ("task", "queue", "caller", "error")),
+        *((name, iso(getattr(filters, name))) for name in ("since", "until")),
+    ]
+    options = [f"--{name} {shlex.quote(control_characters.one_line(text))}" for name, text in given if text is not None]
+    url = f"--url {shlex.quote(base)}"
+    program = "pacifica-dispatcher-cmd"
+    each = f"cut -d' ' -f1 | xargs -n1 {program} {command} {url}"
+    return f"{program} search {url} {' '.join(options)} --all \\\n  | sed 1d | {each}"
 
 
 def _python_call(task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from ..service.verbs import Service
 from ..web.operation import Operation, Query
 from ..web.request import search_query
 from ..web.request.request_context import visible_jobs
-from . import bulk_actions, list_address, one_line, rendering
+from . import bulk_actions, call_lines, list_address, one_line, rendering
 from .job_export import LARGEST_EXPORT, JobExport
 from .sign_in import see_other
 
@@ -36,12 +36,12 @@ _COLUMNS: Mapping[str, Callable[[Job], Any]] = {
 
 
 class ListedJob(NamedTuple):
-    """A job as the table shows it."""
+    """A job as the table shows it; ``labels`` are texts, each with the value of the filter that finds such jobs."""
 
     job: Job
     arguments: str
     outcome: str
-    labels: str
+    labels: Sequence[tuple[str, str]]
     seconds: float | None
     share: int | None
     worker: str
@@ -85,6 +85,7 @@ class JobList:
             **_form(address, filters),
             **_bounds(filters, jobs, following),
             names=self._names(),
+            **_lines_for_all(filters, is_more=bool(list_address.filters_only(address)) and following is not None),
             old=any(job.created < now() - HALF_DAY for job in jobs),
             without=[name for name, is_used in _COLUMNS.items() if not any(map(is_used, jobs))],
         )
@@ -183,6 +184,14 @@ def _bounds(filters: JobFilter, jobs: Sequence[Job], following: PageCursor | Non
         return {"looked_at": 0}
     ends_with_last = bool(jobs) and (following.created, following.uuid) == (jobs[-1].created, jobs[-1].uuid)
     return {"looked_at": 0 if ends_with_last else MOST_FAILURES, "looked_back_to": following.created}
+
+
+def _lines_for_all(filters: JobFilter, *, is_more: bool) -> Mapping[str, str]:
+    """The commands that act on all jobs that match, also on those of other pages; empty if there are no others."""
+    base, commands = rendering.service_address(), {"again_all": "retry", "cancel_all": "cancel"}
+    return {
+        name: call_lines.line_for_all(base, filters, command) if is_more else "" for name, command in commands.items()
+    }
 
 
 def _local(micros: int | None) -> str:

@@ -64,6 +64,6 @@ def _progress(report: Any) -> str:
     return shortened(f"{share} {report.get('message') or ''}")
 
 
-def labels(job: Job) -> str:
-    """The labels, such as ``run=17, site=Köln``."""
-    return shortened(", ".join(f"{name}={text}" for name, text in (job.labels or {}).items()))
+def labels(job: Job) -> list[tuple[str, str]]:
+    """Each label, such as ``run=17``, and as the value of its filter."""
+    return [(shortened(f"{name}={text}"), f"{name}:{text}") for name, text in (job.labels or {}).items()]

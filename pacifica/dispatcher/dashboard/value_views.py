@@ -71,6 +71,14 @@ class Node(NamedTuple):
     plot: Plot | None = None
     table: RecordTable | None = None
 
+    @property
+    def has_folded(self) -> bool:
+        """Whether a part of it is folded."""
+        return any(
+            child.has_folded or bool(child.children or child.plot or child.table) > child.open
+            for child in self.children
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ValueView:

@@ -1,7 +1,6 @@
-// The page of one job: buttons that copy, actions that are sent once, the time of a running job, and no look for the
+// The page of one job: actions that are sent once, the time of a running job, and no look for the
 // events of other jobs.
 
-document.documentElement.classList.add("scripted");
 const job = document.querySelector("[data-job]").dataset.job;
 
 document.addEventListener("dispatcher:changed", (event) => {
@@ -14,25 +13,6 @@ document.addEventListener("submit", (event) => {
 
 // A page that the browser shows again as it was, after "back", may be out of date, and its form was sent.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
-  if (!button) return;
-  const source = document.getElementById(button.dataset.copy);
-  button.textContent = (await copied(source)) ? "Copied" : "Selected";
-  setTimeout(() => (button.textContent = "Copy"), 1500);
-});
-
-// Without HTTPS, browsers have no clipboard for scripts: then the text is selected, and the old command copies it.
-async function copied(source) {
-  try {
-    await navigator.clipboard.writeText(source.textContent);
-    return true;
-  } catch {
-    getSelection().selectAllChildren(source);
-    return document.execCommand("copy");
-  }
-}
 
 // The seconds since a running job was rendered are added to those that it had run by then.
 const shown = new WeakMap();

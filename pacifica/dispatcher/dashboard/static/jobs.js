@@ -68,7 +68,7 @@ function replace(fresh) {
   return true;
 }
 
-const selectorOf = (element) => (element.matches("input") ? "input" : element.matches("a") ? "a" : "button");
+const selectorOf = (element) => (element.matches("a") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : element.localName);
 
 function reading(row) {
   const selection = getSelection();
@@ -104,7 +104,6 @@ function setUpSelection() {
     count();
   });
   form.addEventListener("click", (event) => {
-    if (event.target.matches("[data-copy]")) return copy(event.target);
     if (!event.target.matches("tbody input[type=checkbox]")) return;
     const shown = boxes();
     const from = shown.findIndex((box) => box.value === last);
@@ -116,17 +115,6 @@ function setUpSelection() {
   });
   addEventListener("pageshow", count); // A browser restores the boxes when it goes back.
   count();
-}
-
-async function copy(button) {
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy);
-  } catch { // Without HTTPS, browsers have no clipboard for scripts.
-    getSelection().selectAllChildren(button.previousElementSibling);
-    document.execCommand("copy");
-  }
-  button.textContent = "copied";
-  setTimeout(() => (button.textContent = "copy"), 1000);
 }
 
 // The form sends times with their zone, and nothing for an empty field, so that its address can be shared.

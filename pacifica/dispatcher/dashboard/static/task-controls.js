@@ -1,20 +1,4 @@
-// Controls that need script: copying a snippet, the content of a file as base64, and the reader's own zone.
-
-export function addCopyButtons(snippets) {
-  for (const snippet of snippets) {
-    const text = snippet.querySelector("pre");
-    if (snippet.querySelector("button") || !navigator.clipboard) continue;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "Copy";
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(text.textContent);
-      button.textContent = "Copied";
-      setTimeout(() => (button.textContent = "Copy"), 1500);
-    });
-    snippet.append(button);
-  }
-}
+// Controls that need script: the content of a file as base64, and the reader's own zone.
 
 export function addFiles(area) {
   const chooser = document.createElement("input");

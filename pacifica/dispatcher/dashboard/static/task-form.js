@@ -1,7 +1,7 @@
 // The form of a task: the lines for a shell and for Python while somebody types, rows of lists, files, zones, a new key.
 
 import { asRows } from "./task-lists.js";
-import { addCopyButtons, addFiles, addZones } from "./task-controls.js";
+import { addFiles, addZones } from "./task-controls.js";
 
 const PAUSE = 350; // The milliseconds without a change before the lines are asked for.
 const form = document.getElementById("task-form");
@@ -56,7 +56,6 @@ function showFocus() {
   else document.getElementById("faults")?.focus();
 }
 
-addCopyButtons(document.querySelectorAll(".snippet"));
 if (form && !form.querySelector("fieldset.plain").disabled) {
   form.querySelectorAll("[data-lines]").forEach(asRows);
   form.querySelectorAll("[data-bytes]").forEach(addFiles);
