@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 from celery import Celery, Task
 from celery._state import get_current_app
+from celery.beat import Scheduler
 
 from pacifica.dispatcher import adopt
 from pacifica.dispatcher.adoption import AdoptedApp, take_over
@@ -351,3 +352,20 @@ def test_module_that_cannot_be_imported_costs_its_own_tasks(settings: Any, tmp_p
     assert "bad.py:1: ModuleNotFoundError" in missing[0]
     assert "lost/tasks.py:1: ZeroDivisionError" in missing[1]
     assert isinstance(container.app.loader, TolerantLoader)
+
+
+def test_run_of_beats_schedule_is_a_job(settings: Any) -> None:
+    app = shop()
+    app.task(add, shared=False)
+    app.conf.beat_schedule = {"nightly": {"task": "shop.add", "schedule": 60, "args": (1, 2)}}
+    made = settings()
+    container = Container(lambda: made)
+    container.app = take_over(app, container, imports=True)
+    with closing(container.database):
+        container.prepare()
+        scheduler = Scheduler(app, lazy=True)
+        scheduler.setup_schedule()
+        sent = scheduler.apply_async(scheduler.schedule["nightly"], advance=False)
+        job = container.jobs.get(sent.id)
+    assert job is not None
+    assert (job.task, job.args) == ("shop.add", [1, 2])

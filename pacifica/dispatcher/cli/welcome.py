@@ -19,8 +19,8 @@ MAX_NAMES = 12
 
 @dataclass(frozen=True)
 class Started:
-    """The parts that ``up`` has started; ``seconds`` is the time of its probe job, ``configured`` the broker's URL in
-    the configuration, if it differs. ``seconds`` is ``None`` if the worker is busy with jobs of before.
+    """The parts that ``up`` has started; ``seconds`` is the time of its probe job, ``configured`` the broker of other
+    processes in words, if it differs. ``seconds`` is ``None`` if the worker is busy with jobs of before.
     """
 
     url: str
@@ -63,7 +63,7 @@ def _facts(started: Started) -> Iterator[tuple[str, str]]:
     if started.configured is None:
         yield "broker", broker
     else:
-        yield "broker", f"{broker}, not {mask_passwords(started.configured)} of the configuration"
+        yield "broker", f"{broker}, not {started.configured}"
         yield "for .delay()", f"export BROKER_URL={mask_passwords(started.broker)}"
     yield "tasks", _task_names(started.tasks)
 

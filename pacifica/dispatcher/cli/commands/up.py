@@ -20,6 +20,7 @@ from ...config.load import find_sources, load_settings
 from ...config.settings import Settings
 from ...container import Container
 from ...core.errors import DispatcherError
+from ...core.redaction import mask_passwords
 from ..database_options import config_option
 from ..exit_codes import CommandFailed
 from ..module_watch import ModuleWatch
@@ -177,9 +178,12 @@ def _probe_token(settings: Settings) -> Iterator[str]:
 
 
 def _other_broker(config: Path | None, broker: str) -> str | None:
-    """The broker that the configuration names for other processes, if it is not this one."""
-    configured = str(load_settings(config).celery["broker_url"])
-    return configured if configured != broker else None
+    """The broker of other processes with this configuration, in words, if it is not this one."""
+    settings = load_settings(config)
+    if settings.dispatcher.adopt and not settings.names_broker:
+        return "that of the adopted application" if broker.startswith("database:") else None
+    configured = str(settings.celery["broker_url"])
+    return f"{mask_passwords(configured)} of the configuration" if configured != broker else None
 
 
 def _probe(
