@@ -41,7 +41,8 @@ def test_forked_process_has_only_what_it_was_given(tmp_path: Path) -> None:
         "environment": {"A": "1"},
         "leads": True,
         "main": str(tmp_path / PROGRAM.name),
-        "product": [],
+        # Celery's command line, which the fork server imports, imports the plugins of all packages.
+        "product": ["pacifica", "pacifica.dispatcher", "pacifica.dispatcher.celery_plugin"],
     }
 
 

@@ -34,6 +34,8 @@ def adopt_named(sender: Celery, **_: Any) -> None:
     Prints the faults of such a configuration and ends the process: an exception would only be logged. A file that
     ``DISPATCHER_CONFIG`` does not name may be that of another program, and then changes nothing.
     """
+    if hasattr(sender, "container"):  # It is the dispatcher's already.
+        return
     from .config.load import VARIABLE, find_sources
     from .core.errors import ConfigError
 
@@ -43,7 +45,7 @@ def adopt_named(sender: Celery, **_: Any) -> None:
         if os.environ.get(VARIABLE):
             sys.exit(f"Error: {error}")
         return
-    if hasattr(sender, "container") or not (names := sources.names("dispatcher", "adopt")):
+    if not (names := sources.names("dispatcher", "adopt")):
         return
     from .adoption import is_named
 
