@@ -1,13 +1,16 @@
 """``celery -A shop worker`` with a configuration that has a fault, or with the file of another program."""
 
+import json
 import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
 from celery import Celery
+from click.testing import CliRunner
 
 from pacifica.dispatcher.celery_plugin import adopt_named
+from pacifica.dispatcher.cli import main
 
 from ..processes import Processes
 
@@ -38,6 +41,16 @@ def test_worker_that_cannot_start_prints_one_sentence(processes: Processes) -> N
         assert expected in worker.output()
         assert [line for line in worker.output().splitlines() if line.startswith("Error: ")]
         assert "Traceback" not in worker.output()
+
+
+def test_doctor_goes_on_without_an_application_and_its_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.ini").write_text("[dispatcher]\nadopt = test_no_such_shop:app\n", encoding="utf-8")
+    environ = {"DISPATCHER_CONFIG": None, "BROKER_URL": None, "NO_PROXY": "127.0.0.1"}
+    ran = CliRunner().invoke(main, ["doctor", "--json", "--url", "http://127.0.0.1:1"], env=environ)
+    stages = {stage["stage"]: stage for stage in json.loads(ran.stdout)["stages"]}
+    assert "there is no module test_no_such_shop" in stages["tasks"]["message"]
+    assert (stages["database"]["verdict"], stages["server"]["verdict"]) == ("not checked", "failed")
 
 
 @pytest.mark.parametrize(

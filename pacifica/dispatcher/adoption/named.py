@@ -63,7 +63,7 @@ def name_of(app: Celery) -> str:
     names = [
         f"{module}:{attribute}"
         for module, loaded in list(sys.modules.items())
-        for attribute, value in list(vars(loaded).items())
+        for attribute, value in list(getattr(loaded, "__dict__", {}).items())  # A program may put anything there.
         if value is app and module != "__main__" and not attribute.startswith("_")
     ]
     return min(names, key=len, default="MODULE:APPLICATION")
@@ -76,6 +76,6 @@ def is_named(app: Celery, names: Iterable[str]) -> bool:
         members = vars(sys.modules[module]) if module in sys.modules else {}
         if attribute and members.get(attribute) is app:
             return True
-        if not attribute and (app in members.values() or is_named(app, [f"{module}.celery"])):
+        if not attribute and (any(value is app for value in members.values()) or is_named(app, [f"{module}.celery"])):
             return True
     return False

@@ -45,11 +45,11 @@ class LocalChecks:
     def run(self) -> Iterator[Finding]:
         """A finding for each of ``STAGES``."""
         yield self._configuration()
+        if self._container is not None and self._container.settings.dispatcher.adopt:
+            yield self._tasks(self._container)
         if self._container is None:
             yield from (skipped(stage, "the configuration has faults") for stage in STAGES[1:])
             return
-        if self._container.settings.dispatcher.adopt:
-            yield self._tasks(self._container)
         yield self._database(self._container)
         yield self._schema(self._container)
         yield self._broker(self._container)
@@ -123,11 +123,12 @@ class LocalChecks:
         return good("configuration", str(where), time.monotonic() - began)
 
     def _tasks(self, container: Container) -> Finding:
-        """Whether the adopted applications and all their modules can be imported."""
+        """Whether the adopted applications and all their modules can be imported; nothing is checked without tasks."""
         began = time.monotonic()
         try:
             number, missing = len(container.registry), container.app.missing
         except ConfigError as error:
+            self._container = None
             return bad("tasks", str(error), "Correct the tasks, and run pacifica-dispatcher-cmd config check.")
         if missing:
             advice = "Correct it, and start server and workers again; doctor --adopt shows all tasks that were found."
