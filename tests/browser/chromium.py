@@ -80,9 +80,10 @@ def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
         context.close()
 
 
-def serious(page: Page) -> list[str]:
-    """The serious and critical findings of axe-core."""
-    found = Axe().run(page).response["violations"]
+def serious(page: Page, *rules: str) -> list[str]:
+    """The serious and critical findings of axe-core, by all rules or by these."""
+    options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
         for one in found
