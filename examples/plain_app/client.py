@@ -15,7 +15,7 @@ def send() -> dict[str, AsyncResult]:
         "add": tasks.add.delay(2, 3),
         "add_text": tasks.add.delay("2", "3"),
         "scale": tasks.scale.delay([1.0, 2.5], factor=2),
-        "download": tasks.download.delay("spectrum.csv", outages=2),
+        "download": tasks.download.delay("spectrum.csv", outages=1),
         "download_in_vain": tasks.download.delay("image.tif", outages=9),
         "calibrate": tasks.calibrate.delay(0.5),
         "calibrate_too_far": tasks.calibrate.apply_async([2.5]),

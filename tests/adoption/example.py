@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ PLAIN_APP = Example(
         "add": ("proj.tasks.add", [2, 3], {}),
         "add_text": ("proj.tasks.add", ["2", "3"], {}),
         "scale": ("proj.tasks.scale", [[1.0, 2.5]], {"factor": 2}),
-        "download": ("proj.tasks.download", ["spectrum.csv"], {"outages": 2}),
+        "download": ("proj.tasks.download", ["spectrum.csv"], {"outages": 1}),
         "download_in_vain": ("proj.tasks.download", ["image.tif"], {"outages": 9}),
         "calibrate": ("proj.tasks.calibrate", [0.5], {}),
         "calibrate_too_far": ("proj.tasks.calibrate", [2.5], {}),
@@ -124,7 +125,7 @@ class Project:
         """Run worker and client as they are without the dispatcher, and keep the outcomes."""
         if self.example.prepare:
             self._run(*self.example.prepare)
-        self.use_worker(self.example.package)
+        self.use_own_worker()
         self.alone = self.client()
         self.stop_worker()
 
@@ -168,8 +169,24 @@ class Project:
         """Return the outcomes for which its client waits."""
         return masked(json.loads(self._run("client.py")))
 
-    def sent_ids(self) -> dict[str, str]:
-        """Return the ids of the jobs that its client sends, without the dispatcher."""
+    def use_own_worker(self) -> Running:
+        """Have jobs run by the command line that the project had before."""
+        return self.use_worker(self.example.package)
+
+    @cached_property
+    def sent(self) -> dict[str, str]:
+        """The ids of jobs that its client has sent without the dispatcher, and that its own worker runs."""
+        self.use_own_worker()
+        return self.send()
+
+    @cached_property
+    def dispatched(self) -> dict[str, str]:
+        """The ids of the same jobs, dispatched by HTTP."""
+        self.use_own_worker()
+        return self.dispatch()
+
+    def send(self) -> dict[str, str]:
+        """Have its client send its jobs again."""
         return dict(json.loads(self._run("client.py", "--ids")))
 
     def adopted_client(self) -> Outcomes:
@@ -177,8 +194,8 @@ class Project:
         program = str(self.processes.add_module(ADOPTED_CLIENT))
         return masked(json.loads(self._run(program, f"{self.example.package}.celery:app")))
 
-    def dispatched(self) -> dict[str, str]:
-        """Return the ids of the same jobs, dispatched by HTTP."""
+    def dispatch(self) -> dict[str, str]:
+        """Dispatch the same jobs by HTTP again."""
         return {
             name: self.stack.dispatch(task, *args, **kwargs)
             for name, (task, args, kwargs) in self.example.calls.items()

@@ -19,11 +19,6 @@ def only(name: str, *brokers: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("project", cases, indirect=True, ids="-".join)
 
 
-def use_own_worker(project: Project) -> None:
-    """Have the jobs run by the command line that the project had before."""
-    project.use_worker(project.example.package)
-
-
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example_names_the_dispatcher_in_its_readme_alone(name: str) -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in (FOLDER / name).rglob("*.py")}
@@ -32,22 +27,22 @@ def test_example_names_the_dispatcher_in_its_readme_alone(name: str) -> None:
 
 
 def test_client_that_knows_nothing_of_the_dispatcher_sends_jobs(project: Project) -> None:
-    use_own_worker(project)
-    assert project.outcomes(project.sent_ids()) == project.expected_in_the_record()
+    project.use_own_worker()
+    assert project.outcomes(project.sent) == project.expected_in_the_record()
 
 
 def test_client_that_has_adopted_the_application_gets_the_results(project: Project) -> None:
-    use_own_worker(project)
+    project.use_own_worker()
     assert project.adopted_client() == project.expected()
 
 
 def test_http_dispatches_have_the_results_of_the_client(project: Project) -> None:
-    use_own_worker(project)
-    assert project.outcomes(project.dispatched()) == project.expected_in_the_record(project.example.calls)
+    project.use_own_worker()
+    assert project.outcomes(project.dispatched) == project.expected_in_the_record(project.example.calls)
 
 
 def test_curl_lines_of_the_readme_print_what_it_shows(project: Project) -> None:
-    use_own_worker(project)
+    project.use_own_worker()
     uuid, lines = "", blocks("console", project.example.readme)[0].replace("http://127.0.0.1:8050", project.stack.url)
     for command, shown in session(lines):
         if command.startswith("UUID="):
@@ -55,13 +50,6 @@ def test_curl_lines_of_the_readme_print_what_it_shows(project: Project) -> None:
             assert project.stack.ended(uuid)["state"] == "SUCCESS"
         else:
             assert shell(f"UUID={uuid}\n{command}") == shown
-
-
-def test_worker_of_the_dispatcher_runs_the_tasks_of_the_project(project: Project) -> None:
-    project.use_worker(DISPATCHERS_OWN)
-    sent, dispatched = project.sent_ids(), project.dispatched()
-    assert project.outcomes(sent) == project.expected_in_the_record()
-    assert project.outcomes(dispatched) == project.expected_in_the_record(project.example.calls)
 
 
 def problem(project: Project, task: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -80,8 +68,8 @@ def test_http_checks_arguments_by_the_signature(project: Project) -> None:
 
 @only("plain_app")
 def test_own_states_results_and_hooks_of_the_project_are_kept(project: Project) -> None:
-    use_own_worker(project)
-    ids = project.sent_ids()
+    project.use_own_worker()
+    ids = project.sent
     scan, failed = (project.ended(ids[name]) for name in ("scan", "calibrate_too_far"))
     assert (scan["progress"]["state"], scan["progress"]["total"]) == ("SCANNING", 3)
     journal = project.processes.cwd / "failures.log"
@@ -91,7 +79,7 @@ def test_own_states_results_and_hooks_of_the_project_are_kept(project: Project) 
 
 @only("plain_app", REDIS)
 def test_job_whose_result_is_ignored_succeeds_with_null(project: Project) -> None:
-    use_own_worker(project)
+    project.use_own_worker()
     text = f"line {project.broker}"
     job = project.ended(project.stack.dispatch("proj.tasks.note", text))
     assert (job["state"], job["result"]) == ("SUCCESS", None)
@@ -100,8 +88,8 @@ def test_job_whose_result_is_ignored_succeeds_with_null(project: Project) -> Non
 
 @only("workflows")
 def test_jobs_keep_queue_retries_expiry_and_late_acknowledgement(project: Project) -> None:
-    use_own_worker(project)
-    sent, dispatched = project.sent_ids(), project.dispatched()
+    project.use_own_worker()
+    sent, dispatched = project.sent, project.dispatched
     assert project.ended(sent["stock"])["queue"] == "images"
     for ids in (sent, dispatched):
         letter, newsletter, total, stock = (
@@ -114,8 +102,8 @@ def test_jobs_keep_queue_retries_expiry_and_late_acknowledgement(project: Projec
 
 @only("workflows")
 def test_error_callback_runs_for_the_failed_step_of_a_chain(project: Project) -> None:
-    use_own_worker(project)
-    last = project.ended(project.sent_ids()["order_unpaid"])
+    project.use_own_worker()
+    last = project.ended(project.sent["order_unpaid"])
     found = project.stack.get("/status?task=shop.orders.charge&state=FAILURE").json()["jobs"]
     assert (last["task"], last["error"]["type"]) == ("shop.orders.receipt", "PermissionError")
     letters = project.processes.cwd / "apologies.log"
@@ -124,11 +112,11 @@ def test_error_callback_runs_for_the_failed_step_of_a_chain(project: Project) ->
 
 @only("django_layout")
 def test_job_of_delay_on_commit_has_a_row(project: Project) -> None:
-    use_own_worker(project)
-    project.outcomes(project.sent_ids())
-    before = indexed(project)
-    assert project.outcomes({"lend": project.stack.dispatch("library.tasks.lend", "Emma", "Ada")}) == {"lend": "'Emma'"}
-    eventually(lambda: len(indexed(project)) == len(before) + 1, 20)
+    project.use_own_worker()
+    project.outcomes(project.sent)
+    lent = project.ended(project.stack.dispatch("library.tasks.lend", "Emma", "Ada"))
+    assert lent["result"] == "Emma"
+    eventually(lambda: [job for job in indexed(project) if job["created"] > lent["created"]], 20)
 
 
 def indexed(project: Project) -> list[dict[str, Any]]:
@@ -140,3 +128,10 @@ def indexed(project: Project) -> list[dict[str, Any]]:
 def test_catalogue_has_every_task_of_the_project(project: Project) -> None:
     listed = {task["name"] for task in project.stack.get("/tasks").json()["tasks"]}
     assert listed - BUILT_IN == project.example.tasks
+
+
+def test_worker_of_the_dispatcher_runs_the_tasks_of_the_project(project: Project) -> None:
+    project.use_worker(DISPATCHERS_OWN)
+    sent, dispatched = project.send(), project.dispatch()
+    assert project.outcomes(sent) == project.expected_in_the_record()
+    assert project.outcomes(dispatched) == project.expected_in_the_record(project.example.calls)

@@ -31,7 +31,7 @@ def scale(values: list[float], factor: float = 1.0) -> list[float]:
     return [factor * value for value in values]
 
 
-@app.task(bind=True, autoretry_for=(ConnectionError,), default_retry_delay=0.1, max_retries=3)
+@app.task(bind=True, autoretry_for=(ConnectionError,), default_retry_delay=0.1, max_retries=2)
 def download(self, name: str, outages: int = 0) -> str:
     """Fetch a file from an instrument, which does not answer the first ``outages`` times."""
     if self.request.retries < outages:
