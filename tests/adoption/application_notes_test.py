@@ -82,8 +82,12 @@ def test_settings_that_must_change_or_have_no_effect_are_named() -> None:
 
 
 def test_broker_of_the_configuration_and_tasks_left_out_are_named() -> None:
-    text = "[celery]\nbroker_url = redis://:hush@127.0.0.1/1\n[dispatcher]\nadopt_only = notes.a*\n"
+    text = "[celery]\nbroker_url = redis://:hush@127.0.0.1/1\n[dispatcher]\nadopt_only = notes.a*, note.*\n"
     report = reported(text)
     assert part(report, "broker") == ["redis://:***@127.0.0.1/1, of [celery] broker_url"]
-    assert part(report, "adopt_only") == ["It leaves 1 task (notes.sub) to Celery alone, without jobs in the record."]
+    assert report.to_do == ["adopt_only"]
+    assert part(report, "adopt_only") == [
+        "No task fits note.*.",
+        "It leaves 1 task (notes.sub) to Celery alone, without jobs in the record.",
+    ]
     assert [task.name for task in report.tasks] == ["notes.add"]

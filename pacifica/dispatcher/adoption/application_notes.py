@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ def notes_on_application(app: DispatcherApp, settings: Settings, tasks: Sequence
         *faults,
         _broker(app, settings),
         *_queues(app, tasks),
-        *_left_out(app, settings),
+        *_left_out(app, settings, tasks),
         *_backend(app),
         *_content(app),
         *_replaced(app),
@@ -61,7 +62,7 @@ def _eager(app: DispatcherApp) -> Iterator[PartNote]:
 
 
 def _broker(app: DispatcherApp, settings: Settings) -> PartNote:
-    whose = "of [celery] broker_url" if settings.names_broker else "of the application"
+    whose = "of [celery] broker_url" if settings.names_broker or not app.asked else "of the application"
     url = app.conf.broker_write_url or app.conf.broker_url or broker_name(app)
     urls = [url] if isinstance(url, str) else url
     return PartNote("broker", f"{', '.join(map(mask_passwords, urls))}, {whose}")
@@ -81,8 +82,10 @@ def _queues(app: DispatcherApp, tasks: Sequence[str]) -> Iterator[PartNote]:
         yield PartNote("queue", f"{queue}: {_named(names)}", advice)
 
 
-def _left_out(app: DispatcherApp, settings: Settings) -> Iterator[PartNote]:
+def _left_out(app: DispatcherApp, settings: Settings, tasks: Sequence[str]) -> Iterator[PartNote]:
     only = settings.dispatcher.adopt_only
+    if unused := [pattern for pattern in only if not any(fnmatchcase(name, pattern) for name in tasks)]:
+        yield PartNote("adopt_only", f"No task fits {', '.join(unused)}.", "Correct or remove it.", must=True)
     plain = [name for name in sorted(app.tasks) if not hasattr(app.tasks[name], "spec")]
     own = [name for name in plain if not name.startswith("celery.")]
     if only and own:
