@@ -188,8 +188,9 @@ def _tasks_part(faults: Sequence[ConfigFault]) -> Part:
     if not faults:
         return Part(OK)
     more = len(faults) - SHOWN_FAULTS
-    shown = " ".join(mask(str(fault)) for fault in faults[:SHOWN_FAULTS]) + (f" And {more} more." if more > 0 else "")
-    return Part(DEGRADED, None, f"Some tasks are missing. {shown}")
+    shown = [mask(str(fault)) for fault in faults[:SHOWN_FAULTS]]
+    sentences = [f"{one[:1].upper()}{one[1:]}" for one in shown] + [f"And {more} more."] * (more > 0)
+    return Part(DEGRADED, None, " ".join(["Some tasks are missing.", *sentences]))
 
 
 def _since(moment: float | None) -> float | None:
