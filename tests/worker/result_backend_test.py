@@ -126,3 +126,9 @@ def test_saved_group_is_restored_until_it_is_deleted(worker: LocalWorker) -> Non
     inner.delete()
     assert GroupResult.restore(inner.id, app=app) is None
     assert GroupResult.restore(outer.id, app=app) == outer
+
+
+def test_banner_of_a_worker_shows_where_results_are(worker: LocalWorker, sqlite_url: str) -> None:
+    assert worker.app.backend.as_uri() == sqlite_url
+    worker.container.settings.database.__dict__["peewee_url"] = "postgresql://lab:secret@db/jobs"
+    assert "secret" not in worker.app.backend.as_uri(include_password=True)

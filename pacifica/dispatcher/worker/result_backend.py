@@ -11,6 +11,7 @@ from celery.result import result_from_tuple
 
 from ..core import errors
 from ..core.job import Job, JobError, State, iso, parse_uuid
+from ..core.redaction import mask_passwords
 from ..store.jobs import JobStore
 from . import foreign_chords, outcomes, reporting
 from .claim import CLAIM_FIELD
@@ -24,6 +25,10 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
 
     supports_autoexpire = False
     persistent = True
+
+    def as_uri(self, include_password: bool = False) -> str:  # noqa: ARG002, FBT001, FBT002 - Celery's signature
+        """The URL of the record, which the banner of a worker shows; its password is masked in any case."""
+        return mask_passwords(self.app.container.settings.database.peewee_url)
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
