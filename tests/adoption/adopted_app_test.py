@@ -225,6 +225,7 @@ def test_several_applications_join_the_first(settings: Any) -> None:
     with patch.dict(sys.modules, modules), closing(container.database):
         assert container.app is first  # type: ignore[comparison-overlap]
         assert {"shop.add", "billing.report", "billing.close"} <= set(container.registry)
+        assert {"celery", "bills"} <= set(container.app.amqp.queues), "a worker consumes the queues of both"
         container.prepare()
         queues = {
             name: container.jobs.get(container.app.tasks[name].apply_async(args).id)

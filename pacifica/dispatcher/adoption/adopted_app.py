@@ -111,8 +111,8 @@ class AdoptedApp(WorkerApp):
         mine, theirs = self.conf, other.conf
         last = {name: {"queue": theirs.task_default_queue} for name in names}
         mine.task_routes = [*(maybe_list(mine.task_routes) or ()), *(maybe_list(theirs.task_routes) or ()), last]
-        if mine.task_queues and theirs.task_queues:
-            mine.task_queues = [*mine.task_queues, *theirs.task_queues]
+        mine.task_queues = list({**other.amqp.queues, **self.amqp.queues}.values())  # Workers consume those of each.
+        vars(self).pop("amqp", None)  # It has queues of the former setting.
 
 
 def take_over(app: Any, container: Parts, *, imports: bool = False) -> AdoptedApp:
