@@ -17,6 +17,8 @@ from ..cli.conftest import CODE
 from ..processes import Processes
 from .a_shop import make_shop
 
+pytestmark = pytest.mark.slow
+
 DOCTOR = ("-c", CODE, "doctor", "--adopt")
 CELERY = ("-m", "celery", "-A", "shop", "dispatcher")
 
