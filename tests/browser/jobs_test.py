@@ -13,7 +13,7 @@ from .site import Site, ended
 
 Open = Callable[..., Visit]
 MANY, EACH = int(os.environ.get("BROWSER_JOBS", "600")), 200
-"""The jobs that are paged through, and those of a page; BROWSER_JOBS=10000 takes half a minute."""
+"""The jobs that are paged through, and those of a page; BROWSER_JOBS=10000 takes a minute."""
 
 
 def shown(page: Page) -> list[str]:
