@@ -211,7 +211,7 @@ def test_send_task_makes_a_job_of_a_known_task_and_sends_others_as_before(settin
             assert connection.SimpleQueue("celery").qsize() == 1
 
 
-def test_several_applications_join_the_first(settings: Any) -> None:
+def test_several_applications_join_the_first(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = shop(), Celery("billing", set_as_current=False, broker="memory://nowhere")
     first.conf.task_routes = {"shop.add": {"queue": "sums"}}
     second.conf.task_default_queue = "bills"
@@ -222,6 +222,8 @@ def test_several_applications_join_the_first(settings: Any) -> None:
     container = Container(lambda: settings("adopt = test_shop:app, test_billing:app"))
     modules = {name: ModuleType(name) for name in ("test_shop", "test_billing")}
     vars(modules["test_shop"])["app"], vars(modules["test_billing"])["app"] = first, second
+    (tmp_path / "config.ini").write_text("[dispatcher]\nadopt = test_shop:app, test_billing:app\n")
+    monkeypatch.setenv("DISPATCHER_CONFIG", str(tmp_path / "config.ini"))  # As for the plugin of Celery's command line.
     with patch.dict(sys.modules, modules), closing(container.database):
         assert container.app is first  # type: ignore[comparison-overlap]
         assert {"shop.add", "billing.report", "billing.close"} <= set(container.registry)
@@ -237,6 +239,7 @@ def test_several_applications_join_the_first(settings: Any) -> None:
             "billing.close": "monthly",
         }
         assert second.tasks["billing.report"].app is first
+        assert type(second) is Celery, "one application of a process is the dispatcher's"
 
 
 def test_adopt_reads_the_configuration_at_once(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

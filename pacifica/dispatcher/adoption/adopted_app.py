@@ -98,6 +98,7 @@ class AdoptedApp(WorkerApp):
     def join(self, other: Celery) -> None:
         """Take over the tasks of a further application, which go to its queues by its routes, on this one's broker."""
         self.joined = [*self.joined, other]
+        other.container = self.container  # So the plugin of Celery's command line does not adopt it by itself.
         make_tolerant(other.loader).import_default_modules()
         other.finalize()
         names = [name for name in other.tasks if not name.startswith("celery.") and name not in self.tasks]
@@ -112,7 +113,7 @@ class AdoptedApp(WorkerApp):
         last = {name: {"queue": theirs.task_default_queue} for name in names}
         mine.task_routes = [*(maybe_list(mine.task_routes) or ()), *(maybe_list(theirs.task_routes) or ()), last]
         mine.task_queues = list({**other.amqp.queues, **self.amqp.queues}.values())  # Workers consume those of each.
-        vars(self).pop("amqp", None)  # It has queues of the former setting.
+        self.__dict__.pop("amqp", None)  # It has queues of the former setting.
 
 
 def take_over(app: Any, container: Parts, *, imports: bool = False) -> AdoptedApp:
