@@ -5,12 +5,15 @@ it imports nothing else of the package before a configuration asks for it.
 Source: https://docs.celeryq.dev/en/stable/userguide/extending.html#adding-new-celery-sub-commands
 """
 
+import logging
 import os
 import sys
 from typing import Any
 
 import click
 from celery import Celery, signals
+
+logger = logging.getLogger(__name__)
 
 
 def adopt(app: Celery) -> Celery:
@@ -50,6 +53,8 @@ def adopt_named(sender: Celery, **_: Any) -> None:
     from .adoption import is_named
 
     if not is_named(sender, names):
+        sentence = "The application %s runs without the dispatcher: [dispatcher] adopt names others (%s)."
+        logger.warning(sentence, sender.main, ", ".join(names))
         return
     from .worker.signals import connect
 

@@ -65,7 +65,9 @@ def test_file_of_another_program_changes_nothing(text: bytes, tmp_path: Path, mo
     assert type(app) is Celery
 
 
-def test_faults_are_those_of_applications_that_are_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_are_those_of_applications_that_are_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPATCHER_CONFIG", raising=False)
     app, other = Celery(set_as_current=False), Celery(set_as_current=False)
@@ -73,5 +75,7 @@ def test_faults_are_those_of_applications_that_are_adopted(tmp_path: Path, monke
     (tmp_path / "config.ini").write_text("[dispatcher]\nadopt = test_faulty_shop:app\nmax_attempts = many\n")
     adopt_named(other)
     assert type(other) is Celery
+    assert "runs without the dispatcher" in caplog.text
+    assert "(test_faulty_shop:app)" in caplog.text
     with pytest.raises(SystemExit, match=r"Error: .*max_attempts = many: must be a whole number"):
         adopt_named(app)
