@@ -1,6 +1,7 @@
 """The notes on an application: what its settings can hold."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from celery.beat import ScheduleEntry
 from celery.schedules import schedule
 from kombu import Queue
 
-from pacifica.dispatcher.adoption import take_over
+from pacifica.dispatcher.adoption import application_notes, take_over
 from pacifica.dispatcher.adoption.adoption_report import AdoptionReport, report_on
 from pacifica.dispatcher.config.celery_settings import CelerySettings
 from pacifica.dispatcher.config.parser import parse
@@ -40,6 +41,11 @@ def reported(text: str = "", **conf: Any) -> AdoptionReport:
     container = Container(lambda: settings)
     container.app = take_over(app, container, imports=True)
     return report_on(container.app, container.registry, settings)
+
+
+def own(names: Iterable[str]) -> list[str]:
+    """Without the tasks of other tests, which Celery shares with each application of a process."""
+    return [name for name in names if name.startswith("notes.") or "." not in name]
 
 
 def part(report: AdoptionReport, name: str) -> list[str]:
@@ -75,19 +81,19 @@ def test_router_that_needs_arguments_costs_only_its_queue() -> None:
 
 def test_settings_that_must_change_or_have_no_effect_are_named() -> None:
     report = reported(task_always_eager=True, task_reject_on_worker_lost=True, task_serializer="yaml")
-    assert report.to_do == ["eager", "notes.add", "notes.sub"]
+    assert own(report.to_do) == ["eager", "notes.add", "notes.sub"]
     assert "makes no job" in part(report, "eager")[0]
     assert [text.partition(" =")[0] for text in part(report, "setting")] == ["task_reject_on_worker_lost"]
-    assert all(task.notes["serializer"] == "yaml" for task in report.tasks)
+    assert all(task.notes["serializer"] == "yaml" for task in report.tasks if task.name.startswith("notes."))
 
 
-def test_broker_of_the_configuration_and_tasks_left_out_are_named() -> None:
+def test_broker_of_the_configuration_and_tasks_left_out_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application_notes, "MOST_NAMES", 10_000)
     text = "[celery]\nbroker_url = redis://:hush@127.0.0.1/1\n[dispatcher]\nadopt_only = notes.a*, note.*\n"
     report = reported(text)
     assert part(report, "broker") == ["redis://:***@127.0.0.1/1, of [celery] broker_url"]
     assert report.to_do == ["adopt_only"]
-    assert part(report, "adopt_only") == [
-        "No task fits note.*.",
-        "It leaves 1 task (notes.sub) to Celery alone, without jobs in the record.",
-    ]
+    unused, left_out = part(report, "adopt_only")
+    assert unused == "No task fits note.*."
+    assert re.search(r"It leaves .*\bnotes\.sub\b.* to Celery alone", left_out)
     assert [task.name for task in report.tasks] == ["notes.add"]
