@@ -338,10 +338,10 @@ def test_module_that_cannot_be_imported_costs_its_own_tasks(settings: Any, tmp_p
             "app = Celery('m', set_as_current=False, broker='memory://', include=names)\n"
             "app.autodiscover_tasks(['test_shop_modules.lost', 'test_shop_modules.found'])\n"
         ),
-        "good.py": "from .celery import app\n@app.task\ndef one(): ...\n",
+        "good.py": "from .celery import app\n@app.task(shared=False)\ndef one(): ...\n",
         "bad.py": "import no_such_package\n",
         "found/__init__.py": "",
-        "found/tasks.py": "from ..celery import app\n@app.task\ndef two(): ...\n",
+        "found/tasks.py": "from ..celery import app\n@app.task(shared=False)\ndef two(): ...\n",
         "lost/__init__.py": "",
         "lost/tasks.py": "1 / 0\n",
     }.items():
