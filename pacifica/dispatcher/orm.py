@@ -92,12 +92,13 @@ class Event(peewee.Model):
 
 
 class Worker(peewee.Model):
-    """One worker, which is alive while its beat moves."""
+    """One worker, which is alive while its beat moves; ``capacity`` is the number of jobs that it runs at once."""
 
     id = peewee.CharField(36, primary_key=True)
     name = peewee.CharField(KEY_LENGTH)
     beat = peewee.BigIntegerField()
     since = peewee.BigIntegerField()
+    capacity = peewee.IntegerField(default=1)
 
     class Meta:
         table_name = "worker"

@@ -41,10 +41,12 @@ def part(answer: Answer, name: str) -> str:
     return "" if found is None else " ".join(unescape(re.sub(r"<[^>]+>", " ", found[0])).split())
 
 
-def alive(record: Database, client: PagesClient, holder: str = "h", name: str = "celery@lab") -> None:
+def alive(
+    record: Database, client: PagesClient, holder: str = "h", name: str = "celery@lab", capacity: int = 2
+) -> None:
     """A worker whose heartbeat this process has seen to move."""
     client.monitor.health.look()
-    WorkerStore(record).beat(holder, name, at=now())
+    WorkerStore(record).beat(holder, name, at=now(), capacity=capacity)
     client.monitor.health.look()
 
 
@@ -111,7 +113,7 @@ def test_busy_service_shows_numbers_queues_and_workers(browse: Browse, record: D
     assert part(answer, "now") == "ended in the last hour 3 of them failed 0 waiting 1 running 1 workers alive 1"
     assert "3 jobs ended in the last hour: 3 succeeded." in part(answer, "history")
     assert re.search(r"fast 1 5 min \d\d s$", part(answer, "queues"))
-    assert re.search(r"celery@lab ● (now|\d+ s ago) lab\.long for 1 min \d\d s$", part(answer, "workers"))
+    assert re.search(r"celery@lab ● (now|\d+ s ago) 1 of 2 busy lab\.long for 1 min \d\d s$", part(answer, "workers"))
     assert f'href="/ui/jobs/{running.uuid}"' in answer.text
     assert "No job has failed." in part(answer, "failures")
     assert answer.text.count('<rect class="success"') in {1, 2}, "a minute may have begun between two jobs"

@@ -40,12 +40,16 @@ class Failure(NamedTuple):
 
 @dataclass
 class BusyWorker:
-    """A worker with the jobs that it runs; ``age`` is the age of its heartbeat in seconds, ``None`` if it has none."""
+    """A worker with the jobs that it runs, of ``capacity`` at once if it is registered.
+
+    ``age`` is the age of its heartbeat in seconds, ``None`` if it has none.
+    """
 
     name: str
     state: str
     age: float | None
     since: int | None
+    capacity: int | None = None
     jobs: list[RunningJob] = field(default_factory=list)
 
 
@@ -126,10 +130,10 @@ class Overview:
     ) -> Sequence[BusyWorker]:
         """The workers with their jobs; for a caller who may not see every job, those that run its jobs."""
         found: dict[str | None, BusyWorker] = {}
-        for holder, name, since in self._monitor.present.workers():
+        for holder, name, since, capacity in self._monitor.present.workers():
             beat = report.heartbeats.get(holder)
             state = report.state_of(holder)
-            found[holder] = BusyWorker(name, state, beat.age if beat and beat.moved else None, since)
+            found[holder] = BusyWorker(name, state, beat.age if beat and beat.moved else None, since, capacity)
         for job in running:
             worker = found.setdefault(job.holder, BusyWorker(job.worker or "", "gone", None, None))
             worker.jobs.append(job)

@@ -82,6 +82,7 @@ class Worker(peewee.Model):
     name = peewee.CharField(KEY_LENGTH)
     beat = peewee.BigIntegerField()
     since = peewee.BigIntegerField()
+    capacity = peewee.IntegerField(default=1)
 
     class Meta:
         table_name = "worker"

@@ -63,11 +63,12 @@ class FailedJob(NamedTuple):
 
 
 class RegisteredWorker(NamedTuple):
-    """A worker that has a heartbeat."""
+    """A worker that has a heartbeat, and runs at most ``capacity`` jobs at once."""
 
     holder: str
     name: str
     since: int
+    capacity: int
 
 
 class PresentJobs:
@@ -100,7 +101,7 @@ class PresentJobs:
 
     def workers(self) -> list[RegisteredWorker]:
         """All registered workers, by name."""
-        query = _W.select(_W.id, _W.name, _W.since).order_by(_W.name, _W.id)
+        query = _W.select(_W.id, _W.name, _W.since, _W.capacity).order_by(_W.name, _W.id)
         return [RegisteredWorker(*row) for row in self._database.rows(query)]
 
     def failures(self, visibility: Visibility) -> list[FailedJob]:

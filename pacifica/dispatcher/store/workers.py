@@ -21,14 +21,14 @@ class WorkerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def beat(self, holder: str, name: str, *, at: int) -> None:
+    def beat(self, holder: str, name: str, *, at: int, capacity: int = 1) -> None:
         """Increment the worker's beat, or register it: it is new, or was declared dead while it was stopped."""
 
         def change(db: peewee.Database) -> None:
-            moved = _W.update({_W.beat: _W.beat + 1}).where(_W.id == holder).execute(db)
+            moved = _W.update({_W.beat: _W.beat + 1, _W.capacity: capacity}).where(_W.id == holder).execute(db)
             if not moved:
                 # A new value: an observer that saw the old one stop would declare the worker dead at once.
-                _W.insert(id=holder, name=name, beat=at, since=at).execute(db)
+                _W.insert(id=holder, name=name, beat=at, since=at, capacity=capacity).execute(db)
 
         self._database.write(change)
 

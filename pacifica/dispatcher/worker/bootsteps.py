@@ -37,6 +37,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
             seconds=container.settings.dispatcher.lease_seconds,
             running=lambda: claims_in_hand(worker),
             stop_job=lambda uuid: _stop_soon(worker, uuid),
+            capacity=lambda: worker.pool.num_processes,
         )
         self._writer = container.writer
         on_stopped = worker.blueprint.on_stopped

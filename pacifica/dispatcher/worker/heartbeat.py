@@ -26,7 +26,8 @@ MOST_HELD = 10_000
 class Heartbeat:
     """Moves the heartbeat of ``holder`` three times in its lease of ``seconds``, until it is stopped.
 
-    ``running`` returns job and token of all claims that this worker holds; ``stop_job`` stops the job of a UUID.
+    ``running`` returns job and token of all claims that this worker holds; ``stop_job`` stops the job of a UUID;
+    ``capacity`` returns how many jobs the worker can run at once.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that the worker gives
@@ -39,6 +40,7 @@ class Heartbeat:
         seconds: float,
         running: Callable[[], Collection[tuple[str, str]]],
         stop_job: Callable[[str], None],
+        capacity: Callable[[], int] = lambda: 1,
     ) -> None:
         self._workers = workers
         self._queue = queue
@@ -48,6 +50,7 @@ class Heartbeat:
         self._beaten = 0.0
         self._running = running
         self._stop_job = stop_job
+        self._capacity = capacity
         self._missing: set[ClaimKey] = set()
         interval = min(CHECK_EVERY, self._beat_every)
         # Without this thread, a living worker would be declared dead again and again.
@@ -55,8 +58,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Register the worker, then beat in a thread; raises ``DatabaseUnavailable``."""
-        self._workers.beat(self._holder, self._name, at=now())
-        self._beaten = time.monotonic()
+        self._beat()
         self._thread.start()
 
     def stop(self) -> None:
@@ -73,11 +75,14 @@ class Heartbeat:
 
     def _check(self) -> None:
         if time.monotonic() >= self._beaten + self._beat_every:
-            self._workers.beat(self._holder, self._name, at=now())
-            self._beaten = time.monotonic()
+            self._beat()
         self._put_back_lost()
         for uuid in self._workers.to_cancel(self._holder):
             self._stop_job(uuid)
+
+    def _beat(self) -> None:
+        self._workers.beat(self._holder, self._name, at=now(), capacity=self._capacity())
+        self._beaten = time.monotonic()
 
     def _put_back_lost(self) -> None:
         """Put back the jobs that this worker has claimed and no longer holds, if two checks in a row find the claim.
