@@ -1,5 +1,6 @@
 """The differences between Celery and the dispatcher that an adopted task would notice, one by one."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from functools import partial, wraps
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from celery import group
@@ -145,6 +147,55 @@ def test_type_that_the_application_has_registered_is_kept_and_others_raise_in_th
         task.delay()
     register_type(Point, "test-point", lambda point: point.x, Point)
     assert run(worker, task, Point(1)).result == ["Point", 1]
+
+
+class Room(BaseModel):
+    """A model that ignores members which it does not know."""
+
+    note: str = ""
+
+
+def test_request_cannot_pass_by_the_annotation_or_reach_a_decoder(worker: LocalWorker) -> None:
+    decoded: list[Any] = []
+    register_type(Room, "test-room", Room.model_dump, decoded.append)
+
+    def clean(room: Room) -> str:
+        return repr(room)
+
+    def anything(value):  # type: ignore[no-untyped-def]
+        return value
+
+    specs = [adopt(worker, function).spec() for function in (clean, anything)]
+    for kind in ("as_is", "test-room", "date"):
+        value = {"__type__": kind, "__value__": "x"}
+        for spec in specs:
+            with pytest.raises(BadArguments, match="must not have a member __type__"):
+                spec.bind([value], {})
+        with pytest.raises(BadArguments, match="must not have a member __type__"):
+            specs[0].bind_text([json.dumps(value)])
+    with pytest.raises(BadArguments, match="must not have a member __type__"):
+        specs[1].bind([], {"value": [{"a": value}]})
+    note = {"note": 'the text "__type__": is no tag'}
+    call = specs[0].bind([note], {})
+    assert specs[0].load(call.args, call.kwargs) == ([Room(**note)], {})
+    assert run(worker, worker.app.tasks["test.clean"], note).result == repr(note)
+    assert not decoded
+
+
+def test_time_without_a_zone_is_in_that_of_the_application(worker: LocalWorker) -> None:
+    task = adopt(worker, lambda: None)
+    received = SimpleNamespace(
+        id=str(KEY), task=task, args=[], kwargs={}, delivery_info={}, request_dict={}, body=[[], {}, {}]
+    )
+    eta, end = datetime(2100, 1, 1), datetime(2100, 1, 1, 6)  # noqa: DTZ001
+    headers = {"eta": eta.isoformat(), "expires": end.isoformat()}
+    for zone, hours in ((UTC, 0), (ZoneInfo("America/New_York"), 5)):
+        worker.app.naive_zone = zone
+        expected = [micros(moment.replace(tzinfo=UTC)) + hours * 3_600_000_000 for moment in (eta, end)]
+        job = worker.job(task.apply_async(eta=eta, expires=end).id)
+        assert [job.eta, job.expires] == expected
+        job = plain_message.job_of(worker.container, received, headers).job
+        assert [job.eta, job.expires] == expected
 
 
 def test_foreign_message_brings_values_of_the_same_types(worker: LocalWorker) -> None:

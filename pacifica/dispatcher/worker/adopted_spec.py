@@ -17,7 +17,7 @@ from ..core.json_values import EXACT, finite, plain, plain_arguments, written
 from ..core.lenient_signature import lenient_signature, outer_signature, without_types
 from ..core.parameters import Parameters
 from ..core.registry import Call, TaskSpec
-from .tagged_json import TAG, as_it_is, tagged, untagged
+from .tagged_json import MARK, TAG, as_it_is, tagged, untagged
 
 LONGEST_REPR = 65_536
 """The most bytes of JSON that a row keeps of a result that is no JSON."""
@@ -80,6 +80,21 @@ class AdoptedSpec(TaskSpec):
             self._use(found.signature)
         self.untyped = found.untyped
 
+    def bind_text(self, args: Sequence[str]) -> Call:
+        """As for own tasks, without tags."""
+        return self._untagged(super().bind_text(args))
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any) -> Call:
+        """As for own tasks, without tags."""
+        return self._untagged(super().bind(args, kwargs, **options))
+
+    def _untagged(self, call: Call) -> Call:
+        """Refuse a tag in a request: its value would pass by the annotation, and reach a decoder of the application."""
+        if MARK in call.encoded.args or MARK in call.encoded.kwargs:
+            text = f"an object must not have a member {TAG}: Celery would read it as a value of another type"
+            raise BadArguments(self.name, [Fault("arguments", text)])
+        return call
+
     def bind_python(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """Bind the values that ``delay`` or a message has; only their number and names may raise ``BadArguments``."""
         self._limits.check_number(self.name, args, kwargs)
@@ -138,7 +153,7 @@ class AdoptedSpec(TaskSpec):
         if kind is None or not self._converts:
             return found
         passed = untagged(found)
-        if TAG not in text:
+        if MARK not in text:
             accepted = kind.accept(found, text, naive=True, describe=False)
             changes = isinstance(accepted, AcceptedValue) and not _same(accepted.loaded, passed)
             return as_it_is(found) if changes else found
@@ -156,7 +171,7 @@ class AdoptedSpec(TaskSpec):
     @staticmethod
     def _loaded_one(value: Any, kind: ArgumentType | None) -> Any:
         text = "" if kind is None else json_text(value)
-        if kind is not None and text and TAG not in text:
+        if kind is not None and text and MARK not in text:
             accepted = kind.accept(value, text, naive=True, describe=False)
             if isinstance(accepted, AcceptedValue):
                 return value if _is_number(accepted.loaded, value) else accepted.loaded

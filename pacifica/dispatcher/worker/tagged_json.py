@@ -16,6 +16,8 @@ from kombu.utils.json import dumps, loads, object_hook
 from ..core import strict_json
 
 TAG, VALUE, FLOAT, AS_IS = "__type__", "__value__", "float", "as_is"
+MARK = f'"{TAG}":'
+"""A tag in the JSON text of a value, as ``strict_json`` writes it; quotes within a text have a backslash."""
 
 
 def tagged(value: Any) -> Any:
@@ -37,7 +39,7 @@ def untagged(value: Any) -> Any:
         text = strict_json.dumps(value)
     except ValueError:  # A Python value, which has no tags.
         return value
-    return loads(text, object_hook=_read) if TAG in text else value
+    return loads(text, object_hook=_read) if MARK in text else value
 
 
 def _read(found: dict[str, Any]) -> Any:
