@@ -259,6 +259,7 @@ def test_plain_message_neither_expires_nor_waits_in_memory(receiver: Receiver) -
     request = receiver.accepted[0]
     assert (request.request_dict["eta"], iso(request.new.eta)) == (None, "2100-01-01T00:00:00.000000Z")
     assert not names_a_job_only(a_message([[1], {}, None]))
+    assert not names_a_job_only(a_message(headers={**GOOD, "lang": "js"})), "celery-node sends no texts of arguments"
 
 
 ARGUMENTS = {"argsrepr": "(1, 2)", "kwargsrepr": "{}", "origin": "gen1@there"}

@@ -154,4 +154,6 @@ def names_a_job_only(message: Message) -> bool:
     A message of Celery's own producer carries its arguments, or a text of them and its origin in the headers.
     """
     args, kwargs, _ = message.payload
-    return not args and not kwargs and not {"argsrepr", "kwargsrepr", "origin"} & message.headers.keys()
+    headers = message.headers
+    foreign = headers.get("lang", "py") != "py"  # Clients in other languages may send none of the three below.
+    return not args and not kwargs and not foreign and not {"argsrepr", "kwargsrepr", "origin"} & headers.keys()
