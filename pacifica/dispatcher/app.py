@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, tzinfo
 from fnmatch import fnmatchcase
 from functools import cached_property
 from types import MappingProxyType
@@ -24,7 +25,7 @@ from .delivery.database_transport import DRIVER
 from .delivery.declared_queues import declared_queues
 from .store.database import Database
 from .worker import declaration
-from .worker.adopted_task import adopt_class, adopted_base
+from .worker.adopted_task import adopt_class, adopted_base, plain_options
 from .worker.canvas_tasks import FUNCTIONS, CanvasTask
 from .worker.signals import connect
 from .worker.task import DispatcherTask
@@ -96,6 +97,8 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     log_cls = "pacifica.dispatcher.worker.printed_lines:LineLogging"
     control_cls = "pacifica.dispatcher.delivery.remote_control:RemoteControl"
 
+    naive_zone: tzinfo = UTC
+    """The zone of times that Python code names without one."""
     asked: Mapping[str, Any] = MappingProxyType({})
     """The values that an adopted application had for the settings that the dispatcher decides."""
 
@@ -124,6 +127,7 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         if faults:
             raise ConfigError(faults)
         self.finalize()
+        self.conf.update(FIXED)  # A module, or a receiver of a signal, may have changed them since.
         if self._name_faults:
             raise ConfigError(self._name_faults)
         own = self.container.settings.dispatcher
@@ -177,8 +181,11 @@ class DispatcherApp(Celery):  # type: ignore[misc]
         known = self._tasks.get(name)
         if known is not None and (kept := self._of_two(known, fun)) is not None:
             return kept
-        if not (base and issubclass(base, DispatcherTask)) and self._adopts(name):
-            base = adopted_base(base or self.Task)
+        if not (base and issubclass(base, DispatcherTask)):
+            if self._adopts(name):
+                base = adopted_base(base or self.Task)
+            elif not name.startswith("celery."):
+                options = plain_options(base or self.Task, self) | options
         self.__dict__.pop("registry", None)
         return super()._task_from_fun(fun, name=name, base=base, **options)
 
@@ -191,8 +198,12 @@ class DispatcherApp(Celery):  # type: ignore[misc]
     def register_task(self, task: Any, **options: Any) -> Any:
         """Register a task that is a class, as Celery does."""
         cls = task if isinstance(task, type) else type(task)
-        if not issubclass(cls, DispatcherTask) and self._adopts(task.name or ""):
-            adopt_class(cls)
+        if not issubclass(cls, DispatcherTask):
+            if self._adopts(task.name or ""):
+                adopt_class(cls)
+            else:
+                for option, value in plain_options(cls, self).items():
+                    setattr(cls, option, value)
         self.__dict__.pop("registry", None)
         return super().register_task(task, **options)
 

@@ -37,7 +37,7 @@ def adopt_named(sender: Celery, **_: Any) -> None:
     Prints the faults of such a configuration and ends the process: an exception would only be logged. A file that
     ``DISPATCHER_CONFIG`` does not name may be that of another program, and then changes nothing.
     """
-    if hasattr(sender, "container"):  # It is the dispatcher's already.
+    if hasattr(type(getattr(sender, "container", None)), "own_app"):  # It is the dispatcher's already.
         return
     from .config.load import VARIABLE, find_sources
     from .core.errors import ConfigError

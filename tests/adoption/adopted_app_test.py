@@ -14,7 +14,7 @@ from celery._state import get_current_app
 from celery.beat import Scheduler
 
 from pacifica.dispatcher import adopt
-from pacifica.dispatcher.adoption import AdoptedApp, take_over
+from pacifica.dispatcher.adoption import AdoptedApp, is_named, take_over
 from pacifica.dispatcher.adoption.loader import TolerantLoader
 from pacifica.dispatcher.app import DispatcherApp
 from pacifica.dispatcher.config.load import load_settings
@@ -166,6 +166,56 @@ def test_tasks_have_the_options_of_the_applications_settings(settings: Any, when
         assert task.acks_late is True, "the dispatcher decides"
         assert task.dispatcher_asked == Asked(acks_late=late, ignore_result=True)
         assert (adopted.asked["task_acks_late"], adopted.asked["task_ignore_result"]) == (late, True)
+
+
+def test_first_task_of_an_application_that_has_not_read_its_settings_has_their_options(settings: Any) -> None:
+    app = shop()
+    app.conf.update(task_acks_late=True)
+    take_over(app, Container(settings))
+    assert app.task(add, shared=False).dispatcher_asked.acks_late is True
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_plain_tasks_keep_what_their_application_asks_for(settings: Any, *, late: bool) -> None:
+    app = shop()
+    app.conf.update(task_acks_late=late, task_ignore_result=True, task_reject_on_worker_lost=True)
+    take_over(app, Container(lambda: settings("adopt_only = shop.none")))
+    own = app.task(report, shared=False, acks_late=not late)
+    assert own.acks_late is not late
+    for task in (
+        app.task(add, shared=False),
+        app.register_task(type("Report", (Task,), {"name": "billing.report", "run": staticmethod(report)})()),
+    ):
+        assert (task.acks_late, task.ignore_result, task.reject_on_worker_lost) == (late, True, True)
+        assert task.serializer == "json"
+    assert app.conf.task_publish_retry is True, "nothing else sends a plain task again"
+
+
+def test_settings_of_the_design_win_over_a_later_change(settings: Any) -> None:
+    app, container = shop(), Container(settings)
+    container.app = take_over(app, container)
+    assert app.conf.timezone is None, "the settings are read"
+    app.conf.update(accept_content=["pickle"], task_serializer="pickle")
+    assert "add" in container.registry
+    assert (app.conf.accept_content, app.conf.task_serializer) == (["json"], "json")
+
+
+def test_times_without_a_zone_are_in_that_of_the_application(settings: Any) -> None:
+    app = shop()
+    app.conf.update(timezone="America/New_York", enable_utc=False)
+    assert str(take_over(app, Container(settings)).naive_zone) == "America/New_York"
+
+
+def test_attribute_that_the_application_uses_itself_is_not_replaced(settings: Any) -> None:
+    app = shop()
+    app.container = "mine"
+    with pytest.raises(ConfigError, match="the application has container of its own"):
+        take_over(app, Container(settings))
+    assert (type(app), app.container) == (ShopApp, "mine")
+
+
+def test_name_of_a_module_that_is_not_imported_names_no_other_application() -> None:
+    assert not is_named(shop(), ["no_such_module"])
 
 
 def test_tasks_that_are_declared_later_are_in_the_registry(settings: Any) -> None:

@@ -6,6 +6,7 @@ dispatcher's result backend and steps, and the settings that the dispatcher deci
 
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any
 
 from celery import Celery
@@ -15,6 +16,7 @@ from kombu.utils.functional import maybe_list
 
 from ..app import BUILT_IN, DEFAULTS, FIXED, Parts, WorkerApp
 from ..config.celery_settings import OWNED
+from ..core.errors import ConfigError
 from ..core.faults import ConfigFault
 from ..worker.adopted_task import adopt_class
 from ..worker.canvas_tasks import FUNCTIONS
@@ -23,8 +25,10 @@ from .loader import make_tolerant
 
 KEPT = ("broker_", "result_expires", "security_", "task_always_eager", "task_eager_propagates")
 """Settings that an application keeps, although ``[celery]`` refuses to change them; by their beginnings."""
-THEIRS = ("task_default_queue", "task_queue_max_priority")
-"""Defaults of the dispatcher that an adopted application does not get: its queues exist already."""
+THEIRS = ("task_default_queue", "task_publish_retry", "task_queue_max_priority")
+"""Defaults of the dispatcher that an adopted application does not get.
+
+Its queues exist already, and nothing else sends its plain tasks again."""
 RESET: Mapping[str, Any] = {key: CELERY_DEFAULTS[key] for key in OWNED if not key.startswith(KEPT)}
 """The other settings that the dispatcher decides, with Celery's defaults."""
 MADE_BEFORE = ("Worker", "amqp", "control", "log", "registry")
@@ -40,6 +44,12 @@ class AdoptedApp(WorkerApp):
 
     imports = False
     joined: Sequence[Celery] = ()
+
+    @property
+    def naive_zone(self) -> tzinfo:  # type: ignore[override]
+        """As Celery's workers read such times."""
+        zone: tzinfo = self.timezone
+        return zone
 
     @property
     def missing(self) -> Sequence[ConfigFault]:
@@ -126,6 +136,7 @@ def take_over(app: Any, container: Parts, *, imports: bool = False) -> AdoptedAp
         maybe_evaluate(declared)
     again = isinstance(app, AdoptedApp)
     if not again:
+        _check_names(app, container)
         cls = type(app)
         app.__class__ = type(cls.__name__, (AdoptedApp, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
         _drop_parts(app)
@@ -140,6 +151,15 @@ def take_over(app: Any, container: Parts, *, imports: bool = False) -> AdoptedAp
     if adopted.finalized:
         _replace_canvas(adopted)
     return adopted
+
+
+def _check_names(app: Any, container: Parts) -> None:
+    """Raise ``ConfigError`` for a name that the application uses for something else: its code would get ours."""
+    own = {"container", "absent"}.union(*map(vars, AdoptedApp.__mro__[: AdoptedApp.__mro__.index(Celery)]))
+    taken = sorted(name for name in own - {*dir(Celery)} if hasattr(app, name))
+    if taken and not isinstance(getattr(app, "container", None), type(container)):
+        message = f"the application has {', '.join(taken)} of its own, and the dispatcher needs the name; rename it"
+        raise ConfigError([ConfigFault("dispatcher", "adopt", str(app.main), message)])
 
 
 def _drop_parts(app: Any) -> None:

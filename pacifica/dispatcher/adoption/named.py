@@ -76,6 +76,7 @@ def is_named(app: Celery, names: Iterable[str]) -> bool:
         members = vars(sys.modules[module]) if module in sys.modules else {}
         if attribute and members.get(attribute) is app:
             return True
-        if not attribute and (any(value is app for value in members.values()) or is_named(app, [f"{module}.celery"])):
+        packed = {} if f"{module}.celery" not in sys.modules else vars(sys.modules[f"{module}.celery"])
+        if not attribute and any(value is app for value in (*members.values(), *packed.values())):
             return True
     return False

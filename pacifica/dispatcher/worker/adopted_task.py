@@ -240,10 +240,26 @@ def _asked(cls: type[Task], name: str) -> Any:
 
 def _bind_as_asked(cls: type[Task], app: Any) -> None:
     """Set the options that the class asks for: Celery sets the missing ones by settings that the dispatcher decides."""
-    settings: Mapping[str, Any] = getattr(app, "asked", {})
+    settings = _asked_settings(app)
     for name, default in ASKED.items():
         asked = _asked(cls, name)
         setattr(cls, name, settings.get(f"task_{name}", default) if asked is None else asked)
+
+
+def plain_options(base: type[Task], app: Any) -> dict[str, Any]:
+    """The options that a plain task of Celery gets from the settings which the dispatcher decides for adopted ones.
+
+    It goes on to be acknowledged, and to keep its result, as its application asks; but pickle stays refused.
+    """
+    settings = {"task_acks_late": False, **_asked_settings(app), "task_serializer": None}
+    open_options = [pair for pair in Task.from_config if getattr(base, pair[0], None) is None]
+    return {option: settings[setting] for option, setting in open_options if settings.get(setting) is not None}
+
+
+def _asked_settings(app: Any) -> Mapping[str, Any]:
+    _ = app.conf["task_acks_late"]  # An application that has not read its settings has asked for nothing yet.
+    settings: Mapping[str, Any] = getattr(app, "asked", {})
+    return settings
 
 
 def _fix(cls: type[Task]) -> None:

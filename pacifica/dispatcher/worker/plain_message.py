@@ -7,7 +7,7 @@ later attempt reads the arguments from the row, as for any job.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 from celery.exceptions import InvalidTaskError
@@ -21,6 +21,7 @@ from ..core.json_values import plain_arguments
 from ..core.registry import Call, TaskSpec
 from ..delivery.task_message import HIGHEST_PRIORITY, ORIGIN_HEADERS, keep_headers
 from ..service.new_job import DispatchContext
+from .python_dispatch import aware
 
 
 class PlainJob(NamedTuple):
@@ -42,14 +43,14 @@ def headers_of(headers: Mapping[str, Any]) -> Mapping[str, Any]:
 def job_of(container: Any, request: Any, headers: Mapping[str, Any]) -> PlainJob:
     """The job of a plain message with these headers; raises ``InvalidTaskError`` for one that cannot be a job."""
     info = request.delivery_info or {}
-    queue = info.get("routing_key")
+    queue, zone = info.get("routing_key"), container.app.naive_zone
     try:
         call, refusal = _call(container.registry.of_job(request.task.name), request.args, request.kwargs)
         options = checked_options(
             queue=queue if queue in container.app.amqp.queues else None,
             priority=_priority(container, info.get("priority")),
-            eta=_moment(headers.get("eta")),
-            expires=_moment(headers.get("expires")),
+            eta=_moment(headers.get("eta"), zone),
+            expires=_moment(headers.get("expires"), zone),
         )
         kept = keep_headers(_workflow(request.request_dict, request.body[2] or {}))
     except (UnusableTask, UnknownTask, BadOptions, ValueError) as error:
@@ -103,8 +104,6 @@ def _priority(container: Any, number: Any) -> int | None:
     return HIGHEST_PRIORITY - highest if driver == "redis" else highest
 
 
-def _moment(text: str | None) -> datetime | None:
+def _moment(text: str | None, zone: tzinfo) -> datetime | None:
     found: datetime | None = maybe_iso8601(text)
-    if found is None:
-        return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return None if found is None else aware(found, zone).astimezone(UTC)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from celery import Task
@@ -38,7 +38,7 @@ def dispatch(
     headers = keep_headers(_with_parents(own, options, replaces=replaces))
     context = DispatchContext(uuid=task_id, headers=headers, request_id=log_context.current().get("request"))
     try:
-        job = container.python_service.dispatch(call, dispatch_options(_routed(app, options)), context)
+        job = container.python_service.dispatch(call, dispatch_options(_routed(app, options), app.naive_zone), context)
     except PurgedJob as purged:
         result = task.AsyncResult(task_id)
         logger.info("%s", purged)
@@ -70,15 +70,18 @@ def _routed(app: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
     return options if queue is None else {**options, "queue": queue.name}
 
 
-def dispatch_options(given: Mapping[str, Any]) -> DispatchOptions:
-    """Celery's execution options as dispatch options; the others go with the message's headers."""
+def dispatch_options(given: Mapping[str, Any], zone: tzinfo) -> DispatchOptions:
+    """Celery's execution options as dispatch options; the others go with the message's headers.
+
+    ``zone`` is that of times without one.
+    """
     eta, expires = given.get("eta"), given.get("expires")
     return checked_options(
         queue=getattr(given.get("queue"), "name", given.get("queue")),
         priority=given.get("priority"),
         countdown=None if given.get("countdown") is None else float(given["countdown"]),
-        eta=_aware(eta) if isinstance(eta, datetime) else eta,
-        expires=_aware(expires) if isinstance(expires, datetime) else None if expires is None else float(expires),
+        eta=aware(eta, zone) if isinstance(eta, datetime) else eta,
+        expires=aware(expires, zone) if isinstance(expires, datetime) else None if expires is None else float(expires),
     )
 
 
@@ -86,12 +89,13 @@ def own_expiry(task: Task) -> float | datetime | None:
     """The time or the seconds after which the jobs of a task expire, as the option ``expires`` of the task says."""
     declared = task.expires
     if isinstance(declared, datetime):
-        return _aware(declared)
+        return aware(declared, task.app.naive_zone)
     return float(declared) if isinstance(declared, int | float) else None
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def aware(moment: datetime, zone: tzinfo) -> datetime:
+    """The moment, which is in this zone if it names none."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 def _with_parents(own: Any, options: Mapping[str, Any], *, replaces: bool) -> Mapping[str, Any]:

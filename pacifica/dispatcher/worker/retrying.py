@@ -41,7 +41,7 @@ def note_retry(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], optio
     """Note the arguments and the time of the retry, as ``Task.retry`` sends its message."""
     call = task.app.container.registry.of_job(task.name).bind_python(args, kwargs)
     at = datetime.now(UTC)
-    start = dispatch_options({key: options.get(key) for key in ("eta", "countdown")}).start(at)
+    start = dispatch_options({key: options.get(key) for key in ("eta", "countdown")}, task.app.naive_zone).start(at)
     task.request.update(
         requested_retry={
             "args": call.args,
@@ -76,7 +76,7 @@ def _columns(task: Task, options: Mapping[str, Any]) -> Mapping[str, Any]:
             f"retry() cannot change {', '.join(unknown)}; it takes {', '.join((*COLUMNS, *HEADERS))}, beside args, "
             "kwargs, exc, throw, eta, countdown and max_retries."
         )
-    checked = dispatch_options({key: options.get(key) for key in COLUMNS})
+    checked = dispatch_options({key: options.get(key) for key in COLUMNS}, task.app.naive_zone)
     end = checked.end(datetime.now(UTC))
     found = {
         "queue": checked.queue,
