@@ -49,6 +49,15 @@ OPTIONS: Sequence[tuple[Sequence[str], Mapping[str, Any]]] = (
 )
 
 
+class _Adapter(ServerAdapter):
+    """CherryPy's adapter, for a server that listens before it starts."""
+
+    @property
+    def description(self) -> str:
+        """The place where the server listens, for the log."""
+        return str(self.httpserver)
+
+
 class UsageError(Exception):
     """An option, a file that it names, or the address cannot be used."""
 
@@ -81,7 +90,7 @@ def _serve_here(settings: Settings, cp_config: Path | None) -> None:
     cherrypy.tree.mount(web.tree, "")
     cherrypy.server.unsubscribe()
     server = Server(cherrypy.tree, _listen(), web.server_options(cherrypy.server))
-    ServerAdapter(engine, server).subscribe()
+    _Adapter(engine, server).subscribe()
     web.count_events()
     engine.subscribe("stop", web.stop_waiting, priority=10)  # Before the server waits for its requests.
     engine.subscribe("start", web.start)

@@ -75,6 +75,7 @@ def test_json_values_pass_unchanged(stack: Stack, value: Any) -> None:
         ("POST", "/dispatch/echo", {"args": ["\ud800"]}, 422, "bad-arguments", "value"),
         ("POST", "/dispatch/add", {"args": {}}, 400, "bad-request", "args of the body must be an array"),
         ("POST", "/dispatch/add", {"arg": []}, 400, "bad-request", "'arg'"),
+        ("POST", "/dispatch/add", {"queue": "x"}, 400, "bad-request", "Write queue into the member options."),
         ("POST", "/dispatch/add", [1, 2], 400, "bad-request", "must be a JSON object"),
         (
             "POST",

@@ -162,5 +162,6 @@ def test_embedded_server_and_worker_with_a_file_write_plain_lines(processes: Pro
     said, started = web.output(), r"^\S+Z INFO    cherrypy.error: ENGINE Bus STARTED$"
     assert re.search(rf"^\S+Z INFO    jobs: job dispatched request=plain-1 job={job} task=add$", said, re.MULTILINE)
     assert re.search(started, said, re.MULTILINE)
+    assert f"cherrypy.error: ENGINE Serving on {web.url}\n" in said
     assert re.search(started, errors.read_text(encoding="utf-8"), re.MULTILINE)
     assert "access:" not in said

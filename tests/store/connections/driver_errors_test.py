@@ -14,6 +14,7 @@ from pacifica.dispatcher.store.connections import driver_errors
 
 ERRORS = [
     (psycopg.errors.InvalidCatalogName("x"), "missing"),
+    (psycopg.errors.UndefinedTable('relation "job" does not exist'), "no_tables"),
     (psycopg.errors.InvalidPassword("x"), "denied"),
     (psycopg.errors.ReadOnlySqlTransaction("x"), "read_only"),
     (psycopg.errors.DiskFull("x"), "full"),
@@ -31,6 +32,7 @@ ERRORS = [
     (psycopg.OperationalError("failed to resolve host 'db': [Errno -2] Name or service not known"), "unreachable"),
     (psycopg.OperationalError("could not receive data: SSL SYSCALL error: EOF detected"), "unreachable"),
     (pymysql.OperationalError(1049, "x"), "missing"),
+    (pymysql.ProgrammingError(1146, "x"), "no_tables"),
     (pymysql.OperationalError(1047, "WSREP has not yet prepared node for application use"), "unreachable"),
     (pymysql.OperationalError(1153, "Got a packet bigger than 'max_allowed_packet' bytes"), "other"),
     (pymysql.OperationalError(1045, "x"), "denied"),
@@ -40,6 +42,7 @@ ERRORS = [
     (pymysql.OperationalError(1040, "x"), "unreachable"),
     (pymysql.OperationalError(2003, "x"), "unreachable"),
     (pymysql.InterfaceError(0, ""), "other"),
+    (sqlite3.OperationalError("no such table: job"), "no_tables"),
     (MaxConnectionsExceeded("x"), "exhausted"),
     (driver_errors.WritersBusy(), "locked"),
     (OSError(errno.ENOSPC, "x"), "full"),

@@ -1,7 +1,8 @@
 """The meaning of a driver's error, for messages, for metrics, and for the decision whether to try again.
 
 An error is classified by its code: ``sqlite_errorcode``, PostgreSQL's ``sqlstate``, MySQL's number, ``errno``. The
-errors of libpq about a connection that failed or was lost have no code; they are classified by their text.
+errors of libpq about a connection that failed or was lost, and SQLite's about a missing table, have no code of their
+own; they are classified by their text.
 """
 
 import errno
@@ -16,6 +17,7 @@ NOT_SQLITE = "not_sqlite"
 """A case of ``damaged`` that has another sentence."""
 SENTENCES: Mapping[str, str] = {
     "missing": "there is no database with this name",
+    "no_tables": "it does not have the tables of this service, so it may not be the database of the workers",
     "denied": "it denies access to this user",
     "locked": "it is locked by another writer",
     "read_only": "it is read-only",
@@ -44,6 +46,7 @@ SQLITE_CODES: Mapping[int, str] = {
 """Primary result codes. Source: https://www.sqlite.org/rescode.html"""
 SQL_STATES: Mapping[str, str] = {
     "3D000": "missing",
+    "42P01": "no_tables",
     **dict.fromkeys(("28000", "28P01"), "denied"),
     "25006": "read_only",
     "53100": "full",
@@ -54,6 +57,7 @@ SQL_STATES: Mapping[str, str] = {
 """Source: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 MYSQL_NUMBERS: Mapping[int, str] = {
     1049: "missing",
+    1146: "no_tables",
     **dict.fromkeys((1044, 1045, 1698), "denied"),
     **dict.fromkeys((1290, 1792, 1836), "read_only"),
     **dict.fromkeys((1021, 1114), "full"),
@@ -72,7 +76,8 @@ ERRNOS: Mapping[int, str] = {
     errno.EIO: "failing",
     **dict.fromkeys((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT), "unreachable"),
 }
-LIBPQ_WORDS: Mapping[str, str] = {
+WORDS: Mapping[str, str] = {
+    "no such table": "no_tables",
     "fatal:  role ": "denied",
     "authentication failed": "denied",
     '" does not exist': "missing",
@@ -83,7 +88,7 @@ LIBPQ_WORDS: Mapping[str, str] = {
     "syscall error": "unreachable",
     "connection": "unreachable",
 }
-"""Parts of libpq's messages, in lower case; the first match counts."""
+"""Parts of the messages of SQLite and libpq, in lower case; the first match counts."""
 DEADLOCK = 1213
 """MySQL's number."""
 ROLLED_BACK = frozenset({"40P01", "40001"})
@@ -148,7 +153,7 @@ def _by_code(error: BaseException) -> str | None:
 
 
 def _by_words(text: str) -> str:
-    return next((found for words, found in LIBPQ_WORDS.items() if words in text), "other")
+    return next((found for words, found in WORDS.items() if words in text), "other")
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...core.dispatch_options import DispatchOptions
 from ...core.errors import BadRequest, DispatcherError, MissingScope
 from ...core.permissions import DISPATCH, Caller
 from ...service.batch_items import DispatchItem
@@ -22,7 +23,8 @@ def read_dispatch(task: str, value: Any) -> DispatchItem:
         raise BadRequest(f"The body must be a JSON object with the members {names}; all are optional.")
     for name in value:
         if name not in MEMBERS:
-            raise BadRequest(f"The body has an unknown member {name[:80]!r}. Allowed members are {names}.")
+            advice = f" Write {name} into the member options." if name in DispatchOptions.model_fields else ""
+            raise BadRequest(f"The body has an unknown member {name[:80]!r}. Allowed members are {names}.{advice}")
     found = {name: value.get(name, kind()) for name, (kind, _) in MEMBERS.items()}
     for name, (kind, description) in MEMBERS.items():
         if not isinstance(found[name], kind):

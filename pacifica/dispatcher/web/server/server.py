@@ -71,6 +71,13 @@ class Server:
         self.ready = False
         """Whether it serves; CherryPy waits for it."""
 
+    def __str__(self) -> str:
+        """The place where it listens, for the log."""
+        if not isinstance(self._address, tuple):
+            return f"socket file: {self._address}"
+        host, port = self._address[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
     def start(self) -> None:
         """Serve until the server is stopped, and then end the requests that have begun."""
         return_large_blocks()

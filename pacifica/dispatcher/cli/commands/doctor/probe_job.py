@@ -113,7 +113,7 @@ class ProbeChecks:
             return good("ready", "it accepts jobs, and all its parts are ok", seconds)
         checks = verdict.document.get("checks", {})
         faults = {name: check["message"] for name, check in checks.items() if check.get("message")}
-        message = "; ".join(f"{name}: {text}" for name, text in faults.items())
+        message = "; ".join(f"{name}: {text.removesuffix('.')}" for name, text in faults.items())
         if verdict.status == "degraded":  # The probe job will show whether this is still true.
             return good("ready", f"it accepts jobs, but some of its parts have problems: {message}", seconds)
         advice = f"Repair its {' and its '.join(faults) or 'parts'}; see docs/operations.md."
