@@ -49,7 +49,7 @@ OPTIONS: Sequence[tuple[Sequence[str], Mapping[str, Any]]] = (
 )
 
 
-class _Adapter(ServerAdapter):
+class _Adapter(ServerAdapter):  # type: ignore[misc]
     """CherryPy's adapter, for a server that listens before it starts."""
 
     @property

@@ -113,7 +113,7 @@ def test_up_leaves_no_token_and_after_a_kill_no_process(processes: Processes) ->
 
 
 def test_up_with_reload_uses_the_edited_module(processes: Processes) -> None:
-    source = "from pacifica.dispatcher import task\n\n\n@task\ndef one() -> int:\n    return 1\n"
+    source = "from pacifica.dispatcher import task\n\n\n@task(queue='slow')\ndef one() -> int:\n    return 1\n"
     module = processes.cwd / "lab.py"
     module.write_text(source, encoding="utf-8")
     processes.write_config("[dispatcher]\ntasks = lab\n[celery]\nbroker_url = database://\n[server]\nprocesses = 2\n")

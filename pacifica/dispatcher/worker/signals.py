@@ -6,11 +6,13 @@
 
 import gc
 import logging
+import os
 from typing import Any
 
 from celery import Celery, signals
 
 from ..core.errors import DispatcherError
+from ..delivery.task_message import target
 from ..logs import log_context
 from ..logs.setup import set_format
 from ..monitoring.job_log import REQUEST
@@ -18,7 +20,11 @@ from . import printed_lines
 from .claim import claim_early
 from .task import DispatcherTask
 
+logger = logging.getLogger(__name__)
+
 TRACE_LOGGER = "celery.app.trace"
+ALL_QUEUES = "DISPATCHER_ALL_QUEUES"
+"""The environment variable by which ``up`` has its only worker consume the queue of each task."""
 
 
 class HideOutcomeLines(logging.Filter):
@@ -44,12 +50,27 @@ def connect(app: Any) -> None:
 
     signals.after_setup_logger.connect(set_up_root, weak=False)
     signals.after_setup_task_logger.connect(lambda logger, **_: _set_format(app, logger.handlers), weak=False)
+    signals.celeryd_after_setup.connect(consume_routed_queues)
     signals.task_prerun.connect(bind_log_context)
     signals.task_prerun.connect(claim_early)
     signals.task_postrun.connect(unbind_log_context)
     signals.worker_before_create_process.connect(_freeze_objects)
     signals.worker_process_init.connect(_unfreeze_objects)
     signals.worker_process_shutdown.connect(lambda **_: app.container.tracing.flush(), weak=False)
+
+
+def consume_routed_queues(instance: Any, **_: Any) -> None:
+    """Add the queues to which the tasks are routed to those that the worker consumes, if ``ALL_QUEUES`` is set."""
+    if not os.environ.get(ALL_QUEUES):
+        return
+    queues = instance.app.amqp.queues
+    for name in list(instance.app.tasks):
+        try:
+            queue = queues[target(instance.app, name, None, None).queue]
+        except Exception:
+            logger.exception("The queue of the task %s is not known; up takes none of its jobs.", name)
+        else:
+            queues.select_add(queue)
 
 
 def _skip_success_lines(logger: logging.Logger, app: Celery) -> None:

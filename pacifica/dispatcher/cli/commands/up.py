@@ -21,6 +21,7 @@ from ...config.settings import Settings
 from ...container import Container
 from ...core.errors import DispatcherError
 from ...core.redaction import mask_passwords
+from ...worker.signals import ALL_QUEUES
 from ..database_options import config_option
 from ..exit_codes import CommandFailed
 from ..module_watch import ModuleWatch
@@ -62,8 +63,9 @@ def up(  # noqa: PLR0913 - each is an option
     It reports when a probe job has passed through all stages.
 
     No broker server and no database server are needed: the database of the configuration (by default an SQLite file
-    in the working directory) keeps the jobs and is also the broker. Ctrl-C stops both processes
-    when running jobs have finished; a second Ctrl-C puts these jobs back. Without this process, the others end as well.
+    in the working directory) keeps the jobs and is also the broker. The worker serves the queues of all tasks. Ctrl-C
+    stops both processes when running jobs have finished; a second Ctrl-C puts these jobs back. Without this process,
+    the others end as well.
 
     With --reload, both start again when a task module changes: running jobs finish with the old code, and a module
     that cannot be imported is named and not used.
@@ -128,7 +130,7 @@ class Plan(NamedTuple):
         pool = ["--pool", "solo"] if sys.platform == "win32" else ["--concurrency", str(self.workers)]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         arguments = ["celery", "-q", "-A", "pacifica.dispatcher.tasks", "worker", "-l", "info", *quiet, *pool, *more]
-        return start("worker", arguments, self.environ, self.console, verbose=self.verbose)
+        return start("worker", arguments, self.environ | {ALL_QUEUES: "yes"}, self.console, verbose=self.verbose)
 
 
 @contextmanager
