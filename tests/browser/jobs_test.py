@@ -15,6 +15,8 @@ Open = Callable[..., Visit]
 MANY, EACH = int(os.environ.get("BROWSER_JOBS", "600")), 200
 """The jobs that are paged through, and those of a page; BROWSER_JOBS=10000 takes a minute."""
 
+LONG = "laboratory.instruments.spectrometers.calibration.weigh_the_sample"
+
 
 def shown(page: Page) -> list[str]:
     """The ids of the rows, from the top."""
@@ -40,10 +42,14 @@ def test_failed_job_is_found_by_its_error_and_run_again(visit: Open, site: Site)
 
 
 def test_many_jobs_are_read_page_by_page(visit: Open, site: Site) -> None:
-    jobs = [ended("weigh", State.SUCCESS, age=n, result=n, labels={"part": "paging"}) for n in range(MANY)]
+    tasks = [LONG, *["weigh"] * (MANY - 1)]
+    jobs = [ended(task, State.SUCCESS, age=n, result=n, labels={"part": "paging"}) for n, task in enumerate(tasks)]
     site.add(*jobs)
     page = visit().open(f"/ui/jobs?label=part:paging&limit={EACH}")
     seen = shown(page)
+    ends = "(cell) => [cell, cell.firstElementChild].map((one) => one.getBoundingClientRect().right)"
+    cell_end, name_end = page.locator("[data-row] td.task").first.evaluate(ends)
+    assert name_end <= cell_end, "the end of a long name cannot be seen"
     page.locator("[data-row]").last.scroll_into_view_if_needed()
     expect(page.get_by_role("columnheader", name="Run time")).to_be_in_viewport(ratio=1)
     for _ in range(MANY // EACH - 1):
