@@ -12,6 +12,7 @@ import pytest
 from celery import Celery, Task
 from celery._state import get_current_app
 from celery.beat import Scheduler
+from kombu import Exchange, Queue
 
 from pacifica.dispatcher import adopt
 from pacifica.dispatcher.adoption import AdoptedApp, is_named, take_over
@@ -259,6 +260,42 @@ def test_send_task_makes_a_job_of_a_known_task_and_sends_others_as_before(settin
         assert container.jobs.get(other.id) is None
         with app.connection_for_read() as connection:
             assert connection.SimpleQueue("celery").qsize() == 1
+
+
+class ByName(Task):
+    """Sends its tasks by name, such as for a check or a header of its own."""
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        return self.app.send_task(self.name, args, kwargs, queue="orders", **options)
+
+
+def test_apply_async_of_a_base_class_may_send_the_task_by_its_name(settings: Any) -> None:
+    app, container = shop(), Container(settings)
+    with closing(container.database):
+        container.app = take_over(app, container)
+        task = app.task(add, base=ByName, shared=False)
+        container.prepare()
+        for result in (task.delay(1, 2), app.send_task("shop.add", (1, 2), queue="orders")):
+            job = container.jobs.get(result.id)
+            assert job is not None
+            assert (job.queue, list(job.args)) == ("orders", [1, 2])
+
+
+def test_exchange_and_routing_key_of_a_call_choose_the_queue(settings: Any) -> None:
+    app, container = shop(), Container(settings)
+    topic = Exchange("bulk", type="topic")
+    news = Queue("news", Exchange("news", type="fanout"))
+    app.conf.task_queues = [Queue("celery"), Queue("bulk", topic, routing_key="bulk.#"), news]
+    with closing(container.database):
+        container.app = take_over(app, container)
+        task = app.task(add, shared=False)
+        container.prepare()
+        for exchange, key, queue in (("bulk", "bulk.eu", "bulk"), (topic, "bulk.#", "bulk"), ("news", None, "news")):
+            job = container.jobs.get(task.apply_async((1, 2), exchange=exchange, routing_key=key).id)
+            assert job is not None
+            assert job.target_queue == queue
+        with pytest.raises(ValueError, match="no queue of task_queues has exchange 'bulk' and routing key 'other'"):
+            task.apply_async((1, 2), exchange="bulk", routing_key="other")
 
 
 def test_several_applications_join_the_first(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

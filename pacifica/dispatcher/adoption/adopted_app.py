@@ -18,7 +18,7 @@ from ..app import BUILT_IN, DEFAULTS, FIXED, Parts, WorkerApp
 from ..config.celery_settings import OWNED
 from ..core.errors import ConfigError
 from ..core.faults import ConfigFault
-from ..worker.adopted_task import adopt_class
+from ..worker.adopted_task import AdoptedTask, adopt_class
 from ..worker.canvas_tasks import FUNCTIONS
 from ..worker.task import DispatcherTask
 from .loader import make_tolerant
@@ -64,11 +64,16 @@ class AdoptedApp(WorkerApp):
         *positional: Any,
         **options: Any,
     ) -> Any:
-        """Dispatch a job by the name of its task; a task that this process does not have is sent as Celery sends it."""
+        """Dispatch a job by the name of its task; a task that this process does not have is sent as Celery sends it.
+
+        As with Celery, the task's own ``apply_async`` has no part in it, and may be the caller.
+        """
         task = self.tasks.get(name)
         if not isinstance(task, DispatcherTask):
             return Celery.send_task(self, name, args, kwargs, *positional, **options)
         options |= dict(zip(("countdown", "eta", "task_id"), positional, strict=False))
+        if isinstance(task, AdoptedTask):
+            options["task_type"] = task
         return task.apply_async(args, kwargs, **options)
 
     def configure(self, **_: Any) -> None:

@@ -9,11 +9,13 @@ import functools
 import inspect
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from celery import Task, states
 from celery.result import AsyncResult, ResultBase
+from kombu.transport.virtual.exchange import TopicExchange
 
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.registry import TaskSpec
@@ -122,7 +124,7 @@ class AdoptedTask(DispatcherTask):
         given = dict(zip(("args", "kwargs", "task_id", "producer"), positional, strict=False)) | _possible(options)
         if self._dump_pydantic_arguments is not None:  # As Celery's own does; the models are not JSON.
             given["args"], given["kwargs"] = self._dump_pydantic_arguments(given.get("args"), given.get("kwargs"))
-        return super().apply_async(**given)
+        return super().apply_async(**_with_queue(self.app, given))
 
     def retry(self, *positional: Any, **options: Any) -> Any:
         """As for own tasks, but options that a retry cannot change are logged only."""
@@ -228,6 +230,21 @@ def _possible(options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value := found.get(name), int | float):
             found[name] = max(0, min(value, most))
     return found
+
+
+def _with_queue(app: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the queue to which an exchange and a routing key lead; raises ``ValueError`` for none."""
+    exchange = getattr(options.get("exchange"), "name", options.get("exchange"))
+    if not exchange or options.get("queue") is not None:
+        return options
+    key, patterns = options.get("routing_key") or "", TopicExchange(None)  # type: ignore[no-untyped-call]
+    for queue in app.amqp.queues.values():
+        any_key = queue.exchange.type == "fanout" or queue.routing_key == key
+        if queue.exchange.name == exchange and (any_key or re.match(patterns.key_to_pattern(queue.routing_key), key)):
+            return {**options, "queue": queue.name}
+    raise ValueError(
+        f"no queue of task_queues has exchange {exchange!r} and routing key {key!r}; name the queue instead"
+    )
 
 
 def _asked(cls: type[Task], name: str) -> Any:
