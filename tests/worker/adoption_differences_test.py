@@ -13,9 +13,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from celery import group
+from celery import Celery, group
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
+from celery.worker.request import Request
 from kombu.utils.json import register_type
 from pydantic import BaseModel, SecretStr
 
@@ -24,12 +25,15 @@ from pacifica.dispatcher.core.errors import BadArguments
 from pacifica.dispatcher.core.job import State, micros
 from pacifica.dispatcher.core.permissions import EVERY_JOB
 from pacifica.dispatcher.core.work import LostReport
-from pacifica.dispatcher.service.new_job import DispatchContext
+from pacifica.dispatcher.delivery.task_message import made_message
+from pacifica.dispatcher.service.new_job import DispatchContext, outbox_entry
 from pacifica.dispatcher.worker import plain_message
 from pacifica.dispatcher.worker.adopted_spec import LONGEST_REPR
+from pacifica.dispatcher.worker.job_request import JobRequest
 
 from .adopting_worker import adopting_worker
 from .local_worker import LocalWorker
+from .message_check_test import a_message
 
 SUCCESS = State.SUCCESS
 KEY = UUID("01a2283f-b844-7f78-a14c-d1029a011645")
@@ -180,6 +184,24 @@ def test_request_cannot_pass_by_the_annotation_or_reach_a_decoder(worker: LocalW
     assert specs[0].load(call.args, call.kwargs) == ([Room(**note)], {})
     assert run(worker, worker.app.tasks["test.clean"], note).result == repr(note)
     assert not decoded
+
+
+def test_worker_without_the_dispatcher_does_not_run_a_job_that_has_a_row(worker: LocalWorker) -> None:
+    def once() -> None: ...
+
+    task = adopt(worker, once)
+    own = Celery(set_as_current=False, broker="memory://", backend="cache+memory://")
+    plain = own.task(once, name=task.name, shared=False)
+    job = worker.job(task.apply_async(expires=60).id)
+    message = made_message(worker.app, outbox_entry(job))
+    assert job.expires is not None
+    for kind, app, one, drops in ((JobRequest, worker.app, task, False), (Request, own, plain, True)):
+        received = a_message(message.body, message.headers)
+        ignored = {"on_ack": lambda *_: None, "eventer": SimpleNamespace(enabled=False)}
+        request = kind(received, app=app, task=one, body=received.payload, decoded=True, **ignored)
+        assert request.revoked() is drops
+    worker.run_all()
+    assert worker.job(job.uuid).state == SUCCESS
 
 
 def test_time_without_a_zone_is_in_that_of_the_application(worker: LocalWorker) -> None:

@@ -67,7 +67,8 @@ class LocalWorker:
                 dict(message.headers) | message.body[2]
             ),
         )
-        send(SimpleNamespace(amqp=amqp, container=self.container), None, entry, {"queue": entry.queue})  # type: ignore[arg-type]
+        app: Any = SimpleNamespace(amqp=amqp, container=self.container, tasks=self.app.tasks)
+        send(app, None, entry, {"queue": entry.queue})
         return found[0]
 
     def run_message(self, headers: dict[str, Any], args: list[Any] | None = None) -> None:

@@ -55,6 +55,12 @@ SENDER_HEADER = "origin"
 """The header that names the sending process; a worker does not need it."""
 ROUTE_OPTIONS = ("queue", "exchange", "routing_key", "priority", "delivery_mode", "compression")
 """Attributes of a Celery task that choose how its messages are published."""
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""The header ``expires`` of a job of an adopted task, whose row has the time at which it expires.
+
+A worker of the application that does not have the dispatcher would call the function without its arguments, even of a
+task that is to run at most once. So it drops the message as expired, and the message is published again later.
+"""
 NO_TRACING = Tracing()
 
 
@@ -100,7 +106,7 @@ def made_message(app: Celery, job: OutboxEntry) -> Any:
         (),
         {},
         retries=job.retries,
-        expires=_datetime(job.expires),
+        expires=LONG_AGO if is_adopted(app.tasks.get(job.task)) else _datetime(job.expires),
         callbacks=_list(workflow.pop("link", None)),
         errbacks=_list(workflow.pop("link_error", None)),
         argsrepr="()",
@@ -111,6 +117,11 @@ def made_message(app: Celery, job: OutboxEntry) -> Any:
     _drop_default_headers(message.headers)
     message.headers.update(origin)
     return message
+
+
+def is_adopted(task: Any) -> bool:
+    """Whether a worker without the dispatcher may have the task, too."""
+    return hasattr(task, "dispatcher_asked")
 
 
 def send(app: Celery, producer: Producer, job: OutboxEntry, route: Mapping[str, Any]) -> None:

@@ -237,7 +237,7 @@ def _with_queue(app: Any, options: dict[str, Any]) -> dict[str, Any]:
     exchange = getattr(options.get("exchange"), "name", options.get("exchange"))
     if not exchange or options.get("queue") is not None:
         return options
-    key, patterns = options.get("routing_key") or "", TopicExchange(None)  # type: ignore[no-untyped-call]
+    key, patterns = options.get("routing_key") or "", TopicExchange(None)
     for queue in app.amqp.queues.values():
         any_key = queue.exchange.type == "fanout" or queue.routing_key == key
         if queue.exchange.name == exchange and (any_key or re.match(patterns.key_to_pattern(queue.routing_key), key)):

@@ -10,6 +10,7 @@ from celery.worker.request import Request
 
 from ..core.job import Job
 from ..core.work import ClaimedJob, MessageClaim
+from ..delivery.task_message import is_adopted
 from .claim import CLAIM_FIELD, GRANTED, REFUSAL
 from .message_check import names_a_job_only
 from .plain_message import headers_of, job_of
@@ -28,7 +29,11 @@ class JobRequest(Request):  # type: ignore[misc]
         # Celery has decoded the body to find its protocol; the process that runs the job need not decode it again.
         headers = options.pop("headers", None) or message.headers
         plain = not names_a_job_only(message)
-        given = {"body": message.payload, "decoded": True, "headers": headers_of(headers) if plain else headers}
+        if plain:
+            headers_read = headers_of(headers)
+        else:
+            headers_read = {**headers, "expires": None} if is_adopted(options.get("task")) else headers
+        given = {"body": message.payload, "decoded": True, "headers": headers_read}
         super().__init__(message, **options | given)
         self.request_dict[CLAIM_FIELD] = ""
         self.new: Job | None = None
