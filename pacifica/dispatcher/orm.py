@@ -92,13 +92,17 @@ class Event(peewee.Model):
 
 
 class Worker(peewee.Model):
-    """One worker, which is alive while its beat moves; ``capacity`` is the number of jobs that it runs at once."""
+    """One worker, which is alive while its beat moves.
+
+    ``capacity`` is the number of jobs that it runs at once; ``queues`` are those that it serves, as a list in JSON.
+    """
 
     id = peewee.CharField(36, primary_key=True)
     name = peewee.CharField(KEY_LENGTH)
     beat = peewee.BigIntegerField()
     since = peewee.BigIntegerField()
     capacity = peewee.IntegerField(default=1)
+    queues = LongTextField(null=True)
 
     class Meta:
         table_name = "worker"

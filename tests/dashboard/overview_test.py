@@ -16,7 +16,7 @@ from pacifica.dispatcher.monitoring import health
 from pacifica.dispatcher.monitoring.health import Part, ReadinessReport, Workers
 from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.present_jobs import PresentJobs
-from pacifica.dispatcher.store.workers import WorkerStore
+from pacifica.dispatcher.store.workers import Serving, WorkerStore
 
 from ..store.job_minutes_test import count
 from ..store.job_steps import add, claim, fail, succeed
@@ -41,12 +41,10 @@ def part(answer: Answer, name: str) -> str:
     return "" if found is None else " ".join(unescape(re.sub(r"<[^>]+>", " ", found[0])).split())
 
 
-def alive(
-    record: Database, client: PagesClient, holder: str = "h", name: str = "celery@lab", capacity: int = 2
-) -> None:
+def alive(record: Database, client: PagesClient, holder: str = "h", name: str = "celery@lab", *queues: str) -> None:
     """A worker whose heartbeat this process has seen to move."""
     client.monitor.health.look()
-    WorkerStore(record).beat(holder, name, at=now(), capacity=capacity)
+    WorkerStore(record).beat(holder, name, at=now(), serving=Serving(2, queues))
     client.monitor.health.look()
 
 
@@ -96,6 +94,22 @@ def test_service_without_worker_says_so_first_and_what_to_do(browse: Browse) -> 
     assert "▲ Accepted jobs wait for one." in verdict
     assert verdict.count("No worker is alive") == 1
     assert "Start a worker. celery -A pacifica.dispatcher.tasks worker" in verdict
+
+
+def test_queue_that_no_worker_serves_is_named_once_the_queues_of_all_workers_are_known(
+    browse: Browse, record: Database
+) -> None:
+    client = browse(anonymous="loopback")
+    for queue in ("lab images", "dispatcher"):
+        add(client.jobs, target_queue=queue, created=now() - 9 * SECOND, due=None, published=now())
+    alive(record, client, "a", "celery@a", "dispatcher")
+    answer = client.get("/")
+    assert "▲ Overview: 1 job waits in the queue lab images, which no worker serves." in part(answer, "verdict")
+    assert "celery -A pacifica.dispatcher.tasks worker -Q 'lab images'" in part(answer, "verdict")
+    alive(record, client, "b", "celery@b")
+    assert "Everything works." in part(client.get("/"), "verdict")
+    alive(record, client, "b", "celery@b", "lab images")
+    assert "Everything works." in part(client.get("/"), "verdict")
 
 
 def test_busy_service_shows_numbers_queues_and_workers(browse: Browse, record: Database) -> None:

@@ -11,7 +11,7 @@ from pacifica.dispatcher.store.database import Database
 from pacifica.dispatcher.store.job_minutes import HOUR_SPAN, MINUTE
 from pacifica.dispatcher.store.jobs import JobStore
 from pacifica.dispatcher.store.present_jobs import PresentJobs, QueuedJobs
-from pacifica.dispatcher.store.workers import WorkerStore
+from pacifica.dispatcher.store.workers import Serving, WorkerStore
 
 from .job_minutes_test import count
 from .job_steps import add, claim, fail, retry, succeed
@@ -87,9 +87,9 @@ def test_newest_failures_come_first_with_their_errors(
 def test_workers_are_those_with_a_heartbeat(database: Database, present: PresentJobs) -> None:
     workers = WorkerStore(database)
     for holder, name in (("h2", "celery@b"), ("h1", "celery@a")):
-        workers.beat(holder, name, at=7, capacity=2)
-    workers.beat("h1", "celery@a", at=8, capacity=4)
-    assert present.workers() == [("h1", "celery@a", 7, 4), ("h2", "celery@b", 7, 2)]
+        workers.beat(holder, name, at=7, serving=Serving(2, ["b", "a"]))
+    workers.beat("h1", "celery@a", at=8, serving=Serving(4))
+    assert present.workers() == [("h1", "celery@a", 7, 4, ()), ("h2", "celery@b", 7, 2, ["a", "b"])]
 
 
 def test_tasks_that_no_worker_has_are_shown_to_those_who_may_see_all_their_jobs(

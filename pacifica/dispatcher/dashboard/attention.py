@@ -1,6 +1,7 @@
 """The things that need attention, in words, and the next step for each."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,6 +9,7 @@ from ..monitoring.health import DEGRADED, OK, UNAVAILABLE, UNKNOWN, Part, Readin
 from .rendering import count, duration
 
 DOCTOR = "pacifica-dispatcher-cmd doctor"
+START_WORKER = "celery -A pacifica.dispatcher.tasks worker"
 _SECONDS = re.compile(r"([0-9]+) seconds")
 NAMES: Mapping[str, str] = {
     "database": "database",
@@ -32,7 +34,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "broker": Remedy("Accepted jobs are kept and wait for the broker. See whether it runs and can be reached.", DOCTOR),
     "schema": Remedy("Bring the tables to the version of this service.", "pacifica-dispatcher-cmd dbsync"),
     "outbox": Remedy("No job is lost. See whether the broker and the workers run.", DOCTOR),
-    "workers": Remedy("Start a worker.", "celery -A pacifica.dispatcher.tasks worker"),
+    "workers": Remedy("Start a worker.", START_WORKER),
     "tasks": Remedy(
         "All other tasks run. Correct the module, and start the server and the workers again.", f"{DOCTOR} --adopt"
     ),
@@ -62,15 +64,21 @@ class ServiceVerdict:
 
 
 def judge(
-    report: ReadinessReport, lacking: Sequence[tuple[str, int]], failed: int, *, own: bool = False
+    report: ReadinessReport,
+    lacking: Sequence[tuple[str, int]],
+    failed: int,
+    *,
+    unserved: Sequence[tuple[str, int]] = (),
+    own: bool = False,
 ) -> ServiceVerdict:
-    """The verdict on the service; ``lacking`` are tasks that no worker has, ``failed`` the failures of an hour.
+    """The verdict on the service; ``failed`` are the failures of an hour.
 
-    ``own``: they are those of the caller.
+    ``lacking`` are tasks that no worker has, and ``unserved`` queues, each with the number of its waiting jobs.
+    ``own``: all these jobs are those of the caller.
     """
-    concerns = [*_of_parts(report), *(_of_task(*each) for each in lacking)]
+    concerns = [*_of_parts(report), *(_of_task(*each) for each in lacking), *(_of_queue(*each) for each in unserved)]
     unsure = UNKNOWN if UNKNOWN in {part.verdict for part in report.parts.values()} else OK
-    verdict = report.verdict if report.verdict != OK else DEGRADED if lacking or failed else unsure
+    verdict = report.verdict if report.verdict != OK else DEGRADED if concerns or failed else unsure
     headline = _headline(report, concerns, _failures(failed, own))
     return ServiceVerdict(
         verdict,
@@ -106,8 +114,16 @@ def _in_units(found: re.Match[str]) -> str:
 
 
 def _of_task(task: str, jobs: int) -> Concern:
-    wait = "1 job waits" if jobs == 1 else f"{count(jobs)} jobs wait"
-    return Concern(DEGRADED, f"{wait} for the task {task}, which no worker has.", NO_WORKER_HAS_TASK)
+    return Concern(DEGRADED, f"{_waiting(jobs)} for the task {task}, which no worker has.", NO_WORKER_HAS_TASK)
+
+
+def _of_queue(queue: str, jobs: int) -> Concern:
+    remedy = Remedy("Start a worker for it, or add it to the queues of one.", f"{START_WORKER} -Q {shlex.quote(queue)}")
+    return Concern(DEGRADED, f"{_waiting(jobs)} in the queue {queue}, which no worker serves.", remedy)
+
+
+def _waiting(jobs: int) -> str:
+    return "1 job waits" if jobs == 1 else f"{count(jobs)} jobs wait"
 
 
 def _failures(failed: int, own: bool) -> str:  # noqa: FBT001 - as in judge

@@ -11,7 +11,7 @@ from ..core.permissions import EVERY_JOB, Visibility
 from ..monitoring.health import ReadinessReport
 from ..monitoring.web_monitor import WebMonitor
 from ..service.verbs import Service
-from ..store.present_jobs import FailedJob, QueuedJobs, RunningJob
+from ..store.present_jobs import FailedJob, QueuedJobs, RegisteredWorker, RunningJob
 from ..web.request.request_context import caller, visible_jobs
 from . import rendering
 from .activity import SPANS, Activity, TimeSpan, activity_of
@@ -62,6 +62,7 @@ class Present(NamedTuple):
     queues: Sequence[QueuedJobs]
     all_counted: bool
     workers: Sequence[BusyWorker]
+    unserved: Sequence[tuple[str, int]]
     running: int
     failures: Sequence[Failure]
     lacking: Sequence[tuple[str, int]]
@@ -86,7 +87,13 @@ class Overview:
         failed = present.failed if present else 0
         return rendering.page(
             "overview.html",
-            judged=judge(report, present.lacking if present else (), failed, own=visibility.caller is not None),
+            judged=judge(
+                report,
+                present.lacking if present else (),
+                failed,
+                unserved=present.unserved if present else (),
+                own=visibility.caller is not None,
+            ),
             report=report,
             present=present,
             failed=failed,
@@ -109,7 +116,7 @@ class Overview:
         since = SPANS["hour"].first(at)
         recent = recent_failures(record.failed_tasks(visibility, since), newest, since, at)
         rows = recent.complete(history, span.column)
-        shown = newest[:SHOWN_FAILURES]
+        shown, registered = newest[:SHOWN_FAILURES], record.workers()
         errors = record.errors([job.uuid for job in shown])
         quiet = not (queues or running or len(newest) > 1 or sum(row.ended.jobs for row in rows) > 1)
         return Present(
@@ -118,7 +125,8 @@ class Overview:
             recent.jobs,
             queues,
             all_counted,
-            self._workers(report, visibility, running),
+            self._workers(report, visibility, running, registered),
+            _unserved(report, registered, queues),
             len(running),
             [Failure(job, *errors.get(job.uuid, ("", ""))) for job in shown],
             record.without_worker(visibility),
@@ -126,11 +134,15 @@ class Overview:
         )
 
     def _workers(
-        self, report: ReadinessReport, visibility: Visibility, running: Sequence[RunningJob]
+        self,
+        report: ReadinessReport,
+        visibility: Visibility,
+        running: Sequence[RunningJob],
+        registered: Sequence[RegisteredWorker],
     ) -> Sequence[BusyWorker]:
         """The workers with their jobs; for a caller who may not see every job, those that run its jobs."""
         found: dict[str | None, BusyWorker] = {}
-        for holder, name, since, capacity in self._monitor.present.workers():
+        for holder, name, since, capacity, _ in registered:
             beat = report.heartbeats.get(holder)
             state = report.state_of(holder)
             found[holder] = BusyWorker(name, state, beat.age if beat and beat.moved else None, since, capacity)
@@ -146,3 +158,17 @@ class Overview:
             return None
         base = rendering.service_address()
         return curl_line(base, "add", [2, 2], {}, token=bool(caller().name))
+
+
+def _unserved(
+    report: ReadinessReport, workers: Sequence[RegisteredWorker], queues: Sequence[QueuedJobs]
+) -> Sequence[tuple[str, int]]:
+    """The queues with waiting jobs that no worker serves, and how many wait; none unless all workers are known.
+
+    Without any worker the readiness says so.
+    """
+    served = [worker.queues for worker in workers if report.state_of(worker.holder) != "stopped"]
+    if not all(served):
+        return []
+    names = {name for each in served for name in each}
+    return [(one.queue, one.jobs) for one in queues if served and one.jobs and one.queue and one.queue not in names]

@@ -83,6 +83,7 @@ class Worker(peewee.Model):
     beat = peewee.BigIntegerField()
     since = peewee.BigIntegerField()
     capacity = peewee.IntegerField(default=1)
+    queues = LongTextField(null=True)
 
     class Meta:
         table_name = "worker"

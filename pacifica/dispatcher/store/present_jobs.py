@@ -63,12 +63,13 @@ class FailedJob(NamedTuple):
 
 
 class RegisteredWorker(NamedTuple):
-    """A worker that has a heartbeat, and runs at most ``capacity`` jobs at once."""
+    """A worker that has a heartbeat, and runs at most ``capacity`` jobs at once; its queues may not be known yet."""
 
     holder: str
     name: str
     since: int
     capacity: int
+    queues: Sequence[str]
 
 
 class PresentJobs:
@@ -101,8 +102,9 @@ class PresentJobs:
 
     def workers(self) -> list[RegisteredWorker]:
         """All registered workers, by name."""
-        query = _W.select(_W.id, _W.name, _W.since, _W.capacity).order_by(_W.name, _W.id)
-        return [RegisteredWorker(*row) for row in self._database.rows(query)]
+        query = _W.select(_W.id, _W.name, _W.since, _W.capacity, _W.queues).order_by(_W.name, _W.id)
+        rows = self._database.rows(query)
+        return [RegisteredWorker(*row[:-1], strict_json.loads(row[-1]) if row[-1] else ()) for row in rows]
 
     def failures(self, visibility: Visibility) -> list[FailedJob]:
         """The newest failed jobs, those that failed last first."""

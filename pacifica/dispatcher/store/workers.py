@@ -5,14 +5,26 @@ beat has stopped; it compares no clocks of two machines.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import peewee
 
 from .. import orm
+from ..core import strict_json
 from ..core.job import ClaimKey
 from .database import Database
 
 _W, _J = orm.Worker, orm.Job
+
+
+class Serving(NamedTuple):
+    """How many jobs a worker runs at once, and the queues that it serves; none while it is not connected."""
+
+    capacity: int = 1
+    queues: Sequence[str] = ()
+
+
+NOT_KNOWN = Serving()
 
 
 class WorkerStore:
@@ -21,14 +33,17 @@ class WorkerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def beat(self, holder: str, name: str, *, at: int, capacity: int = 1) -> None:
+    def beat(self, holder: str, name: str, *, at: int, serving: Serving = NOT_KNOWN) -> None:
         """Increment the worker's beat, or register it: it is new, or was declared dead while it was stopped."""
 
+        queues = strict_json.dumps(sorted(serving.queues)) if serving.queues else None
+
         def change(db: peewee.Database) -> None:
-            moved = _W.update({_W.beat: _W.beat + 1, _W.capacity: capacity}).where(_W.id == holder).execute(db)
+            news = {_W.capacity: serving.capacity, _W.queues: queues}
+            moved = _W.update({_W.beat: _W.beat + 1, **news}).where(_W.id == holder).execute(db)
             if not moved:
                 # A new value: an observer that saw the old one stop would declare the worker dead at once.
-                _W.insert(id=holder, name=name, beat=at, since=at, capacity=capacity).execute(db)
+                _W.insert({_W.id: holder, _W.name: name, _W.beat: at, _W.since: at, **news}).execute(db)
 
         self._database.write(change)
 

@@ -11,8 +11,9 @@ from billiard import active_children
 from celery import bootsteps, signals
 from celery.concurrency.base import BasePool
 
+from ..store.workers import Serving
 from .heartbeat import Heartbeat
-from .job_steps import LAST_REPORTS, JobStep, claims_in_hand
+from .job_steps import LAST_REPORTS, JobStep, claims_in_hand, consumed_queues
 from .shutdown_limit import Limit, ShutdownLimit
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
             seconds=container.settings.dispatcher.lease_seconds,
             running=lambda: claims_in_hand(worker),
             stop_job=lambda uuid: _stop_soon(worker, uuid),
-            capacity=lambda: worker.pool.num_processes,
+            serving=lambda: Serving(worker.pool.num_processes, consumed_queues(worker)),
         )
         self._writer = container.writer
         on_stopped = worker.blueprint.on_stopped

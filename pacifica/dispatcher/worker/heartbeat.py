@@ -13,7 +13,7 @@ from ..core.job import ClaimKey, now
 from ..core.periodic_thread import PeriodicThread
 from ..store.committed_event import LOST
 from ..store.work_queue import WorkQueue
-from ..store.workers import WorkerStore
+from ..store.workers import Serving, WorkerStore
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Heartbeat:
     """Moves the heartbeat of ``holder`` three times in its lease of ``seconds``, until it is stopped.
 
     ``running`` returns job and token of all claims that this worker holds; ``stop_job`` stops the job of a UUID;
-    ``capacity`` returns how many jobs the worker can run at once.
+    ``serving`` returns how many jobs the worker can run at once, and from which queues.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that the worker gives
@@ -40,7 +40,7 @@ class Heartbeat:
         seconds: float,
         running: Callable[[], Collection[tuple[str, str]]],
         stop_job: Callable[[str], None],
-        capacity: Callable[[], int] = lambda: 1,
+        serving: Callable[[], Serving] = Serving,
     ) -> None:
         self._workers = workers
         self._queue = queue
@@ -50,7 +50,7 @@ class Heartbeat:
         self._beaten = 0.0
         self._running = running
         self._stop_job = stop_job
-        self._capacity = capacity
+        self._serving = serving
         self._missing: set[ClaimKey] = set()
         interval = min(CHECK_EVERY, self._beat_every)
         # Without this thread, a living worker would be declared dead again and again.
@@ -81,7 +81,7 @@ class Heartbeat:
             self._stop_job(uuid)
 
     def _beat(self) -> None:
-        self._workers.beat(self._holder, self._name, at=now(), capacity=self._capacity())
+        self._workers.beat(self._holder, self._name, at=now(), serving=self._serving())
         self._beaten = time.monotonic()
 
     def _put_back_lost(self) -> None:

@@ -54,7 +54,7 @@ class JobStep(bootsteps.StartStopStep):  # type: ignore[misc]
             worker.hand_out,
             worker=worker.hostname,
             holder=container.holder,
-            queues=(lambda: _consumed_queues(worker)) if container.row_queue else None,
+            queues=(lambda: consumed_queues(worker)) if container.row_queue else None,
             tasks=worker.app.tasks,
             defer=int(container.settings.dispatcher.republish_seconds * 1_000_000),
             on_taskless=lambda job: _note_taskless(worker, job),
@@ -196,6 +196,7 @@ def _note_taskless(worker: Any, job: TasklessJob) -> None:
     jobs.lacks_task(job.uuid, task=job.task, worker=worker.hostname, retries=job.retries, at=now())
 
 
-def _consumed_queues(worker: Any) -> Sequence[str]:
+def consumed_queues(worker: Any) -> Sequence[str]:
+    """The names of the queues that a worker serves; none while it is not connected to its broker."""
     consumer = worker.consumer and worker.consumer.task_consumer
     return [queue.name for queue in consumer.queues] if consumer else []
