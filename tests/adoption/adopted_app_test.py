@@ -256,6 +256,8 @@ def test_send_task_makes_a_job_of_a_known_task_and_sends_others_as_before(settin
         job = container.jobs.get(app.send_task("shop.add", (1, 2), queue="orders").id)
         assert job is not None
         assert (job.task, job.queue, list(job.args)) == ("shop.add", "orders", [1, 2])
+        app.AsyncResult(job.uuid).forget()
+        assert container.jobs.get(job.uuid) is not None
         other = app.send_task("billing.close", (1,))
         assert container.jobs.get(other.id) is None
         with app.connection_for_read() as connection:

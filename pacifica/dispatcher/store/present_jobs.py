@@ -104,7 +104,10 @@ class PresentJobs:
         """All registered workers, by name."""
         query = _W.select(_W.id, _W.name, _W.since, _W.capacity, _W.queues).order_by(_W.name, _W.id)
         rows = self._database.rows(query)
-        return [RegisteredWorker(*row[:-1], strict_json.loads(row[-1]) if row[-1] else ()) for row in rows]
+        return [
+            RegisteredWorker(holder, name, since, capacity, strict_json.loads(queues) if queues else ())
+            for holder, name, since, capacity, queues in rows
+        ]
 
     def failures(self, visibility: Visibility) -> list[FailedJob]:
         """The newest failed jobs, those that failed last first."""

@@ -1,5 +1,6 @@
 """The Celery result backend on the job rows: it stores the outcomes that Celery reports, and serves ``AsyncResult``."""
 
+import logging
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
@@ -16,8 +17,15 @@ from ..store.jobs import JobStore
 from . import foreign_chords, outcomes, reporting
 from .claim import CLAIM_FIELD
 
+logger = logging.getLogger(__name__)
+
 STORED = "dispatcher_stored"
 """The field of a request whose outcome is reported, while Celery fails its chain and calls its errbacks."""
+
+
+KEPT = (
+    "[retention] in the configuration says how long a result is kept, and `pacifica-dispatcher-cmd purge` deletes jobs."
+)
 
 
 class PeeweeBackend(BaseBackend):  # type: ignore[misc]
@@ -167,11 +175,11 @@ class PeeweeBackend(BaseBackend):  # type: ignore[misc]
     def _delete_group(self, group_id: str) -> None:
         self.app.container.saved_groups.delete(parse_uuid(group_id))
 
-    def _forget(self, *_: Any) -> Any:
-        raise NotImplementedError(
-            "forget() is not supported: [retention] in the configuration says how long a result is kept, and "
-            "`pacifica-dispatcher-cmd purge` deletes jobs."
-        )
+    def _forget(self, task_id: str) -> None:
+        """Refuse; an adopted application, whose code has called it before, gets a line in the log."""
+        if not self.app.asked:
+            raise NotImplementedError(f"forget() is not supported: {KEPT}")
+        logger.info("The result of job %s is not forgotten: %s", task_id, KEPT)
 
 
 def _exception_meta(error: JobError | None) -> dict[str, Any] | None:
