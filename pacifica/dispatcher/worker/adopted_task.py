@@ -15,7 +15,6 @@ from typing import Any
 
 from celery import Task, states
 from celery.result import AsyncResult, ResultBase
-from kombu.transport.virtual.exchange import TopicExchange
 
 from ..core.arguments import DEFAULT_LIMITS, ArgumentLimits
 from ..core.registry import TaskSpec
@@ -237,6 +236,9 @@ def _with_queue(app: Any, options: dict[str, Any]) -> dict[str, Any]:
     exchange = getattr(options.get("exchange"), "name", options.get("exchange"))
     if not exchange or options.get("queue") is not None:
         return options
+    # Here, as it imports the base of all transports that a few brokers alone need.
+    from kombu.transport.virtual.exchange import TopicExchange
+
     key, patterns = options.get("routing_key") or "", TopicExchange(None)
     for queue in app.amqp.queues.values():
         any_key = queue.exchange.type == "fanout" or queue.routing_key == key
