@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher.core.job import now
+from pacifica.dispatcher.store.present_jobs import PresentJobs
 
 from ..eventually import eventually
 from .cluster import Cluster, MakeCluster
@@ -41,6 +42,13 @@ def test_job_starts_at_its_eta(make_cluster: MakeCluster) -> None:
     job = cluster.ended(cluster.add("note", "a", eta=eta, due=eta))
     assert job.started is not None
     assert 0 <= job.started - eta < 500_000
+
+
+def test_heartbeat_keeps_how_many_jobs_a_worker_runs_and_its_queues(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.worker(concurrency=3)
+    present = PresentJobs(cluster.database)
+    eventually(lambda: [(one.capacity, one.queues) for one in present.workers()] == [(3, [cluster.queue])])
 
 
 def test_retry_to_another_queue_runs_there(make_cluster: MakeCluster) -> None:
